@@ -1,0 +1,3 @@
+//! Mailroom.
+
+fn main() {}

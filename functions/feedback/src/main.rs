@@ -1,0 +1,3 @@
+//! The feedback function.
+
+fn main() {}
