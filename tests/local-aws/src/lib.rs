@@ -1,1 +1,44 @@
-//! The local AWS.
+//! A local AWS for the demo and for the tests that run across functions.
+//!
+//! Everything listens on 127.0.0.1, on ports of its own, so several can run side by side; everything is gone when
+//! the value that started it is dropped, also when a test panics or its process is killed.
+//!
+//! ```text
+//!   test ──publish──▶ ministack (SNS ▶ SQS ▶ Lambda, DynamoDB, CloudFormation)
+//!                        │ starts bootstraps             ▲
+//!                        ▼                               │
+//!                     bootstrap ──AWS_ENDPOINT_URL──▶ proxy: counts, fails, delays, cuts
+//! ```
+//!
+//! | module | for |
+//! |---|---|
+//! | [`local`] | the whole of it: ministack, proxy, one stack per Region |
+//! | [`ministack`] | the emulator's process |
+//! | [`proxy`] | between functions and emulator: counts calls and makes them fail |
+//! | [`stack`] | deploys `template.yaml` as CloudFormation would |
+//! | [`runtime_api`] | runs one bootstrap without ministack: measured, killed when a test says so |
+//! | [`tls`] | a DynamoDB that speaks TLS and says yes, for measuring cold starts |
+//! | [`samples`] | the sample events, as SES would publish them |
+//! | [`paths`] | where the workspace keeps what the harness needs |
+
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::missing_errors_doc,
+    clippy::missing_panics_doc,
+    reason = "a test harness: a poisoned lock is a failed test already, and the error enums say what can go wrong"
+)]
+
+pub mod clients;
+mod http;
+
+pub mod ministack;
+pub mod paths;
+mod process;
+pub mod proxy;
+pub mod runtime_api;
+
+mod server;
+pub mod stack;
+
+pub use process::group_members;

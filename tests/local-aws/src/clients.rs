@@ -1,0 +1,51 @@
+//! The SDK's clients, as the test itself uses them: of one Region, past the proxy.
+
+use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_sdk_dynamodb::config::{Credentials, SharedCredentialsProvider};
+
+/// The account that dummy credentials belong to.
+pub const ACCOUNT: &str = "000000000000";
+
+/// Key id and secret: the local AWS asks for neither to be true.
+pub const CREDENTIAL: &str = "test";
+
+/// The clients of one Region.
+#[derive(Debug, Clone)]
+pub struct Clients {
+    /// Stacks.
+    pub cloudformation: aws_sdk_cloudformation::Client,
+    /// Tables.
+    pub dynamodb: aws_sdk_dynamodb::Client,
+    /// Code of functions.
+    pub s3: aws_sdk_s3::Client,
+    /// Topics.
+    pub sns: aws_sdk_sns::Client,
+    /// Queues.
+    pub sqs: aws_sdk_sqs::Client,
+}
+
+impl Clients {
+    /// Clients that talk to an endpoint as to a Region. Nothing is read from the developer's environment or profile:
+    /// no call of a test may reach a real account.
+    pub fn new(endpoint: &str, region: &str) -> Self {
+        let config = SdkConfig::builder()
+            .behavior_version(BehaviorVersion::latest())
+            .region(Region::new(region.to_owned()))
+            .endpoint_url(endpoint)
+            .credentials_provider(SharedCredentialsProvider::new(Credentials::new(
+                CREDENTIAL, CREDENTIAL, None, None, "local",
+            )))
+            .build();
+        let s3 = aws_sdk_s3::config::Builder::from(&config)
+            // Virtual hosts need names that resolve.
+            .force_path_style(true)
+            .build();
+        Self {
+            cloudformation: aws_sdk_cloudformation::Client::new(&config),
+            dynamodb: aws_sdk_dynamodb::Client::new(&config),
+            s3: aws_sdk_s3::Client::from_conf(s3),
+            sns: aws_sdk_sns::Client::new(&config),
+            sqs: aws_sdk_sqs::Client::new(&config),
+        }
+    }
+}

@@ -1,0 +1,249 @@
+//! The emulator's process: `ministack`, a Python program that plays SNS, SQS, Lambda, DynamoDB and CloudFormation.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+
+use crate::process::{Group, kill_group, wait_for_group_end};
+use crate::{http, paths};
+
+/// How long it may take to come up. About a second when the machine is idle; tests run beside compilers.
+const START: Duration = Duration::from_secs(60);
+
+/// Another process may take a free port between our asking for it and ministack's binding it.
+const ATTEMPTS: u32 = 3;
+
+/// Why there is no emulator.
+#[derive(Debug, thiserror::Error)]
+pub enum MinistackError {
+    /// It is not installed.
+    #[error("{} is not there; `make local-aws` installs it, or {} names another", .0.display(), paths::MINISTACK_VARIABLE)]
+    Missing(PathBuf),
+    /// A file or a process could not be made.
+    #[error("could not {what}: {source}")]
+    Io {
+        /// What was tried.
+        what: &'static str,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// It ended while it should have come up.
+    #[error("ministack ended at once ({status}); its log ends with:\n{log}")]
+    Ended {
+        /// How.
+        status: ExitStatus,
+        /// The end of its log.
+        log: String,
+    },
+    /// It did not answer.
+    #[error("ministack did not answer within {} s; its log ends with:\n{log}", START.as_secs())]
+    Silent {
+        /// The end of its log.
+        log: String,
+    },
+}
+
+/// What to start it with.
+#[derive(Debug, Default, Clone)]
+pub struct Options {
+    /// What functions get as `AWS_ENDPOINT_URL`: the proxy. Without one they talk to ministack itself.
+    pub functions_endpoint: Option<String>,
+    /// More variables; ministack hands all of its environment on to the functions.
+    pub environment: BTreeMap<String, String>,
+}
+
+/// A running emulator. Dropping it kills it and every function that it started.
+#[derive(Debug)]
+pub struct Ministack {
+    // Declared first, dropped first: the folder goes when nobody writes to it any more.
+    group: Group,
+    address: SocketAddr,
+    folder: TempDir,
+}
+
+impl Ministack {
+    /// Starts it on a free loopback port and waits until it answers.
+    pub async fn start(options: &Options) -> Result<Self, MinistackError> {
+        let mut attempt = 1;
+        loop {
+            match Self::start_once(options).await {
+                Err(MinistackError::Ended { log, .. })
+                    if attempt < ATTEMPTS && log.contains("already in use") =>
+                {
+                    attempt += 1;
+                }
+                other => return other,
+            }
+        }
+    }
+
+    async fn start_once(options: &Options) -> Result<Self, MinistackError> {
+        let program = paths::ministack();
+        if !program.is_file() {
+            return Err(MinistackError::Missing(program));
+        }
+        let failed = |what| move |source| MinistackError::Io { what, source };
+        let folder = tempfile::Builder::new()
+            .prefix("mailroom-local-aws-")
+            .tempdir()
+            .map_err(failed("make a folder for ministack's state"))?;
+        let temporary = folder.path().join("tmp");
+        std::fs::create_dir(&temporary).map_err(failed("make a folder for ministack's state"))?;
+        let log = File::create(log_path(&folder)).map_err(failed("make ministack's log"))?;
+        let log_too = log.try_clone().map_err(failed("make ministack's log"))?;
+        let address = free_address().map_err(failed("find a free port"))?;
+        let port = address.port().to_string();
+        let endpoint = options.functions_endpoint.clone().unwrap_or_else(|| format!("http://{address}"));
+
+        let mut command = Command::new(program);
+        command
+            // All of its environment reaches the functions: nothing of the developer's may (a profile, a Region).
+            .env_clear()
+            .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+            .env("HOME", folder.path())
+            .env("TMPDIR", &temporary)
+            .env("STATE_DIR", folder.path().join("state"))
+            .env("S3_DATA_DIR", folder.path().join("s3"))
+            .env("PYTHONUNBUFFERED", "1")
+            .env("GATEWAY_PORT", port)
+            .env("BIND_HOST", Ipv4Addr::LOCALHOST.to_string())
+            .env("MINISTACK_HOST", Ipv4Addr::LOCALHOST.to_string())
+            // Without these two it also listens on 0.0.0.0:8883 and an SFTP port.
+            .env("IOT_MTLS_ENABLED", "0")
+            .env("SFTP_ENABLED", "0")
+            // It would tidy up containers of a Docker that it finds; here it has no business with one.
+            .env("DOCKER_HOST", "unix:///nonexistent")
+            .env("AWS_ENDPOINT_URL", endpoint)
+            .envs(&options.environment)
+            .current_dir(folder.path())
+            .stdin(Stdio::null())
+            .stdout(log)
+            .stderr(log_too);
+        let group = Group::start(&mut command).map_err(failed("start ministack"))?;
+        let mut ministack = Self { group, address, folder };
+        ministack.wait_until_healthy().await?;
+        Ok(ministack)
+    }
+
+    async fn wait_until_healthy(&mut self) -> Result<(), MinistackError> {
+        let until = Instant::now() + START;
+        loop {
+            let ended = self
+                .group
+                .exit_status()
+                .map_err(|source| MinistackError::Io { what: "watch ministack", source })?;
+            if let Some(status) = ended {
+                return Err(MinistackError::Ended { status, log: self.log_tail() });
+            }
+            if http::get(self.address, "/_ministack/health")
+                .await
+                .is_ok_and(|answer| answer.status().is_success())
+            {
+                return Ok(());
+            }
+            if Instant::now() > until {
+                return Err(MinistackError::Silent { log: self.log_tail() });
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    /// Where it listens.
+    pub const fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The endpoint that tests use, past the proxy.
+    pub fn endpoint(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// The process group of it and the functions that it started.
+    pub fn process_group(&self) -> u32 {
+        self.group.id()
+    }
+
+    /// Its log, which also holds what functions print.
+    pub fn log_path(&self) -> PathBuf {
+        log_path(&self.folder)
+    }
+
+    /// All of its log so far.
+    pub fn log(&self) -> String {
+        std::fs::read(self.log_path())
+            .map(|log| String::from_utf8_lossy(&log).into_owned())
+            .unwrap_or_default()
+    }
+
+    fn log_tail(&self) -> String {
+        let log = self.log();
+        let lines: Vec<&str> = log.lines().collect();
+        lines[lines.len().saturating_sub(15)..].join("\n")
+    }
+
+    /// Stops it and its functions. Dropping does the same.
+    pub fn stop(self) {
+        drop(self);
+    }
+
+    /// Lets it outlive this process, with its folder; [`stop_left_running`] ends it.
+    pub fn leave_running(self) -> LeftRunning {
+        let Self { group, address, folder } = self;
+        LeftRunning {
+            process_group: group.leave_running(),
+            endpoint: format!("http://{address}"),
+            folder: folder.keep(),
+        }
+    }
+}
+
+/// An emulator that was left running on purpose.
+#[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
+pub struct LeftRunning {
+    /// The process group to end.
+    pub process_group: u32,
+    /// Where it listens.
+    pub endpoint: String,
+    /// Its state and its log.
+    pub folder: PathBuf,
+}
+
+impl LeftRunning {
+    /// Its log.
+    pub fn log_path(&self) -> PathBuf {
+        self.folder.join(LOG)
+    }
+
+    /// Whether the group still is the emulator that was left: ids are given out again after a restart of the machine.
+    pub fn is_running(&self) -> bool {
+        std::fs::read_link(format!("/proc/{}/cwd", self.process_group))
+            .is_ok_and(|folder| folder == self.folder)
+    }
+}
+
+/// Ends an emulator that was left running; says whether there was one.
+pub fn stop_left_running(left: &LeftRunning) -> bool {
+    let running = left.is_running();
+    if running {
+        kill_group(left.process_group);
+        wait_for_group_end(left.process_group, Duration::from_secs(5));
+    }
+    let _ = std::fs::remove_dir_all(&left.folder);
+    running
+}
+
+const LOG: &str = "ministack.log";
+
+fn log_path(folder: &TempDir) -> PathBuf {
+    Path::join(folder.path(), LOG)
+}
+
+fn free_address() -> io::Result<SocketAddr> {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()
+}

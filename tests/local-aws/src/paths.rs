@@ -1,0 +1,39 @@
+//! Where the workspace keeps what the harness needs.
+
+use std::path::{Path, PathBuf};
+
+/// The environment variable that names another `ministack` than the workspace's own.
+pub const MINISTACK_VARIABLE: &str = "MAILROOM_MINISTACK";
+
+/// Where the Makefile installs it, below the workspace.
+const MINISTACK: &str = ".venv/local-aws/bin/ministack";
+
+/// The workspace's root. Known when compiling: the harness is only ever run from the tree it was built in.
+pub fn workspace() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).map(Path::to_path_buf).unwrap_or_default()
+}
+
+/// The `ministack` program.
+pub fn ministack() -> PathBuf {
+    std::env::var_os(MINISTACK_VARIABLE).map_or_else(|| workspace().join(MINISTACK), PathBuf::from)
+}
+
+/// The folder of Cargo's output, also when the environment moves it.
+pub fn target() -> PathBuf {
+    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| workspace().join("target"), PathBuf::from)
+}
+
+/// A function's release binary, as `cargo build --release -p NAME` leaves it.
+pub fn release_binary(name: &str) -> PathBuf {
+    target().join("release").join(name)
+}
+
+/// The stack's template.
+pub fn template() -> PathBuf {
+    workspace().join("template.yaml")
+}
+
+/// The sample events of a function.
+pub fn samples(function: &str) -> PathBuf {
+    workspace().join("events").join(function)
+}
