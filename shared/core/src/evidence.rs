@@ -1,0 +1,107 @@
+//! What an event says about an address: the rules by which nobody is suppressed wrongly.
+
+use serde::Serialize;
+
+/// A reason to suppress an address, with the weight of SES's own two reasons.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Evidence {
+    /// The address does not take mail, for good.
+    Bounce,
+    /// Whoever reads it does not want mail.
+    Complaint,
+}
+
+/// A suppression list at work, not news: deciding from it would have Regions echo each other, bring back what an operator
+/// removed, and spread one tenant's list over the account. (`Suppressed`, SES's global list, is news.)
+fn is_echo(subtype: Option<&str>) -> bool {
+    is(subtype, "OnAccountSuppressionList") || is(subtype, "OnTenantSuppressionList")
+}
+
+/// SES spells its values in one way and RFC 3464's are case-insensitive: no case tells two of them apart.
+fn is(value: Option<&str>, other: &str) -> bool {
+    value.is_some_and(|value| value.trim().eq_ignore_ascii_case(other))
+}
+
+/// What a bounce says of one recipient. Only `Permanent` counts here: any subtype, also one that SES adds tomorrow, but
+/// not the echo; and not if the recipient's own report (RFC 3464) says that it was delayed, or got through, or failed
+/// for now (RFC 3463 class 4): one bounce may hold recipients who fared differently.
+pub(crate) fn of_bounce(
+    bounce_type: Option<&str>,
+    subtype: Option<&str>,
+    action: Option<&str>,
+    status: Option<&str>,
+) -> Option<Evidence> {
+    let permanent = is(bounce_type, "Permanent") && !is_echo(subtype);
+    let spared = ["delayed", "delivered", "relayed", "expanded"].into_iter().any(|spared| is(action, spared));
+    let status = status.unwrap_or_default().trim_start();
+    let not_failed = status.starts_with("4.") || status.starts_with("2.");
+    (permanent && !spared && !not_failed).then_some(Evidence::Bounce)
+}
+
+/// What a complaint says of each of its recipients. `not-spam` takes one back that we don't know, `auth-failure` is about
+/// the message (RFC 5965, RFC 6591). Without a feedback type, or with an unknown one, it is still a complaint.
+pub(crate) fn of_complaint(feedback_type: Option<&str>, subtype: Option<&str>) -> Option<Evidence> {
+    let nothing = is_echo(subtype) || is(feedback_type, "not-spam") || is(feedback_type, "auth-failure");
+    (!nothing).then_some(Evidence::Complaint)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bounces() {
+        let bounce = Some(Evidence::Bounce);
+        let cases = [
+            ("Permanent", "General", "failed", "5.1.1", bounce),
+            ("Permanent", "General", "", "", bounce),
+            ("Permanent", "NoEmail", "failed", "5.1.1", bounce),
+            ("Permanent", "Suppressed", "failed", "5.1.1", bounce),
+            ("Permanent", "UnsubscribedRecipient", "failed", "5.1.1", bounce),
+            ("Permanent", "SomethingNew", "failed", "5.1.1", bounce),
+            ("Permanent", "OnAccountSuppressionList", "failed", "5.1.1", None),
+            ("Permanent", "OnTenantSuppressionList", "failed", "5.1.1", None),
+            ("Permanent", "General", "delayed", "5.1.1", None),
+            ("Permanent", "General", "Delayed", "", None),
+            ("Permanent", "General", "failed", "4.4.7", None),
+            ("Permanent", "General", "", " 4.4.7 (timeout)", None),
+            ("Permanent", "General", "relayed", "2.1.5", None),
+            ("Permanent", "General", "failed", "2.0.0", None),
+            ("Permanent", "General", "somehow", "X.4.1", bounce),
+            ("Transient", "General", "failed", "5.1.1", None),
+            ("Transient", "MailboxFull", "failed", "5.2.2", None),
+            ("Undetermined", "Undetermined", "failed", "5.1.1", None),
+            ("Whimsical", "General", "failed", "5.1.1", None),
+            ("", "General", "failed", "5.1.1", None),
+        ];
+        for (bounce_type, subtype, action, status, expected) in cases {
+            let said = of_bounce(Some(bounce_type), Some(subtype), Some(action), Some(status));
+            assert_eq!(said, expected, "{bounce_type}/{subtype} {action} {status}");
+        }
+        assert_eq!(of_bounce(Some("Permanent"), None, None, None), bounce);
+        assert_eq!(of_bounce(None, None, None, None), None);
+    }
+
+    #[test]
+    fn complaints() {
+        let complaint = Some(Evidence::Complaint);
+        let cases = [
+            (Some("abuse"), None, complaint),
+            (Some("fraud"), None, complaint),
+            (Some("virus"), None, complaint),
+            (Some("other"), None, complaint),
+            (Some("something-new"), None, complaint),
+            (None, None, complaint),
+            (None, Some("SomethingNew"), complaint),
+            (Some("not-spam"), None, None),
+            (Some("Not-Spam"), None, None),
+            (Some("auth-failure"), None, None),
+            (Some("abuse"), Some("OnAccountSuppressionList"), None),
+            (None, Some("OnAccountSuppressionList"), None),
+        ];
+        for (feedback_type, subtype, expected) in cases {
+            assert_eq!(of_complaint(feedback_type, subtype), expected, "{feedback_type:?} {subtype:?}");
+        }
+    }
+}

@@ -1,0 +1,216 @@
+//! From a notification to records: one per event, recipient and format, keyed only by what SES said, so that the same
+//! notification delivered ten times is one record, byte for byte.
+
+mod details;
+mod event_id;
+
+use std::collections::{BTreeMap, HashSet};
+
+use serde::Serialize;
+
+use crate::address::Address;
+use crate::arn::Arn;
+use crate::envelope::Origin;
+use crate::evidence::{self, Evidence};
+use crate::malformed::{Malformed, Problem};
+use crate::notification::{Body, Format, Kind, Notification, Recipient};
+use crate::text::{Text, visible};
+use crate::timestamp::Timestamp;
+
+pub use details::{DeliveryReport, Details, TopicPreferences};
+
+/// SES's own words (types, names, ids) are kept up to this many characters.
+const SES_TEXT: usize = 256;
+
+/// How long records are kept, in days from the event's own time: the same for every redelivery.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Retention {
+    /// At least as long as the policy looks back.
+    pub days: u16,
+}
+
+impl Default for Retention {
+    /// The template's default: a year and a month.
+    fn default() -> Self {
+        Self { days: 400 }
+    }
+}
+
+/// What one notification becomes.
+#[derive(Debug, Default)]
+pub struct Normalized {
+    /// In the order of SES's recipients, one per match form.
+    pub records: Vec<FeedbackRecord>,
+    /// The recipients that could not be read. The message is not done until somebody has looked at it, but its other
+    /// recipients are recorded.
+    pub malformed: Vec<Malformed>,
+}
+
+/// A fact: this happened to this mail for this recipient. Appended and never edited; holds no time of our own.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct FeedbackRecord {
+    /// `ADDR#<match address>`: the table's partition key.
+    pub pk: String,
+    /// `FEEDBACK#<event time>#<kind>#<event id>#<format>`: the table's sort key.
+    pub sk: String,
+    /// What happened.
+    pub kind: Kind,
+    /// Which of SES's vocabularies told it. Whoever counts events counts event ids: both may have told the same.
+    pub format: Format,
+    /// The Region whose SES sent the mail.
+    pub region: Option<String>,
+    /// When it happened, by SES.
+    pub occurred_at: Timestamp,
+    /// The event's own time as SES spelled it, if that was unreadable: `occurred_at` is then when the mail was sent, or
+    /// when SNS or EventBridge took the event.
+    pub occurred_at_unread: Option<String>,
+    /// The recipient's address as SES spelled it.
+    pub recipient: String,
+    /// Its match form.
+    pub address: String,
+    /// SES's id of the mail.
+    pub message_id: String,
+    /// SES's feedback id, else a hash of what both vocabularies say of the event.
+    pub event_id: String,
+    /// What this says against the address, by [`crate::evidence`].
+    pub evidence: Option<Evidence>,
+    /// When SES took the mail.
+    pub sent_at: Option<Timestamp>,
+    /// The identity the mail was sent from: `example.com`.
+    pub source_identity: Option<String>,
+    /// The identity's account.
+    pub source_account: Option<String>,
+    /// The account that sent it: another one under sending authorization.
+    pub sending_account: Option<String>,
+    /// `ses:configuration-set`
+    pub configuration_set: Option<String>,
+    /// `ses:tenant-name`
+    pub tenant: Option<String>,
+    /// All of `mail.tags`, SES's own among them.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub tags: BTreeMap<String, Vec<String>>,
+    /// What only this kind says.
+    #[serde(flatten)]
+    pub details: Details,
+    /// Seconds since the epoch: DynamoDB's TTL.
+    pub expires_at: i64,
+}
+
+/// Turns a notification into records. `home` is the Region to record if neither the notification nor its envelopes name
+/// one.
+///
+/// # Errors
+/// If it names no recipients, or there is no time in it to go by.
+pub fn normalize(
+    notification: &Notification,
+    origin: &Origin,
+    home: Option<&str>,
+    retention: Retention,
+) -> Result<Normalized, Malformed> {
+    let Recipients { read: recipients, malformed } = recipients(notification)?;
+    let occurred_at = occurred_at(notification, origin)?;
+    let event_id = event_id::of(notification, occurred_at, recipients.iter().map(|(address, _)| address));
+    let mail = &notification.mail;
+    let identity = notification.source_arn();
+    let region = identity.and_then(Arn::region).or(origin.region.as_deref()).or(home);
+    let tag = |name: &str| {
+        mail.tags.get(name).and_then(|values| values.first()).map(|value| visible(value, SES_TEXT))
+    };
+
+    let own_time = notification.body.timestamp();
+    let candidates = recipients.len();
+    let record = |(address, recipient): (Address, &Recipient)| FeedbackRecord {
+        pk: format!("ADDR#{}", address.match_form()),
+        sk: format!(
+            "FEEDBACK#{occurred_at}#{}#{event_id}#{}",
+            key_part(notification.kind.as_str()),
+            notification.format.as_str()
+        ),
+        kind: notification.kind.clone(),
+        format: notification.format,
+        region: region.map(|region| visible(region, SES_TEXT)),
+        occurred_at,
+        occurred_at_unread: own_time
+            .filter(|text| text.get().and_then(Timestamp::parse).is_none())
+            .and_then(|text| text.visible(SES_TEXT)),
+        recipient: address.raw().to_owned(),
+        address: address.match_form().to_owned(),
+        message_id: mail.message_id.clone(),
+        event_id: event_id.clone(),
+        evidence: evidence(&notification.body, recipient).filter(|_| !address.is_simulator()),
+        sent_at: mail.timestamp.get().and_then(Timestamp::parse),
+        source_identity: identity
+            .map(|arn| visible(arn.resource.strip_prefix("identity/").unwrap_or(arn.resource), SES_TEXT)),
+        source_account: identity.map(|arn| visible(arn.account, SES_TEXT)),
+        sending_account: mail.sending_account_id.visible(SES_TEXT),
+        configuration_set: tag("ses:configuration-set"),
+        tenant: tag("ses:tenant-name"),
+        tags: details::capped(&mail.tags),
+        details: Details::of(&notification.body, recipient, candidates),
+        expires_at: occurred_at.seconds() + i64::from(retention.days) * 24 * 60 * 60,
+    };
+    Ok(Normalized { records: recipients.into_iter().map(record).collect(), malformed })
+}
+
+struct Recipients<'a> {
+    /// One per match form.
+    read: Vec<(Address, &'a Recipient)>,
+    malformed: Vec<Malformed>,
+}
+
+/// Whom the event concerns: those that the body names, else everybody the mail was sent to. Never `mail.destination` for
+/// a bounce or a complaint: most of those are innocent.
+fn recipients(notification: &Notification) -> Result<Recipients<'_>, Malformed> {
+    let (list, entry) = match notification.body {
+        Body::Bounce(_) => ("bounce.bouncedRecipients", ".emailAddress"),
+        Body::Complaint(_) => ("complaint.complainedRecipients", ".emailAddress"),
+        Body::Delivery(_) => ("delivery.recipients", ""),
+        Body::DeliveryDelay(..) => ("deliveryDelay.delayedRecipients", ".emailAddress"),
+        _ => ("mail.destination", ""),
+    };
+    let named = notification.recipients();
+    if named.is_empty() {
+        return Err(Malformed::new(list, Problem::Missing));
+    }
+    let mut seen = HashSet::new();
+    let mut recipients = Recipients { read: Vec::with_capacity(named.len()), malformed: Vec::new() };
+    for (index, recipient) in named.iter().enumerate() {
+        match Address::parse(recipient.email_address.get().unwrap_or_default()) {
+            Ok(address) if seen.insert(address.match_form().to_owned()) => {
+                recipients.read.push((address, recipient));
+            }
+            Ok(_) => {}
+            Err(error) => recipients.malformed.push(error.at(format!("{list}[{index}]{entry}"))),
+        }
+    }
+    Ok(recipients)
+}
+
+/// The event's own time; where it has none, or an unreadable one, the mail's, then the envelope's. One odd date must not
+/// lose an event, and a redelivery must find the same one.
+fn occurred_at(notification: &Notification, origin: &Origin) -> Result<Timestamp, Malformed> {
+    let told = [notification.body.timestamp(), Some(&notification.mail.timestamp)];
+    let mut readable = told.into_iter().flatten().filter_map(Text::get).filter_map(Timestamp::parse);
+    readable.next().or(origin.time).ok_or_else(|| Malformed::new("mail.timestamp", Problem::NoTime))
+}
+
+fn evidence(body: &Body, recipient: &Recipient) -> Option<Evidence> {
+    match body {
+        Body::Bounce(bounce) => evidence::of_bounce(
+            bounce.bounce_type.get(),
+            bounce.bounce_sub_type.get(),
+            recipient.action.get(),
+            recipient.status.get(),
+        ),
+        Body::Complaint(complaint) => evidence::of_complaint(
+            complaint.complaint_feedback_type.get(),
+            complaint.complaint_sub_type.get(),
+        ),
+        _ => None,
+    }
+}
+
+/// A kind as part of a sort key: `#` divides the parts, so it may not stand in one.
+fn key_part(kind: &str) -> String {
+    kind.replace('#', "_")
+}

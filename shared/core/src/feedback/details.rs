@@ -1,0 +1,185 @@
+//! What only some kinds of event say.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use super::SES_TEXT;
+use crate::notification::{Body, Preferences, Recipient};
+use crate::text::visible;
+
+/// What remote servers and mail clients wrote is kept up to this many characters.
+const REMOTE_TEXT: usize = 1000;
+/// SES allows 50 tags on a message; its own come on top.
+const MAX_TAGS: usize = 100;
+
+/// What only some kinds say, as SES spelled it, capped and with control characters made visible.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(untagged)]
+#[allow(missing_docs, reason = "SES's own names, in its own documentation")]
+pub enum Details {
+    Bounce {
+        bounce_type: Option<String>,
+        bounce_subtype: Option<String>,
+        #[serde(flatten)]
+        report: DeliveryReport,
+        remote_mta_ip: Option<String>,
+        reporting_mta: Option<String>,
+    },
+    Complaint {
+        complaint_feedback_type: Option<String>,
+        complaint_subtype: Option<String>,
+        user_agent: Option<String>,
+        arrival_date: Option<String>,
+        /// How many recipients the complaint may have come from: above one, the provider did not say which it was.
+        candidates: usize,
+    },
+    Delivery {
+        smtp_response: Option<String>,
+        processing_time_ms: Option<u64>,
+        remote_mta_ip: Option<String>,
+        reporting_mta: Option<String>,
+    },
+    DeliveryDelay {
+        delay_type: Option<String>,
+        delay_expires_at: Option<String>,
+        #[serde(flatten)]
+        report: DeliveryReport,
+        reporting_mta: Option<String>,
+    },
+    Send {},
+    Reject {
+        reject_reason: Option<String>,
+    },
+    Open {
+        user_agent: Option<String>,
+        ip_address: Option<String>,
+    },
+    Click {
+        link: Option<String>,
+        #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+        link_tags: BTreeMap<String, Vec<String>>,
+        user_agent: Option<String>,
+        ip_address: Option<String>,
+    },
+    RenderingFailure {
+        failure_message: Option<String>,
+        template_name: Option<String>,
+    },
+    Subscription {
+        contact_list: Option<String>,
+        subscription_source: Option<String>,
+        new_topic_preferences: TopicPreferences,
+        old_topic_preferences: TopicPreferences,
+    },
+    Unknown {
+        /// What SES said besides the mail, as JSON.
+        unknown: String,
+    },
+}
+
+/// The per-recipient fields of RFC 3464.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct DeliveryReport {
+    /// `failed`, `delayed`, …
+    pub action: Option<String>,
+    /// RFC 3463's enhanced status code: `5.1.1`.
+    pub status: Option<String>,
+    /// `smtp; 550 5.1.1 user unknown`
+    pub diagnostic: Option<String>,
+}
+
+/// A contact's choices.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct TopicPreferences {
+    /// `true` or `false`, as text.
+    pub unsubscribe_all: Option<String>,
+    /// Topic to `OptIn` or `OptOut`.
+    pub topics: BTreeMap<String, String>,
+}
+
+impl Details {
+    pub(super) fn of(body: &Body, recipient: &Recipient, candidates: usize) -> Self {
+        let report = || DeliveryReport {
+            action: recipient.action.visible(SES_TEXT),
+            status: recipient.status.visible(SES_TEXT),
+            diagnostic: recipient.diagnostic_code.visible(REMOTE_TEXT),
+        };
+        match body {
+            Body::Bounce(bounce) => Self::Bounce {
+                bounce_type: bounce.bounce_type.visible(SES_TEXT),
+                bounce_subtype: bounce.bounce_sub_type.visible(SES_TEXT),
+                report: report(),
+                remote_mta_ip: bounce.remote_mta_ip.visible(SES_TEXT),
+                reporting_mta: bounce.reporting_mta.visible(REMOTE_TEXT),
+            },
+            Body::Complaint(complaint) => Self::Complaint {
+                complaint_feedback_type: complaint.complaint_feedback_type.visible(SES_TEXT),
+                complaint_subtype: complaint.complaint_sub_type.visible(SES_TEXT),
+                user_agent: complaint.user_agent.visible(REMOTE_TEXT),
+                arrival_date: complaint.arrival_date.visible(SES_TEXT),
+                candidates,
+            },
+            Body::Delivery(delivery) => Self::Delivery {
+                smtp_response: delivery.smtp_response.visible(REMOTE_TEXT),
+                processing_time_ms: delivery
+                    .processing_time_millis
+                    .get()
+                    .and_then(|millis| millis.parse().ok()),
+                remote_mta_ip: delivery.remote_mta_ip.visible(SES_TEXT),
+                reporting_mta: delivery.reporting_mta.visible(REMOTE_TEXT),
+            },
+            Body::DeliveryDelay(delay, _) => Self::DeliveryDelay {
+                delay_type: delay.delay_type.visible(SES_TEXT),
+                delay_expires_at: delay.expiration_time.visible(SES_TEXT),
+                report: report(),
+                reporting_mta: delay.reporting_mta.visible(REMOTE_TEXT),
+            },
+            Body::Send(_) => Self::Send {},
+            Body::Reject(reject, _) => Self::Reject { reject_reason: reject.reason.visible(SES_TEXT) },
+            Body::Open(open, _) => Self::Open {
+                user_agent: open.user_agent.visible(REMOTE_TEXT),
+                ip_address: open.ip_address.visible(SES_TEXT),
+            },
+            Body::Click(click, _) => Self::Click {
+                link: click.link.visible(REMOTE_TEXT),
+                link_tags: capped(&click.link_tags.0),
+                user_agent: click.user_agent.visible(REMOTE_TEXT),
+                ip_address: click.ip_address.visible(SES_TEXT),
+            },
+            Body::RenderingFailure(failure, _) => Self::RenderingFailure {
+                failure_message: failure.error_message.visible(REMOTE_TEXT),
+                template_name: failure.template_name.visible(SES_TEXT),
+            },
+            Body::Subscription(subscription, _) => Self::Subscription {
+                contact_list: subscription.contact_list.visible(SES_TEXT),
+                subscription_source: subscription.source.visible(SES_TEXT),
+                new_topic_preferences: preferences(&subscription.new_topic_preferences),
+                old_topic_preferences: preferences(&subscription.old_topic_preferences),
+            },
+            Body::Unknown { whole, .. } => {
+                Self::Unknown { unknown: visible(&whole.to_string(), REMOTE_TEXT) }
+            }
+        }
+    }
+}
+
+fn preferences(preferences: &Preferences) -> TopicPreferences {
+    let statuses = preferences.topic_subscription_status.iter().flatten();
+    let topics = statuses.filter_map(|topic| {
+        Some((topic.topic_name.visible(SES_TEXT)?, topic.subscription_status.visible(SES_TEXT)?))
+    });
+    TopicPreferences {
+        unsubscribe_all: preferences.unsubscribe_all.visible(SES_TEXT),
+        topics: topics.take(MAX_TAGS).collect(),
+    }
+}
+
+/// Names and values as they came, no more and no longer than SES allows.
+pub(super) fn capped(tags: &BTreeMap<String, Vec<String>>) -> BTreeMap<String, Vec<String>> {
+    let value = |value: &String| visible(value, SES_TEXT);
+    let tag = |(name, values): (&String, &Vec<String>)| {
+        (visible(name, SES_TEXT), values.iter().take(MAX_TAGS).map(value).collect())
+    };
+    tags.iter().take(MAX_TAGS).map(tag).collect()
+}

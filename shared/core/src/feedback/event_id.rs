@@ -1,0 +1,87 @@
+//! The id by which events are counted: SES's where it gives one, else derived from what it said.
+
+use std::fmt::Write as _;
+
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+
+use crate::address::Address;
+use crate::notification::{Body, Notification};
+use crate::timestamp::Timestamp;
+
+/// SES's feedback ids are 60 characters.
+const MAX_FEEDBACK_ID_BYTES: usize = 128;
+/// Half of SHA-256 is more than enough to tell the events of one mail apart.
+const HASH_BYTES: usize = 16;
+
+/// The feedback id of a bounce or complaint. Other events, and one without a usable id, get a hash: for the kinds that
+/// both vocabularies tell, of what both say alike (kind, mail, time, recipients; only one of the two names the remote
+/// MTA), for the others of all that SES said, since one mail may be opened twice in a millisecond.
+pub(super) fn of<'a>(
+    notification: &Notification,
+    occurred_at: Timestamp,
+    recipients: impl Iterator<Item = &'a Address>,
+) -> String {
+    let feedback_id = match &notification.body {
+        Body::Bounce(bounce) => bounce.feedback_id.get(),
+        Body::Complaint(complaint) => complaint.feedback_id.get(),
+        _ => None,
+    };
+    let usable = |id: &&str| {
+        id.len() <= MAX_FEEDBACK_ID_BYTES && id.bytes().all(|b| b.is_ascii_graphic() && b != b'#')
+    };
+    if let Some(id) = feedback_id.filter(usable) {
+        return id.to_owned();
+    }
+    let mut said =
+        format!("{}\n{}\n{occurred_at}\n", notification.kind.as_str(), notification.mail.message_id);
+    match &notification.body {
+        Body::Bounce(_) | Body::Complaint(_) | Body::Delivery(_) => {
+            let mut addresses: Vec<_> = recipients.map(Address::match_form).collect();
+            addresses.sort_unstable();
+            said.push_str(&addresses.join("\n"));
+        }
+        Body::DeliveryDelay(_, whole)
+        | Body::Send(whole)
+        | Body::Reject(_, whole)
+        | Body::Open(_, whole)
+        | Body::Click(_, whole)
+        | Body::RenderingFailure(_, whole)
+        | Body::Subscription(_, whole)
+        | Body::Unknown { whole, .. } => canonical(whole, &mut said),
+    }
+    let mut id = String::with_capacity(2 * HASH_BYTES);
+    for byte in Sha256::digest(said).iter().take(HASH_BYTES) {
+        // Writing to a String cannot fail.
+        let _ = write!(id, "{byte:02x}");
+    }
+    id
+}
+
+/// JSON with sorted names and without spaces: EventBridge and SNS may write the same event differently.
+fn canonical(value: &Value, out: &mut String) {
+    match value {
+        Value::Object(fields) => {
+            let mut fields: Vec<_> = fields.iter().collect();
+            fields.sort_unstable_by_key(|(name, _)| *name);
+            out.push('{');
+            for (name, value) in fields {
+                canonical(&Value::String(name.clone()), out);
+                out.push(':');
+                canonical(value, out);
+                out.push(',');
+            }
+            out.push('}');
+        }
+        Value::Array(values) => {
+            out.push('[');
+            for value in values {
+                canonical(value, out);
+                out.push(',');
+            }
+            out.push(']');
+        }
+        // Writing to a String cannot fail.
+        leaf => drop(write!(out, "{leaf}")),
+    }
+}

@@ -1,0 +1,142 @@
+//! Why a message cannot be processed, ever: in words for a person, and without personal data for a log line.
+
+use std::fmt;
+
+use crate::text::visible;
+
+/// Input that no retry can mend. `Display` names the field and quotes at most a line of the input, for a terminal;
+/// log [`field`](Self::field) and [`problem`](Self::problem) instead, which hold no part of it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub struct Malformed {
+    field: String,
+    problem: Problem,
+    excerpt: Option<String>,
+}
+
+/// What is wrong with a field.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Problem {
+    /// The text is not JSON at all.
+    #[error("not JSON")]
+    NotJson,
+    /// The bytes are not UTF-8.
+    #[error("not UTF-8")]
+    NotUtf8,
+    /// The field is absent, null or empty.
+    #[error("missing or empty")]
+    Missing,
+    /// The field holds a value of another type than it must.
+    #[error("of the wrong type")]
+    WrongType,
+    /// RFC 5322 finds no address in it.
+    #[error("not an e-mail address")]
+    NotAnAddress,
+    /// None of the shapes in [`crate::timestamp`], and no other time in the message to go by.
+    #[error("no readable time")]
+    NoTime,
+    /// Longer than any that SES writes, and than a key of the table may be.
+    #[error("too long")]
+    TooLong,
+    /// Not an event source whose messages Mailroom reads.
+    #[error("not a source of SES feedback")]
+    UnknownSource,
+    /// Envelopes within envelopes within envelopes.
+    #[error("wrapped too deeply")]
+    TooDeep,
+}
+
+/// A quotation is at most this many characters: a line of a terminal.
+const EXCERPT_CHARS: usize = 80;
+
+impl Malformed {
+    /// `field` is a path as a JSON tool would write it: `bounce.bouncedRecipients[0].emailAddress`.
+    pub fn new(field: impl Into<String>, problem: Problem) -> Self {
+        Self { field: field.into(), problem, excerpt: None }
+    }
+
+    /// Quotes the first line of what was found.
+    #[must_use]
+    pub fn quoting(mut self, found: &str) -> Self {
+        let line = found.trim().lines().next().unwrap_or_default();
+        self.excerpt = (!line.is_empty()).then(|| visible(line, EXCERPT_CHARS));
+        self
+    }
+
+    /// Names the field of an error that did not know its own.
+    #[must_use]
+    pub(crate) fn at(mut self, field: String) -> Self {
+        self.field = field;
+        self
+    }
+
+    /// Puts the path of the enclosing value before the field's.
+    #[must_use]
+    pub fn within(mut self, outer: &str) -> Self {
+        if !outer.is_empty() {
+            self.field =
+                if self.field.is_empty() { outer.to_owned() } else { format!("{outer}.{}", self.field) };
+        }
+        self
+    }
+
+    /// The path of the field. No part of the input's values.
+    pub fn field(&self) -> &str {
+        if self.field.is_empty() { "payload" } else { &self.field }
+    }
+
+    /// What is wrong with it. No part of the input.
+    pub fn problem(&self) -> Problem {
+        self.problem
+    }
+
+    /// Reads `json` as `T`. A failure is read again with the path tracked, so that only failures pay for it.
+    ///
+    /// # Errors
+    /// [`Problem::NotJson`] or [`Problem::WrongType`], with the path of the field.
+    pub(crate) fn parse<'de, T: serde::Deserialize<'de>>(json: &'de str) -> Result<T, Self> {
+        serde_json::from_str(json).map_err(|error| {
+            if error.classify() != serde_json::error::Category::Data {
+                return Self::new("", Problem::NotJson).quoting(json);
+            }
+            let tracked = &mut serde_json::Deserializer::from_str(json);
+            let field = match serde_path_to_error::deserialize::<_, T>(tracked) {
+                Err(tracked) if tracked.path().iter().len() > 0 => tracked.path().to_string(),
+                _ => String::new(),
+            };
+            Self::new(field, Problem::WrongType).quoting(&error.to_string())
+        })
+    }
+}
+
+impl fmt::Display for Malformed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.field(), self.problem)?;
+        match &self.excerpt {
+            Some(excerpt) => write!(f, ": {excerpt}"),
+            None => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn says_where_and_quotes_a_line() {
+        let error = Malformed::new("Message", Problem::NotJson).quoting("Hello\u{7}, world\nsecond line");
+        assert_eq!(
+            error.within("Records[0].body").to_string(),
+            r"Records[0].body.Message: not JSON: Hello\u{7}, world"
+        );
+        assert_eq!(Malformed::new("", Problem::Missing).to_string(), "payload: missing or empty");
+    }
+
+    #[test]
+    fn the_loggable_half_quotes_nothing() {
+        let error = Malformed::parse::<Vec<u8>>(r#""jane@example.com""#).unwrap_err();
+        assert!(error.to_string().contains("jane@example.com"));
+        assert_eq!((error.field(), error.problem()), ("payload", Problem::WrongType));
+    }
+}

@@ -1,0 +1,282 @@
+//! Every sample event becomes exactly the records of its snapshot: the specification of the parser and the normalizer.
+//! Review a change with `cargo insta review`, or accept it with `INSTA_UPDATE=always`.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test says what failed by panicking")]
+
+use std::collections::BTreeMap;
+use std::sync::LazyLock;
+
+use mailroom_core::envelope::{self, Payload};
+use mailroom_core::feedback::{self, FeedbackRecord, Retention};
+use mailroom_core::notification::Reading;
+use mailroom_core::ours::Ours;
+use proptest::prelude::*;
+
+const SAMPLES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../events/feedback");
+
+fn ours() -> Ours {
+    Ours {
+        account: "123456789012".to_owned(),
+        region: "us-east-1".to_owned(),
+        topic_arn: "arn:aws:sns:us-east-1:123456789012:local-feedback".to_owned(),
+    }
+}
+
+/// A line for each record and for each message that becomes none.
+fn told(payload: &Payload) -> String {
+    let mut lines = Vec::new();
+    for message in &payload.messages {
+        match &message.reading {
+            Err(error) => lines.push(format!("malformed: {error}")),
+            Ok(Reading::Ignored(notice)) => lines.push(format!("ignored: {notice}")),
+            Ok(Reading::Feedback(notification)) => {
+                if let Err(foreign) = ours().check(&message.origin, notification) {
+                    lines.push(format!("foreign: {foreign}"));
+                }
+                match feedback::normalize(notification, &message.origin, None, Retention::default()) {
+                    Err(error) => lines.push(format!("malformed: {}", error.within(&message.path))),
+                    Ok(normalized) => {
+                        lines.extend(
+                            normalized.records.iter().map(|r| serde_json::to_string_pretty(r).unwrap()),
+                        );
+                        lines.extend(normalized.malformed.iter().map(|error| format!("malformed: {error}")));
+                    }
+                }
+            }
+        }
+    }
+    lines.join("\n")
+}
+
+#[test]
+fn every_sample_becomes_its_records() {
+    insta::glob!(SAMPLES, "*.json", |path| {
+        let payload = std::fs::read_to_string(path).unwrap();
+        insta::with_settings!({ omit_expression => true, prepend_module_to_snapshot => false }, {
+            insta::assert_snapshot!(told(&envelope::open(&payload).unwrap()));
+        });
+    });
+}
+
+/// The records of a message that SES published, however it was wrapped.
+fn records(payload: &str) -> Vec<FeedbackRecord> {
+    let payload = envelope::open(payload).unwrap();
+    let notification = |message: &envelope::Message| match &message.reading {
+        Ok(Reading::Feedback(notification)) => {
+            feedback::normalize(notification, &message.origin, Some("us-east-1"), Retention::default())
+                .map_or_else(|_| Vec::new(), |normalized| normalized.records)
+        }
+        _ => Vec::new(),
+    };
+    payload.messages.iter().flat_map(notification).collect()
+}
+
+fn sample(name: &str) -> String {
+    std::fs::read_to_string(format!("{SAMPLES}/{name}.json")).unwrap()
+}
+
+/// All samples that become records, as the text inside.
+fn bodies() -> Vec<String> {
+    static BODIES: LazyLock<Vec<String>> = LazyLock::new(read_bodies);
+    BODIES.clone()
+}
+
+fn read_bodies() -> Vec<String> {
+    let mut bodies = Vec::new();
+    for file in std::fs::read_dir(SAMPLES).unwrap() {
+        let path = file.unwrap().path();
+        if path.extension().is_some_and(|extension| extension == "json") {
+            let event: serde_json::Value =
+                serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+            let records = event["Records"].as_array().cloned().unwrap_or_else(|| vec![event]);
+            bodies.extend(
+                records.iter().map(|r| r["body"].as_str().map_or_else(|| r.to_string(), str::to_owned)),
+            );
+        }
+    }
+    bodies
+}
+
+#[test]
+fn the_wrapping_changes_nothing() {
+    let said = r#"{"eventType":"Open","open":{"timestamp":"2026-01-01T00:00:01Z","ipAddress":"192.0.2.1"},"mail":{
+        "timestamp":"2026-01-01T00:00:00Z","messageId":"m","destination":["a@example.com"],
+        "sourceArn":"arn:aws:ses:us-east-1:123456789012:identity/example.com"}}"#;
+    let sns = serde_json::json!({"Type": "Notification", "TopicArn": "arn:aws:sns:us-east-1:123456789012:t", "Message": said});
+    let detail: serde_json::Value = serde_json::from_str(said).unwrap();
+    let bus = serde_json::json!({"detail-type": "Email Opened", "source": "aws.ses", "region": "us-east-1", "detail": detail});
+    let by_sns = serde_json::json!({"Type": "Notification", "Message": bus.to_string()});
+    let sqs = |body: String| serde_json::json!({"Records": [{"eventSource": "aws:sqs", "messageId": "1", "body": body}]});
+    let direct = serde_json::json!({"Records": [{"EventSource": "aws:sns", "Sns": sns}]});
+    let bare = records(said);
+    assert_eq!(bare.len(), 1);
+    for wrapped in
+        [&sns, &bus, &by_sns, &sqs(sns.to_string()), &sqs(said.to_owned()), &sqs(bus.to_string()), &direct]
+    {
+        assert_eq!(records(&wrapped.to_string()), bare, "{wrapped}");
+    }
+}
+
+#[test]
+fn both_vocabularies_tell_one_event_id() {
+    let both = records(&sample("batch-both-vocabularies"));
+    assert_eq!(both.len(), 2);
+    assert_eq!(both[0].event_id, both[1].event_id);
+    assert_ne!(both[0].sk, both[1].sk);
+    // A delivery has no feedback id, and only one of the two vocabularies need name the remote MTA.
+    let delivery = |kind: &str, more: &str| {
+        format!(
+            r#"{{"{kind}":"Delivery","delivery":{{"timestamp":"2026-01-01T00:00:01.5Z","recipients":["B@example.com","a@example.com"]{more}}},
+               "mail":{{"messageId":"m","timestamp":"2026-01-01T00:00:00Z","destination":[]}}}}"#
+        )
+    };
+    let identity = records(&delivery("notificationType", r#","remoteMtaIp":"192.0.2.1""#));
+    let event = records(&delivery("eventType", ""));
+    assert_eq!((identity.len(), &identity[0].event_id), (2, &event[0].event_id));
+    assert_ne!(identity[0].sk, event[0].sk);
+}
+
+#[test]
+fn two_events_of_one_mail_are_two() {
+    let open = |ip: &str| {
+        format!(
+            r#"{{"eventType":"Open","open":{{"timestamp":"2026-01-01T00:00:01Z","ipAddress":"{ip}"}},
+               "mail":{{"messageId":"m","destination":["a@example.com"]}}}}"#
+        )
+    };
+    assert_ne!(records(&open("192.0.2.1"))[0].sk, records(&open("192.0.2.2"))[0].sk);
+}
+
+#[test]
+fn a_bad_recipient_costs_only_itself() {
+    let said = r#"{"notificationType":"Bounce","bounce":{"bounceType":"Permanent","timestamp":"2026-01-01T00:00:00Z",
+        "feedbackId":"f","bouncedRecipients":[{"emailAddress":"a@example.com"},{"emailAddress":"nobody"},{"status":"5.1.1"}]},
+        "mail":{"messageId":"m"}}"#;
+    let payload = envelope::open(said).unwrap();
+    let Ok(Reading::Feedback(notification)) = &payload.messages[0].reading else { panic!("{payload:?}") };
+    let normalized =
+        feedback::normalize(notification, &payload.messages[0].origin, None, Retention::default()).unwrap();
+    assert_eq!(normalized.records.len(), 1);
+    let errors: Vec<_> = normalized.malformed.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        errors,
+        [
+            "bounce.bouncedRecipients[1].emailAddress: not an e-mail address: nobody",
+            "bounce.bouncedRecipients[2].emailAddress: missing or empty",
+        ]
+    );
+}
+
+/// What can't be read, and the field that the error names.
+#[test]
+fn malformed_input_names_the_field() {
+    let cases = [
+        ("Hello", "payload: not JSON: Hello"),
+        ("", "payload: not JSON"),
+        ("[]", "payload: of the wrong type"),
+        ("{}", "eventType (or notificationType): missing or empty"),
+        (r#"{"eventType":"Bounce"}"#, "mail: missing or empty"),
+        (r#"{"eventType":"Bounce","mail":7}"#, "mail: of the wrong type"),
+        (r#"{"eventType":"Bounce","mail":{}}"#, "mail.messageId: missing or empty"),
+        (r#"{"eventType":"Bounce","mail":{"messageId":"m"}}"#, "bounce: missing or empty"),
+        (
+            r#"{"eventType":"Bounce","mail":{"messageId":"m"},"bounce":{"bouncedRecipients":7}}"#,
+            "bounce.bouncedRecipients: of the wrong type",
+        ),
+        (
+            r#"{"eventType":"Bounce","mail":{"messageId":"m"},"bounce":{}}"#,
+            "bounce.bouncedRecipients: missing or empty",
+        ),
+        (
+            r#"{"eventType":"Complaint","mail":{"messageId":"m"},"complaint":{"complainedRecipients":[]}}"#,
+            "complaint.complainedRecipients: missing or empty",
+        ),
+        (
+            r#"{"eventType":"Send","mail":{"messageId":"m","destination":[]}}"#,
+            "mail.destination: missing or empty",
+        ),
+        (
+            r#"{"eventType":"Send","mail":{"messageId":"m","destination":["a@example.com"],"timestamp":"soon"}}"#,
+            "mail.timestamp: no readable time",
+        ),
+        (r#"{"Type":"Notification","TopicArn":"t"}"#, "Message: missing or empty"),
+        (r#"{"Type":"Notification","Message":"{\"eventType\":\"Send\"}"}"#, "Message.mail: missing or empty"),
+        (r#"{"Records":7}"#, "Records: of the wrong type"),
+        (r#"{"Records":[{"eventSource":"aws:s3"}]}"#, "Records[0].eventSource: not a source of SES feedback"),
+        (r#"{"Records":[{"eventSource":"aws:sqs","messageId":"1"}]}"#, "Records[0].body: missing or empty"),
+        (
+            r#"{"Records":[{"eventSource":"aws:sqs","messageId":"1","body":"{}"}]}"#,
+            "Records[0].body.eventType (or notificationType): missing",
+        ),
+    ];
+    for (payload, expected) in cases {
+        let error = match envelope::open(payload) {
+            Err(error) => error.to_string(),
+            Ok(payload) => told(&payload),
+        };
+        let error = error.strip_prefix("malformed: ").unwrap_or(&error);
+        assert!(error.starts_with(expected), "{payload}\n  said {error}\n  not  {expected}");
+        assert_eq!(error.lines().count(), 1, "{error}");
+    }
+}
+
+#[test]
+fn what_ses_has_added_is_told() {
+    let unknown = |name: &str| {
+        let payload = envelope::open(&sample(name)).unwrap();
+        let Ok(Reading::Feedback(notification)) = &payload.messages[0].reading else { panic!("{name}") };
+        notification.unknown_values()
+    };
+    assert_eq!(unknown("unknown-kind"), ["eventType"]);
+    assert_eq!(unknown("bounce-unknown-type"), ["bounce.bounceType", "bounce.bounceSubType"]);
+    assert_eq!(unknown("bounce-permanent-unknown-subtype"), ["bounce.bounceSubType"]);
+    assert_eq!(unknown("complaint-unknown-feedback-type"), ["complaint.complaintFeedbackType"]);
+    assert!(unknown("delivery-delay").is_empty());
+    assert!(unknown("bounce-permanent-general").is_empty());
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 512, ..ProptestConfig::default() })]
+
+    /// Any damage to a real message is an error or a record, never a panic, and never a key that the table refuses.
+    #[test]
+    fn damage_never_panics(which in any::<prop::sample::Index>(), at in any::<prop::sample::Index>(), with in ".{0,3}") {
+        let bodies = bodies();
+        let body: &String = which.get(&bodies);
+        let (start, c) = *at.get(&body.char_indices().collect::<Vec<_>>());
+        let damaged = format!("{}{with}{}", &body[..start], &body[start + c.len_utf8()..]);
+        let payload = envelope::open(&damaged).unwrap_or(Payload { source: envelope::Source::Direct, messages: Vec::new() });
+        for message in payload.messages {
+            if let Ok(Reading::Feedback(notification)) = message.reading
+                && let Ok(normalized) = feedback::normalize(&notification, &message.origin, None, Retention::default())
+            {
+                for record in normalized.records {
+                    prop_assert!((1..=2048).contains(&record.pk.len()));
+                    prop_assert!((1..=1024).contains(&record.sk.len()));
+                    prop_assert_eq!(record.sk.split('#').count(), 5, "{}", record.sk);
+                    prop_assert!((1..=2048).contains(&record.message_id.len()));
+                }
+            }
+        }
+    }
+
+    /// Redelivered any number of times, in any order, in any company: the same records under the same keys.
+    #[test]
+    fn any_order_and_duplication_converges(
+        once in prop::sample::subsequence(bodies(), 0..8),
+        again in prop::collection::vec(any::<prop::sample::Index>(), 0..16),
+    ) {
+        let mut all = once.clone();
+        all.extend(again.iter().filter(|_| !once.is_empty()).map(|index| index.get(&once).clone()));
+        prop_assert_eq!(&table(&all), &table(&once));
+        all.reverse();
+        prop_assert_eq!(&table(&all), &table(&once));
+    }
+}
+
+/// What a table holds after one batch of these messages.
+fn table(bodies: &[String]) -> BTreeMap<(String, String), String> {
+    let message = |body| serde_json::json!({"eventSource": "aws:sqs", "messageId": "1", "body": body});
+    let batch = serde_json::json!({ "Records": bodies.iter().map(message).collect::<Vec<_>>() });
+    let records = records(&batch.to_string());
+    records.into_iter().map(|r| ((r.pk.clone(), r.sk.clone()), serde_json::to_string(&r).unwrap())).collect()
+}
