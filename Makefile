@@ -1,0 +1,126 @@
+# `make` lists the targets. What they need beyond Rust (with a C compiler) and Python 3.11 is installed inside the checkout.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+MAKEFLAGS += --no-builtin-rules --no-print-directory
+.DELETE_ON_ERROR:
+# Cargo uses all cores, and two of them at a time wait for each other's lock.
+.NOTPARALLEL:
+
+PYTHON ?= python3
+# In CI the lock file is the truth; at a desk it follows Cargo.toml.
+LOCKED := $(if $(CI),--locked)
+
+# One from PATH if there is one.
+NEXTEST_VERSION := 0.9.143
+DENY_VERSION := 0.20.2
+NEXTEST := $(or $(shell command -v cargo-nextest),.tools/bin/cargo-nextest)
+DENY := $(or $(shell command -v cargo-deny),.tools/bin/cargo-deny)
+
+LOCAL_AWS := .venv/local-aws/.installed
+TOOLS := .venv/tools/.installed
+export SAM_CLI_TELEMETRY := 0
+
+##@ The two commands
+
+.PHONY: demo
+demo: $(LOCAL_AWS) release ## Real input through the whole stack in two Regions of a local AWS. KEEP=1 leaves it running
+	cargo run $(LOCKED) --quiet -p local-aws --bin demo -- $(if $(KEEP),--keep)
+
+.PHONY: test
+test: fmt clippy unit doc deny template integration ## Everything that CI runs
+
+##@ Steps of `make test`
+
+.PHONY: fmt
+fmt: ## Formatting
+	cargo fmt --all --check
+
+.PHONY: clippy
+clippy: ## Lints, warnings denied
+	cargo clippy $(LOCKED) --workspace --all-targets -- -D warnings
+
+.PHONY: unit
+unit: $(NEXTEST) ## Unit and property tests, and the examples in the documentation
+	$(NEXTEST) nextest run $(LOCKED) --workspace --exclude local-aws
+	cargo test $(LOCKED) --quiet --workspace --doc
+
+.PHONY: doc
+doc: ## The documentation builds, warnings denied
+	RUSTDOCFLAGS="-D warnings" cargo doc $(LOCKED) --quiet --workspace --no-deps
+
+# Advisories come from a database in the network. Not to reach it is no verdict on the tree; a found advisory is, and fails.
+.PHONY: deny
+deny: $(DENY) ## Licences, sources, duplicates and advisories of the dependencies
+	$(DENY) $(LOCKED) check licenses sources bans
+	@if why=$$(timeout 120 $(DENY) $(LOCKED) fetch db 2>&1); then \
+		$(DENY) $(LOCKED) check advisories; \
+	else \
+		echo "advisories NOT CHECKED: their database could not be fetched ($$(tail -n1 <<<"$$why" | cut -c1-200))"; \
+	fi
+
+.PHONY: template
+template: $(TOOLS) ## The template: for every Region, as SAM sees it, and its permissions against the code
+	.venv/tools/bin/python -B tests/template/check.py
+	.venv/tools/bin/sam validate --lint --region us-east-1
+
+.PHONY: integration
+integration: $(NEXTEST) $(LOCAL_AWS) release ## Tests on the local AWS
+	$(NEXTEST) nextest run $(LOCKED) -p local-aws
+
+##@ Builds
+
+.PHONY: release
+release: ## The functions, as the demo and the integration tests run them
+	cargo build $(LOCKED) --release -p feedback
+
+# The build folders are SAM's, Cargo's output is shared with it: the second processor builds only what differs.
+.PHONY: sam-build
+sam-build: $(TOOLS) ## `sam build` for both processors, and a look at what came out
+	rustup target add x86_64-unknown-linux-gnu aarch64-unknown-linux-gnu
+	@export PATH="$$PWD/.venv/tools/bin:$$PATH"; \
+	for pair in x86_64:62 arm64:183; do \
+		architecture=$${pair%:*}; \
+		sam build --build-dir .aws-sam/$$architecture --parameter-overrides Architecture=$$architecture; \
+		binary=.aws-sam/$$architecture/FeedbackFunction/bootstrap; \
+		machine=$$(od -An -tu2 -j18 -N2 $$binary | tr -d ' '); \
+		if [ "$$machine" != "$${pair#*:}" ]; then echo "$$binary is for ELF machine $$machine, not $$architecture"; exit 1; fi; \
+		echo "$$binary: $$architecture, $$(stat -c %s $$binary) bytes"; \
+	done
+
+##@ Tools
+
+.PHONY: requirements
+requirements: .venv/pip-tools/bin/pip-compile ## Pin the Python tools anew, from requirements/*.in
+	for name in local-aws tools; do \
+		CUSTOM_COMPILE_COMMAND="make requirements" $< --quiet --upgrade --generate-hashes --strip-extras --allow-unsafe \
+			--no-emit-index-url --no-emit-find-links --no-emit-trusted-host \
+			--output-file requirements/$$name.txt requirements/$$name.in; \
+	done
+
+.PHONY: clean
+clean: ## Remove everything that was built or installed here
+	rm -rf target .aws-sam .venv .tools
+
+# `--no-deps`: the files are complete. With it, older versions of pip do not stumble over extras under --require-hashes.
+.venv/%/.installed: requirements/%.txt
+	rm -rf .venv/$*
+	$(PYTHON) -m venv .venv/$*
+	.venv/$*/bin/pip install --quiet --disable-pip-version-check --require-hashes --no-deps --only-binary :all: -r $<
+	.venv/$*/bin/pip check --disable-pip-version-check
+	touch $@
+
+.venv/pip-tools/bin/pip-compile:
+	$(PYTHON) -m venv .venv/pip-tools
+	.venv/pip-tools/bin/pip install --quiet --disable-pip-version-check pip-tools==7.6.2
+
+.tools/bin/cargo-nextest:
+	cargo install --locked --root .tools cargo-nextest@$(NEXTEST_VERSION)
+
+.tools/bin/cargo-deny:
+	cargo install --locked --root .tools cargo-deny@$(DENY_VERSION)
+
+.PHONY: help
+help: ## This list
+	@awk 'BEGIN {FS = ":.*## "} /^##@ / {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+.DEFAULT_GOAL := help
