@@ -1,0 +1,114 @@
+//! `mailroom normalize`: what the feedback function would record, without any AWS.
+
+use std::io::{self, Read, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use mailroom_core::envelope::{self, Message};
+use mailroom_core::feedback::{self, Retention};
+use mailroom_core::malformed::{Malformed, Problem};
+use mailroom_core::notification::Reading;
+
+/// Print the records that a payload would become, one JSON object a line
+///
+/// The payload may be a Lambda event of SQS, SNS or EventBridge, SNS's envelope, or the bare notification that SES wrote:
+/// they are told apart by content. All kinds are printed; which of them a stack stores is its parameter `KindsNotStored`.
+///
+/// Exit status: 0 with the records; 0 with nothing but a line on stderr for a message that is acknowledged and ignored;
+/// 2 with a line on stderr that names the field for each message that can't be read (the others are printed); 1 if the
+/// input itself can't be read.
+#[derive(clap::Args)]
+pub(crate) struct Normalize {
+    /// The payload; `-` is standard input
+    #[arg(value_name = "FILE", default_value = "-")]
+    file: PathBuf,
+    /// The Region to record where neither the notification nor its envelope names one
+    #[arg(long, value_name = "REGION")]
+    region: Option<String>,
+}
+
+impl Normalize {
+    pub(crate) fn run(&self) -> ExitCode {
+        let mut stderr = io::stderr().lock();
+        let payload = match self.read() {
+            Ok(payload) => payload,
+            Err(error) => {
+                let _ = writeln!(stderr, "mailroom: {}: {error}", self.file.display());
+                return ExitCode::from(1);
+            }
+        };
+        match self.print(&payload, &mut io::stdout().lock(), &mut stderr) {
+            Ok(true) => ExitCode::SUCCESS,
+            Ok(false) => ExitCode::from(2),
+            // `mailroom normalize … | head -1` has got what it wanted.
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
+            Err(error) => {
+                let _ = writeln!(stderr, "mailroom: standard output: {error}");
+                ExitCode::from(1)
+            }
+        }
+    }
+
+    fn read(&self) -> io::Result<Vec<u8>> {
+        if self.file.as_os_str() != "-" {
+            return std::fs::read(&self.file);
+        }
+        let mut payload = Vec::new();
+        io::stdin().lock().read_to_end(&mut payload)?;
+        Ok(payload)
+    }
+
+    /// Whether every message could be read.
+    fn print(&self, payload: &[u8], out: &mut impl Write, err: &mut impl Write) -> io::Result<bool> {
+        let opened = std::str::from_utf8(payload)
+            .map_err(|_| Malformed::new("", Problem::NotUtf8))
+            .and_then(envelope::open);
+        let messages = match opened {
+            Ok(payload) => payload.messages,
+            Err(error) => {
+                writeln!(err, "mailroom: {error}")?;
+                return Ok(false);
+            }
+        };
+        if messages.is_empty() {
+            writeln!(err, "mailroom: no messages in this payload")?;
+        }
+        let mut readable = true;
+        for message in messages {
+            for error in self.print_message(&message, out, err)? {
+                readable = false;
+                writeln!(err, "mailroom: {error}")?;
+            }
+        }
+        out.flush()?;
+        Ok(readable)
+    }
+
+    /// What can't be read of it.
+    fn print_message(
+        &self,
+        message: &Message,
+        out: &mut impl Write,
+        err: &mut impl Write,
+    ) -> io::Result<Vec<Malformed>> {
+        let notification = match &message.reading {
+            Ok(Reading::Feedback(notification)) => notification,
+            Ok(Reading::Ignored(notice)) => {
+                writeln!(err, "mailroom: ignored: {notice}")?;
+                return Ok(Vec::new());
+            }
+            Err(error) => return Ok(vec![error.clone()]),
+        };
+        let home = self.region.as_deref();
+        match feedback::normalize(notification, &message.origin, home, Retention::default()) {
+            Ok(normalized) => {
+                for record in normalized.records {
+                    serde_json::to_writer(&mut *out, &record)?;
+                    writeln!(out)?;
+                }
+                Ok(normalized.malformed.into_iter().map(|error| error.within(&message.path)).collect())
+            }
+            Err(error) => Ok(vec![error.within(&message.path)]),
+        }
+    }
+}

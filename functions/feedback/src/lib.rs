@@ -1,0 +1,6 @@
+//! SES feedback from the queue to records in the table.
+//!
+//! [`handler`] is the function; [`settings`] is what the template tells it. `main.rs` only wires.
+
+pub mod handler;
+pub mod settings;

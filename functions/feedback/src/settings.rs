@@ -1,0 +1,124 @@
+//! What the template tells the function, in environment variables.
+
+use std::collections::HashSet;
+
+use mailroom_core::feedback::Retention;
+use mailroom_core::notification::Kind;
+use mailroom_core::ours::Ours;
+
+/// Read once, at start.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// `TABLE_NAME`
+    pub table: String,
+    /// `AWS_LAMBDA_FUNCTION_NAME`, set by Lambda.
+    pub function: String,
+    /// `ACCOUNT_ID`, `FEEDBACK_TOPIC_ARN`, and Lambda's `AWS_REGION`.
+    pub ours: Ours,
+    /// `RETENTION_DAYS`
+    pub retention: Retention,
+    /// `KINDS_NOT_STORED`
+    pub kinds_not_stored: KindsNotStored,
+}
+
+/// A variable that is missing or can't be used. Deployment is wrong; no retry can help.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SettingError {
+    /// Not set, or empty.
+    #[error("environment variable {0} is not set")]
+    Missing(&'static str),
+    /// Set to something else than it must be.
+    #[error("environment variable {0} must be {1}")]
+    Invalid(&'static str, &'static str),
+}
+
+impl Settings {
+    /// From the process's environment.
+    ///
+    /// # Errors
+    /// The first variable that is missing or unusable.
+    pub fn from_env() -> Result<Self, SettingError> {
+        Self::read(|name| std::env::var(name).ok())
+    }
+
+    fn read(variable: impl Fn(&str) -> Option<String>) -> Result<Self, SettingError> {
+        let required =
+            |name| variable(name).filter(|value| !value.is_empty()).ok_or(SettingError::Missing(name));
+        let days = required("RETENTION_DAYS")?;
+        let days = days
+            .parse()
+            .map_err(|_| SettingError::Invalid("RETENTION_DAYS", "a number of days up to 65535"))?;
+        Ok(Self {
+            table: required("TABLE_NAME")?,
+            function: required("AWS_LAMBDA_FUNCTION_NAME")?,
+            ours: Ours {
+                account: required("ACCOUNT_ID")?,
+                region: required("AWS_REGION")?,
+                topic_arn: required("FEEDBACK_TOPIC_ARN")?,
+            },
+            retention: Retention { days },
+            kinds_not_stored: KindsNotStored::parse(&variable("KINDS_NOT_STORED").unwrap_or_default()),
+        })
+    }
+}
+
+/// The kinds that are acknowledged without a record. Told by what is left out, so that a kind that SES adds is kept.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct KindsNotStored(HashSet<String>);
+
+impl KindsNotStored {
+    /// `send,delivery,open,click`, as `mailroom normalize` prints kinds.
+    pub fn parse(list: &str) -> Self {
+        Self(list.split(',').map(str::trim).filter(|kind| !kind.is_empty()).map(str::to_owned).collect())
+    }
+
+    /// Whether an event of this kind is left out.
+    pub fn contains(&self, kind: &Kind) -> bool {
+        self.0.contains(kind.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ALL: &[(&str, &str)] = &[
+        ("TABLE_NAME", "t"),
+        ("AWS_LAMBDA_FUNCTION_NAME", "f"),
+        ("ACCOUNT_ID", "123456789012"),
+        ("AWS_REGION", "us-east-1"),
+        ("FEEDBACK_TOPIC_ARN", "arn"),
+        ("RETENTION_DAYS", "400"),
+        ("KINDS_NOT_STORED", " send, open ,"),
+    ];
+
+    fn with(changed: &str, value: Option<&str>) -> Result<Settings, SettingError> {
+        let lookup =
+            |name: &str| ALL.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned());
+        Settings::read(|name| if name == changed { value.map(str::to_owned) } else { lookup(name) })
+    }
+
+    #[test]
+    fn all_or_a_clear_error() {
+        let settings = with("", None).unwrap();
+        assert!(settings.kinds_not_stored.contains(&Kind::Send));
+        assert!(settings.kinds_not_stored.contains(&Kind::Open));
+        assert!(!settings.kinds_not_stored.contains(&Kind::Bounce));
+        assert!(!settings.kinds_not_stored.contains(&Kind::Unknown("Quarantine".to_owned())));
+        for (name, _) in ALL.iter().filter(|(name, _)| *name != "KINDS_NOT_STORED") {
+            assert_eq!(
+                with(name, None).unwrap_err().to_string(),
+                format!("environment variable {name} is not set")
+            );
+            assert_eq!(
+                with(name, Some("")).unwrap_err().to_string(),
+                format!("environment variable {name} is not set")
+            );
+        }
+        assert_eq!(
+            with("RETENTION_DAYS", Some("a year")).unwrap_err().to_string(),
+            "environment variable RETENTION_DAYS must be a number of days up to 65535"
+        );
+        assert_eq!(with("KINDS_NOT_STORED", None).unwrap().kinds_not_stored, KindsNotStored::default());
+    }
+}

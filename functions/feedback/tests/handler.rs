@@ -1,0 +1,174 @@
+//! The handler with its ports in memory: what is recorded, what comes back, what is logged of it.
+#![allow(clippy::unwrap_used, reason = "a test says what failed by panicking")]
+
+use feedback::handler::{Feedback, HandlerError, Response};
+use feedback::settings::{KindsNotStored, Settings};
+use mailroom_aws::metrics::MemoryMetrics;
+use mailroom_aws::records::MemoryRecords;
+use mailroom_core::feedback::Retention;
+use mailroom_core::ours::Ours;
+use serde_json::{Value, json};
+use tokio::time::Instant;
+
+const SAMPLES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../events/feedback");
+const TOPIC: &str = "arn:aws:sns:us-east-1:123456789012:local-feedback";
+
+fn function() -> Feedback<MemoryRecords, MemoryMetrics> {
+    Feedback {
+        table: MemoryRecords::default(),
+        metrics: MemoryMetrics::default(),
+        settings: Settings {
+            table: "table".to_owned(),
+            function: "feedback".to_owned(),
+            ours: Ours {
+                account: "123456789012".to_owned(),
+                region: "us-east-1".to_owned(),
+                topic_arn: TOPIC.to_owned(),
+            },
+            retention: Retention::default(),
+            kinds_not_stored: KindsNotStored::parse("send,delivery,open,click"),
+        },
+    }
+}
+
+async fn handle(
+    function: &Feedback<MemoryRecords, MemoryMetrics>,
+    payload: impl ToString,
+) -> Result<Response, HandlerError> {
+    function.handle(&payload.to_string(), Instant::now()).await
+}
+
+fn sample(name: &str) -> String {
+    std::fs::read_to_string(format!("{SAMPLES}/{name}.json")).unwrap()
+}
+
+fn failed(response: &Response) -> Vec<&str> {
+    response.batch_item_failures.iter().map(|failure| failure.item_identifier.as_str()).collect()
+}
+
+/// A permanent bounce of these recipients, told in SNS's envelope.
+fn bounce(feedback_id: &str, recipients: &[&str]) -> String {
+    let recipients: Vec<_> = recipients.iter().map(|address| json!({ "emailAddress": address })).collect();
+    let said = json!({
+        "eventType": "Bounce",
+        "bounce": {"bounceType": "Permanent", "bounceSubType": "General", "bouncedRecipients": recipients,
+            "timestamp": "2026-01-27T14:59:38.237Z", "feedbackId": feedback_id},
+        "mail": {"messageId": "m", "timestamp": "2026-01-27T14:59:38.237Z", "destination": [],
+            "sourceArn": "arn:aws:ses:us-east-1:123456789012:identity/example.com"},
+    });
+    json!({"Type": "Notification", "TopicArn": TOPIC, "Message": said.to_string()}).to_string()
+}
+
+fn batch(bodies: &[String]) -> Value {
+    let records: Vec<_> = bodies
+        .iter()
+        .enumerate()
+        .map(|(index, body)| json!({"eventSource": "aws:sqs", "messageId": format!("id-{index}"), "body": body}))
+        .collect();
+    json!({ "Records": records })
+}
+
+#[tokio::test]
+async fn a_poison_message_costs_its_neighbours_nothing() {
+    let function = function();
+    let response = handle(&function, sample("batch-good-and-bad")).await.unwrap();
+    let poison = ["57cf2876-c027-5007-9908-e8f11dd93dcd", "5d2f2987-cfc6-52c0-a0a2-7e88b64b4a7a"];
+    assert_eq!(failed(&response), poison);
+    assert_eq!(function.table.records().len(), 3);
+    let counted = ["Messages", "MessagesIgnored", "MessagesPoisoned", "RecordsWritten"]
+        .map(|n| function.metrics.get(n));
+    assert_eq!(counted, [6, 1, 2, 3]);
+}
+
+#[tokio::test]
+async fn exactly_the_messages_whose_records_are_not_durable_come_back() {
+    let function = function();
+    function.table.fail(&["b@example.com"]);
+    let bodies = [
+        bounce("1", &["a@example.com"]),
+        bounce("2", &["b@example.com"]),
+        bounce("3", &["a@example.com", "b@example.com"]),
+        // The same event twice: one record, two messages that need it.
+        bounce("2", &["b@example.com"]),
+        bounce("4", &["c@example.com"]),
+    ];
+    let response = handle(&function, batch(&bodies)).await.unwrap();
+    assert_eq!(failed(&response), ["id-1", "id-2", "id-3"]);
+    assert_eq!(function.table.records().len(), 3);
+    function.table.fail(&[]);
+    let response = handle(&function, batch(&bodies)).await.unwrap();
+    assert!(failed(&response).is_empty());
+    assert_eq!(function.table.records().len(), 5);
+}
+
+#[tokio::test]
+async fn what_is_told_twice_is_written_once() {
+    let function = function();
+    handle(&function, sample("batch-same-notification-twice")).await.unwrap();
+    assert_eq!(function.table.records().len(), 1);
+    handle(&function, sample("batch-both-vocabularies")).await.unwrap();
+    assert_eq!(function.table.records().len(), 3);
+}
+
+#[tokio::test]
+async fn a_direct_event_fails_as_a_whole() {
+    let function = function();
+    let direct = sample("direct-sns-bounce-permanent-general");
+    assert_eq!(handle(&function, &direct).await.unwrap(), Response::default());
+    let address = function.table.records()[0].address.clone();
+    function.table.fail(&[&address]);
+    let error = handle(&function, &direct).await.unwrap_err();
+    assert_eq!(error.to_string(), "1 of 1 messages failed; see the log");
+    assert!(handle(&function, sample("direct-sns-malformed-not-json")).await.is_err());
+    assert!(handle(&function, "{}").await.is_err());
+}
+
+#[tokio::test]
+async fn errors_quote_nobody() {
+    let error = handle(&function(), r#"{"Records": "jane@example.com"}"#).await.unwrap_err();
+    assert_eq!(error.to_string(), "payload: Records: of the wrong type");
+    assert!(!format!("{error:?}").contains("jane"));
+}
+
+#[tokio::test]
+async fn kinds_that_are_not_stored_are_acknowledged() {
+    let function = function();
+    for name in ["send", "delivery", "open", "click", "identity-delivery"] {
+        assert_eq!(handle(&function, sample(name)).await.unwrap(), Response::default(), "{name}");
+    }
+    assert!(function.table.records().is_empty());
+    assert_eq!(function.metrics.get("MessagesNotStored"), 5);
+    handle(&function, sample("unknown-kind")).await.unwrap();
+    assert_eq!(function.table.records().len(), 1);
+    assert_eq!(function.metrics.get("UnknownValues"), 1);
+}
+
+#[tokio::test]
+async fn what_is_not_ours_comes_back() {
+    let function = function();
+    for name in ["malformed-another-account", "malformed-another-region", "malformed-foreign-topic"] {
+        let response = handle(&function, sample(name)).await.unwrap();
+        assert_eq!(failed(&response).len(), 1, "{name}");
+    }
+    assert!(function.table.records().is_empty());
+    // Sending authorization: their account sent it from our identity, or ours from theirs.
+    for name in ["bounce-sending-authorization", "bounce-sent-as-delegate"] {
+        assert_eq!(handle(&function, sample(name)).await.unwrap(), Response::default(), "{name}");
+    }
+    assert_eq!(function.table.records().len(), 2);
+}
+
+#[tokio::test]
+async fn a_failure_that_cannot_be_named_fails_the_batch() {
+    let nameless = json!({"Records": [{"eventSource": "aws:sqs", "body": "nonsense"}]});
+    assert!(handle(&function(), nameless).await.is_err());
+}
+
+/// A bad recipient keeps its message coming back, and its neighbours in the same message are recorded.
+#[tokio::test]
+async fn a_bad_recipient_keeps_the_message_but_not_the_others_records() {
+    let function = function();
+    let response = handle(&function, batch(&[bounce("1", &["a@example.com", "nobody"])])).await.unwrap();
+    assert_eq!(failed(&response), ["id-0"]);
+    assert_eq!(function.table.records().len(), 1);
+}

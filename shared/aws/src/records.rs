@@ -1,0 +1,251 @@
+//! The table of records.
+//!
+//! Timeline of a batch: all chunks of 25 are sent at once, each goes on alone (backoff, what DynamoDB left unprocessed,
+//! what it refused) until it is durable or the deadline has come. The records that are not durable by then are told, so
+//! that exactly their messages come back.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Mutex;
+use std::time::Duration;
+
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_dynamodb::operation::batch_write_item::BatchWriteItemError;
+use aws_sdk_dynamodb::types::{AttributeValue, PutRequest, WriteRequest};
+use futures_util::{StreamExt, stream};
+use mailroom_core::feedback::FeedbackRecord;
+use tokio::time::{Instant, sleep_until, timeout_at};
+
+/// The most that BatchWriteItem takes in one call.
+const CHUNK: usize = 25;
+/// Calls under way at once: enough to hide latency, few enough for one invocation's share of the table.
+const PARALLEL: usize = 16;
+/// DynamoDB's answer to a call that can't be right: one odd item refuses the other 24.
+const INVALID: &str = "ValidationException";
+const FIRST_BACKOFF: Duration = Duration::from_millis(50);
+const LONGEST_BACKOFF: Duration = Duration::from_secs(3);
+
+/// Appends records.
+pub trait RecordTable {
+    /// Writes all records, whose keys must differ, and returns those that are not durable when it returns, by their place
+    /// in `records`. Returns by `deadline`. Writing a record twice changes nothing.
+    #[expect(async_fn_in_trait, reason = "called through generics by functions that run on one thread")]
+    async fn append(&self, records: &[FeedbackRecord], deadline: Instant) -> Vec<NotDurable>;
+}
+
+/// A record that may or may not have been written.
+#[derive(Debug)]
+pub struct NotDurable {
+    /// Its place in the slice that was given.
+    pub index: usize,
+    /// Why.
+    pub error: AppendError,
+}
+
+/// Why a record was not written.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum AppendError {
+    /// Throttled, failed or unanswered until the deadline. A retry can help.
+    #[error("no answer but errors until the deadline, the last: {0}")]
+    Deadline(String),
+    /// Refused in a way that this invocation can't mend, such as a missing permission. A retry can help once it is mended.
+    #[error("refused: {0}")]
+    Refused(String),
+    /// It can't be put as a DynamoDB item. No retry can help.
+    #[error("not an item: {0}")]
+    NotAnItem(String),
+}
+
+/// DynamoDB's table.
+pub struct DynamoRecords {
+    client: Client,
+    table: String,
+}
+
+impl DynamoRecords {
+    /// A table in the configuration's own Region.
+    pub fn new(config: &aws_config::SdkConfig, table: impl Into<String>) -> Self {
+        Self { client: Client::new(config), table: table.into() }
+    }
+
+    /// Writes one chunk; what is not durable afterwards, and why.
+    async fn append_chunk(&self, chunk: Vec<Put>, deadline: Instant) -> Vec<NotDurable> {
+        let mut not_durable = Vec::new();
+        // A chunk that DynamoDB refuses for one of its items is halved until that item is alone.
+        let mut chunks = vec![chunk];
+        while let Some(chunk) = chunks.pop() {
+            match self.append_until(chunk, deadline).await {
+                Ok(()) => {}
+                Err((AppendError::Refused(why), mut puts)) if why == INVALID && puts.len() > 1 => {
+                    chunks.push(puts.split_off(puts.len() / 2));
+                    chunks.push(puts);
+                }
+                Err((error, puts)) => {
+                    not_durable.extend(
+                        puts.into_iter().map(|put| NotDurable { index: put.index, error: error.clone() }),
+                    );
+                }
+            }
+        }
+        not_durable
+    }
+
+    /// Puts until nothing is left unprocessed, with full jitter between attempts.
+    async fn append_until(
+        &self,
+        mut puts: Vec<Put>,
+        deadline: Instant,
+    ) -> Result<(), (AppendError, Vec<Put>)> {
+        let mut backoff = FIRST_BACKOFF;
+        loop {
+            let requests = puts.iter().map(|put| put.request.clone()).collect();
+            let call = self.client.batch_write_item().request_items(&self.table, requests).send();
+            let trouble = match timeout_at(deadline, call).await {
+                Err(_) => "timed out".to_owned(),
+                Ok(Ok(output)) => {
+                    let unprocessed = output.unprocessed_items.unwrap_or_default().remove(&self.table);
+                    puts = still_to_do(puts, unprocessed.unwrap_or_default());
+                    if puts.is_empty() {
+                        return Ok(());
+                    }
+                    "unprocessed items".to_owned()
+                }
+                Ok(Err(error)) => {
+                    let told = error.code().map_or_else(|| error.to_string(), str::to_owned);
+                    if !may_pass(&error) {
+                        return Err((AppendError::Refused(told), puts));
+                    }
+                    told
+                }
+            };
+            let pause = Instant::now() + backoff.mul_f64(fastrand::f64());
+            if pause >= deadline {
+                return Err((AppendError::Deadline(trouble), puts));
+            }
+            sleep_until(pause).await;
+            backoff = (2 * backoff).min(LONGEST_BACKOFF);
+        }
+    }
+}
+
+impl RecordTable for DynamoRecords {
+    async fn append(&self, records: &[FeedbackRecord], deadline: Instant) -> Vec<NotDurable> {
+        let mut not_durable = Vec::new();
+        let mut puts = Vec::with_capacity(records.len());
+        for (index, record) in records.iter().enumerate() {
+            match Put::new(index, record) {
+                Ok(put) => puts.push(put),
+                Err(error) => not_durable.push(NotDurable { index, error }),
+            }
+        }
+        let mut chunks = Vec::with_capacity(puts.len().div_ceil(CHUNK));
+        while !puts.is_empty() {
+            let rest = puts.split_off(puts.len().min(CHUNK));
+            chunks.push(std::mem::replace(&mut puts, rest));
+        }
+        let mut done =
+            stream::iter(chunks).map(|chunk| self.append_chunk(chunk, deadline)).buffer_unordered(PARALLEL);
+        while let Some(left) = done.next().await {
+            not_durable.extend(left);
+        }
+        not_durable
+    }
+}
+
+/// A record as DynamoDB takes it.
+struct Put {
+    index: usize,
+    key: (String, String),
+    request: WriteRequest,
+}
+
+impl Put {
+    fn new(index: usize, record: &FeedbackRecord) -> Result<Self, AppendError> {
+        let refused = |error: &dyn std::error::Error| AppendError::NotAnItem(error.to_string());
+        let mut item: HashMap<String, AttributeValue> =
+            serde_dynamo::to_item(record).map_err(|error| refused(&error))?;
+        // What SES did not say is no attribute: nulls are bytes that are paid for.
+        item.retain(|_, value| !value.is_null());
+        let put = PutRequest::builder().set_item(Some(item)).build().map_err(|error| refused(&error))?;
+        Ok(Self {
+            index,
+            key: (record.pk.clone(), record.sk.clone()),
+            request: WriteRequest::builder().put_request(put).build(),
+        })
+    }
+}
+
+/// The puts that DynamoDB handed back.
+fn still_to_do(puts: Vec<Put>, unprocessed: Vec<WriteRequest>) -> Vec<Put> {
+    let key = |request: WriteRequest| {
+        let mut item = request.put_request?.item;
+        let mut text = |name: &str| match item.remove(name)? {
+            AttributeValue::S(text) => Some(text),
+            _ => None,
+        };
+        Some((text("pk")?, text("sk")?))
+    };
+    let left: HashSet<_> = unprocessed.into_iter().filter_map(key).collect();
+    puts.into_iter().filter(|put| left.contains(&put.key)).collect()
+}
+
+/// Whether the same call may succeed later: throttled, failed on DynamoDB's side, or not answered.
+fn may_pass(error: &SdkError<BatchWriteItemError>) -> bool {
+    let SdkError::ServiceError(service) = error else {
+        return !matches!(error, SdkError::ConstructionFailure(_));
+    };
+    let throttled = ["Throttl", "ThroughputExceeded", "LimitExceeded", "TooManyRequests", "Unavailable"];
+    service.raw().status().is_server_error()
+        || error.code().is_some_and(|code| throttled.iter().any(|word| code.contains(word)))
+}
+
+/// A table in memory, with the rules that a handler can run into: it refuses a call that names a key twice, and can be
+/// told to fail.
+#[derive(Default)]
+pub struct MemoryRecords {
+    items: Mutex<HashMap<(String, String), FeedbackRecord>>,
+    failing: Mutex<HashSet<String>>,
+}
+
+impl MemoryRecords {
+    /// All records, by key.
+    pub fn records(&self) -> Vec<FeedbackRecord> {
+        let mut records: Vec<_> =
+            self.items.lock().map_or_else(|_| Vec::new(), |items| items.values().cloned().collect());
+        records.sort_by(|a, b| (&a.pk, &a.sk).cmp(&(&b.pk, &b.sk)));
+        records
+    }
+
+    /// From now on records of this match address are not written; of none, if empty.
+    pub fn fail(&self, addresses: &[&str]) {
+        if let Ok(mut failing) = self.failing.lock() {
+            *failing = addresses.iter().map(|address| (*address).to_owned()).collect();
+        }
+    }
+}
+
+impl RecordTable for MemoryRecords {
+    async fn append(&self, records: &[FeedbackRecord], _deadline: Instant) -> Vec<NotDurable> {
+        let all = |error: &AppendError| {
+            (0..records.len()).map(|index| NotDurable { index, error: error.clone() }).collect()
+        };
+        let (Ok(mut items), Ok(failing)) = (self.items.lock(), self.failing.lock()) else {
+            return all(&AppendError::Deadline("poisoned".to_owned()));
+        };
+        let keys: HashSet<_> = records.iter().map(|record| (&record.pk, &record.sk)).collect();
+        if keys.len() < records.len() {
+            return all(&AppendError::Refused("Provided list of item keys contains duplicates".to_owned()));
+        }
+        let mut not_durable = Vec::new();
+        for (index, record) in records.iter().enumerate() {
+            if failing.contains(&record.address) {
+                not_durable
+                    .push(NotDurable { index, error: AppendError::Deadline("told to fail".to_owned()) });
+            } else {
+                items.insert((record.pk.clone(), record.sk.clone()), record.clone());
+            }
+        }
+        not_durable
+    }
+}
