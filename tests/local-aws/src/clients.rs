@@ -1,7 +1,10 @@
 //! The SDK's clients, as the test itself uses them: of one Region, past the proxy.
 
+use std::error::Error;
+
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_sdk_dynamodb::config::{Credentials, SharedCredentialsProvider};
+use aws_sdk_dynamodb::error::ErrorMetadata;
 
 /// The account that dummy credentials belong to.
 pub const ACCOUNT: &str = "000000000000";
@@ -48,4 +51,23 @@ impl Clients {
             sqs: aws_sdk_sqs::Client::new(&config),
         }
     }
+}
+
+/// What the local AWS said, in a line. The SDK's own `Display` stops at "service error" and its `DisplayErrorContext`
+/// adds the whole answer, headers and all.
+pub(crate) fn told(error: &(dyn Error + 'static)) -> String {
+    let mut parts = Vec::new();
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if let Some(said) = error.downcast_ref::<ErrorMetadata>() {
+            return format!(
+                "{}: {}",
+                said.code().unwrap_or("error"),
+                said.message().unwrap_or("without a message")
+            );
+        }
+        parts.push(error.to_string());
+        next = error.source();
+    }
+    parts.join(": ")
 }

@@ -19,6 +19,8 @@
 //! | [`runtime_api`] | runs one bootstrap without ministack: measured, killed when a test says so |
 //! | [`tls`] | a DynamoDB that speaks TLS and says yes, for measuring cold starts |
 //! | [`samples`] | the sample events, as SES would publish them |
+//! | [`expected`] | what a message must become, by the domain's own code |
+//! | [`clients`] | the SDK's clients, per Region |
 //! | [`paths`] | where the workspace keeps what the harness needs |
 
 #![allow(
@@ -30,15 +32,18 @@
 )]
 
 pub mod clients;
+pub mod expected;
 mod http;
-
+pub mod local;
 pub mod ministack;
 pub mod paths;
 mod process;
 pub mod proxy;
 pub mod runtime_api;
-
+pub mod samples;
 mod server;
 pub mod stack;
+pub mod tls;
 
+pub use local::{LocalAws, Regional};
 pub use process::group_members;

@@ -14,7 +14,7 @@ use crate::process::{Group, kill_group, wait_for_group_end};
 use crate::{http, paths};
 
 /// How long it may take to come up. About a second when the machine is idle; tests run beside compilers.
-const START: Duration = Duration::from_secs(60);
+const START: Duration = Duration::from_mins(1);
 
 /// Another process may take a free port between our asking for it and ministack's binding it.
 const ATTEMPTS: u32 = 3;
@@ -23,7 +23,7 @@ const ATTEMPTS: u32 = 3;
 #[derive(Debug, thiserror::Error)]
 pub enum MinistackError {
     /// It is not installed.
-    #[error("{} is not there; `make local-aws` installs it, or {} names another", .0.display(), paths::MINISTACK_VARIABLE)]
+    #[error("{} is not there; `make demo` and `make integration` install it, or {} names another", .0.display(), paths::MINISTACK_VARIABLE)]
     Missing(PathBuf),
     /// A file or a process could not be made.
     #[error("could not {what}: {source}")]

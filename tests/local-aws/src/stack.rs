@@ -7,7 +7,6 @@ use std::io::{self, Cursor, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use aws_sdk_cloudformation::error::DisplayErrorContext;
 use aws_sdk_cloudformation::types::{Capability, ChangeSetStatus, ChangeSetType, Parameter, StackStatus};
 use aws_sdk_s3::primitives::ByteStream;
 use bytes::Bytes;
@@ -15,11 +14,11 @@ use tokio::time::Instant;
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, ZipWriter};
 
-use crate::clients::Clients;
+use crate::clients::{Clients, told};
 use crate::paths;
 
 /// How long a stack may take. Some seconds, when nothing else runs.
-const DEPLOY: Duration = Duration::from_secs(120);
+const DEPLOY: Duration = Duration::from_mins(2);
 
 /// Between two looks at a stack.
 const LOOK: Duration = Duration::from_millis(100);
@@ -117,8 +116,8 @@ impl Deployment {
 
     /// Sets a parameter.
     #[must_use]
-    pub fn parameter(mut self, name: &str, value: impl ToString) -> Self {
-        self.parameters.insert(name.to_owned(), value.to_string());
+    pub fn parameter(mut self, name: &str, value: impl Into<String>) -> Self {
+        self.parameters.insert(name.to_owned(), value.into());
         self
     }
 
@@ -173,9 +172,10 @@ impl Outputs {
     /// # Panics
     /// If the template has none of that name: a test's mistake.
     pub fn get(&self, key: &str) -> &str {
-        self.values
-            .get(key)
-            .map_or_else(|| panic!("the stack has no output {key}, but {:?}", self.values), |value| value)
+        let Some(value) = self.values.get(key) else {
+            panic!("the stack has no output {key}, but {:?}", self.values)
+        };
+        value
     }
 
     /// All of them.
@@ -210,13 +210,9 @@ struct Task<'a> {
 }
 
 impl Task<'_> {
-    fn refused<E: std::error::Error>(&self, what: &'static str) -> impl Fn(E) -> StackError {
+    fn refused<E: std::error::Error + 'static>(&self, what: &'static str) -> impl Fn(E) -> StackError {
         let region = self.region.to_owned();
-        move |error| StackError::Call {
-            region: region.clone(),
-            what,
-            message: DisplayErrorContext(&error).to_string(),
-        }
+        move |error| StackError::Call { region: region.clone(), what, message: told(&error) }
     }
 
     async fn upload(&self, bucket: &str) -> Result<(), StackError> {

@@ -1,5 +1,7 @@
 //! The Runtime API, under a bootstrap written in Python: a function that does what its event says.
 
+#![allow(clippy::expect_used, clippy::panic, reason = "helpers of tests")]
+
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::time::Duration;

@@ -45,11 +45,10 @@ fn operation(head: &Parts, body: &[u8]) -> String {
     if let Some(target) = header(head, "x-amz-target") {
         return target.rsplit('.').next().unwrap_or(target).to_owned();
     }
-    let in_query = head.uri.query().and_then(action);
     let is_form =
-        || header(head, CONTENT_TYPE).is_some_and(|kind| kind.starts_with("application/x-www-form"));
-    let in_form = || is_form().then(|| std::str::from_utf8(body).ok().and_then(action)).flatten();
-    match in_query.or_else(in_form) {
+        header(head, CONTENT_TYPE).is_some_and(|kind| kind.starts_with("application/x-www-form-urlencoded"));
+    let form = std::str::from_utf8(body).ok().filter(|_| is_form);
+    match head.uri.query().and_then(action).or_else(|| form.and_then(action)) {
         Some(action) => action.to_owned(),
         None => format!("{} {}", head.method, head.uri.path()),
     }

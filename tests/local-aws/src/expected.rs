@@ -1,0 +1,105 @@
+//! What a message must become, by the domain's own code: the demo and the tests hold the table against it.
+
+use mailroom_core::envelope;
+use mailroom_core::feedback::{FeedbackRecord, Retention, normalize};
+use mailroom_core::notification::Reading;
+use mailroom_core::ours::Ours;
+use serde_json::json;
+
+use crate::clients::ACCOUNT;
+use crate::local::Regional;
+
+/// The stack's settings that decide it.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    ours: Ours,
+    retention: Retention,
+    kinds_not_stored: Vec<String>,
+}
+
+impl Settings {
+    /// Those of a stack that was deployed with the template's defaults for retention and kinds.
+    pub fn of(region: &Regional) -> Self {
+        Self {
+            ours: Ours {
+                account: ACCOUNT.to_owned(),
+                region: region.name().to_owned(),
+                topic_arn: region.outputs().get("FeedbackTopicArn").to_owned(),
+            },
+            retention: Retention::default(),
+            kinds_not_stored: ["send", "delivery", "open", "click"].map(str::to_owned).into(),
+        }
+    }
+
+    /// With other kinds left out.
+    #[must_use]
+    pub fn kinds_not_stored(self, kinds: &[&str]) -> Self {
+        Self { kinds_not_stored: kinds.iter().map(|kind| (*kind).to_owned()).collect(), ..self }
+    }
+}
+
+/// What becomes of one message.
+#[derive(Debug, Default)]
+pub struct Expected {
+    /// These are in the table.
+    pub records: Vec<FeedbackRecord>,
+    /// The kinds of those that are not stored, one for each record that is not made.
+    pub not_stored: Vec<String>,
+    /// It is acknowledged without a trace, for this reason.
+    pub ignored: Option<String>,
+    /// It ends in the dead-letter queue, for this reason; its readable recipients are recorded all the same.
+    pub dead_letter: Option<String>,
+}
+
+impl Expected {
+    /// Of a message that SES publishes to the stack's topic.
+    pub fn of(message: &str, settings: &Settings) -> Self {
+        let envelope = json!({
+            "Type": "Notification",
+            "TopicArn": settings.ours.topic_arn,
+            "Message": message,
+        });
+        let mut expected = Self::default();
+        let payload = match envelope::open(&envelope.to_string()) {
+            Ok(payload) => payload,
+            Err(error) => return Self { dead_letter: Some(error.to_string()), ..expected },
+        };
+        for message in payload.messages {
+            let notification = match message.reading {
+                Ok(Reading::Feedback(notification)) => notification,
+                Ok(Reading::Ignored(notice)) => {
+                    expected.ignored = Some(notice.to_string());
+                    continue;
+                }
+                Err(error) => {
+                    expected.dead_letter = Some(error.to_string());
+                    continue;
+                }
+            };
+            if let Err(foreign) = settings.ours.check(&message.origin, &notification) {
+                expected.dead_letter = Some(foreign.to_string());
+                continue;
+            }
+            let home = Some(settings.ours.region.as_str());
+            match normalize(&notification, &message.origin, home, settings.retention) {
+                Ok(normalized) => {
+                    expected.dead_letter = normalized.malformed.first().map(ToString::to_string);
+                    for record in normalized.records {
+                        expected.keep(record, settings);
+                    }
+                }
+                Err(error) => expected.dead_letter = Some(error.to_string()),
+            }
+        }
+        expected
+    }
+
+    fn keep(&mut self, record: FeedbackRecord, settings: &Settings) {
+        let kind = record.kind.as_str();
+        if settings.kinds_not_stored.iter().any(|left_out| left_out == kind) {
+            self.not_stored.push(kind.to_owned());
+        } else {
+            self.records.push(record);
+        }
+    }
+}

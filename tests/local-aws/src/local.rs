@@ -1,0 +1,362 @@
+//! The whole local AWS: ministack, the proxy between it and the functions, and a stack in each of some Regions.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::io;
+use std::time::{Duration, Instant};
+
+use aws_sdk_sqs::types::{ChangeMessageVisibilityBatchRequestEntry, QueueAttributeName};
+use futures_util::future::try_join_all;
+use futures_util::stream::{self, StreamExt, TryStreamExt};
+use serde_json::Value;
+
+use crate::clients::{Clients, told};
+use crate::ministack::{LeftRunning, Ministack, MinistackError, Options};
+use crate::proxy::Proxy;
+use crate::stack::{Deployment, Outputs, StackError};
+
+/// Publishes under way at a time. SES does not wait for one before the next either.
+const PUBLISHES: usize = 8;
+
+/// Between two looks at a queue.
+const LOOK: Duration = Duration::from_millis(200);
+
+/// Looks in a row that must find a queue empty: between two of them a message may have been on its way.
+const STABLE: u32 = 3;
+
+/// Why the local AWS does not do what a test asks of it.
+#[derive(Debug, thiserror::Error)]
+pub enum LocalError {
+    /// No emulator.
+    #[error(transparent)]
+    Ministack(#[from] MinistackError),
+    /// No proxy.
+    #[error("could not start the proxy: {0}")]
+    Proxy(#[source] io::Error),
+    /// No stack.
+    #[error(transparent)]
+    Stack(#[from] StackError),
+    /// A call failed.
+    #[error("{region}: could not {what}: {message}")]
+    Call {
+        /// Where.
+        region: String,
+        /// What was tried.
+        what: &'static str,
+        /// What the local AWS said.
+        message: String,
+    },
+    /// Work is left after all the time that was given.
+    #[error("{region}: after {at_most:?} the queue still holds {depth}")]
+    Busy {
+        /// Where.
+        region: String,
+        /// How long was waited.
+        at_most: Duration,
+        /// What is left.
+        depth: Depth,
+    },
+}
+
+/// How many messages a queue holds.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
+pub struct Depth {
+    /// To be received.
+    pub visible: u32,
+    /// Received and not yet acknowledged.
+    pub in_flight: u32,
+    /// Not to be received yet.
+    pub delayed: u32,
+}
+
+impl Depth {
+    /// All of them.
+    pub const fn total(self) -> u32 {
+        self.visible + self.in_flight + self.delayed
+    }
+}
+
+impl fmt::Display for Depth {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} visible, {} in flight, {} delayed", self.visible, self.in_flight, self.delayed)
+    }
+}
+
+/// A local AWS. Dropping it ends everything that it started.
+#[derive(Debug)]
+pub struct LocalAws {
+    // Dropped in this order: functions must not find their endpoint gone while they still run.
+    ministack: Ministack,
+    proxy: Option<Proxy>,
+    regions: BTreeMap<String, Regional>,
+}
+
+impl LocalAws {
+    /// Starts it, empty, with the proxy in front of the functions' calls.
+    pub async fn start() -> Result<Self, LocalError> {
+        Self::start_with(BTreeMap::new()).await
+    }
+
+    /// The same, with more variables in the environment of every function.
+    pub async fn start_with(environment: BTreeMap<String, String>) -> Result<Self, LocalError> {
+        let proxy = Proxy::start().await.map_err(LocalError::Proxy)?;
+        let options = Options { functions_endpoint: Some(proxy.endpoint()), environment };
+        let ministack = Ministack::start(&options).await?;
+        proxy.forward_to(ministack.address());
+        Ok(Self { ministack, proxy: Some(proxy), regions: BTreeMap::new() })
+    }
+
+    /// Starts it without a proxy, so that it can be left running: the proxy ends with this process.
+    pub async fn start_without_proxy() -> Result<Self, LocalError> {
+        let ministack = Ministack::start(&Options::default()).await?;
+        Ok(Self { ministack, proxy: None, regions: BTreeMap::new() })
+    }
+
+    /// Deploys a stack into Regions, at the same time.
+    pub async fn deploy(&mut self, deployment: &Deployment, regions: &[&str]) -> Result<(), LocalError> {
+        let package = &deployment.package()?;
+        let endpoint = &self.ministack.endpoint();
+        let deployed = try_join_all(regions.iter().map(|region| async move {
+            let clients = Clients::new(endpoint, region);
+            let outputs = package.deploy(&clients, region).await?;
+            let stack = deployment.stack.clone();
+            let name = (*region).to_owned();
+            Ok::<_, LocalError>((name.clone(), Regional { name, stack, clients, outputs }))
+        }))
+        .await?;
+        self.regions.extend(deployed);
+        Ok(())
+    }
+
+    /// A Region that was deployed to.
+    ///
+    /// # Panics
+    /// If it was not: a test's mistake.
+    pub fn region(&self, name: &str) -> &Regional {
+        let Some(region) = self.regions.get(name) else { panic!("nothing was deployed into {name}") };
+        region
+    }
+
+    /// All Regions that were deployed to.
+    pub fn regions(&self) -> impl Iterator<Item = &Regional> {
+        self.regions.values()
+    }
+
+    /// The proxy between the functions and this AWS.
+    ///
+    /// # Panics
+    /// If it was started without one.
+    pub fn proxy(&self) -> &Proxy {
+        self.proxy.as_ref().expect("started with a proxy")
+    }
+
+    /// The emulator: its endpoint, its log, its process group.
+    pub const fn ministack(&self) -> &Ministack {
+        &self.ministack
+    }
+
+    /// Lets it outlive this process.
+    ///
+    /// # Panics
+    /// If it was started with a proxy, which cannot.
+    pub fn leave_running(self) -> LeftRunning {
+        assert!(self.proxy.is_none(), "a proxy ends with its process: start without one");
+        self.ministack.leave_running()
+    }
+}
+
+/// A stack in a Region, and what tests ask of it.
+#[derive(Debug, Clone)]
+pub struct Regional {
+    name: String,
+    stack: String,
+    clients: Clients,
+    outputs: Outputs,
+}
+
+impl Regional {
+    /// `eu-west-1`
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The stack's name.
+    pub fn stack(&self) -> &str {
+        &self.stack
+    }
+
+    /// The Region's clients, past the proxy.
+    pub const fn clients(&self) -> &Clients {
+        &self.clients
+    }
+
+    /// The stack's outputs.
+    pub const fn outputs(&self) -> &Outputs {
+        &self.outputs
+    }
+
+    fn refused<E: std::error::Error + 'static>(
+        &self,
+        what: &'static str,
+    ) -> impl FnOnce(E) -> LocalError + use<E> {
+        let region = self.name.clone();
+        move |error| LocalError::Call { region, what, message: told(&error) }
+    }
+
+    /// Publishes to the feedback topic as SES does; gives SNS's message id.
+    pub async fn publish(&self, message: &str) -> Result<String, LocalError> {
+        let published = self
+            .clients
+            .sns
+            .publish()
+            .topic_arn(self.outputs.get("FeedbackTopicArn"))
+            .subject("Amazon SES Email Event Notification")
+            .message(message)
+            .send()
+            .await
+            .map_err(self.refused("publish to the feedback topic"))?;
+        Ok(published.message_id.unwrap_or_default())
+    }
+
+    /// Publishes many, several at a time; the ids are in the messages' order.
+    pub async fn publish_all<M: AsRef<str>>(
+        &self,
+        messages: impl IntoIterator<Item = M>,
+    ) -> Result<Vec<String>, LocalError> {
+        stream::iter(messages)
+            .map(|message| async move { self.publish(message.as_ref()).await })
+            .buffered(PUBLISHES)
+            .try_collect()
+            .await
+    }
+
+    /// Puts a message straight into the feedback queue, as raw delivery would.
+    pub async fn send(&self, body: &str) -> Result<(), LocalError> {
+        let queue = self.outputs.get("FeedbackQueueUrl");
+        let sent = self.clients.sqs.send_message().queue_url(queue).message_body(body).send().await;
+        sent.map(drop).map_err(self.refused("send to the feedback queue"))
+    }
+
+    /// Every queue among the stack's outputs, by the output's name.
+    pub async fn queues(&self) -> Result<BTreeMap<String, Depth>, LocalError> {
+        let queues = self.outputs.iter().filter(|(key, _)| key.ends_with("QueueUrl"));
+        let depths = try_join_all(queues.map(|(key, url)| async move {
+            Ok::<_, LocalError>((key.trim_end_matches("Url").to_owned(), self.depth(url).await?))
+        }))
+        .await?;
+        Ok(depths.into_iter().collect())
+    }
+
+    /// How many messages a queue holds.
+    pub async fn depth(&self, url: &str) -> Result<Depth, LocalError> {
+        use QueueAttributeName::{
+            ApproximateNumberOfMessages as Visible, ApproximateNumberOfMessagesDelayed as Delayed,
+            ApproximateNumberOfMessagesNotVisible as InFlight,
+        };
+        let seen = self
+            .clients
+            .sqs
+            .get_queue_attributes()
+            .queue_url(url)
+            .attribute_names(Visible)
+            .attribute_names(InFlight)
+            .attribute_names(Delayed)
+            .send()
+            .await
+            .map_err(self.refused("look at a queue"))?;
+        let count = |name| seen.attributes()?.get(&name)?.parse().ok();
+        Ok(Depth {
+            visible: count(Visible).unwrap_or_default(),
+            in_flight: count(InFlight).unwrap_or_default(),
+            delayed: count(Delayed).unwrap_or_default(),
+        })
+    }
+
+    /// Waits until the feedback queue is empty and stays so: every message was acknowledged or given up.
+    pub async fn wait_until_idle(&self, at_most: Duration) -> Result<(), LocalError> {
+        let queue = self.outputs.get("FeedbackQueueUrl");
+        let started = Instant::now();
+        let mut empty = 0;
+        loop {
+            let depth = self.depth(queue).await?;
+            empty = if depth.total() == 0 { empty + 1 } else { 0 };
+            if empty == STABLE {
+                return Ok(());
+            }
+            if started.elapsed() > at_most {
+                return Err(LocalError::Busy { region: self.name.clone(), at_most, depth });
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+    }
+
+    /// All items of the table, page by page.
+    pub async fn items(&self) -> Result<Vec<Value>, LocalError> {
+        let items: Vec<_> = self
+            .clients
+            .dynamodb
+            .scan()
+            .table_name(self.outputs.get("TableName"))
+            .consistent_read(true)
+            .into_paginator()
+            .items()
+            .send()
+            .collect::<Result<_, _>>()
+            .await
+            .map_err(self.refused("scan the table"))?;
+        items
+            .into_iter()
+            .map(|item| serde_dynamo::from_item(item).map_err(self.refused("read an item of the table")))
+            .collect()
+    }
+
+    /// The bodies of the messages that the feedback queue gave up. They stay where they are.
+    pub async fn dead_letters(&self) -> Result<Vec<String>, LocalError> {
+        self.bodies(self.outputs.get("FeedbackDeadLetterQueueUrl")).await
+    }
+
+    /// The bodies of a queue's visible messages. They are visible again afterwards.
+    pub async fn bodies(&self, url: &str) -> Result<Vec<String>, LocalError> {
+        /// Long enough that no message is received twice while this reads.
+        const HIDDEN_SECONDS: i32 = 60;
+        let sqs = &self.clients.sqs;
+        let mut bodies = Vec::new();
+        let mut hidden = Vec::new();
+        loop {
+            let received = sqs
+                .receive_message()
+                .queue_url(url)
+                .max_number_of_messages(10)
+                .visibility_timeout(HIDDEN_SECONDS)
+                .send()
+                .await
+                .map_err(self.refused("receive from a queue"))?;
+            let messages = received.messages.unwrap_or_default();
+            if messages.is_empty() {
+                break;
+            }
+            let entries: Result<Vec<_>, _> = messages
+                .iter()
+                .enumerate()
+                .map(|(index, message)| {
+                    ChangeMessageVisibilityBatchRequestEntry::builder()
+                        .id(index.to_string())
+                        .set_receipt_handle(message.receipt_handle.clone())
+                        .visibility_timeout(0)
+                        .build()
+                })
+                .collect();
+            hidden.push(entries.map_err(self.refused("put messages back"))?);
+            bodies.extend(messages.into_iter().filter_map(|message| message.body));
+        }
+        for entries in hidden {
+            sqs.change_message_visibility_batch()
+                .queue_url(url)
+                .set_entries(Some(entries))
+                .send()
+                .await
+                .map_err(self.refused("put messages back"))?;
+        }
+        Ok(bodies)
+    }
+}

@@ -1,0 +1,170 @@
+//! The sample events, taken out of their wrappings and made to speak of a stack of the local AWS.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+use crate::clients::ACCOUNT;
+
+/// What the samples speak of.
+const SAMPLE_REGION: &str = "us-east-1";
+const SAMPLE_ACCOUNT: &str = "123456789012";
+const SAMPLE_TOPIC: &str = "local-feedback";
+
+/// Why there are no samples.
+#[derive(Debug, thiserror::Error)]
+pub enum SampleError {
+    /// A folder or a file cannot be read.
+    #[error("could not read {}: {source}", .path.display())]
+    Read {
+        /// Which.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// A file is no event.
+    #[error("{} is not JSON: {source}", .path.display())]
+    NotJson {
+        /// Which.
+        path: PathBuf,
+        /// Where it breaks off.
+        source: serde_json::Error,
+    },
+}
+
+/// A sample event.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sample {
+    /// The file's name without `.json`.
+    pub name: String,
+    /// The event as Lambda would hand it over.
+    pub event: Value,
+    /// What SES says in it, a text for each message, as it would be published to the topic.
+    pub messages: Vec<String>,
+}
+
+impl Sample {
+    /// All samples in a folder, by name.
+    pub fn load_all(folder: &Path) -> Result<Vec<Self>, SampleError> {
+        let unreadable = |source| SampleError::Read { path: folder.to_path_buf(), source };
+        let mut samples = Vec::new();
+        for entry in std::fs::read_dir(folder).map_err(unreadable)? {
+            let path = entry.map_err(unreadable)?.path();
+            if path.extension().is_some_and(|extension| extension == "json") {
+                samples.push(Self::load(&path)?);
+            }
+        }
+        samples.sort_by(|one, other| one.name.cmp(&other.name));
+        Ok(samples)
+    }
+
+    /// One file.
+    pub fn load(path: &Path) -> Result<Self, SampleError> {
+        let text = std::fs::read_to_string(path)
+            .map_err(|source| SampleError::Read { path: path.to_path_buf(), source })?;
+        let event: Value = serde_json::from_str(&text)
+            .map_err(|source| SampleError::NotJson { path: path.to_path_buf(), source })?;
+        let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        let messages = messages_of(&event);
+        Ok(Self { name, event, messages })
+    }
+
+    /// The messages, for the topic of a stack.
+    pub fn messages_for(&self, region: &str, stack: &str) -> Vec<String> {
+        self.messages.iter().map(|message| adapt(message, region, stack)).collect()
+    }
+
+    /// The whole event, as the function of a stack would get it.
+    pub fn event_for(&self, region: &str, stack: &str) -> Value {
+        let adapted = adapt(&self.event.to_string(), region, stack);
+        serde_json::from_str(&adapted).expect("names and numbers in place of others leave JSON as it is")
+    }
+}
+
+/// Takes the wrappings off an event; the text of a message stays as it is, also when it is no JSON.
+fn messages_of(event: &Value) -> Vec<String> {
+    let Some(records) = event["Records"].as_array() else {
+        // EventBridge's envelope is part of the message if it goes by SNS, as a rule's target.
+        return vec![event.to_string()];
+    };
+    let records = records.iter().filter_map(|record| {
+        if let Some(message) = record["Sns"]["Message"].as_str() {
+            return Some(message.to_owned());
+        }
+        record["body"].as_str().map(message_of_body)
+    });
+    records.collect()
+}
+
+/// The message in SNS's envelope. What SNS says for itself (`SubscriptionConfirmation`) is known by its envelope only, so
+/// that is what goes through the topic.
+fn message_of_body(body: &str) -> String {
+    let envelope: Value = serde_json::from_str(body).unwrap_or_default();
+    match (envelope["Type"].as_str(), envelope["Message"].as_str()) {
+        (Some("Notification"), Some(message)) => message.to_owned(),
+        _ => body.to_owned(),
+    }
+}
+
+/// The sample's Region and the stack's change places, so that a message from another Region stays one from another.
+fn adapt(text: &str, region: &str, stack: &str) -> String {
+    /// In no sample.
+    const MARK: &str = "\u{1}";
+    text.replace(SAMPLE_REGION, MARK)
+        .replace(region, SAMPLE_REGION)
+        .replace(MARK, region)
+        .replace(SAMPLE_ACCOUNT, ACCOUNT)
+        .replace(SAMPLE_TOPIC, &format!("{stack}-feedback"))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn every_wrapping_comes_off() {
+        let ses = r#"{"eventType":"Bounce"}"#;
+        let envelope = json!({ "Type": "Notification", "Message": ses, "TopicArn": "arn" }).to_string();
+        let queue = json!({ "Records": [{ "body": envelope }, { "body": ses }, { "body": "<html>" }] });
+        assert_eq!(messages_of(&queue), [ses, ses, "<html>"]);
+        let topic = json!({ "Records": [{ "Sns": { "Message": "plain text" } }] });
+        assert_eq!(messages_of(&topic), ["plain text"]);
+        let bus = json!({ "detail-type": "Email Bounced", "detail": { "eventType": "Bounce" } });
+        assert_eq!(messages_of(&bus), [bus.to_string()]);
+        assert_eq!(messages_of(&json!({ "eventType": "Bounce" })), [ses]);
+    }
+
+    #[test]
+    fn what_sns_says_for_itself_keeps_its_envelope() {
+        let body = json!({ "Type": "SubscriptionConfirmation", "Message": "You have chosen" }).to_string();
+        assert_eq!(messages_of(&json!({ "Records": [{ "body": body }] })), [body]);
+    }
+
+    #[test]
+    fn regions_change_places() {
+        let text = "arn:aws:sns:us-east-1:123456789012:local-feedback eu-west-1";
+        assert_eq!(
+            adapt(text, "eu-west-1", "demo"),
+            "arn:aws:sns:eu-west-1:000000000000:demo-feedback us-east-1"
+        );
+        assert_eq!(
+            adapt(text, "us-east-1", "demo"),
+            "arn:aws:sns:us-east-1:000000000000:demo-feedback eu-west-1"
+        );
+    }
+
+    #[test]
+    fn the_samples_of_the_workspace_can_be_read() {
+        let samples = Sample::load_all(&crate::paths::samples("feedback")).expect("they are there");
+        assert!(samples.len() > 50, "{}", samples.len());
+        for sample in samples {
+            assert!(!sample.messages.is_empty(), "{}", sample.name);
+            for message in sample.messages_for("eu-west-1", "demo") {
+                assert!(!message.contains(SAMPLE_ACCOUNT), "{}", sample.name);
+            }
+        }
+    }
+}
