@@ -68,11 +68,19 @@ template: $(TOOLS) ## The template: for every Region, as SAM sees it, and its pe
 integration: $(NEXTEST) $(LOCAL_AWS) release ## Tests on the local AWS
 	$(NEXTEST) nextest run $(LOCKED) -p local-aws
 
+##@ Measurements
+
+# The baseline is the same function with what the workspace leaves out: SDK defaults and AWS-LC's jitter entropy.
+.PHONY: bench
+bench: release ## Cold starts, against a build with the SDK's default features
+	AWS_LC_SYS_NO_JITTER_ENTROPY=0 cargo build $(LOCKED) --release -p feedback --features sdk-defaults --target-dir target/sdk-defaults
+	cargo run $(LOCKED) --quiet -p local-aws --bin cold_start -- --baseline target/sdk-defaults/release/feedback
+
 ##@ Builds
 
 .PHONY: release
-release: ## The functions, as the demo and the integration tests run them
-	cargo build $(LOCKED) --release -p feedback
+release: ## The functions and the operator's tool, as the demo and the integration tests run them
+	cargo build $(LOCKED) --release -p feedback -p mailroom
 
 # The build folders are SAM's, Cargo's output is shared with it: the second processor builds only what differs.
 .PHONY: sam-build

@@ -35,6 +35,7 @@ pub mod clients;
 pub mod expected;
 mod http;
 pub mod local;
+mod mend;
 pub mod ministack;
 pub mod paths;
 mod process;

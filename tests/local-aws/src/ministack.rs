@@ -125,7 +125,7 @@ impl Ministack {
             .stdin(Stdio::null())
             .stdout(log)
             .stderr(log_too);
-        let group = Group::start(&mut command).map_err(failed("start ministack"))?;
+        let group = Group::start(&mut command, folder.path()).map_err(failed("start ministack"))?;
         let mut ministack = Self { group, address, folder };
         ministack.wait_until_healthy().await?;
         Ok(ministack)

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::os::unix::process::CommandExt;
+use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
@@ -22,12 +23,14 @@ impl Group {
     ///
     /// Beside it stands a shell that reads from a pipe which only this process holds. However this process ends, a
     /// SIGKILL included, the pipe closes and the shell kills the group. (`PR_SET_PDEATHSIG` would need `unsafe`,
-    /// fires when the *thread* that forked ends, and does not reach grandchildren.)
-    pub(crate) fn start(command: &mut Command) -> io::Result<Self> {
+    /// fires when the *thread* that forked ends, and does not reach grandchildren.) With the group goes `folder`, which
+    /// nobody else could remove then.
+    pub(crate) fn start(command: &mut Command, folder: &Path) -> io::Result<Self> {
         let leader = command.process_group(0).spawn()?;
         let watchdog = Command::new("/bin/sh")
-            .args(["-c", r#"read -r _; kill -s KILL -- "-$1" 2>/dev/null"#, "watchdog"])
+            .args(["-c", r#"read -r _; kill -s KILL -- "-$1"; sleep 0.1; rm -rf -- "$2""#, "watchdog"])
             .arg(leader.id().to_string())
+            .arg(folder)
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
@@ -154,6 +157,10 @@ mod tests {
         command
     }
 
+    fn folder() -> tempfile::TempDir {
+        tempfile::tempdir().expect("a folder")
+    }
+
     fn wait_for_members(id: u32, count: usize) {
         let until = Instant::now() + Duration::from_secs(5);
         while group_members(id).len() < count {
@@ -164,7 +171,8 @@ mod tests {
 
     #[test]
     fn dropping_a_group_ends_its_grandchildren() {
-        let group = Group::start(&mut sleeping_family()).expect("a shell");
+        let folder = folder();
+        let group = Group::start(&mut sleeping_family(), folder.path()).expect("a shell");
         let id = group.id();
         wait_for_members(id, 3);
         drop(group);
@@ -175,7 +183,8 @@ mod tests {
     fn a_panic_ends_the_group() {
         let (send, receive) = std::sync::mpsc::channel();
         let test = std::thread::spawn(move || {
-            let group = Group::start(&mut sleeping_family()).expect("a shell");
+            let folder = folder();
+            let group = Group::start(&mut sleeping_family(), folder.path()).expect("a shell");
             wait_for_members(group.id(), 3);
             send.send(group.id()).expect("a receiver");
             panic!("as a failing test does");
@@ -186,13 +195,16 @@ mod tests {
     }
 
     #[test]
-    fn the_watchdog_ends_the_group_when_its_pipe_closes() {
-        let mut group = Group::start(&mut sleeping_family()).expect("a shell");
+    fn the_watchdog_ends_the_group_and_its_folder_when_its_pipe_closes() {
+        let folder = folder();
+        let mut group = Group::start(&mut sleeping_family(), folder.path()).expect("a shell");
         let id = group.id();
         wait_for_members(id, 3);
         // What the kernel does when this process is killed.
         drop(group.watchdog.as_mut().and_then(|watchdog| watchdog.stdin.take()));
         assert!(wait_for_group_end(id, Duration::from_secs(5)), "left: {:?}", group_members(id));
+        let status = group.watchdog.as_mut().map(Child::wait);
+        assert!(status.is_some_and(|status| status.is_ok()) && !folder.path().exists());
     }
 
     #[test]

@@ -98,13 +98,7 @@ async fn run(arguments: &Arguments) -> Result<ExitCode, Box<dyn Error>> {
     progress.say(&format!(
         "waiting until they are processed; what cannot be is given up after {RECEIVES} receives of {VISIBILITY_SECONDS} s"
     ));
-    for region in aws.regions() {
-        match region.wait_until_idle(PROCESSING).await {
-            // The verdict lists what is missing, which says more.
-            Ok(()) | Err(LocalError::Busy { .. }) => {}
-            Err(error) => return Err(error.into()),
-        }
-    }
+    try_join_all(aws.regions().map(wait)).await?;
 
     progress.say("reading tables and queues");
     let mut complaints = Vec::new();
@@ -153,6 +147,14 @@ async fn publish(region: &Regional, samples: &[Sample]) -> Result<Vec<Published>
         expected: Expected::of(&message, &settings),
     });
     Ok(published.collect())
+}
+
+async fn wait(region: &Regional) -> Result<(), LocalError> {
+    match region.wait_until_idle(PROCESSING).await {
+        // The verdict lists what is missing, which says more.
+        Ok(()) | Err(LocalError::Busy { .. }) => Ok(()),
+        Err(error) => Err(error),
+    }
 }
 
 /// What is being done, and when it was begun.

@@ -135,7 +135,9 @@ pub(crate) fn summary(complaints: &[String]) {
 pub(crate) fn log_of_functions(ministack: &Ministack) {
     const LINES: usize = 40;
     let log = ministack.log();
-    let lines: Vec<&str> = log.lines().collect();
+    // A poller's complaint comes again every second; lines begin with the time.
+    let mut lines: Vec<&str> = log.lines().collect();
+    lines.dedup_by_key(|line| line.get("2026-01-01 00:00:00 ".len()..).unwrap_or_default());
     eprintln!("the local AWS's log, with what the functions print, ends with:");
     for line in &lines[lines.len().saturating_sub(LINES)..] {
         eprintln!("  {line}");
