@@ -1,18 +1,22 @@
-//! `mailroom normalize`: what the feedback function would record, without any AWS.
+//! `mailroom normalize`: what the feedback and inbound functions would record, without any AWS.
 
 use std::io::{self, Read, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use mailroom_core::envelope::{self, Message};
-use mailroom_core::feedback::{self, Retention};
+use mailroom_core::feedback;
+use mailroom_core::inbound::{self, Found, Location, Receipt, Rules, Structure};
 use mailroom_core::malformed::{Malformed, Problem};
 use mailroom_core::notification::Reading;
+use mailroom_core::record::{Record, Retention};
 
 /// Print the records that a payload would become, one JSON object a line
 ///
-/// The payload may be a Lambda event of SQS, SNS or EventBridge, SNS's envelope, or the bare notification that SES wrote:
-/// they are told apart by content. All kinds are printed; which of them a stack stores is its parameter `KindsNotStored`.
+/// The payload may be a Lambda event of SQS, SNS, EventBridge or a receipt rule, SNS's envelope, or the bare notification
+/// that SES wrote: they are told apart by content. All kinds are printed; which of them a stack stores is its parameter
+/// `KindsNotStored`. Of a mail that was received, what only S3 knows is null, and its structure too unless the mail came
+/// with the notification.
 ///
 /// Exit status: 0 with the records; 0 with nothing but a line on stderr for a message that is acknowledged and ignored;
 /// 2 with a line on stderr that names the field for each message that can't be read (the others are printed); 1 if the
@@ -91,24 +95,47 @@ impl Normalize {
         out: &mut impl Write,
         err: &mut impl Write,
     ) -> io::Result<Vec<Malformed>> {
-        let notification = match &message.reading {
-            Ok(Reading::Feedback(notification)) => notification,
+        match &message.reading {
+            Ok(Reading::Feedback(notification)) => {
+                let home = self.region.as_deref();
+                match feedback::normalize(notification, &message.origin, home, Retention::default()) {
+                    Ok(normalized) => print_records(&normalized.records, normalized.malformed, message, out),
+                    Err(error) => Ok(vec![error.within(&message.path)]),
+                }
+            }
+            Ok(Reading::Received(receipt)) => match self.received(receipt, message) {
+                Ok(normalized) => print_records(&normalized.records, normalized.malformed, message, out),
+                Err(error) => Ok(vec![error.within(&message.path)]),
+            },
             Ok(Reading::Ignored(notice)) => {
                 writeln!(err, "mailroom: ignored: {notice}")?;
-                return Ok(Vec::new());
+                Ok(Vec::new())
             }
-            Err(error) => return Ok(vec![error.clone()]),
-        };
-        let home = self.region.as_deref();
-        match feedback::normalize(notification, &message.origin, home, Retention::default()) {
-            Ok(normalized) => {
-                for record in normalized.records {
-                    serde_json::to_writer(&mut *out, &record)?;
-                    writeln!(out)?;
-                }
-                Ok(normalized.malformed.into_iter().map(|error| error.within(&message.path)).collect())
-            }
-            Err(error) => Ok(vec![error.within(&message.path)]),
+            Err(error) => Ok(vec![error.clone()]),
         }
     }
+
+    fn received(&self, receipt: &Receipt, message: &Message) -> Result<inbound::Normalized, Malformed> {
+        let found = Found {
+            location: Location::of(receipt, None),
+            object: None,
+            structure: receipt.content()?.map(|content| Structure::read(&content, true)),
+        };
+        let rules = Rules { home: self.region.as_deref(), ..Rules::default() };
+        inbound::normalize(receipt, &message.origin, &found, rules)
+    }
+}
+
+/// Prints them; what could not be read beside them, with the path in the payload.
+fn print_records(
+    records: &[impl Record],
+    malformed: Vec<Malformed>,
+    message: &Message,
+    out: &mut impl Write,
+) -> io::Result<Vec<Malformed>> {
+    for record in records {
+        serde_json::to_writer(&mut *out, record)?;
+        writeln!(out)?;
+    }
+    Ok(malformed.into_iter().map(|error| error.within(&message.path)).collect())
 }

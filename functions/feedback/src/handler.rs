@@ -70,6 +70,8 @@ enum Poison {
     Malformed(#[from] Malformed),
     #[error(transparent)]
     Foreign(#[from] Foreign),
+    #[error("notificationType: a mail that was received, not feedback on one that was sent")]
+    Received,
 }
 
 /// What a message asks for.
@@ -150,6 +152,7 @@ impl<T: RecordTable, M: Metrics> Feedback<T, M> {
     fn work(&self, message: &Message, tally: &mut Tally) -> Result<Work, Poison> {
         let notification = match message.reading.as_ref().map_err(Malformed::clone)? {
             Reading::Ignored(notice) => return Ok(Work::Ignore(*notice)),
+            Reading::Received(_) => return Err(Poison::Received),
             Reading::Feedback(notification) => notification,
         };
         self.settings.ours.check(&message.origin, notification)?;
@@ -177,6 +180,7 @@ impl<T: RecordTable, M: Metrics> Feedback<T, M> {
 fn log_poison(message: &Message, poison: &Poison) {
     let ses_message = match &message.reading {
         Ok(Reading::Feedback(notification)) => Some(notification.message_id()),
+        Ok(Reading::Received(receipt)) => Some(receipt.message_id()),
         _ => None,
     };
     warn!(message = message.id, ses_message, "can never be processed: {poison}");

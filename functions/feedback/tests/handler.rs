@@ -81,6 +81,20 @@ async fn a_poison_message_costs_its_neighbours_nothing() {
 }
 
 #[tokio::test]
+async fn received_mail_is_somebody_elses() {
+    let received = json!({
+        "notificationType": "Received", "mail": {"messageId": "m", "timestamp": "2026-01-27T14:59:38.237Z"},
+        "receipt": {"recipients": ["a@example.com"], "action": {"type": "Stop"}},
+    });
+    let body =
+        json!({"Type": "Notification", "TopicArn": TOPIC, "Message": received.to_string()}).to_string();
+    let function = function();
+    let response = handle(&function, batch(&[body, bounce("1", &["a@example.com"])])).await.unwrap();
+    assert_eq!(failed(&response), ["id-0"]);
+    assert_eq!((function.table.records().len(), function.metrics.get("MessagesPoisoned")), (1, 1));
+}
+
+#[tokio::test]
 async fn exactly_the_messages_whose_records_are_not_durable_come_back() {
     let function = function();
     function.table.fail(&["b@example.com"]);

@@ -3,6 +3,7 @@
 //! | payload | by |
 //! |---|---|
 //! | `{"Records":[{"eventSource":"aws:sqs","body":…}]}` | an event source mapping; the body is any of the rows below |
+//! | `{"Records":[{"eventSource":"aws:ses","ses":{…}}]}` | a receipt rule's Lambda action |
 //! | `{"Records":[{"EventSource":"aws:sns","Sns":{…}}]}` | an SNS subscription of the function itself |
 //! | `{"Type":"Notification","Message":…,"TopicArn":…}` | SNS's envelope, as in a queue without raw delivery |
 //! | `{"detail-type":…,"source":"aws.ses","detail":{…}}` | EventBridge |
@@ -15,6 +16,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::arn::Arn;
+use crate::inbound::receipt;
 use crate::malformed::{Malformed, Problem};
 use crate::notification::{self, Reading};
 use crate::text::Text;
@@ -108,6 +110,8 @@ struct Record<'a> {
     body: Text,
     #[serde(borrow, rename = "Sns")]
     sns: Option<&'a RawValue>,
+    #[serde(borrow)]
+    ses: Option<&'a RawValue>,
 }
 
 impl Record<'_> {
@@ -123,6 +127,10 @@ impl Record<'_> {
         };
         let (source, path, (mut origin, reading)) = match (record.source.get(), record.sns) {
             (Some("aws:sns"), Some(sns)) => (Source::Direct, at(".Sns"), unwrap(sns.get())),
+            (Some("aws:ses"), _) => match record.ses {
+                Some(ses) => (Source::Direct, at(""), (Origin::default(), receipt::read(ses.get(), "ses"))),
+                None => (Source::Direct, at(""), refused("ses", Problem::Missing)),
+            },
             (Some("aws:sqs"), _) => match record.body.get() {
                 Some(body) => (Source::Sqs, at(".body"), unwrap(body)),
                 None => (Source::Sqs, at(".body"), refused("", Problem::Missing)),

@@ -4,7 +4,7 @@
 mod details;
 mod event_id;
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 
 use serde::Serialize;
 
@@ -14,27 +14,12 @@ use crate::envelope::Origin;
 use crate::evidence::{self, Evidence};
 use crate::malformed::{Malformed, Problem};
 use crate::notification::{Body, Format, Kind, Notification, Recipient};
-use crate::text::{Text, visible};
+use crate::record::{self, Recipients, Record, SES_TEXT, key_part};
+use crate::text::visible;
 use crate::timestamp::Timestamp;
 
+pub use crate::record::Retention;
 pub use details::{DeliveryReport, Details, TopicPreferences};
-
-/// SES's own words (types, names, ids) are kept up to this many characters.
-const SES_TEXT: usize = 256;
-
-/// How long records are kept, in days from the event's own time: the same for every redelivery.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Retention {
-    /// At least as long as the policy looks back.
-    pub days: u16,
-}
-
-impl Default for Retention {
-    /// The template's default: a year and a month.
-    fn default() -> Self {
-        Self { days: 400 }
-    }
-}
 
 /// What one notification becomes.
 #[derive(Debug, Default)]
@@ -96,6 +81,12 @@ pub struct FeedbackRecord {
     pub expires_at: i64,
 }
 
+impl Record for FeedbackRecord {
+    fn key(&self) -> (&str, &str) {
+        (&self.pk, &self.sk)
+    }
+}
+
 /// Turns a notification into records. `home` is the Region to record if neither the notification nor its envelopes name
 /// one.
 ///
@@ -108,7 +99,8 @@ pub fn normalize(
     retention: Retention,
 ) -> Result<Normalized, Malformed> {
     let Recipients { read: recipients, malformed } = recipients(notification)?;
-    let occurred_at = occurred_at(notification, origin)?;
+    let own_time = notification.body.timestamp();
+    let (occurred_at, occurred_at_unread) = record::time(own_time, &[&notification.mail.timestamp], origin)?;
     let event_id = event_id::of(notification, occurred_at, recipients.iter().map(|(address, _)| address));
     let mail = &notification.mail;
     let identity = notification.source_arn();
@@ -117,7 +109,6 @@ pub fn normalize(
         mail.tags.get(name).and_then(|values| values.first()).map(|value| visible(value, SES_TEXT))
     };
 
-    let own_time = notification.body.timestamp();
     let candidates = recipients.len();
     let record = |(address, recipient): (Address, &Recipient)| FeedbackRecord {
         pk: format!("ADDR#{}", address.match_form()),
@@ -130,9 +121,7 @@ pub fn normalize(
         format: notification.format,
         region: region.map(|region| visible(region, SES_TEXT)),
         occurred_at,
-        occurred_at_unread: own_time
-            .filter(|text| text.get().and_then(Timestamp::parse).is_none())
-            .and_then(|text| text.visible(SES_TEXT)),
+        occurred_at_unread: occurred_at_unread.clone(),
         recipient: address.raw().to_owned(),
         address: address.match_form().to_owned(),
         message_id: mail.message_id.clone(),
@@ -147,20 +136,14 @@ pub fn normalize(
         tenant: tag("ses:tenant-name"),
         tags: details::capped(&mail.tags),
         details: Details::of(&notification.body, recipient, candidates),
-        expires_at: occurred_at.seconds() + i64::from(retention.days) * 24 * 60 * 60,
+        expires_at: retention.expires_at(occurred_at),
     };
     Ok(Normalized { records: recipients.into_iter().map(record).collect(), malformed })
 }
 
-struct Recipients<'a> {
-    /// One per match form.
-    read: Vec<(Address, &'a Recipient)>,
-    malformed: Vec<Malformed>,
-}
-
 /// Whom the event concerns: those that the body names, else everybody the mail was sent to. Never `mail.destination` for
 /// a bounce or a complaint: most of those are innocent.
-fn recipients(notification: &Notification) -> Result<Recipients<'_>, Malformed> {
+fn recipients(notification: &Notification) -> Result<Recipients<'_, Recipient>, Malformed> {
     let (list, entry) = match notification.body {
         Body::Bounce(_) => ("bounce.bouncedRecipients", ".emailAddress"),
         Body::Complaint(_) => ("complaint.complainedRecipients", ".emailAddress"),
@@ -172,26 +155,7 @@ fn recipients(notification: &Notification) -> Result<Recipients<'_>, Malformed> 
     if named.is_empty() {
         return Err(Malformed::new(list, Problem::Missing));
     }
-    let mut seen = HashSet::new();
-    let mut recipients = Recipients { read: Vec::with_capacity(named.len()), malformed: Vec::new() };
-    for (index, recipient) in named.iter().enumerate() {
-        match Address::parse(recipient.email_address.get().unwrap_or_default()) {
-            Ok(address) if seen.insert(address.match_form().to_owned()) => {
-                recipients.read.push((address, recipient));
-            }
-            Ok(_) => {}
-            Err(error) => recipients.malformed.push(error.at(format!("{list}[{index}]{entry}"))),
-        }
-    }
-    Ok(recipients)
-}
-
-/// The event's own time; where it has none, or an unreadable one, the mail's, then the envelope's. One odd date must not
-/// lose an event, and a redelivery must find the same one.
-fn occurred_at(notification: &Notification, origin: &Origin) -> Result<Timestamp, Malformed> {
-    let told = [notification.body.timestamp(), Some(&notification.mail.timestamp)];
-    let mut readable = told.into_iter().flatten().filter_map(Text::get).filter_map(Timestamp::parse);
-    readable.next().or(origin.time).ok_or_else(|| Malformed::new("mail.timestamp", Problem::NoTime))
+    Ok(record::recipients(named, |recipient| &recipient.email_address, list, entry))
 }
 
 fn evidence(body: &Body, recipient: &Recipient) -> Option<Evidence> {
@@ -208,9 +172,4 @@ fn evidence(body: &Body, recipient: &Recipient) -> Option<Evidence> {
         ),
         _ => None,
     }
-}
-
-/// A kind as part of a sort key: `#` divides the parts, so it may not stand in one.
-fn key_part(kind: &str) -> String {
-    kind.replace('#', "_")
 }

@@ -5,23 +5,26 @@
 //! | module | turns | into |
 //! |---|---|---|
 //! | [`envelope`] | a payload of any wrapping (SQS, SNS, EventBridge, bare) | messages, each on its own |
-//! | [`notification`] | one message | what SES said, typed, or a notice to acknowledge and ignore |
+//! | [`notification`] | one message | what SES said, typed: of mail sent, of mail received, or a notice to ignore |
 //! | [`ours`] | a notification and where it came from | a refusal, if it is not this stack's |
 //! | [`feedback`] | a notification | records, one per event, recipient and format |
+//! | [`inbound`] | a receipt, and where its mail lies | records, one per recipient of the envelope |
 //! | [`evidence`] | what is known of one recipient | `bounce`, `complaint` or nothing |
 //!
 //! [`notification::Notification::unknown_values`] tells what SES has added since we last read its documentation.
 //!
-//! What they are made of: [`address`], [`timestamp`], [`arn`], [`text`]; and [`malformed`] for what can't be read.
+//! What they are made of: [`address`], [`timestamp`], [`arn`], [`text`], [`record`]; and [`malformed`] for what can't be read.
 
 pub mod address;
 pub mod arn;
 pub mod envelope;
 pub mod evidence;
 pub mod feedback;
+pub mod inbound;
 mod known;
 pub mod malformed;
 pub mod notification;
 pub mod ours;
+pub mod record;
 pub mod text;
 pub mod timestamp;

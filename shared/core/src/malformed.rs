@@ -39,8 +39,14 @@ pub enum Problem {
     #[error("too long")]
     TooLong,
     /// Not an event source whose messages Mailroom reads.
-    #[error("not a source of SES feedback")]
+    #[error("not a source of what SES says")]
     UnknownSource,
+    /// RFC 4648 would not decode it to what was encoded.
+    #[error("not Base64")]
+    NotBase64,
+    /// An encoding that is neither of the two that an SNS action has.
+    #[error("neither UTF8 nor BASE64")]
+    UnknownEncoding,
     /// Envelopes within envelopes within envelopes.
     #[error("wrapped too deeply")]
     TooDeep,

@@ -10,14 +10,17 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::arn::Arn;
+use crate::inbound::receipt::{self, Receipt};
 use crate::malformed::{Malformed, Problem};
 use crate::text::{Tags, Text, Texts, visible};
 
 /// A message that could be read.
 #[derive(Debug)]
 pub enum Reading {
-    /// An event of one mail.
+    /// An event of one mail that was sent.
     Feedback(Box<Notification>),
+    /// A mail that was received.
+    Received(Box<Receipt>),
     /// Nothing happened to any mail: acknowledge it and do nothing.
     Ignored(Notice),
 }
@@ -389,6 +392,18 @@ struct RawMail {
 /// SES's ids are some 60 characters; a key of the `message` index may have 2,048 bytes.
 const MAX_MESSAGE_ID_BYTES: usize = 255;
 
+/// `mail.messageId`; none if SES is only trying out a receipt rule.
+///
+/// # Errors
+/// If there is none, or one that no key could hold.
+pub(crate) fn message_id(told: &Text) -> Result<Option<&str>, Malformed> {
+    let id = told.get().ok_or_else(|| Malformed::new("mail.messageId", Problem::Missing))?;
+    if id.len() > MAX_MESSAGE_ID_BYTES {
+        return Err(Malformed::new("mail.messageId", Problem::TooLong).quoting(id));
+    }
+    Ok((id != "AMAZON_SES_SETUP_NOTIFICATION").then_some(id))
+}
+
 /// Reads the text that SES itself wrote.
 ///
 /// # Errors
@@ -400,19 +415,15 @@ pub(crate) fn read(text: &str) -> Result<Reading, Malformed> {
     let raw: Raw = Malformed::parse(text)?;
     let (format, kind) = match (raw.notification_type.get(), raw.event_type.get()) {
         (Some("AmazonSnsSubscriptionSucceeded"), _) => return Ok(Reading::Ignored(Notice::TopicSubscribed)),
+        (Some("Received"), _) => return receipt::read(text, ""),
         (Some(kind), _) => (Format::Identity, Kind::parse(kind)),
         (None, Some(kind)) => (Format::Event, Kind::parse(kind)),
         (None, None) => return Err(Malformed::new("eventType (or notificationType)", Problem::Missing)),
     };
     let mail = raw.mail.ok_or_else(|| Malformed::new("mail", Problem::Missing))?;
-    let message_id =
-        mail.message_id.get().ok_or_else(|| Malformed::new("mail.messageId", Problem::Missing))?;
-    if message_id == "AMAZON_SES_SETUP_NOTIFICATION" {
+    let Some(message_id) = message_id(&mail.message_id)? else {
         return Ok(Reading::Ignored(Notice::ReceiptSetup));
-    }
-    if message_id.len() > MAX_MESSAGE_ID_BYTES {
-        return Err(Malformed::new("mail.messageId", Problem::TooLong).quoting(message_id));
-    }
+    };
     let whole = || said(text);
     let body = match kind {
         Kind::Bounce => Body::Bounce(raw.bounce.ok_or_else(|| Malformed::new("bounce", Problem::Missing))?),

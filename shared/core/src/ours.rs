@@ -1,6 +1,8 @@
-//! Whether a notification is this stack's to record.
+//! Whether what SES says is this stack's to record.
 
+use crate::arn::Arn;
 use crate::envelope::Origin;
+use crate::inbound::Receipt;
 use crate::notification::Notification;
 
 /// What this stack answers for.
@@ -10,7 +12,7 @@ pub struct Ours {
     pub account: String,
     /// `us-east-1`
     pub region: String,
-    /// The one topic that SES publishes this stack's feedback to.
+    /// The one topic that SES publishes to, for the function that asks.
     pub topic_arn: String,
 }
 
@@ -18,7 +20,7 @@ pub struct Ours {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Foreign {
     /// It came by another topic.
-    #[error("TopicArn: not the feedback topic of this stack")]
+    #[error("TopicArn: not this stack's topic")]
     Topic,
     /// Neither the sending account nor the identity's, or EventBridge's event, is of this account.
     #[error("mail.sendingAccountId, mail.sourceArn: another AWS account")]
@@ -26,6 +28,12 @@ pub enum Foreign {
     /// The identity, or EventBridge's event, is of another Region.
     #[error("mail.sourceArn: another Region")]
     Region,
+    /// The receipt rule's action invoked a function, or published to a topic, of another account.
+    #[error("receipt.action: another AWS account")]
+    ActionAccount,
+    /// The same with another Region.
+    #[error("receipt.action: another Region")]
+    ActionRegion,
 }
 
 impl Ours {
@@ -46,9 +54,30 @@ impl Ours {
         if foreign || origin.account.as_ref().is_some_and(|account| *account != self.account) {
             return Err(Foreign::Account);
         }
-        let regions = [identity.and_then(crate::arn::Arn::region), origin.region.as_deref()];
+        let regions = [identity.and_then(Arn::region), origin.region.as_deref()];
         if regions.into_iter().flatten().any(|region| region != self.region) {
             return Err(Foreign::Region);
+        }
+        Ok(())
+    }
+
+    /// The same for a mail that was received. A receipt rule can only invoke and publish in its own Region, so the action
+    /// says where the mail was received; the Lambda permission and the topic's policy say whose rule it was.
+    ///
+    /// # Errors
+    /// The first thing about it that is somebody else's.
+    pub fn check_received(&self, origin: &Origin, receipt: &Receipt) -> Result<(), Foreign> {
+        if origin.topic_arn.as_ref().is_some_and(|arn| *arn != self.topic_arn) {
+            return Err(Foreign::Topic);
+        }
+        let action = receipt.action_arn();
+        let accounts = [action.map(|arn| arn.account), origin.account.as_deref()];
+        if accounts.into_iter().flatten().any(|account| account != self.account) {
+            return Err(Foreign::ActionAccount);
+        }
+        let regions = [action.and_then(Arn::region), origin.region.as_deref()];
+        if regions.into_iter().flatten().any(|region| region != self.region) {
+            return Err(Foreign::ActionRegion);
         }
         Ok(())
     }

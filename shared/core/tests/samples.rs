@@ -2,50 +2,18 @@
 //! Review a change with `cargo insta review`, or accept it with `INSTA_UPDATE=always`.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test says what failed by panicking")]
 
+mod common;
+
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
+use common::told;
 use mailroom_core::envelope::{self, Payload};
 use mailroom_core::feedback::{self, FeedbackRecord, Retention};
 use mailroom_core::notification::Reading;
-use mailroom_core::ours::Ours;
 use proptest::prelude::*;
 
 const SAMPLES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../events/feedback");
-
-fn ours() -> Ours {
-    Ours {
-        account: "123456789012".to_owned(),
-        region: "us-east-1".to_owned(),
-        topic_arn: "arn:aws:sns:us-east-1:123456789012:local-feedback".to_owned(),
-    }
-}
-
-/// A line for each record and for each message that becomes none.
-fn told(payload: &Payload) -> String {
-    let mut lines = Vec::new();
-    for message in &payload.messages {
-        match &message.reading {
-            Err(error) => lines.push(format!("malformed: {error}")),
-            Ok(Reading::Ignored(notice)) => lines.push(format!("ignored: {notice}")),
-            Ok(Reading::Feedback(notification)) => {
-                if let Err(foreign) = ours().check(&message.origin, notification) {
-                    lines.push(format!("foreign: {foreign}"));
-                }
-                match feedback::normalize(notification, &message.origin, None, Retention::default()) {
-                    Err(error) => lines.push(format!("malformed: {}", error.within(&message.path))),
-                    Ok(normalized) => {
-                        lines.extend(
-                            normalized.records.iter().map(|r| serde_json::to_string_pretty(r).unwrap()),
-                        );
-                        lines.extend(normalized.malformed.iter().map(|error| format!("malformed: {error}")));
-                    }
-                }
-            }
-        }
-    }
-    lines.join("\n")
-}
 
 #[test]
 fn every_sample_becomes_its_records() {
@@ -71,29 +39,13 @@ fn records(payload: &str) -> Vec<FeedbackRecord> {
 }
 
 fn sample(name: &str) -> String {
-    std::fs::read_to_string(format!("{SAMPLES}/{name}.json")).unwrap()
+    common::sample(SAMPLES, name)
 }
 
 /// All samples that become records, as the text inside.
 fn bodies() -> Vec<String> {
-    static BODIES: LazyLock<Vec<String>> = LazyLock::new(read_bodies);
+    static BODIES: LazyLock<Vec<String>> = LazyLock::new(|| common::bodies(SAMPLES));
     BODIES.clone()
-}
-
-fn read_bodies() -> Vec<String> {
-    let mut bodies = Vec::new();
-    for file in std::fs::read_dir(SAMPLES).unwrap() {
-        let path = file.unwrap().path();
-        if path.extension().is_some_and(|extension| extension == "json") {
-            let event: serde_json::Value =
-                serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
-            let records = event["Records"].as_array().cloned().unwrap_or_else(|| vec![event]);
-            bodies.extend(
-                records.iter().map(|r| r["body"].as_str().map_or_else(|| r.to_string(), str::to_owned)),
-            );
-        }
-    }
-    bodies
 }
 
 #[test]
@@ -201,7 +153,10 @@ fn malformed_input_names_the_field() {
         (r#"{"Type":"Notification","TopicArn":"t"}"#, "Message: missing or empty"),
         (r#"{"Type":"Notification","Message":"{\"eventType\":\"Send\"}"}"#, "Message.mail: missing or empty"),
         (r#"{"Records":7}"#, "Records: of the wrong type"),
-        (r#"{"Records":[{"eventSource":"aws:s3"}]}"#, "Records[0].eventSource: not a source of SES feedback"),
+        (
+            r#"{"Records":[{"eventSource":"aws:s3"}]}"#,
+            "Records[0].eventSource: not a source of what SES says",
+        ),
         (r#"{"Records":[{"eventSource":"aws:sqs","messageId":"1"}]}"#, "Records[0].body: missing or empty"),
         (
             r#"{"Records":[{"eventSource":"aws:sqs","messageId":"1","body":"{}"}]}"#,

@@ -71,6 +71,10 @@ impl Expected {
                     expected.ignored = Some(notice.to_string());
                     continue;
                 }
+                Ok(Reading::Received(_)) => {
+                    expected.dead_letter = Some("a mail that was received".to_owned());
+                    continue;
+                }
                 Err(error) => {
                     expected.dead_letter = Some(error.to_string());
                     continue;

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::SES_TEXT;
 use crate::notification::{Body, Preferences, Recipient};
+use crate::record::SES_TEXT;
 use crate::text::visible;
 
 /// What remote servers and mail clients wrote is kept up to this many characters.

@@ -1,0 +1,153 @@
+//! From a mail that SES received to records: one per recipient of its envelope, each saying where the mail lies.
+//!
+//! | module | has |
+//! |---|---|
+//! | [`receipt`] | what SES says of a mail, whichever of a rule's actions says it |
+//! | [`verdict`], [`disposition`] | what SES checked, and one word for what to do with it |
+//! | [`reference`] | where the mail lies, and what it takes to read it |
+//! | [`mime`] | what is in it, from its first bytes |
+//! | [`loops`] | whether a machine wrote it |
+//! | [`record`] | the record |
+
+pub mod disposition;
+mod headers;
+pub mod loops;
+pub mod mime;
+pub mod receipt;
+pub mod record;
+pub mod reference;
+pub mod verdict;
+
+use crate::address::Address;
+use crate::arn::Arn;
+use crate::envelope::Origin;
+use crate::malformed::{Malformed, Problem};
+use crate::record::{Recipients, Retention, SES_TEXT, key_part, recipients, time};
+use crate::text::{Text, visible};
+use headers::{Headers, Told};
+
+pub use disposition::{Disposition, DispositionPolicy};
+pub use headers::Mailbox;
+pub use loops::LoopSigns;
+pub use mime::{Attachment, Extent, Structure, Unreadable};
+pub use receipt::{Action, Receipt};
+pub use record::InboundRecord;
+pub use reference::{Encryption, Location, ObjectFacts, Reference, Store, key};
+pub use verdict::{DmarcPolicy, Verdict, Verdicts};
+
+/// RFC 5322 allows lists. More senders than this nobody shows.
+const MAX_FROM: usize = 5;
+/// Threads grow; the first and the last of the mails before say where this one belongs.
+const MAX_REFERENCES: usize = 10;
+
+/// What was found out about the mail besides what SES said. Each may be absent.
+#[derive(Debug, Clone, Default)]
+pub struct Found {
+    /// Where the mail lies: [`Location::of`].
+    pub location: Option<Location>,
+    /// What S3 says of the object there.
+    pub object: Option<ObjectFacts>,
+    /// What is in the mail.
+    pub structure: Option<Structure>,
+}
+
+/// What the template says.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Rules<'a> {
+    /// The Region to record if neither the receipt nor its envelopes name one.
+    pub home: Option<&'a str>,
+    /// How verdicts become a disposition.
+    pub disposition: DispositionPolicy,
+    /// How long records are kept.
+    pub retention: Retention,
+}
+
+/// What one receipt becomes.
+#[derive(Debug, Default)]
+pub struct Normalized {
+    /// In the order of the envelope's recipients, one per match form.
+    pub records: Vec<InboundRecord>,
+    /// The recipients that could not be read. The message is not done until somebody has looked at it, but its other
+    /// recipients are recorded.
+    pub malformed: Vec<Malformed>,
+}
+
+/// Turns a receipt into records.
+///
+/// # Errors
+/// If it names no recipients, or there is no time in it to go by.
+pub fn normalize(
+    receipt: &Receipt,
+    origin: &Origin,
+    found: &Found,
+    rules: Rules<'_>,
+) -> Result<Normalized, Malformed> {
+    let said = &receipt.said;
+    let named = said.recipients.as_deref().unwrap_or_default();
+    let list = receipt.at("receipt.recipients");
+    if named.is_empty() {
+        return Err(Malformed::new(list, Problem::Missing));
+    }
+    let Recipients { read, malformed } = recipients(named, |recipient: &Text| recipient, &list, "");
+    // The time of the mail, not of the action: all actions of a rule make the same key.
+    let mail = &receipt.mail;
+    let (occurred_at, occurred_at_unread) = time(Some(&mail.timestamp), &[&said.timestamp], origin)
+        .map_err(|error| error.within(receipt.path))?;
+
+    let region = receipt.action_arn().and_then(Arn::region).or(origin.region.as_deref()).or(rules.home);
+    let account = receipt.action_arn().map(|arn| arn.account).filter(|account| !account.is_empty());
+    let verdicts = receipt.verdicts();
+    let no_headers = Headers::default();
+    let structure = found.structure.as_ref();
+    let header = Told {
+        by_ses: mail.headers.as_ref().unwrap_or(&no_headers),
+        by_mail: structure.map(|structure| &structure.headers),
+        whole: mail.has_all_headers() || structure.is_some_and(|structure| structure.has_all_headers),
+    };
+    let common = &mail.common_headers;
+    let subject = common.subject.get().or(header.first("Subject")).map(headers::decoded);
+    let header_message_id = common.message_id.get().or(header.first("Message-ID"));
+    let senders: Vec<&str> = common.from.0.iter().map(String::as_str).collect();
+    let senders = if senders.is_empty() { header.values("From") } else { senders };
+    let of_all = InboundRecord {
+        pk: String::new(),
+        sk: format!("INBOUND#{occurred_at}#{}", key_part(&visible(&receipt.message_id, SES_TEXT))),
+        kind: "received",
+        region: region.map(|region| visible(region, SES_TEXT)),
+        account: account.or(origin.account.as_deref()).map(|account| visible(account, SES_TEXT)),
+        occurred_at,
+        occurred_at_unread,
+        recipient: String::new(),
+        address: String::new(),
+        message_id: visible(&receipt.message_id, SES_TEXT),
+        mail_from: mail.source.visible(SES_TEXT),
+        from: senders.iter().flat_map(|sender| headers::mailboxes(sender)).take(MAX_FROM).collect(),
+        subject: subject.as_deref().map(|subject| visible(subject.trim(), SES_TEXT)),
+        header_message_id: header_message_id.and_then(|id| headers::ids(id).into_iter().next()),
+        in_reply_to: header.first("In-Reply-To").and_then(|id| headers::ids(id).into_iter().next()),
+        references: references(header),
+        disposition: rules.disposition.disposition(&verdicts),
+        verdicts,
+        loop_signs: LoopSigns::of(header, mail.source.get(), common.return_path.get()),
+        reference: (found.location.as_ref())
+            .map(|location| Reference::new(location, found.object.as_ref(), region)),
+        structure: found.structure.clone(),
+        processing_time_ms: said.processing_time_millis.get().and_then(|millis| millis.parse().ok()),
+        expires_at: rules.retention.expires_at(occurred_at),
+    };
+    let record = |(address, _): (Address, _)| InboundRecord {
+        pk: format!("MAILBOX#{}", address.match_form()),
+        recipient: address.raw().to_owned(),
+        address: address.match_form().to_owned(),
+        ..of_all.clone()
+    };
+    Ok(Normalized { records: read.into_iter().map(record).collect(), malformed })
+}
+
+fn references(header: Told<'_>) -> Vec<String> {
+    let mut ids: Vec<_> = header.values("References").into_iter().flat_map(headers::ids).collect();
+    if ids.len() > MAX_REFERENCES {
+        ids.drain(1..ids.len() - (MAX_REFERENCES - 1));
+    }
+    ids
+}

@@ -1,0 +1,205 @@
+//! One word for what to do with a mail, from all that SES checked.
+
+use serde::Serialize;
+
+use super::verdict::{DmarcPolicy, Verdict, Verdicts};
+
+/// What to do with a mail. The greater wins where several apply.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Disposition {
+    /// SES has looked at it and found nothing.
+    Clean,
+    /// A person should look at it before anything acts on it.
+    Suspect,
+    /// Nothing should act on it.
+    Reject,
+}
+
+impl Disposition {
+    /// `clean`, `suspect` or `reject`, as settings and records spell them.
+    pub fn parse(text: &str) -> Option<Self> {
+        match text {
+            "clean" => Some(Self::Clean),
+            "suspect" => Some(Self::Suspect),
+            "reject" => Some(Self::Reject),
+            _ => None,
+        }
+    }
+}
+
+/// The rule's parameters.
+///
+/// Each row that applies says something, and the greatest of all that was said is the disposition; `clean` if nothing
+/// was.
+///
+/// | check | verdict | disposition |
+/// |---|---|---|
+/// | virus | `FAIL` | `reject` |
+/// | spam | `FAIL` | [`spam`](Self::spam) |
+/// | spam, virus | `GRAY`, `PROCESSING_FAILED`, a value that we don't know | [`inconclusive`](Self::inconclusive) |
+/// | spam, virus | `DISABLED`, absent | [`unscanned`](Self::unscanned) |
+/// | DMARC | `FAIL`, policy `reject` | `reject` |
+/// | DMARC | `FAIL`, policy `quarantine`, none told, or one that we don't know | `suspect` |
+/// | DMARC | `FAIL`, policy `none` | nothing: so the domain's owner asks |
+/// | DMARC | `PROCESSING_FAILED`, a value that we don't know | [`inconclusive`](Self::inconclusive) |
+/// | DMARC | `GRAY`, `DISABLED`, absent | nothing: most domains have no policy |
+/// | SPF, DKIM | any | nothing: forwarding breaks the one, mailing lists the other; DMARC weighs both |
+/// | any | `PASS` | nothing |
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DispositionPolicy {
+    /// Of what SES takes for spam.
+    pub spam: Disposition,
+    /// Of what was checked without an answer. A sender can bring that about: an archive that can't be unpacked, a name
+    /// server that doesn't answer.
+    pub inconclusive: Disposition,
+    /// Of what was not scanned, since the rule does not have it scanned.
+    pub unscanned: Disposition,
+}
+
+impl Default for DispositionPolicy {
+    /// `clean` only if SES has said so.
+    fn default() -> Self {
+        Self {
+            spam: Disposition::Suspect,
+            inconclusive: Disposition::Suspect,
+            unscanned: Disposition::Suspect,
+        }
+    }
+}
+
+impl DispositionPolicy {
+    /// Applies the table above.
+    pub fn disposition(&self, verdicts: &Verdicts) -> Disposition {
+        let scan = |verdict: &Option<Verdict>, failed| match verdict {
+            Some(Verdict::Pass) => Disposition::Clean,
+            Some(Verdict::Fail) => failed,
+            Some(Verdict::Gray | Verdict::ProcessingFailed | Verdict::Unknown(_)) => self.inconclusive,
+            Some(Verdict::Disabled) | None => self.unscanned,
+        };
+        let dmarc = match (&verdicts.dmarc, &verdicts.dmarc_policy) {
+            (Some(Verdict::Fail), Some(DmarcPolicy::Reject)) => Disposition::Reject,
+            (Some(Verdict::Fail), Some(DmarcPolicy::None))
+            | (Some(Verdict::Pass | Verdict::Gray | Verdict::Disabled) | None, _) => Disposition::Clean,
+            (Some(Verdict::Fail), _) => Disposition::Suspect,
+            (Some(Verdict::ProcessingFailed | Verdict::Unknown(_)), _) => self.inconclusive,
+        };
+        scan(&verdicts.virus, Disposition::Reject).max(scan(&verdicts.spam, self.spam)).max(dmarc)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const VERDICTS: [Option<&str>; 7] = [
+        None,
+        Some("PASS"),
+        Some("FAIL"),
+        Some("GRAY"),
+        Some("PROCESSING_FAILED"),
+        Some("DISABLED"),
+        Some("MAYBE"),
+    ];
+    const POLICIES: [Option<&str>; 5] =
+        [None, Some("none"), Some("quarantine"), Some("reject"), Some("shrug")];
+    const ALL: [Disposition; 3] = [Disposition::Clean, Disposition::Suspect, Disposition::Reject];
+
+    /// A row of the table: check, verdict (and DMARC policy), what it says under a policy.
+    fn said(
+        check: &str,
+        verdict: Option<&str>,
+        dmarc: Option<&str>,
+        policy: DispositionPolicy,
+    ) -> Disposition {
+        match (check, verdict.unwrap_or("absent"), dmarc.unwrap_or("absent")) {
+            ("virus", "FAIL", _) | ("dmarc", "FAIL", "reject") => Disposition::Reject,
+            ("spam", "FAIL", _) => policy.spam,
+            ("spam" | "virus", "GRAY" | "PROCESSING_FAILED" | "MAYBE", _)
+            | ("dmarc", "PROCESSING_FAILED" | "MAYBE", _) => policy.inconclusive,
+            ("spam" | "virus", "DISABLED" | "absent", _) => policy.unscanned,
+            ("dmarc", "FAIL", "quarantine" | "absent" | "shrug") => Disposition::Suspect,
+            ("dmarc", "FAIL", "none")
+            | ("dmarc", "GRAY" | "DISABLED" | "absent", _)
+            | ("spf" | "dkim", _, _)
+            | (_, "PASS", _) => Disposition::Clean,
+            row => unreachable!("{row:?}"),
+        }
+    }
+
+    #[test]
+    fn every_combination_is_the_greatest_of_its_rows() {
+        let mut policies = vec![DispositionPolicy::default()];
+        for (spam, inconclusive, unscanned) in
+            ALL.iter().flat_map(|a| ALL.iter().flat_map(move |b| ALL.iter().map(move |c| (*a, *b, *c))))
+        {
+            policies.push(DispositionPolicy { spam, inconclusive, unscanned });
+        }
+        let verdict = |text: Option<&str>| text.map(Verdict::parse);
+        let mut combinations = 0_u32;
+        for policy in policies {
+            for spam in VERDICTS {
+                for virus in VERDICTS {
+                    for (dmarc, dmarc_policy) in VERDICTS
+                        .iter()
+                        .flat_map(|verdict| POLICIES.iter().map(move |asked| (*verdict, *asked)))
+                    {
+                        let expected = [("spam", spam), ("virus", virus), ("dmarc", dmarc)]
+                            .into_iter()
+                            .map(|(check, verdict)| said(check, verdict, dmarc_policy, policy))
+                            .max();
+                        let mut verdicts = Verdicts {
+                            spam: verdict(spam),
+                            virus: verdict(virus),
+                            dmarc: verdict(dmarc),
+                            dmarc_policy: dmarc_policy.map(DmarcPolicy::parse),
+                            ..Verdicts::default()
+                        };
+                        for authentication in VERDICTS {
+                            (verdicts.spf, verdicts.dkim) =
+                                (verdict(authentication), verdict(authentication));
+                            assert_eq!(
+                                Some(policy.disposition(&verdicts)),
+                                expected,
+                                "{verdicts:?} {policy:?}"
+                            );
+                            combinations += 1;
+                        }
+                    }
+                }
+            }
+        }
+        assert_eq!(combinations, 28 * 7 * 7 * 35 * 7);
+    }
+
+    #[test]
+    fn by_default_clean_is_only_what_ses_calls_so() {
+        let with = |spam: &str, virus: &str, dmarc: &str, asked: Option<&str>| {
+            DispositionPolicy::default().disposition(&Verdicts {
+                spam: Some(Verdict::parse(spam)),
+                virus: Some(Verdict::parse(virus)),
+                dmarc: Some(Verdict::parse(dmarc)),
+                dmarc_policy: asked.map(DmarcPolicy::parse),
+                ..Verdicts::default()
+            })
+        };
+        assert_eq!(with("PASS", "PASS", "PASS", None), Disposition::Clean);
+        assert_eq!(with("pass", "PASS", "GRAY", None), Disposition::Clean);
+        assert_eq!(with("PASS", "PASS", "FAIL", Some("none")), Disposition::Clean);
+        assert_eq!(with("PASS", "PASS", "FAIL", Some("QUARANTINE")), Disposition::Suspect);
+        assert_eq!(with("PASS", "PASS", "FAIL", Some("reject")), Disposition::Reject);
+        assert_eq!(with("FAIL", "PASS", "PASS", None), Disposition::Suspect);
+        assert_eq!(with("FAIL", "FAIL", "PASS", None), Disposition::Reject);
+        assert_eq!(with("GRAY", "PASS", "PASS", None), Disposition::Suspect);
+        assert_eq!(DispositionPolicy::default().disposition(&Verdicts::default()), Disposition::Suspect);
+    }
+
+    #[test]
+    fn spelled_as_in_records() {
+        for disposition in ALL {
+            let spelled = serde_json::to_value(disposition).unwrap();
+            assert_eq!(Disposition::parse(spelled.as_str().unwrap()), Some(disposition));
+        }
+        assert_eq!(Disposition::parse("Clean"), None);
+    }
+}

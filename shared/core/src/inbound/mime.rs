@@ -1,0 +1,474 @@
+//! What is in a mail, from its first bytes.
+//!
+//! `mail-parser` reads the header fields (encoded words, parameters, file names in all their spellings). The parts are
+//! found here: it would decode every body and copy the mail for each mail within it, and all that is wanted of a body is
+//! where it ends. So memory stays below a small multiple of the bytes given, whatever they hold.
+
+use mail_parser::{Header, HeaderName, HeaderValue, MessageParser};
+use serde::{Serialize, Serializer};
+
+use super::headers::Headers;
+use crate::text::visible;
+
+/// How much of it is kept.
+const MAX_ATTACHMENTS: usize = 20;
+const MAX_NAME: usize = 128;
+const MAX_TYPE: usize = 100;
+/// Multiparts within multiparts are looked into so deep.
+const MAX_DEPTH: usize = 16;
+/// The fields of the mail's header that something is made of.
+const KEPT: &[&str] = &[
+    "Subject",
+    "From",
+    "Message-ID",
+    "In-Reply-To",
+    "References",
+    "Return-Path",
+    "Auto-Submitted",
+    "Precedence",
+    "List-Id",
+];
+
+/// What is in a mail.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Structure {
+    /// How much of the mail was looked at.
+    pub read: Extent,
+    /// Why it can't be read.
+    pub unreadable: Option<Unreadable>,
+    /// `multipart/mixed`
+    pub content_type: Option<String>,
+    /// In the mail's order: what is no text of the mail itself, or has a name, or says that it is one.
+    pub attachments: Vec<Attachment>,
+    /// How many more there are.
+    pub attachments_omitted: usize,
+    #[serde(skip)]
+    pub(super) headers: Headers,
+    #[serde(skip)]
+    pub(super) has_all_headers: bool,
+}
+
+/// How much of a mail was looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Extent {
+    /// All of it.
+    Complete,
+    /// Its beginning: there may be more attachments.
+    Truncated,
+    /// Nothing.
+    Unreadable,
+}
+
+/// Why a mail can't be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Unreadable {
+    /// See [`super::Encryption::is_client_side`].
+    #[error("encrypted on the client's side")]
+    Encrypted,
+    /// No bytes.
+    #[error("empty")]
+    Empty,
+    /// It does not begin with a header field.
+    #[error("not a mail")]
+    NotMail,
+}
+
+impl Serialize for Unreadable {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+/// A part of a mail that is not its text.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Attachment {
+    /// As the sender named it: never to be used as a path.
+    pub name: Option<String>,
+    /// As the sender says: `application/pdf`.
+    #[serde(rename = "type")]
+    pub content_type: Option<String>,
+    /// In bytes, decoded; absent if its end was not read.
+    pub size: Option<u64>,
+}
+
+impl Structure {
+    /// Of a mail that can't be read.
+    pub fn unreadable(why: Unreadable) -> Self {
+        Self {
+            read: Extent::Unreadable,
+            unreadable: Some(why),
+            content_type: None,
+            attachments: Vec::new(),
+            attachments_omitted: 0,
+            headers: Headers::default(),
+            has_all_headers: false,
+        }
+    }
+
+    /// Reads a mail's first bytes; `whole` if there are no more.
+    pub fn read(bytes: &[u8], whole: bool) -> Self {
+        if bytes.is_empty() {
+            return Self::unreadable(Unreadable::Empty);
+        }
+        let top = Entity::read(bytes, whole);
+        if !top.begins_with_field {
+            return Self::unreadable(Unreadable::NotMail);
+        }
+        let mut headers = Headers::default();
+        for field in &top.headers {
+            if KEPT.iter().any(|kept| field.name.as_str().eq_ignore_ascii_case(kept)) {
+                let value = top.bytes.get(field.offset_start as usize..field.offset_end as usize);
+                headers.push(field.name.as_str(), &String::from_utf8_lossy(value.unwrap_or_default()));
+            }
+        }
+        let mut structure = Self {
+            read: if whole { Extent::Complete } else { Extent::Truncated },
+            unreadable: None,
+            content_type: top.content_type(),
+            attachments: Vec::new(),
+            attachments_omitted: 0,
+            headers,
+            has_all_headers: top.has_all_headers,
+        };
+        structure.walk(top, whole);
+        structure
+    }
+
+    /// Goes through the parts, delimiter by delimiter (RFC 2046, 5.1).
+    fn walk(&mut self, top: Entity<'_>, whole: bool) {
+        let bytes = top.bytes;
+        let mut boundaries: Vec<Vec<u8>> = Vec::new();
+        let mut entity = Some(top);
+        let mut at = 0;
+        loop {
+            let next = Delimiter::find(bytes, at, &boundaries, whole);
+            if let Some(read) = entity.take() {
+                if let Some(boundary) = read.boundary().filter(|_| boundaries.len() < MAX_DEPTH) {
+                    at += read.body;
+                    boundaries.push(boundary);
+                    continue;
+                }
+                let end = next.as_ref().map_or(bytes.len(), |next| next.body_end);
+                let body = bytes.get(at + read.body..end).unwrap_or_default();
+                self.leaf(&read, body, next.is_some() || whole);
+            }
+            let Some(delimiter) = next else { return };
+            at = delimiter.after;
+            boundaries.truncate(delimiter.level + usize::from(!delimiter.closes));
+            if !delimiter.closes {
+                // A header that lacks its end ends with the part.
+                let end = Delimiter::find(bytes, at, &boundaries, whole).map(|next| next.body_end);
+                let part = bytes.get(at..end.unwrap_or(bytes.len())).unwrap_or_default();
+                entity = Some(Entity::read(part, whole || end.is_some()));
+            } else if boundaries.is_empty() {
+                return;
+            }
+        }
+    }
+
+    fn leaf(&mut self, entity: &Entity<'_>, body: &[u8], ended: bool) {
+        let name = entity.name();
+        let content_type = entity.content_type();
+        let is_text = matches!(content_type.as_deref(), None | Some("text/plain" | "text/html"));
+        let unlisted = is_text && name.is_none() && !entity.is_attachment();
+        // A multipart without a boundary is some mailer's text.
+        if unlisted || (name.is_none() && entity.is_multipart() && entity.boundary().is_none()) {
+            return;
+        }
+        if self.attachments.len() == MAX_ATTACHMENTS {
+            self.attachments_omitted += 1;
+            return;
+        }
+        let size = ended.then(|| entity.decoded_size(body));
+        self.attachments.push(Attachment { name, content_type, size });
+    }
+}
+
+/// A line that ends one part.
+struct Delimiter {
+    /// Which of the boundaries.
+    level: usize,
+    /// Whether it ends the multipart as well.
+    closes: bool,
+    /// Where the part before it ends: the line break belongs to the delimiter.
+    body_end: usize,
+    /// Where the next line begins.
+    after: usize,
+}
+
+impl Delimiter {
+    /// The first one at or after `from`, the start of a line. If the mail goes on, its last line may be the beginning of a
+    /// longer one, and is none.
+    fn find(bytes: &[u8], from: usize, boundaries: &[Vec<u8>], whole: bool) -> Option<Self> {
+        let mut start = from;
+        while start < bytes.len() && !boundaries.is_empty() {
+            let rest = bytes.get(start..)?;
+            let newline = rest.iter().position(|b| *b == b'\n');
+            let (line, after) = match newline {
+                Some(newline) => (rest.get(..newline)?, start + newline + 1),
+                None if whole => (rest, bytes.len()),
+                None => return None,
+            };
+            if let Some(line) = line.strip_prefix(b"--") {
+                for (level, boundary) in boundaries.iter().enumerate().rev() {
+                    let Some(rest) = line.strip_prefix(boundary.as_slice()) else { continue };
+                    let (closes, rest) = rest.strip_prefix(b"--").map_or((false, rest), |rest| (true, rest));
+                    if rest.iter().all(u8::is_ascii_whitespace) {
+                        let before = bytes.get(from..start)?;
+                        let before = before.strip_suffix(b"\n").unwrap_or(before);
+                        let before = before.strip_suffix(b"\r").unwrap_or(before);
+                        return Some(Self { level, closes, body_end: from + before.len(), after });
+                    }
+                }
+            }
+            start = after;
+        }
+        None
+    }
+}
+
+/// The mail or a part of it: its header, and where its body begins.
+struct Entity<'a> {
+    bytes: &'a [u8],
+    headers: Vec<Header<'a>>,
+    begins_with_field: bool,
+    has_all_headers: bool,
+    body: usize,
+}
+
+impl<'a> Entity<'a> {
+    /// `whole` if `bytes` is not cut. Of a header that is, the last field is left out: it may be cut too.
+    fn read(bytes: &'a [u8], whole: bool) -> Self {
+        let end = header_end(bytes);
+        let block = bytes.get(..end.unwrap_or(bytes.len())).unwrap_or_default();
+        let parsed = MessageParser::default().parse_headers(block);
+        let mut headers = parsed
+            .and_then(|message| message.parts.into_iter().next())
+            .map(|part| part.headers)
+            .unwrap_or_default();
+        let begins_with_field = headers.first().is_some_and(|field| is_field_name(field.name.as_str()));
+        let has_all_headers = end.is_some() || whole;
+        if !has_all_headers {
+            headers.pop();
+        }
+        Self { bytes, headers, begins_with_field, has_all_headers, body: block.len() }
+    }
+
+    fn parameters(&self, name: &HeaderName<'_>) -> Option<&mail_parser::ContentType<'_>> {
+        let field = self.headers.iter().find(|field| field.name == *name)?;
+        match &field.value {
+            HeaderValue::ContentType(value) => Some(value),
+            _ => None,
+        }
+    }
+
+    fn content_type(&self) -> Option<String> {
+        let value = self.parameters(&HeaderName::ContentType)?;
+        let full = format!("{}/{}", value.ctype(), value.subtype()?);
+        Some(visible(&full.to_ascii_lowercase(), MAX_TYPE))
+    }
+
+    fn is_multipart(&self) -> bool {
+        self.parameters(&HeaderName::ContentType)
+            .is_some_and(|value| value.ctype().eq_ignore_ascii_case("multipart"))
+    }
+
+    fn boundary(&self) -> Option<Vec<u8>> {
+        let value = self.parameters(&HeaderName::ContentType).filter(|_| self.is_multipart())?;
+        let boundary = value.attribute("boundary")?.trim_end().as_bytes().to_vec();
+        (!boundary.is_empty()).then_some(boundary)
+    }
+
+    fn is_attachment(&self) -> bool {
+        self.parameters(&HeaderName::ContentDisposition)
+            .is_some_and(|value| value.ctype().eq_ignore_ascii_case("attachment"))
+    }
+
+    fn name(&self) -> Option<String> {
+        let said = |name, attribute| self.parameters(&name)?.attribute(attribute).map(str::trim);
+        let name = said(HeaderName::ContentDisposition, "filename")
+            .or_else(|| said(HeaderName::ContentType, "name"))
+            .filter(|name| !name.is_empty())?;
+        Some(visible(name, MAX_NAME))
+    }
+
+    /// How many bytes a body is once decoded, without decoding it.
+    fn decoded_size(&self, body: &[u8]) -> u64 {
+        let field = self.headers.iter().find(|field| field.name == HeaderName::ContentTransferEncoding);
+        let encoding = field.and_then(|field| field.value.as_text()).unwrap_or_default().trim();
+        let size = if encoding.eq_ignore_ascii_case("base64") {
+            let digit = |b: &&u8| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'/');
+            body.iter().filter(digit).count() * 3 / 4
+        } else if encoding.eq_ignore_ascii_case("quoted-printable") {
+            quoted_printable_size(body)
+        } else {
+            body.len()
+        };
+        size as u64
+    }
+}
+
+/// `=3D` is one byte, and `=` at the end of a line none.
+fn quoted_printable_size(body: &[u8]) -> usize {
+    let (mut size, mut at) = (0, 0);
+    while at < body.len() {
+        match body.get(at..).unwrap_or_default() {
+            [b'=', b'\n', ..] => at += 2,
+            [b'=', b'\r', b'\n', ..] => at += 3,
+            [b'=', a, b, ..] if a.is_ascii_hexdigit() && b.is_ascii_hexdigit() => {
+                (size, at) = (size + 1, at + 3);
+            }
+            _ => (size, at) = (size + 1, at + 1),
+        }
+    }
+    size
+}
+
+/// Where the body begins: after the first empty line.
+fn header_end(bytes: &[u8]) -> Option<usize> {
+    let mut start = 0;
+    for line in bytes.split_inclusive(|b| *b == b'\n') {
+        start += line.len();
+        if matches!(line, b"\n" | b"\r\n") {
+            return Some(start);
+        }
+    }
+    None
+}
+
+/// RFC 5322, 2.2.
+fn is_field_name(name: &str) -> bool {
+    !name.is_empty() && name.bytes().all(|b| b.is_ascii_graphic())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MAIL: &str = "Return-Path: <jane@example.net>\r
+From: =?UTF-8?Q?J=C3=A4ne?= <jane@example.net>\r
+Subject: A\r
+ folded one\r
+Content-Type: multipart/mixed;\r
+ boundary=\"outer\"\r
+\r
+preamble\r
+--outer\r
+Content-Type: multipart/alternative; boundary=\"outer-inner\"\r
+\r
+--outer-inner\r
+\r
+plain\r
+--outer-inner\r
+Content-Type: text/html\r
+\r
+<p>rich</p>\r
+--outer-inner--\r
+--outer\r
+Content-Type: application/pdf; name=\"other.pdf\"\r
+Content-Disposition: attachment; filename*=UTF-8''Rechnung%20%E2%82%AC.pdf\r
+Content-Transfer-Encoding: base64\r
+\r
+aGVs\r
+bG8=\r
+--outer\r
+Content-Type: message/rfc822\r
+\r
+Content-Type: multipart/mixed; boundary=\"within\"\r
+\r
+--within\r
+Content-Disposition: attachment; filename=not-ours.txt\r
+\r
+--within--\r
+--outer\r
+Content-Type: text/plain; charset=utf-8\r
+Content-Disposition: attachment\r
+Content-Transfer-Encoding: quoted-printable\r
+\r
+a=3Db=\r
+c=zz\r
+--outer--\r
+epilogue\r
+";
+
+    fn attachment(name: Option<&str>, content_type: &str, size: Option<u64>) -> Attachment {
+        Attachment { name: name.map(str::to_owned), content_type: Some(content_type.to_owned()), size }
+    }
+
+    #[test]
+    fn parts_are_found() {
+        let whole = Structure::read(MAIL.as_bytes(), true);
+        assert_eq!(whole.read, Extent::Complete);
+        assert_eq!(whole.content_type.as_deref(), Some("multipart/mixed"));
+        let within = "Content-Type: multipart/mixed; boundary=\"within\"\r\n\r\n--within\r\nContent-Disposition: \
+                      attachment; filename=not-ours.txt\r\n\r\n--within--";
+        assert_eq!(
+            whole.attachments,
+            [
+                attachment(Some("Rechnung €.pdf"), "application/pdf", Some(5)),
+                attachment(None, "message/rfc822", Some(within.len() as u64)),
+                attachment(None, "text/plain", Some("a=bc=zz".len() as u64)),
+            ]
+        );
+        // The same with bare line feeds, but for the mail within, which has fewer bytes then.
+        let unix = Structure::read(MAIL.replace('\r', "").as_bytes(), true);
+        assert_eq!(unix.attachments[0], whole.attachments[0]);
+        assert_eq!(unix.attachments[2], whole.attachments[2]);
+    }
+
+    #[test]
+    fn a_cut_leaves_what_came_before_it() {
+        let whole = Structure::read(MAIL.as_bytes(), true);
+        for cut in 1..MAIL.len() {
+            let structure = Structure::read(&MAIL.as_bytes()[..cut], false);
+            assert!(cut < "Return-Path:".len() || structure.read == Extent::Truncated, "{cut}");
+            for (seen, expected) in structure.attachments.iter().zip(&whole.attachments) {
+                assert!(
+                    expected.name == seen.name
+                        || seen.name.is_none()
+                        || seen.name.as_deref() == Some("other.pdf")
+                );
+                assert_eq!(expected.content_type, seen.content_type, "{cut}");
+                assert!(seen.size.is_none() || seen.size == expected.size, "{cut}");
+            }
+            assert!(structure.attachments.len() <= whole.attachments.len());
+            assert_eq!(structure.has_all_headers, cut >= MAIL.find("preamble").unwrap(), "{cut}");
+        }
+        let in_subject = Structure::read(&MAIL.as_bytes()[..MAIL.find("folded").unwrap()], false);
+        assert_eq!(in_subject.headers, {
+            let mut headers = Headers::default();
+            headers.push("Return-Path", "<jane@example.net>");
+            headers.push("From", "=?UTF-8?Q?J=C3=A4ne?= <jane@example.net>");
+            headers
+        });
+    }
+
+    #[test]
+    fn many_attachments_are_counted() {
+        let part = "--b\nContent-Type: image/png\n\nx\n";
+        let mail = format!("Content-Type: multipart/mixed; boundary=b\n\n{}--b--\n", part.repeat(25));
+        let structure = Structure::read(mail.as_bytes(), true);
+        assert_eq!((structure.attachments.len(), structure.attachments_omitted), (MAX_ATTACHMENTS, 5));
+    }
+
+    #[test]
+    fn what_is_no_mail() {
+        let why = |bytes: &[u8]| Structure::read(bytes, true).unreadable;
+        assert_eq!(why(b""), Some(Unreadable::Empty));
+        assert_eq!(why(b"\x93\x01\xf0 no colon in sight"), Some(Unreadable::NotMail));
+        assert_eq!(why(b"\x93\x01: \xf0\n\n"), Some(Unreadable::NotMail));
+        assert_eq!(why(b"\n\nbody only"), Some(Unreadable::NotMail));
+        assert_eq!(why(b"Subject: x"), None);
+    }
+
+    #[test]
+    fn mails_within_mails_and_parts_within_parts_cost_nothing() {
+        let nested = "Content-Type: message/rfc822\n\n".repeat(20_000);
+        let structure = Structure::read(nested.as_bytes(), true);
+        assert_eq!(structure.attachments.len(), 1);
+        let part = |n| format!("Content-Type: multipart/mixed; boundary=b{n}\n\n--b{n}\n");
+        let parts = (0..2000).map(part).collect::<Vec<_>>().concat();
+        assert_eq!(Structure::read(parts.as_bytes(), true).attachments.len(), 1);
+    }
+}

@@ -1,0 +1,287 @@
+//! What SES says of a mail that it received: the Lambda action's event, and the notifications (`Received`) of the other
+//! actions, tolerantly.
+//!
+//! Sources: "Contents of notifications for Amazon SES email receiving", "Examples of notifications for Amazon SES email
+//! receiving" and "Sample incoming email event" in the Amazon SES Developer Guide. AWS lists the commonest fields and
+//! promises none of them: mail that was only ever Bcc has neither `to` nor `cc`, and verdicts are absent where nothing
+//! was checked.
+
+use std::borrow::Cow;
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::headers::Headers;
+use super::verdict::{DmarcPolicy, Verdict, Verdicts};
+use crate::arn::Arn;
+use crate::malformed::{Malformed, Problem};
+use crate::notification::{self, Notice, Reading};
+use crate::text::{Text, Texts};
+
+/// A mail that SES received, as SES told it.
+#[derive(Debug)]
+pub struct Receipt {
+    /// As it came: the object's key ends in it.
+    pub(super) message_id: String,
+    pub(super) mail: Mail,
+    pub(super) said: RawReceipt,
+    content: Text,
+    /// Where in the message the receipt stood: `ses` in a Lambda event.
+    pub(super) path: &'static str,
+}
+
+/// Which of a rule's actions told of the mail.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Action {
+    /// It stored the mail, and says where.
+    S3,
+    /// It sent the mail along.
+    Sns,
+    /// It invoked the function.
+    Lambda,
+    /// `Bounce`, `Stop`, `WorkMail`, `AddHeader`, or what SES may add: they neither store the mail nor send it along.
+    Other,
+}
+
+impl Receipt {
+    /// `mail.messageId`: SES's id of the mail.
+    pub fn message_id(&self) -> &str {
+        &self.message_id
+    }
+
+    /// The action that told of it.
+    pub fn action(&self) -> Action {
+        match self.said.action.action_type.get() {
+            Some("S3") => Action::S3,
+            Some("SNS") => Action::Sns,
+            Some("Lambda") => Action::Lambda,
+            _ => Action::Other,
+        }
+    }
+
+    /// Whether the mail itself came with the notification: it may be nowhere else.
+    pub fn has_content(&self) -> bool {
+        self.content.get().is_some()
+    }
+
+    /// The mail itself, if it came with the notification.
+    ///
+    /// # Errors
+    /// If its encoding is unknown or not what it says to be: what was stored then would not be the mail.
+    pub fn content(&self) -> Result<Option<Cow<'_, [u8]>>, Malformed> {
+        let Some(content) = self.content.get() else { return Ok(None) };
+        let encoding = self.said.action.encoding.get().unwrap_or("UTF8");
+        match encoding.replace('-', "").to_ascii_uppercase().as_str() {
+            "UTF8" => Ok(Some(Cow::Borrowed(content.as_bytes()))),
+            "BASE64" => match base64(content) {
+                Some(bytes) => Ok(Some(Cow::Owned(bytes))),
+                None => Err(Malformed::new(self.at("content"), Problem::NotBase64)),
+            },
+            _ => Err(Malformed::new(self.at("receipt.action.encoding"), Problem::UnknownEncoding)
+                .quoting(encoding)),
+        }
+    }
+
+    /// What SES checked.
+    pub fn verdicts(&self) -> Verdicts {
+        let verdict = |status: &Status| status.0.get().map(Verdict::parse);
+        Verdicts {
+            spam: verdict(&self.said.spam_verdict),
+            virus: verdict(&self.said.virus_verdict),
+            spf: verdict(&self.said.spf_verdict),
+            dkim: verdict(&self.said.dkim_verdict),
+            dmarc: verdict(&self.said.dmarc_verdict),
+            dmarc_policy: self.said.dmarc_policy.get().map(DmarcPolicy::parse),
+        }
+    }
+
+    /// The fields whose value SES's documentation does not have.
+    pub fn unknown_values(&self) -> Vec<&'static str> {
+        const ACTIONS: &[&str] = &["S3", "SNS", "Bounce", "Lambda", "Stop", "WorkMail", "AddHeader"];
+        let action = self.said.action.action_type.get();
+        let unknown_action = action.is_some_and(|action| !ACTIONS.contains(&action));
+        unknown_action.then_some("receipt.action.type").into_iter().chain(self.verdicts().unknown()).collect()
+    }
+
+    /// The function or topic of the action: in the Region and account that received the mail.
+    pub(crate) fn action_arn(&self) -> Option<Arn<'_>> {
+        let action = &self.said.action;
+        action.function_arn.get().or(action.topic_arn.get()).and_then(Arn::parse)
+    }
+
+    /// The path of a field of this receipt within its message.
+    pub(super) fn at(&self, field: &str) -> String {
+        if self.path.is_empty() { field.to_owned() } else { format!("{}.{field}", self.path) }
+    }
+}
+
+/// `mail`
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(super) struct Mail {
+    message_id: Text,
+    pub(super) timestamp: Text,
+    /// The envelope's sender.
+    pub(super) source: Text,
+    /// Anything but `false` is taken as truncated, unless it is absent.
+    headers_truncated: Text,
+    pub(super) headers: Option<Headers>,
+    pub(super) common_headers: CommonHeaders,
+}
+
+impl Mail {
+    /// Whether a header that is not among the headers is not in the mail.
+    pub(super) fn has_all_headers(&self) -> bool {
+        self.headers.is_some() && matches!(self.headers_truncated.get(), None | Some("false"))
+    }
+}
+
+/// `commonHeaders`: some headers once more, parsed and decoded by SES.
+#[derive(Debug, Default, Deserialize)]
+#[serde(from = "Value")]
+pub(super) struct CommonHeaders {
+    pub(super) from: Texts,
+    pub(super) return_path: Text,
+    pub(super) message_id: Text,
+    pub(super) subject: Text,
+}
+
+impl From<Value> for CommonHeaders {
+    fn from(value: Value) -> Self {
+        let Value::Object(mut fields) = value else { return Self::default() };
+        let mut take = |name| fields.remove(name).unwrap_or_default();
+        Self {
+            from: take("from").into(),
+            return_path: take("returnPath").into(),
+            message_id: take("messageId").into(),
+            subject: take("subject").into(),
+        }
+    }
+}
+
+/// `receipt`
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(super) struct RawReceipt {
+    pub(super) timestamp: Text,
+    pub(super) processing_time_millis: Text,
+    pub(super) recipients: Option<Vec<Text>>,
+    spam_verdict: Status,
+    virus_verdict: Status,
+    spf_verdict: Status,
+    dkim_verdict: Status,
+    dmarc_verdict: Status,
+    dmarc_policy: Text,
+    pub(super) action: RawAction,
+}
+
+/// `{"status": "PASS"}`
+#[derive(Debug, Default, Deserialize)]
+#[serde(from = "Value")]
+struct Status(Text);
+
+impl From<Value> for Status {
+    fn from(value: Value) -> Self {
+        let Value::Object(mut fields) = value else { return Self(value.into()) };
+        Self(fields.remove("status").unwrap_or_default().into())
+    }
+}
+
+/// `action`
+#[derive(Debug, Default, Deserialize)]
+#[serde(from = "Value")]
+pub(super) struct RawAction {
+    action_type: Text,
+    topic_arn: Text,
+    pub(super) bucket_name: Text,
+    pub(super) object_key_prefix: Text,
+    pub(super) object_key: Text,
+    encoding: Text,
+    function_arn: Text,
+}
+
+impl From<Value> for RawAction {
+    fn from(value: Value) -> Self {
+        let Value::Object(mut fields) = value else { return Self::default() };
+        let mut take = |name| fields.remove(name).map(Text::from).unwrap_or_default();
+        Self {
+            action_type: take("type"),
+            topic_arn: take("topicArn"),
+            bucket_name: take("bucketName"),
+            object_key_prefix: take("objectKeyPrefix"),
+            object_key: take("objectKey"),
+            encoding: take("encoding"),
+            function_arn: take("functionArn"),
+        }
+    }
+}
+
+/// A notification's outermost object, or `ses` of a Lambda event's record.
+#[derive(Deserialize)]
+struct Raw {
+    mail: Option<Mail>,
+    receipt: Option<RawReceipt>,
+    #[serde(default)]
+    content: Text,
+}
+
+/// S3's own limits; the oldest buckets' names are longer than today's may be.
+const MAX_BUCKET_BYTES: usize = 255;
+const MAX_KEY_BYTES: usize = 1024;
+
+/// Reads a `Received` notification (`path` empty), or `ses` of a record of the Lambda action's event.
+///
+/// # Errors
+/// [`Malformed`], with the path of the field.
+pub(crate) fn read(text: &str, path: &'static str) -> Result<Reading, Malformed> {
+    let read = |text| {
+        let raw: Raw = Malformed::parse(text)?;
+        let mail = raw.mail.ok_or_else(|| Malformed::new("mail", Problem::Missing))?;
+        let Some(message_id) = notification::message_id(&mail.message_id)?.map(str::to_owned) else {
+            return Ok(Reading::Ignored(Notice::ReceiptSetup));
+        };
+        let receipt = raw.receipt.ok_or_else(|| Malformed::new("receipt", Problem::Missing))?;
+        let RawAction { bucket_name, object_key, .. } = &receipt.action;
+        for (field, name, max) in [
+            ("receipt.action.bucketName", bucket_name, MAX_BUCKET_BYTES),
+            ("receipt.action.objectKey", object_key, MAX_KEY_BYTES),
+        ] {
+            if name.get().is_some_and(|name| name.len() > max) {
+                return Err(Malformed::new(field, Problem::TooLong));
+            }
+        }
+        Ok(Reading::Received(Box::new(Receipt {
+            message_id,
+            mail,
+            said: receipt,
+            content: raw.content,
+            path,
+        })))
+    };
+    read(text).map_err(|error: Malformed| error.within(path))
+}
+
+/// RFC 4648, strictly but for line breaks: a mail that was damaged on its way must not be stored as if it were whole.
+fn base64(text: &str) -> Option<Vec<u8>> {
+    let digits: Vec<u8> = text.bytes().filter(|b| !b.is_ascii_whitespace()).collect();
+    let padding = digits.iter().rev().take_while(|b| **b == b'=').count();
+    let (body, _) = digits.split_at(digits.len() - padding);
+    let alphabet = body.iter().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'/'));
+    let whole = digits.len().is_multiple_of(4) && padding <= 2;
+    if alphabet && whole { mail_parser::decoders::base64::base64_decode(&digits) } else { None }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn base64_is_whole_or_refused() {
+        assert_eq!(base64("aGVsbG8=").as_deref(), Some(&b"hello"[..]));
+        assert_eq!(base64("aGVs\r\n bG8h").as_deref(), Some(&b"hello!"[..]));
+        assert_eq!(base64("+/8=").as_deref(), Some(&[0xfb, 0xff][..]));
+        for damaged in ["aGVsbG8", "aGVsb=8=", "aGVs*G8=", "a===", "-_8="] {
+            assert_eq!(base64(damaged), None, "{damaged}");
+        }
+    }
+}

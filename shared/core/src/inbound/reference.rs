@@ -1,0 +1,237 @@
+//! Where a mail lies.
+
+use std::collections::BTreeMap;
+
+use serde::{Serialize, Serializer};
+
+use super::receipt::Receipt;
+use crate::record::SES_TEXT;
+use crate::text::visible;
+
+/// The bucket and prefix of the stack's receipt rule.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Store {
+    /// Its name.
+    pub bucket: String,
+    /// As the rule's S3 action has it; may be empty.
+    pub prefix: String,
+}
+
+/// An object in S3.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Location {
+    /// The bucket's name.
+    pub bucket: String,
+    /// The object's key, as S3 takes it.
+    pub key: String,
+}
+
+impl Location {
+    /// Where the mail lies: where the S3 action says; else, since no other action says it, where the stack's rule puts it.
+    /// `None` if neither is known. Inline content belongs there too.
+    pub fn of(receipt: &Receipt, store: Option<&Store>) -> Option<Self> {
+        let action = &receipt.said.action;
+        if let Some(bucket) = action.bucket_name.get() {
+            let prefix = action.object_key_prefix.get().unwrap_or_default();
+            let key =
+                action.object_key.get().map_or_else(|| key(prefix, receipt.message_id()), str::to_owned);
+            return Some(Self { bucket: bucket.to_owned(), key });
+        }
+        let store = store?;
+        Some(Self { bucket: store.bucket.clone(), key: key(&store.prefix, receipt.message_id()) })
+    }
+}
+
+/// The key under which SES's S3 action stores a mail. A prefix is a folder's name, with or without its slash ("Deliver to
+/// S3 bucket action", Amazon SES Developer Guide: with prefix `Email`, mail appears in a folder named `Email`).
+pub fn key(prefix: &str, message_id: &str) -> String {
+    let slash = if prefix.is_empty() || prefix.ends_with('/') { "" } else { "/" };
+    format!("{prefix}{slash}{message_id}")
+}
+
+/// What S3 says of an object (HeadObject), and which Region it said it in.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ObjectFacts {
+    /// The bucket's Region.
+    pub bucket_region: String,
+    /// `x-amz-version-id`
+    pub version_id: Option<String>,
+    /// `ETag`, as it came
+    pub etag: Option<String>,
+    /// `Content-Length`
+    pub size: Option<u64>,
+    /// `x-amz-server-side-encryption`
+    pub server_side_encryption: Option<String>,
+    /// User metadata: names with or without `x-amz-meta-`.
+    pub metadata: BTreeMap<String, String>,
+}
+
+impl ObjectFacts {
+    /// How the object is encrypted. Encryption on the client's side is what a reader has to know, whatever S3 does besides.
+    pub fn encryption(&self) -> Encryption {
+        let metadata = |wanted: &str| {
+            let plain = |name: &str| name.to_ascii_lowercase().trim_start_matches("x-amz-meta-").to_owned();
+            self.metadata.iter().find(|(name, _)| plain(name) == wanted).map(|(_, value)| value.as_str())
+        };
+        // The formats of Amazon's S3 encryption client ("Content Metadata", its specification): `x-amz-key` is the first,
+        // which wraps with other keys than KMS's; SES writes the second, of which KMS is the usual wrapping.
+        let wrapping = metadata("x-amz-wrap-alg").or(metadata("x-amz-w"));
+        if metadata("x-amz-key-v2").or(metadata("x-amz-3")).is_some() {
+            return match wrapping {
+                None | Some("kms" | "kms+context" | "12") => Encryption::ClientKms,
+                Some(_) => Encryption::Client,
+            };
+        }
+        if metadata("x-amz-key").is_some() {
+            return Encryption::Client;
+        }
+        match self.server_side_encryption.as_deref() {
+            None | Some("") => Encryption::None,
+            Some("AES256") => Encryption::SseS3,
+            Some("aws:kms") => Encryption::SseKms,
+            Some("aws:kms:dsse") => Encryption::SseKmsDsse,
+            Some(other) => Encryption::Unknown(visible(other, 64)),
+        }
+    }
+}
+
+/// How an object is encrypted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Encryption {
+    /// Not at all.
+    None,
+    /// By S3, with its own keys.
+    SseS3,
+    /// By S3, with a KMS key: whoever reads needs that key's `kms:Decrypt`.
+    SseKms,
+    /// The same in two layers.
+    SseKmsDsse,
+    /// Before it came to S3, with a KMS key (the S3 action's `KmsKeyArn`): GetObject yields ciphertext.
+    ClientKms,
+    /// Before it came to S3, with another key.
+    Client,
+    /// What S3 may add, as it spelled it (capped).
+    Unknown(String),
+}
+
+impl Encryption {
+    /// `none`, `sse-s3`, `client-kms`, …; an unknown one as S3 spelled it.
+    pub fn as_str(&self) -> &str {
+        match self {
+            Self::None => "none",
+            Self::SseS3 => "sse-s3",
+            Self::SseKms => "sse-kms",
+            Self::SseKmsDsse => "sse-kms-dsse",
+            Self::ClientKms => "client-kms",
+            Self::Client => "client",
+            Self::Unknown(encryption) => encryption,
+        }
+    }
+
+    /// Whether GetObject yields something else than the mail.
+    pub fn is_client_side(&self) -> bool {
+        matches!(self, Self::ClientKms | Self::Client)
+    }
+}
+
+impl Serialize for Encryption {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
+}
+
+/// Where a mail lies, and what it takes to read it. What only S3 can tell is absent without it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[allow(missing_docs, reason = "S3's own names")]
+pub struct Reference {
+    pub bucket: String,
+    pub bucket_region: Option<String>,
+    pub key: String,
+    pub version_id: Option<String>,
+    pub etag: Option<String>,
+    pub size: Option<u64>,
+    pub encryption: Option<Encryption>,
+    /// Whether it was received in another Region than it lies in.
+    pub crosses_regions: Option<bool>,
+}
+
+impl Reference {
+    pub(super) fn new(location: &Location, object: Option<&ObjectFacts>, received_in: Option<&str>) -> Self {
+        let text = |text: &Option<String>| text.as_deref().map(|text| visible(text, SES_TEXT));
+        Self {
+            // As they came: whoever reads the mail gives them back to S3.
+            bucket: location.bucket.clone(),
+            key: location.key.clone(),
+            bucket_region: object.map(|object| object.bucket_region.clone()),
+            version_id: object.and_then(|object| text(&object.version_id)),
+            etag: object.and_then(|object| text(&object.etag)),
+            size: object.and_then(|object| object.size),
+            encryption: object.map(ObjectFacts::encryption),
+            crosses_regions: object
+                .and_then(|object| received_in.map(|received_in| received_in != object.bucket_region)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_prefix_is_a_folder() {
+        for (prefix, expected) in
+            [("", "m-1"), ("mail/", "mail/m-1"), ("mail", "mail/m-1"), ("a/b c/", "a/b c/m-1")]
+        {
+            assert_eq!(key(prefix, "m-1"), expected);
+        }
+    }
+
+    /// S3's header, user metadata, and what they mean.
+    type Case<'a> = (Option<&'a str>, &'a [(&'a str, &'a str)], &'a str);
+
+    #[test]
+    fn encryption_by_header_and_metadata() {
+        let facts = |header: Option<&str>, metadata: &[(&str, &str)]| ObjectFacts {
+            server_side_encryption: header.map(str::to_owned),
+            metadata: metadata
+                .iter()
+                .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+                .collect(),
+            ..ObjectFacts::default()
+        };
+        let cases: &[Case] = &[
+            (None, &[], "none"),
+            (Some("AES256"), &[("author", "x-amz-key-v2")], "sse-s3"),
+            (Some("aws:kms"), &[], "sse-kms"),
+            (Some("aws:kms:dsse"), &[], "sse-kms-dsse"),
+            (Some("aws:fsx"), &[], "aws:fsx"),
+            // As SES writes it, over S3's own default.
+            (
+                Some("AES256"),
+                &[
+                    ("x-amz-key-v2", "AQID"),
+                    ("x-amz-iv", "aXY="),
+                    ("x-amz-cek-alg", "AES/GCM/NoPadding"),
+                    ("x-amz-wrap-alg", "kms"),
+                    ("x-amz-matdesc", r#"{"kms_cmk_id":"arn"}"#),
+                ],
+                "client-kms",
+            ),
+            (
+                None,
+                &[("X-Amz-Meta-X-Amz-Key-V2", "AQID"), ("x-amz-meta-x-amz-wrap-alg", "kms+context")],
+                "client-kms",
+            ),
+            (None, &[("x-amz-key-v2", "AQID")], "client-kms"),
+            (None, &[("x-amz-key-v2", "AQID"), ("x-amz-wrap-alg", "AES/GCM")], "client"),
+            (None, &[("x-amz-3", "AQID"), ("x-amz-w", "12"), ("x-amz-c", "115")], "client-kms"),
+            (None, &[("x-amz-3", "AQID"), ("x-amz-w", "02"), ("x-amz-c", "115")], "client"),
+            (Some("aws:kms"), &[("x-amz-key", "AQID"), ("x-amz-iv", "aXY=")], "client"),
+        ];
+        for (header, metadata, expected) in cases {
+            let encryption = facts(*header, metadata).encryption();
+            assert_eq!(encryption.as_str(), *expected, "{header:?} {metadata:?}");
+            assert_eq!(encryption.is_client_side(), expected.starts_with("client"));
+        }
+    }
+}

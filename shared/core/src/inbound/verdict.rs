@@ -1,0 +1,121 @@
+//! What SES's checks found.
+
+use serde::{Serialize, Serializer};
+
+use crate::text::visible;
+
+/// The outcome of one check.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    /// Passed.
+    Pass,
+    /// Failed.
+    Fail,
+    /// Spam and viruses: SES can't say. SPF, DKIM, DMARC: there is nothing to check (no record, no signature, no policy).
+    Gray,
+    /// The check could not be carried out.
+    ProcessingFailed,
+    /// The rule does not scan.
+    Disabled,
+    /// What SES may add, as it spelled it (capped).
+    Unknown(String),
+}
+
+impl Verdict {
+    pub(super) fn parse(text: &str) -> Self {
+        match text.trim().to_ascii_uppercase().as_str() {
+            "PASS" => Self::Pass,
+            "FAIL" => Self::Fail,
+            "GRAY" => Self::Gray,
+            "PROCESSING_FAILED" => Self::ProcessingFailed,
+            "DISABLED" => Self::Disabled,
+            _ => Self::Unknown(visible(text, 64)),
+        }
+    }
+
+    /// `PASS`, …; an unknown one as SES spelled it.
+    pub fn as_str(&self) -> &str {
+        match self {
+            Self::Pass => "PASS",
+            Self::Fail => "FAIL",
+            Self::Gray => "GRAY",
+            Self::ProcessingFailed => "PROCESSING_FAILED",
+            Self::Disabled => "DISABLED",
+            Self::Unknown(verdict) => verdict,
+        }
+    }
+}
+
+impl Serialize for Verdict {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
+}
+
+/// What the owner of the domain in `From` asks for mail that fails DMARC. SES tells it only then.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DmarcPolicy {
+    /// Nothing in particular.
+    None,
+    /// To treat it as suspicious.
+    Quarantine,
+    /// To refuse it.
+    Reject,
+    /// What SES may add, as it spelled it (capped).
+    Unknown(String),
+}
+
+impl DmarcPolicy {
+    pub(super) fn parse(text: &str) -> Self {
+        match text.trim().to_ascii_lowercase().as_str() {
+            "none" => Self::None,
+            "quarantine" => Self::Quarantine,
+            "reject" => Self::Reject,
+            _ => Self::Unknown(visible(text, 64)),
+        }
+    }
+
+    /// `none`, …; an unknown one as SES spelled it.
+    pub fn as_str(&self) -> &str {
+        match self {
+            Self::None => "none",
+            Self::Quarantine => "quarantine",
+            Self::Reject => "reject",
+            Self::Unknown(policy) => policy,
+        }
+    }
+}
+
+impl Serialize for DmarcPolicy {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
+}
+
+/// All that SES checked. Each may be absent.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[allow(missing_docs, reason = "the checks by their names")]
+pub struct Verdicts {
+    pub spam: Option<Verdict>,
+    pub virus: Option<Verdict>,
+    pub spf: Option<Verdict>,
+    pub dkim: Option<Verdict>,
+    pub dmarc: Option<Verdict>,
+    pub dmarc_policy: Option<DmarcPolicy>,
+}
+
+impl Verdicts {
+    /// The fields whose value SES's documentation does not have.
+    pub(super) fn unknown(&self) -> impl Iterator<Item = &'static str> {
+        let verdicts = [
+            ("receipt.spamVerdict", &self.spam),
+            ("receipt.virusVerdict", &self.virus),
+            ("receipt.spfVerdict", &self.spf),
+            ("receipt.dkimVerdict", &self.dkim),
+            ("receipt.dmarcVerdict", &self.dmarc),
+        ];
+        let unknown = verdicts.into_iter().filter(|(_, said)| matches!(said, Some(Verdict::Unknown(_))));
+        let policy = matches!(self.dmarc_policy, Some(DmarcPolicy::Unknown(_)));
+        unknown.map(|(field, _)| field).chain(policy.then_some("receipt.dmarcPolicy"))
+    }
+}
