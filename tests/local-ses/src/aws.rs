@@ -1,0 +1,148 @@
+//! The rest of the local AWS, as SES uses it: S3, SNS and Lambda.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use aws_config::timeout::TimeoutConfig;
+use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_sdk_lambda::error::DisplayErrorContext;
+use aws_sdk_lambda::primitives::Blob;
+use aws_sdk_lambda::types::InvocationType;
+use aws_sdk_s3::config::{Credentials, SharedCredentialsProvider};
+use aws_sdk_s3::primitives::ByteStream;
+use bytes::Bytes;
+
+/// SES gives a synchronous function this long (guide, "Lambda action").
+const INVOCATION: Duration = Duration::from_secs(30);
+
+/// As the local AWS and SES's own clients use it: neither asks for it to be true.
+const CREDENTIAL: &str = "test";
+
+/// What another service said, in words.
+pub(crate) type Said = String;
+
+/// The services at one endpoint; a client is made per call, as Regions differ and calls are few.
+#[derive(Debug, Clone)]
+pub(crate) struct Aws {
+    endpoint: String,
+}
+
+impl Aws {
+    pub(crate) fn new(endpoint: &str) -> Self {
+        Self { endpoint: endpoint.to_owned() }
+    }
+
+    fn config(&self, region: &str) -> SdkConfig {
+        // Nothing is read from the developer's environment or profile: no call may reach a real account.
+        SdkConfig::builder()
+            .behavior_version(BehaviorVersion::latest())
+            .region(Region::new(region.to_owned()))
+            .endpoint_url(&self.endpoint)
+            .timeout_config(TimeoutConfig::builder().operation_timeout(INVOCATION).build())
+            .credentials_provider(SharedCredentialsProvider::new(Credentials::new(
+                CREDENTIAL, CREDENTIAL, None, None, "local",
+            )))
+            .build()
+    }
+
+    fn s3(&self, region: &str) -> aws_sdk_s3::Client {
+        let config = aws_sdk_s3::config::Builder::from(&self.config(region));
+        // Virtual hosts need names that resolve.
+        aws_sdk_s3::Client::from_conf(config.force_path_style(true).build())
+    }
+
+    /// The Region of a bucket: whoever asks in another one is told in a header, with a 301 or a 403 as well.
+    pub(crate) async fn bucket_region(&self, bucket: &str, asked_in: &str) -> Result<Option<String>, Said> {
+        match self.s3(asked_in).head_bucket().bucket(bucket).send().await {
+            Ok(answer) => Ok(Some(answer.bucket_region().unwrap_or(asked_in).to_owned())),
+            Err(error) => match error.raw_response() {
+                Some(raw) => match raw.headers().get("x-amz-bucket-region") {
+                    Some(region) => Ok(Some(region.to_owned())),
+                    None if raw.status().as_u16() == 404 => Ok(None),
+                    None => Err(said(&error)),
+                },
+                None => Err(said(&error)),
+            },
+        }
+    }
+
+    pub(crate) async fn put(
+        &self,
+        region: &str,
+        bucket: &str,
+        key: &str,
+        content: Bytes,
+        metadata: HashMap<String, String>,
+    ) -> Result<(), Said> {
+        self.s3(region)
+            .put_object()
+            .bucket(bucket)
+            .key(key)
+            .set_metadata((!metadata.is_empty()).then_some(metadata))
+            .body(ByteStream::from(content))
+            .send()
+            .await
+            .map(drop)
+            .map_err(|error| said(&error))
+    }
+
+    pub(crate) async fn topic_exists(&self, region: &str, topic: &str) -> Result<(), Said> {
+        let sns = aws_sdk_sns::Client::new(&self.config(region));
+        sns.get_topic_attributes().topic_arn(topic).send().await.map(drop).map_err(|error| said(&error))
+    }
+
+    pub(crate) async fn publish(&self, region: &str, topic: &str, message: String) -> Result<(), Said> {
+        aws_sdk_sns::Client::new(&self.config(region))
+            .publish()
+            .topic_arn(topic)
+            .subject("Amazon SES Email Receipt Notification")
+            .message(message)
+            .send()
+            .await
+            .map(drop)
+            .map_err(|error| said(&error))
+    }
+
+    /// Whether the function could be invoked, without doing so.
+    pub(crate) async fn function_exists(&self, region: &str, function: &str) -> Result<(), Said> {
+        self.invocation(region, function, InvocationType::DryRun, Vec::new()).await.map(drop)
+    }
+
+    /// Invokes a function; the answer is empty if it is not waited for.
+    pub(crate) async fn invoke(
+        &self,
+        region: &str,
+        function: &str,
+        waits: bool,
+        event: Vec<u8>,
+    ) -> Result<Vec<u8>, Said> {
+        let kind = if waits { InvocationType::RequestResponse } else { InvocationType::Event };
+        self.invocation(region, function, kind, event).await
+    }
+
+    async fn invocation(
+        &self,
+        region: &str,
+        function: &str,
+        kind: InvocationType,
+        event: Vec<u8>,
+    ) -> Result<Vec<u8>, Said> {
+        let answer = aws_sdk_lambda::Client::new(&self.config(region))
+            .invoke()
+            .function_name(function)
+            .invocation_type(kind)
+            .payload(Blob::new(event))
+            .send()
+            .await
+            .map_err(|error| said(&error))?;
+        let payload = answer.payload.map(Blob::into_inner).unwrap_or_default();
+        match answer.function_error {
+            Some(error) => Err(format!("{function}: {error}: {}", String::from_utf8_lossy(&payload))),
+            None => Ok(payload),
+        }
+    }
+}
+
+fn said(error: impl std::error::Error) -> Said {
+    DisplayErrorContext(error).to_string()
+}

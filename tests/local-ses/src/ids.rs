@@ -1,0 +1,60 @@
+//! Message ids in SES's shape.
+
+use std::sync::{Mutex, PoisonError};
+
+/// The digits of base 32 as in "extended hex", which is what received mail's ids are made of (seen:
+/// `7k822gft4kqtq4dgji1sqdhnqgqnj9bsv76lqoo1`).
+const DIGITS: &[u8; 32] = b"0123456789abcdefghijklmnopqrstuv";
+
+const LENGTH: usize = 40;
+
+/// Makes ids; the same seed makes the same ones.
+#[derive(Debug)]
+pub(crate) struct Ids(Mutex<fastrand::Rng>);
+
+impl Ids {
+    pub(crate) fn new(seed: Option<u64>) -> Self {
+        Self(Mutex::new(seed.map_or_else(fastrand::Rng::new, fastrand::Rng::with_seed)))
+    }
+
+    /// The id of a received mail.
+    pub(crate) fn message(&self) -> String {
+        let mut random = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        (0..LENGTH).map(|_| char::from(DIGITS[random.usize(..DIGITS.len())])).collect()
+    }
+
+    /// The id of a request.
+    pub(crate) fn request(&self) -> String {
+        let number = self.0.lock().unwrap_or_else(PoisonError::into_inner).u128(..);
+        let hex = format!("{number:032x}");
+        format!("{}-{}-{}-{}-{}", &hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..])
+    }
+
+    /// Between the receipt of a mail and an action on it, in milliseconds.
+    pub(crate) fn processing_millis(&self) -> u64 {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).u64(200..1500)
+    }
+
+    /// So many random bytes.
+    pub(crate) fn bytes(&self, count: usize) -> Vec<u8> {
+        let mut bytes = vec![0; count];
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).fill(&mut bytes);
+        bytes
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_same_seed_makes_the_same_ids() {
+        let (one, other) = (Ids::new(Some(1)), Ids::new(Some(1)));
+        let id = one.message();
+        assert_eq!(id, other.message());
+        assert_eq!(id.len(), 40);
+        assert!(id.bytes().all(|digit| DIGITS.contains(&digit)));
+        assert_ne!(id, one.message());
+        assert_eq!(one.request().len(), 36);
+    }
+}

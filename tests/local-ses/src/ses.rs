@@ -1,0 +1,231 @@
+//! The local SES as a test sees it.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::api;
+use crate::aws::Aws;
+use crate::clock::Clock;
+use crate::deliver::Mailer;
+use crate::delivery::Delivery;
+use crate::faults::{Fault, Requests};
+use crate::ids::Ids;
+use crate::mail::Envelope;
+use crate::rules::{ReceiptRule, Refusal, RuleSets};
+use crate::server::Server;
+use crate::template::TemplateRuleSet;
+
+/// What to start it with.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// The account, of which KMS's encryption context tells.
+    pub account: String,
+    /// The Regions that receive. By default the three that always have; the catalogue knows more.
+    pub receiving_regions: Vec<String>,
+    /// SES's time.
+    pub clock: Clock,
+    /// Where ids come from; without a seed they differ from run to run.
+    pub seed: Option<u64>,
+    /// Whether it puts the headers before a mail that SES puts there.
+    pub adds_headers: bool,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            account: "000000000000".to_owned(),
+            receiving_regions: ["us-east-1", "us-west-2", "eu-west-1"].map(str::to_owned).to_vec(),
+            clock: Clock::system(),
+            seed: None,
+            adds_headers: true,
+        }
+    }
+}
+
+/// Why a mail did not even come in.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NotDelivered {
+    /// This Region has no inbound endpoint.
+    #[error("{0} does not receive")]
+    NotReceiving(String),
+    /// Nobody said where S3, SNS and Lambda are.
+    #[error("the local SES knows no local AWS yet: `connect` tells it")]
+    NotConnected,
+}
+
+/// Why a rule set could not be installed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum InstallError {
+    /// This Region has no receipt rules.
+    #[error("{0} does not receive")]
+    NotReceiving(String),
+    /// SES refused the set or a rule.
+    #[error("{what}: {refusal}")]
+    Refused {
+        /// Which.
+        what: String,
+        /// Why.
+        refusal: Refusal,
+    },
+}
+
+/// SES in every Region, until dropped.
+#[derive(Debug)]
+pub struct LocalSes {
+    server: Server,
+    ses: Arc<Ses>,
+}
+
+/// What server and test share.
+#[derive(Debug)]
+pub(crate) struct Ses {
+    pub(crate) config: Config,
+    pub(crate) clock: Clock,
+    pub(crate) ids: Ids,
+    pub(crate) requests: Requests,
+    aws: Mutex<Option<Aws>>,
+    regions: Mutex<BTreeMap<String, Regional>>,
+}
+
+/// What SES keeps in one Region.
+#[derive(Debug, Default)]
+struct Regional {
+    rule_sets: RuleSets,
+}
+
+impl Ses {
+    pub(crate) fn aws(&self) -> Option<Aws> {
+        self.aws.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(crate) fn receives(&self, region: &str) -> bool {
+        self.config.receiving_regions.iter().any(|other| other == region)
+    }
+
+    pub(crate) fn rule_sets<T>(&self, region: &str, work: impl FnOnce(&mut RuleSets) -> T) -> T {
+        let mut regions = self.regions.lock().unwrap_or_else(PoisonError::into_inner);
+        work(&mut regions.entry(region.to_owned()).or_default().rule_sets)
+    }
+}
+
+impl LocalSes {
+    /// Starts it on a free loopback port.
+    pub async fn start(config: Config) -> io::Result<Self> {
+        let ses = Arc::new(Ses {
+            clock: config.clock.clone(),
+            ids: Ids::new(config.seed),
+            requests: Requests::default(),
+            aws: Mutex::new(None),
+            regions: Mutex::default(),
+            config,
+        });
+        Ok(Self { server: Server::start(Arc::clone(&ses)).await?, ses })
+    }
+
+    /// Says where S3, SNS and Lambda are. Apart from the start, because the local AWS in turn must know where SES is
+    /// before it starts.
+    pub fn connect(&self, aws_endpoint: &str) {
+        *self.ses.aws.lock().unwrap_or_else(PoisonError::into_inner) = Some(Aws::new(aws_endpoint));
+    }
+
+    /// For `AWS_ENDPOINT_URL_SES`.
+    pub fn endpoint(&self) -> String {
+        format!("http://{}", self.server.address())
+    }
+
+    /// SES's time.
+    pub fn clock(&self) -> &Clock {
+        &self.ses.clock
+    }
+
+    /// Lets requests meet with a fault.
+    pub fn fault(&self, fault: Fault) {
+        self.ses.requests.add(fault);
+    }
+
+    /// Takes all faults away.
+    pub fn clear_faults(&self) {
+        self.ses.requests.clear();
+    }
+
+    /// How often each action was called, by Region and action.
+    pub fn requests(&self) -> BTreeMap<(String, String), u64> {
+        self.ses.requests.counts()
+    }
+
+    /// How often one action was called in one Region.
+    pub fn request_count(&self, region: &str, action: &str) -> u64 {
+        self.requests().get(&(region.to_owned(), action.to_owned())).copied().unwrap_or_default()
+    }
+
+    /// Makes the rule sets as CloudFormation would, test writes included, and activates the one named.
+    pub async fn install(
+        &self,
+        region: &str,
+        sets: &[TemplateRuleSet],
+        active: Option<&str>,
+    ) -> Result<(), InstallError> {
+        if !self.ses.receives(region) {
+            return Err(InstallError::NotReceiving(region.to_owned()));
+        }
+        let refused = |what: &str, refusal| InstallError::Refused { what: what.to_owned(), refusal };
+        for set in sets {
+            let now = self.ses.clock.now();
+            self.ses
+                .rule_sets(region, |sets| sets.create_set(&set.name, now))
+                .map_err(|refusal| refused(&set.name, refusal))?;
+            let mut after: Option<&str> = None;
+            for rule in &set.rules {
+                api::create_rule(&self.ses, region, &set.name, rule.clone(), after)
+                    .await
+                    .map_err(|refusal| refused(&rule.name, refusal))?;
+                after = Some(&rule.name);
+            }
+        }
+        if let Some(active) = active {
+            self.ses
+                .rule_sets(region, |sets| sets.set_active(Some(active)))
+                .map_err(|refusal| refused(active, refusal))?;
+        }
+        Ok(())
+    }
+
+    /// A mail comes in, in one Region.
+    pub async fn deliver(&self, region: &str, envelope: Envelope) -> Result<Delivery, NotDelivered> {
+        let id = envelope.message_id.clone().unwrap_or_else(|| self.ses.ids.message());
+        self.run(region, &envelope, &id, self.ses.clock.now()).await
+    }
+
+    /// The same mail again, under the same id and time of receipt: SES runs actions at least once. Only the time that
+    /// processing took differs, as it would.
+    pub async fn deliver_again(&self, delivery: &Delivery) -> Result<Delivery, NotDelivered> {
+        self.run(&delivery.region, &delivery.envelope, &delivery.message_id, delivery.received).await
+    }
+
+    async fn run(
+        &self,
+        region: &str,
+        envelope: &Envelope,
+        message_id: &str,
+        received: time::OffsetDateTime,
+    ) -> Result<Delivery, NotDelivered> {
+        if !self.ses.receives(region) {
+            return Err(NotDelivered::NotReceiving(region.to_owned()));
+        }
+        let aws = self.ses.aws().ok_or(NotDelivered::NotConnected)?;
+        let active = |sets: &mut RuleSets| sets.active().map(|set| set.rules.clone());
+        let rules: Vec<ReceiptRule> = self.ses.rule_sets(region, active).unwrap_or_default();
+        let mailer = Mailer {
+            aws: &aws,
+            ids: &self.ses.ids,
+            account: &self.ses.config.account,
+            region,
+            message_id,
+            received,
+            envelope,
+            adds_headers: self.ses.config.adds_headers,
+        };
+        Ok(mailer.deliver(&rules).await)
+    }
+}

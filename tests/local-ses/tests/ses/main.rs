@@ -1,0 +1,7 @@
+//! The local SES from outside: SES's own client on one side, a small S3, SNS and Lambda on the other.
+
+#![allow(clippy::expect_used, clippy::panic, reason = "helpers of tests")]
+
+mod aws;
+mod deliver;
+mod rules;
