@@ -21,11 +21,15 @@ LOCAL_AWS := .venv/local-aws/.installed
 TOOLS := .venv/tools/.installed
 export SAM_CLI_TELEMETRY := 0
 
-##@ The two commands
+##@ The two commands, and the end of the first
 
 .PHONY: demo
 demo: $(LOCAL_AWS) release ## Real input through the whole stack in two Regions of a local AWS. KEEP=1 leaves it running
 	cargo run $(LOCKED) --quiet -p local-aws --bin demo -- $(if $(KEEP),--keep)
+
+.PHONY: demo-stop
+demo-stop: ## End what `make demo KEEP=1` left running
+	cargo run $(LOCKED) --quiet -p local-aws --bin demo -- --stop
 
 .PHONY: test
 test: fmt clippy unit doc deny template integration ## Everything that CI runs

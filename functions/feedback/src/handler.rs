@@ -1,15 +1,13 @@
 //! A payload in, records out, and exactly the messages whose records are not durable back to the queue.
 
-use std::collections::HashMap;
-
+use mailroom_aws::batch::{Batch, Failed, Response, respond};
 use mailroom_aws::metrics::Metrics;
 use mailroom_aws::records::{AppendError, RecordTable};
-use mailroom_core::envelope::{self, Message, Payload, Source};
+use mailroom_core::envelope::{self, Message, Payload};
 use mailroom_core::feedback::{self, FeedbackRecord};
 use mailroom_core::malformed::{Malformed, Problem};
 use mailroom_core::notification::{Notice, Reading};
 use mailroom_core::ours::Foreign;
-use serde::Serialize;
 use tokio::time::Instant;
 use tracing::{error, info, warn};
 
@@ -25,22 +23,6 @@ pub struct Feedback<T, M> {
     pub settings: Settings,
 }
 
-/// What Lambda's queue poller wants to know (AWS: "Implementing partial batch responses"). To other callers it is empty.
-#[derive(Debug, Default, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Response {
-    /// The messages that are to come back; all others are deleted from the queue.
-    pub batch_item_failures: Vec<BatchItemFailure>,
-}
-
-/// One of them.
-#[derive(Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct BatchItemFailure {
-    /// SQS's message id.
-    pub item_identifier: String,
-}
-
 /// The invocation fails as a whole: Lambda tries a direct event again, and a batch comes back whole.
 #[derive(Debug, thiserror::Error)]
 pub enum HandlerError {
@@ -52,15 +34,9 @@ pub enum HandlerError {
         /// What is wrong with it. Nothing is quoted: the runtime logs this.
         problem: Problem,
     },
-    /// A direct event has no way to name the messages that failed. Writing the others again changes nothing, so a retry
-    /// is safe; it helps unless they are malformed.
-    #[error("{failed} of {messages} messages failed; see the log")]
-    Messages {
-        /// How many are not done.
-        failed: usize,
-        /// Of how many.
-        messages: usize,
-    },
+    /// A direct event of which a message failed.
+    #[error(transparent)]
+    Messages(#[from] Failed),
 }
 
 /// Why a message can never be processed.
@@ -125,9 +101,9 @@ impl<T: RecordTable, M: Metrics> Feedback<T, M> {
         }
         tally.poisoned = failed.iter().filter(|failed| **failed).count();
 
-        let not_durable = self.table.append(&batch.records, deadline).await;
+        let not_durable = self.table.append(batch.records(), deadline).await;
         for lost in &not_durable {
-            batch.messages[lost.index].iter().for_each(|message| failed[*message] = true);
+            batch.messages_of(lost.index).iter().for_each(|message| failed[*message] = true);
         }
         if let Some(lost) = not_durable.first() {
             let records = not_durable.len();
@@ -143,10 +119,10 @@ impl<T: RecordTable, M: Metrics> Feedback<T, M> {
             ("MessagesNotStored", tally.not_stored),
             ("MessagesPoisoned", tally.poisoned),
             ("UnknownValues", tally.unknown_values),
-            ("RecordsWritten", batch.records.len() - not_durable.len()),
+            ("RecordsWritten", batch.records().len() - not_durable.len()),
             ("RecordsNotWritten", not_durable.len()),
         ]);
-        respond(source, &messages, &failed)
+        Ok(respond(source, &messages, &failed)?)
     }
 
     fn work(&self, message: &Message, tally: &mut Tally) -> Result<Work, Poison> {
@@ -184,42 +160,4 @@ fn log_poison(message: &Message, poison: &Poison) {
         _ => None,
     };
     warn!(message = message.id, ses_message, "can never be processed: {poison}");
-}
-
-/// The records of all messages, each key once: DynamoDB refuses a call that names one twice.
-#[derive(Default)]
-struct Batch {
-    records: Vec<FeedbackRecord>,
-    /// For each record the messages that need it.
-    messages: Vec<Vec<usize>>,
-    by_key: HashMap<(String, String), usize>,
-}
-
-impl Batch {
-    fn add(&mut self, record: FeedbackRecord, message: usize) {
-        let next = self.records.len();
-        let index = *self.by_key.entry((record.pk.clone(), record.sk.clone())).or_insert(next);
-        if index == next {
-            self.records.push(record);
-            self.messages.push(Vec::new());
-        }
-        self.messages[index].push(message);
-    }
-}
-
-/// Exactly the failed messages, if the source can name them; else all or nothing.
-fn respond(source: Source, messages: &[Message], failed: &[bool]) -> Result<Response, HandlerError> {
-    let failed: Vec<_> =
-        messages.iter().zip(failed).filter(|(_, failed)| **failed).map(|(message, _)| message).collect();
-    let whole = HandlerError::Messages { failed: failed.len(), messages: messages.len() };
-    match source {
-        Source::Direct if failed.is_empty() => Ok(Response::default()),
-        Source::Direct => Err(whole),
-        Source::Sqs => {
-            let failure =
-                |message: &&Message| Some(BatchItemFailure { item_identifier: message.id.clone()? });
-            let failures: Option<_> = failed.iter().map(failure).collect();
-            Ok(Response { batch_item_failures: failures.ok_or(whole)? })
-        }
-    }
 }

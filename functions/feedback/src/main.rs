@@ -6,13 +6,14 @@ use lambda_runtime::{Error, LambdaEvent, service_fn, tracing};
 use mailroom_aws::client;
 use mailroom_aws::metrics::EmbeddedMetrics;
 use mailroom_aws::records::DynamoRecords;
+use mailroom_aws::settings::Variables;
 use serde_json::value::RawValue;
 
 // One event at a time and nothing to compute: a second thread would only cost its start.
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
     tracing::init_default_subscriber();
-    let settings = Settings::from_env()?;
+    let settings = Settings::read(&Variables::of_process())?;
     let config = client::config().await;
     let feedback = Feedback {
         table: DynamoRecords::new(&config, settings.table.as_str()),
@@ -22,7 +23,7 @@ async fn main() -> Result<(), Error> {
     let feedback = &feedback;
     // The payload stays text: its shape is told by its content, and one odd record must not refuse the batch.
     lambda_runtime::run(service_fn(async |event: LambdaEvent<Box<RawValue>>| {
-        let deadline = mailroom_aws::client::deadline(event.context.deadline());
+        let deadline = client::deadline(event.context.deadline());
         Ok::<_, Error>(feedback.handle(event.payload.get(), deadline).await?)
     }))
     .await

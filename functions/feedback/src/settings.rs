@@ -1,10 +1,11 @@
-//! What the template tells the function, in environment variables.
+//! What the template tells the function.
 
 use std::collections::HashSet;
 
-use mailroom_core::feedback::Retention;
+use mailroom_aws::settings::{SettingError, Variables};
 use mailroom_core::notification::Kind;
 use mailroom_core::ours::Ours;
+use mailroom_core::record::Retention;
 
 /// Read once, at start.
 #[derive(Debug, Clone)]
@@ -21,43 +22,26 @@ pub struct Settings {
     pub kinds_not_stored: KindsNotStored,
 }
 
-/// A variable that is missing or can't be used. Deployment is wrong; no retry can help.
-#[derive(Debug, PartialEq, Eq, thiserror::Error)]
-pub enum SettingError {
-    /// Not set, or empty.
-    #[error("environment variable {0} is not set")]
-    Missing(&'static str),
-    /// Set to something else than it must be.
-    #[error("environment variable {0} must be {1}")]
-    Invalid(&'static str, &'static str),
-}
-
 impl Settings {
-    /// From the process's environment.
+    /// Reads the variables above.
     ///
     /// # Errors
-    /// The first variable that is missing or unusable.
-    pub fn from_env() -> Result<Self, SettingError> {
-        Self::read(|name| std::env::var(name).ok())
-    }
-
-    fn read(variable: impl Fn(&str) -> Option<String>) -> Result<Self, SettingError> {
-        let required =
-            |name| variable(name).filter(|value| !value.is_empty()).ok_or(SettingError::Missing(name));
-        let days = required("RETENTION_DAYS")?;
-        let days = days
-            .parse()
-            .map_err(|_| SettingError::Invalid("RETENTION_DAYS", "a number of days up to 65535"))?;
+    /// The first that is missing or unusable.
+    pub fn read(variables: &Variables<impl Fn(&str) -> Option<String>>) -> Result<Self, SettingError> {
+        let days =
+            variables.parsed("RETENTION_DAYS", "a number of days up to 65535", |days| days.parse().ok())?;
         Ok(Self {
-            table: required("TABLE_NAME")?,
-            function: required("AWS_LAMBDA_FUNCTION_NAME")?,
+            table: variables.required("TABLE_NAME")?,
+            function: variables.required("AWS_LAMBDA_FUNCTION_NAME")?,
             ours: Ours {
-                account: required("ACCOUNT_ID")?,
-                region: required("AWS_REGION")?,
-                topic_arn: required("FEEDBACK_TOPIC_ARN")?,
+                account: variables.required("ACCOUNT_ID")?,
+                region: variables.required("AWS_REGION")?,
+                topic_arn: Some(variables.required("FEEDBACK_TOPIC_ARN")?),
             },
             retention: Retention { days },
-            kinds_not_stored: KindsNotStored::parse(&variable("KINDS_NOT_STORED").unwrap_or_default()),
+            kinds_not_stored: KindsNotStored::parse(
+                &variables.optional("KINDS_NOT_STORED").unwrap_or_default(),
+            ),
         })
     }
 }
@@ -95,7 +79,9 @@ mod tests {
     fn with(changed: &str, value: Option<&str>) -> Result<Settings, SettingError> {
         let lookup =
             |name: &str| ALL.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned());
-        Settings::read(|name| if name == changed { value.map(str::to_owned) } else { lookup(name) })
+        Settings::read(&Variables(
+            |name: &str| if name == changed { value.map(str::to_owned) } else { lookup(name) },
+        ))
     }
 
     #[test]

@@ -1,8 +1,9 @@
 //! The handler with its ports in memory: what is recorded, what comes back, what is logged of it.
 #![allow(clippy::unwrap_used, reason = "a test says what failed by panicking")]
 
-use feedback::handler::{Feedback, HandlerError, Response};
+use feedback::handler::{Feedback, HandlerError};
 use feedback::settings::{KindsNotStored, Settings};
+use mailroom_aws::batch::Response;
 use mailroom_aws::metrics::MemoryMetrics;
 use mailroom_aws::records::MemoryRecords;
 use mailroom_core::feedback::Retention;
@@ -23,7 +24,7 @@ fn function() -> Feedback<MemoryRecords, MemoryMetrics> {
             ours: Ours {
                 account: "123456789012".to_owned(),
                 region: "us-east-1".to_owned(),
-                topic_arn: TOPIC.to_owned(),
+                topic_arn: Some(TOPIC.to_owned()),
             },
             retention: Retention::default(),
             kinds_not_stored: KindsNotStored::parse("send,delivery,open,click"),
@@ -97,7 +98,7 @@ async fn received_mail_is_somebody_elses() {
 #[tokio::test]
 async fn exactly_the_messages_whose_records_are_not_durable_come_back() {
     let function = function();
-    function.table.fail(&["b@example.com"]);
+    function.table.fail(&["ADDR#b@example.com"]);
     let bodies = [
         bounce("1", &["a@example.com"]),
         bounce("2", &["b@example.com"]),
@@ -129,8 +130,8 @@ async fn a_direct_event_fails_as_a_whole() {
     let function = function();
     let direct = sample("direct-sns-bounce-permanent-general");
     assert_eq!(handle(&function, &direct).await.unwrap(), Response::default());
-    let address = function.table.records()[0].address.clone();
-    function.table.fail(&[&address]);
+    let written = function.table.records();
+    function.table.fail(&[written[0]["pk"].as_str().unwrap()]);
     let error = handle(&function, &direct).await.unwrap_err();
     assert_eq!(error.to_string(), "1 of 1 messages failed; see the log");
     assert!(handle(&function, sample("direct-sns-malformed-not-json")).await.is_err());

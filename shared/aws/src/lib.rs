@@ -5,8 +5,15 @@
 //! |---|---|
 //! | [`client`] | how the SDK's clients are made |
 //! | [`records`] | the table of records: [`records::RecordTable`] |
+//! | `objects` | mail in S3, with the feature of that name |
+//! | [`batch`] | which messages wait for which record, and Lambda's partial batch response |
+//! | [`settings`] | what the template tells a function |
 //! | [`metrics`] | counts for CloudWatch, as log lines |
 
+pub mod batch;
 pub mod client;
 pub mod metrics;
+#[cfg(feature = "objects")]
+pub mod objects;
 pub mod records;
+pub mod settings;

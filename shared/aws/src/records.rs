@@ -4,7 +4,7 @@
 //! what it refused) until it is durable or the deadline has come. The records that are not durable by then are told, so
 //! that exactly their messages come back.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Mutex;
 use std::time::Duration;
 
@@ -13,7 +13,8 @@ use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_dynamodb::operation::batch_write_item::BatchWriteItemError;
 use aws_sdk_dynamodb::types::{AttributeValue, PutRequest, WriteRequest};
 use futures_util::{StreamExt, stream};
-use mailroom_core::feedback::FeedbackRecord;
+use mailroom_core::record::Record;
+use serde_json::Value;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
 /// The most that BatchWriteItem takes in one call.
@@ -30,7 +31,7 @@ pub trait RecordTable {
     /// Writes all records, whose keys must differ, and returns those that are not durable when it returns, by their place
     /// in `records`. Returns by `deadline`. Writing a record twice changes nothing.
     #[expect(async_fn_in_trait, reason = "called through generics by functions that run on one thread")]
-    async fn append(&self, records: &[FeedbackRecord], deadline: Instant) -> Vec<NotDurable>;
+    async fn append<R: Record>(&self, records: &[R], deadline: Instant) -> Vec<NotDurable>;
 }
 
 /// A record that may or may not have been written.
@@ -130,7 +131,7 @@ impl DynamoRecords {
 }
 
 impl RecordTable for DynamoRecords {
-    async fn append(&self, records: &[FeedbackRecord], deadline: Instant) -> Vec<NotDurable> {
+    async fn append<R: Record>(&self, records: &[R], deadline: Instant) -> Vec<NotDurable> {
         let mut not_durable = Vec::new();
         let mut puts = Vec::with_capacity(records.len());
         for (index, record) in records.iter().enumerate() {
@@ -161,24 +162,25 @@ struct Put {
 }
 
 impl Put {
-    fn new(index: usize, record: &FeedbackRecord) -> Result<Self, AppendError> {
+    fn new(index: usize, record: &impl Record) -> Result<Self, AppendError> {
         let refused = |error: &dyn std::error::Error| AppendError::NotAnItem(error.to_string());
         let mut item: HashMap<String, AttributeValue> =
             serde_dynamo::to_item(record).map_err(|error| refused(&error))?;
         // What SES did not say is no attribute: nulls are bytes that are paid for.
         item.retain(|_, value| !value.is_null());
         let put = PutRequest::builder().set_item(Some(item)).build().map_err(|error| refused(&error))?;
-        Ok(Self {
-            index,
-            key: (record.pk.clone(), record.sk.clone()),
-            request: WriteRequest::builder().put_request(put).build(),
-        })
+        Ok(Self { index, key: key(record), request: WriteRequest::builder().put_request(put).build() })
     }
+}
+
+fn key(record: &impl Record) -> (String, String) {
+    let (pk, sk) = record.key();
+    (pk.to_owned(), sk.to_owned())
 }
 
 /// The puts that DynamoDB handed back.
 fn still_to_do(puts: Vec<Put>, unprocessed: Vec<WriteRequest>) -> Vec<Put> {
-    let key = |request: WriteRequest| {
+    let key_of = |request: WriteRequest| {
         let mut item = request.put_request?.item;
         let mut text = |name: &str| match item.remove(name)? {
             AttributeValue::S(text) => Some(text),
@@ -186,7 +188,7 @@ fn still_to_do(puts: Vec<Put>, unprocessed: Vec<WriteRequest>) -> Vec<Put> {
         };
         Some((text("pk")?, text("sk")?))
     };
-    let left: HashSet<_> = unprocessed.into_iter().filter_map(key).collect();
+    let left: HashSet<_> = unprocessed.into_iter().filter_map(key_of).collect();
     puts.into_iter().filter(|put| left.contains(&put.key)).collect()
 }
 
@@ -204,46 +206,47 @@ fn may_pass(error: &SdkError<BatchWriteItemError>) -> bool {
 /// told to fail.
 #[derive(Default)]
 pub struct MemoryRecords {
-    items: Mutex<HashMap<(String, String), FeedbackRecord>>,
+    items: Mutex<BTreeMap<(String, String), Value>>,
     failing: Mutex<HashSet<String>>,
 }
 
 impl MemoryRecords {
     /// All records, by key.
-    pub fn records(&self) -> Vec<FeedbackRecord> {
-        let mut records: Vec<_> =
-            self.items.lock().map_or_else(|_| Vec::new(), |items| items.values().cloned().collect());
-        records.sort_by(|a, b| (&a.pk, &a.sk).cmp(&(&b.pk, &b.sk)));
-        records
+    pub fn records(&self) -> Vec<Value> {
+        self.items.lock().map_or_else(|_| Vec::new(), |items| items.values().cloned().collect())
     }
 
-    /// From now on records of this match address are not written; of none, if empty.
-    pub fn fail(&self, addresses: &[&str]) {
+    /// From now on records under these partition keys are not written.
+    pub fn fail(&self, pks: &[&str]) {
         if let Ok(mut failing) = self.failing.lock() {
-            *failing = addresses.iter().map(|address| (*address).to_owned()).collect();
+            *failing = pks.iter().map(|pk| (*pk).to_owned()).collect();
         }
     }
 }
 
 impl RecordTable for MemoryRecords {
-    async fn append(&self, records: &[FeedbackRecord], _deadline: Instant) -> Vec<NotDurable> {
+    async fn append<R: Record>(&self, records: &[R], _deadline: Instant) -> Vec<NotDurable> {
         let all = |error: &AppendError| {
             (0..records.len()).map(|index| NotDurable { index, error: error.clone() }).collect()
         };
         let (Ok(mut items), Ok(failing)) = (self.items.lock(), self.failing.lock()) else {
             return all(&AppendError::Deadline("poisoned".to_owned()));
         };
-        let keys: HashSet<_> = records.iter().map(|record| (&record.pk, &record.sk)).collect();
-        if keys.len() < records.len() {
+        if records.iter().map(key).collect::<HashSet<_>>().len() < records.len() {
             return all(&AppendError::Refused("Provided list of item keys contains duplicates".to_owned()));
         }
         let mut not_durable = Vec::new();
         for (index, record) in records.iter().enumerate() {
-            if failing.contains(&record.address) {
+            if failing.contains(record.key().0) {
                 not_durable
                     .push(NotDurable { index, error: AppendError::Deadline("told to fail".to_owned()) });
-            } else {
-                items.insert((record.pk.clone(), record.sk.clone()), record.clone());
+                continue;
+            }
+            match serde_json::to_value(record) {
+                Ok(item) => drop(items.insert(key(record), item)),
+                Err(error) => {
+                    not_durable.push(NotDurable { index, error: AppendError::NotAnItem(error.to_string()) });
+                }
             }
         }
         not_durable

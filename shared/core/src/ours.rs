@@ -12,8 +12,8 @@ pub struct Ours {
     pub account: String,
     /// `us-east-1`
     pub region: String,
-    /// The one topic that SES publishes to, for the function that asks.
-    pub topic_arn: String,
+    /// The one topic that SES publishes to, for a function that has one.
+    pub topic_arn: Option<String>,
 }
 
 /// A notification of somebody else's. No retry makes it ours.
@@ -44,9 +44,7 @@ impl Ours {
     /// # Errors
     /// The first thing about it that is somebody else's.
     pub fn check(&self, origin: &Origin, notification: &Notification) -> Result<(), Foreign> {
-        if origin.topic_arn.as_ref().is_some_and(|arn| *arn != self.topic_arn) {
-            return Err(Foreign::Topic);
-        }
+        self.check_topic(origin)?;
         let identity = notification.source_arn();
         let accounts = [notification.mail.sending_account_id.get(), identity.map(|arn| arn.account)];
         let mut said = accounts.into_iter().flatten().peekable();
@@ -67,9 +65,7 @@ impl Ours {
     /// # Errors
     /// The first thing about it that is somebody else's.
     pub fn check_received(&self, origin: &Origin, receipt: &Receipt) -> Result<(), Foreign> {
-        if origin.topic_arn.as_ref().is_some_and(|arn| *arn != self.topic_arn) {
-            return Err(Foreign::Topic);
-        }
+        self.check_topic(origin)?;
         let action = receipt.action_arn();
         let accounts = [action.map(|arn| arn.account), origin.account.as_deref()];
         if accounts.into_iter().flatten().any(|account| account != self.account) {
@@ -80,5 +76,12 @@ impl Ours {
             return Err(Foreign::ActionRegion);
         }
         Ok(())
+    }
+
+    fn check_topic(&self, origin: &Origin) -> Result<(), Foreign> {
+        match (&origin.topic_arn, &self.topic_arn) {
+            (Some(topic), Some(ours)) if topic != ours => Err(Foreign::Topic),
+            _ => Ok(()),
+        }
     }
 }

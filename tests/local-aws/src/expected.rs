@@ -24,7 +24,7 @@ impl Settings {
             ours: Ours {
                 account: ACCOUNT.to_owned(),
                 region: region.name().to_owned(),
-                topic_arn: region.outputs().get("FeedbackTopicArn").to_owned(),
+                topic_arn: Some(region.outputs().get("FeedbackTopicArn").to_owned()),
             },
             retention: Retention::default(),
             kinds_not_stored: ["send", "delivery", "open", "click"].map(str::to_owned).into(),

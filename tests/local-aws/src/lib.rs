@@ -35,7 +35,6 @@ pub mod clients;
 pub mod expected;
 mod http;
 pub mod local;
-mod mend;
 pub mod ministack;
 pub mod paths;
 mod process;

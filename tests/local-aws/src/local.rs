@@ -11,7 +11,6 @@ use futures_util::stream::{self, StreamExt, TryStreamExt};
 use serde_json::Value;
 
 use crate::clients::{Clients, told};
-use crate::mend;
 use crate::ministack::{LeftRunning, Ministack, MinistackError, Options};
 use crate::proxy::Proxy;
 use crate::stack::{Deployment, Outputs, StackError};
@@ -116,16 +115,10 @@ impl LocalAws {
     /// Deploys a stack into Regions, at the same time.
     pub async fn deploy(&mut self, deployment: &Deployment, regions: &[&str]) -> Result<(), LocalError> {
         let package = &deployment.package()?;
-        let address = self.ministack.address();
         let endpoint = &self.ministack.endpoint();
         let deployed = try_join_all(regions.iter().map(|region| async move {
             let clients = Clients::new(endpoint, region);
             let outputs = package.deploy(&clients, region).await?;
-            mend::concurrency_as_numbers(address, region).await.map_err(|error| LocalError::Call {
-                region: (*region).to_owned(),
-                what: "mend the event source mappings",
-                message: error.to_string(),
-            })?;
             let stack = deployment.stack.clone();
             let name = (*region).to_owned();
             Ok::<_, LocalError>((name.clone(), Regional { name, stack, clients, outputs }))

@@ -134,7 +134,7 @@ async fn of_a_thousand_notifications_every_event_is_recorded_once_and_every_pois
     fastrand::Rng::with_seed(7).shuffle(&mut messages);
 
     region.publish_all(&messages).await.expect("published");
-    region.wait_until_idle(Duration::from_secs(180)).await.expect("all processed");
+    region.wait_until_idle(Duration::from_mins(3)).await.expect("all processed");
 
     assert_eq!(addresses(region).await, once(0..990));
     assert_eq!(dead_messages(region).await, poison);

@@ -23,7 +23,6 @@ Transform: AWS::Serverless-2016-10-31
 Parameters:
   Architecture: { Type: String, Default: arm64 }
   FeedbackVisibilityTimeout: { Type: Number, Default: 180 }
-  FeedbackConcurrency: { Type: Number, Default: 10 }
 Resources:
   Topic:
     Type: AWS::SNS::Topic
@@ -56,7 +55,6 @@ Resources:
     Properties:
       FunctionName: !Ref Function
       EventSourceArn: !GetAtt Queue.Arn
-      ScalingConfig: { MaximumConcurrency: !Ref FeedbackConcurrency }
       FunctionResponseTypes: [ReportBatchItemFailures]
 Outputs:
   FeedbackTopicArn: { Value: !Ref Topic }

@@ -14,7 +14,7 @@ fn ours(topic: &str) -> Ours {
     Ours {
         account: "123456789012".to_owned(),
         region: "us-east-1".to_owned(),
-        topic_arn: format!("arn:aws:sns:us-east-1:123456789012:{topic}"),
+        topic_arn: Some(format!("arn:aws:sns:us-east-1:123456789012:{topic}")),
     }
 }
 

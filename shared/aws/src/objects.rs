@@ -1,0 +1,300 @@
+//! Objects in S3, in whichever Region their bucket lies.
+//!
+//! A bucket's Region is known from the settings, or found out by the first call to it: S3 names it in
+//! `x-amz-bucket-region`, also when it refuses the call (301 for another Region's bucket, 403). It is kept as long as
+//! the function's environment lives: a bucket never moves.
+
+use std::collections::HashMap;
+use std::sync::Mutex;
+
+use aws_config::{Region, SdkConfig};
+use aws_sdk_s3::Client;
+use aws_sdk_s3::config::http::HttpResponse;
+use aws_sdk_s3::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
+use aws_sdk_s3::operation::head_object::HeadObjectOutput;
+use aws_sdk_s3::primitives::ByteStream;
+use mailroom_core::inbound::{Location, ObjectFacts};
+
+/// Looks at objects, reads their beginning, and writes small ones.
+pub trait ObjectStore {
+    /// What S3 says of an object, in the bucket's own Region.
+    ///
+    /// # Errors
+    /// See [`ObjectError`]; a missing object is one.
+    #[expect(async_fn_in_trait, reason = "called through generics by functions that run on one thread")]
+    async fn head(&self, location: &Location) -> Result<ObjectFacts, ObjectError>;
+
+    /// At most the first `count` bytes, of the version that `facts` are of.
+    ///
+    /// # Errors
+    /// See [`ObjectError`].
+    #[expect(async_fn_in_trait, reason = "called through generics by functions that run on one thread")]
+    async fn first_bytes(
+        &self,
+        location: &Location,
+        facts: &ObjectFacts,
+        count: u64,
+    ) -> Result<Vec<u8>, ObjectError>;
+
+    /// Writes an object.
+    ///
+    /// # Errors
+    /// See [`ObjectError`].
+    #[expect(async_fn_in_trait, reason = "called through generics by functions that run on one thread")]
+    async fn put(&self, location: &Location, content: Vec<u8>) -> Result<(), ObjectError>;
+}
+
+/// Why S3 did not do as asked. Names no key: a prefix may hold anything.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ObjectError {
+    /// There is no such object, or not yet. A retry can help.
+    #[error("no such object in the bucket")]
+    NotFound,
+    /// There is no such bucket. A retry can help once somebody has made it.
+    #[error("no such bucket")]
+    NoBucket,
+    /// The role may not. A retry can help once somebody has let it.
+    #[error("S3 denies access to the object")]
+    Denied,
+    /// Throttled, failed or unanswered. A retry can help.
+    #[error("S3 does not answer: {0}")]
+    Unavailable(String),
+}
+
+/// S3 itself.
+pub struct S3Objects {
+    config: SdkConfig,
+    clients: Mutex<HashMap<String, Client>>,
+    regions: Mutex<HashMap<String, String>>,
+}
+
+impl S3Objects {
+    /// In the configuration's own Region, unless a bucket is elsewhere. `known` are buckets and their Regions; one that
+    /// turns out to be wrong is corrected.
+    pub fn new(config: &SdkConfig, known: impl IntoIterator<Item = (String, String)>) -> Self {
+        Self {
+            config: config.clone(),
+            clients: Mutex::default(),
+            regions: Mutex::new(known.into_iter().collect()),
+        }
+    }
+
+    fn home(&self) -> String {
+        self.config.region().map(ToString::to_string).unwrap_or_default()
+    }
+
+    fn region_of(&self, bucket: &str) -> Option<String> {
+        self.regions.lock().ok()?.get(bucket).cloned()
+    }
+
+    fn learn(&self, bucket: &str, region: &str) {
+        if let Ok(mut regions) = self.regions.lock() {
+            regions.insert(bucket.to_owned(), region.to_owned());
+        }
+    }
+
+    fn client(&self, region: &str) -> Client {
+        let make = || {
+            let config =
+                aws_sdk_s3::config::Builder::from(&self.config).region(Region::new(region.to_owned()));
+            Client::from_conf(config.build())
+        };
+        self.clients.lock().map_or_else(
+            |_| make(),
+            |mut clients| clients.entry(region.to_owned()).or_insert_with(make).clone(),
+        )
+    }
+
+    /// The bucket's Region: known, or asked for once.
+    async fn find(&self, bucket: &str) -> Result<String, ObjectError> {
+        if let Some(region) = self.region_of(bucket) {
+            return Ok(region);
+        }
+        let home = self.home();
+        let region = match self.client(&home).head_bucket().bucket(bucket).send().await {
+            Ok(found) => found.bucket_region.unwrap_or(home),
+            Err(error) => match (region_told(&error), told(&error)) {
+                (Some(region), _) => region,
+                (None, ObjectError::NotFound) => return Err(ObjectError::NoBucket),
+                (None, error) => return Err(error),
+            },
+        };
+        self.learn(bucket, &region);
+        Ok(region)
+    }
+
+    /// Calls in the bucket's Region; once more, if S3 says that it is another one.
+    async fn in_region<T, E: ProvideErrorMetadata + std::error::Error + 'static>(
+        &self,
+        bucket: &str,
+        call: impl AsyncFn(Client) -> Result<T, SdkError<E, HttpResponse>>,
+    ) -> Result<(T, String), ObjectError> {
+        let region = self.find(bucket).await?;
+        let error = match call(self.client(&region)).await {
+            Ok(done) => return Ok((done, region)),
+            Err(error) => error,
+        };
+        match region_told(&error).filter(|other| *other != region) {
+            Some(other) => {
+                self.learn(bucket, &other);
+                let done = call(self.client(&other)).await.map_err(|error| told(&error))?;
+                Ok((done, other))
+            }
+            None => Err(told(&error)),
+        }
+    }
+}
+
+impl ObjectStore for S3Objects {
+    async fn head(&self, location: &Location) -> Result<ObjectFacts, ObjectError> {
+        let head = async |client: Client| {
+            client.head_object().bucket(&location.bucket).key(&location.key).send().await
+        };
+        let (head, region) = self.in_region(&location.bucket, head).await?;
+        Ok(facts(head, region))
+    }
+
+    async fn first_bytes(
+        &self,
+        location: &Location,
+        facts: &ObjectFacts,
+        count: u64,
+    ) -> Result<Vec<u8>, ObjectError> {
+        // S3 refuses a range of an empty object.
+        if count == 0 || facts.size == Some(0) {
+            return Ok(Vec::new());
+        }
+        let get = async |client: Client| {
+            client
+                .get_object()
+                .bucket(&location.bucket)
+                .key(&location.key)
+                .set_version_id(facts.version_id.clone())
+                .range(format!("bytes=0-{}", count - 1))
+                .send()
+                .await
+        };
+        let (object, _) = self.in_region(&location.bucket, get).await?;
+        let body =
+            object.body.collect().await.map_err(|error| ObjectError::Unavailable(error.to_string()))?;
+        Ok(body.to_vec())
+    }
+
+    async fn put(&self, location: &Location, content: Vec<u8>) -> Result<(), ObjectError> {
+        let put = async |client: Client| {
+            client
+                .put_object()
+                .bucket(&location.bucket)
+                .key(&location.key)
+                .body(ByteStream::from(content.clone()))
+                .send()
+                .await
+        };
+        self.in_region(&location.bucket, put).await.map(|_| ())
+    }
+}
+
+fn facts(head: HeadObjectOutput, bucket_region: String) -> ObjectFacts {
+    ObjectFacts {
+        bucket_region,
+        // "null" is S3's name for what was written before versions were kept.
+        version_id: head.version_id.filter(|version| version != "null"),
+        etag: head.e_tag,
+        size: head.content_length.and_then(|length| u64::try_from(length).ok()),
+        server_side_encryption: head.server_side_encryption.map(|encryption| encryption.as_str().to_owned()),
+        metadata: head.metadata.unwrap_or_default().into_iter().collect(),
+    }
+}
+
+/// The Region in which S3 says that the bucket is.
+fn region_told<E>(error: &SdkError<E, HttpResponse>) -> Option<String> {
+    error.raw_response()?.headers().get("x-amz-bucket-region").map(str::to_owned)
+}
+
+/// An answer to HEAD has no body, so that its status is all there is to go by.
+fn told<E: ProvideErrorMetadata + std::error::Error + 'static>(
+    error: &SdkError<E, HttpResponse>,
+) -> ObjectError {
+    let status = error.raw_response().map(|response| response.status().as_u16());
+    match (status, error.code()) {
+        (_, Some("NoSuchBucket")) => ObjectError::NoBucket,
+        (Some(404), _) => ObjectError::NotFound,
+        (Some(401 | 403), _) => ObjectError::Denied,
+        (_, Some(code)) => ObjectError::Unavailable(code.to_owned()),
+        (Some(status), None) => ObjectError::Unavailable(format!("status {status}")),
+        (None, None) => ObjectError::Unavailable(DisplayErrorContext(error).to_string()),
+    }
+}
+
+/// Objects in memory, with the rules that a handler can run into: an object is there, or not, or denied, and one that is
+/// written again gets another version.
+#[derive(Default)]
+pub struct MemoryObjects {
+    objects: Mutex<HashMap<(String, String), Answer>>,
+}
+
+type Answer = Result<(ObjectFacts, Vec<u8>), ObjectError>;
+
+impl MemoryObjects {
+    /// Puts an object there, as S3 describes it.
+    pub fn insert(&self, location: &Location, facts: ObjectFacts, content: Vec<u8>) {
+        self.set(location, Ok((facts, content)));
+    }
+
+    /// Answers every call for it with an error.
+    pub fn refuse(&self, location: &Location, error: ObjectError) {
+        self.set(location, Err(error));
+    }
+
+    /// What an object holds.
+    pub fn content(&self, location: &Location) -> Option<Vec<u8>> {
+        self.get(location).ok().map(|(_, content)| content)
+    }
+
+    fn set(&self, location: &Location, object: Answer) {
+        if let Ok(mut objects) = self.objects.lock() {
+            objects.insert((location.bucket.clone(), location.key.clone()), object);
+        }
+    }
+
+    fn get(&self, location: &Location) -> Answer {
+        let objects = self.objects.lock().map_err(|_| ObjectError::Unavailable("poisoned".to_owned()))?;
+        objects
+            .get(&(location.bucket.clone(), location.key.clone()))
+            .cloned()
+            .unwrap_or(Err(ObjectError::NotFound))
+    }
+}
+
+impl ObjectStore for MemoryObjects {
+    async fn head(&self, location: &Location) -> Result<ObjectFacts, ObjectError> {
+        self.get(location).map(|(facts, _)| facts)
+    }
+
+    async fn first_bytes(
+        &self,
+        location: &Location,
+        _: &ObjectFacts,
+        count: u64,
+    ) -> Result<Vec<u8>, ObjectError> {
+        let (_, content) = self.get(location)?;
+        let count = usize::try_from(count).unwrap_or(usize::MAX);
+        Ok(content.into_iter().take(count).collect())
+    }
+
+    async fn put(&self, location: &Location, content: Vec<u8>) -> Result<(), ObjectError> {
+        let size = u64::try_from(content.len()).ok();
+        let facts = match self.get(location) {
+            Ok((facts, _)) => ObjectFacts {
+                version_id: Some(format!("{}+", facts.version_id.unwrap_or_default())),
+                size,
+                ..facts
+            },
+            Err(ObjectError::NotFound) => ObjectFacts { size, ..ObjectFacts::default() },
+            Err(error) => return Err(error),
+        };
+        self.insert(location, facts, content);
+        Ok(())
+    }
+}
