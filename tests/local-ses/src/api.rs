@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::aws::Aws;
 use crate::clock::iso;
-use crate::deliver::Store;
+use crate::deliver::Hands;
 use crate::event::{self, Told};
 use crate::mail::{Headers, Verdicts};
 use crate::rules::{Action, ReceiptRule, Refusal, RuleSet};
@@ -54,7 +54,7 @@ pub(crate) async fn call(ses: &Ses, region: &str, action: &str, params: Value) -
             let RuleParams { rule_set_name, rule, .. } = read(params)?;
             rule.validate(region)?;
             ses.rule_sets(region, |sets| sets.rule(&rule_set_name, &rule.name).map(drop))?;
-            check_targets(ses, region, &rule).await?;
+            check_targets(ses, region, &rule_set_name, &rule).await?;
             ses.rule_sets(region, |sets| sets.update(&rule_set_name, rule))?;
             return Ok(Value::Null);
         }
@@ -121,7 +121,7 @@ pub(crate) async fn create_rule(
 ) -> Result<(), Refusal> {
     rule.validate(region)?;
     ses.rule_sets(region, |sets| sets.check_create(set, &rule, after).map(drop))?;
-    check_targets(ses, region, &rule).await?;
+    check_targets(ses, region, set, &rule).await?;
     ses.rule_sets(region, |sets| sets.create(set, rule, after))
 }
 
@@ -143,19 +143,27 @@ fn described(set: &RuleSet) -> Value {
 }
 
 /// Tries everything that the rule's actions name, in order, as SES does before it takes a rule.
-async fn check_targets(ses: &Ses, region: &str, rule: &ReceiptRule) -> Result<(), Refusal> {
+async fn check_targets(ses: &Ses, region: &str, rule_set: &str, rule: &ReceiptRule) -> Result<(), Refusal> {
     if rule.actions.is_empty() {
         return Ok(());
     }
     let Some(aws) = ses.aws() else {
         return Err(Refusal::new("InternalFailure", "the local SES knows no local AWS yet"));
     };
+    let hands = Hands {
+        aws: &aws,
+        ids: &ses.ids,
+        account: &ses.config.account,
+        region,
+        rule_set,
+        rule: &rule.name,
+        needs_permission: ses.config.needs_permission,
+    };
     for action in &rule.actions {
         match action {
             Action::S3(s3) => {
-                let store = Store { aws: &aws, ids: &ses.ids, account: &ses.config.account, region };
                 let mail = setup::mail("S3 bucket", ses.clock.now());
-                store.put(s3, &rule.name, setup::MESSAGE_ID, mail.into()).await.map_err(|said| {
+                hands.store(s3, setup::MESSAGE_ID, mail.into()).await.map_err(|said| {
                     let nothing_there = said.starts_with("No such bucket");
                     let what = if nothing_there { "No such bucket" } else { "Could not write to bucket" };
                     Refusal::new("InvalidS3Configuration", format!("{what}: {}", s3.bucket_name))
@@ -163,7 +171,11 @@ async fn check_targets(ses: &Ses, region: &str, rule: &ReceiptRule) -> Result<()
             }
             Action::Lambda(lambda) => {
                 let function = &lambda.function_arn;
-                aws.function_exists(region, function).await.map_err(|_| {
+                let permitted = match aws.function_exists(region, function).await {
+                    Ok(()) => hands.may_invoke(function).await,
+                    missing => missing,
+                };
+                permitted.map_err(|_| {
                     Refusal::new(
                         "InvalidLambdaFunction",
                         format!("Could not invoke Lambda function: {function}"),

@@ -11,6 +11,7 @@ use aws_sdk_lambda::types::InvocationType;
 use aws_sdk_s3::config::{Credentials, SharedCredentialsProvider};
 use aws_sdk_s3::primitives::ByteStream;
 use bytes::Bytes;
+use serde_json::Value;
 
 /// SES gives a synchronous function this long (guide, "Lambda action").
 const INVOCATION: Duration = Duration::from_secs(30);
@@ -63,6 +64,26 @@ impl Aws {
                 },
                 None => Err(said(&error)),
             },
+        }
+    }
+
+    /// `None` if there is none.
+    pub(crate) async fn bucket_policy(&self, region: &str, bucket: &str) -> Result<Option<Value>, Said> {
+        let answer = self.s3(region).get_bucket_policy().bucket(bucket).send().await;
+        match answer {
+            Ok(answer) => Ok(answer.policy().and_then(|policy| serde_json::from_str(policy).ok())),
+            Err(error) if error.raw_response().is_some_and(|raw| raw.status().as_u16() == 404) => Ok(None),
+            Err(error) => Err(said(&error)),
+        }
+    }
+
+    /// `None` if there is none.
+    pub(crate) async fn function_policy(&self, region: &str, function: &str) -> Result<Option<Value>, Said> {
+        let lambda = aws_sdk_lambda::Client::new(&self.config(region));
+        match lambda.get_policy().function_name(function).send().await {
+            Ok(answer) => Ok(answer.policy().and_then(|policy| serde_json::from_str(policy).ok())),
+            Err(error) if error.raw_response().is_some_and(|raw| raw.status().as_u16() == 404) => Ok(None),
+            Err(error) => Err(said(&error)),
         }
     }
 

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use bytes::Bytes;
-use serde_json::json;
+use serde_json::{Value, json};
 use time::OffsetDateTime;
 
 use crate::aws::{Aws, Said};
@@ -13,6 +13,7 @@ use crate::delivery::{Bounce, BounceReason, Delivery, Disposition, Outcome, Rule
 use crate::event::{self, Told};
 use crate::ids::Ids;
 use crate::mail::{Envelope, Headers, received_headers};
+use crate::permissions::{Asked, allows, rule_arn};
 use crate::recipients::any_matches;
 use crate::rules::{Action, ReceiptRule, S3Action};
 
@@ -30,7 +31,9 @@ pub(crate) struct Mailer<'a> {
     pub(crate) message_id: &'a str,
     pub(crate) received: OffsetDateTime,
     pub(crate) envelope: &'a Envelope,
+    pub(crate) rule_set: &'a str,
     pub(crate) adds_headers: bool,
+    pub(crate) needs_permission: bool,
 }
 
 /// What comes after an action.
@@ -172,6 +175,11 @@ impl Run<'_> {
         done
     }
 
+    fn hands(&self) -> Hands<'_> {
+        let Mailer { aws, ids, account, region, rule_set, needs_permission, .. } = *self.mailer;
+        Hands { aws, ids, account, region, rule_set, rule: &self.rule.name, needs_permission }
+    }
+
     fn bounce(&self, reason: BounceReason) -> Bounce {
         Bounce { recipients: self.recipients.to_vec(), rule: self.rule.name.clone(), reason }
     }
@@ -185,10 +193,7 @@ impl Run<'_> {
     ) -> Result<(Outcome, Next), Said> {
         let Mailer { aws, region, .. } = *self.mailer;
         Ok(match action {
-            Action::S3(s3) => {
-                let store = Store { aws, ids: self.mailer.ids, account: self.mailer.account, region };
-                (store.put(s3, &self.rule.name, told.message_id, content).await?, Next::Action)
-            }
+            Action::S3(s3) => (self.hands().store(s3, told.message_id, content).await?, Next::Action),
             Action::Sns(sns) => {
                 let text = if sns.encoding == "Base64" {
                     BASE64.encode(&content)
@@ -203,6 +208,7 @@ impl Run<'_> {
                 let event = event::for_lambda(told, action);
                 let waits = lambda.invocation_type == "RequestResponse";
                 let payload = event.to_string().into_bytes();
+                self.hands().may_invoke(&lambda.function_arn).await?;
                 let answer = aws.invoke(region, &lambda.function_arn, waits, payload).await?;
                 let disposition = waits.then(|| Disposition::of(&answer));
                 let next = match disposition {
@@ -233,20 +239,22 @@ impl Run<'_> {
     }
 }
 
-/// Puts mail into buckets.
-pub(crate) struct Store<'a> {
+/// What SES does to the account's resources on a rule's behalf, if their policies let it.
+pub(crate) struct Hands<'a> {
     pub(crate) aws: &'a Aws,
     pub(crate) ids: &'a Ids,
     pub(crate) account: &'a str,
     pub(crate) region: &'a str,
+    pub(crate) rule_set: &'a str,
+    pub(crate) rule: &'a str,
+    pub(crate) needs_permission: bool,
 }
 
-impl Store<'_> {
-    /// Into the bucket, wherever it is, under prefix + message id.
-    pub(crate) async fn put(
+impl Hands<'_> {
+    /// Puts a mail into the bucket, wherever it is, under prefix + message id.
+    pub(crate) async fn store(
         &self,
         action: &S3Action,
-        rule: &str,
         message_id: &str,
         content: Bytes,
     ) -> Result<Outcome, Said> {
@@ -254,8 +262,14 @@ impl Store<'_> {
         let found = self.aws.bucket_region(bucket, self.region).await?;
         let region = found.ok_or_else(|| format!("No such bucket: {bucket}"))?;
         let key = format!("{}{message_id}", action.object_key_prefix.as_deref().unwrap_or_default());
+        // With a role, the role's own policies count (API reference, `S3Action`), which nobody here knows.
+        if self.needs_permission && action.iam_role_arn.is_none() {
+            let policy = self.aws.bucket_policy(&region, bucket).await?;
+            let object = format!("arn:aws:s3:::{bucket}/{key}");
+            self.allowed(policy.as_ref(), "s3:PutObject", Some(&object))?;
+        }
         let (content, metadata) = match &action.kms_key_arn {
-            Some(kms_key) => self.encrypted(kms_key, rule, message_id, &content),
+            Some(kms_key) => self.encrypted(kms_key, message_id, &content),
             None => (content, HashMap::new()),
         };
         let encrypted = action.kms_key_arn.is_some();
@@ -263,18 +277,38 @@ impl Store<'_> {
         Ok(Outcome::Stored { bucket: bucket.clone(), region, key, content, encrypted })
     }
 
+    /// Whether the function's policy lets SES invoke it.
+    pub(crate) async fn may_invoke(&self, function: &str) -> Result<(), Said> {
+        if !self.needs_permission {
+            return Ok(());
+        }
+        let policy = self.aws.function_policy(self.region, function).await?;
+        self.allowed(policy.as_ref(), "lambda:InvokeFunction", None)
+    }
+
+    fn allowed(&self, policy: Option<&Value>, action: &str, resource: Option<&str>) -> Result<(), Said> {
+        let rule = rule_arn(self.region, self.account, self.rule_set, self.rule);
+        let asked = Asked { action, resource, account: self.account, rule: &rule };
+        if policy.is_some_and(|policy| allows(policy, asked)) {
+            return Ok(());
+        }
+        Err(format!(
+            "AccessDenied: no policy lets {rule} do {action}{}",
+            resource.map(|on| format!(" on {on}")).unwrap_or_default()
+        ))
+    }
+
     /// Like the S3 encryption client's work (guide, "S3 action"; metadata as seen on SES's objects). Nobody can read it
     /// here: noise takes the place of the ciphertext, as long as that would be (AES-GCM: a tag of 16 bytes more).
     fn encrypted(
         &self,
         kms_key: &str,
-        rule: &str,
         message_id: &str,
         content: &Bytes,
     ) -> (Bytes, HashMap<String, String>) {
         let material = json!({
             "aws:ses:message-id": message_id,
-            "aws:ses:rule-name": rule,
+            "aws:ses:rule-name": self.rule,
             "aws:ses:source-account": self.account,
             "kms_cmk_id": kms_key,
         });

@@ -40,6 +40,7 @@ pub mod event;
 pub mod faults;
 mod ids;
 pub mod mail;
+mod permissions;
 mod query;
 pub mod recipients;
 pub mod rules;

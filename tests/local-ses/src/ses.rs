@@ -12,7 +12,7 @@ use crate::delivery::Delivery;
 use crate::faults::{Fault, Requests};
 use crate::ids::Ids;
 use crate::mail::Envelope;
-use crate::rules::{ReceiptRule, Refusal, RuleSets};
+use crate::rules::{Refusal, RuleSets};
 use crate::server::Server;
 use crate::template::TemplateRuleSet;
 
@@ -29,6 +29,8 @@ pub struct Config {
     pub seed: Option<u64>,
     /// Whether it puts the headers before a mail that SES puts there.
     pub adds_headers: bool,
+    /// Whether buckets' and functions' policies must let it in, as they must let SES. The local AWS asks nobody.
+    pub needs_permission: bool,
 }
 
 impl Default for Config {
@@ -39,6 +41,7 @@ impl Default for Config {
             clock: Clock::system(),
             seed: None,
             adds_headers: true,
+            needs_permission: true,
         }
     }
 }
@@ -214,8 +217,8 @@ impl LocalSes {
             return Err(NotDelivered::NotReceiving(region.to_owned()));
         }
         let aws = self.ses.aws().ok_or(NotDelivered::NotConnected)?;
-        let active = |sets: &mut RuleSets| sets.active().map(|set| set.rules.clone());
-        let rules: Vec<ReceiptRule> = self.ses.rule_sets(region, active).unwrap_or_default();
+        let active = self.ses.rule_sets(region, |sets| sets.active().cloned());
+        let (rule_set, rules) = active.map(|set| (set.name, set.rules)).unwrap_or_default();
         let mailer = Mailer {
             aws: &aws,
             ids: &self.ses.ids,
@@ -224,7 +227,9 @@ impl LocalSes {
             message_id,
             received,
             envelope,
+            rule_set: &rule_set,
             adds_headers: self.ses.config.adds_headers,
+            needs_permission: self.ses.config.needs_permission,
         };
         Ok(mailer.deliver(&rules).await)
     }

@@ -13,7 +13,7 @@ use hyper::service::service_fn;
 use hyper::{Method, Request, Response};
 use hyper_util::rt::TokioIo;
 use local_ses::{Config, LocalSes};
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
@@ -39,6 +39,8 @@ pub(crate) struct State {
     pub(crate) functions: BTreeMap<String, &'static str>,
     /// Function, invocation type, event.
     pub(crate) invoked: Vec<(String, String, Value)>,
+    /// Bucket or function and who may use it, if not SES.
+    pub(crate) policies: BTreeMap<String, Value>,
     /// Nobody may write.
     pub(crate) denied: bool,
 }
@@ -87,6 +89,15 @@ impl Aws {
     }
 }
 
+impl State {
+    fn policy(&self, of: &str) -> String {
+        let anybody = json!({ "Statement": [
+            { "Effect": "Allow", "Principal": { "Service": "ses.amazonaws.com" }, "Action": "*", "Resource": "*" },
+        ] });
+        self.policies.get(of).unwrap_or(&anybody).to_string()
+    }
+}
+
 async fn answer(state: &Mutex<State>, request: Request<Incoming>) -> Response<Full<Bytes>> {
     let (head, body) = request.into_parts();
     let body = body.collect().await.expect("a body").to_bytes();
@@ -109,6 +120,9 @@ async fn answer(state: &Mutex<State>, request: Request<Incoming>) -> Response<Fu
                 let mut answer = reply(301, "<Error><Code>PermanentRedirect</Code></Error>");
                 answer.headers_mut().insert("x-amz-bucket-region", region.parse().expect("a value"));
                 return answer;
+            }
+            if head.uri.query().is_some_and(|query| query.split('&').any(|part| part.starts_with("policy"))) {
+                return reply(200, &state.policy(bucket));
             }
             if head.method == Method::PUT {
                 if state.denied {
@@ -141,6 +155,9 @@ async fn answer(state: &Mutex<State>, request: Request<Incoming>) -> Response<Fu
             let Some(answer) = state.functions.get(&function).copied() else {
                 return reply(404, r#"{"Message":"Function not found"}"#);
             };
+            if path.ends_with("/policy") {
+                return reply(200, &json!({ "Policy": state.policy(&function) }).to_string());
+            }
             let kind = header("x-amz-invocation-type").to_owned();
             if kind == "DryRun" {
                 return reply(204, "");

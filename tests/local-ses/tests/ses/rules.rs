@@ -11,6 +11,7 @@ use aws_sdk_ses::types::{
 use local_ses::faults::Fault;
 use local_ses::template::{Stack, rules_from_template};
 use local_ses::{Config, InstallError};
+use serde_json::json;
 
 fn rule(name: &str) -> aws_sdk_ses::types::builders::ReceiptRuleBuilder {
     ReceiptRule::builder().name(name)
@@ -192,6 +193,37 @@ async fn what_a_rule_names_is_tried_before_it_is_taken() {
     assert_eq!(code, Err("AlreadyExists".to_owned()));
     let code = create(&client, "none", rule("good").build().expect("complete")).await;
     assert_eq!(code, Err("RuleSetDoesNotExist".to_owned()));
+}
+
+#[tokio::test]
+async fn policies_must_let_ses_in_and_name_the_rule_set() {
+    let (ses, aws) = started(Config::default()).await;
+    let client = client(&ses, "us-east-1");
+    set(&client, "inbound").await;
+    let policy = |set: &str| {
+        json!({ "Statement": { "Effect": "Allow", "Principal": { "Service": "ses.amazonaws.com" }, "Action": "*",
+            "Resource": "arn:aws:s3:::mail/in/*",
+            "Condition": {
+                "StringEquals": { "aws:SourceAccount": ACCOUNT },
+                "ArnLike": { "aws:SourceArn": format!("arn:aws:ses:us-east-1:{ACCOUNT}:receipt-rule-set/{set}:receipt-rule/*") },
+            } } })
+    };
+    for (bucket, function_policy, prefix, expected) in [
+        ("inbound", "inbound", "in/", Ok(())),
+        ("other", "inbound", "in/", Err("InvalidS3Configuration".to_owned())),
+        ("inbound", "inbound", "out/", Err("InvalidS3Configuration".to_owned())),
+        ("inbound", "other", "in/", Err("InvalidLambdaFunction".to_owned())),
+    ] {
+        aws.change(|state| {
+            state.policies.insert("mail".to_owned(), policy(bucket));
+            state.policies.insert(function("us-east-1"), policy(function_policy));
+        });
+        let rule = rule("rule").actions(s3("mail", prefix)).actions(lambda(&function("us-east-1"))).build();
+        let made = create(&client, "inbound", rule.expect("complete")).await;
+        assert_eq!(made, expected, "{bucket} {function_policy} {prefix}");
+        let delete = client.delete_receipt_rule().rule_set_name("inbound").rule_name("rule");
+        delete.send().await.expect("gone");
+    }
 }
 
 #[tokio::test]
