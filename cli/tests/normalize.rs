@@ -101,6 +101,29 @@ fn a_batch_prints_what_it_can() {
 }
 
 #[test]
+fn received_mail_with_what_is_known_without_s3() {
+    let inbound = |name: &str| format!("{SAMPLES}/../inbound/{name}.json");
+    let output = normalize(&[&inbound("several-recipients")], "");
+    assert_eq!((output.status, output.records.len(), output.stderr.len()), (0, 3, 0));
+    assert_eq!(output.records[2]["address"], "press@example.com");
+    assert_eq!(
+        (&output.records[2]["kind"], &output.records[2]["disposition"]),
+        (&"received".into(), &"clean".into())
+    );
+    assert!(output.records[2]["reference"].is_null());
+    let stored = &normalize(&[&inbound("s3-plain")], "").records[0]["reference"];
+    assert_eq!(stored["bucket"], "local-mail");
+    assert!(stored["size"].is_null());
+    let inline = &normalize(&[&inbound("sns-base64-attachments")], "").records[0]["structure"];
+    assert_eq!(inline["attachments"][0]["type"], "application/pdf");
+    let damaged = normalize(&[&inbound("malformed-base64")], "");
+    assert_eq!(
+        (damaged.status, damaged.stderr),
+        (2, vec!["mailroom: Records[0].body.content: not Base64".to_owned()])
+    );
+}
+
+#[test]
 fn a_file_that_is_not_there() {
     let output = normalize(&["nowhere.json"], "");
     assert_eq!((output.status, output.records.len(), output.stderr.len()), (1, 0, 1));

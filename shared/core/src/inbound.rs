@@ -4,7 +4,7 @@
 //! |---|---|
 //! | [`receipt`] | what SES says of a mail, whichever of a rule's actions says it |
 //! | [`verdict`], [`disposition`] | what SES checked, and one word for what to do with it |
-//! | [`reference`] | where the mail lies, and what it takes to read it |
+//! | [`mod@reference`] | where the mail lies, and what it takes to read it |
 //! | [`mime`] | what is in it, from its first bytes |
 //! | [`loops`] | whether a machine wrote it |
 //! | [`record`] | the record |

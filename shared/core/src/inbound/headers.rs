@@ -87,7 +87,10 @@ pub struct Mailbox {
 
 /// RFC 2047's encoded words, decoded.
 pub(super) fn decoded(value: &str) -> String {
-    let line = format!("{value}\n");
+    if !value.contains("=?") {
+        return value.to_owned();
+    }
+    let line = format!("{}\n", unfold(value));
     match MessageStream::new(line.as_bytes()).parse_unstructured() {
         HeaderValue::Text(text) => text.into_owned(),
         _ => value.to_owned(),
@@ -96,7 +99,7 @@ pub(super) fn decoded(value: &str) -> String {
 
 /// Message ids, without their angle brackets.
 pub(super) fn ids(value: &str) -> Vec<String> {
-    let line = format!("{value}\n");
+    let line = format!("{}\n", unfold(value));
     let ids = match MessageStream::new(line.as_bytes()).parse_id() {
         HeaderValue::Text(id) => vec![id],
         HeaderValue::TextList(ids) => ids,
@@ -107,7 +110,7 @@ pub(super) fn ids(value: &str) -> Vec<String> {
 
 /// The mailboxes of an address list, groups flattened.
 pub(super) fn mailboxes(value: &str) -> Vec<Mailbox> {
-    let line = format!("{value}\n");
+    let line = format!("{}\n", unfold(value));
     let HeaderValue::Address(list) = MessageStream::new(line.as_bytes()).parse_address() else {
         return Vec::new();
     };
@@ -146,7 +149,7 @@ mod tests {
     #[test]
     fn words_ids_and_mailboxes() {
         assert_eq!(decoded("=?UTF-8?Q?Gr=C3=BC=C3=9Fe?= =?UTF-8?B?4pyT?="), "Grüße✓");
-        assert_eq!(decoded("plain Grüße"), "plain Grüße");
+        assert_eq!(decoded("plain Grüße\n2"), "plain Grüße\n2");
         assert_eq!(ids("<a@b> <c@d>\t<e@f>"), ["a@b", "c@d", "e@f"]);
         assert_eq!(ids(""), Vec::<String>::new());
         let found = |value| mailboxes(value).into_iter().map(|m| (m.name, m.address)).collect::<Vec<_>>();

@@ -1,8 +1,9 @@
 //! What is in a mail, from its first bytes.
 //!
 //! `mail-parser` reads the header fields (encoded words, parameters, file names in all their spellings). The parts are
-//! found here: it would decode every body and copy the mail for each mail within it, and all that is wanted of a body is
-//! where it ends. So memory stays below a small multiple of the bytes given, whatever they hold.
+//! found here: it would decode every body and copy the mail once for each mail within it (measured: 120 MB for a mail of
+//! 80 KB that somebody made for it), and all that is wanted of a body is where it ends. So memory stays below a small
+//! multiple of the bytes given, whatever they hold.
 
 use mail_parser::{Header, HeaderName, HeaderValue, MessageParser};
 use serde::{Serialize, Serializer};
