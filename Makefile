@@ -84,7 +84,7 @@ bench: release ## Cold starts, against a build with the SDK's default features
 
 .PHONY: release
 release: ## The functions and the operator's tool, as the demo and the integration tests run them
-	cargo build $(LOCKED) --release -p feedback -p mailroom
+	cargo build $(LOCKED) --release -p feedback -p inbound -p mailroom
 
 # The build folders are SAM's, Cargo's output is shared with it: the second processor builds only what differs.
 .PHONY: sam-build
@@ -94,10 +94,11 @@ sam-build: $(TOOLS) ## `sam build` for both processors, and a look at what came 
 	for pair in x86_64:62 arm64:183; do \
 		architecture=$${pair%:*}; \
 		sam build --build-dir .aws-sam/$$architecture --parameter-overrides Architecture=$$architecture; \
-		binary=.aws-sam/$$architecture/FeedbackFunction/bootstrap; \
-		machine=$$(od -An -tu2 -j18 -N2 $$binary | tr -d ' '); \
-		if [ "$$machine" != "$${pair#*:}" ]; then echo "$$binary is for ELF machine $$machine, not $$architecture"; exit 1; fi; \
-		echo "$$binary: $$architecture, $$(stat -c %s $$binary) bytes"; \
+		for binary in .aws-sam/$$architecture/{Feedback,Inbound}Function/bootstrap; do \
+			machine=$$(od -An -tu2 -j18 -N2 $$binary | tr -d ' '); \
+			if [ "$$machine" != "$${pair#*:}" ]; then echo "$$binary is for ELF machine $$machine, not $$architecture"; exit 1; fi; \
+			echo "$$binary: $$architecture, $$(stat -c %s $$binary) bytes"; \
+		done; \
 	done
 
 ##@ Tools

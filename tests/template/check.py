@@ -1,12 +1,15 @@
-"""Lints template.yaml for every Region and holds its permissions against the calls in the code.
+"""Holds template.yaml against cfn-lint, the catalogue of Regions, and the calls in the code.
 
 Usage: check.py [TEMPLATE]. Prints one line per check; exits 1 if any of them found something.
 """
 
+import csv
+import itertools
 import json
 import re
 import subprocess
 import sys
+import tempfile
 import tomllib
 from pathlib import Path
 
@@ -16,55 +19,198 @@ import cfnlint.decode
 from botocore import xform_name
 
 ROOT = Path(__file__).resolve().parents[2]
+CATALOGUE = ROOT / "shared/core/data/regions.csv"
 SCHEMAS = Path(cfnlint.__file__).parent / "data/schemas/providers"
 
-# A Region has SES if it has this: every stack makes one.
-SES = "AWS::SES::ConfigurationSet"
+# A Region has SES if it has the first: every stack makes one. It receives if it has the second.
+SENDS = "AWS::SES::ConfigurationSet"
+RECEIVES = "AWS::SES::ReceiptRule"
 
 # Mailroom is not made for the isolated and sovereign partitions (or China, which has no SES): nobody has asked.
 OTHER_PARTITIONS = ("us-iso", "eu-isoe-", "eusc-", "cn-")
 
-# What Lambda does with a function's role by itself: no line of ours calls it.
-PLATFORM = {
-    "logs:CreateLogStream",
-    "logs:PutLogEvents",
-    # the poller of an SQS event source mapping
-    "sqs:ReceiveMessage",
-    "sqs:DeleteMessage",
-    "sqs:GetQueueAttributes",
-    # the destination of failed asynchronous invocations
-    "sqs:SendMessage",
+# cfn-lint ships no schemas at all for these, and would lint them as us-east-1, in silence.
+WITHOUT_SCHEMAS = {"me-south-1"}
+
+# What Lambda does with a function's role by itself, no line of ours calls.
+LOGS = {"logs:CreateLogStream", "logs:PutLogEvents"}
+POLLER = {"sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"}
+FAILURE_DESTINATION = {"sqs:SendMessage"}
+
+# Operations that IAM knows under other names. (S3 has no permission for HEAD; without ListBucket it says of a missing
+# object that access to it is denied.)
+ACTIONS_OF = {
+    "s3:HeadBucket": {"s3:ListBucket"},
+    "s3:HeadObject": {"s3:GetObject", "s3:ListBucket"},
 }
 
 
-def listed_regions():
-    lines = (Path(__file__).parent / "regions.txt").read_text().splitlines()
-    return [line for line in lines if line and not line.startswith("#")]
+# ── Regions ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def check_regions():
-    """Problems with the list of Regions. A Region without schemas would be linted as us-east-1, in silence."""
-    shipped = {
+def catalogue():
+    """Whether it receives, by Region."""
+    lines = (line for line in CATALOGUE.read_text().splitlines() if not line.startswith("#"))
+    return {row["name"]: row["receives"] != "no" for row in csv.DictReader(lines)}
+
+
+def shipped(resource_type):
+    """The Regions for which cfn-lint ships a resource type's schema."""
+    return {
         path.stem
         for path in SCHEMAS.glob("*.json")
-        if not path.stem.startswith(OTHER_PARTITIONS) and SES in json.loads(path.read_text())
+        if not path.stem.startswith(OTHER_PARTITIONS) and resource_type in json.loads(path.read_text())
     }
-    listed = set(listed_regions())
-    return [f"{region} is listed, but cfn-lint ships no {SES} for it" for region in sorted(listed - shipped)] + [
-        f"{region} has {SES}, but is not in regions.txt" for region in sorted(shipped - listed)
+
+
+def check_catalogue():
+    """Problems with the catalogue, as far as the schemas know better."""
+    sends, receives = set(catalogue()), {region for region, receives in catalogue().items() if receives}
+    return [
+        f"{region}: the catalogue {'has' if region in listed else 'lacks'} it, cfn-lint's schemas of {kind} do not agree"
+        for kind, listed in ((SENDS, sends), (RECEIVES, receives))
+        for region in sorted((listed - WITHOUT_SCHEMAS) ^ shipped(kind))
     ]
 
 
-def check_lint(path):
-    command = [Path(sys.executable).parent / "cfn-lint", "--format", "parseable", "--regions", *listed_regions(), "--", str(path)]
-    done = subprocess.run(command, capture_output=True, text=True)
-    if done.returncode == 0:
-        return []
-    return (done.stdout + done.stderr).splitlines() or [f"cfn-lint ended with {done.returncode} and no word"]
+# ── Conditions ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def roles(template):
-    return {k: r["Properties"] for k, r in template["Resources"].items() if r["Type"] == "AWS::IAM::Role"}
+class Scenario:
+    """The template as CloudFormation sees it with these parameters: what its conditions say, and what is there."""
+
+    def __init__(self, template, parameters):
+        self.template = template
+        self.values = {k: p["Default"] for k, p in template["Parameters"].items() if "Default" in p} | parameters
+
+    def condition(self, name):
+        return self.evaluate(self.template["Conditions"][name])
+
+    def evaluate(self, node):
+        if not isinstance(node, dict):
+            return node
+        ((function, argument),) = node.items()
+        match function:
+            case "Ref":
+                return self.values[argument]
+            case "Condition":
+                return self.condition(argument)
+            case "Fn::Not":
+                return not self.evaluate(argument[0])
+            case "Fn::And":
+                return all([self.evaluate(inner) for inner in argument])
+            case "Fn::Or":
+                return any([self.evaluate(inner) for inner in argument])
+            case "Fn::Equals":
+                left, right = (self.evaluate(inner) for inner in argument)
+                return str(left) == str(right)
+            case "Fn::Join":
+                parts = self.evaluate(argument[1])  # a list is a parameter's here, as it is written
+                return parts if isinstance(parts, str) else argument[0].join(parts)
+        raise NotImplementedError(function)
+
+    def is_there(self, entry):
+        return "Condition" not in entry or self.condition(entry["Condition"])
+
+    def resources(self):
+        return {name: entry for name, entry in self.template["Resources"].items() if self.is_there(entry)}
+
+    def references(self, node):
+        """The names that a value refers to, by Ref, GetAtt and Sub, in the branches that are taken."""
+        if isinstance(node, list):
+            for inner in node:
+                yield from self.references(inner)
+        if not isinstance(node, dict):
+            return
+        for key, value in node.items():
+            match key:
+                case "Ref":
+                    yield value
+                case "Fn::GetAtt":
+                    yield value.split(".")[0] if isinstance(value, str) else value[0]
+                case "Fn::If":
+                    yield from self.references(value[1 if self.condition(value[0]) else 2])
+                case "Fn::Sub":
+                    text, bound = (value, {}) if isinstance(value, str) else value
+                    yield from (n.split(".")[0] for n in re.findall(r"\$\{([^!}]+)\}", text) if n not in bound)
+                    yield from self.references(bound)
+                case "DependsOn":
+                    yield from as_list(value)
+                case _:
+                    yield from self.references(value)
+
+
+# What there is besides the rest, and when: receiving, an existing bucket, rules of the stack's own.
+RECEIVING = {
+    "InboundDeadLetterQueue",
+    "InboundDeadLetterQueuePolicy",
+    "InboundDeadLettersAlarm",
+    "InboundErrorsAlarm",
+    "InboundFunction",
+    "InboundLogGroup",
+    "InboundPermission",
+    "InboundRole",
+}
+OWN_BUCKET = {"MailBucketOwn", "MailBucketOwnPolicy"}
+GIVEN_BUCKET = {"MailBucketRole"}
+OWN_RULES = {"ReceiptRuleSet", "ReceiptRule"}
+
+
+def check_receiving(template):
+    """What receives is there exactly where the catalogue says so, or the parameter; and refers to nothing that is not."""
+    problems = []
+    optional = RECEIVING | OWN_BUCKET | GIVEN_BUCKET | OWN_RULES
+    always = set(template["Resources"]) - optional
+    for (region, known), receiving, rules, bucket in itertools.product(
+        catalogue().items(), ("auto", "on", "off"), ("mailroom", "operator"), ("", "another-bucket")
+    ):
+        choice = {"Receiving": receiving, "ReceiptRules": rules, "MailBucket": bucket}
+        scenario = Scenario(template, {"AWS::Region": region} | choice)
+        expected = set(always)
+        if {"auto": known, "on": True, "off": False}[receiving]:
+            expected |= RECEIVING | (GIVEN_BUCKET if bucket else OWN_BUCKET) | (OWN_RULES if rules == "mailroom" else set())
+        there = scenario.resources()
+        where = f"{region}, {', '.join(f'{k}={v}' for k, v in choice.items())}"
+        problems += [f"{where}: {name} is missing" for name in sorted(expected - set(there))]
+        problems += [f"{where}: {name} is there" for name in sorted(set(there) - expected)]
+        outputs = {k: o for k, o in template["Outputs"].items() if scenario.is_there(o)}
+        problems += [
+            f"{where}: {name} refers to {target}, which is not there"
+            for name, entry in (there | outputs).items()
+            for target in sorted(set(scenario.references(entry)) & set(template["Resources"]) - set(there))
+        ]
+    return problems
+
+
+# ── Lint ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def check_lint(path, receiving, regions):
+    """cfn-lint reckons with every value that a parameter allows, so the others are taken away. The lines stay."""
+    text, found = re.subn(
+        r"^(  Receiving:\n(?:    .*\n)*?    Default: ).*(\n    AllowedValues: ).*$",
+        rf'\g<1>"{receiving}"\g<2>["{receiving}"]',
+        path.read_text(),
+        flags=re.M,
+    )
+    if found != 1:
+        return ["the parameter Receiving is not where this looks for it"]
+    with tempfile.TemporaryDirectory() as folder:
+        variant = Path(folder) / path.name
+        variant.write_text(text)
+        command = [Path(sys.executable).parent / "cfn-lint", "--format", "parseable", "--regions", *sorted(regions), "--", variant]
+        done = subprocess.run(command, capture_output=True, text=True)
+        if done.returncode == 0:
+            return []
+        lines = (done.stdout + done.stderr).replace(str(variant), str(path)).splitlines()
+        return lines or [f"cfn-lint ended with {done.returncode} and no word"]
+
+
+# ── Permissions ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def of_type(template, kind):
+    return {name: entry["Properties"] for name, entry in template["Resources"].items() if entry["Type"] == kind}
 
 
 def as_list(value):
@@ -76,6 +222,10 @@ def statements(role):
         yield from policy["PolicyDocument"]["Statement"]
 
 
+def granted(role):
+    return {action for statement in statements(role) for action in as_list(statement.get("Action", []))}
+
+
 def strings(value):
     """Every string in an intrinsic function's value."""
     if isinstance(value, str):
@@ -85,10 +235,14 @@ def strings(value):
             yield from strings(inner)
 
 
+# A log group's streams, and what lies in the mail's folder.
+WILDCARDS = re.compile(r"^(arn:[^*]*:log-group:[^*]+:log-stream:|arn:[^*]*:s3:::[^*]+/\$\{MailPrefix\})\*$")
+
+
 def check_scopes(template):
-    """Roles grant named actions on named resources. The one `*` that is allowed stands for a log group's streams."""
+    """Roles grant named actions on named resources, but for two wildcards."""
     problems = []
-    for name, role in roles(template).items():
+    for name, role in of_type(template, "AWS::IAM::Role").items():
         if role.get("ManagedPolicyArns"):
             problems.append(f"{name} has managed policies, whose statements are not in sight here")
         for statement in statements(role):
@@ -100,36 +254,116 @@ def check_scopes(template):
                 f"{sid} names the resource {text}"
                 for resource in as_list(statement.get("Resource", []))
                 for text in strings(resource)
-                if "*" in re.sub(r"^(arn:.*:log-group:[^*]+:log-stream:)\*$", r"\1", text)
+                if "*" in WILDCARDS.sub("", text)
             ]
-    for name, resource in template["Resources"].items():
-        if resource["Type"] == "AWS::Serverless::Function" and "Role" not in resource["Properties"]:
+    for name, function in of_type(template, "AWS::Serverless::Function").items():
+        if "Role" not in function:
             problems.append(f"{name} has no role of its own: SAM would attach managed policies")
     return problems
 
 
-def calls_in_code():
-    """IAM actions for the SDK operations that the adapters build: `.batch_write_item()` is dynamodb:BatchWriteItem."""
-    source = "\n".join(p.read_text() for p in sorted((ROOT / "shared/aws/src").rglob("*.rs")))
-    built = set(re.findall(r"\.([a-z0-9_]+)\(\)", source))
+SES = "ses.amazonaws.com"
+
+
+def check_ses(template):
+    """SES may do what it may for this account's receipt rules or feedback only, or another account's SES could."""
+    problems = []
+    for name, entry in template["Resources"].items():
+        properties = entry.get("Properties", {})
+        documents = [properties[key] for key in ("PolicyDocument", "AssumeRolePolicyDocument") if key in properties]
+        for statement in (s for document in documents for s in document["Statement"]):
+            if statement["Principal"] == {"Service": SES} and statement["Effect"] == "Allow":
+                conditions = {key for operator in statement.get("Condition", {}).values() for key in operator}
+                missing = {"aws:SourceAccount", "aws:SourceArn"} - conditions
+                problems += [f"{name} lets SES in without {key}" for key in sorted(missing)]
+        if entry["Type"] == "AWS::Lambda::Permission" and properties["Principal"] == SES:
+            missing = {"SourceAccount", "SourceArn"} - properties.keys()
+            problems += [f"{name} lets SES in without {key}" for key in sorted(missing)]
+    return problems
+
+
+def without_tests(source):
+    """Tests stand at the end of a file."""
+    return source.split("#[cfg(test)]")[0]
+
+
+def modules_named(source, crate):
+    """`CRATE::a::B` and `CRATE::{a::B, c}` name the modules a and c."""
+    for match in re.finditer(rf"\b{crate}::(\{{)?", source):
+        rest = source[match.end() :]
+        if not match.group(1):
+            yield re.match(r"\w+", rest).group()
+            continue
+        depth, name = 0, ""
+        for character in rest:
+            if character == "}" and depth == 0:
+                break
+            depth += {"{": 1, "}": -1}.get(character, 0)
+            name += character if depth == 0 or character != "," else ";"
+        yield from (part.strip().split("::")[0] for part in name.split(",") if part.strip())
+
+
+def adapters_of(function):
+    """The sources of the adapters that a function's crate uses, and of those that these use."""
+    adapters = ROOT / "shared/aws/src"
+
+    def files(module):
+        return [p for p in [adapters / f"{module}.rs", *(adapters / module).rglob("*.rs")] if p.is_file()]
+
+    own = [without_tests(p.read_text()) for p in sorted((ROOT / "functions" / function / "src").rglob("*.rs"))]
+    pending = {module for source in own for module in modules_named(source, "mailroom_aws")}
+    sources = {}
+    while pending:
+        module = pending.pop()
+        sources[module] = "\n".join(without_tests(p.read_text()) for p in files(module))
+        pending |= {m for m in modules_named(sources[module], "crate") if files(m)} - sources.keys()
+    return sources.values()
+
+
+def calls_of(function):
+    """IAM actions for the SDK operations that a function's adapters build: `.batch_write_item()` is
+    dynamodb:BatchWriteItem."""
     manifest = tomllib.loads((ROOT / "shared/aws/Cargo.toml").read_text())
     loader, actions = botocore.loaders.Loader(), set()
-    for crate in manifest["dependencies"]:
-        if not crate.startswith("aws-sdk-"):
+    services = [crate.removeprefix("aws-sdk-") for crate in manifest["dependencies"] if crate.startswith("aws-sdk-")]
+    for source, service in itertools.product(adapters_of(function), services):
+        if f"aws_sdk_{service}" not in source:
             continue
-        model = loader.load_service_model(crate.removeprefix("aws-sdk-"), "service-2")
+        built = set(re.findall(r"\.([a-z0-9_]+)\(\)", source))
+        model = loader.load_service_model(service, "service-2")
         prefix = model["metadata"].get("signingName", model["metadata"]["endpointPrefix"])
-        actions |= {f"{prefix}:{operation}" for operation in model["operations"] if xform_name(operation) in built}
+        for operation in model["operations"]:
+            if xform_name(operation) in built:
+                action = f"{prefix}:{operation}"
+                actions |= ACTIONS_OF.get(action, {action})
+    return actions
+
+
+def platform_of(template, name, function):
+    """What Lambda itself does with a function's role, given how the function is wired."""
+    actions = set(LOGS)
+    if any(m["FunctionName"] == {"Ref": name} for m in of_type(template, "AWS::Lambda::EventSourceMapping").values()):
+        actions |= POLLER
+    if "OnFailure" in function.get("EventInvokeConfig", {}).get("DestinationConfig", {}):
+        actions |= FAILURE_DESTINATION
     return actions
 
 
 def check_calls(template):
-    """What the roles grant is what the code calls: a missing action fails in production, a spare one is a risk."""
-    granted = {a for role in roles(template).values() for s in statements(role) for a in as_list(s["Action"])}
-    called = calls_in_code()
-    return [f"the code calls {a}, which no role grants" for a in sorted(called - granted)] + [
-        f"{a} is granted, but nothing calls it" for a in sorted(granted - called - PLATFORM)
-    ]
+    """What a function's role grants is what its code calls: a missing action fails in production, a spare one is a
+    risk. What a role is assumed for by another service is not to be seen in the code."""
+    problems = []
+    roles = of_type(template, "AWS::IAM::Role")
+    for name, function in of_type(template, "AWS::Serverless::Function").items():
+        crate = Path(function["CodeUri"]).name
+        if not (ROOT / "functions" / crate / "src").is_dir():
+            problems.append(f"{name}: there is no {function['CodeUri']}")
+            continue
+        role, _ = function["Role"]["Fn::GetAtt"]
+        needed = calls_of(crate) | platform_of(template, name, function)
+        problems += [f"{role} lacks {a}, which {crate} needs" for a in sorted(needed - granted(roles[role]))]
+        problems += [f"{role} grants {a}, which {crate} never calls" for a in sorted(granted(roles[role]) - needed)]
+    return problems
 
 
 def main():
@@ -137,11 +371,17 @@ def main():
     template, problems = cfnlint.decode.decode(path)
     if problems:
         sys.exit("\n".join(str(p) for p in problems))
+    linted = set(catalogue()) - WITHOUT_SCHEMAS
+    receiving = {region for region in linted if catalogue()[region]}
     checks = {
-        "Regions: the list is what cfn-lint ships": check_regions(),
-        f"cfn-lint for {len(listed_regions())} Regions": check_lint(path),
+        "catalogue: its Regions are those of cfn-lint's schemas": check_catalogue(),
+        f"receiving: in {len(catalogue())} Regions by the catalogue, and by the parameters": check_receiving(template),
+        f"cfn-lint, Receiving=auto, for {len(linted)} Regions": check_lint(path, "auto", linted),
+        f"cfn-lint, Receiving=off, for {len(linted)} Regions": check_lint(path, "off", linted),
+        f"cfn-lint, Receiving=on, for the {len(receiving)} Regions that know receipt rules": check_lint(path, "on", receiving),
         "roles: named actions on named resources": check_scopes(template),
-        "roles: the actions are the code's calls": check_calls(template),
+        "roles: the actions are the calls of the function's code": check_calls(template),
+        "SES: let in for this account's own only": check_ses(template),
     }
     for check, found in checks.items():
         print(f"{'FAILED' if found else 'ok    '} {check}")

@@ -13,6 +13,8 @@
 //!
 //! [`notification::Notification::unknown_values`] tells what SES has added since we last read its documentation.
 //!
+//! Where it happens: [`region`], the catalogue.
+//!
 //! What they are made of: [`address`], [`timestamp`], [`arn`], [`text`], [`record`]; and [`malformed`] for what can't be read.
 
 pub mod address;
@@ -26,5 +28,6 @@ pub mod malformed;
 pub mod notification;
 pub mod ours;
 pub mod record;
+pub mod region;
 pub mod text;
 pub mod timestamp;
