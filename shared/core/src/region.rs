@@ -5,9 +5,6 @@
 
 const CATALOGUE: &str = include_str!("../data/regions.csv");
 
-/// The first line that is no comment.
-const COLUMNS: &str = "name,partition,title,receives";
-
 /// A Region that has Amazon SES.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Region {
@@ -22,7 +19,7 @@ pub struct Region {
 pub enum Partition {
     /// The commercial Regions.
     Aws,
-    /// AWS GovCloud (US).
+    /// `us-gov-east-1` and `us-gov-west-1`.
     AwsUsGov,
 }
 
@@ -39,7 +36,7 @@ impl Partition {
 impl Region {
     /// All of them, by name.
     pub fn all() -> impl Iterator<Item = Self> {
-        // A line that can't be read would be left out, rather than panic in a function: a test holds that none is.
+        // After the columns' names. A line that can't be read would be left out, rather than panic in a function: a test holds that none is.
         lines().skip(1).filter_map(parse)
     }
 
@@ -91,7 +88,7 @@ mod tests {
 
     #[test]
     fn every_line_is_a_region() {
-        assert_eq!(lines().next(), Some(COLUMNS));
+        assert_eq!(lines().next(), Some("name,partition,title,receives"));
         let unread: Vec<_> = lines().skip(1).filter(|line| parse(line).is_none()).collect();
         assert_eq!(unread, [""; 0]);
         for line in ["", "x-1,aws,X", "x-1,aws,X,no,", "x-1,aws-cn,X,no", "x-1,aws,X,yes"] {
