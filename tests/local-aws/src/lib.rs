@@ -18,6 +18,7 @@
 //! | [`stack`] | deploys `template.yaml` as CloudFormation would |
 //! | [`runtime_api`] | runs one bootstrap without ministack: measured, killed when a test says so |
 //! | [`tls`] | a DynamoDB that speaks TLS and says yes, for measuring cold starts |
+//! | [`receiving`] | mail: a local SES with the template's receipt rules |
 //! | [`samples`] | the sample events, as SES would publish them |
 //! | [`expected`] | what a message must become, by the domain's own code |
 //! | [`clients`] | the SDK's clients, per Region |
@@ -39,6 +40,7 @@ pub mod ministack;
 pub mod paths;
 mod process;
 pub mod proxy;
+pub mod receiving;
 pub mod runtime_api;
 pub mod samples;
 mod server;

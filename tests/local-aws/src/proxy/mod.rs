@@ -17,7 +17,7 @@ use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::header::{CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING};
 use hyper::http::request::Parts;
-use hyper::{Request, Response, StatusCode};
+use hyper::{Method, Request, Response, StatusCode};
 
 pub use call::{Call, Matcher};
 pub use failure::Failure;
@@ -290,11 +290,15 @@ impl Shared {
         };
         match sent {
             Ok(answer) => {
-                let (mut head, body) = answer.into_parts();
-                for name in [CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING] {
-                    head.headers.remove(name);
+                let (mut answered, body) = answer.into_parts();
+                for name in [CONNECTION, TRANSFER_ENCODING] {
+                    answered.headers.remove(name);
                 }
-                Response::from_parts(head, body)
+                // To HEAD it is an answer in itself, S3's to how large an object is; else it is the body's.
+                if head.method != Method::HEAD {
+                    answered.headers.remove(CONTENT_LENGTH);
+                }
+                Response::from_parts(answered, body)
             }
             Err(error) => plain(StatusCode::BAD_GATEWAY, format!("the local AWS: {error}")),
         }
