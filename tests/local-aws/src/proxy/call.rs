@@ -12,7 +12,7 @@ pub struct Call {
     pub region: String,
     /// From the signature, as it names the service (`dynamodb`, `sqs`, `ses`); empty if there was none.
     pub service: String,
-    /// `BatchWriteItem`; for REST services method and path, `PUT /bucket/key`.
+    /// `BatchWriteItem`; for S3 `GetObject`; for other REST services method and path.
     pub operation: String,
 }
 
@@ -50,8 +50,19 @@ fn operation(head: &Parts, body: &[u8]) -> String {
     let form = std::str::from_utf8(body).ok().filter(|_| is_form);
     match head.uri.query().and_then(action).or_else(|| form.and_then(action)) {
         Some(action) => action.to_owned(),
+        None if scope(head).is_some_and(|(_, service)| service == "s3") => object_operation(head),
         None => format!("{} {}", head.method, head.uri.path()),
     }
+}
+
+/// S3's, as far as our functions call it, with the bucket in the path: `GET /bucket/key?…` is GetObject. By its key no two
+/// calls would be the same operation.
+fn object_operation(head: &Parts) -> String {
+    let path = head.uri.path().trim_start_matches('/');
+    let is_object = path.split_once('/').is_some_and(|(_, key)| !key.is_empty());
+    let method = head.method.as_str();
+    let verb = format!("{}{}", &method[..1], method[1..].to_ascii_lowercase());
+    format!("{verb}{}", if is_object { "Object" } else { "Bucket" })
 }
 
 fn action(form: &str) -> Option<&str> {
@@ -131,6 +142,20 @@ mod tests {
 
         let rest = signed("us-east-1", "ses").method("PUT").uri("/v2/email/suppression/addresses");
         assert_eq!(call(rest, "{}").to_string(), "us-east-1 ses PUT /v2/email/suppression/addresses");
+    }
+
+    #[test]
+    fn calls_of_s3_are_named_whatever_the_key() {
+        for (method, path, operation) in [
+            ("HEAD", "/bucket", "HeadBucket"),
+            ("HEAD", "/bucket/", "HeadBucket"),
+            ("HEAD", "/bucket/a/key", "HeadObject"),
+            ("GET", "/bucket/key?versionId=1", "GetObject"),
+            ("PUT", "/bucket/key?x-id=PutObject", "PutObject"),
+        ] {
+            let request = signed("eu-west-1", "s3").method(method).uri(path);
+            assert_eq!(call(request, "").operation, operation);
+        }
     }
 
     #[test]

@@ -1,8 +1,10 @@
-//! `make demo`: every sample event through the real template, queue and function, in two Regions of a local AWS.
+//! `make demo`: every sample event through the real template, queue and function, in two Regions of a local AWS; and raw
+//! mails to one of them, with the bucket in the other.
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program for a terminal")]
 
 mod kept;
+mod mail;
 mod print;
 mod verdict;
 
@@ -90,10 +92,20 @@ async fn run(arguments: &Arguments) -> Result<ExitCode, Box<dyn Error>> {
         .parameter("FeedbackTimeout", VISIBILITY_SECONDS)
         .parameter("FeedbackVisibilityTimeout", VISIBILITY_SECONDS)
         .parameter("FeedbackMaxReceiveCount", RECEIVES);
-    aws.deploy(&deployment, &REGIONS).await?;
+    mail::make_bucket(&aws).await?;
+    for region in REGIONS {
+        aws.deploy(&mail::deployment(&deployment, region), &[region]).await?;
+    }
 
     progress.say(&format!("publishing {} samples to each Region's topic, as SES would", samples.len()));
     let published = try_join_all(aws.regions().map(|region| publish(region, &samples))).await?;
+
+    progress.say(&format!(
+        "delivering mails to {}, which stores them in {}",
+        mail::RECEIVES_IN,
+        mail::LIES_IN
+    ));
+    let mails = mail::deliver(&aws, &mail::deployment(&deployment, mail::RECEIVES_IN)).await?;
 
     progress.say(&format!(
         "waiting until they are processed; what cannot be is given up after {RECEIVES} receives of {VISIBILITY_SECONDS} s"
@@ -109,6 +121,8 @@ async fn run(arguments: &Arguments) -> Result<ExitCode, Box<dyn Error>> {
             verdict.complaints.into_iter().map(|complaint| format!("{}: {complaint}", region.name())),
         );
     }
+    print::mails(&mails.items);
+    complaints.extend(mails.complaints);
     if !arguments.keep {
         print::calls(aws.proxy());
     }

@@ -5,6 +5,7 @@ use local_aws::ministack::{LeftRunning, Ministack};
 use local_aws::proxy::Proxy;
 use serde_json::Value;
 
+use crate::mail;
 use crate::verdict::{Outcome, Published, Verdict};
 
 /// Columns wider than this are cut.
@@ -32,6 +33,40 @@ pub(crate) fn region(region: &Regional, published: &[Published], verdict: &Verdi
         vec![mark.to_owned(), published.sample.clone(), became(published, outcome)]
     });
     table(&["", "sample", "became"], rows);
+}
+
+/// The mails that were received, and where they lie.
+pub(crate) fn mails(items: &[Value]) {
+    println!(
+        "\n━━ received in {} ━━ bucket in {} ━━\n\n{} records of mails",
+        mail::RECEIVES_IN,
+        mail::LIES_IN,
+        items.len()
+    );
+    let mut items: Vec<&Value> = items.iter().collect();
+    items.sort_by_key(|item| (text(item, "occurred_at"), text(item, "message_id"), text(item, "recipient")));
+    let header = ["recipient", "subject", "disposition", "auto-reply?", "attachments", "lies at"];
+    table(&header, items.iter().map(|item| row_of_mail(item)));
+}
+
+fn row_of_mail(item: &Value) -> Vec<String> {
+    let attachments = item["structure"]["attachments"].as_array().cloned().unwrap_or_default();
+    let attachments: Vec<String> = attachments.iter().map(|attachment| text(attachment, "name")).collect();
+    let may = item["loop_signs"]["auto_reply_ok"].as_bool().unwrap_or_default();
+    let reference = &item["reference"];
+    vec![
+        text(item, "recipient"),
+        text(item, "subject"),
+        text(item, "disposition"),
+        if may { "may be answered" } else { "never answer" }.to_owned(),
+        attachments.join(", "),
+        format!(
+            "{}: s3://{}/{}",
+            text(reference, "bucket_region"),
+            text(reference, "bucket"),
+            text(reference, "key")
+        ),
+    ]
 }
 
 fn text(item: &Value, name: &str) -> String {
@@ -121,7 +156,7 @@ pub(crate) fn calls(proxy: &Proxy) {
 /// Whether all is as it must be.
 pub(crate) fn summary(complaints: &[String]) {
     if complaints.is_empty() {
-        println!("\nEvery sample became what it must, in every Region.\n");
+        println!("\nEvery sample and every mail became what it must, in every Region.\n");
         return;
     }
     println!("\n{} things are not as they must be:", complaints.len());

@@ -7,6 +7,8 @@ use local_aws::expected::Expected;
 use local_aws::local::{Depth, LocalError};
 use serde_json::Value;
 
+use crate::mail;
+
 /// A message that was published.
 pub(crate) struct Published {
     /// The sample that it is from.
@@ -19,7 +21,7 @@ pub(crate) struct Published {
 
 /// A Region as it was found.
 pub(crate) struct Verdict {
-    /// The table's items.
+    /// The table's records of feedback.
     pub(crate) items: Vec<Value>,
     /// The queues, by output.
     pub(crate) queues: BTreeMap<String, Depth>,
@@ -44,7 +46,8 @@ type Key = (String, String);
 impl Verdict {
     /// Looks at a Region.
     pub(crate) async fn of(region: &Regional, published: &[Published]) -> Result<Self, LocalError> {
-        let items = region.items().await?;
+        let mut items = region.items().await?;
+        items.retain(|item| !mail::is_mail(item));
         let queues = region.queues().await?;
         let letters = region.dead_letters().await?;
         let found: BTreeSet<Key> = items.iter().map(key_of_item).collect();

@@ -1,0 +1,147 @@
+//! The demo's second half: raw mails to the Region that receives, with the bucket in the other one.
+
+use std::error::Error;
+use std::time::{Duration, Instant};
+
+use local_aws::stack::Deployment;
+use local_aws::{LocalAws, Regional, receiving};
+use local_ses::LocalSes;
+use local_ses::delivery::{Delivery, Outcome};
+use local_ses::mail::{Envelope, Verdicts};
+use serde_json::Value;
+
+/// Where mail is received, and where it lies.
+pub(crate) const RECEIVES_IN: &str = "us-east-1";
+pub(crate) const LIES_IN: &str = "eu-west-1";
+const BUCKET: &str = "mailroom-demo-mail";
+
+/// How long the mails may take.
+const PROCESSING: Duration = Duration::from_mins(1);
+
+macro_rules! mail {
+    ($name:literal) => {
+        ($name, include_bytes!(concat!("../../../mails/", $name, ".eml")).as_slice())
+    };
+}
+
+/// The mails, for `box@example.com` unless it is told otherwise.
+const MAILS: [(&str, &[u8]); 5] =
+    [mail!("plain"), mail!("bcc-only"), mail!("attachment"), mail!("auto-reply"), mail!("dmarc-fail")];
+
+/// What SMTP said of a mail.
+fn envelope(name: &str, raw: &'static [u8]) -> Envelope {
+    let (from, recipients): (&str, &[&str]) = match name {
+        "bcc-only" => ("ann@example.org", &["box@example.com", "team@example.com", "Sales@Example.com"]),
+        // The null sender: nobody is to answer a machine.
+        "auto-reply" => ("", &["box@example.com"]),
+        _ => ("ann@example.org", &["box@example.com"]),
+    };
+    let envelope = Envelope::new(from, recipients.iter().copied(), raw);
+    if name == "dmarc-fail" { envelope.verdicts(Verdicts::dmarc_fails("reject")) } else { envelope }
+}
+
+/// The stack of a Region: one receives, the other only sends.
+pub(crate) fn deployment(stack: &Deployment, region: &str) -> Deployment {
+    let stack = stack.clone();
+    if region != RECEIVES_IN {
+        return stack.parameter("Receiving", "off");
+    }
+    // The local CloudFormation knows no receipt rules; the local SES is given the template's.
+    stack
+        .parameter("Receiving", "on")
+        .parameter("ReceiptRules", "operator")
+        .parameter("MailRecipients", "example.com")
+        .parameter("MailBucket", BUCKET)
+}
+
+/// What was delivered, and what became of it.
+pub(crate) struct Mails {
+    /// Records of mails, by recipient.
+    pub(crate) items: Vec<Value>,
+    /// What is missing, a sentence each.
+    pub(crate) complaints: Vec<String>,
+}
+
+/// Makes the bucket that the receiving stack stores in.
+pub(crate) async fn make_bucket(aws: &LocalAws) -> Result<(), Box<dyn Error>> {
+    receiving::make_bucket(aws, BUCKET, LIES_IN).await?;
+    Ok(())
+}
+
+/// Delivers all mails and waits for their records.
+pub(crate) async fn deliver(aws: &LocalAws, deployment: &Deployment) -> Result<Mails, Box<dyn Error>> {
+    let region = aws.region(RECEIVES_IN);
+    let ses = receiving::start(aws).await?;
+    receiving::install(&ses, region, deployment).await?;
+    let mut delivered = Vec::new();
+    for (name, raw) in MAILS {
+        delivered.push((name, deliver_one(&ses, name, raw).await?));
+    }
+    let expected: usize = delivered.iter().map(|(_, delivery)| delivery.envelope.recipients.len()).sum();
+    let items = wait(region, expected).await?;
+    let mut complaints = Vec::new();
+    if items.len() > expected {
+        complaints.push(format!("{} records of mails, not {expected}", items.len()));
+    }
+    for (name, delivery) in &delivered {
+        complaints.extend(check(aws, name, delivery, &items).await);
+    }
+    Ok(Mails { items, complaints })
+}
+
+async fn deliver_one(ses: &LocalSes, name: &str, raw: &'static [u8]) -> Result<Delivery, Box<dyn Error>> {
+    let delivery = ses.deliver(RECEIVES_IN, envelope(name, raw)).await?;
+    if let Some(failure) = delivery.failures().next() {
+        return Err(format!("the local SES could not deliver {name}: {failure}").into());
+    }
+    Ok(delivery)
+}
+
+async fn wait(region: &Regional, expected: usize) -> Result<Vec<Value>, Box<dyn Error>> {
+    let until = Instant::now() + PROCESSING;
+    loop {
+        let mut items = region.items().await?;
+        items.retain(is_mail);
+        if items.len() >= expected || Instant::now() > until {
+            return Ok(items);
+        }
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+}
+
+/// Whether an item of the table is of a mail that was received.
+pub(crate) fn is_mail(item: &Value) -> bool {
+    item["pk"].as_str().is_some_and(|pk| pk.starts_with("MAILBOX#"))
+}
+
+/// Every recipient has a record, and what it refers to is the mail that was stored.
+async fn check(aws: &LocalAws, name: &str, delivery: &Delivery, items: &[Value]) -> Vec<String> {
+    let records: Vec<_> =
+        items.iter().filter(|item| item["message_id"] == delivery.message_id.as_str()).collect();
+    let mut complaints = Vec::new();
+    if records.len() != delivery.envelope.recipients.len() {
+        complaints.push(format!(
+            "{name}: {} records for {} recipients",
+            records.len(),
+            delivery.envelope.recipients.len()
+        ));
+    }
+    let stored = delivery.outcomes().find_map(|outcome| match outcome {
+        Outcome::Stored { content, .. } => Some(content),
+        _ => None,
+    });
+    for record in records {
+        let text = |field: &str| record["reference"][field].as_str().unwrap_or_default();
+        let s3 = local_aws::clients::Clients::new(&aws.ministack().endpoint(), text("bucket_region")).s3;
+        let read = match s3.get_object().bucket(text("bucket")).key(text("key")).send().await {
+            Ok(object) => {
+                object.body.collect().await.ok().map(aws_sdk_s3::primitives::AggregatedBytes::into_bytes)
+            }
+            Err(_) => None,
+        };
+        if read.as_ref() != stored {
+            complaints.push(format!("{name}: what {} refers to is not the mail", text("key")));
+        }
+    }
+    complaints
+}
