@@ -1,15 +1,15 @@
 //! A payload in, records out, and exactly the messages whose records are not durable back to the queue.
 
-use mailroom_aws::batch::{Batch, Failed, Response, respond};
+use mailroom_aws::invocation::{Invocation, InvocationError, Response, Settled};
 use mailroom_aws::metrics::Metrics;
-use mailroom_aws::records::{AppendError, RecordTable};
-use mailroom_core::envelope::{self, Message, Payload};
-use mailroom_core::feedback::{self, FeedbackRecord};
-use mailroom_core::malformed::{Malformed, Problem};
-use mailroom_core::notification::{Notice, Reading};
+use mailroom_aws::records::RecordTable;
+use mailroom_core::envelope::Message;
+use mailroom_core::feedback::{self, Normalized};
+use mailroom_core::malformed::Malformed;
+use mailroom_core::notification::Reading;
 use mailroom_core::ours::Foreign;
 use tokio::time::Instant;
-use tracing::{error, info, warn};
+use tracing::{info, warn};
 
 use crate::settings::Settings;
 
@@ -21,22 +21,6 @@ pub struct Feedback<T, M> {
     pub metrics: M,
     /// What the template told.
     pub settings: Settings,
-}
-
-/// The invocation fails as a whole: Lambda tries a direct event again, and a batch comes back whole.
-#[derive(Debug, thiserror::Error)]
-pub enum HandlerError {
-    /// Not a payload of any shape that Mailroom knows. No retry can help.
-    #[error("payload: {field}: {problem}")]
-    Payload {
-        /// Where in the payload.
-        field: String,
-        /// What is wrong with it. Nothing is quoted: the runtime logs this.
-        problem: Problem,
-    },
-    /// A direct event of which a message failed.
-    #[error(transparent)]
-    Messages(#[from] Failed),
 }
 
 /// Why a message can never be processed.
@@ -52,16 +36,15 @@ enum Poison {
 
 /// What a message asks for.
 enum Work {
-    Ignore(Notice),
+    Ignore,
     NotStored,
-    Append { records: Vec<FeedbackRecord>, malformed: Vec<Malformed> },
+    Append(Normalized),
 }
 
 #[derive(Default)]
 struct Tally {
     ignored: usize,
     not_stored: usize,
-    poisoned: usize,
     unknown_values: usize,
 }
 
@@ -69,65 +52,50 @@ impl<T: RecordTable, M: Metrics> Feedback<T, M> {
     /// Handles one invocation; returns shortly after `deadline` at the latest.
     ///
     /// # Errors
-    /// See [`HandlerError`].
-    pub async fn handle(&self, payload: &str, deadline: Instant) -> Result<Response, HandlerError> {
-        let Payload { source, messages } = envelope::open(payload).map_err(|error| {
-            HandlerError::Payload { field: error.field().to_owned(), problem: error.problem() }
-        })?;
+    /// See [`InvocationError`].
+    pub async fn handle(&self, payload: &str, deadline: Instant) -> Result<Response, InvocationError> {
+        let mut invocation = Invocation::open(payload)?;
         let mut tally = Tally::default();
-        let mut failed = vec![false; messages.len()];
-        let mut batch = Batch::default();
-        for (index, message) in messages.iter().enumerate() {
-            match self.work(message, &mut tally) {
-                Ok(Work::Ignore(notice)) => {
-                    tally.ignored += 1;
-                    info!(message = message.id, %notice, "ignored");
-                }
+        let worked: Vec<_> =
+            invocation.messages().iter().map(|message| self.work(message, &mut tally)).collect();
+        for (message, work) in worked.into_iter().enumerate() {
+            match work {
+                Ok(Work::Ignore) => tally.ignored += 1,
                 Ok(Work::NotStored) => tally.not_stored += 1,
-                Ok(Work::Append { records, malformed }) => {
-                    for record in records {
-                        batch.add(record, index);
-                    }
+                Ok(Work::Append(Normalized { records, malformed })) => {
+                    invocation.add(message, records);
                     for malformed in malformed {
-                        failed[index] = true;
-                        log_poison(message, &Poison::Malformed(malformed));
+                        invocation.fail(message);
+                        let told = &invocation.messages()[message];
+                        log_poison(told, &Poison::Malformed(malformed.within(&told.path)));
                     }
                 }
                 Err(poison) => {
-                    failed[index] = true;
-                    log_poison(message, &poison);
+                    invocation.fail(message);
+                    log_poison(&invocation.messages()[message], &poison);
                 }
             }
         }
-        tally.poisoned = failed.iter().filter(|failed| **failed).count();
-
-        let not_durable = self.table.append(batch.records(), deadline).await;
-        for lost in &not_durable {
-            batch.messages_of(lost.index).iter().for_each(|message| failed[*message] = true);
-        }
-        if let Some(lost) = not_durable.first() {
-            let records = not_durable.len();
-            if let AppendError::NotAnItem(_) = &lost.error {
-                error!(records, "not written: {}", lost.error);
-            } else {
-                warn!(records, "not written, their messages come back: {}", lost.error);
-            }
-        }
+        let poisoned = invocation.failed();
+        let Settled { written, not_written } = invocation.settle(&self.table, deadline).await;
         self.metrics.count(&[
-            ("Messages", messages.len()),
+            ("Messages", invocation.messages().len()),
             ("MessagesIgnored", tally.ignored),
             ("MessagesNotStored", tally.not_stored),
-            ("MessagesPoisoned", tally.poisoned),
+            ("MessagesPoisoned", poisoned),
             ("UnknownValues", tally.unknown_values),
-            ("RecordsWritten", batch.records().len() - not_durable.len()),
-            ("RecordsNotWritten", not_durable.len()),
+            ("RecordsWritten", written),
+            ("RecordsNotWritten", not_written),
         ]);
-        Ok(respond(source, &messages, &failed)?)
+        invocation.respond()
     }
 
     fn work(&self, message: &Message, tally: &mut Tally) -> Result<Work, Poison> {
         let notification = match message.reading.as_ref().map_err(Malformed::clone)? {
-            Reading::Ignored(notice) => return Ok(Work::Ignore(*notice)),
+            Reading::Ignored(notice) => {
+                info!(message = message.id, %notice, "ignored");
+                return Ok(Work::Ignore);
+            }
             Reading::Received(_) => return Err(Poison::Received),
             Reading::Feedback(notification) => notification,
         };
@@ -148,16 +116,11 @@ impl<T: RecordTable, M: Metrics> Feedback<T, M> {
         let home = Some(self.settings.ours.region.as_str());
         let normalized = feedback::normalize(notification, &message.origin, home, self.settings.retention)
             .map_err(|error| error.within(&message.path))?;
-        Ok(Work::Append { records: normalized.records, malformed: normalized.malformed })
+        Ok(Work::Append(normalized))
     }
 }
 
 /// The one line that says why a message will end in the dead-letter queue: where and what, never a value.
 fn log_poison(message: &Message, poison: &Poison) {
-    let ses_message = match &message.reading {
-        Ok(Reading::Feedback(notification)) => Some(notification.message_id()),
-        Ok(Reading::Received(receipt)) => Some(receipt.message_id()),
-        _ => None,
-    };
-    warn!(message = message.id, ses_message, "can never be processed: {poison}");
+    warn!(message = message.id, ses_message = message.ses_message_id(), "can never be processed: {poison}");
 }

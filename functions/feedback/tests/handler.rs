@@ -1,9 +1,9 @@
 //! The handler with its ports in memory: what is recorded, what comes back, what is logged of it.
 #![allow(clippy::unwrap_used, reason = "a test says what failed by panicking")]
 
-use feedback::handler::{Feedback, HandlerError};
+use feedback::handler::Feedback;
 use feedback::settings::{KindsNotStored, Settings};
-use mailroom_aws::batch::Response;
+use mailroom_aws::invocation::{InvocationError, Response};
 use mailroom_aws::metrics::MemoryMetrics;
 use mailroom_aws::records::MemoryRecords;
 use mailroom_core::feedback::Retention;
@@ -35,7 +35,7 @@ fn function() -> Feedback<MemoryRecords, MemoryMetrics> {
 async fn handle(
     function: &Feedback<MemoryRecords, MemoryMetrics>,
     payload: impl ToString,
-) -> Result<Response, HandlerError> {
+) -> Result<Response, InvocationError> {
     function.handle(&payload.to_string(), Instant::now()).await
 }
 

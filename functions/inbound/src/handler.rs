@@ -1,16 +1,16 @@
 //! A receipt in, one record per recipient out, each pointing to a mail that was seen to be there.
 
 use futures_util::{StreamExt, stream};
-use mailroom_aws::batch::{Batch, Failed, Response, respond};
+use mailroom_aws::invocation::{Invocation, InvocationError, Response, Settled};
 use mailroom_aws::metrics::Metrics;
 use mailroom_aws::objects::{ObjectError, ObjectStore};
 use mailroom_aws::records::RecordTable;
-use mailroom_core::envelope::{self, Message, Payload};
+use mailroom_core::envelope::Message;
 use mailroom_core::inbound::{
     self, Found, Location, Normalized, ObjectFacts, Receipt, Rules, Structure, Unreadable,
 };
 use mailroom_core::malformed::{Malformed, Problem};
-use mailroom_core::notification::{Notice, Reading};
+use mailroom_core::notification::Reading;
 use mailroom_core::ours::Foreign;
 use tokio::time::{Instant, timeout_at};
 use tracing::{info, warn};
@@ -32,23 +32,6 @@ pub struct Inbound<T, O, M> {
     pub settings: Settings,
 }
 
-/// The invocation fails as a whole: Lambda tries a direct event again, twice, and then hands it to the failure
-/// destination.
-#[derive(Debug, thiserror::Error)]
-pub enum HandlerError {
-    /// Not a payload of any shape that Mailroom knows. No retry can help.
-    #[error("payload: {field}: {problem}")]
-    Payload {
-        /// Where in the payload.
-        field: String,
-        /// What is wrong with it. Nothing is quoted: the runtime logs this.
-        problem: Problem,
-    },
-    /// A direct event of which a message failed.
-    #[error(transparent)]
-    Messages(#[from] Failed),
-}
-
 /// Why a message is not done.
 #[derive(Debug, thiserror::Error)]
 enum Trouble {
@@ -65,7 +48,7 @@ enum Trouble {
 }
 
 enum Work {
-    Ignore(Notice),
+    Ignore,
     Append(Normalized),
 }
 
@@ -73,61 +56,49 @@ impl<T: RecordTable, O: ObjectStore, M: Metrics> Inbound<T, O, M> {
     /// Handles one invocation; returns shortly after `deadline` at the latest.
     ///
     /// # Errors
-    /// See [`HandlerError`].
-    pub async fn handle(&self, payload: &str, deadline: Instant) -> Result<Response, HandlerError> {
-        let Payload { source, messages } = envelope::open(payload).map_err(|error| {
-            HandlerError::Payload { field: error.field().to_owned(), problem: error.problem() }
-        })?;
+    /// See [`InvocationError`]. Lambda tries an event of SES's again, twice, and then hands it to the failure destination.
+    pub async fn handle(&self, payload: &str, deadline: Instant) -> Result<Response, InvocationError> {
+        let mut invocation = Invocation::open(payload)?;
         let look = |message| async move {
             timeout_at(deadline, self.work(message)).await.unwrap_or(Err(Trouble::Deadline))
         };
-        let worked: Vec<_> = stream::iter(&messages).map(look).buffered(PARALLEL).collect().await;
-
-        let mut failed = vec![false; messages.len()];
+        let worked: Vec<_> = stream::iter(invocation.messages()).map(look).buffered(PARALLEL).collect().await;
         let mut ignored = 0;
-        let mut batch = Batch::default();
-        for (index, (message, work)) in messages.iter().zip(worked).enumerate() {
+        for (message, work) in worked.into_iter().enumerate() {
             match work {
-                Ok(Work::Ignore(notice)) => {
-                    ignored += 1;
-                    info!(message = message.id, %notice, "ignored");
-                }
+                Ok(Work::Ignore) => ignored += 1,
                 Ok(Work::Append(Normalized { records, malformed })) => {
-                    for record in records {
-                        batch.add(record, index);
-                    }
+                    invocation.add(message, records);
                     for malformed in malformed {
-                        failed[index] = true;
-                        log_trouble(message, &Trouble::Malformed(malformed.within(&message.path)));
+                        invocation.fail(message);
+                        let told = &invocation.messages()[message];
+                        log_trouble(told, &Trouble::Malformed(malformed.within(&told.path)));
                     }
                 }
                 Err(trouble) => {
-                    failed[index] = true;
-                    log_trouble(message, &trouble);
+                    invocation.fail(message);
+                    log_trouble(&invocation.messages()[message], &trouble);
                 }
             }
         }
-        let troubled = failed.iter().filter(|failed| **failed).count();
-        let not_durable = self.table.append(batch.records(), deadline).await;
-        for lost in &not_durable {
-            batch.messages_of(lost.index).iter().for_each(|message| failed[*message] = true);
-        }
-        if let Some(lost) = not_durable.first() {
-            warn!(records = not_durable.len(), "not written: {}", lost.error);
-        }
+        let failed = invocation.failed();
+        let Settled { written, not_written } = invocation.settle(&self.table, deadline).await;
         self.metrics.count(&[
-            ("Messages", messages.len()),
+            ("Messages", invocation.messages().len()),
             ("MessagesIgnored", ignored),
-            ("MessagesFailed", troubled),
-            ("RecordsWritten", batch.records().len() - not_durable.len()),
-            ("RecordsNotWritten", not_durable.len()),
+            ("MessagesFailed", failed),
+            ("RecordsWritten", written),
+            ("RecordsNotWritten", not_written),
         ]);
-        Ok(respond(source, &messages, &failed)?)
+        invocation.respond()
     }
 
     async fn work(&self, message: &Message) -> Result<Work, Trouble> {
         let receipt = match message.reading.as_ref().map_err(Malformed::clone)? {
-            Reading::Ignored(notice) => return Ok(Work::Ignore(*notice)),
+            Reading::Ignored(notice) => {
+                info!(message = message.id, %notice, "ignored");
+                return Ok(Work::Ignore);
+            }
             Reading::Feedback(_) => return Err(Trouble::Feedback),
             Reading::Received(receipt) => receipt,
         };
@@ -194,15 +165,9 @@ fn within(trouble: Trouble, path: &str) -> Trouble {
 
 /// The one line that says why a message comes back or ends as a dead letter: where and what, never a value.
 fn log_trouble(message: &Message, trouble: &Trouble) {
-    let ses_message = match &message.reading {
-        Ok(Reading::Received(receipt)) => Some(receipt.message_id()),
-        Ok(Reading::Feedback(notification)) => Some(notification.message_id()),
-        _ => None,
+    let what = match trouble {
+        Trouble::Object(_) | Trouble::Deadline => "not recorded",
+        Trouble::Malformed(_) | Trouble::Foreign(_) | Trouble::Feedback => "can never be processed",
     };
-    match trouble {
-        Trouble::Object(_) | Trouble::Deadline => {
-            warn!(message = message.id, ses_message, "not recorded: {trouble}");
-        }
-        _ => warn!(message = message.id, ses_message, "can never be processed: {trouble}"),
-    }
+    warn!(message = message.id, ses_message = message.ses_message_id(), "{what}: {trouble}");
 }

@@ -1,9 +1,9 @@
 //! The handler with its ports in memory: what is recorded of a mail, and what comes back because the mail is not there.
 #![allow(clippy::unwrap_used, reason = "a test says what failed by panicking")]
 
-use inbound::handler::{HandlerError, Inbound};
+use inbound::handler::Inbound;
 use inbound::settings::Settings;
-use mailroom_aws::batch::Response;
+use mailroom_aws::invocation::{InvocationError, Response};
 use mailroom_aws::metrics::MemoryMetrics;
 use mailroom_aws::objects::{MemoryObjects, ObjectError};
 use mailroom_aws::records::MemoryRecords;
@@ -42,7 +42,7 @@ fn function() -> Function {
     }
 }
 
-async fn handle(function: &Function, payload: &Value) -> Result<Response, HandlerError> {
+async fn handle(function: &Function, payload: &Value) -> Result<Response, InvocationError> {
     function.handle(&payload.to_string(), Instant::now() + std::time::Duration::from_secs(5)).await
 }
 

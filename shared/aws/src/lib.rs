@@ -6,12 +6,12 @@
 //! | [`client`] | how the SDK's clients are made |
 //! | [`records`] | the table of records: [`records::RecordTable`] |
 //! | `objects` | mail in S3, with the feature of that name |
-//! | [`batch`] | which messages wait for which record, and Lambda's partial batch response |
+//! | [`invocation`] | which messages wait for which record, and Lambda's partial batch response |
 //! | [`settings`] | what the template tells a function |
 //! | [`metrics`] | counts for CloudWatch, as log lines |
 
-pub mod batch;
 pub mod client;
+pub mod invocation;
 pub mod metrics;
 #[cfg(feature = "objects")]
 pub mod objects;

@@ -53,6 +53,17 @@ pub struct Message {
     pub reading: Result<Reading, Malformed>,
 }
 
+impl Message {
+    /// SES's id of the mail that it is about, for a log line.
+    pub fn ses_message_id(&self) -> Option<&str> {
+        match self.reading.as_ref().ok()? {
+            Reading::Feedback(notification) => Some(notification.message_id()),
+            Reading::Received(receipt) => Some(receipt.message_id()),
+            Reading::Ignored(_) => None,
+        }
+    }
+}
+
 /// What the envelopes around a message say. All of it may be absent.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Origin {

@@ -1,0 +1,160 @@
+//! One invocation, from the payload to the response: which messages wait for which record, and how the failed ones are
+//! told.
+
+use std::collections::HashMap;
+
+use mailroom_core::envelope::{self, Message, Payload, Source};
+use mailroom_core::malformed::Problem;
+use mailroom_core::record::Record;
+use serde::Serialize;
+use tokio::time::Instant;
+use tracing::{error, warn};
+
+use crate::records::{AppendError, RecordTable};
+
+/// The messages of a payload, and the records that they become.
+#[derive(Debug)]
+pub struct Invocation<R> {
+    source: Source,
+    messages: Vec<Message>,
+    failed: Vec<bool>,
+    /// Each key once: DynamoDB refuses a call that names one twice.
+    records: Vec<R>,
+    /// For each record the messages that need it.
+    needed_by: Vec<Vec<usize>>,
+    by_key: HashMap<(String, String), usize>,
+}
+
+/// The invocation fails as a whole: Lambda tries a direct event again, and a batch comes back whole.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum InvocationError {
+    /// Not a payload of any shape that Mailroom knows. No retry can help.
+    #[error("payload: {field}: {problem}")]
+    Payload {
+        /// Where in the payload.
+        field: String,
+        /// What is wrong with it. Nothing is quoted: the runtime logs this.
+        problem: Problem,
+    },
+    /// Messages failed that can't be named: a direct event's. Doing the others again changes nothing, so a retry is safe;
+    /// it helps unless they are malformed.
+    #[error("{failed} of {messages} messages failed; see the log")]
+    Messages {
+        /// How many are not done.
+        failed: usize,
+        /// Of how many.
+        messages: usize,
+    },
+}
+
+/// How many records are durable, and how many are not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Settled {
+    /// Durable.
+    pub written: usize,
+    /// Their messages have failed.
+    pub not_written: usize,
+}
+
+/// What Lambda's queue poller wants to know (AWS: "Implementing partial batch responses"). To other callers it is empty.
+#[derive(Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Response {
+    /// The messages that are to come back; all others are deleted from the queue.
+    pub batch_item_failures: Vec<BatchItemFailure>,
+}
+
+/// One of them.
+#[derive(Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct BatchItemFailure {
+    /// SQS's message id.
+    pub item_identifier: String,
+}
+
+impl<R: Record> Invocation<R> {
+    /// Opens a payload of any shape.
+    ///
+    /// # Errors
+    /// [`InvocationError::Payload`]
+    pub fn open(payload: &str) -> Result<Self, InvocationError> {
+        let Payload { source, messages } = envelope::open(payload).map_err(|error| {
+            InvocationError::Payload { field: error.field().to_owned(), problem: error.problem() }
+        })?;
+        let failed = vec![false; messages.len()];
+        Ok(Self {
+            source,
+            messages,
+            failed,
+            records: Vec::new(),
+            needed_by: Vec::new(),
+            by_key: HashMap::new(),
+        })
+    }
+
+    /// In the payload's order.
+    pub fn messages(&self) -> &[Message] {
+        &self.messages
+    }
+
+    /// Adds what the message at this place in the payload becomes.
+    pub fn add(&mut self, message: usize, records: impl IntoIterator<Item = R>) {
+        for record in records {
+            let next = self.records.len();
+            let (pk, sk) = record.key();
+            let index = *self.by_key.entry((pk.to_owned(), sk.to_owned())).or_insert(next);
+            if index == next {
+                self.records.push(record);
+                self.needed_by.push(Vec::new());
+            }
+            self.needed_by[index].push(message);
+        }
+    }
+
+    /// Has the message at this place come back.
+    pub fn fail(&mut self, message: usize) {
+        self.failed[message] = true;
+    }
+
+    /// How many messages have failed so far.
+    pub fn failed(&self) -> usize {
+        self.failed.iter().filter(|failed| **failed).count()
+    }
+
+    /// Appends all records; the messages of those that are not durable by the deadline have failed.
+    pub async fn settle(&mut self, table: &impl RecordTable, deadline: Instant) -> Settled {
+        let not_durable = table.append(&self.records, deadline).await;
+        for lost in &not_durable {
+            for message in &self.needed_by[lost.index] {
+                self.failed[*message] = true;
+            }
+        }
+        let not_written = not_durable.len();
+        match not_durable.first().map(|lost| &lost.error) {
+            None => {}
+            Some(never @ AppendError::NotAnItem(_)) => error!(records = not_written, "not written: {never}"),
+            Some(why) => warn!(records = not_written, "not written, their messages come back: {why}"),
+        }
+        Settled { written: self.records.len() - not_written, not_written }
+    }
+
+    /// Names exactly the failed messages, if the source has names for them; else all or nothing.
+    ///
+    /// # Errors
+    /// [`InvocationError::Messages`]
+    pub fn respond(self) -> Result<Response, InvocationError> {
+        let whole = InvocationError::Messages { failed: self.failed(), messages: self.messages.len() };
+        let failed: Vec<_> =
+            self.messages.into_iter().zip(self.failed).filter(|(_, failed)| *failed).collect();
+        match self.source {
+            Source::Direct if failed.is_empty() => Ok(Response::default()),
+            Source::Direct => Err(whole),
+            Source::Sqs => {
+                let failure =
+                    |(message, _): (Message, _)| Some(BatchItemFailure { item_identifier: message.id? });
+                let failures: Option<_> = failed.into_iter().map(failure).collect();
+                Ok(Response { batch_item_failures: failures.ok_or(whole)? })
+            }
+        }
+    }
+}
