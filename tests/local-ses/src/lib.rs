@@ -47,6 +47,7 @@ pub mod rules;
 mod server;
 mod ses;
 mod setup;
+pub mod suppression;
 pub mod template;
 
 pub use ses::{Config, InstallError, LocalSes, NotDelivered};
