@@ -7,12 +7,14 @@
 //! | [`records`] | the table of records: [`records::RecordTable`] |
 //! | `objects` | mail in S3, with the feature of that name |
 //! | [`invocation`] | which messages wait for which record, and Lambda's partial batch response |
+//! | [`notes`] | what a Region's functions keep for themselves: [`notes::Notes`] |
 //! | [`settings`] | what the template tells a function |
 //! | [`metrics`] | counts for CloudWatch, as log lines |
 
 pub mod client;
 pub mod invocation;
 pub mod metrics;
+pub mod notes;
 #[cfg(feature = "objects")]
 pub mod objects;
 pub mod records;
