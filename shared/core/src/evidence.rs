@@ -1,6 +1,6 @@
 //! What an event says about an address: the rules by which nobody is suppressed wrongly.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// A reason to suppress an address, with the weight of SES's own two reasons.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
@@ -11,6 +11,35 @@ pub enum Evidence {
     /// Whoever reads it does not want mail.
     Complaint,
 }
+
+/// That an event is worth deciding on, and as what: the attribute by which the table's stream is filtered, made of the
+/// record alone. What it comes to is the policy's to say ([`crate::suppression::policy`]).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Decidable {
+    /// A permanent bounce: enough by itself.
+    Bounce,
+    /// A complaint: enough by itself, if it is known whose.
+    Complaint,
+    /// A transient bounce: enough with others.
+    Transient,
+    /// A bounce of which SES knows nothing: never enough, unless a parameter says so.
+    Undetermined,
+}
+
+impl Decidable {
+    /// What it says against the address by itself.
+    pub fn evidence(self) -> Option<Evidence> {
+        match self {
+            Self::Bounce => Some(Evidence::Bounce),
+            Self::Complaint => Some(Evidence::Complaint),
+            Self::Transient | Self::Undetermined => None,
+        }
+    }
+}
+
+/// Transient bounces that are about the mail: another one to the same address might get through.
+const ABOUT_THE_MESSAGE: [&str; 3] = ["MessageTooLarge", "ContentRejected", "AttachmentRejected"];
 
 /// A suppression list at work, not news: deciding from it would have Regions echo each other, bring back what an operator
 /// removed, and spread one tenant's list over the account. (`Suppressed`, SES's global list, is news.)
@@ -23,27 +52,35 @@ fn is(value: Option<&str>, other: &str) -> bool {
     value.is_some_and(|value| value.trim().eq_ignore_ascii_case(other))
 }
 
-/// What a bounce says of one recipient. Only `Permanent` counts here: any subtype, also one that SES adds tomorrow, but
-/// not the echo; and not if the recipient's own report (RFC 3464) says that it was delayed, or got through, or failed
-/// for now (RFC 3463 class 4): one bounce may hold recipients who fared differently.
+/// What a bounce says of one recipient. `Permanent` is enough with any subtype, also one that SES adds tomorrow, but not
+/// as an echo; and not if the recipient's own report (RFC 3464) says that it was delayed, or got through, or failed
+/// for now (RFC 3463 class 4): one bounce may hold recipients who fared differently. A type that we don't know says nothing.
 pub(crate) fn of_bounce(
     bounce_type: Option<&str>,
     subtype: Option<&str>,
     action: Option<&str>,
     status: Option<&str>,
-) -> Option<Evidence> {
-    let permanent = is(bounce_type, "Permanent") && !is_echo(subtype);
+) -> Option<Decidable> {
     let spared = ["delayed", "delivered", "relayed", "expanded"].into_iter().any(|spared| is(action, spared));
     let status = status.unwrap_or_default().trim_start();
-    let not_failed = status.starts_with("4.") || status.starts_with("2.");
-    (permanent && !spared && !not_failed).then_some(Evidence::Bounce)
+    if is_echo(subtype) || spared || status.starts_with("2.") {
+        return None;
+    }
+    if is(bounce_type, "Permanent") {
+        return (!status.starts_with("4.")).then_some(Decidable::Bounce);
+    }
+    if is(bounce_type, "Transient") {
+        let about_the_message = ABOUT_THE_MESSAGE.into_iter().any(|about| is(subtype, about));
+        return (!about_the_message).then_some(Decidable::Transient);
+    }
+    is(bounce_type, "Undetermined").then_some(Decidable::Undetermined)
 }
 
 /// What a complaint says of each of its recipients. `not-spam` takes one back that we don't know, `auth-failure` is about
 /// the message (RFC 5965, RFC 6591). Without a feedback type, or with an unknown one, it is still a complaint.
-pub(crate) fn of_complaint(feedback_type: Option<&str>, subtype: Option<&str>) -> Option<Evidence> {
+pub(crate) fn of_complaint(feedback_type: Option<&str>, subtype: Option<&str>) -> Option<Decidable> {
     let nothing = is_echo(subtype) || is(feedback_type, "not-spam") || is(feedback_type, "auth-failure");
-    (!nothing).then_some(Evidence::Complaint)
+    (!nothing).then_some(Decidable::Complaint)
 }
 
 #[cfg(test)]
@@ -52,7 +89,9 @@ mod tests {
 
     #[test]
     fn bounces() {
-        let bounce = Some(Evidence::Bounce);
+        let bounce = Some(Decidable::Bounce);
+        let transient = Some(Decidable::Transient);
+        let undetermined = Some(Decidable::Undetermined);
         let cases = [
             ("Permanent", "General", "failed", "5.1.1", bounce),
             ("Permanent", "General", "", "", bounce),
@@ -69,9 +108,19 @@ mod tests {
             ("Permanent", "General", "relayed", "2.1.5", None),
             ("Permanent", "General", "failed", "2.0.0", None),
             ("Permanent", "General", "somehow", "X.4.1", bounce),
-            ("Transient", "General", "failed", "5.1.1", None),
-            ("Transient", "MailboxFull", "failed", "5.2.2", None),
-            ("Undetermined", "Undetermined", "failed", "5.1.1", None),
+            ("Transient", "General", "failed", "5.1.1", transient),
+            ("Transient", "MailboxFull", "failed", "5.2.2", transient),
+            ("Transient", "MailboxFull", "failed", "4.2.2", transient),
+            ("Transient", "CustomTimeoutExceeded", "", "", transient),
+            ("Transient", "SomethingNew", "", "", transient),
+            ("Transient", "General", "delayed", "4.4.7", None),
+            ("Transient", "General", "relayed", "", None),
+            ("Transient", "MessageTooLarge", "failed", "5.3.4", None),
+            ("Transient", "ContentRejected", "failed", "5.7.1", None),
+            ("Transient", "AttachmentRejected", "failed", "5.7.1", None),
+            ("Transient", "OnAccountSuppressionList", "failed", "", None),
+            ("Undetermined", "Undetermined", "failed", "5.1.1", undetermined),
+            ("Undetermined", "", "failed", "4.0.0", undetermined),
             ("Whimsical", "General", "failed", "5.1.1", None),
             ("", "General", "failed", "5.1.1", None),
         ];
@@ -85,7 +134,7 @@ mod tests {
 
     #[test]
     fn complaints() {
-        let complaint = Some(Evidence::Complaint);
+        let complaint = Some(Decidable::Complaint);
         let cases = [
             (Some("abuse"), None, complaint),
             (Some("fraud"), None, complaint),
@@ -102,6 +151,19 @@ mod tests {
         ];
         for (feedback_type, subtype, expected) in cases {
             assert_eq!(of_complaint(feedback_type, subtype), expected, "{feedback_type:?} {subtype:?}");
+        }
+    }
+
+    #[test]
+    fn only_two_are_enough_by_themselves() {
+        let cases = [
+            (Decidable::Bounce, Some(Evidence::Bounce)),
+            (Decidable::Complaint, Some(Evidence::Complaint)),
+            (Decidable::Transient, None),
+            (Decidable::Undetermined, None),
+        ];
+        for (decidable, evidence) in cases {
+            assert_eq!(decidable.evidence(), evidence);
         }
     }
 }

@@ -11,7 +11,7 @@ use serde::Serialize;
 use crate::address::Address;
 use crate::arn::Arn;
 use crate::envelope::Origin;
-use crate::evidence::{self, Evidence};
+use crate::evidence::{self, Decidable, Evidence};
 use crate::malformed::{Malformed, Problem};
 use crate::notification::{Body, Format, Kind, Notification, Recipient};
 use crate::record::{self, Recipients, Record, SES_TEXT, key_part};
@@ -59,6 +59,9 @@ pub struct FeedbackRecord {
     pub event_id: String,
     /// What this says against the address, by [`crate::evidence`].
     pub evidence: Option<Evidence>,
+    /// That the policy has something to decide here: the table's stream is filtered by it. Absent where it has not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub decidable: Option<Decidable>,
     /// When SES took the mail.
     pub sent_at: Option<Timestamp>,
     /// The identity the mail was sent from: `example.com`.
@@ -110,33 +113,37 @@ pub fn normalize(
     };
 
     let candidates = recipients.len();
-    let record = |(address, recipient): (Address, &Recipient)| FeedbackRecord {
-        pk: format!("ADDR#{}", address.match_form()),
-        sk: format!(
-            "FEEDBACK#{occurred_at}#{}#{event_id}#{}",
-            key_part(notification.kind.as_str()),
-            notification.format.as_str()
-        ),
-        kind: notification.kind.clone(),
-        format: notification.format,
-        region: region.map(|region| visible(region, SES_TEXT)),
-        occurred_at,
-        occurred_at_unread: occurred_at_unread.clone(),
-        recipient: address.raw().to_owned(),
-        address: address.match_form().to_owned(),
-        message_id: mail.message_id.clone(),
-        event_id: event_id.clone(),
-        evidence: evidence(&notification.body, recipient).filter(|_| !address.is_simulator()),
-        sent_at: mail.timestamp.get().and_then(Timestamp::parse),
-        source_identity: identity
-            .map(|arn| visible(arn.resource.strip_prefix("identity/").unwrap_or(arn.resource), SES_TEXT)),
-        source_account: identity.map(|arn| visible(arn.account, SES_TEXT)),
-        sending_account: mail.sending_account_id.visible(SES_TEXT),
-        configuration_set: tag("ses:configuration-set"),
-        tenant: tag("ses:tenant-name"),
-        tags: details::capped(&mail.tags),
-        details: Details::of(&notification.body, recipient, candidates),
-        expires_at: retention.expires_at(occurred_at),
+    let record = |(address, recipient): (Address, &Recipient)| {
+        let decidable = decidable(&notification.body, recipient).filter(|_| !address.is_simulator());
+        FeedbackRecord {
+            pk: format!("ADDR#{}", address.match_form()),
+            sk: format!(
+                "FEEDBACK#{occurred_at}#{}#{event_id}#{}",
+                key_part(notification.kind.as_str()),
+                notification.format.as_str()
+            ),
+            kind: notification.kind.clone(),
+            format: notification.format,
+            region: region.map(|region| visible(region, SES_TEXT)),
+            occurred_at,
+            occurred_at_unread: occurred_at_unread.clone(),
+            recipient: address.raw().to_owned(),
+            address: address.match_form().to_owned(),
+            message_id: mail.message_id.clone(),
+            event_id: event_id.clone(),
+            evidence: decidable.and_then(Decidable::evidence),
+            decidable,
+            sent_at: mail.timestamp.get().and_then(Timestamp::parse),
+            source_identity: identity
+                .map(|arn| visible(arn.resource.strip_prefix("identity/").unwrap_or(arn.resource), SES_TEXT)),
+            source_account: identity.map(|arn| visible(arn.account, SES_TEXT)),
+            sending_account: mail.sending_account_id.visible(SES_TEXT),
+            configuration_set: tag("ses:configuration-set"),
+            tenant: tag("ses:tenant-name"),
+            tags: details::capped(&mail.tags),
+            details: Details::of(&notification.body, recipient, candidates),
+            expires_at: retention.expires_at(occurred_at),
+        }
     };
     Ok(Normalized { records: recipients.into_iter().map(record).collect(), malformed })
 }
@@ -158,7 +165,7 @@ fn recipients(notification: &Notification) -> Result<Recipients<'_, Recipient>, 
     Ok(record::recipients(named, |recipient| &recipient.email_address, list, entry))
 }
 
-fn evidence(body: &Body, recipient: &Recipient) -> Option<Evidence> {
+fn decidable(body: &Body, recipient: &Recipient) -> Option<Decidable> {
     match body {
         Body::Bounce(bounce) => evidence::of_bounce(
             bounce.bounce_type.get(),

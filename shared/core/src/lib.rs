@@ -9,7 +9,8 @@
 //! | [`ours`] | a notification and where it came from | a refusal, if it is not this stack's |
 //! | [`feedback`] | a notification | records, one per event, recipient and format |
 //! | [`inbound`] | a receipt, and where its mail lies | records, one per recipient of the envelope |
-//! | [`evidence`] | what is known of one recipient | `bounce`, `complaint` or nothing |
+//! | [`evidence`] | what is known of one recipient | `bounce`, `complaint` or nothing, and whether it is worth deciding on |
+//! | [`suppression`] | records, peers' messages, a Region's list | an address's state, and what the list needs |
 //!
 //! [`notification::Notification::unknown_values`] tells what SES has added since we last read its documentation.
 //!
@@ -29,5 +30,6 @@ pub mod notification;
 pub mod ours;
 pub mod record;
 pub mod region;
+pub mod suppression;
 pub mod text;
 pub mod timestamp;

@@ -47,6 +47,12 @@ pub enum Problem {
     /// An encoding that is neither of the two that an SNS action has.
     #[error("neither UTF8 nor BASE64")]
     UnknownEncoding,
+    /// A message of ours from a version that this one can't read.
+    #[error("of an unknown version")]
+    UnknownVersion,
+    /// Spellings of another address than they are listed under.
+    #[error("not spellings of one address")]
+    NotOneAddress,
     /// Envelopes within envelopes within envelopes.
     #[error("wrapped too deeply")]
     TooDeep,

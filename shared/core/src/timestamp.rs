@@ -1,8 +1,10 @@
 //! Times as SES and mail systems write them, in all their shapes, and as Mailroom writes them, in one.
 
+use std::borrow::Cow;
 use std::fmt;
+use std::time::Duration;
 
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use time::format_description::well_known::Rfc2822;
 use time::macros::format_description;
 use time::{OffsetDateTime, PrimitiveDateTime, UtcOffset};
@@ -18,6 +20,9 @@ pub struct Timestamp(i64);
 const MAX_MILLIS: i64 = 253_402_300_799_999;
 
 impl Timestamp {
+    /// The first: 1970-01-01T00:00:00.000Z.
+    pub const MIN: Self = Self(0);
+
     /// `None` outside the years 1970 to 9999.
     pub fn from_millis(millis: i64) -> Option<Self> {
         (0..=MAX_MILLIS).contains(&millis).then_some(Self(millis))
@@ -31,6 +36,25 @@ impl Timestamp {
     /// Whole seconds since the Unix epoch, as DynamoDB's TTL wants them.
     pub fn seconds(self) -> i64 {
         self.0 / 1000
+    }
+
+    /// Later by this much, but not than the last one.
+    #[must_use]
+    pub fn plus(self, by: Duration) -> Self {
+        let by = i64::try_from(by.as_millis()).unwrap_or(MAX_MILLIS);
+        Self(self.0.saturating_add(by).min(MAX_MILLIS))
+    }
+
+    /// Earlier by this much, but not than the first one.
+    #[must_use]
+    pub fn minus(self, by: Duration) -> Self {
+        let by = i64::try_from(by.as_millis()).unwrap_or(MAX_MILLIS);
+        Self((self.0 - by).max(0))
+    }
+
+    /// How much later it is than `earlier`; zero if it is not.
+    pub fn since(self, earlier: Self) -> Duration {
+        Duration::from_millis(u64::try_from(self.0 - earlier.0).unwrap_or(0))
     }
 
     /// Reads any of: RFC 3339 (`T` or a space, fraction or not, `Z`, `+02:00`, `+0200`, ` +0000`, ` UTC`); the same
@@ -97,6 +121,13 @@ impl Serialize for Timestamp {
     }
 }
 
+impl<'de> Deserialize<'de> for Timestamp {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = Cow::<str>::deserialize(deserializer)?;
+        Self::parse(&text).ok_or_else(|| de::Error::custom("no readable time"))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -132,6 +163,23 @@ mod tests {
                 "{text:?}"
             );
         }
+    }
+
+    #[test]
+    fn sums_stay_within_the_years() {
+        let at = Timestamp(5_000);
+        assert_eq!(
+            (at.plus(Duration::from_secs(1)), at.minus(Duration::from_secs(1))),
+            (Timestamp(6_000), Timestamp(4_000))
+        );
+        assert_eq!(
+            (at.plus(Duration::MAX), at.minus(Duration::MAX)),
+            (Timestamp(MAX_MILLIS), Timestamp::MIN)
+        );
+        assert_eq!(
+            (at.since(Timestamp(4_000)), at.since(Timestamp(6_000))),
+            (Duration::from_secs(1), Duration::ZERO)
+        );
     }
 
     #[test]

@@ -1,0 +1,303 @@
+//! What goes to the list by import job, and what a job did.
+//!
+//! Sources, Amazon SES Developer Guide: "Adding email addresses in bulk to your account-level suppression list" (lines of
+//! `{"emailAddress":"a@example.com","reason":"BOUNCE"}`, at most 100,000 in an object) and "Removing email addresses in
+//! bulk from your account-level suppression list" (lines of `{"emailAddress":"a@example.com"}`, at most 10,000); API
+//! reference v2: `CreateImportJob`, `GetImportJob`, `ImportJobSummary` (states), `FailureInfo`.
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+
+use serde::Serialize;
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+
+use super::item::ToDo;
+use crate::address::Address;
+use crate::timestamp::Timestamp;
+
+/// What all entries of a job are for: a job does one or the other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum JobKind {
+    /// Adds entries, and replaces those that are there.
+    Put,
+    /// Removes them.
+    Delete,
+}
+
+impl JobKind {
+    /// As SES's API spells it: `PUT`, `DELETE`.
+    pub fn as_ses(self) -> &'static str {
+        match self {
+            Self::Put => "PUT",
+            Self::Delete => "DELETE",
+        }
+    }
+
+    /// SES's limit of an object.
+    pub fn max_entries(self) -> usize {
+        match self {
+            Self::Put => 100_000,
+            Self::Delete => 10_000,
+        }
+    }
+}
+
+/// How many calls of the list's API something to do costs, done singly.
+pub fn calls(to_do: &ToDo) -> usize {
+    match to_do {
+        ToDo::Nothing | ToDo::Wait(_) | ToDo::Trust(_) => 0,
+        ToDo::Put { .. } => 1,
+        ToDo::Delete { spellings } => spellings.len(),
+    }
+}
+
+/// Whether so many calls go by job: a job takes a call to make and one a minute to watch, single calls their pace.
+pub fn goes_by_job(calls: usize, calls_per_minute: usize) -> bool {
+    calls > calls_per_minute
+}
+
+/// A job, before it is made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Plan {
+    /// What it does.
+    pub kind: JobKind,
+    /// The object: newline-delimited JSON.
+    pub body: String,
+    /// The addresses in it, by match form: hold these, and no others.
+    pub addresses: Vec<String>,
+}
+
+impl Plan {
+    /// A key for the object, by which the job is found again: of the time and of what is in it.
+    pub fn key(&self, now: Timestamp) -> String {
+        let kind = self.kind.as_ses().to_ascii_lowercase();
+        let mut key = format!("import/{kind}/{now}-");
+        for byte in Sha256::digest(&self.body).iter().take(8) {
+            // Writing to a String cannot fail.
+            let _ = write!(key, "{byte:02x}");
+        }
+        key + ".json"
+    }
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Line<'a> {
+    email_address: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'a str>,
+}
+
+/// Plans a job of one kind, the one with more entries, of as many addresses as SES takes; the others wait for the next. All
+/// of an address's spellings go in, or none. `None` if there is nothing to put or delete.
+pub fn plan<'a>(to_do: impl IntoIterator<Item = (&'a str, &'a ToDo)> + Clone) -> Option<Plan> {
+    let entries = |kind| {
+        to_do
+            .clone()
+            .into_iter()
+            .filter(move |(_, to_do)| kind_of(to_do) == Some(kind))
+            .map(|(_, to_do)| calls(to_do))
+    };
+    let (puts, deletes): (usize, usize) = (entries(JobKind::Put).sum(), entries(JobKind::Delete).sum());
+    let kind = if puts >= deletes { JobKind::Put } else { JobKind::Delete };
+    let mut plan = Plan { kind, body: String::new(), addresses: Vec::new() };
+    let mut left = kind.max_entries();
+    let mut push = |email_address: &str, reason| {
+        // Text: JSON can hold it.
+        if let Ok(line) = serde_json::to_string(&Line { email_address, reason }) {
+            plan.body.push_str(&line);
+            plan.body.push('\n');
+        }
+    };
+    for (address, to_do) in to_do {
+        if kind_of(to_do) != Some(kind) {
+            continue;
+        }
+        let Some(rest) = left.checked_sub(calls(to_do)) else { break };
+        left = rest;
+        match to_do {
+            ToDo::Put { spelling, reason } => push(spelling, Some(reason.as_ses())),
+            ToDo::Delete { spellings } => spellings.iter().for_each(|spelling| push(spelling, None)),
+            ToDo::Nothing | ToDo::Wait(_) | ToDo::Trust(_) => continue,
+        }
+        plan.addresses.push(address.to_owned());
+    }
+    (!plan.addresses.is_empty()).then_some(plan)
+}
+
+fn kind_of(to_do: &ToDo) -> Option<JobKind> {
+    match to_do {
+        ToDo::Put { .. } => Some(JobKind::Put),
+        ToDo::Delete { .. } => Some(JobKind::Delete),
+        ToDo::Nothing | ToDo::Wait(_) | ToDo::Trust(_) => None,
+    }
+}
+
+/// The addresses, by match form, that an object of ours or a list of failed records names; and how many of its lines name
+/// none. The form of SES's list of failed records is not documented: JSON and CSV, the two forms that go in, are read.
+pub fn named(text: &str) -> (BTreeSet<String>, usize) {
+    let mut addresses = BTreeSet::new();
+    let mut unread = 0;
+    for line in text.lines().filter(|line| !line.trim().is_empty()) {
+        let spelling = match serde_json::from_str::<Value>(line) {
+            Ok(Value::Object(fields)) => {
+                let address = fields.iter().find(|(name, _)| name.eq_ignore_ascii_case("emailAddress"));
+                address.and_then(|(_, value)| value.as_str()).map(str::to_owned)
+            }
+            _ => line.split(',').next().map(|field| field.trim().trim_matches('"').to_owned()),
+        };
+        match spelling.and_then(|spelling| Address::parse(&spelling).ok()) {
+            Some(address) => drop(addresses.insert(address.match_form().to_owned())),
+            None => unread += 1,
+        }
+    }
+    (addresses, unread)
+}
+
+/// How far a job is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum JobStatus {
+    /// Not done, or in a state that SES has added since: look again later.
+    Running,
+    /// Done; single records may have failed.
+    Completed,
+    /// Given up, with nobody knows what done.
+    Failed,
+}
+
+impl JobStatus {
+    /// `CREATED`, `PROCESSING`, `COMPLETED`, `FAILED`, `CANCELLED`.
+    pub fn from_ses(text: &str) -> Self {
+        match text {
+            "COMPLETED" => Self::Completed,
+            "FAILED" | "CANCELLED" | "ERROR" => Self::Failed,
+            _ => Self::Running,
+        }
+    }
+}
+
+/// Which of a job's addresses it has not dealt with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Unfinished {
+    /// None, it dealt with all.
+    None,
+    /// These.
+    These(BTreeSet<String>),
+    /// Nobody knows: any.
+    Any,
+}
+
+impl Unfinished {
+    /// Of a job that has ended. `failed` is `FailedRecordsCount`, `failed_records` what lies at `FailedRecordsS3Url`.
+    /// Unless every failed record is accounted for, any address may be one.
+    pub fn of(ended: JobStatus, failed: usize, failed_records: Option<&str>) -> Self {
+        match ended {
+            JobStatus::Completed if failed == 0 => Self::None,
+            JobStatus::Completed => {
+                let (addresses, unread) = named(failed_records.unwrap_or_default());
+                // A head line names none; several spellings of an address are one.
+                let lines = failed_records
+                    .map_or(0, |text| text.lines().filter(|line| !line.trim().is_empty()).count());
+                let accounted = !addresses.is_empty() && lines - unread >= failed;
+                if accounted { Self::These(addresses) } else { Self::Any }
+            }
+            JobStatus::Failed | JobStatus::Running => Self::Any,
+        }
+    }
+
+    /// Whether this address is one.
+    pub fn contains(&self, match_address: &str) -> bool {
+        match self {
+            Self::None => false,
+            Self::These(addresses) => addresses.contains(match_address),
+            Self::Any => true,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::suppression::Reason;
+    use crate::suppression::item::Wait;
+
+    fn put(spelling: &str, reason: Reason) -> ToDo {
+        ToDo::Put { spelling: spelling.to_owned(), reason }
+    }
+
+    fn delete(spellings: &[&str]) -> ToDo {
+        ToDo::Delete { spellings: spellings.iter().map(|&spelling| spelling.to_owned()).collect() }
+    }
+
+    fn planned(to_do: &[(&str, ToDo)]) -> Option<Plan> {
+        plan(to_do.iter().map(|(address, to_do)| (*address, to_do)))
+    }
+
+    #[test]
+    fn a_job_is_of_one_kind() {
+        let mut to_do = vec![
+            ("a@example.com", put("A@example.com", Reason::Bounce)),
+            ("b@example.com", delete(&["B@example.com", "b@example.com"])),
+            ("c@example.com", put("c@example.com", Reason::Complaint)),
+            ("d@example.com", ToDo::Wait(Wait::Job)),
+            ("e@example.com", ToDo::Trust(Reason::Bounce)),
+        ];
+        let plan = planned(&to_do).unwrap();
+        assert_eq!(plan.kind, JobKind::Put);
+        assert_eq!(plan.addresses, ["a@example.com", "c@example.com"]);
+        assert_eq!(
+            plan.body,
+            "{\"emailAddress\":\"A@example.com\",\"reason\":\"BOUNCE\"}\n{\"emailAddress\":\"c@example.com\",\"reason\":\"COMPLAINT\"}\n"
+        );
+        to_do.push(("f@example.com", delete(&["f@example.com"])));
+        let plan = planned(&to_do).unwrap();
+        assert_eq!(
+            (plan.kind, &plan.addresses[..]),
+            (JobKind::Delete, &["b@example.com".to_owned(), "f@example.com".to_owned()][..])
+        );
+        assert_eq!(plan.body.lines().next(), Some("{\"emailAddress\":\"B@example.com\"}"));
+        assert_eq!(planned(&to_do[3..5]), None);
+        let key = plan.key(Timestamp::parse("2026-01-27T14:59:38.237Z").unwrap());
+        assert!(key.starts_with("import/delete/2026-01-27T14:59:38.237Z-") && key.len() == 60, "{key}");
+    }
+
+    #[test]
+    fn no_more_than_ses_takes_and_no_address_in_parts() {
+        let three = delete(&["A@example.com", "B@example.com", "c@example.com"]);
+        let to_do: Vec<_> = (0..5_000).map(|_| ("a@example.com", three.clone())).collect();
+        let plan = planned(&to_do).unwrap();
+        assert_eq!((plan.addresses.len(), plan.body.lines().count()), (3_333, 9_999));
+        let one = put("a@example.com", Reason::Bounce);
+        let to_do: Vec<_> = (0..100_001).map(|_| ("a@example.com", one.clone())).collect();
+        assert_eq!(planned(&to_do).unwrap().addresses.len(), 100_000);
+        assert!(!goes_by_job(60, 60) && goes_by_job(61, 60));
+    }
+
+    #[test]
+    fn what_a_job_left_undone() {
+        let these = |addresses: &[&str]| Unfinished::These(addresses.iter().map(|&a| a.to_owned()).collect());
+        let json = r#"{"emailAddress":"A@example.com","reason":"BOUNCE","error":"x"}"#;
+        let cases = [
+            (JobStatus::Completed, 0, None, Unfinished::None),
+            (JobStatus::Completed, 1, Some(json), these(&["a@example.com"])),
+            (JobStatus::Completed, 2, Some(json), Unfinished::Any),
+            (
+                JobStatus::Completed,
+                2,
+                Some("email,why\nA@example.com,x\n\"b@example.com\",y\n"),
+                these(&["a@example.com", "b@example.com"]),
+            ),
+            (JobStatus::Completed, 2, Some("A@example.com\na@example.com"), these(&["a@example.com"])),
+            (JobStatus::Completed, 1, None, Unfinished::Any),
+            (JobStatus::Completed, 1, Some("<html>"), Unfinished::Any),
+            (JobStatus::from_ses("CANCELLED"), 0, None, Unfinished::Any),
+        ];
+        for (status, failed, text, expected) in cases {
+            assert_eq!(Unfinished::of(status, failed, text), expected, "{status:?} {failed} {text:?}");
+        }
+        assert!(these(&["a@example.com"]).contains("a@example.com"));
+        assert!(!Unfinished::None.contains("a") && Unfinished::Any.contains("a"));
+        assert_eq!(JobStatus::from_ses("SOMETHING_NEW"), JobStatus::Running);
+    }
+}

@@ -1,0 +1,564 @@
+//! What a difference between a Region's list and its states means, and what to do about it.
+//!
+//! Reconcile reads the list page by page, and marks; `apply` writes the list. A pass takes long and is no snapshot: what
+//! moved since it began is judged in the next one. The first pass takes in what stood there before Mailroom came.
+
+use std::time::Duration;
+
+use super::item::{AddressState, Change, OutcomeKind};
+use super::reason::Reason;
+use super::seen::MAX_SKEW;
+use super::spellings::Spellings;
+use super::state::{Said, Source, SuppressionState};
+use crate::address::Address;
+use crate::timestamp::Timestamp;
+
+/// An entry of SES's list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// `EmailAddress`, exactly so.
+    pub spelling: String,
+    /// `Reason`
+    pub reason: Reason,
+    /// `LastUpdateTime`
+    pub updated_at: Timestamp,
+}
+
+/// The entries of one address that were read together. One that another page holds may be judged by itself: each judgement
+/// is right for its entry.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listing {
+    address: String,
+    entries: Vec<Entry>,
+}
+
+impl Listing {
+    /// Entries by address. What is no address to us can be no state's: it is left on the list, and counted.
+    pub fn group(entries: impl IntoIterator<Item = Entry>) -> (Vec<Self>, usize) {
+        let mut listings = std::collections::BTreeMap::<String, Vec<Entry>>::new();
+        let mut unread = 0;
+        for entry in entries {
+            match Address::parse(&entry.spelling) {
+                Ok(address) if address.raw() == entry.spelling => {
+                    listings.entry(address.match_form().to_owned()).or_default().push(entry);
+                }
+                Ok(_) | Err(_) => unread += 1,
+            }
+        }
+        let listing = |(address, entries)| Self { address, entries };
+        (listings.into_iter().map(listing).collect(), unread)
+    }
+
+    /// Match form.
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+
+    fn spellings(&self) -> impl Iterator<Item = &str> {
+        self.entries.iter().map(|entry| entry.spelling.as_str())
+    }
+
+    /// The greatest reason, the newest entry of it: of the entries since the release, if there are any.
+    fn strongest(&self, released: Option<Timestamp>) -> Option<&Entry> {
+        let rank = |entry: &&Entry| (entry.reason, entry.updated_at);
+        let since = self.entries.iter().filter(|entry| Some(entry.updated_at) > released).max_by_key(rank);
+        since.or_else(|| self.entries.iter().max_by_key(rank))
+    }
+
+    /// The entry with the least reason.
+    fn weakest(&self) -> Option<&Entry> {
+        self.entries.iter().min_by_key(|entry| entry.reason)
+    }
+}
+
+/// One run over the whole list.
+#[derive(Debug, Clone, Copy)]
+pub struct Pass<'a> {
+    /// This Region.
+    pub region: &'a str,
+    /// When it began.
+    pub started_at: Timestamp,
+    /// Whether the account is in the sandbox: nothing can be put.
+    pub sandbox: bool,
+    /// By how much one time must lie before another to be believed: default [`MAX_SKEW`].
+    pub margin: Duration,
+    /// What to do with an entry that has gone without our doing.
+    pub gone: Gone,
+}
+
+impl<'a> Pass<'a> {
+    /// With the defaults.
+    pub fn new(region: &'a str, started_at: Timestamp) -> Self {
+        Self { region, started_at, sandbox: false, margin: MAX_SKEW, gone: Gone::LeaveOff }
+    }
+}
+
+/// What to do with an entry that has gone without our doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Gone {
+    /// Somebody wanted it off: leave it off until there is new evidence.
+    LeaveOff,
+    /// Put it back.
+    PutBack,
+}
+
+/// Against mistaking a list that SES has emptied (after 90 days without sending), or that could not be read, for one from
+/// which everybody was released.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Guard {
+    /// More than this share of the list: default 10.
+    pub percent: usize,
+    /// And at least so many: default 5, since a short list loses a large share by a hand's work.
+    pub at_least: usize,
+}
+
+impl Default for Guard {
+    fn default() -> Self {
+        Self { percent: 10, at_least: 5 }
+    }
+}
+
+impl Guard {
+    /// Whether so many have gone, of as many as should be there, that nothing may be concluded: raise an alarm instead.
+    pub fn trips(self, expected: usize, gone: usize) -> bool {
+        gone >= self.at_least && gone.saturating_mul(100) > expected.saturating_mul(self.percent)
+    }
+}
+
+/// What to do about an address.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Action {
+    /// Join an entry that nobody here had put there, with SES's own time.
+    TakeIn(Entry),
+    /// Join a complaint that only SES knew of.
+    Join(Entry),
+    /// Mark it: the entry must go.
+    Delete,
+    /// Mark it: an entry must be put, over this one if there is one.
+    Put(Option<Entry>),
+    /// Ask SES for this very entry, then [`confirmed`]: the list is not read in one moment.
+    Confirm,
+    /// It had gone, and is left off.
+    LeaveOff,
+    /// Record that the list is right: nobody here knew.
+    Note(Option<Entry>),
+    /// All is as it should be.
+    Agree,
+    /// Do nothing, for now or at all.
+    Leave(Leave),
+}
+
+/// Why nothing is done about an address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Leave {
+    /// `apply` has it to do.
+    Pending,
+    /// An import job holds it.
+    Job,
+    /// It moved since the pass began.
+    Moved,
+    /// It had gone without our doing, and nothing new was said.
+    LeftOff,
+    /// The account is in the sandbox still.
+    Sandbox,
+    /// SES has refused it for good.
+    Failed,
+    /// SES's mailbox simulator is never suppressed.
+    Simulator,
+}
+
+/// What stands on the list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum OnList {
+    Nothing,
+    Bounce,
+    Complaint,
+}
+
+/// How old the entry is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Age {
+    /// Than the release, or not newer by the margin.
+    Older,
+    /// Newer than the release, but not than our own last write.
+    AfterRelease,
+    /// Newer than both: not our doing.
+    AfterWrite,
+}
+
+/// What is in force.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum InForce {
+    /// There is no state.
+    Unknown,
+    Released,
+    Bounce,
+    Complaint,
+}
+
+/// What was last applied, or why it was not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Before {
+    Never,
+    Nothing,
+    Bounce,
+    Complaint,
+    LeftOff,
+    /// Refused, and the account is in the sandbox still.
+    Refused,
+    Failed,
+}
+
+/// Whether anybody else is at it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Hold {
+    Free,
+    Pending,
+    Job,
+    Moved,
+}
+
+/// [`Action`] without what it is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Verb {
+    TakeIn,
+    Join,
+    Delete,
+    Put,
+    Confirm,
+    Note,
+    Agree,
+    Leave(Leave),
+}
+
+/// The truth table.
+fn verb(on_list: OnList, age: Age, in_force: InForce, before: Before, hold: Hold) -> Verb {
+    let busy = match hold {
+        Hold::Free => return free(on_list, age, in_force, before),
+        // The job may have written this very entry after the release.
+        Hold::Job => return Verb::Leave(Leave::Job),
+        Hold::Pending => Verb::Leave(Leave::Pending),
+        Hold::Moved => Verb::Leave(Leave::Moved),
+    };
+    // A BOUNCE that waits for the first pass to end must not be put over the COMPLAINT that the pass found.
+    match (in_force, on_list, age) {
+        (InForce::Bounce, OnList::Complaint, Age::AfterRelease | Age::AfterWrite) => Verb::Join,
+        (InForce::Bounce, OnList::Complaint, Age::Older)
+        | (
+            InForce::Bounce,
+            OnList::Nothing | OnList::Bounce,
+            Age::Older | Age::AfterRelease | Age::AfterWrite,
+        )
+        | (
+            InForce::Unknown | InForce::Released | InForce::Complaint,
+            OnList::Nothing | OnList::Bounce | OnList::Complaint,
+            Age::Older | Age::AfterRelease | Age::AfterWrite,
+        ) => busy,
+    }
+}
+
+fn free(on_list: OnList, age: Age, in_force: InForce, before: Before) -> Verb {
+    match (in_force, on_list) {
+        (InForce::Unknown, OnList::Nothing) => Verb::Agree,
+        (InForce::Unknown, OnList::Bounce | OnList::Complaint) => Verb::TakeIn,
+        (InForce::Released, OnList::Nothing) => match before {
+            Before::Bounce | Before::Complaint => Verb::Note,
+            Before::Never | Before::Nothing | Before::LeftOff | Before::Refused | Before::Failed => {
+                Verb::Agree
+            }
+        },
+        (InForce::Released, OnList::Bounce | OnList::Complaint) => match age {
+            Age::AfterWrite => Verb::TakeIn,
+            Age::Older | Age::AfterRelease => match before {
+                Before::Failed => Verb::Leave(Leave::Failed),
+                // SES deletes in the sandbox, too.
+                Before::Never
+                | Before::Nothing
+                | Before::Bounce
+                | Before::Complaint
+                | Before::LeftOff
+                | Before::Refused => Verb::Delete,
+            },
+        },
+        (InForce::Bounce | InForce::Complaint, OnList::Nothing) => match before {
+            Before::Bounce | Before::Complaint => Verb::Confirm,
+            Before::LeftOff => Verb::Leave(Leave::LeftOff),
+            Before::Never | Before::Nothing | Before::Refused | Before::Failed => put(before),
+        },
+        (InForce::Bounce, OnList::Bounce) => note(before, Before::Bounce),
+        (InForce::Complaint, OnList::Complaint) => note(before, Before::Complaint),
+        (InForce::Complaint, OnList::Bounce) => put(before),
+        (InForce::Bounce, OnList::Complaint) => match age {
+            // That complaint was released.
+            Age::Older => put(before),
+            Age::AfterRelease | Age::AfterWrite => Verb::Join,
+        },
+    }
+}
+
+fn put(before: Before) -> Verb {
+    match before {
+        Before::Refused => Verb::Leave(Leave::Sandbox),
+        Before::Failed => Verb::Leave(Leave::Failed),
+        Before::Never | Before::Nothing | Before::Bounce | Before::Complaint | Before::LeftOff => Verb::Put,
+    }
+}
+
+fn note(before: Before, right: Before) -> Verb {
+    if before == right { Verb::Agree } else { Verb::Note }
+}
+
+/// Judges an address by what stands on the list and what is known. Every entry of the list is to be judged, and every
+/// state whose address was not on it.
+pub fn judge(listing: Option<&Listing>, state: Option<&AddressState>, pass: &Pass<'_>) -> Action {
+    if state.is_none() && listing.is_some_and(|listing| is_simulator(&listing.address)) {
+        return Action::Leave(Leave::Simulator);
+    }
+    let released = state.and_then(|state| state.state().released_at()).map(|at| at.plus(pass.margin));
+    let entry = listing.and_then(|listing| listing.strongest(released));
+    let on_list = match entry.map(|entry| entry.reason) {
+        None => OnList::Nothing,
+        Some(Reason::Bounce) => OnList::Bounce,
+        Some(Reason::Complaint) => OnList::Complaint,
+    };
+    let in_force = match state.map(AddressState::effective) {
+        None => InForce::Unknown,
+        Some(None) => InForce::Released,
+        Some(Some(Reason::Bounce)) => InForce::Bounce,
+        Some(Some(Reason::Complaint)) => InForce::Complaint,
+    };
+    let verb =
+        verb(on_list, age(entry, released, state, pass), in_force, before(state, pass), hold(state, pass));
+    match (verb, entry) {
+        (Verb::TakeIn, Some(entry)) => Action::TakeIn(entry.clone()),
+        (Verb::Join, Some(entry)) => Action::Join(entry.clone()),
+        (Verb::TakeIn | Verb::Join | Verb::Agree, _) => Action::Agree,
+        (Verb::Delete, _) => Action::Delete,
+        (Verb::Put, _) => Action::Put(listing.and_then(Listing::weakest).cloned()),
+        (Verb::Confirm, _) => Action::Confirm,
+        (Verb::Note, entry) => Action::Note(entry.cloned()),
+        (Verb::Leave(leave), _) => Action::Leave(leave),
+    }
+}
+
+fn is_simulator(address: &str) -> bool {
+    Address::parse(address).is_ok_and(|address| address.is_simulator())
+}
+
+fn age(
+    entry: Option<&Entry>,
+    released: Option<Timestamp>,
+    state: Option<&AddressState>,
+    pass: &Pass<'_>,
+) -> Age {
+    let Some(entry) = entry else { return Age::Older };
+    let wrote = state.and_then(AddressState::applied).map(|applied| applied.at.plus(pass.margin));
+    if Some(entry.updated_at) <= released {
+        Age::Older
+    } else if Some(entry.updated_at) <= wrote {
+        Age::AfterRelease
+    } else {
+        Age::AfterWrite
+    }
+}
+
+fn before(state: Option<&AddressState>, pass: &Pass<'_>) -> Before {
+    match state.and_then(AddressState::outcome).map(|outcome| outcome.kind) {
+        Some(OutcomeKind::RefusedSandbox) if pass.sandbox => return Before::Refused,
+        Some(OutcomeKind::FailedForGood) => return Before::Failed,
+        Some(
+            OutcomeKind::Applied
+            | OutcomeKind::ReasonNotEnabled
+            | OutcomeKind::RefusedSandbox
+            | OutcomeKind::Failed,
+        )
+        | None => {}
+    }
+    match state.and_then(AddressState::applied) {
+        None => Before::Never,
+        Some(applied) if applied.left_off => Before::LeftOff,
+        Some(applied) => match applied.reason {
+            None => Before::Nothing,
+            Some(Reason::Bounce) => Before::Bounce,
+            Some(Reason::Complaint) => Before::Complaint,
+        },
+    }
+}
+
+fn hold(state: Option<&AddressState>, pass: &Pass<'_>) -> Hold {
+    let Some(state) = state else { return Hold::Free };
+    let since = pass.started_at.minus(pass.margin);
+    let moved = state.changed_at() >= since || state.last_tried_at() >= Some(since);
+    match (state.job(), state.is_pending(), moved) {
+        (Some(_), _, _) => Hold::Job,
+        (None, true, _) => Hold::Pending,
+        (None, false, true) => Hold::Moved,
+        (None, false, false) => Hold::Free,
+    }
+}
+
+/// Judges again what was to be [confirmed](Action::Confirm), by what SES said of that very entry just now.
+pub fn confirmed(found: Option<Entry>, state: &AddressState, pass: &Pass<'_>) -> Action {
+    if let Some(entry) = found {
+        let listing = Listing { address: state.address().to_owned(), entries: vec![entry] };
+        return judge(Some(&listing), Some(state), pass);
+    }
+    match pass.gone {
+        Gone::LeaveOff => Action::LeaveOff,
+        Gone::PutBack => Action::Put(None),
+    }
+}
+
+/// The item that an action comes to, for the caller to write on condition of the version that was judged. `None` if there
+/// is nothing to write.
+pub fn carried_out(
+    action: &Action,
+    listing: Option<&Listing>,
+    state: Option<&AddressState>,
+    pass: &Pass<'_>,
+    now: Timestamp,
+) -> Option<AddressState> {
+    let found = || listing.into_iter().flat_map(Listing::spellings);
+    match action {
+        Action::TakeIn(entry) | Action::Join(entry) => {
+            let at = entry.updated_at.min(now);
+            let said = Said { at, source: Source::List, region: pass.region.to_owned(), id: String::new() };
+            let change = Change {
+                address: listing?.address.clone(),
+                // The entry that stands there first: it is the one to put again.
+                spellings: [entry.spelling.as_str()].into_iter().chain(found()).collect::<Spellings>(),
+                state: SuppressionState::suppressed(entry.reason, said),
+                decision: None,
+            };
+            AddressState::taken_in(state, &change, entry.reason, now)
+        }
+        Action::Delete => state?.marked(found(), None, now),
+        Action::Put(over) => state?.marked(found(), over.as_ref().map(|entry| entry.spelling.as_str()), now),
+        Action::Note(entry) => {
+            let at = entry.as_ref().map_or(pass.started_at, |entry| entry.updated_at);
+            state?.seen_on_list(entry.as_ref().map(|entry| entry.reason), at, found())
+        }
+        Action::LeaveOff => Some(state?.left_off(now)),
+        Action::Confirm | Action::Agree | Action::Leave(_) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ON_LIST: [OnList; 3] = [OnList::Nothing, OnList::Bounce, OnList::Complaint];
+    const AGES: [Age; 3] = [Age::Older, Age::AfterRelease, Age::AfterWrite];
+    const IN_FORCE: [InForce; 4] = [InForce::Unknown, InForce::Released, InForce::Bounce, InForce::Complaint];
+    const BEFORE: [Before; 7] = [
+        Before::Never,
+        Before::Nothing,
+        Before::Bounce,
+        Before::Complaint,
+        Before::LeftOff,
+        Before::Refused,
+        Before::Failed,
+    ];
+    const HOLDS: [Hold; 4] = [Hold::Free, Hold::Pending, Hold::Job, Hold::Moved];
+
+    /// What is to be done, as it was written down before the code. The first line that fits counts; `*` is any, `!` not.
+    const TABLE: &str = "
+        # in force   list       age          before            held      do
+        *            *          *            *                 Job       Leave(Job)
+        Bounce       Complaint  !Older       *                 Pending   Join
+        Bounce       Complaint  !Older       *                 Moved     Join
+        *            *          *            *                 Pending   Leave(Pending)
+        *            *          *            *                 Moved     Leave(Moved)
+
+        Unknown      Nothing    *            *                 Free      Agree
+        Unknown      !Nothing   *            *                 Free      TakeIn
+
+        Released     Nothing    *            Bounce            Free      Note
+        Released     Nothing    *            Complaint         Free      Note
+        Released     Nothing    *            *                 Free      Agree
+        Released     !Nothing   AfterWrite   *                 Free      TakeIn
+        Released     !Nothing   *            Failed            Free      Leave(Failed)
+        Released     !Nothing   *            *                 Free      Delete
+
+        *            Nothing    *            Never             Free      Put
+        *            Nothing    *            Nothing           Free      Put
+        *            Nothing    *            Bounce            Free      Confirm
+        *            Nothing    *            Complaint         Free      Confirm
+        *            Nothing    *            LeftOff           Free      Leave(LeftOff)
+        *            Nothing    *            Refused           Free      Leave(Sandbox)
+        *            Nothing    *            Failed            Free      Leave(Failed)
+
+        Bounce       Bounce     *            Bounce            Free      Agree
+        Bounce       Bounce     *            *                 Free      Note
+        Complaint    Complaint  *            Complaint         Free      Agree
+        Complaint    Complaint  *            *                 Free      Note
+
+        Bounce       Complaint  !Older       *                 Free      Join
+        Bounce       Complaint  Older        Refused           Free      Leave(Sandbox)
+        Bounce       Complaint  Older        Failed            Free      Leave(Failed)
+        Bounce       Complaint  Older        *                 Free      Put
+        Complaint    Bounce     *            Refused           Free      Leave(Sandbox)
+        Complaint    Bounce     *            Failed            Free      Leave(Failed)
+        Complaint    Bounce     *            *                 Free      Put
+    ";
+
+    #[test]
+    fn every_combination_is_in_the_table_and_every_line_is_used() {
+        let lines: Vec<Vec<&str>> = TABLE
+            .lines()
+            .map(str::trim)
+            .filter(|line| !line.is_empty() && !line.starts_with('#'))
+            .map(|line| line.split_whitespace().collect())
+            .collect();
+        let mut used = vec![0; lines.len()];
+        let fits = |pattern: &str, value: &str| match pattern.strip_prefix('!') {
+            Some(not) => not != value,
+            None => pattern == "*" || pattern == value,
+        };
+        let mut combinations = 0;
+        for on_list in ON_LIST {
+            for age in AGES {
+                for in_force in IN_FORCE {
+                    for before in BEFORE {
+                        for hold in HOLDS {
+                            let case = [
+                                format!("{in_force:?}"),
+                                format!("{on_list:?}"),
+                                format!("{age:?}"),
+                                format!("{before:?}"),
+                                format!("{hold:?}"),
+                            ];
+                            let line = lines
+                                .iter()
+                                .position(|line| {
+                                    case.iter().zip(line).all(|(value, pattern)| fits(pattern, value))
+                                })
+                                .unwrap_or_else(|| panic!("{case:?} is in no line"));
+                            used[line] += 1;
+                            combinations += 1;
+                            let verb = format!("{:?}", verb(on_list, age, in_force, before, hold));
+                            assert_eq!(verb, lines[line][5], "{case:?}");
+                        }
+                    }
+                }
+            }
+        }
+        assert_eq!(combinations, 1_008);
+        let unused: Vec<_> = lines.iter().zip(&used).filter(|(_, used)| **used == 0).collect();
+        assert!(unused.is_empty(), "{unused:?}");
+    }
+
+    #[test]
+    fn the_guard() {
+        for (expected, gone, trips) in [
+            (0, 0, false),
+            (4, 4, false),
+            (5, 5, true),
+            (100, 10, false),
+            (100, 11, true),
+            (1_000_000, 5, false),
+        ] {
+            assert_eq!(Guard::default().trips(expected, gone), trips, "{gone} of {expected}");
+        }
+    }
+}

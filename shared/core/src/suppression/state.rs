@@ -1,0 +1,202 @@
+//! What has been said against and for an address, by whom and when: a join of maxima.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::reason::Reason;
+use super::seen::MAX_SKEW;
+use crate::timestamp::Timestamp;
+
+/// Three times, each of which only ever moves forward. Joining is commutative, associative and idempotent, so that any
+/// order, any duplicate and any interleaving of Regions comes to the same.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SuppressionState {
+    /// The last reason to believe that the address takes no mail.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub bounced: Option<Said>,
+    /// The last time that its reader did not want mail.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub complained: Option<Said>,
+    /// The last time that somebody took all of that back.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub released: Option<Said>,
+}
+
+/// When something was said, and by whom. Ordered by time first: of two at the same time the same one wins everywhere.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Said {
+    /// When, clamped where it was decided: see [`super::Seen`].
+    pub at: Timestamp,
+    /// What said so.
+    pub source: Source,
+    /// The Region where it was decided.
+    pub region: String,
+    /// The event id, or the sort key of the operator's decision; empty for an entry that stood on a list.
+    #[serde(default)]
+    pub id: String,
+}
+
+/// What said so.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Source {
+    /// A permanent bounce.
+    Bounce,
+    /// A complaint.
+    Complaint,
+    /// Transient bounces, often enough.
+    Transient,
+    /// An operator.
+    Operator,
+    /// An entry of SES's list that nobody here had put there.
+    List,
+    /// What a newer peer may name.
+    #[serde(other)]
+    Unknown,
+}
+
+/// A peer's state that is not believed: its clock, or ours, is wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("{field} is {} s ahead of this Region's clock", .by.as_secs())]
+pub struct Ahead {
+    /// Which of the three times.
+    pub field: &'static str,
+    /// By how much.
+    pub by: Duration,
+}
+
+impl SuppressionState {
+    /// That one reason was given.
+    pub fn suppressed(reason: Reason, said: Said) -> Self {
+        match reason {
+            Reason::Bounce => Self { bounced: Some(said), ..Self::default() },
+            Reason::Complaint => Self { complained: Some(said), ..Self::default() },
+        }
+    }
+
+    /// That it was taken back.
+    pub fn released(said: Said) -> Self {
+        Self { released: Some(said), ..Self::default() }
+    }
+
+    /// The greater of each.
+    #[must_use]
+    pub fn join(&self, other: &Self) -> Self {
+        Self {
+            bounced: self.bounced.as_ref().max(other.bounced.as_ref()).cloned(),
+            complained: self.complained.as_ref().max(other.complained.as_ref()).cloned(),
+            released: self.released.as_ref().max(other.released.as_ref()).cloned(),
+        }
+    }
+
+    /// When it bounced last.
+    pub fn bounced_at(&self) -> Option<Timestamp> {
+        self.bounced.as_ref().map(|said| said.at)
+    }
+
+    /// When its reader complained last.
+    pub fn complained_at(&self) -> Option<Timestamp> {
+        self.complained.as_ref().map(|said| said.at)
+    }
+
+    /// When it was released last.
+    pub fn released_at(&self) -> Option<Timestamp> {
+        self.released.as_ref().map(|said| said.at)
+    }
+
+    /// What is in force, and who said so. A tie is released: whoever released knew of what was said till then.
+    pub fn in_force(&self) -> Option<(Reason, &Said)> {
+        let stands = |said: &&Said| Some(said.at) > self.released_at();
+        let complained = self.complained.as_ref().filter(stands).map(|said| (Reason::Complaint, said));
+        complained.or_else(|| self.bounced.as_ref().filter(stands).map(|said| (Reason::Bounce, said)))
+    }
+
+    /// What is in force.
+    pub fn effective(&self) -> Option<Reason> {
+        self.in_force().map(|(reason, _)| reason)
+    }
+
+    /// The last time that anything was said against it.
+    pub fn accused_at(&self) -> Option<Timestamp> {
+        self.bounced_at().max(self.complained_at())
+    }
+
+    /// The last time that anything was said.
+    pub fn last_said_at(&self) -> Option<Timestamp> {
+        self.accused_at().max(self.released_at())
+    }
+
+    /// Believes no peer that is more than [`MAX_SKEW`] ahead: a time in the year 9999 would never be released again.
+    ///
+    /// # Errors
+    /// The first of the three times that lies too far ahead.
+    pub fn check_not_ahead(&self, now: Timestamp) -> Result<(), Ahead> {
+        let times = [
+            ("bounced", self.bounced_at()),
+            ("complained", self.complained_at()),
+            ("released", self.released_at()),
+        ];
+        for (field, at) in times {
+            let by = at.map_or(Duration::ZERO, |at| at.since(now));
+            if by > MAX_SKEW {
+                return Err(Ahead { field, by });
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn said(at: i64) -> Option<Said> {
+        let at = Timestamp::from_millis(at).filter(|at| at.millis() > 0)?;
+        Some(Said { at, source: Source::Bounce, region: "us-east-1".to_owned(), id: String::new() })
+    }
+
+    #[test]
+    fn what_is_in_force() {
+        let (bounce, complaint) = (Some(Reason::Bounce), Some(Reason::Complaint));
+        // Zero stands for never.
+        let cases = [
+            (0, 0, 0, None),
+            (1, 0, 0, bounce),
+            (0, 1, 0, complaint),
+            (2, 1, 0, complaint),
+            (0, 0, 1, None),
+            (1, 0, 1, None),
+            (2, 0, 1, bounce),
+            (0, 1, 1, None),
+            (3, 1, 2, bounce),
+            (3, 2, 2, bounce),
+            (3, 4, 2, complaint),
+            (1, 2, 2, None),
+            (2, 2, 1, complaint),
+        ];
+        for (bounced, complained, released, expected) in cases {
+            let state = SuppressionState {
+                bounced: said(bounced),
+                complained: said(complained),
+                released: said(released),
+            };
+            assert_eq!(state.effective(), expected, "{bounced} {complained} {released}");
+        }
+    }
+
+    #[test]
+    fn nobody_is_believed_who_is_more_than_five_minutes_ahead() {
+        let state = SuppressionState { bounced: said(1), released: said(1_300_000), ..Default::default() };
+        assert_eq!(state.check_not_ahead(Timestamp::from_millis(1_000_000).unwrap()), Ok(()));
+        let error = state.check_not_ahead(Timestamp::from_millis(999_999).unwrap()).unwrap_err();
+        assert_eq!(error.to_string(), "released is 300 s ahead of this Region's clock");
+    }
+
+    #[test]
+    fn a_source_that_a_newer_peer_names_is_no_error() {
+        let text = r#"{"at":"2026-01-01T00:00:00.000Z","source":"oracle","region":"eu-west-1","more":1}"#;
+        let said: Said = serde_json::from_str(text).unwrap();
+        assert_eq!((said.source, said.id.as_str()), (Source::Unknown, ""));
+    }
+}
