@@ -6,16 +6,15 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Mutex;
-use std::time::Duration;
 
 use aws_sdk_dynamodb::Client;
-use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
-use aws_sdk_dynamodb::operation::batch_write_item::BatchWriteItemError;
 use aws_sdk_dynamodb::types::{AttributeValue, PutRequest, WriteRequest};
 use futures_util::{StreamExt, stream};
 use mailroom_core::record::Record;
 use serde_json::Value;
-use tokio::time::{Instant, sleep_until, timeout_at};
+use tokio::time::{Instant, timeout_at};
+
+use crate::dynamo::{Backoff, may_pass, told};
 
 /// The most that BatchWriteItem takes in one call.
 const CHUNK: usize = 25;
@@ -23,8 +22,6 @@ const CHUNK: usize = 25;
 const PARALLEL: usize = 16;
 /// DynamoDB's answer to a call that can't be right: one odd item refuses the other 24.
 const INVALID: &str = "ValidationException";
-const FIRST_BACKOFF: Duration = Duration::from_millis(50);
-const LONGEST_BACKOFF: Duration = Duration::from_secs(3);
 
 /// Appends records.
 pub trait RecordTable {
@@ -98,7 +95,7 @@ impl DynamoRecords {
         mut puts: Vec<Put>,
         deadline: Instant,
     ) -> Result<(), (AppendError, Vec<Put>)> {
-        let mut backoff = FIRST_BACKOFF;
+        let mut backoff = Backoff::new();
         loop {
             let requests = puts.iter().map(|put| put.request.clone()).collect();
             let call = self.client.batch_write_item().request_items(&self.table, requests).send();
@@ -113,19 +110,16 @@ impl DynamoRecords {
                     "unprocessed items".to_owned()
                 }
                 Ok(Err(error)) => {
-                    let told = error.code().map_or_else(|| error.to_string(), str::to_owned);
+                    let told = told(&error);
                     if !may_pass(&error) {
                         return Err((AppendError::Refused(told), puts));
                     }
                     told
                 }
             };
-            let pause = Instant::now() + backoff.mul_f64(fastrand::f64());
-            if pause >= deadline {
+            if !backoff.pause(deadline).await {
                 return Err((AppendError::Deadline(trouble), puts));
             }
-            sleep_until(pause).await;
-            backoff = (2 * backoff).min(LONGEST_BACKOFF);
         }
     }
 }
@@ -190,16 +184,6 @@ fn still_to_do(puts: Vec<Put>, unprocessed: Vec<WriteRequest>) -> Vec<Put> {
     };
     let left: HashSet<_> = unprocessed.into_iter().filter_map(key_of).collect();
     puts.into_iter().filter(|put| left.contains(&put.key)).collect()
-}
-
-/// Whether the same call may succeed later: throttled, failed on DynamoDB's side, or not answered.
-fn may_pass(error: &SdkError<BatchWriteItemError>) -> bool {
-    let SdkError::ServiceError(service) = error else {
-        return !matches!(error, SdkError::ConstructionFailure(_));
-    };
-    let throttled = ["Throttl", "ThroughputExceeded", "LimitExceeded", "TooManyRequests", "Unavailable"];
-    service.raw().status().is_server_error()
-        || error.code().is_some_and(|code| throttled.iter().any(|word| code.contains(word)))
 }
 
 /// A table in memory, with the rules that a handler can run into: it refuses a call that names a key twice, and can be

@@ -1,0 +1,51 @@
+//! What time it is: a port, so that tests turn the clock.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use mailroom_core::timestamp::Timestamp;
+
+/// Tells the time.
+pub trait Clock {
+    /// Now, to the millisecond.
+    fn now(&self) -> Timestamp;
+}
+
+/// The machine's clock.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct SystemClock;
+
+impl Clock for SystemClock {
+    fn now(&self) -> Timestamp {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Timestamp::MIN.plus(since)
+    }
+}
+
+/// A clock that stands still until it is turned. Clones are one clock.
+#[derive(Debug, Clone)]
+pub struct MemoryClock(Arc<AtomicI64>);
+
+impl MemoryClock {
+    /// Stands at `now`.
+    pub fn at(now: Timestamp) -> Self {
+        Self(Arc::new(AtomicI64::new(now.millis())))
+    }
+
+    /// Turns it, forward or back.
+    pub fn set(&self, now: Timestamp) {
+        self.0.store(now.millis(), Ordering::Relaxed);
+    }
+
+    /// Turns it forward.
+    pub fn advance(&self, by: Duration) {
+        self.set(self.now().plus(by));
+    }
+}
+
+impl Clock for MemoryClock {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_millis(self.0.load(Ordering::Relaxed)).unwrap_or(Timestamp::MIN)
+    }
+}

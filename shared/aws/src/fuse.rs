@@ -1,0 +1,62 @@
+//! Crashes for tests: a function that dies between any two effects.
+//!
+//! The in-memory ports that belong to one invocation share a fuse and ask it before each effect. Once as many effects as
+//! it bears have happened, the next one never does, nor anything after it: the invocation is dropped where it stands.
+
+use std::future::{Future, pending, poll_fn};
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::task::Poll;
+
+/// Bears a number of effects. Clones are one fuse; the default bears any number.
+#[derive(Debug, Clone)]
+pub struct Fuse(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    bears: AtomicUsize,
+    spent: AtomicUsize,
+    blown: AtomicBool,
+}
+
+impl Default for Fuse {
+    fn default() -> Self {
+        let bears = AtomicUsize::new(usize::MAX);
+        Self(Arc::new(Inner { bears, spent: AtomicUsize::new(0), blown: AtomicBool::new(false) }))
+    }
+}
+
+impl Fuse {
+    /// From now on it bears this many effects.
+    pub fn set(&self, bears: usize) {
+        self.0.spent.store(0, Ordering::Relaxed);
+        self.0.bears.store(bears, Ordering::Relaxed);
+        self.0.blown.store(false, Ordering::Relaxed);
+    }
+
+    /// How many effects there were since it was set.
+    pub fn spent(&self) -> usize {
+        self.0.spent.load(Ordering::Relaxed)
+    }
+
+    /// For a port, before each effect: does not return if the fuse has blown.
+    pub async fn effect(&self) {
+        if self.spent() >= self.0.bears.load(Ordering::Relaxed) {
+            self.0.blown.store(true, Ordering::Relaxed);
+            return pending().await;
+        }
+        self.0.spent.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Runs an invocation. `None` if it died.
+    pub async fn run<T>(&self, invocation: impl Future<Output = T>) -> Option<T> {
+        let mut invocation = pin!(invocation);
+        poll_fn(|context| match invocation.as_mut().poll(context) {
+            Poll::Ready(output) => Poll::Ready(Some(output)),
+            Poll::Pending if self.0.blown.load(Ordering::Relaxed) => Poll::Ready(None),
+            Poll::Pending => Poll::Pending,
+        })
+        .await
+    }
+}
