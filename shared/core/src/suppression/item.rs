@@ -491,6 +491,11 @@ impl AddressState {
         self.pending_since
     }
 
+    /// From when on `apply` may do it, if it is pending.
+    pub fn due_at(&self) -> Option<Timestamp> {
+        self.due_at
+    }
+
     /// What the list held when it was last written or seen.
     pub fn applied(&self) -> Option<Applied> {
         self.applied
