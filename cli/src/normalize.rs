@@ -41,16 +41,8 @@ impl Normalize {
                 return ExitCode::from(1);
             }
         };
-        match self.print(&payload, &mut io::stdout().lock(), &mut stderr) {
-            Ok(true) => ExitCode::SUCCESS,
-            Ok(false) => ExitCode::from(2),
-            // `mailroom normalize … | head -1` has got what it wanted.
-            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
-            Err(error) => {
-                let _ = writeln!(stderr, "mailroom: standard output: {error}");
-                ExitCode::from(1)
-            }
-        }
+        let printed = self.print(&payload, &mut io::stdout().lock(), &mut stderr);
+        crate::end(printed.map(|readable| if readable { ExitCode::SUCCESS } else { ExitCode::from(2) }))
     }
 
     fn read(&self) -> io::Result<Vec<u8>> {

@@ -1,7 +1,8 @@
-//! The Regions that have Amazon SES. The facts, with sources and dates, are in `data/regions.csv`.
+//! The Regions that have Amazon SES. The facts, with sources and dates, are in `data/regions.csv`; endpoints follow from a
+//! Region's name, and each function says by which source.
 //!
 //! Receiving exists in fewer Regions than sending, and in more every year: what the catalogue says is a default, which
-//! the template's parameter `Receiving` overrides.
+//! the template's parameter `Receiving` overrides, and [`Receiving`] here.
 
 const CATALOGUE: &str = include_str!("../data/regions.csv");
 
@@ -11,7 +12,8 @@ pub struct Region {
     name: &'static str,
     partition: Partition,
     title: &'static str,
-    receives: bool,
+    smtp: Listed,
+    receiving: Listed,
 }
 
 /// A group of Regions with accounts of its own.
@@ -23,12 +25,75 @@ pub enum Partition {
     AwsUsGov,
 }
 
+/// What the catalogue's sources say of something in a Region.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Listed {
+    /// It is there: the month of the first list that has it (`2024-01`), which `data/regions.csv` names.
+    Since(&'static str),
+    /// It is not there.
+    No,
+    /// No source says either.
+    Unknown,
+}
+
+/// What an operator says of receiving in a Region: the values of the template's parameter `Receiving`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Receiving {
+    /// As the catalogue has it.
+    #[default]
+    Auto,
+    /// It receives, whatever the catalogue has.
+    On,
+    /// It doesn't, whatever the catalogue has.
+    Off,
+}
+
 impl Partition {
     /// As ARNs spell it: `aws`, `aws-us-gov`.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Aws => "aws",
             Self::AwsUsGov => "aws-us-gov",
+        }
+    }
+}
+
+impl Listed {
+    /// As the catalogue spells it: a month, `no`, `unknown`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Since(month) => month,
+            Self::No => "no",
+            Self::Unknown => "unknown",
+        }
+    }
+
+    fn parse(text: &'static str, lists: &[&str]) -> Option<Self> {
+        match text {
+            "no" => Some(Self::No),
+            "unknown" => Some(Self::Unknown),
+            month => lists.contains(&month).then_some(Self::Since(month)),
+        }
+    }
+}
+
+impl Receiving {
+    /// From the parameter's value: `auto`, `on`, `off`.
+    pub fn parse(value: &str) -> Option<Self> {
+        match value {
+            "auto" => Some(Self::Auto),
+            "on" => Some(Self::On),
+            "off" => Some(Self::Off),
+            _ => None,
+        }
+    }
+
+    /// Whether SES receives mail in that Region, if this is what the operator says of it.
+    pub fn in_region(self, region: Region) -> bool {
+        match self {
+            Self::Auto => region.receives(),
+            Self::On => true,
+            Self::Off => false,
         }
     }
 }
@@ -60,9 +125,54 @@ impl Region {
         self.title
     }
 
+    /// Whether SES takes mail by SMTP there. It takes it by its API everywhere.
+    pub fn smtp(&self) -> Listed {
+        self.smtp
+    }
+
+    /// Whether SES receives mail there, and since which list.
+    pub fn receiving(&self) -> Listed {
+        self.receiving
+    }
+
     /// Whether SES receives mail there.
     pub fn receives(&self) -> bool {
-        self.receives
+        matches!(self.receiving, Listed::Since(_))
+    }
+
+    /// Where SES's API answers, versions 1 and 2: `email.eu-west-1.amazonaws.com`.
+    ///
+    /// Source: botocore 1.43.127 (November 2026), `endpoints.json`: service `email`, whose names follow the partitions'
+    /// default in all of these Regions, and the suffix is the same in both partitions.
+    pub fn api_endpoint(&self) -> String {
+        format!("email.{}.amazonaws.com", self.name)
+    }
+
+    /// Where SES takes mail by SMTP: `email-smtp.eu-west-1.amazonaws.com`. `None` where it is known not to; where that is
+    /// not known ([`Region::smtp`]), the name that it would have.
+    ///
+    /// Source: AWS General Reference, "Amazon Simple Email Service endpoints and quotas", "SMTP endpoints", as the lists in
+    /// the catalogue copied it: all 20 of their names are of this form, `us-gov-east-1` too.
+    pub fn smtp_endpoint(&self) -> Option<String> {
+        (self.smtp != Listed::No).then(|| format!("email-smtp.{}.amazonaws.com", self.name))
+    }
+
+    /// What a domain's MX record names for SES to receive its mail there: `inbound-smtp.eu-west-1.amazonaws.com`. The name
+    /// is of use only where SES receives.
+    ///
+    /// Source: the same page, "Email receiving endpoints", as third parties copied it (11 Regions in January 2024).
+    pub fn inbound_endpoint(&self) -> String {
+        format!("inbound-smtp.{}.amazonaws.com", self.name)
+    }
+
+    /// What a custom MAIL FROM domain's MX record names: `feedback-smtp.eu-west-1.amazonses.com`. The one name that is not
+    /// under `amazonaws.com`.
+    ///
+    /// Source: Amazon SES Developer Guide, "Regions and Amazon SES", "Custom MAIL FROM domains", as the guide's sources had
+    /// it until 2023: a table of 17 Regions, all of this form, `us-gov-west-1` too. In newer Regions it is seen in use
+    /// (il-central-1).
+    pub fn mail_from_endpoint(&self) -> String {
+        format!("feedback-smtp.{}.amazonses.com", self.name)
     }
 }
 
@@ -72,26 +182,35 @@ fn lines() -> impl Iterator<Item = &'static str> {
 
 fn parse(line: &'static str) -> Option<Region> {
     let mut fields = line.split(',');
-    let (name, partition, title, receives) = (fields.next()?, fields.next()?, fields.next()?, fields.next()?);
+    let (name, partition, title) = (fields.next()?, fields.next()?, fields.next()?);
     let partition = [Partition::Aws, Partition::AwsUsGov].into_iter().find(|p| p.as_str() == partition)?;
-    let receives = match receives {
-        "no" => false,
-        "2023-02" | "2024-01" | "2026-09" => true,
-        _ => return None,
-    };
-    fields.next().is_none().then_some(Region { name, partition, title, receives })
+    let smtp = Listed::parse(fields.next()?, &["2023-10", "2026-11"])?;
+    let receiving = Listed::parse(fields.next()?, &["2023-02", "2024-01", "2026-09"])?;
+    fields.next().is_none().then_some(Region { name, partition, title, smtp, receiving })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn region(name: &str) -> Region {
+        Region::find(name).unwrap()
+    }
+
     #[test]
     fn every_line_is_a_region() {
-        assert_eq!(lines().next(), Some("name,partition,title,receives"));
+        assert_eq!(lines().next(), Some("name,partition,title,smtp,receives"));
         let unread: Vec<_> = lines().skip(1).filter(|line| parse(line).is_none()).collect();
         assert_eq!(unread, [""; 0]);
-        for line in ["", "x-1,aws,X", "x-1,aws,X,no,", "x-1,aws-cn,X,no", "x-1,aws,X,yes"] {
+        for line in [
+            "",
+            "x-1,aws,X,no",
+            "x-1,aws,X,no,no,",
+            "x-1,aws-cn,X,no,no",
+            "x-1,aws,X,no,yes",
+            "x-1,aws,X,yes,no",
+            "x-1,aws,X,2023-02,no",
+        ] {
             assert_eq!(parse(line), None, "{line}");
         }
     }
@@ -111,9 +230,49 @@ mod tests {
 
     #[test]
     fn as_many_as_the_sources_say() {
-        let receiving = Region::all().filter(Region::receives).count();
-        assert_eq!((Region::all().count(), receiving), (29, 22));
-        assert!(Region::find("us-east-1").unwrap().receives());
-        assert!(!Region::find("us-gov-west-1").unwrap().receives());
+        assert_eq!(Region::all().count(), 29);
+        let listed_by = |list: &str, fact: fn(&Region) -> Listed| {
+            Region::all()
+                .filter(|region| matches!(fact(region), Listed::Since(since) if since <= list))
+                .count()
+        };
+        assert_eq!(
+            ["2023-02", "2024-01", "2026-09"].map(|list| listed_by(list, Region::receiving)),
+            [3, 11, 22]
+        );
+        assert_eq!(["2023-10", "2026-11"].map(|list| listed_by(list, Region::smtp)), [19, 20]);
+        let without = |answer: Listed| -> Vec<_> {
+            Region::all().filter(|region| region.smtp() == answer).map(|region| region.name()).collect()
+        };
+        assert_eq!(without(Listed::No), ["af-south-1", "ap-southeast-3", "me-south-1"]);
+        assert_eq!(without(Listed::Unknown).len(), 6);
+    }
+
+    #[test]
+    fn what_the_operator_says_goes_before_the_catalogue() {
+        let (receives, does_not) = (region("us-east-1"), region("us-gov-west-1"));
+        assert!(receives.receives() && !does_not.receives());
+        for (value, expected) in [("auto", [true, false]), ("on", [true, true]), ("off", [false, false])] {
+            let receiving = Receiving::parse(value).unwrap();
+            assert_eq!([receives, does_not].map(|region| receiving.in_region(region)), expected, "{value}");
+        }
+        assert_eq!(Receiving::default(), Receiving::Auto);
+        assert_eq!(Receiving::parse("yes"), None);
+    }
+
+    #[test]
+    fn endpoints_follow_from_the_name() {
+        let ireland = region("eu-west-1");
+        assert_eq!(ireland.api_endpoint(), "email.eu-west-1.amazonaws.com");
+        assert_eq!(ireland.smtp_endpoint().unwrap(), "email-smtp.eu-west-1.amazonaws.com");
+        assert_eq!(ireland.inbound_endpoint(), "inbound-smtp.eu-west-1.amazonaws.com");
+        assert_eq!(ireland.mail_from_endpoint(), "feedback-smtp.eu-west-1.amazonses.com");
+        assert_eq!(
+            region("us-gov-west-1").smtp_endpoint().unwrap(),
+            "email-smtp.us-gov-west-1.amazonaws.com"
+        );
+        assert_eq!(region("ap-southeast-3").smtp_endpoint(), None);
+        assert_eq!(region("ca-west-1").smtp(), Listed::Unknown);
+        assert!(region("ca-west-1").smtp_endpoint().is_some());
     }
 }
