@@ -2,6 +2,7 @@
 
 mod normalize;
 mod regions;
+mod smtp_password;
 
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -21,12 +22,14 @@ struct Cli {
 enum Command {
     Normalize(normalize::Normalize),
     Regions(regions::Regions),
+    SmtpPassword(smtp_password::SmtpPassword),
 }
 
 fn main() -> ExitCode {
     match Cli::parse().command {
         Command::Normalize(normalize) => normalize.run(),
         Command::Regions(regions) => regions.run(),
+        Command::SmtpPassword(smtp_password) => smtp_password.run(),
     }
 }
 

@@ -1,0 +1,107 @@
+//! `mailroom smtp-password`: an IAM user's SMTP passwords.
+
+use std::ffi::OsString;
+use std::io::{self, IsTerminal, Read, Write};
+use std::process::ExitCode;
+
+use mailroom_core::region::{Listed, Partition, Region};
+use mailroom_core::smtp::{Implausible, SecretKey};
+
+/// Far more than a secret access key has: what is longer is not read to its end.
+const READ: u64 = 1024;
+
+/// Derive an IAM user's SMTP password in each Region from its secret access key on standard input
+///
+/// The name to log in with is the access key's id. The user needs to be allowed ses:SendRawEmail; temporary credentials
+/// don't work. The passwords are printed and nothing else is: with one Region the password alone; with several, a line
+/// for each, the Region's name, a tab and the password, in the order of the arguments.
+///
+///   aws iam create-access-key --user-name USER --query AccessKey.SecretAccessKey --output text |
+///       mailroom smtp-password --region eu-west-1
+///
+/// The secret is never taken as an argument, which other users of the machine could see, nor from a terminal, which would
+/// show it: `read -rs SECRET; mailroom smtp-password --region eu-west-1 <<< "$SECRET"` asks for it.
+///
+/// Exit status: 0 with the passwords; 2 with none and a line on stderr if a Region or the secret can't be right; 1 if
+/// standard input can't be read. A line on stderr also tells of a Region that is known to have no SMTP.
+#[derive(clap::Args)]
+#[command(verbatim_doc_comment)]
+pub(crate) struct SmtpPassword {
+    /// A Region; may be repeated, or several, with commas. `all` is every commercial Region but those known to have no SMTP
+    #[arg(long = "region", value_name = "REGION", value_delimiter = ',', required = true)]
+    regions: Vec<String>,
+    /// Where a secret lands that is given as an argument: clap would repeat it in its message.
+    #[arg(hide = true, value_name = "NOTHING")]
+    arguments: Vec<OsString>,
+}
+
+impl SmtpPassword {
+    pub(crate) fn run(&self) -> ExitCode {
+        if !self.arguments.is_empty() {
+            return crate::refuse(
+                "the secret access key is read from standard input; one that was given as an argument is in the \
+                 shell's history now and has been visible to others: replace it",
+            );
+        }
+        let regions = match self.regions() {
+            Ok(regions) => regions,
+            Err(why) => return crate::refuse(&why),
+        };
+        let stdin = io::stdin().lock();
+        if stdin.is_terminal() {
+            return crate::refuse(
+                "a terminal would show the secret access key: pipe it in (--help has an example)",
+            );
+        }
+        let secret = match read(stdin) {
+            Ok(Ok(secret)) => secret,
+            Ok(Err(why)) => return crate::refuse(&format!("standard input: {why}")),
+            Err(error) => {
+                let _ = writeln!(io::stderr(), "mailroom: standard input: {error}");
+                return ExitCode::from(1);
+            }
+        };
+        for region in regions.iter().filter(|region| region.smtp() == Listed::No) {
+            let _ = writeln!(io::stderr(), "mailroom: {} is known to have no SMTP endpoint", region.name());
+        }
+        crate::end(print(&secret, &regions, &mut io::stdout().lock()).map(|()| ExitCode::SUCCESS))
+    }
+
+    /// Each once, in the order of the arguments.
+    fn regions(&self) -> Result<Vec<Region>, String> {
+        let mut regions = Vec::new();
+        for name in &self.regions {
+            let named = if name == "all" { commercial() } else { vec![crate::region(name)?] };
+            for region in named {
+                if !regions.contains(&region) {
+                    regions.push(region);
+                }
+            }
+        }
+        Ok(regions)
+    }
+}
+
+/// Where one account's key can be of use: those of `us-gov-*` are others.
+fn commercial() -> Vec<Region> {
+    Region::all()
+        .filter(|region| region.partition() == Partition::Aws && region.smtp() != Listed::No)
+        .collect()
+}
+
+fn read(input: impl Read) -> io::Result<Result<SecretKey, Implausible>> {
+    let mut bytes = Vec::new();
+    input.take(READ).read_to_end(&mut bytes)?;
+    let text = std::str::from_utf8(&bytes).map_err(|_| Implausible::Characters);
+    Ok(text.and_then(|text| SecretKey::parse(text.trim_end_matches(['\r', '\n']))))
+}
+
+fn print(secret: &SecretKey, regions: &[Region], out: &mut impl Write) -> io::Result<()> {
+    for region in regions {
+        if regions.len() > 1 {
+            write!(out, "{}\t", region.name())?;
+        }
+        writeln!(out, "{}", secret.smtp_password(*region))?;
+    }
+    out.flush()
+}

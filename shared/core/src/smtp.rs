@@ -1,0 +1,135 @@
+//! SES's SMTP passwords, which are derived from an IAM user's secret access key, one for each Region.
+//!
+//! The user's name for SMTP is the access key's id. AWS documents the derivation: Amazon SES Developer Guide, "Obtaining
+//! Amazon SES SMTP credentials by converting existing AWS credentials"; it is Signature Version 4 with a date that never
+//! comes. Passwords without the version byte 4, which worked in every Region, are those from before 2019-01-10.
+
+use std::fmt;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use hmac::{Hmac, KeyInit, Mac};
+use sha2::Sha256;
+
+use crate::region::Region;
+
+const VERSION: u8 = 4;
+const DATE: &str = "11111111";
+const SERVICE: &str = "ses";
+const TERMINAL: &str = "aws4_request";
+const MESSAGE: &str = "SendRawEmail";
+
+/// Of an AWS secret access key. No page of AWS's promises it; it is what awslabs/git-secrets looks for.
+const LENGTH: usize = 40;
+
+/// An AWS secret access key. It can't be printed.
+pub struct SecretKey(String);
+
+/// Why a text is taken for no secret access key. None of it says what the text was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Implausible {
+    /// There is no text.
+    #[error("no secret access key: the input is empty")]
+    Empty,
+    /// It begins as an access key's id does, and has its length.
+    #[error("not a secret access key but an access key's id")]
+    Id,
+    /// Cut off, or something else.
+    #[error("not a secret access key: {0} characters, where AWS's have {LENGTH}")]
+    Length(usize),
+    /// More than one line, or something else.
+    #[error("not a secret access key: it has characters other than letters, digits, + / =")]
+    Characters,
+}
+
+impl SecretKey {
+    /// The key that the whole text is.
+    ///
+    /// A password derived from half a key looks as good as any, and SES refuses it long after: so a text that can't be
+    /// a key is refused.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with it.
+    pub fn parse(text: &str) -> Result<Self, Implausible> {
+        if text.is_empty() {
+            return Err(Implausible::Empty);
+        }
+        if !text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+/=".contains(&byte)) {
+            return Err(Implausible::Characters);
+        }
+        match text.len() {
+            LENGTH => Ok(Self(text.to_owned())),
+            20 if text.starts_with("AKIA") || text.starts_with("ASIA") => Err(Implausible::Id),
+            length => Err(Implausible::Length(length)),
+        }
+    }
+
+    /// The SMTP password for that Region.
+    pub fn smtp_password(&self, region: Region) -> String {
+        let mut key = sign(format!("AWS4{}", self.0).as_bytes(), DATE);
+        for message in [region.name(), SERVICE, TERMINAL, MESSAGE] {
+            key = sign(&key, message);
+        }
+        STANDARD.encode([&[VERSION][..], &key].concat())
+    }
+}
+
+impl fmt::Debug for SecretKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SecretKey(…)")
+    }
+}
+
+fn sign(key: &[u8], message: &str) -> [u8; 32] {
+    let Ok(mac) = Hmac::<Sha256>::new_from_slice(key) else { unreachable!("HMAC takes keys of any length") };
+    mac.chain_update(message).finalize().into_bytes().into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Of AWS's documentation.
+    const SECRET: &str = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY";
+
+    #[test]
+    fn as_computed_independently() {
+        let secret = SecretKey::parse(SECRET).unwrap();
+        let password = |name| secret.smtp_password(Region::find(name).unwrap());
+        assert_eq!(password("us-east-1"), "BLBM/9hSUELfq8Gw+rU1YcBjkOxGbhT2XG763xVLGWL9");
+        assert_eq!(password("eu-west-1"), "BMW5RDrXmmVs0lV7GpI4oLkHXpZ4stDsk6q91z1g38Pk");
+    }
+
+    #[test]
+    fn each_region_has_its_own() {
+        let secret = SecretKey::parse(SECRET).unwrap();
+        let mut passwords: Vec<_> = Region::all().map(|region| secret.smtp_password(region)).collect();
+        assert!(passwords.iter().all(|password| password.len() == 44 && password.starts_with('B')));
+        passwords.sort_unstable();
+        passwords.dedup();
+        assert_eq!(passwords.len(), Region::all().count());
+    }
+
+    #[test]
+    fn what_can_not_be_a_key_is_refused() {
+        for (text, expected) in [
+            ("", Implausible::Empty),
+            ("AKIAIOSFODNN7EXAMPLE", Implausible::Id),
+            ("wJalrXUtnFEMI/K7MDENG", Implausible::Length(21)),
+            ("wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEYx", Implausible::Length(41)),
+            (" wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKE", Implausible::Characters),
+            ("wJalrXUtnFEMI/K7MDENG/bPxRfiCY\nEXAMPLEKEY", Implausible::Characters),
+            ("wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKÉ", Implausible::Characters),
+        ] {
+            let error = SecretKey::parse(text).unwrap_err();
+            assert_eq!(error, expected);
+            assert!(text.is_empty() || !error.to_string().contains(text));
+        }
+    }
+
+    #[test]
+    fn the_secret_is_not_printed() {
+        assert_eq!(format!("{:?}", SecretKey::parse(SECRET).unwrap()), "SecretKey(…)");
+    }
+}
