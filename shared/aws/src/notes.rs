@@ -9,13 +9,26 @@
 //! ```
 
 use std::collections::HashMap;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_dynamodb::types::AttributeValue;
-use serde::Serialize;
+use mailroom_core::timestamp::Timestamp;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use crate::fuse::Fuse;
+
+/// The note that is there once reconcile has been through this Region's list: from then on a BOUNCE may be put there.
+pub const FIRST_PASS: &str = "first-pass";
+
+/// What [`FIRST_PASS`] says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FirstPass {
+    /// When the last page of the list had been read and taken in.
+    pub ended_at: Timestamp,
+}
 
 /// Keeps notes.
 pub trait Notes {
@@ -158,19 +171,31 @@ fn told<E: ProvideErrorMetadata>(error: &SdkError<E>) -> NoteError {
     }
 }
 
-/// Notes in memory, as text, so that whatever can't be read back shows.
-#[derive(Default)]
-pub struct MemoryNotes(Mutex<HashMap<String, (String, u64)>>);
+/// Notes in memory, as text, so that whatever can't be read back shows. Clones are one table.
+#[derive(Debug, Clone, Default)]
+pub struct MemoryNotes {
+    notes: Arc<Mutex<HashMap<String, (String, u64)>>>,
+    fuse: Fuse,
+}
+
+impl MemoryNotes {
+    /// The same notes, by way of a function that may die.
+    #[must_use]
+    pub fn with_fuse(&self, fuse: &Fuse) -> Self {
+        Self { notes: Arc::clone(&self.notes), fuse: fuse.clone() }
+    }
+}
 
 impl Notes for MemoryNotes {
     async fn get<T: DeserializeOwned>(&self, name: &str) -> Result<Option<Note<T>>, NoteError> {
-        let notes = self.0.lock().map_err(|_| NoteError::Unavailable("poisoned".to_owned()))?;
+        let notes = self.notes.lock().map_err(|_| NoteError::Unavailable("poisoned".to_owned()))?;
         notes.get(name).map(|(text, version)| read(name, Some(*version), Some(text))).transpose()
     }
 
     async fn put<T: Serialize>(&self, name: &str, value: &T, read: Option<u64>) -> Result<Noted, NoteError> {
+        self.fuse.effect().await;
         let text = write(name, value)?;
-        let mut notes = self.0.lock().map_err(|_| NoteError::Unavailable("poisoned".to_owned()))?;
+        let mut notes = self.notes.lock().map_err(|_| NoteError::Unavailable("poisoned".to_owned()))?;
         if notes.get(name).map(|(_, version)| *version) != read {
             return Ok(Noted::Conflict);
         }
