@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::aws::Aws;
 use crate::clock::iso;
-use crate::deliver::Hands;
+use crate::deliver::{Hands, RECEIVED};
 use crate::event::{self, Told};
 use crate::mail::{Headers, Verdicts};
 use crate::rules::{Action, ReceiptRule, Refusal, RuleSet};
@@ -218,5 +218,5 @@ async fn check_topic(
         recipients: &["recipient@example.com".to_owned()],
     };
     let message = event::for_topic(&told, action, Some(mail));
-    aws.publish(region, topic, message.to_string()).await
+    aws.publish(region, topic, RECEIVED, message.to_string()).await
 }

@@ -9,7 +9,7 @@ use aws_sdk_lambda::error::DisplayErrorContext;
 use aws_sdk_lambda::primitives::Blob;
 use aws_sdk_lambda::types::InvocationType;
 use aws_sdk_s3::config::{Credentials, SharedCredentialsProvider};
-use aws_sdk_s3::primitives::ByteStream;
+use aws_sdk_s3::primitives::{AggregatedBytes, ByteStream};
 use bytes::Bytes;
 use serde_json::Value;
 
@@ -107,16 +107,28 @@ impl Aws {
             .map_err(|error| said(&error))
     }
 
+    pub(crate) async fn get(&self, region: &str, bucket: &str, key: &str) -> Result<Bytes, Said> {
+        let answer = self.s3(region).get_object().bucket(bucket).key(key).send().await;
+        let content = answer.map_err(|error| said(&error))?.body.collect().await;
+        content.map(AggregatedBytes::into_bytes).map_err(|error| said(&error))
+    }
+
     pub(crate) async fn topic_exists(&self, region: &str, topic: &str) -> Result<(), Said> {
         let sns = aws_sdk_sns::Client::new(&self.config(region));
         sns.get_topic_attributes().topic_arn(topic).send().await.map(drop).map_err(|error| said(&error))
     }
 
-    pub(crate) async fn publish(&self, region: &str, topic: &str, message: String) -> Result<(), Said> {
+    pub(crate) async fn publish(
+        &self,
+        region: &str,
+        topic: &str,
+        subject: Option<&str>,
+        message: String,
+    ) -> Result<(), Said> {
         aws_sdk_sns::Client::new(&self.config(region))
             .publish()
             .topic_arn(topic)
-            .subject("Amazon SES Email Receipt Notification")
+            .set_subject(subject.map(str::to_owned))
             .message(message)
             .send()
             .await

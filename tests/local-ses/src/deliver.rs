@@ -22,6 +22,9 @@ pub(crate) const S3_LIMIT: usize = 40 * 1024 * 1024;
 /// What the SNS action takes, headers included (guide, "Service quotas": 150 KB).
 pub(crate) const SNS_LIMIT: usize = 150 * 1024;
 
+/// The subject of messages on received mail.
+pub(crate) const RECEIVED: Option<&str> = Some("Amazon SES Email Receipt Notification");
+
 /// Everything that a delivery needs to know.
 pub(crate) struct Mailer<'a> {
     pub(crate) aws: &'a Aws,
@@ -201,7 +204,7 @@ impl Run<'_> {
                     String::from_utf8_lossy(&content).into_owned()
                 };
                 let message = event::for_topic(told, action, Some(text));
-                aws.publish(region, &sns.topic_arn, message.to_string()).await?;
+                aws.publish(region, &sns.topic_arn, RECEIVED, message.to_string()).await?;
                 (Outcome::Published { topic: sns.topic_arn.clone(), message }, Next::Action)
             }
             Action::Lambda(lambda) => {
@@ -231,7 +234,7 @@ impl Run<'_> {
     async fn notify(&self, action: &Action, told: &Told<'_>, outcomes: &mut Vec<Outcome>) {
         let Some(topic) = action.topic().filter(|_| !matches!(action, Action::Sns(_))) else { return };
         let message = event::for_topic(told, action, None);
-        let sent = self.mailer.aws.publish(self.mailer.region, topic, message.to_string()).await;
+        let sent = self.mailer.aws.publish(self.mailer.region, topic, RECEIVED, message.to_string()).await;
         outcomes.push(match sent {
             Ok(()) => Outcome::Published { topic: topic.to_owned(), message },
             Err(why) => Outcome::Failed(why),
@@ -288,7 +291,7 @@ impl Hands<'_> {
 
     fn allowed(&self, policy: Option<&Value>, action: &str, resource: Option<&str>) -> Result<(), Said> {
         let rule = rule_arn(self.region, self.account, self.rule_set, self.rule);
-        let asked = Asked { action, resource, account: self.account, rule: &rule };
+        let asked = Asked { action, resource, account: self.account, source: &rule, refers: false };
         if policy.is_some_and(|policy| allows(policy, asked)) {
             return Ok(());
         }

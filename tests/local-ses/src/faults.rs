@@ -1,4 +1,4 @@
-//! Requests counted, delayed and failed.
+//! Requests counted, delayed, failed and left without an answer.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
@@ -9,40 +9,55 @@ use std::time::Duration;
 pub struct Fault {
     region: Option<String>,
     action: Option<String>,
+    spared: u64,
     left: Option<u64>,
     effect: Effect,
 }
 
 /// What happens to a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Effect {
-    /// It has no effect and is answered with an error.
-    Refuse {
-        /// Of the answer.
-        status: u16,
-        /// As the SDK tells errors apart.
-        code: String,
-        /// For people.
-        message: String,
-    },
+enum Effect {
     /// It waits first.
     Delay(Duration),
+    /// It has no effect, and this for an answer.
+    Instead(Answer),
+    /// It has its effect, and this for an answer.
+    Then(Answer),
+}
+
+/// What is answered in place of what SES would.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Answer {
+    Error {
+        status: u16,
+        code: String,
+        message: String,
+    },
+    /// None, and the connection stays open: a time-out, if the client has one.
+    Never,
+    /// None, and the connection is closed.
+    Disconnect,
 }
 
 impl Fault {
     fn new(effect: Effect) -> Self {
-        Self { region: None, action: None, left: None, effect }
+        Self { region: None, action: None, spared: 0, left: None, effect }
     }
 
     /// Any error.
     pub fn refuse(status: u16, code: &str, message: &str) -> Self {
-        Self::new(Effect::Refuse { status, code: code.to_owned(), message: message.to_owned() })
+        let (code, message) = (code.to_owned(), message.to_owned());
+        Self::new(Effect::Instead(Answer::Error { status, code, message }))
     }
 
     /// SES v1's throttle (API reference, "Common errors": `Throttling`, 400; the 429 is v2's).
     pub fn throttling() -> Self {
         Self::refuse(400, "Throttling", "Rate exceeded")
+    }
+
+    /// SES v2's throttle (API reference v2: `TooManyRequestsException`, 429).
+    pub fn too_many_requests() -> Self {
+        Self::refuse(429, "TooManyRequestsException", "Too many requests have been made to the operation.")
     }
 
     /// Its own fault.
@@ -53,6 +68,25 @@ impl Fault {
     /// It waits first.
     pub fn delay(time: Duration) -> Self {
         Self::new(Effect::Delay(time))
+    }
+
+    /// No answer comes and the connection stays open.
+    pub fn hang() -> Self {
+        Self::new(Effect::Instead(Answer::Never))
+    }
+
+    /// The connection is closed without an answer: with [`in_region`](Self::in_region), a Region that is down.
+    pub fn down() -> Self {
+        Self::new(Effect::Instead(Answer::Disconnect))
+    }
+
+    /// The same, but only after the request has had its effect.
+    #[must_use]
+    pub fn once_done(mut self) -> Self {
+        if let Effect::Instead(answer) = self.effect {
+            self.effect = Effect::Then(answer);
+        }
+        self
     }
 
     /// In one Region only.
@@ -73,9 +107,19 @@ impl Fault {
         Self { left: Some(times), ..self }
     }
 
+    /// Not for the first so many requests.
+    #[must_use]
+    pub fn after(self, spared: u64) -> Self {
+        Self { spared, ..self }
+    }
+
     fn meets(&mut self, region: &str, action: &str) -> bool {
         let fits = |wanted: &Option<String>, is: &str| wanted.as_deref().is_none_or(|wanted| wanted == is);
         if !fits(&self.region, region) || !fits(&self.action, action) || self.left == Some(0) {
+            return false;
+        }
+        if self.spared > 0 {
+            self.spared -= 1;
             return false;
         }
         self.left = self.left.map(|left| left - 1);
@@ -99,8 +143,10 @@ struct State {
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Plan {
     pub(crate) delay: Duration,
-    /// Status, code, message.
-    pub(crate) refuse: Option<(u16, String, String)>,
+    /// In place of any effect.
+    pub(crate) instead: Option<Answer>,
+    /// In place of the answer.
+    pub(crate) then: Option<Answer>,
 }
 
 impl Requests {
@@ -116,26 +162,22 @@ impl Requests {
         self.state().faults.clear();
     }
 
-    /// Counts a request and says what meets it: delays add up, the first refusal counts.
+    /// Counts a request and says what meets it: delays add up, of everything else the first counts. A fault that comes
+    /// too late is not used up.
     pub(crate) fn meet(&self, region: &str, action: &str) -> Plan {
         let mut state = self.state();
         *state.counts.entry((region.to_owned(), action.to_owned())).or_default() += 1;
         let mut plan = Plan::default();
         for fault in &mut state.faults {
-            match &fault.effect {
-                Effect::Refuse { .. } if plan.refuse.is_some() => {}
-                Effect::Refuse { status, code, message } => {
-                    let refusal = (*status, code.clone(), message.clone());
-                    if fault.meets(region, action) {
-                        plan.refuse = Some(refusal);
-                    }
-                }
+            match fault.effect.clone() {
                 Effect::Delay(time) => {
-                    let time = *time;
                     if fault.meets(region, action) {
                         plan.delay += time;
                     }
                 }
+                Effect::Instead(_) | Effect::Then(_) if plan.instead.is_some() || plan.then.is_some() => {}
+                Effect::Instead(answer) => plan.instead = fault.meets(region, action).then_some(answer),
+                Effect::Then(answer) => plan.then = fault.meets(region, action).then_some(answer),
             }
         }
         plan
@@ -156,7 +198,10 @@ mod tests {
         requests.add(Fault::throttling().in_region("us-east-1").on("A").times(1));
         requests.add(Fault::internal_failure().on("A").times(1));
         requests.add(Fault::delay(Duration::from_millis(5)));
-        let code = |region: &str, action: &str| requests.meet(region, action).refuse.map(|(_, code, _)| code);
+        let code = |region: &str, action: &str| match requests.meet(region, action).instead {
+            Some(Answer::Error { code, .. }) => Some(code),
+            _ => None,
+        };
         assert_eq!(code("us-east-1", "B"), None);
         assert_eq!(code("us-east-1", "A").as_deref(), Some("Throttling"));
         assert_eq!(code("us-east-1", "A").as_deref(), Some("InternalFailure"), "not used up by the first");
@@ -165,5 +210,17 @@ mod tests {
         requests.clear();
         assert_eq!(requests.meet("x", "y"), Plan::default());
         assert_eq!(requests.counts()[&("us-east-1".to_owned(), "A".to_owned())], 3);
+    }
+
+    #[test]
+    fn the_first_are_spared_and_some_are_done_before_they_fail() {
+        let requests = Requests::default();
+        requests.add(Fault::down().once_done().after(1).times(1));
+        requests.add(Fault::hang().in_region("eu-west-1"));
+        assert_eq!(requests.meet("us-east-1", "A"), Plan::default());
+        let plan = requests.meet("us-east-1", "A");
+        assert_eq!((plan.instead, plan.then), (None, Some(Answer::Disconnect)));
+        assert_eq!(requests.meet("us-east-1", "A"), Plan::default());
+        assert_eq!(requests.meet("eu-west-1", "A").instead, Some(Answer::Never));
     }
 }

@@ -2,6 +2,8 @@
 
 use std::sync::{Mutex, PoisonError};
 
+use time::OffsetDateTime;
+
 /// The digits of base 32 as in "extended hex", which is what received mail's ids are made of (seen:
 /// `7k822gft4kqtq4dgji1sqdhnqgqnj9bsv76lqoo1`).
 const DIGITS: &[u8; 32] = b"0123456789abcdefghijklmnopqrstuv";
@@ -30,6 +32,13 @@ impl Ids {
         format!("{}-{}-{}-{}-{}", &hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..])
     }
 
+    /// The id of a sent mail, or of what is said of it (seen: `0100019df224d79c-6fb61e65-…-000000`; the first part tells
+    /// the time).
+    pub(crate) fn sent(&self, now: OffsetDateTime) -> String {
+        let millis = now.unix_timestamp_nanos() / 1_000_000;
+        format!("0100{millis:012x}-{}-000000", self.request())
+    }
+
     /// Between the receipt of a mail and an action on it, in milliseconds.
     pub(crate) fn processing_millis(&self) -> u64 {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).u64(200..1500)
@@ -56,5 +65,7 @@ mod tests {
         assert!(id.bytes().all(|digit| DIGITS.contains(&digit)));
         assert_ne!(id, one.message());
         assert_eq!(one.request().len(), 36);
+        let sent = one.sent(time::macros::datetime!(2026-05-04 08:39:54.012 UTC));
+        assert!(sent.starts_with("0100019df224d79c-") && sent.ends_with("-000000"), "{sent}");
     }
 }

@@ -2,11 +2,14 @@
 //!
 //! One server on the loopback stands in for SES in every Region, told apart by the signature's credential scope. It
 //! keeps receipt rule sets (SES's v1 API) and delivers raw mails by them: recipients are matched, the actions run in
-//! order and reach S3, SNS and Lambda of a local AWS through the SDK.
+//! order and reach S3, SNS and Lambda of a local AWS through the SDK. And it keeps the account-level suppression lists
+//! (v2), which import jobs change too and which stop mail that is sent.
 //!
 //! ```text
 //!   aws-sdk-ses ──v1 Query API──▶ server ─▶ api ─▶ rules (per Region)
+//!   aws-sdk-sesv2 ──v2 REST──────▶ server ─▶ v2 ─▶ suppression (per Region) ◀─ S3 (its own Region)
 //!   test ──deliver(region, mail)──────────▶ deliver ─▶ S3 (bucket's own Region), SNS, Lambda
+//!   test ──send(region, mail)─────────────▶ sending ─▶ suppression, SNS
 //!   template.yaml ──template──▶ the rules that it describes
 //! ```
 //!
@@ -17,13 +20,15 @@
 //! | [`mail`] | what a test delivers, and the headers that SES reads from it |
 //! | [`event`] | the JSON that Lambda and SNS are given |
 //! | [`delivery`] | what became of a mail |
-//! | [`faults`] | requests counted, delayed and failed |
+//! | [`suppression`] | the suppression list, its import jobs and its pace, pure |
+//! | [`sending`] | mail that is sent: who is suppressed, who bounces, what SES tells |
+//! | [`faults`] | requests counted, delayed, failed and left without an answer |
 //! | [`clock`] | SES's time, which a test may turn |
 //! | [`template`] | the receipt rules that a CloudFormation template describes |
 //!
-//! What is a fact of SES has its source beside it: "guide" is the SES Developer Guide, "API reference" that of SES v1,
-//! "probed" is what other emulators' authors found by asking the real one, "seen" is an event that somebody published.
-//! What no source tells says so.
+//! What is a fact of SES has its source beside it: "guide" is the SES Developer Guide, "API reference" that of SES v1 and
+//! "API reference v2" that of v2, "probed" is what other emulators' authors found by asking the real one, "seen" is an
+//! event that somebody published. What no source tells says so.
 
 #![allow(
     clippy::missing_errors_doc,
@@ -44,10 +49,12 @@ mod permissions;
 mod query;
 pub mod recipients;
 pub mod rules;
+pub mod sending;
 mod server;
 mod ses;
 mod setup;
 pub mod suppression;
 pub mod template;
+mod v2;
 
 pub use ses::{Config, InstallError, LocalSes, NotDelivered};

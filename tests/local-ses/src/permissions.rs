@@ -10,8 +10,10 @@ pub(crate) struct Asked<'a> {
     /// `None` where the policy's own resource is meant.
     pub(crate) resource: Option<&'a str>,
     pub(crate) account: &'a str,
-    /// The rule's ARN.
-    pub(crate) rule: &'a str,
+    /// The ARN of the rule or the import job.
+    pub(crate) source: &'a str,
+    /// Whether SES says the account as the referrer, too: for imports the guide's example of a policy asks for that.
+    pub(crate) refers: bool,
 }
 
 /// `arn:aws:ses:us-east-1:123456789012:receipt-rule-set/set:receipt-rule/rule`
@@ -52,7 +54,8 @@ fn conditions_hold(conditions: &Value, asked: Asked<'_>) -> bool {
         keys.as_object().into_iter().flatten().all(|(key, wanted)| {
             let is = match key.to_ascii_lowercase().as_str() {
                 "aws:sourceaccount" => asked.account,
-                "aws:sourcearn" => asked.rule,
+                "aws:sourcearn" => asked.source,
+                "aws:referer" if asked.refers => asked.account,
                 "aws:securetransport" => "true",
                 _ => return false,
             };
@@ -103,7 +106,8 @@ mod tests {
             action: "s3:PutObject",
             resource: Some("arn:aws:s3:::mail/in/AMAZON_SES_SETUP_NOTIFICATION"),
             account: "123456789012",
-            rule: &rule,
+            source: &rule,
+            refers: false,
         };
         let good = json!({
             "Sid": "Ses", "Effect": "Allow", "Principal": { "Service": "ses.amazonaws.com" },
@@ -151,6 +155,8 @@ mod tests {
             assert_eq!(allows(&json!({ "Statement": statements }), asked), expected, "{statements}");
         }
         assert!(allows(&json!({ "Statement": good }), Asked { resource: None, ..asked }));
+        let import = with("/Condition", json!({ "StringEquals": { "aws:Referer": "123456789012" } }));
+        assert!(allows(&json!({ "Statement": import }), Asked { refers: true, ..asked }));
     }
 
     proptest! {

@@ -1,23 +1,24 @@
 //! The HTTP side: a loopback server that lives as long as its value.
 
-use std::convert::Infallible;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
-use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
+use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderValue};
 use hyper::http::request::Parts;
 use hyper::service::service_fn;
 use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
+use serde_json::json;
 use tokio::net::TcpListener;
 use tokio::task::{JoinHandle, JoinSet};
 
 use crate::ses::Ses;
-use crate::{api, query};
+use crate::{api, faults, query, v2};
 
 type Answer = Response<Full<Bytes>>;
 
@@ -58,7 +59,7 @@ async fn accept(listener: TcpListener, ses: Arc<Ses>) {
                 let ses = Arc::clone(&ses);
                 let service = service_fn(move |request| {
                     let ses = Arc::clone(&ses);
-                    async move { Ok::<_, Infallible>(answer(&ses, request).await) }
+                    async move { answer(&ses, request).await }
                 });
                 connections.spawn(async move {
                     // An error is a client that went away.
@@ -72,38 +73,126 @@ async fn accept(listener: TcpListener, ses: Arc<Ses>) {
     }
 }
 
-async fn answer(ses: &Ses, request: Request<Incoming>) -> Answer {
-    let (head, body) = request.into_parts();
-    let Ok(body) = body.collect().await else { return plain(StatusCode::BAD_REQUEST, "half a request") };
-    let Some(region) = region(&head) else {
-        return plain(StatusCode::FORBIDDEN, "no signature: it would name the Region");
-    };
-    // v1 is one path, where a form says what is wanted; v2, whose paths say it, is not here yet.
-    if head.uri.path() != "/" {
-        return plain(StatusCode::NOT_IMPLEMENTED, "the local SES speaks SES's v1 API only");
-    }
-    v1(ses, &region, &body.to_bytes()).await
+/// No answer: hyper closes the connection.
+#[derive(Debug, thiserror::Error)]
+#[error("a fault that was asked for")]
+struct Disconnected;
+
+/// Longer than any client waits; if one does, it is disconnected.
+const NEVER: Duration = Duration::from_mins(10);
+
+/// What faults leave of an answer.
+enum Met {
+    Served(Answer),
+    Error { status: u16, code: String, message: String },
 }
 
-async fn v1(ses: &Ses, region: &str, form: &[u8]) -> Answer {
+async fn answer(ses: &Ses, request: Request<Incoming>) -> Result<Answer, Disconnected> {
+    let (head, body) = request.into_parts();
+    let Ok(body) = body.collect().await else { return Ok(plain(StatusCode::BAD_REQUEST, "half a request")) };
+    let body = body.to_bytes();
+    let path = head.uri.path();
+    // A URL that is signed by itself, to SES's own bucket.
+    if let Some(failed) = path.strip_prefix(v2::FAILED_RECORDS) {
+        return Ok(v2::failed_records(ses, failed).map_or_else(
+            || plain(StatusCode::NOT_FOUND, "no such job"),
+            |records| reply(200, "application/x-ndjson", records),
+        ));
+    }
+    let Some(region) = region(&head) else {
+        return Ok(plain(StatusCode::FORBIDDEN, "no signature: it would name the Region"));
+    };
+    if path.starts_with("/v2/") {
+        return rest(ses, &region, &head, &body).await;
+    }
+    // v1 is one path, where a form says what is wanted.
+    if path != "/" {
+        return Ok(plain(StatusCode::NOT_IMPLEMENTED, "neither SES's v1 API nor its v2"));
+    }
+    query(ses, &region, &body).await
+}
+
+/// v1.
+async fn query(ses: &Ses, region: &str, form: &[u8]) -> Result<Answer, Disconnected> {
     let params = query::decode(form);
     let action = params["Action"].as_str().unwrap_or_default().to_owned();
     let request_id = ses.ids.request();
-    let plan = ses.requests.meet(region, &action);
+    let serve = async {
+        let (status, xml) = match api::call(ses, region, &action, params).await {
+            Ok(result) => (200, query::answer(&action, &result, &request_id)),
+            Err(refusal) => (400, query::error(false, refusal.code, &refusal.message, &request_id)),
+        };
+        reply(status, "text/xml", xml)
+    };
+    Ok(match meet(ses, region, &action, Box::pin(serve)).await? {
+        Met::Served(answer) => answer,
+        Met::Error { status, code, message } => {
+            reply(status, "text/xml", query::error(status >= 500, &code, &message, &request_id))
+        }
+    })
+}
+
+/// v2.
+async fn rest(ses: &Ses, region: &str, head: &Parts, body: &[u8]) -> Result<Answer, Disconnected> {
+    let call = v2::Call::of(&head.method, &head.uri, body);
+    let host = head.headers.get(HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
+    let serve = async {
+        match v2::serve(ses, region, host, &call).await {
+            Ok(result) => reply(200, JSON, result.to_string()),
+            Err(refused) => error(refused.kind.status(), refused.kind.code(), &refused.message),
+        }
+    };
+    Ok(match meet(ses, region, call.action.name(), Box::pin(serve)).await? {
+        Met::Served(answer) => answer,
+        Met::Error { status, code, message } => error(status, &code, &message),
+    })
+}
+
+/// Counts a request and lets the faults at it.
+async fn meet(
+    ses: &Ses,
+    region: &str,
+    action: &str,
+    serve: impl Future<Output = Answer>,
+) -> Result<Met, Disconnected> {
+    let plan = ses.requests.meet(region, action);
     if !plan.delay.is_zero() {
         tokio::time::sleep(plan.delay).await;
     }
-    let (status, xml) = if let Some((status, code, message)) = plan.refuse {
-        (status, query::error(status >= 500, &code, &message, &request_id))
+    let answer = if plan.instead.is_some() {
+        plan.instead
     } else {
-        match api::call(ses, region, &action, params).await {
-            Ok(result) => (200, query::answer(&action, &result, &request_id)),
-            Err(refusal) => (400, query::error(false, refusal.code, &refusal.message, &request_id)),
+        let served = serve.await;
+        if plan.then.is_none() {
+            return Ok(Met::Served(served));
         }
+        plan.then
     };
-    let mut answer = Response::new(Full::new(Bytes::from(xml)));
+    match answer {
+        Some(faults::Answer::Error { status, code, message }) => Ok(Met::Error { status, code, message }),
+        Some(faults::Answer::Never) => {
+            tokio::time::sleep(NEVER).await;
+            Err(Disconnected)
+        }
+        Some(faults::Answer::Disconnect) | None => Err(Disconnected),
+    }
+}
+
+const JSON: &str = "application/json";
+
+/// An error as REST-JSON has it: its name in a header.
+fn error(status: u16, code: &str, message: &str) -> Answer {
+    let mut answer = reply(status, JSON, json!({ "message": message }).to_string());
+    if let Ok(code) = HeaderValue::from_str(code) {
+        answer.headers_mut().insert("x-amzn-errortype", code);
+    }
+    answer
+}
+
+fn reply(status: u16, kind: &'static str, body: String) -> Answer {
+    let mut answer = Response::new(Full::new(Bytes::from(body)));
     *answer.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/xml"));
+    answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
     answer
 }
 

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
+use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_sdk_ses::config::{Credentials, SharedCredentialsProvider};
 use bytes::Bytes;
@@ -135,6 +137,13 @@ async fn answer(state: &Mutex<State>, request: Request<Incoming>) -> Response<Fu
                 let object = Object { content: body, metadata: metadata.collect() };
                 state.objects.insert((bucket.to_owned(), key.to_owned()), object);
             }
+            if head.method == Method::GET {
+                let stored = state.objects.get(&(bucket.to_owned(), key.to_owned()));
+                return stored.map_or_else(
+                    || reply(404, "<Error><Code>NoSuchKey</Code></Error>"),
+                    |object| Response::new(Full::new(object.content.clone())),
+                );
+            }
             reply(200, "")
         }
         "sns" => {
@@ -198,14 +207,23 @@ pub(crate) fn function(region: &str) -> String {
 
 /// SES's own client, v1.
 pub(crate) fn client(ses: &LocalSes, region: &str) -> aws_sdk_ses::Client {
-    let config = SdkConfig::builder()
+    aws_sdk_ses::Client::new(&config(ses, region))
+}
+
+/// SES's own client, v2.
+pub(crate) fn client_v2(ses: &LocalSes, region: &str) -> aws_sdk_sesv2::Client {
+    aws_sdk_sesv2::Client::new(&config(ses, region))
+}
+
+fn config(ses: &LocalSes, region: &str) -> SdkConfig {
+    SdkConfig::builder()
         .behavior_version(BehaviorVersion::latest())
         .region(Region::new(region.to_owned()))
         .endpoint_url(ses.endpoint())
         .retry_config(aws_config::retry::RetryConfig::disabled())
+        .timeout_config(TimeoutConfig::builder().operation_timeout(Duration::from_secs(5)).build())
         .credentials_provider(SharedCredentialsProvider::new(Credentials::new(
             "test", "test", None, None, "local",
         )))
-        .build();
-    aws_sdk_ses::Client::new(&config)
+        .build()
 }

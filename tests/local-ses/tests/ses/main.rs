@@ -5,3 +5,4 @@
 mod aws;
 mod deliver;
 mod rules;
+mod suppression;
