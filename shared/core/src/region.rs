@@ -151,8 +151,8 @@ impl Region {
     /// Where SES takes mail by SMTP: `email-smtp.eu-west-1.amazonaws.com`. `None` where it is known not to; where that is
     /// not known ([`Region::smtp`]), the name that it would have.
     ///
-    /// Source: AWS General Reference, "Amazon Simple Email Service endpoints and quotas", "SMTP endpoints", as the lists in
-    /// the catalogue copied it: all 20 of their names are of this form, `us-gov-east-1` too.
+    /// Source: AWS General Reference, "Amazon Simple Email Service endpoints and quotas", "SMTP endpoints", as nodemailer
+    /// copied it: all 19 names are of this form, `us-gov-east-1` too.
     pub fn smtp_endpoint(&self) -> Option<String> {
         (self.smtp != Listed::No).then(|| format!("email-smtp.{}.amazonaws.com", self.name))
     }
