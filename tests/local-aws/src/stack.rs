@@ -20,6 +20,9 @@ use crate::paths;
 /// How long a stack may take. Some seconds, when nothing else runs.
 const DEPLOY: Duration = Duration::from_mins(2);
 
+/// The template's key in the bucket.
+const TEMPLATE: &str = "template.yaml";
+
 /// Between two looks at a stack.
 const LOOK: Duration = Duration::from_millis(100);
 
@@ -194,9 +197,9 @@ impl Package {
     pub async fn deploy(&self, clients: &Clients, region: &str) -> Result<Outputs, StackError> {
         let task = Task { package: self, clients, region, stack: &self.deployment.stack };
         let bucket = format!("{}-code-{region}", self.deployment.stack);
-        task.upload(&bucket).await?;
         let template = with_code(&self.template, |function| format!("s3://{bucket}/{function}.zip"))?;
-        task.create(template).await?;
+        task.upload(&bucket, template).await?;
+        task.create(&bucket).await?;
         task.outputs().await
     }
 }
@@ -215,7 +218,7 @@ impl Task<'_> {
         move |error| StackError::Call { region: region.clone(), what, message: told(&error) }
     }
 
-    async fn upload(&self, bucket: &str) -> Result<(), StackError> {
+    async fn upload(&self, bucket: &str, template: String) -> Result<(), StackError> {
         use aws_sdk_s3::types::{BucketLocationConstraint, CreateBucketConfiguration};
 
         let s3 = &self.clients.s3;
@@ -231,11 +234,13 @@ impl Task<'_> {
             .send()
             .await
             .map_err(self.refused("make a bucket for the code"))?;
-        for (function, archive) in &self.package.objects {
+        let archives = self.package.objects.iter();
+        let archives = archives.map(|(function, archive)| (format!("{function}.zip"), archive.clone()));
+        for (key, body) in archives.chain([(TEMPLATE.to_owned(), Bytes::from(template))]) {
             s3.put_object()
                 .bucket(bucket)
-                .key(format!("{function}.zip"))
-                .body(ByteStream::from(archive.clone()))
+                .key(key)
+                .body(ByteStream::from(body))
                 .send()
                 .await
                 .map_err(self.refused("upload the code"))?;
@@ -243,7 +248,7 @@ impl Task<'_> {
         Ok(())
     }
 
-    async fn create(&self, template: String) -> Result<(), StackError> {
+    async fn create(&self, bucket: &str) -> Result<(), StackError> {
         const CHANGE_SET: &str = "create";
         let cloudformation = &self.clients.cloudformation;
         let parameters = self
@@ -262,7 +267,8 @@ impl Task<'_> {
             .capabilities(Capability::CapabilityNamedIam)
             .capabilities(Capability::CapabilityAutoExpand)
             .set_parameters(Some(parameters))
-            .template_body(template)
+            // From the bucket, as `sam deploy` does: in a call a template may have no more than 51,200 bytes.
+            .template_url(format!("https://s3.{}.amazonaws.com/{bucket}/{TEMPLATE}", self.region))
             .send()
             .await
             .map_err(self.refused("make a change set"))?;
