@@ -15,14 +15,21 @@ use crate::records::{AppendError, RecordTable};
 /// The messages of a payload, and the records that they become.
 #[derive(Debug)]
 pub struct Invocation<R> {
-    source: Source,
     messages: Vec<Message>,
-    failed: Vec<bool>,
+    ledger: Ledger,
     /// Each key once: DynamoDB refuses a call that names one twice.
     records: Vec<R>,
     /// For each record the messages that need it.
     needed_by: Vec<Vec<usize>>,
     by_key: HashMap<(String, String), usize>,
+}
+
+/// Which messages of a payload have failed, and how that is told.
+#[derive(Debug)]
+pub struct Ledger {
+    source: Source,
+    ids: Vec<Option<String>>,
+    failed: Vec<bool>,
 }
 
 /// The invocation fails as a whole: Lambda tries a direct event again, and a batch comes back whole.
@@ -81,15 +88,8 @@ impl<R: Record> Invocation<R> {
         let Payload { source, messages } = envelope::open(payload).map_err(|error| {
             InvocationError::Payload { field: error.field().to_owned(), problem: error.problem() }
         })?;
-        let failed = vec![false; messages.len()];
-        Ok(Self {
-            source,
-            messages,
-            failed,
-            records: Vec::new(),
-            needed_by: Vec::new(),
-            by_key: HashMap::new(),
-        })
+        let ledger = Ledger::new(source, messages.iter().map(|message| message.id.clone()));
+        Ok(Self { messages, ledger, records: Vec::new(), needed_by: Vec::new(), by_key: HashMap::new() })
     }
 
     /// In the payload's order.
@@ -113,12 +113,12 @@ impl<R: Record> Invocation<R> {
 
     /// Has the message at this place come back.
     pub fn fail(&mut self, message: usize) {
-        self.failed[message] = true;
+        self.ledger.fail(message);
     }
 
     /// How many messages have failed so far.
     pub fn failed(&self) -> usize {
-        self.failed.iter().filter(|failed| **failed).count()
+        self.ledger.failed()
     }
 
     /// Appends all records; the messages of those that are not durable by the deadline have failed.
@@ -126,7 +126,7 @@ impl<R: Record> Invocation<R> {
         let not_durable = table.append(&self.records, deadline).await;
         for lost in &not_durable {
             for message in &self.needed_by[lost.index] {
-                self.failed[*message] = true;
+                self.ledger.fail(*message);
             }
         }
         let not_written = not_durable.len();
@@ -138,21 +138,46 @@ impl<R: Record> Invocation<R> {
         Settled { written: self.records.len() - not_written, not_written }
     }
 
+    /// See [`Ledger::respond`].
+    ///
+    /// # Errors
+    /// [`InvocationError::Messages`]
+    pub fn respond(self) -> Result<Response, InvocationError> {
+        self.ledger.respond()
+    }
+}
+
+impl Ledger {
+    /// Messages by their ids, in the payload's order, none of which has failed yet.
+    pub fn new(source: Source, ids: impl Iterator<Item = Option<String>>) -> Self {
+        let ids: Vec<_> = ids.collect();
+        Self { source, failed: vec![false; ids.len()], ids }
+    }
+
+    /// Has the message at this place come back.
+    pub fn fail(&mut self, message: usize) {
+        self.failed[message] = true;
+    }
+
+    /// How many messages have failed so far.
+    pub fn failed(&self) -> usize {
+        self.failed.iter().filter(|failed| **failed).count()
+    }
+
     /// Names exactly the failed messages, if the source has names for them; else all or nothing.
     ///
     /// # Errors
     /// [`InvocationError::Messages`]
     pub fn respond(self) -> Result<Response, InvocationError> {
-        let whole = InvocationError::Messages { failed: self.failed(), messages: self.messages.len() };
-        let failed: Vec<_> =
-            self.messages.into_iter().zip(self.failed).filter(|(_, failed)| *failed).collect();
+        let whole = InvocationError::Messages { failed: self.failed(), messages: self.ids.len() };
+        let mut failed =
+            self.ids.into_iter().zip(self.failed).filter_map(|(id, failed)| failed.then_some(id));
         match self.source {
-            Source::Direct if failed.is_empty() => Ok(Response::default()),
+            Source::Direct if failed.next().is_none() => Ok(Response::default()),
             Source::Direct => Err(whole),
             Source::Sqs => {
-                let failure =
-                    |(message, _): (Message, _)| Some(BatchItemFailure { item_identifier: message.id? });
-                let failures: Option<_> = failed.into_iter().map(failure).collect();
+                let failures: Option<_> =
+                    failed.map(|id| id.map(|item_identifier| BatchItemFailure { item_identifier })).collect();
                 Ok(Response { batch_item_failures: failures.ok_or(whole)? })
             }
         }

@@ -6,8 +6,13 @@
 //! | [`client`] | how the SDK's clients are made |
 //! | [`records`] | the table of records: [`records::RecordTable`] |
 //! | [`states`] | suppression states in the table: [`states::StateTable`] |
+//! | [`lease`] | of several instances one works: [`lease::Lease`] |
+//! | `suppression_list` | SES's list and its import jobs, with the feature `suppression-list` |
+//! | `peers` | other Regions' queues, with the feature of that name |
 //! | `objects` | mail in S3, with the feature of that name |
 //! | [`invocation`] | which messages wait for which record, and Lambda's partial batch response |
+//! | [`queue`] | messages of Mailroom's own |
+//! | [`stream`] | what the table's stream brings |
 //! | [`notes`] | what a Region's functions keep for themselves: [`notes::Notes`] |
 //! | [`settings`] | what the template tells a function |
 //! | [`clock`] | what time it is |
@@ -18,10 +23,17 @@ pub mod clock;
 mod dynamo;
 pub mod fuse;
 pub mod invocation;
+pub mod lease;
 pub mod metrics;
 pub mod notes;
 #[cfg(feature = "objects")]
 pub mod objects;
+#[cfg(feature = "peers")]
+pub mod peers;
+pub mod queue;
 pub mod records;
 pub mod settings;
 pub mod states;
+pub mod stream;
+#[cfg(feature = "suppression-list")]
+pub mod suppression_list;

@@ -47,4 +47,40 @@ impl<F: Fn(&str) -> Option<String>> Variables<F> {
     ) -> Result<T, SettingError> {
         parse(&self.required(name)?).ok_or(SettingError::Invalid(name, what))
     }
+
+    /// `PEERS`: the Regions that are told what is decided here, separated by commas. This one is no peer of itself, so
+    /// that all Regions may be given the same list.
+    ///
+    /// # Errors
+    /// [`SettingError::Invalid`]
+    pub fn peers(&self, region: &str) -> Result<Vec<String>, SettingError> {
+        let list = self.optional("PEERS").unwrap_or_default();
+        let mut peers: Vec<_> = list.split(',').map(str::trim).map(str::to_owned).collect();
+        peers.retain(|peer| !peer.is_empty() && peer != region);
+        peers.sort_unstable();
+        peers.dedup();
+        // It becomes part of a host's name.
+        let named = |peer: &String| peer.bytes().all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'-'));
+        if peers.iter().all(named) {
+            Ok(peers)
+        } else {
+            Err(SettingError::Invalid("PEERS", "Regions' names"))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn peers_are_other_regions() {
+        let peers = |list: &str| Variables(|_: &str| Some(list.to_owned())).peers("us-east-1");
+        assert_eq!(peers("").unwrap(), [""; 0]);
+        assert_eq!(peers("us-east-1, us-west-2,,eu-west-1,us-west-2 ").unwrap(), ["eu-west-1", "us-west-2"]);
+        assert_eq!(
+            peers("example.com/").unwrap_err().to_string(),
+            "environment variable PEERS must be Regions' names"
+        );
+    }
 }

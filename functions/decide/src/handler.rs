@@ -1,0 +1,271 @@
+//! A batch of the table's stream in, one conditional write per address out, and what was decided to the peers.
+//!
+//! Timeline of two formats of one bounce in a batch, while merge is at work on the same address:
+//!
+//! ```text
+//! decide  reads the state at version 3                merge   reads it too
+//! decide  joins both records                          merge   writes version 4
+//! decide  writes, if it is still 3: conflict
+//! decide  reads version 4, joins, writes version 6, tells the peers what version 6 holds
+//! ```
+//!
+//! A crash anywhere has the batch come back: what is joined already changes nothing, and the peers are told again.
+
+use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use futures_util::{StreamExt, future, stream};
+use mailroom_aws::clock::Clock;
+use mailroom_aws::invocation::InvocationError;
+use mailroom_aws::metrics::Metrics;
+use mailroom_aws::peers::{PeerError, Peers};
+use mailroom_aws::states::{Put, StateTable, TableError};
+use mailroom_aws::stream::{self as table_stream, Unread, Written};
+use mailroom_core::suppression::SuppressionState;
+use mailroom_core::suppression::item::{AddressState, Change};
+use mailroom_core::suppression::message::{self, PeerState};
+use mailroom_core::suppression::operator::OperatorDecision;
+use mailroom_core::suppression::policy::{HISTORY_LIMIT, Told};
+use mailroom_core::suppression::seen::Seen;
+use mailroom_core::timestamp::Timestamp;
+use tokio::time::Instant;
+use tracing::{error, warn};
+
+use crate::settings::Settings;
+
+/// Addresses under way at a time: each waits for the table alone.
+const PARALLEL: usize = 16;
+/// How long the peers are given, all at once: the next batch waits for this one.
+const TO_TELL: Duration = Duration::from_secs(2);
+
+/// The function: its ports and what the template told it.
+pub struct Decide<T, P, C, M> {
+    /// States and records.
+    pub table: T,
+    /// The other Regions.
+    pub peers: P,
+    /// What time it is.
+    pub clock: C,
+    /// Where counts go.
+    pub metrics: M,
+    /// What the template told.
+    pub settings: Settings,
+}
+
+/// The batch is not done, and comes back whole. What is done of it already changes nothing then.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum DecideError {
+    /// Not a batch of a table's stream. No retry can help.
+    #[error(transparent)]
+    Payload(#[from] InvocationError),
+    /// Some records are not decided on. A retry can help unless all of them are unreadable.
+    #[error("{failed} of {addresses} addresses failed, {unread} records can't be read; see the log")]
+    Records {
+        /// Addresses whose state could not be advanced.
+        failed: usize,
+        /// Of how many.
+        addresses: usize,
+        /// Records that are none that this version can read.
+        unread: usize,
+    },
+}
+
+/// A new record.
+enum New {
+    Told(Told, Seen),
+    Decision(OperatorDecision, Seen),
+}
+
+/// What became of an address.
+enum Decided {
+    /// The records say nothing that counts.
+    Left,
+    /// They do; this is the state with that in it.
+    Stands { state: Box<AddressState>, written: bool },
+}
+
+#[derive(Default)]
+struct Tally {
+    sent: usize,
+    peers_failed: usize,
+    not_sent: usize,
+}
+
+impl<T: StateTable, P: Peers, C: Clock, M: Metrics> Decide<T, P, C, M> {
+    /// Handles one batch; returns shortly after `deadline` at the latest.
+    ///
+    /// # Errors
+    /// See [`DecideError`].
+    pub async fn handle(&self, payload: &str, deadline: Instant) -> Result<(), DecideError> {
+        let mut by_address = BTreeMap::<String, Vec<New>>::new();
+        let (mut records, mut unread) = (0, 0);
+        for written in table_stream::open(payload)? {
+            match self.read(written) {
+                Ok(None) => {}
+                Ok(Some((address, new))) => {
+                    records += 1;
+                    by_address.entry(address).or_default().push(new);
+                }
+                Err(()) => unread += 1,
+            }
+        }
+        let decided: Vec<_> = stream::iter(&by_address)
+            .map(|(address, news)| self.decide(address, news, deadline))
+            .buffered(PARALLEL)
+            .collect()
+            .await;
+        let (mut stand, mut advanced, mut failed) = (Vec::new(), 0, 0);
+        for decided in decided {
+            match decided {
+                Ok(Decided::Left) => {}
+                Ok(Decided::Stands { state, written }) => {
+                    advanced += usize::from(written);
+                    stand.push(PeerState::from(&*state));
+                }
+                Err(why) => {
+                    failed += 1;
+                    warn!("an address is not decided on, the batch comes back: {why}");
+                }
+            }
+        }
+        let Tally { sent, peers_failed, not_sent } = self.tell(stand, deadline).await;
+        self.metrics.count(&[
+            ("RecordsRead", records),
+            ("RecordsUnreadable", unread),
+            ("Addresses", by_address.len()),
+            ("AddressesFailed", failed),
+            ("StatesAdvanced", advanced),
+            ("PeerMessagesSent", sent),
+            ("PeerMessagesNotSent", not_sent),
+            ("PeersFailed", peers_failed),
+        ]);
+        if failed + unread > 0 {
+            return Err(DecideError::Records { failed, addresses: by_address.len(), unread });
+        }
+        Ok(())
+    }
+
+    /// What a record of the stream says, and of which address. The mapping's filter is trusted with the bill, not with
+    /// the truth: states, and what is nothing to decide on, are left out here too.
+    fn read(&self, written: Result<Written, Unread>) -> Result<Option<(String, New)>, ()> {
+        let written = written.map_err(|Unread { index, why }| {
+            error!(index, "a record of the stream can't be read: {why}");
+        })?;
+        let seen = written.created_at.map_or_else(|| Seen::Later(self.clock.now()), Seen::InStream);
+        let unreadable = |why: TableError| {
+            error!(sequence_number = written.sequence_number, "a new record can't be read: {why}");
+        };
+        if written.sk().starts_with("FEEDBACK#") {
+            let told: Told = written.read().map_err(unreadable)?;
+            return Ok(told.decidable.is_some().then(|| (told.address.clone(), New::Told(told, seen))));
+        }
+        if written.sk().starts_with("OPERATOR#") {
+            let decision: OperatorDecision = written.read().map_err(unreadable)?;
+            return Ok(Some((decision.address.clone(), New::Decision(decision, seen))));
+        }
+        Ok(None)
+    }
+
+    /// Joins all that is new of an address into its state, in one write.
+    async fn decide(&self, address: &str, news: &[New], deadline: Instant) -> Result<Decided, TableError> {
+        let history = match self.history(news) {
+            Some(time) => self.table.history(address, &time, HISTORY_LIMIT, deadline).await?,
+            None => Vec::new(),
+        };
+        loop {
+            let known = self.table.get(address, deadline).await?;
+            let read_version = known.as_ref().map(AddressState::version);
+            let Advanced { state, says, new } = self.advance(known, news, &history);
+            let Some(state) = state.filter(|_| says) else { return Ok(Decided::Left) };
+            let state = Box::new(state);
+            if !new {
+                return Ok(Decided::Stands { state, written: false });
+            }
+            match self.table.put(&state, read_version, deadline).await? {
+                Put::Done => return Ok(Decided::Stands { state, written: true }),
+                Put::Conflict if Instant::now() >= deadline => {
+                    return Err(TableError::Deadline("conflict".to_owned()));
+                }
+                Put::Conflict => {}
+            }
+        }
+    }
+
+    /// Of what time the policy must see other records, to judge all of these.
+    fn history(&self, news: &[New]) -> Option<RangeInclusive<Timestamp>> {
+        let times = news.iter().filter_map(|new| match new {
+            New::Told(told, _) => self.settings.policy.history(told),
+            New::Decision(..) => None,
+        });
+        times.reduce(|a, b| *a.start().min(b.start())..=*a.end().max(b.end()))
+    }
+
+    fn advance(&self, known: Option<AddressState>, news: &[New], history: &[Told]) -> Advanced {
+        let (now, nothing) = (self.clock.now(), SuppressionState::default());
+        let mut advanced = Advanced { state: known, says: false, new: false };
+        for new in news {
+            let known = advanced.state.as_ref().map_or(&nothing, AddressState::state);
+            let Some(change) = self.change(new, known, history) else { continue };
+            advanced.says = true;
+            if let Some(next) = AddressState::advance(advanced.state.as_ref(), &change, now) {
+                advanced.state = Some(next);
+                advanced.new = true;
+            }
+        }
+        advanced
+    }
+
+    /// What a record comes to, given what is known.
+    fn change(&self, new: &New, known: &SuppressionState, history: &[Told]) -> Option<Change> {
+        let region = &self.settings.region;
+        match new {
+            New::Told(told, seen) => {
+                let verdict = self.settings.policy.judge(told, history, known.released_at(), *seen);
+                told.change(&verdict, region)
+            }
+            New::Decision(decision, seen) => Some(decision.change(known, region, *seen)),
+        }
+    }
+
+    /// Tells every peer, as best it can: what a peer does not hear of now, reconcile tells it.
+    async fn tell(&self, states: Vec<PeerState>, deadline: Instant) -> Tally {
+        let messages: Vec<_> = message::pack(&self.settings.region, states).collect();
+        let deadline = deadline.min(Instant::now() + TO_TELL);
+        let told = self.settings.peers.iter().map(|peer| self.tell_one(peer, &messages, deadline));
+        let mut tally = Tally::default();
+        for (peer, (sent, error)) in self.settings.peers.iter().zip(future::join_all(told).await) {
+            tally.sent += sent;
+            if let Some(why) = error {
+                tally.peers_failed += 1;
+                tally.not_sent += messages.len() - sent;
+                warn!(peer, "a peer is not told, reconcile will: {why}");
+            }
+        }
+        tally
+    }
+
+    /// How many messages a peer took, and why no more: after one that failed, the next would only take as long.
+    async fn tell_one(
+        &self,
+        peer: &str,
+        messages: &[String],
+        deadline: Instant,
+    ) -> (usize, Option<PeerError>) {
+        for (sent, message) in messages.iter().enumerate() {
+            if let Err(error) = self.peers.send(peer, message, deadline).await {
+                return (sent, Some(error));
+            }
+        }
+        (messages.len(), None)
+    }
+}
+
+/// What all that is new makes of a state.
+struct Advanced {
+    state: Option<AddressState>,
+    /// Something that counts was said, known already or not.
+    says: bool,
+    /// Something was said that was not known.
+    new: bool,
+}

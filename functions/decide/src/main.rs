@@ -1,0 +1,32 @@
+//! Wires the handler to Lambda, DynamoDB, SQS and CloudWatch.
+
+use decide::handler::Decide;
+use decide::settings::Settings;
+use lambda_runtime::{Error, LambdaEvent, service_fn, tracing};
+use mailroom_aws::client;
+use mailroom_aws::clock::SystemClock;
+use mailroom_aws::metrics::EmbeddedMetrics;
+use mailroom_aws::peers::SqsPeers;
+use mailroom_aws::settings::Variables;
+use mailroom_aws::states::DynamoStates;
+use serde_json::value::RawValue;
+
+// One event at a time and nothing to compute: a second thread would only cost its start.
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Error> {
+    tracing::init_default_subscriber();
+    let settings = Settings::read(&Variables::of_process())?;
+    let config = client::config().await;
+    let decide = &Decide {
+        table: DynamoStates::new(&config, settings.table.as_str()),
+        peers: SqsPeers::new(&config, settings.account.as_str(), settings.queue.as_str()),
+        clock: SystemClock,
+        metrics: EmbeddedMetrics::new(settings.function.as_str()),
+        settings: settings.clone(),
+    };
+    lambda_runtime::run(service_fn(async |event: LambdaEvent<Box<RawValue>>| {
+        let deadline = client::deadline(event.context.deadline());
+        Ok::<_, Error>(decide.handle(event.payload.get(), deadline).await?)
+    }))
+    .await
+}

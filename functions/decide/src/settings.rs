@@ -1,0 +1,128 @@
+//! What the template tells the function.
+
+use mailroom_aws::settings::{SettingError, Variables};
+use mailroom_core::suppression::policy::{Candidates, Policy, Tenants, Threshold};
+
+/// Read once, at start.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// `TABLE_NAME`
+    pub table: String,
+    /// `AWS_LAMBDA_FUNCTION_NAME`, set by Lambda.
+    pub function: String,
+    /// `ACCOUNT_ID`
+    pub account: String,
+    /// `AWS_REGION`, set by Lambda.
+    pub region: String,
+    /// `PEERS`: see [`Variables::peers`].
+    pub peers: Vec<String>,
+    /// `QUEUE_NAME`: of the queue in which every Region takes what its peers decided.
+    pub queue: String,
+    /// `TRANSIENT_EVENTS` (0: no number of them suppresses), `TRANSIENT_DAYS`, `TRANSIENT_WITHIN_DAYS`,
+    /// `UNDETERMINED_BOUNCES`, `COMPLAINT_CANDIDATES`, `TENANTS`
+    pub policy: Policy,
+}
+
+impl Settings {
+    /// Reads the variables above.
+    ///
+    /// # Errors
+    /// The first that is missing or unusable.
+    pub fn read(variables: &Variables<impl Fn(&str) -> Option<String>>) -> Result<Self, SettingError> {
+        let region = variables.required("AWS_REGION")?;
+        Ok(Self {
+            table: variables.required("TABLE_NAME")?,
+            function: variables.required("AWS_LAMBDA_FUNCTION_NAME")?,
+            account: variables.required("ACCOUNT_ID")?,
+            peers: variables.peers(&region)?,
+            region,
+            queue: variables.required("QUEUE_NAME")?,
+            policy: policy(variables)?,
+        })
+    }
+}
+
+fn policy(variables: &Variables<impl Fn(&str) -> Option<String>>) -> Result<Policy, SettingError> {
+    let number = |name| variables.parsed(name, "a number", |text| text.parse().ok());
+    let threshold = Threshold {
+        events: number("TRANSIENT_EVENTS")?,
+        days: number("TRANSIENT_DAYS")?,
+        within_days: variables.parsed("TRANSIENT_WITHIN_DAYS", "a number of days up to 65535", |days| {
+            days.parse().ok().filter(|days| *days > 0)
+        })?,
+    };
+    Ok(Policy {
+        transient: Some(threshold).filter(|threshold| threshold.events > 0),
+        count_undetermined: variables.parsed(
+            "UNDETERMINED_BOUNCES",
+            "count or ignore",
+            |text| match text {
+                "count" => Some(true),
+                "ignore" => Some(false),
+                _ => None,
+            },
+        )?,
+        candidates: variables.parsed("COMPLAINT_CANDIDATES", "all or none", |text| match text {
+            "all" => Some(Candidates::All),
+            "none" => Some(Candidates::None),
+            _ => None,
+        })?,
+        tenants: variables.parsed("TENANTS", "account or own", |text| match text {
+            "account" => Some(Tenants::AccountWide),
+            "own" => Some(Tenants::TheirOwn),
+            _ => None,
+        })?,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ALL: &[(&str, &str)] = &[
+        ("TABLE_NAME", "t"),
+        ("AWS_LAMBDA_FUNCTION_NAME", "f"),
+        ("ACCOUNT_ID", "123456789012"),
+        ("AWS_REGION", "us-east-1"),
+        ("PEERS", "us-east-1,eu-west-1"),
+        ("QUEUE_NAME", "q"),
+        ("TRANSIENT_EVENTS", "5"),
+        ("TRANSIENT_DAYS", "3"),
+        ("TRANSIENT_WITHIN_DAYS", "30"),
+        ("UNDETERMINED_BOUNCES", "ignore"),
+        ("COMPLAINT_CANDIDATES", "all"),
+        ("TENANTS", "account"),
+    ];
+
+    fn with(changed: &str, value: &str) -> Result<Settings, SettingError> {
+        Settings::read(&Variables(|name: &str| {
+            if name == changed {
+                return Some(value.to_owned());
+            }
+            ALL.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned())
+        }))
+    }
+
+    #[test]
+    fn all_or_a_clear_error() {
+        let settings = with("", "").unwrap();
+        assert_eq!(settings.policy, Policy::default());
+        assert_eq!(settings.peers, ["eu-west-1"]);
+        assert_eq!(with("PEERS", "").unwrap().peers, [""; 0]);
+        for (name, _) in ALL.iter().filter(|(name, _)| *name != "PEERS") {
+            assert_eq!(with(name, "").unwrap_err(), SettingError::Missing(name));
+        }
+        for (name, _) in &ALL[6..] {
+            assert!(matches!(with(name, "some"), Err(SettingError::Invalid(..))), "{name}");
+        }
+        assert!(matches!(with("TRANSIENT_WITHIN_DAYS", "0"), Err(SettingError::Invalid(..))));
+    }
+
+    #[test]
+    fn a_policy_of_ones_own() {
+        assert_eq!(with("TRANSIENT_EVENTS", "0").unwrap().policy.transient, None);
+        assert!(with("UNDETERMINED_BOUNCES", "count").unwrap().policy.count_undetermined);
+        assert_eq!(with("COMPLAINT_CANDIDATES", "none").unwrap().policy.candidates, Candidates::None);
+        assert_eq!(with("TENANTS", "own").unwrap().policy.tenants, Tenants::TheirOwn);
+    }
+}

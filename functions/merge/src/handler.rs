@@ -1,0 +1,150 @@
+//! Peers' messages in, one conditional write per address out, and exactly the messages back of which something is not
+//! joined.
+
+use std::collections::BTreeMap;
+
+use futures_util::{StreamExt, stream};
+use mailroom_aws::clock::Clock;
+use mailroom_aws::invocation::{InvocationError, Response};
+use mailroom_aws::metrics::Metrics;
+use mailroom_aws::queue;
+use mailroom_aws::states::{Put, StateTable, TableError};
+use mailroom_core::malformed::{Malformed, Problem};
+use mailroom_core::suppression::item::{AddressState, Change};
+use mailroom_core::suppression::message;
+use mailroom_core::suppression::state::Ahead;
+use tokio::time::Instant;
+use tracing::warn;
+
+/// Addresses under way at a time: each waits for the table alone.
+const PARALLEL: usize = 16;
+
+/// The function and its ports.
+pub struct Merge<T, C, M> {
+    /// This Region's states.
+    pub table: T,
+    /// What time it is.
+    pub clock: C,
+    /// Where counts go.
+    pub metrics: M,
+}
+
+/// Why something in a message is not joined, however often it comes.
+#[derive(Debug, thiserror::Error)]
+enum Poison {
+    #[error("{}: {}", .0.field(), .0.problem())]
+    Malformed(#[from] Malformed),
+    /// The clocks may agree by the time it comes back.
+    #[error(transparent)]
+    Ahead(#[from] Ahead),
+}
+
+/// What is to be joined of an address, and by which messages.
+#[derive(Default)]
+struct News {
+    changes: Vec<Change>,
+    messages: Vec<usize>,
+}
+
+#[derive(Default)]
+struct Tally {
+    states: usize,
+    refused: usize,
+}
+
+impl<T: StateTable, C: Clock, M: Metrics> Merge<T, C, M> {
+    /// Handles one invocation; returns shortly after `deadline` at the latest.
+    ///
+    /// # Errors
+    /// See [`InvocationError`].
+    pub async fn handle(&self, payload: &str, deadline: Instant) -> Result<Response, InvocationError> {
+        let (messages, mut ledger) = queue::open(payload)?;
+        let mut by_address = BTreeMap::<String, News>::new();
+        let mut tally = Tally::default();
+        for (index, message) in messages.iter().enumerate() {
+            for poison in self.read(index, message.body.as_deref(), &mut by_address, &mut tally) {
+                ledger.fail(index);
+                // Where and what, never a value.
+                warn!(message = message.id, "can never be joined as it is: {poison}");
+            }
+        }
+        let poisoned = ledger.failed();
+        let joined: Vec<_> = stream::iter(&by_address)
+            .map(|(address, news)| self.join(address, &news.changes, deadline))
+            .buffered(PARALLEL)
+            .collect()
+            .await;
+        let (mut advanced, mut failed) = (0, 0);
+        for (news, joined) in by_address.values().zip(joined) {
+            match joined {
+                Ok(written) => advanced += usize::from(written),
+                Err(why) => {
+                    failed += 1;
+                    news.messages.iter().for_each(|message| ledger.fail(*message));
+                    warn!(
+                        messages = news.messages.len(),
+                        "a state is not joined, its messages come back: {why}"
+                    );
+                }
+            }
+        }
+        self.metrics.count(&[
+            ("Messages", messages.len()),
+            ("MessagesPoisoned", poisoned),
+            ("StatesReceived", tally.states),
+            ("StatesRefused", tally.refused),
+            ("StatesAdvanced", advanced),
+            ("AddressesFailed", failed),
+        ]);
+        ledger.respond()
+    }
+
+    /// Adds what a message says; what of it can't be joined.
+    fn read(
+        &self,
+        index: usize,
+        body: Option<&str>,
+        by_address: &mut BTreeMap<String, News>,
+        tally: &mut Tally,
+    ) -> Vec<Poison> {
+        let body = body.ok_or_else(|| Malformed::new("body", Problem::Missing));
+        let incoming = match body.and_then(message::read) {
+            Ok(incoming) => incoming,
+            Err(malformed) => return vec![malformed.into()],
+        };
+        let now = self.clock.now();
+        let mut poison: Vec<Poison> = incoming.malformed.into_iter().map(Poison::from).collect();
+        for state in incoming.states {
+            if let Err(ahead) = state.state.check_not_ahead(now) {
+                poison.push(ahead.into());
+                continue;
+            }
+            tally.states += 1;
+            let news = by_address.entry(state.address.clone()).or_default();
+            news.changes.push(state.into());
+            news.messages.push(index);
+        }
+        tally.refused += poison.len();
+        poison
+    }
+
+    /// Joins all that peers say of an address, in one write; whether there was anything new.
+    async fn join(&self, address: &str, changes: &[Change], deadline: Instant) -> Result<bool, TableError> {
+        loop {
+            let known = self.table.get(address, deadline).await?;
+            let read_version = known.as_ref().map(AddressState::version);
+            let now = self.clock.now();
+            let next = changes.iter().fold(None, |next: Option<AddressState>, change| {
+                AddressState::advance(next.as_ref().or(known.as_ref()), change, now).or(next)
+            });
+            let Some(next) = next else { return Ok(false) };
+            match self.table.put(&next, read_version, deadline).await? {
+                Put::Done => return Ok(true),
+                Put::Conflict if Instant::now() >= deadline => {
+                    return Err(TableError::Deadline("conflict".to_owned()));
+                }
+                Put::Conflict => {}
+            }
+        }
+    }
+}

@@ -1,0 +1,29 @@
+//! Wires the handler to Lambda, DynamoDB and CloudWatch.
+
+use lambda_runtime::{Error, LambdaEvent, service_fn, tracing};
+use mailroom_aws::client;
+use mailroom_aws::clock::SystemClock;
+use mailroom_aws::metrics::EmbeddedMetrics;
+use mailroom_aws::settings::Variables;
+use mailroom_aws::states::DynamoStates;
+use merge::handler::Merge;
+use merge::settings::Settings;
+use serde_json::value::RawValue;
+
+// One event at a time and nothing to compute: a second thread would only cost its start.
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Error> {
+    tracing::init_default_subscriber();
+    let settings = Settings::read(&Variables::of_process())?;
+    let config = client::config().await;
+    let merge = &Merge {
+        table: DynamoStates::new(&config, settings.table.as_str()),
+        clock: SystemClock,
+        metrics: EmbeddedMetrics::new(settings.function.as_str()),
+    };
+    lambda_runtime::run(service_fn(async |event: LambdaEvent<Box<RawValue>>| {
+        let deadline = client::deadline(event.context.deadline());
+        Ok::<_, Error>(merge.handle(event.payload.get(), deadline).await?)
+    }))
+    .await
+}

@@ -1,0 +1,166 @@
+//! The queues of other Regions, by which they are told what was decided here.
+//!
+//! Every Region's queue has the same name, in the same account and partition, so that its URL is known without asking.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::{Arc, Mutex};
+
+use aws_config::{Region, SdkConfig};
+use aws_sdk_sqs::Client;
+use aws_sdk_sqs::config::http::HttpResponse;
+use aws_sdk_sqs::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
+use aws_sdk_sqs::operation::send_message::SendMessageError;
+use tokio::time::{Instant, timeout_at};
+
+use crate::fuse::Fuse;
+
+/// A connection that had gone stale while the environment slept is no reason to give a peer up.
+const ATTEMPTS: usize = 2;
+
+/// Sends messages to peers.
+pub trait Peers {
+    /// Puts a message into a peer Region's queue. Returns by `deadline`.
+    ///
+    /// # Errors
+    /// See [`PeerError`]. It may have been sent nevertheless.
+    #[expect(async_fn_in_trait, reason = "called through generics by functions that run on one thread")]
+    async fn send(&self, region: &str, message: &str, deadline: Instant) -> Result<(), PeerError>;
+}
+
+/// Why a peer was not told.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum PeerError {
+    /// There is no such queue: Mailroom is not deployed there (yet), or its stack has another name. A retry can help once
+    /// it is.
+    #[error("no such queue")]
+    NoQueue,
+    /// The Region does not answer, or throttles, or fails. A retry can help.
+    #[error("SQS does not answer: {0}")]
+    Unavailable(String),
+    /// Refused in a way that only somebody's hand can mend, such as a missing permission.
+    #[error("refused: {0}")]
+    Refused(String),
+}
+
+/// SQS, in every Region.
+pub struct SqsPeers {
+    config: SdkConfig,
+    account: String,
+    queue: String,
+    clients: Mutex<HashMap<String, Client>>,
+}
+
+impl SqsPeers {
+    /// Queues of this account and name.
+    pub fn new(config: &SdkConfig, account: impl Into<String>, queue: impl Into<String>) -> Self {
+        Self {
+            config: config.clone(),
+            account: account.into(),
+            queue: queue.into(),
+            clients: Mutex::default(),
+        }
+    }
+
+    fn client(&self, region: &str) -> Client {
+        let make = || {
+            let config =
+                aws_sdk_sqs::config::Builder::from(&self.config).region(Region::new(region.to_owned()));
+            Client::from_conf(config.build())
+        };
+        self.clients.lock().map_or_else(
+            |_| make(),
+            |mut clients| clients.entry(region.to_owned()).or_insert_with(make).clone(),
+        )
+    }
+
+    /// The commercial Regions and those of `GovCloud` have one suffix; SES is in no other partition.
+    fn url(&self, region: &str) -> String {
+        format!("https://sqs.{region}.amazonaws.com/{}/{}", self.account, self.queue)
+    }
+}
+
+impl Peers for SqsPeers {
+    async fn send(&self, region: &str, message: &str, deadline: Instant) -> Result<(), PeerError> {
+        let (client, url) = (self.client(region), self.url(region));
+        let mut attempt = 1;
+        loop {
+            let call = client.send_message().queue_url(&url).message_body(message).send();
+            let error = match timeout_at(deadline, call).await {
+                Ok(Ok(_)) => return Ok(()),
+                Ok(Err(error)) => error,
+                Err(_) => return Err(PeerError::Unavailable("timed out".to_owned())),
+            };
+            // Who was silent for an attempt's whole time is not waited for again.
+            let silent = matches!(error, SdkError::TimeoutError(_));
+            match why(&error) {
+                PeerError::Unavailable(_) if attempt < ATTEMPTS && !silent => attempt += 1,
+                why => return Err(why),
+            }
+        }
+    }
+}
+
+fn why(error: &SdkError<SendMessageError, HttpResponse>) -> PeerError {
+    if error.as_service_error().is_some_and(SendMessageError::is_queue_does_not_exist) {
+        return PeerError::NoQueue;
+    }
+    let told = error.code().map_or_else(|| DisplayErrorContext(error).to_string(), str::to_owned);
+    let passes = match error {
+        SdkError::ServiceError(service) => {
+            service.raw().status().is_server_error()
+                || ["Throttl", "TooManyRequests", "Unavailable"].iter().any(|word| told.contains(word))
+        }
+        other => !matches!(other, SdkError::ConstructionFailure(_)),
+    };
+    if passes { PeerError::Unavailable(told) } else { PeerError::Refused(told) }
+}
+
+/// Queues in memory, in all Regions. Clones are the same queues.
+#[derive(Debug, Clone, Default)]
+pub struct MemoryPeers {
+    inner: Arc<Mutex<Inner>>,
+    fuse: Fuse,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    queues: BTreeMap<String, VecDeque<String>>,
+    failing: HashMap<String, PeerError>,
+}
+
+impl MemoryPeers {
+    /// The same queues, by way of a function that may die.
+    #[must_use]
+    pub fn with_fuse(&self, fuse: &Fuse) -> Self {
+        Self { inner: Arc::clone(&self.inner), fuse: fuse.clone() }
+    }
+
+    /// What lies in a Region's queue, the first sent first; it is taken out.
+    pub fn receive(&self, region: &str) -> Vec<String> {
+        let Ok(mut inner) = self.inner.lock() else { return Vec::new() };
+        inner.queues.remove(region).map(Into::into).unwrap_or_default()
+    }
+
+    /// From now on a Region answers with this error; `None`: it works again.
+    pub fn fail(&self, region: &str, error: Option<PeerError>) {
+        if let Ok(mut inner) = self.inner.lock() {
+            match error {
+                Some(error) => drop(inner.failing.insert(region.to_owned(), error)),
+                None => drop(inner.failing.remove(region)),
+            }
+        }
+    }
+}
+
+impl Peers for MemoryPeers {
+    async fn send(&self, region: &str, message: &str, _: Instant) -> Result<(), PeerError> {
+        self.fuse.effect().await;
+        let mut inner = self.inner.lock().map_err(|_| PeerError::Unavailable("poisoned".to_owned()))?;
+        if let Some(error) = inner.failing.get(region) {
+            return Err(error.clone());
+        }
+        inner.queues.entry(region.to_owned()).or_default().push_back(message.to_owned());
+        Ok(())
+    }
+}

@@ -1,0 +1,178 @@
+//! What the table's stream brings.
+//!
+//! `aws_lambda_events` is not used: it is a dependency for two structs, and one record that it refuses costs the others.
+//! A batch of a stream succeeds or fails as a whole, but whoever can't read one record can still do the others first.
+
+use mailroom_core::malformed::Problem;
+use mailroom_core::timestamp::Timestamp;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_dynamo::{AttributeValue, Item};
+use serde_json::value::RawValue;
+use serde_json::{Value, json};
+
+use crate::invocation::InvocationError;
+use crate::states::{Image, TableError};
+
+/// An item that was written.
+#[derive(Debug)]
+pub struct Written {
+    /// By which the record can be found in the stream again.
+    pub sequence_number: Option<String>,
+    /// When, by DynamoDB, to the second.
+    pub created_at: Option<Timestamp>,
+    image: Item,
+}
+
+impl Written {
+    /// The sort key.
+    pub fn sk(&self) -> &str {
+        match self.image.get("sk") {
+            Some(AttributeValue::S(sk)) => sk,
+            _ => "",
+        }
+    }
+
+    /// The item as it was written.
+    ///
+    /// # Errors
+    /// [`TableError::NotAnItem`]
+    pub fn read<T: DeserializeOwned>(&self) -> Result<T, TableError> {
+        serde_dynamo::from_item(self.image.clone()).map_err(|error| TableError::NotAnItem(error.to_string()))
+    }
+}
+
+/// A record of the stream that could not be read.
+#[derive(Debug)]
+pub struct Unread {
+    /// Its place in the batch.
+    pub index: usize,
+    /// Why. Nothing is quoted.
+    pub why: &'static str,
+}
+
+#[derive(Deserialize)]
+struct Batch<'a> {
+    #[serde(borrow, rename = "Records")]
+    records: Vec<&'a RawValue>,
+}
+
+#[derive(Deserialize)]
+struct Record<'a> {
+    #[serde(borrow)]
+    dynamodb: Change<'a>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Change<'a> {
+    /// Seconds; some write them as 1.7695E9.
+    approximate_creation_date_time: Option<f64>,
+    sequence_number: Option<String>,
+    #[serde(borrow)]
+    new_image: Option<&'a RawValue>,
+}
+
+/// Opens a batch, in the stream's order. Removals are left out.
+///
+/// # Errors
+/// [`InvocationError::Payload`]
+pub fn open(payload: &str) -> Result<Vec<Result<Written, Unread>>, InvocationError> {
+    let batch: Batch<'_> = serde_json::from_str(payload).map_err(|error| {
+        let problem = if error.is_data() { Problem::WrongType } else { Problem::NotJson };
+        InvocationError::Payload { field: "Records".to_owned(), problem }
+    })?;
+    Ok(batch.records.into_iter().enumerate().filter_map(|(index, record)| written(index, record)).collect())
+}
+
+fn written(index: usize, record: &RawValue) -> Option<Result<Written, Unread>> {
+    let Ok(Record { dynamodb: change }) = serde_json::from_str(record.get()) else {
+        return Some(Err(Unread { index, why: "not a record of a table's stream" }));
+    };
+    let Ok(image) = serde_json::from_str(change.new_image?.get()) else {
+        return Some(Err(Unread { index, why: "not an item" }));
+    };
+    #[expect(clippy::cast_possible_truncation, reason = "saturates, and what is out of range is no time")]
+    let created_at = change
+        .approximate_creation_date_time
+        .and_then(|seconds| Timestamp::from_millis((seconds * 1000.0) as i64));
+    Some(Ok(Written { sequence_number: change.sequence_number, created_at, image }))
+}
+
+/// The batch with which the stream of the table in memory wakes a function.
+///
+/// # Errors
+/// [`TableError::NotAnItem`]
+pub fn event<'a>(
+    images: impl IntoIterator<Item = &'a Image>,
+    created_at: Timestamp,
+    region: &str,
+) -> Result<Value, TableError> {
+    let item = |image: &Value| {
+        let item: Result<Item, _> = serde_dynamo::to_item(image);
+        let json = item.map_err(|error| error.to_string());
+        json.and_then(|item| serde_json::to_value(item).map_err(|error| error.to_string()))
+            .map_err(TableError::NotAnItem)
+    };
+    let record = |(index, image): (usize, &Image)| -> Result<Value, TableError> {
+        let mut change = json!({
+            "ApproximateCreationDateTime": created_at.seconds(),
+            "Keys": {"pk": {"S": image.new["pk"]}, "sk": {"S": image.new["sk"]}},
+            "SequenceNumber": format!("{:021}", index + 1),
+            "NewImage": item(&image.new)?,
+            "StreamViewType": "NEW_AND_OLD_IMAGES",
+        });
+        if let Some(old) = &image.old {
+            change["OldImage"] = item(old)?;
+        }
+        Ok(json!({
+            "eventID": format!("{index:032x}"),
+            "eventName": if image.old.is_some() { "MODIFY" } else { "INSERT" },
+            "eventVersion": "1.1",
+            "eventSource": "aws:dynamodb",
+            "awsRegion": region,
+            "dynamodb": change,
+        }))
+    };
+    let records: Result<Vec<_>, TableError> = images.into_iter().enumerate().map(record).collect();
+    Ok(json!({"Records": records?}))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_batch_and_its_odd_records() {
+        let payload = r#"{"Records":[
+            {"eventName":"INSERT","dynamodb":{"ApproximateCreationDateTime":1.769525978E9,"SequenceNumber":"7",
+             "NewImage":{"sk":{"S":"FEEDBACK#1"},"n":{"N":"3"}},"Keys":{}}},
+            {"eventName":"REMOVE","dynamodb":{"Keys":{},"OldImage":{}}},
+            {"eventName":"INSERT","dynamodb":{"NewImage":{"sk":{"X":""}}}},
+            7,
+            {"eventName":"INSERT","dynamodb":{"NewImage":{}}}]}"#;
+        let records = open(payload).unwrap();
+        let [Ok(first), Err(second), Err(third), Ok(fourth)] = &records[..] else { panic!("{records:?}") };
+        assert_eq!(first.created_at.unwrap().to_string(), "2026-01-27T14:59:38.000Z");
+        assert_eq!((first.sk(), first.sequence_number.as_deref()), ("FEEDBACK#1", Some("7")));
+        assert_eq!(first.read::<Value>().unwrap(), json!({"sk": "FEEDBACK#1", "n": 3}));
+        assert_eq!((second.index, second.why), (2, "not an item"));
+        assert_eq!((third.index, third.why), (3, "not a record of a table's stream"));
+        assert_eq!((fourth.sk(), fourth.created_at), ("", None));
+        for payload in ["", "{}", r#"{"Records":{}}"#] {
+            assert!(matches!(open(payload), Err(InvocationError::Payload { .. })), "{payload}");
+        }
+    }
+
+    #[test]
+    fn what_the_table_in_memory_tells_is_read_back() {
+        let new = json!({"pk": "ADDR#a", "sk": "SUPPRESSION", "version": 2, "none": null, "list": ["a", {"b": true}]});
+        let image = Image { old: Some(json!({"version": 1})), new: new.clone() };
+        let at = Timestamp::from_millis(1_769_525_978_237).unwrap();
+        let event = event([&image], at, "us-east-1").unwrap().to_string();
+        let records = open(&event).unwrap();
+        let [Ok(written)] = &records[..] else { panic!("{records:?}") };
+        assert_eq!(written.read::<Value>().unwrap(), new);
+        assert_eq!(written.created_at.unwrap().millis(), 1_769_525_978_000);
+    }
+}
