@@ -20,8 +20,8 @@ use crate::text::{Text, visible};
 
 /// What this code writes, and the only one that it reads.
 pub const VERSION: u32 = 1;
-/// The most that SQS took in a message until 2025-08, when it became 1 MiB: some Regions and stand-ins for SQS still keep
-/// to it, and a lost message costs less.
+/// SQS takes 1 MiB now and took 256 KiB for long: what stands in for it, and queues set up with that limit, still do. A
+/// message that is lost costs less, too.
 pub const MAX_BYTES: usize = 256 * 1024;
 /// A Region's name, with room to spare.
 const MAX_ORIGIN: usize = 64;

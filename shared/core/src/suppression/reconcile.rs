@@ -58,16 +58,18 @@ impl Listing {
         self.entries.iter().map(|entry| entry.spelling.as_str())
     }
 
-    /// The greatest reason, the newest entry of it: of the entries since the release, if there are any.
-    fn strongest(&self, released: Option<Timestamp>) -> Option<&Entry> {
+    /// The entry that tells most: the greatest reason, and the newest entry of it, since the release. If that is what is in
+    /// force, one from before the release that says more: it must go, too.
+    fn telling(&self, released: Option<Timestamp>, in_force: Option<Reason>) -> Option<&Entry> {
         let rank = |entry: &&Entry| (entry.reason, entry.updated_at);
+        let most = self.entries.iter().max_by_key(rank);
         let since = self.entries.iter().filter(|entry| Some(entry.updated_at) > released).max_by_key(rank);
-        since.or_else(|| self.entries.iter().max_by_key(rank))
+        since.filter(|since| Some(since.reason) != in_force).or(most)
     }
 
-    /// The entry with the least reason.
-    fn weakest(&self) -> Option<&Entry> {
-        self.entries.iter().min_by_key(|entry| entry.reason)
+    /// The entry that says something else than what is in force.
+    fn wrong(&self, in_force: Option<Reason>) -> Option<&Entry> {
+        self.entries.iter().find(|entry| Some(entry.reason) != in_force)
     }
 }
 
@@ -315,7 +317,8 @@ pub fn judge(listing: Option<&Listing>, state: Option<&AddressState>, pass: &Pas
         return Action::Leave(Leave::Simulator);
     }
     let released = state.and_then(|state| state.state().released_at()).map(|at| at.plus(pass.margin));
-    let entry = listing.and_then(|listing| listing.strongest(released));
+    let effective = state.and_then(AddressState::effective);
+    let entry = listing.and_then(|listing| listing.telling(released, effective));
     let on_list = match entry.map(|entry| entry.reason) {
         None => OnList::Nothing,
         Some(Reason::Bounce) => OnList::Bounce,
@@ -334,7 +337,7 @@ pub fn judge(listing: Option<&Listing>, state: Option<&AddressState>, pass: &Pas
         (Verb::Join, Some(entry)) => Action::Join(entry.clone()),
         (Verb::TakeIn | Verb::Join | Verb::Agree, _) => Action::Agree,
         (Verb::Delete, _) => Action::Delete,
-        (Verb::Put, _) => Action::Put(listing.and_then(Listing::weakest).cloned()),
+        (Verb::Put, _) => Action::Put(listing.and_then(|listing| listing.wrong(effective)).cloned()),
         (Verb::Confirm, _) => Action::Confirm,
         (Verb::Note, entry) => Action::Note(entry.cloned()),
         (Verb::Leave(leave), _) => Action::Leave(leave),
