@@ -12,6 +12,13 @@ pub trait Clock {
     fn now(&self) -> Timestamp;
 }
 
+/// Also waits, for whoever keeps a pace.
+pub trait Timer: Clock {
+    /// Returns after this long.
+    #[expect(async_fn_in_trait, reason = "called through generics by functions that run on one thread")]
+    async fn sleep(&self, by: Duration);
+}
+
 /// The machine's clock.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct SystemClock;
@@ -23,7 +30,13 @@ impl Clock for SystemClock {
     }
 }
 
-/// A clock that stands still until it is turned. Clones are one clock.
+impl Timer for SystemClock {
+    async fn sleep(&self, by: Duration) {
+        tokio::time::sleep(by).await;
+    }
+}
+
+/// A clock that stands still until it is turned; whoever sleeps turns it. Clones are one clock.
 #[derive(Debug, Clone)]
 pub struct MemoryClock(Arc<AtomicI64>);
 
@@ -47,5 +60,11 @@ impl MemoryClock {
 impl Clock for MemoryClock {
     fn now(&self) -> Timestamp {
         Timestamp::from_millis(self.0.load(Ordering::Relaxed)).unwrap_or(Timestamp::MIN)
+    }
+}
+
+impl Timer for MemoryClock {
+    async fn sleep(&self, by: Duration) {
+        self.advance(by);
     }
 }

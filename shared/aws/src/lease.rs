@@ -1,0 +1,197 @@
+//! A lease: of several instances of a function, one works. `REGION#<region>` / `LEASE#<name>` in the table.
+//!
+//! ```text
+//! one      acquires until 12:05                                  releases
+//! another  acquires: held, goes home                                       acquires until 12:09, and is killed
+//! a third                                                                  acquires: held ... until 12:09
+//! ```
+//!
+//! A lease is longer than whoever holds it may run, so that nobody works who no longer holds it.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_dynamodb::types::AttributeValue;
+use mailroom_core::timestamp::Timestamp;
+
+use crate::fuse::Fuse;
+
+/// Hands leases out.
+pub trait Lease {
+    /// Takes a lease, unless somebody else holds it still. The same holder may take it again.
+    ///
+    /// # Errors
+    /// [`LeaseError`]. It may have been taken nevertheless.
+    #[expect(async_fn_in_trait, reason = "called through generics by functions that run on one thread")]
+    async fn acquire(
+        &self,
+        name: &str,
+        holder: &str,
+        now: Timestamp,
+        until: Timestamp,
+    ) -> Result<Acquired, LeaseError>;
+
+    /// Gives a lease back. That somebody else holds it by now is fine.
+    ///
+    /// # Errors
+    /// [`LeaseError`]. It ends by itself.
+    #[expect(async_fn_in_trait, reason = "called through generics by functions that run on one thread")]
+    async fn release(&self, name: &str, holder: &str) -> Result<(), LeaseError>;
+}
+
+/// Who has it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Acquired {
+    /// Whoever asked.
+    Yes,
+    /// Somebody else.
+    Held,
+}
+
+/// The table did not do as asked. A retry can help.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("lease: {0}")]
+pub struct LeaseError(String);
+
+/// DynamoDB's table. Nothing is retried here: whoever wants a lease is woken again soon.
+pub struct DynamoLease {
+    client: Client,
+    table: String,
+    region: String,
+}
+
+impl DynamoLease {
+    /// A table in the configuration's own Region.
+    pub fn new(config: &aws_config::SdkConfig, table: impl Into<String>) -> Self {
+        let region = config.region().map(ToString::to_string).unwrap_or_default();
+        Self { client: Client::new(config), table: table.into(), region }
+    }
+
+    fn key(&self, name: &str) -> [(String, AttributeValue); 2] {
+        [
+            ("pk".to_owned(), text(format!("REGION#{}", self.region))),
+            ("sk".to_owned(), text(format!("LEASE#{name}"))),
+        ]
+    }
+}
+
+impl Lease for DynamoLease {
+    async fn acquire(
+        &self,
+        name: &str,
+        holder: &str,
+        now: Timestamp,
+        until: Timestamp,
+    ) -> Result<Acquired, LeaseError> {
+        let mut put = self.client.put_item().table_name(&self.table);
+        for (name, value) in self.key(name) {
+            put = put.item(name, value);
+        }
+        let put = put
+            .item("holder", text(holder))
+            .item("until", text(until))
+            // Timestamps are texts of one length: their order is the order in time.
+            .condition_expression("attribute_not_exists(pk) OR #until < :now OR #holder = :holder")
+            .expression_attribute_names("#until", "until")
+            .expression_attribute_names("#holder", "holder")
+            .expression_attribute_values(":now", text(now))
+            .expression_attribute_values(":holder", text(holder));
+        match put.send().await {
+            Ok(_) => Ok(Acquired::Yes),
+            Err(error) if is_condition(&error) => Ok(Acquired::Held),
+            Err(error) => Err(told(&error)),
+        }
+    }
+
+    async fn release(&self, name: &str, holder: &str) -> Result<(), LeaseError> {
+        let delete = self.client.delete_item().table_name(&self.table);
+        let delete = delete
+            .set_key(Some(self.key(name).into_iter().collect()))
+            .condition_expression("#holder = :holder")
+            .expression_attribute_names("#holder", "holder")
+            .expression_attribute_values(":holder", text(holder));
+        match delete.send().await {
+            Ok(_) => Ok(()),
+            Err(error) if is_condition(&error) => Ok(()),
+            Err(error) => Err(told(&error)),
+        }
+    }
+}
+
+fn text(value: impl ToString) -> AttributeValue {
+    AttributeValue::S(value.to_string())
+}
+
+fn is_condition<E: ProvideErrorMetadata>(error: &SdkError<E>) -> bool {
+    error.code() == Some("ConditionalCheckFailedException")
+}
+
+fn told<E: ProvideErrorMetadata>(error: &SdkError<E>) -> LeaseError {
+    LeaseError(error.code().map_or_else(|| error.to_string(), str::to_owned))
+}
+
+/// Leases in memory. Clones hand out the same.
+#[derive(Debug, Clone, Default)]
+pub struct MemoryLease {
+    held: Arc<Mutex<HashMap<String, (String, Timestamp)>>>,
+    fuse: Fuse,
+}
+
+impl MemoryLease {
+    /// The same leases, by way of a function that may die.
+    #[must_use]
+    pub fn with_fuse(&self, fuse: &Fuse) -> Self {
+        Self { held: Arc::clone(&self.held), fuse: fuse.clone() }
+    }
+}
+
+impl Lease for MemoryLease {
+    async fn acquire(
+        &self,
+        name: &str,
+        holder: &str,
+        now: Timestamp,
+        until: Timestamp,
+    ) -> Result<Acquired, LeaseError> {
+        self.fuse.effect().await;
+        let mut held = self.held.lock().map_err(|_| LeaseError("poisoned".to_owned()))?;
+        if held.get(name).is_some_and(|(other, until)| other != holder && *until >= now) {
+            return Ok(Acquired::Held);
+        }
+        held.insert(name.to_owned(), (holder.to_owned(), until));
+        Ok(Acquired::Yes)
+    }
+
+    async fn release(&self, name: &str, holder: &str) -> Result<(), LeaseError> {
+        self.fuse.effect().await;
+        let mut held = self.held.lock().map_err(|_| LeaseError("poisoned".to_owned()))?;
+        if held.get(name).is_some_and(|(other, _)| other == holder) {
+            held.remove(name);
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn one_at_a_time() {
+        let leases = MemoryLease::default();
+        let at = |millis| Timestamp::from_millis(millis).unwrap();
+        let acquire =
+            async |holder, now, until| leases.acquire("a", holder, at(now), at(until)).await.unwrap();
+        assert_eq!(acquire("one", 0, 10).await, Acquired::Yes);
+        assert_eq!(acquire("another", 10, 20).await, Acquired::Held);
+        assert_eq!(acquire("one", 10, 20).await, Acquired::Yes);
+        leases.release("a", "another").await.unwrap();
+        assert_eq!(acquire("another", 20, 30).await, Acquired::Held);
+        assert_eq!(acquire("another", 21, 30).await, Acquired::Yes);
+        leases.release("a", "another").await.unwrap();
+        assert_eq!(acquire("one", 22, 30).await, Acquired::Yes);
+        assert_eq!(leases.acquire("b", "another", at(22), at(30)).await, Ok(Acquired::Yes));
+    }
+}
