@@ -1,0 +1,17 @@
+//! Anti-entropy: compares a Region's suppression list with its states, and tells peers what they may have missed.
+//!
+//! It reads the list and marks states; it never writes the list.
+//!
+//! | module | does |
+//! |---|---|
+//! | [`handler`] | an invocation: pushes to peers, then goes on with the pass |
+//! | `pass` | a pass over the list and the states, over as many invocations as it takes |
+//! | `seen` | remembers what a pass has seen on the list |
+//! | `push` | tells each peer what has changed since it was last told |
+//! | [`settings`] | what the template tells it |
+
+pub mod handler;
+mod pass;
+mod push;
+mod seen;
+pub mod settings;

@@ -1,0 +1,36 @@
+//! Wires the handler to Lambda, SES, DynamoDB, SQS and CloudWatch.
+
+use lambda_runtime::{Error, LambdaEvent, service_fn, tracing};
+use mailroom_aws::client;
+use mailroom_aws::clock::SystemClock;
+use mailroom_aws::metrics::EmbeddedMetrics;
+use mailroom_aws::notes::DynamoNotes;
+use mailroom_aws::peers::SqsPeers;
+use mailroom_aws::settings::Variables;
+use mailroom_aws::states::DynamoStates;
+use mailroom_aws::suppression_list::SesList;
+use reconcile::handler::{Reconcile, Wake};
+use reconcile::settings::Settings;
+
+// One event at a time and nothing to compute: a second thread would only cost its start.
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Error> {
+    tracing::init_default_subscriber();
+    let settings = Settings::read(&Variables::of_process())?;
+    let config = client::config().await;
+    let reconcile = &Reconcile {
+        states: DynamoStates::new(&config, settings.table.as_str()),
+        list: SesList::new(&config),
+        notes: DynamoNotes::new(&config, settings.table.as_str()),
+        peers: SqsPeers::new(&config, settings.account.as_str(), settings.queue.as_str()),
+        clock: SystemClock,
+        metrics: EmbeddedMetrics::new(settings.function.as_str()),
+        settings: settings.clone(),
+    };
+    lambda_runtime::run(service_fn(async |event: LambdaEvent<Wake>| {
+        let deadline = client::deadline(event.context.deadline());
+        reconcile.handle(event.payload, deadline).await?;
+        Ok::<_, Error>(())
+    }))
+    .await
+}

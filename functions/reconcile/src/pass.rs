@@ -1,0 +1,540 @@
+//! A pass over the list and the states, over as many invocations as it takes.
+//!
+//! ```text
+//! List     each page of SES's list: every entry against its state. Ends the first pass: BOUNCEs may be put from then on.
+//! States   the index of states: every address that was not seen on the list. Counts what has gone, concludes nothing.
+//! Confirm  if something has gone, and no more than may: the index again, SES is asked for each of those entries.
+//! ```
+//!
+//! Where it stands is kept in a note: an invocation that runs out of time goes on there, one that dies goes back to what
+//! was kept last. All of it may be done twice.
+//!
+//! SES does not say how long a page's token is good for. The list is begun again when one is refused; what was seen of it
+//! stays seen.
+
+use std::cell::Cell;
+use std::time::Duration;
+
+use futures_util::{StreamExt, stream};
+use mailroom_aws::clock::Timer;
+use mailroom_aws::notes::{FIRST_PASS, FirstPass, NoteError, Noted, Notes};
+use mailroom_aws::states::{Cursor, Put, StateTable, TableError};
+use mailroom_aws::suppression_list::{ListError, SuppressionList};
+use mailroom_core::suppression::item::{AddressState, shards};
+use mailroom_core::suppression::reconcile::{
+    Action, Gone, Guard, Leave, Listing, Pass, carried_out, confirmed, judge,
+};
+use mailroom_core::timestamp::Timestamp;
+use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
+use tracing::{info, warn};
+
+use crate::seen::{Seen, chunks_for};
+
+/// Calls of the table at once.
+const PARALLEL: usize = 32;
+/// Of an index, at once.
+const PAGE: usize = 1000;
+/// How often a state that somebody else writes is read again.
+const TRIES: usize = 5;
+/// How often SES is asked again, with a pause that doubles, before the pass waits for the next wake.
+const ATTEMPTS: u32 = 5;
+/// Between two times that a pass is kept: what a crash costs.
+const KEEP_EVERY: Duration = Duration::from_mins(1);
+/// A pass asks SES for no more entries than this, an hour's worth; the next one goes on.
+const MOST_CONFIRMED: usize = 3600;
+/// To keep the pass and to answer in.
+const TO_KEEP: Duration = Duration::from_secs(10);
+const NOTE: &str = "reconcile";
+
+/// What is kept between invocations.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub(crate) struct Progress {
+    /// An invocation is at it until then, unless it ends before.
+    pub(crate) held_until: Option<Timestamp>,
+    open: Option<Open>,
+    last: Option<Ended>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Open {
+    started_at: Timestamp,
+    /// Of the filter of what was seen.
+    chunks: usize,
+    step: Step,
+    counts: Counts,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Ended {
+    started_at: Timestamp,
+    entries: usize,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+enum Step {
+    List(Option<String>),
+    States(Place),
+    Confirm(Place),
+}
+
+/// A place in the index of states.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+struct Place {
+    shard: usize,
+    after: Option<Cursor>,
+}
+
+/// What a pass has found. What was done over after a crash is counted again.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Counts {
+    /// Entries of the list.
+    pub entries: usize,
+    /// Entries that are no address to us, or for a reason that is none.
+    pub unread: usize,
+    /// States that can't be read.
+    pub unreadable: usize,
+    /// Addresses of which list and state say the same.
+    pub agree: usize,
+    /// Addresses of which they don't.
+    pub differ: usize,
+    /// Of those, what was written: taken in, marked, noted.
+    pub mended: usize,
+    /// Addresses at which somebody else is, or was when the pass began: for the next one.
+    pub busy: usize,
+    /// Addresses that are left as they are, for good reason.
+    pub left: usize,
+    /// Entries that should be there.
+    pub expected: usize,
+    /// Entries that should be there, and were not seen.
+    pub gone: usize,
+    /// Of those, SES was asked for so many,
+    pub asked: usize,
+    /// and had not got so many: drift.
+    pub drifted: usize,
+    /// How often the list was begun again, because SES no longer took its token.
+    pub restarts: usize,
+}
+
+/// How a pass fared in an invocation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Passed {
+    /// None was due.
+    NotDue,
+    /// It goes on at the next wake.
+    Unfinished(Counts),
+    /// It has ended.
+    Ended(Counts),
+    /// It has ended, and concluded nothing of what has gone, since too much has.
+    Alarmed(Counts),
+}
+
+/// Why a pass did not go on. It does at the next wake.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum PassError {
+    /// The list can't be read. No text of SES's: it may name an address.
+    #[error("the list: {0}")]
+    List(&'static str),
+    /// The table's states.
+    #[error("the states: {0}")]
+    Table(#[from] TableError),
+    /// The table's notes.
+    #[error("the notes: {0}")]
+    Note(#[from] NoteError),
+    /// Another instance goes on with it.
+    #[error("another instance is at it")]
+    Contended,
+}
+
+impl From<&ListError> for PassError {
+    fn from(error: &ListError) -> Self {
+        Self::List(match error {
+            ListError::Throttled => "throttled",
+            ListError::Refused(_) => "refused",
+            _ => "no answer",
+        })
+    }
+}
+
+/// The note, as it was read or written last.
+#[derive(Debug, Default)]
+pub(crate) struct Kept {
+    pub(crate) progress: Progress,
+    version: Option<u64>,
+}
+
+impl Kept {
+    pub(crate) async fn read(notes: &impl Notes) -> Result<Self, NoteError> {
+        let note = notes.get(NOTE).await?;
+        Ok(note.map_or_else(Self::default, |note| Self { progress: note.value, version: Some(note.version) }))
+    }
+
+    /// `false` if somebody else has written meanwhile.
+    pub(crate) async fn keep(&mut self, notes: &impl Notes) -> Result<bool, NoteError> {
+        match notes.put(NOTE, &self.progress, self.version).await? {
+            Noted::Conflict => Ok(false),
+            Noted::Done(version) => {
+                self.version = Some(version);
+                Ok(true)
+            }
+        }
+    }
+}
+
+/// One call of SES after the other.
+#[derive(Debug)]
+pub(crate) struct Pace {
+    every: Duration,
+    last: Cell<Option<Timestamp>>,
+}
+
+impl Pace {
+    pub(crate) fn new(every: Duration) -> Self {
+        Self { every, last: Cell::default() }
+    }
+
+    async fn turn(&self, timer: &impl Timer) {
+        if let Some(last) = self.last.get() {
+            timer.sleep(self.every.saturating_sub(timer.now().since(last))).await;
+        }
+        self.last.set(Some(timer.now()));
+    }
+}
+
+/// Who passes.
+pub(crate) struct Passing<'a, S, L, N, C> {
+    pub(crate) states: &'a S,
+    pub(crate) list: &'a L,
+    pub(crate) notes: &'a N,
+    pub(crate) clock: &'a C,
+    pub(crate) pace: &'a Pace,
+    pub(crate) region: &'a str,
+    pub(crate) gone: Gone,
+    pub(crate) guard: Guard,
+    /// When to be done, by the clock,
+    pub(crate) ends_at: Timestamp,
+    /// and when the table must have answered.
+    pub(crate) deadline: Instant,
+}
+
+/// What came of one address.
+struct Judged {
+    action: Action,
+    mended: bool,
+}
+
+impl<S: StateTable, L: SuppressionList, N: Notes, C: Timer> Passing<'_, S, L, N, C> {
+    /// Goes on with the open pass, or begins one if one is due.
+    pub(crate) async fn go_on(
+        &self,
+        kept: &mut Kept,
+        every: Duration,
+        demanded: bool,
+    ) -> Result<Passed, PassError> {
+        let now = self.clock.now();
+        let last = kept.progress.last.as_ref();
+        let due = demanded || last.is_none_or(|last| now.since(last.started_at) >= every);
+        let mut open = match kept.progress.open.take() {
+            Some(open) => open,
+            None if !due => return Ok(Passed::NotDue),
+            None => Open {
+                started_at: now,
+                chunks: chunks_for(last.map_or(0, |last| last.entries.saturating_mul(2))),
+                step: Step::List(None),
+                counts: Counts::default(),
+            },
+        };
+        kept.progress.open = Some(open.clone());
+        let mut seen = Seen::load(self.notes, open.started_at, open.chunks).await?;
+        let passed = self.steps(kept, &mut open, &mut seen).await;
+        match passed {
+            Ok(Passed::Ended(_) | Passed::Alarmed(_)) => {
+                kept.progress.last =
+                    Some(Ended { started_at: open.started_at, entries: open.counts.entries });
+                kept.progress.open = None;
+            }
+            Err(PassError::Contended) => {}
+            // A failure costs no more than what it failed at.
+            Ok(Passed::Unfinished(_) | Passed::NotDue) | Err(_) => self.keep(kept, &open, &mut seen).await?,
+        }
+        passed
+    }
+
+    /// The filter first: where the pass stands must not be ahead of what it has seen.
+    async fn keep(&self, kept: &mut Kept, open: &Open, seen: &mut Seen) -> Result<(), PassError> {
+        kept.progress.open = Some(open.clone());
+        if seen.keep(self.notes).await? && kept.keep(self.notes).await? {
+            Ok(())
+        } else {
+            Err(PassError::Contended)
+        }
+    }
+
+    async fn steps(&self, kept: &mut Kept, open: &mut Open, seen: &mut Seen) -> Result<Passed, PassError> {
+        let account = self.asking(async || self.list.account().await).await;
+        let account = account.map_err(|error| PassError::from(&error))?;
+        let mut pass = Pass::new(self.region, open.started_at);
+        pass.sandbox = !account.production_access;
+        pass.gone = self.gone;
+        let mut kept_at = self.clock.now();
+        while self.has_time() {
+            if self.clock.now().since(kept_at) >= KEEP_EVERY {
+                self.keep(kept, open, seen).await?;
+                kept_at = self.clock.now();
+            }
+            let counts = &mut open.counts;
+            let next = match &open.step {
+                Step::List(token) => self.list_page(token.as_deref(), seen, &pass, counts).await?,
+                Step::States(place) => match self.states_page(place, seen, &pass, counts).await? {
+                    Some(place) => Some(Step::States(place)),
+                    None if self.guard.trips(counts.expected, counts.gone) => {
+                        warn!(
+                            gone = counts.gone,
+                            expected = counts.expected,
+                            "too much has gone from the list"
+                        );
+                        return Ok(Passed::Alarmed(open.counts));
+                    }
+                    None => (counts.gone > 0).then(|| Step::Confirm(Place::default())),
+                },
+                Step::Confirm(place) => {
+                    self.confirm_page(place, seen, &pass, counts).await?.map(Step::Confirm)
+                }
+            };
+            match next {
+                Some(step) => open.step = step,
+                None => return Ok(Passed::Ended(open.counts)),
+            }
+        }
+        Ok(Passed::Unfinished(open.counts))
+    }
+
+    fn has_time(&self) -> bool {
+        self.clock.now().plus(TO_KEEP) < self.ends_at && Instant::now() < self.deadline
+    }
+
+    /// Calls SES until it answers, for a while. What it refuses it refuses again.
+    async fn asking<T>(&self, call: impl AsyncFn() -> Result<T, ListError>) -> Result<T, ListError> {
+        let mut pause = self.pace.every;
+        for _ in 1..ATTEMPTS {
+            self.pace.turn(self.clock).await;
+            match call().await {
+                Err(ListError::Throttled | ListError::Unavailable(_)) => {}
+                answer => return answer,
+            }
+            self.clock.sleep(pause).await;
+            pause *= 2;
+        }
+        self.pace.turn(self.clock).await;
+        call().await
+    }
+
+    /// Judges a page of the list.
+    async fn list_page(
+        &self,
+        token: Option<&str>,
+        seen: &mut Seen,
+        pass: &Pass<'_>,
+        counts: &mut Counts,
+    ) -> Result<Option<Step>, PassError> {
+        let page = match self.asking(async || self.list.page(token).await).await {
+            Ok(page) => page,
+            Err(ListError::Refused(_)) if token.is_some() => {
+                info!("SES no longer takes the list's token: it is begun again");
+                *counts = Counts { restarts: counts.restarts + 1, ..Counts::default() };
+                return Ok(Some(Step::List(None)));
+            }
+            Err(error) => return Err(PassError::from(&error)),
+        };
+        let entries = page.items.len() + page.unread;
+        let (listings, unread) = Listing::group(page.items);
+        let mut found = Counts { entries, unread: unread + page.unread, ..Counts::default() };
+        let mut judged = stream::iter(&listings)
+            .map(|listing| self.mend(listing.address(), Some(listing), pass))
+            .buffer_unordered(PARALLEL);
+        while let Some(judged) = judged.next().await {
+            found.add(&judged?);
+        }
+        drop(judged);
+        for listing in &listings {
+            seen.insert(listing.address());
+        }
+        counts.join(found);
+        if page.next.is_some() {
+            return Ok(Some(Step::List(page.next)));
+        }
+        // That it is there already is as good.
+        self.notes.put(FIRST_PASS, &FirstPass { ended_at: self.clock.now() }, None).await?;
+        Ok(Some(Step::States(Place::default())))
+    }
+
+    /// Judges a page of states: those that were not seen on the list.
+    async fn states_page(
+        &self,
+        place: &Place,
+        seen: &Seen,
+        pass: &Pass<'_>,
+        counts: &mut Counts,
+    ) -> Result<Option<Place>, PassError> {
+        let Some((states, mut found, next)) = self.page(place).await? else { return Ok(None) };
+        let mut to_mend = Vec::new();
+        for state in &states {
+            let applied = state.applied().and_then(|applied| applied.reason);
+            found.expected += usize::from(state.effective().is_some() && applied.is_some());
+            if seen.contains(state.address()) {
+                continue;
+            }
+            match judge(None, Some(state), pass) {
+                Action::Confirm => found.gone += 1,
+                action if carried_out(&action, None, Some(state), pass, self.clock.now()).is_some() => {
+                    to_mend.push(state.address());
+                }
+                action => found.add(&Judged { action, mended: false }),
+            }
+        }
+        let mut judged =
+            stream::iter(to_mend).map(|address| self.mend(address, None, pass)).buffer_unordered(PARALLEL);
+        while let Some(judged) = judged.next().await {
+            found.add(&judged?);
+        }
+        counts.join(found);
+        Ok(Some(next))
+    }
+
+    /// Asks SES for those entries of a page of states that have gone.
+    async fn confirm_page(
+        &self,
+        place: &Place,
+        seen: &Seen,
+        pass: &Pass<'_>,
+        counts: &mut Counts,
+    ) -> Result<Option<Place>, PassError> {
+        let Some((states, _, next)) = self.page(place).await? else { return Ok(None) };
+        let gone = |state: &&AddressState| {
+            !seen.contains(state.address()) && judge(None, Some(state), pass) == Action::Confirm
+        };
+        for state in states.iter().filter(gone) {
+            if counts.asked >= MOST_CONFIRMED {
+                return Ok(None);
+            }
+            if !self.has_time() {
+                // What was asked is settled and is not asked again.
+                return Ok(Some(place.clone()));
+            }
+            counts.asked += 1;
+            let judged = self.confirm(state.address(), pass, &mut counts.drifted).await?;
+            counts.add(&judged);
+        }
+        Ok(Some(next))
+    }
+
+    /// A page of the index of states, and where to go on; `None` after the last shard.
+    async fn page(&self, place: &Place) -> Result<Option<(Vec<AddressState>, Counts, Place)>, PassError> {
+        let Some(shard) = shards().nth(place.shard) else { return Ok(None) };
+        let page =
+            self.states.changed(&shard, Timestamp::MIN, place.after.as_ref(), PAGE, self.deadline).await?;
+        let next = Place { shard: place.shard + usize::from(page.next.is_none()), after: page.next };
+        Ok(Some((page.items, Counts { unreadable: page.unreadable, ..Counts::default() }, next)))
+    }
+
+    /// Judges an address by its state as it is now, and writes what comes of it; again, if somebody else was faster.
+    async fn mend(
+        &self,
+        address: &str,
+        listing: Option<&Listing>,
+        pass: &Pass<'_>,
+    ) -> Result<Judged, PassError> {
+        for _ in 0..TRIES {
+            let state = self.states.get(address, self.deadline).await?;
+            let action = judge(listing, state.as_ref(), pass);
+            if let Some(mended) = self.carry_out(&action, listing, state.as_ref(), pass).await? {
+                return Ok(Judged { action, mended });
+            }
+        }
+        Err(PassError::Contended)
+    }
+
+    /// Asks SES for an entry that was not seen, under each of its names, and judges again.
+    async fn confirm(
+        &self,
+        address: &str,
+        pass: &Pass<'_>,
+        drifted: &mut usize,
+    ) -> Result<Judged, PassError> {
+        for _ in 0..TRIES {
+            let state = self.states.get(address, self.deadline).await?;
+            let first = judge(None, state.as_ref(), pass);
+            let Some(state) = state.filter(|_| first == Action::Confirm) else {
+                // It has moved since.
+                return Ok(Judged { action: first, mended: false });
+            };
+            let mut found = None;
+            for spelling in state.spellings().iter() {
+                let answer = self.asking(async || self.list.get(spelling).await).await;
+                found = answer.map_err(|error| PassError::from(&error))?;
+                if found.is_some() {
+                    break;
+                }
+            }
+            let gone = found.is_none();
+            let listing = Listing::group(found.clone()).0.pop();
+            let action = confirmed(found, &state, pass);
+            if let Some(mended) = self.carry_out(&action, listing.as_ref(), Some(&state), pass).await? {
+                *drifted += usize::from(gone);
+                return Ok(Judged { action, mended });
+            }
+        }
+        Err(PassError::Contended)
+    }
+
+    /// Whether something was written; `None` if somebody else was faster.
+    async fn carry_out(
+        &self,
+        action: &Action,
+        listing: Option<&Listing>,
+        state: Option<&AddressState>,
+        pass: &Pass<'_>,
+    ) -> Result<Option<bool>, PassError> {
+        let Some(next) = carried_out(action, listing, state, pass, self.clock.now()) else {
+            return Ok(Some(false));
+        };
+        match self.states.put(&next, state.map(AddressState::version), self.deadline).await? {
+            Put::Done => Ok(Some(true)),
+            Put::Conflict => Ok(None),
+        }
+    }
+}
+
+impl Counts {
+    fn add(&mut self, judged: &Judged) {
+        match judged.action {
+            Action::Agree => self.agree += 1,
+            Action::Leave(Leave::Pending | Leave::Job | Leave::Moved) => self.busy += 1,
+            Action::Leave(Leave::LeftOff | Leave::Sandbox | Leave::Failed | Leave::Simulator) => {
+                self.left += 1;
+            }
+            Action::TakeIn(_)
+            | Action::Join(_)
+            | Action::Delete
+            | Action::Put(_)
+            | Action::Confirm
+            | Action::LeaveOff
+            | Action::Note(_) => self.differ += 1,
+        }
+        self.mended += usize::from(judged.mended);
+    }
+
+    fn join(&mut self, other: Self) {
+        self.entries += other.entries;
+        self.unread += other.unread;
+        self.unreadable += other.unreadable;
+        self.agree += other.agree;
+        self.differ += other.differ;
+        self.mended += other.mended;
+        self.busy += other.busy;
+        self.left += other.left;
+        self.expected += other.expected;
+        self.gone += other.gone;
+    }
+}

@@ -1,0 +1,174 @@
+//! Which addresses a pass has seen on the list: a Bloom filter, since a pass is no snapshot and outlives its invocation,
+//! and a million addresses are no note. It may take an address for seen that was not: that one's entry, should it have
+//! gone, is missed by this pass, but not by the next, whose filter is salted differently.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use mailroom_aws::notes::{NoteError, Noted, Notes};
+use mailroom_core::timestamp::Timestamp;
+use serde::{Deserialize, Serialize};
+
+/// In Base64 it is 342 KiB, and an item may have 400.
+const CHUNK_BYTES: usize = 256 * 1024;
+/// Enough for two million addresses; more only blur it.
+const MAX_CHUNKS: usize = 16;
+/// Of the filter per address, and of them as many as are set: of 2,000 addresses one is taken for seen.
+const BITS_PER_ADDRESS: usize = 16;
+const HASHES: u64 = 7;
+
+/// The filter of one pass.
+#[derive(Debug)]
+pub(crate) struct Seen {
+    pass: Timestamp,
+    chunks: Vec<Chunk>,
+}
+
+#[derive(Debug)]
+struct Chunk {
+    bits: Vec<u8>,
+    /// Of its note.
+    version: Option<u64>,
+    dirty: bool,
+}
+
+#[derive(Serialize, Deserialize)]
+struct ChunkNote {
+    pass: Timestamp,
+    bits: String,
+}
+
+/// How many chunks a list of so many entries needs.
+pub(crate) fn chunks_for(entries: usize) -> usize {
+    (entries.saturating_mul(BITS_PER_ADDRESS) / 8).div_ceil(CHUNK_BYTES).clamp(1, MAX_CHUNKS)
+}
+
+impl Seen {
+    /// What was kept of this pass's filter; empty for a pass of which nothing was kept.
+    pub(crate) async fn load(notes: &impl Notes, pass: Timestamp, chunks: usize) -> Result<Self, NoteError> {
+        let mut seen = Self { pass, chunks: Vec::with_capacity(chunks) };
+        for index in 0..chunks {
+            let kept = notes.get::<ChunkNote>(&name(index)).await?;
+            let version = kept.as_ref().map(|kept| kept.version);
+            let bits = kept
+                .filter(|kept| kept.value.pass == pass)
+                .and_then(|kept| STANDARD.decode(kept.value.bits).ok())
+                .filter(|bits| bits.len() == CHUNK_BYTES);
+            let bits = bits.unwrap_or_else(|| vec![0; CHUNK_BYTES]);
+            seen.chunks.push(Chunk { bits, version, dirty: false });
+        }
+        Ok(seen)
+    }
+
+    /// Keeps what is new. `false` if somebody else keeps this filter, too.
+    pub(crate) async fn keep(&mut self, notes: &impl Notes) -> Result<bool, NoteError> {
+        for (index, chunk) in self.chunks.iter_mut().enumerate().filter(|(_, chunk)| chunk.dirty) {
+            let note = ChunkNote { pass: self.pass, bits: STANDARD.encode(&chunk.bits) };
+            match notes.put(&name(index), &note, chunk.version).await? {
+                Noted::Conflict => return Ok(false),
+                Noted::Done(version) => {
+                    chunk.version = Some(version);
+                    chunk.dirty = false;
+                }
+            }
+        }
+        Ok(true)
+    }
+
+    pub(crate) fn insert(&mut self, address: &str) {
+        for (chunk, byte, bit) in self.places(address) {
+            if let Some(chunk) = self.chunks.get_mut(chunk)
+                && let Some(byte) = chunk.bits.get_mut(byte)
+            {
+                chunk.dirty |= *byte & bit == 0;
+                *byte |= bit;
+            }
+        }
+    }
+
+    pub(crate) fn contains(&self, address: &str) -> bool {
+        self.places(address).into_iter().all(|(chunk, byte, bit)| {
+            let byte = self.chunks.get(chunk).and_then(|chunk| chunk.bits.get(byte));
+            byte.is_some_and(|byte| byte & bit != 0)
+        })
+    }
+
+    /// All in one chunk, so that few addresses make few chunks dirty.
+    fn places(&self, address: &str) -> Vec<(usize, usize, u8)> {
+        let first = mix(fnv(address) ^ mix(self.pass.millis().unsigned_abs()));
+        let step = mix(first) | 1;
+        let chunk = below(mix(step), self.chunks.len());
+        let place = |n: u64| {
+            let bit = below(first.wrapping_add(n.wrapping_mul(step)), CHUNK_BYTES * 8);
+            (chunk, bit / 8, 1 << (bit % 8))
+        };
+        (0..HASHES).map(place).collect()
+    }
+}
+
+fn name(chunk: usize) -> String {
+    format!("reconcile-seen-{chunk}")
+}
+
+fn below(hash: u64, bound: usize) -> usize {
+    let bound = u64::try_from(bound).unwrap_or(u64::MAX).max(1);
+    usize::try_from(hash % bound).unwrap_or_default()
+}
+
+/// FNV-1a: the standard library's hash may change with the compiler, and a pass outlives a deployment.
+fn fnv(text: &str) -> u64 {
+    text.bytes()
+        .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+}
+
+/// The finalizer of `SplitMix64`.
+fn mix(mut hash: u64) -> u64 {
+    hash = (hash ^ (hash >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    hash = (hash ^ (hash >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    hash ^ (hash >> 31)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use mailroom_aws::notes::MemoryNotes;
+
+    fn at(millis: i64) -> Timestamp {
+        Timestamp::from_millis(millis).unwrap()
+    }
+
+    #[tokio::test]
+    async fn what_was_seen_is_kept_and_little_else_is_taken_for_seen() {
+        let notes = MemoryNotes::default();
+        let chunks = chunks_for(200_000);
+        assert_eq!(chunks, 2);
+        let mut seen = Seen::load(&notes, at(1), chunks).await.unwrap();
+        for n in 0..200_000 {
+            seen.insert(&format!("user{n}@example.com"));
+        }
+        assert!(seen.keep(&notes).await.unwrap());
+        let kept = Seen::load(&notes, at(1), chunks).await.unwrap();
+        assert!((0..200_000).all(|n| kept.contains(&format!("user{n}@example.com"))));
+        let wrong = |seen: &Seen| {
+            (0..100_000).map(|n| format!("other{n}@example.com")).filter(|other| seen.contains(other)).count()
+        };
+        assert!(wrong(&kept) < 100, "{}", wrong(&kept));
+        assert_eq!(wrong(&Seen::load(&notes, at(2), chunks).await.unwrap()), 0);
+    }
+
+    #[tokio::test]
+    async fn of_two_who_keep_it_one_is_told() {
+        let notes = MemoryNotes::default();
+        let mut one = Seen::load(&notes, at(1), 1).await.unwrap();
+        let mut other = Seen::load(&notes, at(1), 1).await.unwrap();
+        one.insert("a@example.com");
+        other.insert("b@example.com");
+        assert!(one.keep(&notes).await.unwrap());
+        assert!(!other.keep(&notes).await.unwrap());
+    }
+
+    #[test]
+    fn a_chunk_is_an_item() {
+        assert!(CHUNK_BYTES.div_ceil(3) * 4 < 380 * 1024);
+        assert_eq!((chunks_for(0), chunks_for(1_000_000), chunks_for(usize::MAX)), (1, 8, 16));
+    }
+}

@@ -1,0 +1,117 @@
+//! What the template tells the function.
+
+use std::time::Duration;
+
+use mailroom_aws::settings::{SettingError, Variables};
+use mailroom_core::suppression::reconcile::{Gone, Guard};
+
+/// Read once, at start.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// `TABLE_NAME`
+    pub table: String,
+    /// `AWS_LAMBDA_FUNCTION_NAME`, set by Lambda.
+    pub function: String,
+    /// `ACCOUNT_ID`
+    pub account: String,
+    /// `AWS_REGION`, set by Lambda.
+    pub region: String,
+    /// `PEERS`: see [`Variables::peers`].
+    pub peers: Vec<String>,
+    /// `QUEUE_NAME`: of every Region's merge queue.
+    pub queue: String,
+    /// `PUT_BACK`: whether an entry that has gone from the list without our doing is put back (`true`) or left off until
+    /// there is new evidence (`false`).
+    pub gone: Gone,
+    /// `GONE_SHARE_PERCENT`: when more of the list than this has gone since the last pass, nothing is concluded but an
+    /// alarm. 100 concludes always: for one pass, after somebody has looked.
+    pub guard: Guard,
+    /// `PASS_EVERY_MINUTES`: how long after the start of a pass the next one begins. A pass in progress goes on, and peers
+    /// are told what has changed, whenever the function is woken. Default: six hours.
+    pub pass_every: Duration,
+    /// Between two calls of SES: its documented limit is one a second, for each account and Region.
+    pub pace: Duration,
+}
+
+const SIX_HOURS: Duration = Duration::from_hours(6);
+
+impl Settings {
+    /// Reads the variables above.
+    ///
+    /// # Errors
+    /// The first that is missing or unusable.
+    pub fn read(variables: &Variables<impl Fn(&str) -> Option<String>>) -> Result<Self, SettingError> {
+        let region = variables.required("AWS_REGION")?;
+        let percent = |text: &str| text.parse().ok().filter(|percent| *percent <= 100);
+        let pass_every = match variables.optional("PASS_EVERY_MINUTES") {
+            None => SIX_HOURS,
+            Some(_) => variables.parsed("PASS_EVERY_MINUTES", "a number of minutes", |minutes| {
+                minutes.parse().ok().map(|minutes: u32| Duration::from_secs(u64::from(minutes) * 60))
+            })?,
+        };
+        Ok(Self {
+            table: variables.required("TABLE_NAME")?,
+            function: variables.required("AWS_LAMBDA_FUNCTION_NAME")?,
+            account: variables.required("ACCOUNT_ID")?,
+            peers: variables.peers(&region)?,
+            region,
+            queue: variables.required("QUEUE_NAME")?,
+            gone: variables.parsed("PUT_BACK", "true or false", |put_back| match put_back {
+                "true" => Some(Gone::PutBack),
+                "false" => Some(Gone::LeaveOff),
+                _ => None,
+            })?,
+            guard: Guard {
+                percent: variables.parsed("GONE_SHARE_PERCENT", "a percentage", percent)?,
+                ..Guard::default()
+            },
+            pass_every,
+            pace: Duration::from_secs(1),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ALL: &[(&str, &str)] = &[
+        ("AWS_REGION", "us-east-1"),
+        ("TABLE_NAME", "t"),
+        ("AWS_LAMBDA_FUNCTION_NAME", "f"),
+        ("ACCOUNT_ID", "123456789012"),
+        ("QUEUE_NAME", "q"),
+        ("PUT_BACK", "false"),
+        ("GONE_SHARE_PERCENT", "10"),
+    ];
+
+    fn with(changed: &str, value: &str) -> Result<Settings, SettingError> {
+        Settings::read(&Variables(|name: &str| {
+            if name == changed {
+                return Some(value.to_owned());
+            }
+            ALL.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned())
+        }))
+    }
+
+    #[test]
+    fn all_or_a_clear_error() {
+        let settings = with("", "").unwrap();
+        assert_eq!((settings.gone, settings.guard), (Gone::LeaveOff, Guard::default()));
+        assert_eq!((settings.peers.len(), settings.pass_every), (0, SIX_HOURS));
+        assert_eq!(
+            with("PEERS", "eu-west-1, us-east-1,,us-west-2").unwrap().peers,
+            ["eu-west-1", "us-west-2"]
+        );
+        assert_eq!(with("PUT_BACK", "true").unwrap().gone, Gone::PutBack);
+        assert_eq!(with("PASS_EVERY_MINUTES", "60").unwrap().pass_every, Duration::from_hours(1));
+        for (name, _) in ALL {
+            assert_eq!(with(name, "").unwrap_err(), SettingError::Missing(name));
+        }
+        for (name, value) in
+            [("PUT_BACK", "yes"), ("GONE_SHARE_PERCENT", "101"), ("PASS_EVERY_MINUTES", "often")]
+        {
+            assert!(matches!(with(name, value).unwrap_err(), SettingError::Invalid(..)), "{name}");
+        }
+    }
+}

@@ -1,0 +1,559 @@
+//! The handler with its ports in memory, in two Regions: what it mends, and what it leaves alone.
+#![allow(clippy::panic, clippy::unwrap_used, reason = "a test says what failed by panicking")]
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use mailroom_aws::clock::{Clock, MemoryClock};
+use mailroom_aws::fuse::Fuse;
+use mailroom_aws::metrics::MemoryMetrics;
+use mailroom_aws::notes::{FIRST_PASS, FirstPass, MemoryNotes, Notes};
+use mailroom_aws::peers::{MemoryPeers, PeerError};
+use mailroom_aws::states::{MemoryStates, Put, StateTable};
+use mailroom_aws::suppression_list::{Account, Fault, MemoryList, MemoryRules, SuppressionList};
+use mailroom_core::address::Address;
+use mailroom_core::suppression::item::{Attempt, JobRecord, Site, ToDo};
+use mailroom_core::suppression::reconcile::{Gone, Guard};
+use mailroom_core::suppression::spellings::Spellings;
+use mailroom_core::suppression::{AddressState, Change, Reason, Said, Source, SuppressionState, message};
+use mailroom_core::timestamp::Timestamp;
+use proptest::prelude::*;
+use reconcile::handler::{Counts, Done, Passed, Pushed, Reconcile, ReconcileError, Wake};
+use reconcile::settings::Settings;
+use tokio::time::Instant;
+
+type Function =
+    Reconcile<MemoryStates, MemoryList<MemoryClock>, MemoryNotes, MemoryPeers, MemoryClock, MemoryMetrics>;
+
+const HOME: &str = "us-east-1";
+const PEER: &str = "eu-west-1";
+const WAKE: Wake = Wake { pass: false, everything: false };
+/// Longer than an invocation, so that whoever died at it holds nothing, and than what counts as moving.
+const A_WHILE: Duration = Duration::from_mins(20);
+
+/// A Region: its table, its list, and its functions.
+struct Region {
+    name: &'static str,
+    states: MemoryStates,
+    list: MemoryList<MemoryClock>,
+    notes: MemoryNotes,
+    queues: MemoryPeers,
+    clock: MemoryClock,
+    settings: Settings,
+}
+
+fn regions() -> (Region, Region) {
+    let clock = MemoryClock::at(Timestamp::parse("2026-11-23T12:00:00Z").unwrap());
+    let queues = MemoryPeers::default();
+    let region = |name, peer: &str| Region {
+        name,
+        states: MemoryStates::default(),
+        list: MemoryList::new(clock.clone(), |_| None),
+        notes: MemoryNotes::default(),
+        queues: queues.clone(),
+        clock: clock.clone(),
+        settings: Settings {
+            table: "table".to_owned(),
+            function: "reconcile".to_owned(),
+            account: "123456789012".to_owned(),
+            region: name.to_owned(),
+            peers: vec![peer.to_owned()],
+            queue: "mailroom-suppression".to_owned(),
+            gone: Gone::LeaveOff,
+            guard: Guard::default(),
+            pass_every: Duration::from_mins(10),
+            pace: Duration::from_secs(1),
+        },
+    };
+    (region(HOME, PEER), region(PEER, HOME))
+}
+
+impl Region {
+    fn function(&self, fuse: &Fuse) -> Function {
+        Reconcile {
+            states: self.states.with_fuse(fuse),
+            list: self.list.with_fuse(fuse),
+            notes: self.notes.with_fuse(fuse),
+            peers: self.queues.with_fuse(fuse),
+            clock: self.clock.clone(),
+            metrics: MemoryMetrics::default(),
+            settings: self.settings.clone(),
+        }
+    }
+
+    async fn wake(&self, wake: Wake, seconds: u64) -> Result<Done, ReconcileError> {
+        let deadline = Instant::now() + Duration::from_secs(seconds);
+        self.function(&Fuse::default()).handle(wake, deadline).await
+    }
+
+    /// Wakes it later, in time for a whole pass.
+    async fn pass(&self) -> (Pushed, Passed) {
+        self.clock.advance(A_WHILE);
+        match self.wake(WAKE, 900).await.unwrap() {
+            Done::Woken { pushed, passed } => (pushed, passed),
+            Done::Held => panic!("held"),
+        }
+    }
+
+    async fn counts(&self) -> Counts {
+        match self.pass().await.1 {
+            Passed::Ended(counts) => counts,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    async fn state(&self, address: &str) -> Option<AddressState> {
+        self.states.get(address, Instant::now()).await.unwrap()
+    }
+
+    async fn write(&self, next: AddressState, read: Option<u64>) {
+        assert_eq!(self.states.put(&next, read, Instant::now()).await, Ok(Put::Done));
+    }
+
+    /// Joins something, as decide and merge do.
+    async fn join(&self, change: &Change) {
+        let known = self.state(&change.address).await;
+        if let Some(next) = AddressState::advance(known.as_ref(), change, self.clock.now()) {
+            self.write(next, known.map(|known| known.version())).await;
+        }
+    }
+
+    async fn say(&self, spelling: &str, state: impl FnOnce(Said) -> SuppressionState) {
+        let address = Address::parse(spelling).unwrap();
+        let said = Said {
+            at: self.clock.now(),
+            source: Source::Operator,
+            region: self.name.to_owned(),
+            id: "OPERATOR#".to_owned(),
+        };
+        let change = Change {
+            address: address.match_form().to_owned(),
+            spellings: Spellings::from_iter([spelling]),
+            state: state(said),
+            decision: None,
+        };
+        self.join(&change).await;
+    }
+
+    async fn suppress(&self, spelling: &str, reason: Reason) {
+        self.say(spelling, |said| SuppressionState::suppressed(reason, said)).await;
+    }
+
+    async fn release(&self, spelling: &str) {
+        self.say(spelling, SuppressionState::released).await;
+    }
+
+    /// What merge does.
+    async fn merge(&self) -> usize {
+        let messages = self.queues.receive(self.name);
+        for message in &messages {
+            for peer in message::read(message).unwrap().states {
+                self.join(&Change::from(peer)).await;
+            }
+        }
+        messages.len()
+    }
+
+    /// What apply does.
+    async fn apply(&self) {
+        let first_pass_ended = self.notes.get::<FirstPass>(FIRST_PASS).await.unwrap().is_some();
+        let site = Site { region: self.name, first_pass_ended, trust_origin: false };
+        let production_access = self.list.account().await.map_or(true, |account| account.production_access);
+        for state in self.states.states() {
+            let now = self.clock.now();
+            let written = |reason| Attempt::Written { reason, enabled: true };
+            let attempt = match state.to_do(site, now) {
+                ToDo::Put { .. } if !production_access => Attempt::RefusedSandbox,
+                ToDo::Put { spelling, reason } => {
+                    self.list.insert(&spelling, reason);
+                    written(Some(reason))
+                }
+                ToDo::Delete { spellings } => {
+                    for spelling in &spellings {
+                        self.list.remove(spelling);
+                    }
+                    written(None)
+                }
+                ToDo::Nothing | ToDo::Wait(_) | ToDo::Trust(_) => continue,
+            };
+            let version = state.version();
+            self.write(state.attempted(version, attempt, now), Some(version)).await;
+        }
+    }
+
+    fn listed(&self) -> BTreeMap<String, Reason> {
+        self.list.entries()
+    }
+
+    fn effective(&self) -> BTreeMap<String, Option<Reason>> {
+        self.states.states().iter().map(|state| (state.address().to_owned(), state.effective())).collect()
+    }
+}
+
+/// All functions of both Regions, often enough to be done.
+async fn settle(home: &Region, peer: &Region) {
+    for _ in 0..3 {
+        for region in [home, peer] {
+            region.pass().await;
+            region.apply().await;
+        }
+        for region in [home, peer] {
+            region.merge().await;
+            region.apply().await;
+        }
+    }
+}
+
+fn entries<const N: usize>(entries: [(&str, Reason); N]) -> BTreeMap<String, Reason> {
+    entries.into_iter().map(|(spelling, reason)| (spelling.to_owned(), reason)).collect()
+}
+
+#[tokio::test]
+async fn what_stood_on_a_list_is_taken_in_and_comes_to_the_others() {
+    let (home, peer) = regions();
+    home.list.insert("Jane@Example.com", Reason::Bounce);
+    home.list.insert("joe@example.com", Reason::Complaint);
+    home.list.insert("success@simulator.amazonses.com", Reason::Bounce);
+    let counts = home.counts().await;
+    assert_eq!((counts.entries, counts.differ, counts.mended, counts.left), (3, 2, 2, 1));
+    assert!(home.notes.get::<FirstPass>(FIRST_PASS).await.unwrap().is_some());
+    settle(&home, &peer).await;
+    assert_eq!(
+        peer.listed(),
+        entries([("Jane@Example.com", Reason::Bounce), ("joe@example.com", Reason::Complaint)])
+    );
+    let counts = peer.counts().await;
+    assert_eq!((counts.agree, counts.differ, counts.mended, counts.busy), (2, 0, 0, 0));
+}
+
+#[tokio::test]
+async fn a_bounce_is_not_put_over_a_complaint_that_nobody_knew_of() {
+    let (home, _) = regions();
+    home.clock.advance(A_WHILE);
+    home.list.insert("joe@example.com", Reason::Complaint);
+    home.suppress("joe@example.com", Reason::Bounce).await;
+    home.apply().await;
+    assert_eq!(home.listed(), entries([("joe@example.com", Reason::Complaint)]));
+    home.counts().await;
+    home.apply().await;
+    assert_eq!(home.listed(), entries([("joe@example.com", Reason::Complaint)]));
+    assert_eq!(home.effective()["joe@example.com"], Some(Reason::Complaint));
+}
+
+#[tokio::test]
+async fn what_is_added_by_hand_on_either_side_comes_to_both() {
+    let (home, peer) = regions();
+    settle(&home, &peer).await;
+    home.list.insert("a@example.com", Reason::Bounce);
+    peer.list.insert("b@example.com", Reason::Complaint);
+    settle(&home, &peer).await;
+    let both = entries([("a@example.com", Reason::Bounce), ("b@example.com", Reason::Complaint)]);
+    assert_eq!((home.listed(), peer.listed()), (both.clone(), both));
+}
+
+#[tokio::test]
+async fn what_is_removed_by_hand_is_left_off_until_there_is_new_evidence() {
+    let (home, peer) = regions();
+    for n in 0..20 {
+        home.suppress(&format!("user{n}@example.com"), Reason::Bounce).await;
+    }
+    settle(&home, &peer).await;
+    assert_eq!(home.listed().len(), 20);
+    home.list.remove("user7@example.com");
+    let counts = home.counts().await;
+    assert_eq!((counts.expected, counts.gone, counts.asked, counts.drifted), (20, 1, 1, 1));
+    settle(&home, &peer).await;
+    assert_eq!((home.listed().len(), peer.listed().len()), (19, 20));
+    assert_eq!(home.counts().await.gone, 0);
+    home.suppress("user7@example.com", Reason::Bounce).await;
+    settle(&home, &peer).await;
+    assert_eq!(home.listed().len(), 20);
+}
+
+#[tokio::test]
+async fn what_is_removed_by_hand_is_put_back_if_so_set() {
+    let (mut home, peer) = regions();
+    home.settings.gone = Gone::PutBack;
+    home.suppress("a@example.com", Reason::Bounce).await;
+    settle(&home, &peer).await;
+    home.list.remove("a@example.com");
+    settle(&home, &peer).await;
+    assert_eq!(home.listed(), entries([("a@example.com", Reason::Bounce)]));
+}
+
+#[tokio::test]
+async fn nothing_is_concluded_from_a_list_that_has_been_emptied() {
+    let (mut home, peer) = regions();
+    for n in 0..20 {
+        home.suppress(&format!("user{n}@example.com"), Reason::Bounce).await;
+    }
+    settle(&home, &peer).await;
+    for n in 0..20 {
+        home.list.remove(&format!("user{n}@example.com"));
+    }
+    let before = home.states.states();
+    for _ in 0..2 {
+        assert!(matches!(home.pass().await.1, Passed::Alarmed(Counts { gone: 20, mended: 0, .. })));
+    }
+    assert_eq!(home.states.states(), before);
+    // Somebody has looked, and wants them back.
+    home.settings.guard.percent = 100;
+    home.settings.gone = Gone::PutBack;
+    settle(&home, &peer).await;
+    assert_eq!(home.listed().len(), 20);
+}
+
+#[tokio::test]
+async fn what_was_released_and_is_on_the_list_goes() {
+    let (home, peer) = regions();
+    home.suppress("a@example.com", Reason::Bounce).await;
+    settle(&home, &peer).await;
+    home.release("a@example.com").await;
+    settle(&home, &peer).await;
+    assert!(home.listed().is_empty() && peer.listed().is_empty());
+    // By hand, in another spelling, and after the release: that is new.
+    home.clock.advance(A_WHILE);
+    home.list.insert("A@example.com", Reason::Complaint);
+    settle(&home, &peer).await;
+    assert_eq!(home.effective()["a@example.com"], Some(Reason::Complaint));
+    assert!(peer.listed().values().eq([&Reason::Complaint]));
+    // A delete that SES accepted and did not do.
+    home.release("a@example.com").await;
+    let state = home.state("a@example.com").await.unwrap();
+    let attempt = Attempt::Written { reason: None, enabled: true };
+    let version = state.version();
+    home.write(state.attempted(version, attempt, home.clock.now()), Some(version)).await;
+    assert_eq!(home.listed().len(), 1);
+    settle(&home, &peer).await;
+    assert!(home.listed().is_empty() && peer.listed().is_empty());
+}
+
+#[tokio::test]
+async fn a_put_that_was_lost_or_has_another_reason_is_done_again() {
+    let (home, peer) = regions();
+    home.suppress("a@example.com", Reason::Complaint).await;
+    settle(&home, &peer).await;
+    home.clock.advance(A_WHILE);
+    home.list.insert("a@example.com", Reason::Bounce);
+    settle(&home, &peer).await;
+    assert_eq!(home.listed(), entries([("a@example.com", Reason::Complaint)]));
+}
+
+#[tokio::test]
+async fn a_peer_that_cannot_be_told_is_told_later_and_the_pass_goes_on() {
+    let (home, peer) = regions();
+    home.queues.fail(PEER, Some(PeerError::NoQueue));
+    home.list.insert("a@example.com", Reason::Bounce);
+    home.pass().await;
+    for _ in 0..2 {
+        let (pushed, passed) = home.pass().await;
+        assert!(pushed.peers_failed == 1 && matches!(passed, Passed::Ended(_)));
+    }
+    home.queues.fail(PEER, None);
+    assert_eq!(home.pass().await.0, Pushed { states: 1, messages: 1, ..Pushed::default() });
+    assert_eq!(peer.merge().await, 1);
+    assert_eq!(peer.effective()["a@example.com"], Some(Reason::Bounce));
+    // It has been told, and is not told again.
+    assert_eq!(home.pass().await.0, Pushed::default());
+}
+
+#[tokio::test]
+async fn a_message_that_was_accepted_and_lost_is_made_good_within_a_week() {
+    let (home, peer) = regions();
+    home.suppress("a@example.com", Reason::Bounce).await;
+    assert_eq!(home.pass().await.0.states, 1);
+    home.queues.receive(PEER);
+    assert_eq!(home.pass().await.0.states, 0);
+    assert_eq!(peer.merge().await, 0);
+    home.clock.advance(Duration::from_hours(7 * 24));
+    home.pass().await;
+    assert_eq!(peer.merge().await, 1);
+    // Or when an operator asks for it.
+    home.clock.advance(A_WHILE);
+    home.wake(Wake { everything: true, ..WAKE }, 900).await.unwrap();
+    assert_eq!(peer.merge().await, 1);
+}
+
+#[tokio::test]
+async fn a_peer_that_is_added_late_is_told_everything() {
+    let (mut home, peer) = regions();
+    home.settings.peers.clear();
+    for n in 0..3000 {
+        home.suppress(&format!("user{n}@example.com"), Reason::Bounce).await;
+    }
+    home.clock.advance(Duration::from_hours(24));
+    home.pass().await;
+    home.apply().await;
+    home.settings.peers.push(PEER.to_owned());
+    let (pushed, _) = home.pass().await;
+    assert_eq!((pushed.states, pushed.messages), (3000, 3));
+    peer.pass().await;
+    peer.merge().await;
+    peer.apply().await;
+    assert_eq!(peer.listed(), home.listed());
+    assert_eq!(peer.listed().len(), 3000);
+}
+
+#[tokio::test]
+async fn what_apply_or_a_job_has_to_do_is_left_to_it() {
+    let (home, peer) = regions();
+    settle(&home, &peer).await;
+    for name in ["a", "b", "c"] {
+        home.suppress(&format!("{name}@example.com"), Reason::Bounce).await;
+    }
+    home.clock.advance(A_WHILE);
+    // a is in a job, b's record in a job has failed, c's too, for good.
+    for name in ["a", "b", "c"] {
+        let state = home.state(&format!("{name}@example.com")).await.unwrap();
+        let version = state.version();
+        home.write(state.in_job("key"), Some(version)).await;
+    }
+    let b = home.state("b@example.com").await.unwrap();
+    let failed = JobRecord::Failed { why: "invalid".to_owned() };
+    home.write(b.job_ended("key", failed.clone(), home.clock.now()).unwrap(), Some(b.version())).await;
+    let c = home.state("c@example.com").await.unwrap();
+    let released = c.job_ended("key", failed, home.clock.now()).unwrap();
+    home.write(released.clone(), Some(c.version())).await;
+    let for_good = Attempt::Failed { why: "refused".to_owned(), may_pass: false };
+    let for_good = released.attempted(released.version(), for_good, home.clock.now());
+    home.write(for_good, Some(released.version())).await;
+    let counts = home.counts().await;
+    assert_eq!((counts.busy, counts.left, counts.mended), (2, 1, 0));
+    home.apply().await;
+    assert_eq!(home.listed(), entries([("b@example.com", Reason::Bounce)]));
+}
+
+#[tokio::test]
+async fn what_the_sandbox_refused_is_put_once_the_account_has_left_it() {
+    let (home, _) = regions();
+    home.pass().await;
+    home.clock.advance(A_WHILE);
+    let account = home.list.account().await.unwrap();
+    home.list.set_account(Account { production_access: false, ..account.clone() });
+    home.suppress("a@example.com", Reason::Bounce).await;
+    home.clock.advance(A_WHILE);
+    home.apply().await;
+    assert_eq!(home.counts().await.left, 1);
+    home.list.set_account(account);
+    assert_eq!(home.counts().await.mended, 1);
+    home.clock.advance(A_WHILE);
+    home.apply().await;
+    assert_eq!(home.listed().len(), 1);
+}
+
+#[tokio::test]
+async fn a_pass_that_takes_longer_than_an_invocation_goes_on_at_the_next() {
+    let (home, _) = regions();
+    home.list.set_rules(MemoryRules { page: 10, ..MemoryRules::default() });
+    for n in 0..300 {
+        home.list.insert(&format!("user{n}@example.com"), Reason::Bounce);
+    }
+    let (mut wakes, started_at) = (0, home.clock.now());
+    let counts = loop {
+        wakes += 1;
+        home.clock.advance(Duration::from_secs(1));
+        match home.wake(WAKE, 20).await.unwrap() {
+            Done::Woken { passed: Passed::Ended(counts), .. } => break counts,
+            Done::Woken { passed: Passed::Unfinished(_), .. } => {}
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!((counts.entries, counts.mended, wakes), (300, 300, 4));
+    let calls = home.list.calls();
+    assert_eq!((calls["page"], calls["account"]), (30, 4));
+    assert!(home.clock.now().since(started_at) <= Duration::from_secs(45));
+    assert_eq!(home.states.states().len(), 300);
+}
+
+#[tokio::test]
+async fn while_one_is_at_it_another_leaves() {
+    let (home, _) = regions();
+    let fuse = Fuse::default();
+    let died = home.function(&fuse);
+    fuse.set(2);
+    assert_eq!(fuse.run(died.handle(WAKE, Instant::now() + Duration::from_mins(10))).await, None);
+    assert_eq!(home.wake(WAKE, 900).await, Ok(Done::Held));
+    home.clock.advance(Duration::from_mins(11));
+    assert!(matches!(home.wake(WAKE, 900).await, Ok(Done::Woken { .. })));
+}
+
+#[tokio::test]
+async fn trouble_with_the_list_is_waited_out_or_told_and_peers_are_told_nevertheless() {
+    let (home, _) = regions();
+    home.suppress("a@example.com", Reason::Bounce).await;
+    home.list.fault([Fault::Throttled, Fault::Unavailable, Fault::None, Fault::Unanswered]);
+    assert!(matches!(home.pass().await, (Pushed { states: 1, .. }, Passed::Ended(_))));
+    home.list.fault([Fault::Unavailable; 100]);
+    home.clock.advance(A_WHILE);
+    let error = home.wake(WAKE, 900).await.unwrap_err();
+    assert_eq!(error.to_string(), "the list: no answer");
+    home.list.fault([Fault::None; 0]);
+    home.states.fail(1);
+    home.clock.advance(A_WHILE);
+    assert!(home.wake(WAKE, 900).await.is_err());
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(256))]
+
+    /// Whatever was said and done, and wherever an invocation died, both Regions come to the same, and nothing is lost.
+    #[test]
+    fn whatever_dies_both_come_to_the_same(
+        here in proptest::collection::vec((0..12_u8, any::<bool>(), any::<bool>()), 0..12),
+        there in proptest::collection::vec((0..12_u8, any::<bool>(), any::<bool>()), 0..12),
+        by_hand in proptest::collection::vec((0..12_u8, any::<bool>()), 0..6),
+        deaths in proptest::collection::vec((any::<bool>(), 0..60_usize), 0..6),
+        page in 1..6_usize,
+    ) {
+        tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
+            let (home, peer) = regions();
+            for (region, said) in [(&home, &here), (&peer, &there)] {
+                region.list.set_rules(MemoryRules { page, ..MemoryRules::default() });
+                for (name, listed, complaint) in said {
+                    let reason = if *complaint { Reason::Complaint } else { Reason::Bounce };
+                    let spelling = format!("User{name}@example.com");
+                    if *listed {
+                        region.list.insert(&spelling, reason);
+                    } else {
+                        region.suppress(&spelling, reason).await;
+                    }
+                    region.clock.advance(Duration::from_secs(1));
+                }
+            }
+            for (at_home, effects) in deaths {
+                let region = if at_home { &home } else { &peer };
+                region.clock.advance(A_WHILE);
+                let fuse = Fuse::default();
+                let function = region.function(&fuse);
+                fuse.set(effects);
+                fuse.run(function.handle(WAKE, Instant::now() + Duration::from_mins(15))).await;
+                region.apply().await;
+            }
+            for (name, listed) in by_hand {
+                if listed {
+                    home.list.insert(&format!("user{name}@EXAMPLE.com"), Reason::Complaint);
+                }
+            }
+            settle(&home, &peer).await;
+            settle(&home, &peer).await;
+            prop_assert_eq!(home.effective(), peer.effective());
+            for region in [&home, &peer] {
+                let mut wanted = region.effective();
+                wanted.retain(|_, reason| reason.is_some());
+                let mut listed = BTreeMap::new();
+                for (spelling, reason) in region.listed() {
+                    let address = Address::parse(&spelling).unwrap().match_form().to_owned();
+                    let entry = listed.entry(address).or_insert(Some(reason));
+                    *entry = (*entry).max(Some(reason));
+                }
+                prop_assert_eq!(&listed, &wanted);
+                for (name, ..) in here.iter().chain(&there) {
+                    let address = format!("user{name}@example.com");
+                    prop_assert!(wanted.contains_key(&address), "{}", address);
+                }
+                prop_assert_eq!(region.counts().await.differ, 0);
+            }
+            Ok(())
+        })?;
+    }
+}
