@@ -422,9 +422,9 @@ impl MemoryStates {
         self.lock().map_or_else(|_| Vec::new(), |inner| inner.records.values().cloned().collect())
     }
 
-    /// What has changed since the table was made, in order: records and states.
-    pub fn stream(&self) -> Vec<Image> {
-        self.lock().map_or_else(|_| Vec::new(), |inner| inner.stream.clone())
+    /// What has changed since the table was made, in order, records and states, without the first so many.
+    pub fn stream(&self, skip: usize) -> Vec<Image> {
+        self.lock().map_or_else(|_| Vec::new(), |inner| inner.stream.iter().skip(skip).cloned().collect())
     }
 
     /// From now on the indexes do not show the last `writes` of states.

@@ -99,13 +99,13 @@ fn written(index: usize, record: &RawValue) -> Option<Result<Written, Unread>> {
     Some(Ok(Written { sequence_number: change.sequence_number, created_at, image }))
 }
 
-/// The batch with which the stream of the table in memory wakes a function.
+/// The batch with which the stream of the table in memory wakes a function, each change with the time that DynamoDB would
+/// tell.
 ///
 /// # Errors
 /// [`TableError::NotAnItem`]
 pub fn event<'a>(
-    images: impl IntoIterator<Item = &'a Image>,
-    created_at: Timestamp,
+    images: impl IntoIterator<Item = (&'a Image, Timestamp)>,
     region: &str,
 ) -> Result<Value, TableError> {
     let item = |image: &Value| {
@@ -114,7 +114,7 @@ pub fn event<'a>(
         json.and_then(|item| serde_json::to_value(item).map_err(|error| error.to_string()))
             .map_err(TableError::NotAnItem)
     };
-    let record = |(index, image): (usize, &Image)| -> Result<Value, TableError> {
+    let record = |(index, (image, created_at)): (usize, (&Image, Timestamp))| -> Result<Value, TableError> {
         let mut change = json!({
             "ApproximateCreationDateTime": created_at.seconds(),
             "Keys": {"pk": {"S": image.new["pk"]}, "sk": {"S": image.new["sk"]}},
@@ -169,7 +169,7 @@ mod tests {
         let new = json!({"pk": "ADDR#a", "sk": "SUPPRESSION", "version": 2, "none": null, "list": ["a", {"b": true}]});
         let image = Image { old: Some(json!({"version": 1})), new: new.clone() };
         let at = Timestamp::from_millis(1_769_525_978_237).unwrap();
-        let event = event([&image], at, "us-east-1").unwrap().to_string();
+        let event = event([(&image, at)], "us-east-1").unwrap().to_string();
         let records = open(&event).unwrap();
         let [Ok(written)] = &records[..] else { panic!("{records:?}") };
         assert_eq!(written.read::<Value>().unwrap(), new);

@@ -1,0 +1,270 @@
+use mailroom_aws::peers::PeerError;
+use mailroom_core::suppression::Reason;
+use mailroom_core::suppression::message;
+use mailroom_core::suppression::policy::Tenants;
+use serde_json::{Value, json};
+use tokio::time::Instant;
+
+use crate::world::{Event, Region, Said, at, deadline, world};
+
+const JANE: &str = "jane@example.com";
+
+fn on(day: u32, hour: u32) -> mailroom_core::timestamp::Timestamp {
+    at(&format!("2026-01-{day:02}T{hour:02}:00:00Z"))
+}
+
+fn bounce(id: &str, day: u32) -> Event {
+    Event::new(Said::Permanent, "Jane@Example.com", id, on(day, 0))
+}
+
+fn writes(region: &Region) -> usize {
+    region.table.stream(0).iter().filter(|image| image.new["sk"] == "SUPPRESSION").count()
+}
+
+#[tokio::test]
+async fn a_bounce_is_a_pending_state_and_every_peer_is_told() {
+    let (regions, peers) = world();
+    let home = &regions[0];
+    home.happens(&bounce("b-1", 27)).await;
+    home.decide_all().await.unwrap();
+    let state = home.state(JANE).unwrap();
+    assert_eq!((state.effective(), state.is_pending(), state.version()), (Some(Reason::Bounce), true, 1));
+    let said = state.state().bounced.as_ref().unwrap();
+    assert_eq!((said.at, said.region.as_str(), said.id.as_str()), (on(27, 0), "us-east-1", "b-1"));
+    assert!(state.spellings().iter().eq(["Jane@Example.com"]));
+    for peer in &regions[1..] {
+        let sent = peers.receive(peer.name);
+        assert_eq!(sent.len(), 1);
+        let incoming = message::read(&sent[0]).unwrap();
+        assert_eq!((incoming.origin.as_str(), incoming.states.len()), ("us-east-1", 1));
+        assert_eq!(&incoming.states[0].state, state.state());
+        assert_eq!(peer.merge(&sent).await, [""; 0]);
+        assert_eq!(peer.effective(JANE), Some(Reason::Bounce));
+    }
+    assert!(peers.receive("us-east-1").is_empty());
+    assert_eq!(home.decide.metrics.get("StatesAdvanced"), 1);
+    assert_eq!(home.decide.metrics.get("PeerMessagesSent"), 2);
+}
+
+/// A crash between the write and the messages leaves only the batch to come back.
+#[tokio::test]
+async fn a_batch_again_changes_nothing_and_tells_the_peers_again() {
+    let (regions, peers) = world();
+    let home = &regions[0];
+    home.happens(&bounce("b-1", 27)).await;
+    home.decide_all().await.unwrap();
+    let (before, told) = (home.table.states(), peers.receive("eu-west-1"));
+    home.clock.advance(std::time::Duration::from_mins(1));
+    // The state's own change is in the stream by now: were it let through, it would be nothing to decide on.
+    home.decide_all().await.unwrap();
+    assert_eq!((home.table.states(), peers.receive("eu-west-1")), (before, told));
+}
+
+#[tokio::test]
+async fn an_address_is_written_once_per_batch() {
+    let (regions, peers) = world();
+    let home = &regions[0];
+    for (id, day) in [("b-1", 27), ("b-2", 28), ("b-3", 26)] {
+        home.happens(&bounce(id, day)).await;
+        home.happens(&Event { identity: true, ..bounce(id, day) }).await;
+    }
+    home.happens(&Event::new(Said::Complaint, JANE, "c-1", on(25, 0))).await;
+    home.decide_all().await.unwrap();
+    assert_eq!(writes(home), 1);
+    let state = home.state(JANE).unwrap();
+    assert_eq!(
+        (state.state().bounced_at(), state.state().complained_at()),
+        (Some(on(28, 0)), Some(on(25, 0)))
+    );
+    assert_eq!(state.effective(), Some(Reason::Complaint));
+    assert!(state.spellings().iter().eq(["Jane@Example.com", JANE]));
+    assert_eq!(peers.receive("us-west-2").len(), 1);
+}
+
+#[tokio::test]
+async fn an_echo_decides_nothing() {
+    let (regions, peers) = world();
+    let home = &regions[0];
+    home.happens(&Event::new(Said::Echo, JANE, "e-1", on(27, 0))).await;
+    home.happens(&Event::new(Said::Delivery, JANE, "d-1", on(27, 0))).await;
+    home.happens(&Event::new(Said::Permanent, "bounce@simulator.amazonses.com", "s-1", on(27, 0))).await;
+    home.decide_all().await.unwrap();
+    assert_eq!((home.table.states(), peers.receive("us-west-2")), (vec![], vec![]));
+    assert_eq!(home.decide.metrics.get("RecordsRead"), 0);
+}
+
+#[tokio::test]
+async fn transient_bounces_count_by_event_and_with_those_before() {
+    let (regions, peers) = world();
+    let home = &regions[0];
+    for (n, day) in [20, 20, 21, 21].into_iter().enumerate() {
+        let event = Event::new(Said::Transient, JANE, &format!("t-{n}"), on(day, u32::try_from(n).unwrap()));
+        home.happens(&event).await;
+        home.happens(&Event { identity: true, ..event }).await;
+        home.decide_all().await.unwrap();
+    }
+    assert_eq!((home.table.states(), peers.receive("us-west-2")), (vec![], vec![]));
+    // Only the new one is in the batch; the others are in the table.
+    let before = home.changes().len();
+    home.happens(&Event::new(Said::Transient, JANE, "t-9", on(22, 0))).await;
+    let batch = home.batch(&home.changes()[before..]);
+    home.decide.handle(&batch.to_string(), deadline()).await.unwrap();
+    let state = home.state(JANE).unwrap();
+    assert_eq!((state.effective(), state.state().bounced_at()), (Some(Reason::Bounce), Some(on(22, 0))));
+}
+
+#[tokio::test]
+async fn a_delivery_or_a_release_starts_the_count_again() {
+    let (regions, _) = world();
+    let home = &regions[0];
+    for (n, day) in [20, 21, 22, 24].into_iter().enumerate() {
+        home.happens(&Event::new(Said::Transient, JANE, &format!("t-{n}"), on(day, 0))).await;
+    }
+    home.happens(&Event::new(Said::Delivery, JANE, "d-1", on(23, 0))).await;
+    home.happens(&Event::new(Said::Transient, JANE, "t-9", on(25, 0))).await;
+    home.decide_all().await.unwrap();
+    assert_eq!(home.table.states(), []);
+}
+
+#[tokio::test]
+async fn operators_have_the_last_word_and_are_taken_in_once() {
+    let (regions, peers) = world();
+    let home = &regions[0];
+    home.happens(&bounce("b-1", 27)).await;
+    home.decides("JANE@example.com", None, "1").await;
+    home.decide_all().await.unwrap();
+    assert_eq!((home.effective(JANE), writes(home)), (None, 1));
+    // Evidence from before the release, late.
+    home.happens(&bounce("b-2", 28)).await;
+    home.decide_all().await.unwrap();
+    assert_eq!(home.effective(JANE), None);
+    home.clock.advance(std::time::Duration::from_hours(1));
+    home.happens(&Event::new(Said::Permanent, JANE, "b-3", at("2026-02-01T00:30:00Z"))).await;
+    home.decide_all().await.unwrap();
+    assert_eq!(home.effective(JANE), Some(Reason::Bounce));
+    home.decides(JANE, Some(Reason::Complaint), "2").await;
+    home.decide_all().await.unwrap();
+    assert_eq!(home.effective(JANE), Some(Reason::Complaint));
+    let peer = &regions[1];
+    peer.clock.advance(std::time::Duration::from_hours(1));
+    assert_eq!(peer.merge(&peers.receive(peer.name)).await, [""; 0]);
+    assert_eq!(peer.state(JANE).unwrap().state(), home.state(JANE).unwrap().state());
+}
+
+#[tokio::test]
+async fn evidence_from_the_future_counts_from_when_it_came() {
+    let (regions, _) = world();
+    let home = &regions[0];
+    home.happens(&Event::new(Said::Permanent, JANE, "b-1", at("2031-01-01T00:00:00Z"))).await;
+    home.decide_all().await.unwrap();
+    let bounced_at = home.state(JANE).unwrap().state().bounced_at().unwrap();
+    assert_eq!(bounced_at, at("2026-02-01T00:00:00.999Z"));
+}
+
+#[tokio::test]
+async fn mail_of_tenants_may_be_left_to_their_own_lists() {
+    let (mut regions, _) = world();
+    let home = &mut regions[0];
+    home.decide.settings.policy.tenants = Tenants::TheirOwn;
+    home.happens(&bounce("b-1", 27)).await;
+    let mut batch = home.batch(&home.changes());
+    batch["Records"][0]["dynamodb"]["NewImage"]["tenant"] = json!({"S": "tenant-north"});
+    home.decide.handle(&batch.to_string(), deadline()).await.unwrap();
+    assert_eq!(home.table.states(), []);
+}
+
+#[tokio::test]
+async fn a_conflict_is_read_again_until_the_deadline() {
+    let (regions, _) = world();
+    let home = &regions[0];
+    home.happens(&bounce("b-1", 27)).await;
+    home.table.conflict(3);
+    home.decide_all().await.unwrap();
+    assert_eq!(home.effective(JANE), Some(Reason::Bounce));
+    home.happens(&bounce("b-2", 28)).await;
+    home.table.conflict(usize::MAX);
+    let batch = home.batch(&home.changes()).to_string();
+    let error = home.decide.handle(&batch, Instant::now()).await.unwrap_err();
+    assert_eq!(error.to_string(), "1 of 1 addresses failed, 0 records can't be read; see the log");
+}
+
+#[tokio::test]
+async fn a_peer_that_is_down_costs_a_metric() {
+    let (regions, peers) = world();
+    let home = &regions[0];
+    for error in
+        [PeerError::NoQueue, PeerError::Unavailable("down".to_owned()), PeerError::Refused("no".to_owned())]
+    {
+        peers.fail("eu-west-1", Some(error));
+        home.happens(&bounce("b-1", 27)).await;
+        home.decide_all().await.unwrap();
+        assert_eq!((peers.receive("us-west-2").len(), peers.receive("eu-west-1").len()), (1, 0));
+    }
+    assert_eq!(home.decide.metrics.get("PeersFailed"), 3);
+    assert_eq!(home.decide.metrics.get("PeerMessagesNotSent"), 3);
+}
+
+#[tokio::test]
+async fn a_record_that_cannot_be_read_fails_the_batch_after_its_neighbours() {
+    let (regions, peers) = world();
+    let home = &regions[0];
+    home.happens(&bounce("b-1", 27)).await;
+    let mut batch = home.batch(&home.changes());
+    let good = batch["Records"][0].clone();
+    let mut odd = good.clone();
+    odd["dynamodb"]["NewImage"]["decidable"] = json!({"S": "by a newer version"});
+    batch["Records"] = json!([odd, 7, good, {"eventName": "REMOVE", "dynamodb": {"Keys": {}}}]);
+    let error = home.decide.handle(&batch.to_string(), deadline()).await.unwrap_err();
+    assert_eq!(error.to_string(), "0 of 1 addresses failed, 2 records can't be read; see the log");
+    assert_eq!((home.effective(JANE), peers.receive("us-west-2").len()), (Some(Reason::Bounce), 1));
+    assert!(home.decide.handle("{}", deadline()).await.is_err());
+}
+
+#[tokio::test]
+async fn a_table_that_fails_fails_the_batch() {
+    let (regions, peers) = world();
+    let home = &regions[0];
+    home.happens(&bounce("b-1", 27)).await;
+    home.happens(&Event::new(Said::Permanent, "zoe@example.com", "b-2", on(27, 0))).await;
+    home.table.fail(1);
+    let error = home.decide_all().await.unwrap_err();
+    assert_eq!(error.to_string(), "1 of 2 addresses failed, 0 records can't be read; see the log");
+    // What is durable is told.
+    assert_eq!(message::read(&peers.receive("us-west-2")[0]).unwrap().states.len(), 1);
+    home.decide_all().await.unwrap();
+    assert_eq!(home.table.states().len(), 2);
+}
+
+#[tokio::test]
+async fn many_states_are_few_messages() {
+    let (regions, peers) = world();
+    let home = &regions[0];
+    for n in 0..2_000 {
+        home.happens(&Event::new(
+            Said::Permanent,
+            &format!("user{n}@example.com"),
+            &format!("b-{n}"),
+            on(27, 0),
+        ))
+        .await;
+    }
+    home.decide_all().await.unwrap();
+    let sent = peers.receive("us-west-2");
+    assert_eq!(sent.len(), 2);
+    assert_eq!(regions[1].merge(&sent).await, [""; 0]);
+    assert_eq!(regions[1].table.states().len(), 2_000);
+}
+
+/// The mapping's filter and the record's attributes must agree.
+#[tokio::test]
+async fn what_the_stream_is_filtered_by() {
+    let (regions, _) = world();
+    let home = &regions[0];
+    home.happens(&bounce("b-1", 27)).await;
+    home.happens(&Event::new(Said::Echo, JANE, "e-1", on(27, 0))).await;
+    home.decides(JANE, None, "1").await;
+    home.decide_all().await.unwrap();
+    let decidable: Vec<Value> =
+        home.changes().into_iter().map(|(image, _)| image.new["decidable"].clone()).collect();
+    assert_eq!(decidable, [json!("bounce"), Value::Null, json!("operator"), Value::Null]);
+}

@@ -1,0 +1,209 @@
+//! Regions with tables, streams and queues in memory.
+
+use std::cell::RefCell;
+use std::time::Duration;
+
+use decide::handler::{Decide, DecideError};
+use decide::settings::Settings;
+use feedback::handler::Feedback;
+use feedback::settings::KindsNotStored;
+use mailroom_aws::clock::{Clock, MemoryClock};
+use mailroom_aws::fuse::Fuse;
+use mailroom_aws::metrics::MemoryMetrics;
+use mailroom_aws::peers::MemoryPeers;
+use mailroom_aws::records::RecordTable;
+use mailroom_aws::states::{Image, MemoryStates};
+use mailroom_aws::stream;
+use mailroom_core::address::Address;
+use mailroom_core::ours::Ours;
+use mailroom_core::record::Retention;
+use mailroom_core::suppression::operator::OperatorDecision;
+use mailroom_core::suppression::policy::Policy;
+use mailroom_core::suppression::{AddressState, Reason};
+use mailroom_core::timestamp::Timestamp;
+use merge::handler::Merge;
+use serde_json::{Value, json};
+use tokio::time::Instant;
+
+const REGIONS: [&str; 3] = ["us-east-1", "us-west-2", "eu-west-1"];
+const ACCOUNT: &str = "123456789012";
+
+pub(crate) type Deciding = Decide<MemoryStates, MemoryPeers, MemoryClock, MemoryMetrics>;
+
+/// One Region of Mailroom.
+pub(crate) struct Region {
+    pub(crate) name: &'static str,
+    pub(crate) table: MemoryStates,
+    pub(crate) clock: MemoryClock,
+    /// Blows in the middle of decide, or of merge.
+    pub(crate) fuse: Fuse,
+    pub(crate) decide: Deciding,
+    pub(crate) merge: Merge<MemoryStates, MemoryClock, MemoryMetrics>,
+    feedback: Feedback<MemoryStates, MemoryMetrics>,
+    /// The table's stream so far, with the times that it tells.
+    changes: RefCell<Vec<(Image, Timestamp)>>,
+}
+
+pub(crate) fn at(text: &str) -> Timestamp {
+    Timestamp::parse(text).unwrap()
+}
+
+pub(crate) fn deadline() -> Instant {
+    Instant::now() + Duration::from_secs(5)
+}
+
+/// Three Regions, each the others' peer, on 1 February 2026.
+pub(crate) fn world() -> (Vec<Region>, MemoryPeers) {
+    let peers = MemoryPeers::default();
+    (REGIONS.iter().map(|name| region(name, &peers)).collect(), peers)
+}
+
+fn region(name: &'static str, peers: &MemoryPeers) -> Region {
+    let table = MemoryStates::default();
+    let clock = MemoryClock::at(at("2026-02-01T00:00:00Z"));
+    let fuse = Fuse::default();
+    let fused = table.with_fuse(&fuse);
+    Region {
+        name,
+        decide: Decide {
+            table: fused.clone(),
+            peers: peers.with_fuse(&fuse),
+            clock: clock.clone(),
+            metrics: MemoryMetrics::default(),
+            settings: Settings {
+                table: "table".to_owned(),
+                function: "decide".to_owned(),
+                account: ACCOUNT.to_owned(),
+                region: name.to_owned(),
+                peers: REGIONS.iter().filter(|peer| **peer != name).map(|peer| (*peer).to_owned()).collect(),
+                queue: "queue".to_owned(),
+                policy: Policy::default(),
+            },
+        },
+        merge: Merge { table: fused, clock: clock.clone(), metrics: MemoryMetrics::default() },
+        feedback: Feedback {
+            table: table.clone(),
+            metrics: MemoryMetrics::default(),
+            settings: feedback::settings::Settings {
+                table: "table".to_owned(),
+                function: "feedback".to_owned(),
+                ours: Ours { account: ACCOUNT.to_owned(), region: name.to_owned(), topic_arn: None },
+                retention: Retention::default(),
+                kinds_not_stored: KindsNotStored::default(),
+            },
+        },
+        table,
+        clock,
+        fuse,
+        changes: RefCell::default(),
+    }
+}
+
+/// What SES says of one mail to one address.
+#[derive(Debug, Clone)]
+pub(crate) struct Event {
+    pub(crate) said: Said,
+    pub(crate) to: String,
+    pub(crate) id: String,
+    pub(crate) occurred_at: Timestamp,
+    /// In identity notifications' vocabulary, not in event publishing's.
+    pub(crate) identity: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Said {
+    Permanent,
+    Transient,
+    Complaint,
+    Echo,
+    Delivery,
+}
+
+impl Event {
+    pub(crate) fn new(said: Said, to: &str, id: &str, occurred_at: Timestamp) -> Self {
+        Self { said, to: to.to_owned(), id: id.to_owned(), occurred_at, identity: false }
+    }
+
+    fn notification(&self, region: &str) -> String {
+        let Self { said, to, id, occurred_at, identity } = self;
+        let bounce = |kind: &str, subtype: &str| {
+            let recipients = json!([{ "emailAddress": to }]);
+            let body = json!({"bounceType": kind, "bounceSubType": subtype, "bouncedRecipients": recipients,
+                "timestamp": occurred_at, "feedbackId": id});
+            ("Bounce", "bounce", body)
+        };
+        let (kind, field, body) = match said {
+            Said::Permanent => bounce("Permanent", "General"),
+            Said::Transient => bounce("Transient", "MailboxFull"),
+            Said::Echo => bounce("Permanent", "OnAccountSuppressionList"),
+            Said::Complaint => {
+                let recipients = json!([{ "emailAddress": to }]);
+                let body = json!({"complainedRecipients": recipients, "timestamp": occurred_at, "feedbackId": id,
+                    "complaintFeedbackType": "abuse"});
+                ("Complaint", "complaint", body)
+            }
+            Said::Delivery => ("Delivery", "delivery", json!({"timestamp": occurred_at, "recipients": [to]})),
+        };
+        let mail = json!({"messageId": id, "timestamp": "2026-01-01T00:00:00.000Z", "destination": [to],
+            "sourceArn": format!("arn:aws:ses:{region}:{ACCOUNT}:identity/example.com")});
+        let vocabulary = if *identity { "notificationType" } else { "eventType" };
+        json!({vocabulary: kind, field: body, "mail": mail}).to_string()
+    }
+}
+
+impl Region {
+    /// SES says something, and it becomes a record.
+    pub(crate) async fn happens(&self, event: &Event) {
+        self.feedback.handle(&event.notification(self.name), deadline()).await.unwrap();
+        self.stamp();
+    }
+
+    /// An operator decides.
+    pub(crate) async fn decides(&self, address: &str, suppress: Option<Reason>, nonce: &str) {
+        let address = Address::parse(address).unwrap();
+        let decision = OperatorDecision::new(&address, suppress, "ops", "why", self.clock.now(), nonce);
+        assert!(self.table.append(&[decision], deadline()).await.is_empty());
+        self.stamp();
+    }
+
+    fn stamp(&self) {
+        let mut changes = self.changes.borrow_mut();
+        let new = self.table.stream(changes.len());
+        changes.extend(new.into_iter().map(|image| (image, self.clock.now())));
+    }
+
+    /// The changes of the table so far.
+    pub(crate) fn changes(&self) -> Vec<(Image, Timestamp)> {
+        self.stamp();
+        self.changes.borrow().clone()
+    }
+
+    /// Some of them, as the stream brings them.
+    pub(crate) fn batch(&self, changes: &[(Image, Timestamp)]) -> Value {
+        stream::event(changes.iter().map(|(image, created_at)| (image, *created_at)), self.name).unwrap()
+    }
+
+    /// The stream brings everything once (more).
+    pub(crate) async fn decide_all(&self) -> Result<(), DecideError> {
+        self.decide.handle(&self.batch(&self.changes()).to_string(), deadline()).await
+    }
+
+    /// The state of an address.
+    pub(crate) fn state(&self, address: &str) -> Option<AddressState> {
+        self.table.states().into_iter().find(|state| state.address() == address)
+    }
+
+    /// What is in force for an address.
+    pub(crate) fn effective(&self, address: &str) -> Option<Reason> {
+        self.state(address)?.effective()
+    }
+
+    /// Messages as the queue brings them; the ids of those that come back.
+    pub(crate) async fn merge(&self, bodies: &[String]) -> Vec<String> {
+        let record = |(index, body): (usize, &String)| json!({"messageId": index.to_string(), "body": body, "eventSource": "aws:sqs"});
+        let records: Vec<_> = bodies.iter().enumerate().map(record).collect();
+        let response =
+            self.merge.handle(&json!({ "Records": records }).to_string(), deadline()).await.unwrap();
+        response.batch_item_failures.into_iter().map(|failure| failure.item_identifier).collect()
+    }
+}
