@@ -71,8 +71,8 @@ impl DynamoLease {
 
     fn key(&self, name: &str) -> [(String, AttributeValue); 2] {
         [
-            ("pk".to_owned(), text(format!("REGION#{}", self.region))),
-            ("sk".to_owned(), text(format!("LEASE#{name}"))),
+            ("pk".to_owned(), text(&format!("REGION#{}", self.region))),
+            ("sk".to_owned(), text(&format!("LEASE#{name}"))),
         ]
     }
 }
@@ -91,12 +91,12 @@ impl Lease for DynamoLease {
         }
         let put = put
             .item("holder", text(holder))
-            .item("until", text(until))
+            .item("until", text(&until))
             // Timestamps are texts of one length: their order is the order in time.
             .condition_expression("attribute_not_exists(pk) OR #until < :now OR #holder = :holder")
             .expression_attribute_names("#until", "until")
             .expression_attribute_names("#holder", "holder")
-            .expression_attribute_values(":now", text(now))
+            .expression_attribute_values(":now", text(&now))
             .expression_attribute_values(":holder", text(holder));
         match put.send().await {
             Ok(_) => Ok(Acquired::Yes),
@@ -120,7 +120,7 @@ impl Lease for DynamoLease {
     }
 }
 
-fn text(value: impl ToString) -> AttributeValue {
+fn text(value: &(impl ToString + ?Sized)) -> AttributeValue {
     AttributeValue::S(value.to_string())
 }
 

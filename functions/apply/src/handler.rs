@@ -1,0 +1,514 @@
+//! Takes the lease and drains what is pending.
+//!
+//! Timeline of a run, of which only one goes on at a time:
+//!
+//! ```text
+//! lease   job of an earlier run: has it ended?   what is due ─▶ a few: one by one, each read again before it is written
+//!                                                 ▲     │
+//!                                                 └─────┴────▶ more than a minute's worth: import job
+//! ```
+//!
+//! A crash between any two effects leaves the address pending and the job's intent written: the next run does again what
+//! changes nothing if it was done.
+
+use std::time::Duration;
+
+use futures_util::{StreamExt, stream};
+use mailroom_aws::clock::Timer;
+use mailroom_aws::lease::{Acquired, Lease, LeaseError};
+use mailroom_aws::metrics::Metrics;
+use mailroom_aws::notes::{FIRST_PASS, FirstPass, NoteError, Notes};
+use mailroom_aws::objects::{ObjectError, ObjectStore};
+use mailroom_aws::states::{Put, StateTable, TableError};
+use mailroom_aws::stream as table_stream;
+use mailroom_aws::suppression_list::{Account, ListError, SuppressionList};
+use mailroom_core::suppression::item::{Attempt, JobRecord, SORT_KEY, Site, ToDo, shards};
+use mailroom_core::suppression::{AddressState, Reason, import};
+use mailroom_core::timestamp::Timestamp;
+use serde::Serialize;
+use tokio::time::Instant;
+use tracing::{info, warn};
+
+use crate::calls::{CallError, Calls, Twice};
+use crate::job::Jobs;
+use crate::settings::Settings;
+
+/// The lease's name.
+pub const LEASE: &str = "apply";
+/// Longer than the invocation may last, by clocks that differ a little.
+const LEASE_MARGIN: Duration = Duration::from_secs(30);
+/// What is kept in memory of what is pending; the rest is next.
+const MOST: usize = 25_000;
+const PAGE: usize = 1_000;
+/// Writes of states under way at once.
+const PARALLEL: usize = 16;
+/// Single calls before the backlog is looked at again: in a storm it has grown into a job's.
+const ROUND: usize = 10;
+/// While a job runs and the next one waits for it.
+const POLL: Duration = Duration::from_secs(10);
+const CONFLICTS: usize = 8;
+
+/// The function: its ports and what the template told it.
+pub struct Apply<S, L, E, N, O, C, M> {
+    /// The states.
+    pub states: S,
+    /// The list, of this Region.
+    pub list: L,
+    /// Of which this function has one.
+    pub leases: E,
+    /// Where the import job's intent stands, and whether reconcile has been through the list.
+    pub notes: N,
+    /// Where import jobs' objects lie.
+    pub objects: O,
+    /// What time it is.
+    pub clock: C,
+    /// Where counts go.
+    pub metrics: M,
+    /// What the template told.
+    pub settings: Settings,
+}
+
+/// What became of an invocation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Ran {
+    /// Another instance is at work.
+    Busy,
+    /// All that was due is done, or in an import job.
+    Drained,
+    /// Something is left for the next run.
+    Left,
+}
+
+/// The invocation fails. A retry can help, and the next minute is one.
+#[derive(Debug, thiserror::Error)]
+pub enum ApplyError {
+    /// It is not known whether another instance is at work.
+    #[error(transparent)]
+    Lease(#[from] LeaseError),
+    /// The table.
+    #[error(transparent)]
+    Table(#[from] TableError),
+    /// The table.
+    #[error(transparent)]
+    Note(#[from] NoteError),
+    /// The bucket of import jobs.
+    #[error(transparent)]
+    Object(#[from] ObjectError),
+}
+
+/// Why a run ends before all is done.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum End {
+    #[error("the rest is left for the next run: {0}")]
+    Later(&'static str),
+    /// Not quoted in the log: a refusal may name the address.
+    #[error("SES does not do as asked")]
+    List(ListError),
+    #[error(transparent)]
+    Failed(#[from] ApplyError),
+}
+
+impl From<CallError> for End {
+    fn from(error: CallError) -> Self {
+        match error {
+            CallError::Later(why) => Self::Later(why),
+            CallError::List(error) => Self::List(error),
+        }
+    }
+}
+
+macro_rules! fails {
+    ($($error:ty),*) => {$(
+        impl From<$error> for End {
+            fn from(error: $error) -> Self {
+                Self::Failed(error.into())
+            }
+        }
+    )*};
+}
+fails!(TableError, NoteError, ObjectError);
+
+#[derive(Default)]
+pub(crate) struct Counts {
+    put: usize,
+    deleted: usize,
+    trusted: usize,
+    refused_sandbox: usize,
+    reason_not_enabled: usize,
+    failed: usize,
+    pub(crate) jobs_started: usize,
+    pub(crate) jobs_ended: usize,
+    pub(crate) jobs_failed: usize,
+    oldest: Duration,
+}
+
+/// One invocation that holds the lease.
+pub(crate) struct Run<'a, S, L, E, N, O, C, M> {
+    pub(crate) apply: &'a Apply<S, L, E, N, O, C, M>,
+    pub(crate) calls: Calls<'a, L, C>,
+    pub(crate) deadline: Instant,
+    pub(crate) jobs: Jobs,
+    pub(crate) counts: Counts,
+    first_pass_ended: bool,
+    account: Option<Account>,
+}
+
+/// What is due, and what it needs.
+pub(crate) type Work = Vec<(AddressState, ToDo)>;
+
+impl<S, L, E, N, O, C, M> Apply<S, L, E, N, O, C, M>
+where
+    S: StateTable,
+    L: SuppressionList,
+    E: Lease,
+    N: Notes,
+    O: ObjectStore,
+    C: Timer,
+    M: Metrics,
+{
+    /// Handles one invocation, whose id is `holder`; returns shortly after `deadline` at the latest.
+    ///
+    /// # Errors
+    /// See [`ApplyError`].
+    pub async fn handle(&self, payload: &str, holder: &str, deadline: Instant) -> Result<Ran, ApplyError> {
+        let now = self.clock.now();
+        let ends_at = now.plus(deadline.saturating_duration_since(Instant::now()));
+        if self.leases.acquire(LEASE, holder, now, ends_at.plus(LEASE_MARGIN)).await? == Acquired::Held {
+            info!("another instance is at work");
+            return Ok(Ran::Busy);
+        }
+        let ran = self.run(&named(payload), deadline, ends_at).await;
+        // If this fails, the lease ends by itself.
+        if let Err(error) = self.leases.release(LEASE, holder).await {
+            warn!("{error}");
+        }
+        ran
+    }
+
+    async fn run(&self, named: &[String], deadline: Instant, ends_at: Timestamp) -> Result<Ran, ApplyError> {
+        let mut run = Run {
+            apply: self,
+            calls: Calls::new(&self.list, &self.clock, self.settings.interval(), ends_at),
+            deadline,
+            jobs: Jobs::read(&self.notes).await?,
+            counts: Counts::default(),
+            first_pass_ended: self.notes.get::<FirstPass>(FIRST_PASS).await?.is_some(),
+            account: None,
+        };
+        let ended = run.drain(named).await;
+        let (calls, counts) = (&run.calls, &run.counts);
+        self.metrics.count(&[
+            ("SesCalls", calls.made),
+            ("SesCallsThrottled", calls.throttled),
+            ("EntriesPut", counts.put),
+            ("EntriesDeleted", counts.deleted),
+            ("EntriesTrusted", counts.trusted),
+            ("RefusedSandbox", counts.refused_sandbox),
+            ("ReasonNotEnabled", counts.reason_not_enabled),
+            ("Failed", counts.failed),
+            ("ImportJobsStarted", counts.jobs_started),
+            ("ImportJobsEnded", counts.jobs_ended),
+            ("ImportJobsFailed", counts.jobs_failed),
+            ("OldestPendingSeconds", usize::try_from(counts.oldest.as_secs()).unwrap_or(usize::MAX)),
+        ]);
+        match ended {
+            Ok(()) => Ok(Ran::Drained),
+            Err(End::Failed(error)) => Err(error),
+            Err(end) => {
+                warn!("{end}");
+                Ok(Ran::Left)
+            }
+        }
+    }
+}
+
+/// The addresses that the table's stream tells of; none if it was the clock that woke us. The index may lag behind the
+/// stream, so these are looked at besides.
+fn named(payload: &str) -> Vec<String> {
+    let written = table_stream::open(payload).unwrap_or_default().into_iter().flatten();
+    let states = written.filter(|written| written.sk() == SORT_KEY);
+    let mut named: Vec<_> = states
+        .filter_map(|written| Some(written.read::<AddressState>().ok()?.address().to_owned()))
+        .collect();
+    named.sort_unstable();
+    named.dedup();
+    named
+}
+
+impl<S, L, E, N, O, C, M> Run<'_, S, L, E, N, O, C, M>
+where
+    S: StateTable,
+    L: SuppressionList,
+    E: Lease,
+    N: Notes,
+    O: ObjectStore,
+    C: Timer,
+    M: Metrics,
+{
+    pub(crate) fn now(&self) -> Timestamp {
+        self.apply.clock.now()
+    }
+
+    async fn drain(&mut self, named: &[String]) -> Result<(), End> {
+        self.watch().await?;
+        let mut named = named;
+        loop {
+            let due = self.collect(std::mem::take(&mut named)).await?;
+            let (due, mut done) = self.without_calls(due).await?;
+            let calls = due.iter().map(|(_, to_do)| import::calls(to_do)).sum();
+            if import::goes_by_job(calls, self.apply.settings.calls_per_minute())
+                && self.jobs_allowed().await?
+            {
+                if self.jobs.in_flight() {
+                    if !self.calls.wait(POLL).await {
+                        return Err(End::Later("an import job is under way"));
+                    }
+                    self.watch().await?;
+                    continue;
+                }
+                if self.start(due).await? {
+                    continue;
+                }
+                return Ok(());
+            }
+            done += self.singly(due).await?;
+            // What the index shows but is done already, it will not show for long.
+            if done == 0 {
+                return Ok(());
+            }
+        }
+    }
+
+    async fn jobs_allowed(&mut self) -> Result<bool, End> {
+        Ok(!self.jobs.singly(self.now()) && self.account().await?.production_access)
+    }
+
+    /// Asked once in a run, and only if there is something to put.
+    pub(crate) async fn account(&mut self) -> Result<&Account, End> {
+        let account = match self.account.take() {
+            Some(account) => account,
+            None => self.calls.call(Twice::Harmless, async |list| list.account().await).await?,
+        };
+        Ok(self.account.insert(account))
+    }
+
+    fn to_do(&self, state: &AddressState) -> ToDo {
+        let settings = &self.apply.settings;
+        let site = Site {
+            region: &settings.region,
+            first_pass_ended: self.first_pass_ended,
+            trust_origin: settings.trust_origin,
+        };
+        state.to_do(site, self.now())
+    }
+
+    /// All states of the index that are due, until `take` has enough.
+    pub(crate) async fn due(&self, mut take: impl FnMut(AddressState) -> bool) -> Result<(), End> {
+        let now = self.now();
+        for shard in shards() {
+            let mut after = None;
+            loop {
+                let states = &self.apply.states;
+                let page = states.pending(&shard, now, after.as_ref(), PAGE, self.deadline).await?;
+                for state in page.items {
+                    if !take(state) {
+                        return Ok(());
+                    }
+                }
+                after = page.next;
+                if after.is_none() {
+                    break;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// What is due and can be done now. What an import job holds is not touched, unless nobody knows that job any more: its
+    /// intent was given up, or the job ended before the index showed that it holds the address.
+    async fn collect(&mut self, named: &[String]) -> Result<Work, End> {
+        let mut work = Work::new();
+        for address in named {
+            if let Some(state) = self.apply.states.get(address, self.deadline).await? {
+                let to_do = self.to_do(&state);
+                if can_be_done(&to_do) {
+                    work.push((state, to_do));
+                }
+            }
+        }
+        let mut stray = Vec::new();
+        let now = self.now();
+        let mut oldest = now;
+        self.due(|state| {
+            oldest = state.pending_since().map_or(oldest, |since| oldest.min(since));
+            let known = named.binary_search_by(|named| named.as_str().cmp(state.address())).is_ok();
+            let to_do = self.to_do(&state);
+            match state.job() {
+                Some(job) if !self.jobs.holds(&job.key) => stray.push(state),
+                None if !known && can_be_done(&to_do) => work.push((state, to_do)),
+                Some(_) | None => {}
+            }
+            work.len() < MOST
+        })
+        .await?;
+        self.counts.oldest = self.counts.oldest.max(now.since(oldest));
+        self.each(stray, |state, now| {
+            let key = state.job()?.key.clone();
+            if self.jobs.holds(&key) {
+                return None;
+            }
+            let why = "its import job is not known any more".to_owned();
+            state.job_ended(&key, JobRecord::Failed { why }, now)
+        })
+        .await?;
+        Ok(work)
+    }
+
+    /// Records what needs no call, and returns the rest: what SES is trusted to have put, and what it refuses to put.
+    async fn without_calls(&mut self, due: Work) -> Result<(Work, usize), End> {
+        if !due.iter().any(|(_, to_do)| matches!(to_do, ToDo::Put { .. } | ToDo::Trust(_))) {
+            return Ok((due, 0));
+        }
+        let account = self.account().await?.clone();
+        let (mut rest, mut settled) = (Work::new(), Vec::new());
+        for (state, to_do) in due {
+            match to_do {
+                ToDo::Trust(reason) => {
+                    let enabled = account.enabled.contains(&reason);
+                    self.counts.trusted += 1;
+                    settled.push((state, Attempt::Written { reason: Some(reason), enabled }));
+                }
+                ToDo::Put { .. } if !account.production_access => {
+                    self.counts.refused_sandbox += 1;
+                    settled.push((state, Attempt::RefusedSandbox));
+                }
+                to_do => rest.push((state, to_do)),
+            }
+        }
+        let done = settled.len();
+        let this = &*self;
+        let mut writes = stream::iter(settled)
+            .map(|(state, attempt)| async move { this.attempted(state, &attempt).await })
+            .buffer_unordered(PARALLEL);
+        while let Some(written) = writes.next().await {
+            written?;
+        }
+        Ok((rest, done))
+    }
+
+    /// Does as much as goes before the backlog is to be looked at again; how many were done.
+    async fn singly(&mut self, mut due: Work) -> Result<usize, End> {
+        // What stops mail to somebody who complained before what lets mail through again, and that before bounces.
+        let rank = |to_do: &ToDo| match to_do {
+            ToDo::Put { reason: Reason::Complaint, .. } => 0,
+            ToDo::Delete { .. } => 1,
+            _ => 2,
+        };
+        due.sort_by_key(|(state, to_do)| (rank(to_do), state.pending_since()));
+        let before = self.calls.made;
+        let mut done = 0;
+        for (stale, _) in due {
+            if self.calls.made - before >= ROUND {
+                break;
+            }
+            // The index lags, and what was said meanwhile counts: a stale BOUNCE must not be put over a COMPLAINT.
+            let Some(state) = self.apply.states.get(stale.address(), self.deadline).await? else { continue };
+            let (attempt, end) = match self.to_do(&state) {
+                ToDo::Put { spelling, reason } => self.put(&spelling, reason).await?,
+                ToDo::Delete { spellings } => self.delete(&spellings).await?,
+                ToDo::Nothing | ToDo::Wait(_) | ToDo::Trust(_) => continue,
+            };
+            match &attempt {
+                Attempt::Written { reason: None, .. } => self.counts.deleted += 1,
+                Attempt::Written { enabled, .. } => {
+                    self.counts.put += 1;
+                    self.counts.reason_not_enabled += usize::from(!enabled);
+                }
+                Attempt::RefusedSandbox => self.counts.refused_sandbox += 1,
+                Attempt::Failed { .. } => self.counts.failed += 1,
+            }
+            self.attempted(state, &attempt).await?;
+            done += 1;
+            if let Some(error) = end {
+                return Err(End::List(error));
+            }
+        }
+        Ok(done)
+    }
+
+    async fn put(&mut self, spelling: &str, reason: Reason) -> Result<(Attempt, Option<ListError>), End> {
+        // Before, so that what was put is recorded without waiting for another call.
+        let enabled = self.account().await?.enabled.contains(&reason);
+        match self.calls.call(Twice::Harmless, async |list| list.put(spelling, reason).await).await {
+            Ok(()) => Ok((Attempt::Written { reason: Some(reason), enabled }, None)),
+            Err(CallError::List(error)) => Ok(failed(&error)),
+            Err(later) => Err(later.into()),
+        }
+    }
+
+    async fn delete(&mut self, spellings: &[String]) -> Result<(Attempt, Option<ListError>), End> {
+        for spelling in spellings {
+            match self.calls.call(Twice::Harmless, async |list| list.delete(spelling).await).await {
+                Ok(()) => {}
+                Err(CallError::List(error)) => return Ok(failed(&error)),
+                Err(later) => return Err(later.into()),
+            }
+        }
+        Ok((Attempt::Written { reason: None, enabled: true }, None))
+    }
+
+    /// Records what became of an attempt made for this version.
+    async fn attempted(&self, state: AddressState, attempt: &Attempt) -> Result<(), End> {
+        let acted_on = state.version();
+        self.update(state, |state, now| Some(state.attempted(acted_on, attempt.clone(), now))).await
+    }
+
+    /// Writes what `change` makes of each state; those of which it makes nothing are left alone.
+    pub(crate) async fn each(
+        &self,
+        states: Vec<AddressState>,
+        change: impl Fn(&AddressState, Timestamp) -> Option<AddressState>,
+    ) -> Result<(), End> {
+        let change = &change;
+        let mut writes =
+            stream::iter(states).map(|state| self.update(state, change)).buffer_unordered(PARALLEL);
+        while let Some(written) = writes.next().await {
+            written?;
+        }
+        Ok(())
+    }
+
+    /// Writes what `change` makes of a state; if somebody was faster, of what it is then.
+    async fn update(
+        &self,
+        mut state: AddressState,
+        change: impl Fn(&AddressState, Timestamp) -> Option<AddressState>,
+    ) -> Result<(), End> {
+        for _ in 0..CONFLICTS {
+            let Some(next) = change(&state, self.now()) else { return Ok(()) };
+            match self.apply.states.put(&next, Some(state.version()), self.deadline).await? {
+                Put::Done => return Ok(()),
+                Put::Conflict => match self.apply.states.get(state.address(), self.deadline).await? {
+                    Some(fresh) => state = fresh,
+                    None => return Ok(()),
+                },
+            }
+        }
+        Err(End::Later("others keep writing the same state"))
+    }
+}
+
+fn can_be_done(to_do: &ToDo) -> bool {
+    !matches!(to_do, ToDo::Nothing | ToDo::Wait(_))
+}
+
+/// A refusal is about this address. No answer is about SES: one address bears it, so that it does not stand in the way of
+/// the others, and the run ends.
+fn failed(error: &ListError) -> (Attempt, Option<ListError>) {
+    let (may_pass, end) = match error {
+        ListError::Refused(_) | ListError::NotFound => (false, None),
+        _ => (true, Some(error.clone())),
+    };
+    (Attempt::Failed { why: error.to_string(), may_pass }, end)
+}

@@ -1,0 +1,320 @@
+//! The import job: one at a time, its intent first.
+//!
+//! SES makes a second job of the same call, and a job that runs writes what was right when it was made. So:
+//!
+//! ```text
+//! intent (a key) ─▶ addresses marked with it ─▶ object under it ─▶ CreateImportJob ─▶ its id noted ─▶ ... ─▶ it has ended:
+//!                                                                                  marks taken off, then the intent
+//! crash:           given up (no object):        ◀──┘   looked for among SES's jobs by that key; if there is none
+//!                  marks come off as stray ones                after a minute, made again of the same object
+//! ```
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use futures_util::{StreamExt, stream};
+use mailroom_aws::clock::Timer;
+use mailroom_aws::lease::Lease;
+use mailroom_aws::metrics::Metrics;
+use mailroom_aws::notes::{NoteError, Noted, Notes};
+use mailroom_aws::objects::{ObjectError, ObjectStore};
+use mailroom_aws::states::{Put, StateTable};
+use mailroom_aws::suppression_list::{ImportJob, ListError, SuppressionList};
+use mailroom_core::inbound::Location;
+use mailroom_core::suppression::import::{self, JobKind, JobStatus, Unfinished};
+use mailroom_core::suppression::item::JobRecord;
+use mailroom_core::timestamp::Timestamp;
+use serde::{Deserialize, Serialize};
+use tracing::{info, warn};
+
+use crate::calls::{CallError, Twice};
+use crate::handler::{End, Run, Work};
+
+/// The note's name.
+pub const NOTE: &str = "import-job";
+/// Time that is needed to mark the addresses of a job and make it.
+const TO_START: Duration = Duration::from_secs(20);
+/// Time that is kept to make it, once no more are marked.
+const TO_CREATE: Duration = Duration::from_secs(10);
+/// Until a job that was made without an answer must be among SES's.
+const TO_APPEAR: Duration = Duration::from_mins(1);
+/// By which SES's clock may be behind ours.
+const SKEW: Duration = Duration::from_mins(5);
+/// After a job that failed, so that whatever is wrong with jobs does not keep the list wrong.
+const SINGLY: Duration = Duration::from_mins(10);
+/// Writes of states under way at once.
+const PARALLEL: usize = 16;
+
+/// What the note says.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+struct Said {
+    #[serde(default)]
+    intent: Option<Intent>,
+    #[serde(default)]
+    singly_until: Option<Timestamp>,
+}
+
+/// A job that is to be, or is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Intent {
+    /// Of its object.
+    key: String,
+    /// It deletes; else it puts.
+    deletes: bool,
+    planned_at: Timestamp,
+    /// When SES was last asked to make it.
+    #[serde(default)]
+    tried_at: Option<Timestamp>,
+    /// As SES names it, once it has answered.
+    #[serde(default)]
+    id: Option<String>,
+}
+
+impl Intent {
+    fn kind(&self) -> JobKind {
+        if self.deletes { JobKind::Delete } else { JobKind::Put }
+    }
+}
+
+/// The note as it was last read or written.
+#[derive(Debug)]
+pub(crate) struct Jobs {
+    noted: Said,
+    version: Option<u64>,
+}
+
+impl Jobs {
+    pub(crate) async fn read(notes: &impl Notes) -> Result<Self, NoteError> {
+        let note = notes.get(NOTE).await?;
+        let version = note.as_ref().map(|note| note.version);
+        Ok(Self { noted: note.map(|note| note.value).unwrap_or_default(), version })
+    }
+
+    /// Whether there is a job that has not ended, or that may be.
+    pub(crate) fn in_flight(&self) -> bool {
+        self.noted.intent.is_some()
+    }
+
+    /// Whether the job that is in flight is of this key.
+    pub(crate) fn holds(&self, key: &str) -> bool {
+        self.noted.intent.as_ref().is_some_and(|intent| intent.key == key)
+    }
+
+    /// Whether no jobs are to be made for now.
+    pub(crate) fn singly(&self, now: Timestamp) -> bool {
+        self.noted.singly_until > Some(now)
+    }
+}
+
+impl<S, L, E, N, O, C, M> Run<'_, S, L, E, N, O, C, M>
+where
+    S: StateTable,
+    L: SuppressionList,
+    E: Lease,
+    N: Notes,
+    O: ObjectStore,
+    C: Timer,
+    M: Metrics,
+{
+    async fn note(&mut self, change: impl FnOnce(&mut Said)) -> Result<(), End> {
+        let mut next = self.jobs.noted.clone();
+        change(&mut next);
+        match self.apply.notes.put(NOTE, &next, self.jobs.version).await? {
+            Noted::Done(version) => self.jobs = Jobs { noted: next, version: Some(version) },
+            Noted::Conflict => return Err(End::Later("another instance has noted an import job")),
+        }
+        Ok(())
+    }
+
+    async fn note_intent(&mut self, change: impl FnOnce(&mut Intent)) -> Result<(), End> {
+        self.note(|noted| noted.intent.as_mut().map_or((), change)).await
+    }
+
+    fn location(&self, key: &str) -> Location {
+        Location { bucket: self.apply.settings.bucket.clone(), key: key.to_owned() }
+    }
+
+    fn url(&self, key: &str) -> String {
+        format!("s3://{}/{key}", self.apply.settings.bucket)
+    }
+
+    /// Makes a job of what is due: of one kind, as much as SES takes. `false` if all of it has changed since.
+    pub(crate) async fn start(&mut self, mut due: Work) -> Result<bool, End> {
+        if self.calls.left() < TO_START {
+            return Err(End::Later("an import job is not begun so late"));
+        }
+        let of = |due: &Work| import::plan(due.iter().map(|(state, to_do)| (state.address(), to_do)));
+        let Some(plan) = of(&due) else { return Ok(false) };
+        let now = self.now();
+        let key = plan.key(now);
+        let deletes = plan.kind == JobKind::Delete;
+        let intent = Intent { key: key.clone(), deletes, planned_at: now, tried_at: None, id: None };
+        self.note(|noted| noted.intent = Some(intent)).await?;
+        let planned: HashSet<_> = plan.addresses.into_iter().collect();
+        due.retain(|(state, _)| planned.contains(state.address()));
+        let marked = self.mark(&due, &key).await?;
+        due.retain(|(state, _)| marked.contains(state.address()));
+        let Some(plan) = of(&due) else {
+            self.note(|noted| noted.intent = None).await?;
+            return Ok(false);
+        };
+        self.apply.objects.put(&self.location(&key), plan.body.into_bytes()).await?;
+        info!(kind = plan.kind.as_ses(), addresses = plan.addresses.len(), key, "import job");
+        self.create().await?;
+        Ok(true)
+    }
+
+    /// Marks addresses as in the job. One that somebody has written meanwhile is left out: it may need something else now.
+    async fn mark(&self, due: &Work, key: &str) -> Result<HashSet<String>, End> {
+        let mark = |index: usize| async move {
+            let Some((state, _)) = due.get(index).filter(|_| self.calls.left() > TO_CREATE) else {
+                return Ok(None);
+            };
+            let put = self.apply.states.put(&state.in_job(key), Some(state.version()), self.deadline).await?;
+            Ok::<_, End>((put == Put::Done).then(|| state.address().to_owned()))
+        };
+        let mut writes = stream::iter(0..due.len()).map(mark).buffer_unordered(PARALLEL);
+        let mut marked = HashSet::new();
+        while let Some(written) = writes.next().await {
+            marked.extend(written?);
+        }
+        Ok(marked)
+    }
+
+    /// Has SES make the job of the object that is there.
+    async fn create(&mut self) -> Result<(), End> {
+        let now = self.now();
+        self.note_intent(|intent| intent.tried_at = Some(now)).await?;
+        let Some(intent) = self.jobs.noted.intent.clone() else { return Ok(()) };
+        let (kind, url) = (intent.kind(), self.url(&intent.key));
+        match self.calls.call(Twice::Never, async |list| list.create_import_job(kind, &url).await).await {
+            Ok(id) => {
+                self.counts.jobs_started += 1;
+                self.note_intent(|intent| intent.id = Some(id)).await
+            }
+            Err(CallError::List(ListError::Refused(why))) => {
+                self.end(&intent, &Unfinished::Any, "SES refuses import jobs", Some(&why)).await
+            }
+            // Either none was made, or it will be found.
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Looks whether the job has ended, and ends it here.
+    pub(crate) async fn watch(&mut self) -> Result<(), End> {
+        let Some(mut intent) = self.jobs.noted.intent.clone() else { return Ok(()) };
+        if intent.id.is_none() {
+            intent.id = self.find(&intent).await?;
+            if let Some(id) = intent.id.clone() {
+                self.note_intent(|intent| intent.id = Some(id)).await?;
+            }
+        }
+        let Some(id) = intent.id.clone() else { return self.without_job(&intent).await };
+        let job = match self.calls.call(Twice::Harmless, async |list| list.import_job(&id).await).await {
+            Ok(job) => job,
+            Err(CallError::List(ListError::NotFound)) => {
+                return self
+                    .end(&intent, &Unfinished::Any, "SES does not know the import job any more", None)
+                    .await;
+            }
+            Err(error) => return Err(error.into()),
+        };
+        if job.status == JobStatus::Running {
+            return Ok(());
+        }
+        let records = match &job.failed_records_url {
+            Some(url) => self.apply.list.failed_records(url).await,
+            None => Ok(String::new()),
+        };
+        if let Err(error) = &records {
+            warn!("the failed records of an import job can't be read: {error}");
+        }
+        let unfinished = Unfinished::of(job.status, job.failed, records.ok().as_deref());
+        self.counts.jobs_ended += 1;
+        self.end(&intent, &unfinished, "failed in an import job", job.error.as_deref()).await
+    }
+
+    /// SES has no such job. It is made again, if all was ready for it; else it is given up, and its marks are stray.
+    async fn without_job(&mut self, intent: &Intent) -> Result<(), End> {
+        match self.apply.objects.head(&self.location(&intent.key)).await {
+            Ok(_) if intent.tried_at.is_some_and(|at| self.now().since(at) < TO_APPEAR) => Ok(()),
+            Ok(_) => self.create().await,
+            Err(ObjectError::NotFound) => self.note(|noted| noted.intent = None).await,
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Looks for the job by its key, which only a call for each job tells.
+    async fn find(&mut self, intent: &Intent) -> Result<Option<String>, End> {
+        if intent.tried_at.is_none() {
+            return Ok(None);
+        }
+        let url = self.url(&intent.key);
+        let mut next: Option<String> = None;
+        loop {
+            let page = self
+                .calls
+                .call(Twice::Harmless, async |list| list.import_jobs(next.as_deref()).await)
+                .await?;
+            let since = intent.planned_at.minus(SKEW);
+            let fits = page.items.into_iter().filter(|job| {
+                job.kind.is_none_or(|kind| kind == intent.kind())
+                    && job.created_at.is_none_or(|created_at| created_at >= since)
+            });
+            for job in fits {
+                match self.calls.call(Twice::Harmless, async |list| list.import_job(&job.id).await).await {
+                    Ok(ImportJob { url: Some(found), .. }) if found == url => return Ok(Some(job.id)),
+                    Ok(_) | Err(CallError::List(ListError::NotFound)) => {}
+                    Err(error) => return Err(error.into()),
+                }
+            }
+            next = page.next;
+            if next.is_none() {
+                return Ok(None);
+            }
+        }
+    }
+
+    /// Takes the marks off, and then the intent.
+    async fn end(
+        &mut self,
+        intent: &Intent,
+        unfinished: &Unfinished,
+        what: &str,
+        told: Option<&str>,
+    ) -> Result<(), End> {
+        let enabled = self.account().await?.enabled.clone();
+        let mut held = Vec::new();
+        self.due(|state| {
+            if state.job().is_some_and(|job| job.key == intent.key) {
+                held.push(state);
+            }
+            true
+        })
+        .await?;
+        let why = told.map_or_else(|| what.to_owned(), |told| format!("{what}: {told}"));
+        let failed = held.iter().filter(|state| unfinished.contains(state.address())).count();
+        let addresses = held.len();
+        self.each(held, |state, now| {
+            let reason = state.job()?.reason;
+            let record = if unfinished.contains(state.address()) {
+                JobRecord::Failed { why: why.clone() }
+            } else {
+                JobRecord::Written { enabled: reason.is_none_or(|reason| enabled.contains(&reason)) }
+            };
+            state.job_ended(&intent.key, record, now)
+        })
+        .await?;
+        info!(addresses, failed, key = intent.key, "import job has ended");
+        let until = self.now().plus(SINGLY);
+        let useless = *unfinished == Unfinished::Any;
+        self.counts.jobs_failed += usize::from(useless);
+        self.note(|noted| {
+            noted.intent = None;
+            if useless {
+                noted.singly_until = Some(until);
+            }
+        })
+        .await
+    }
+}

@@ -1,0 +1,15 @@
+//! The only writer of a Region's suppression list: brings it in line with the states, at SES's pace.
+//!
+//! | module | is |
+//! |---|---|
+//! | [`handler`] | the function: takes the lease, drains what is pending |
+//! | [`calls`] | SES's pace, and what is worth another call |
+//! | [`job`] | the import job: intent first, found again after a crash |
+//! | [`settings`] | what the template tells it |
+//!
+//! `main.rs` only wires.
+
+pub mod calls;
+pub mod handler;
+pub mod job;
+pub mod settings;

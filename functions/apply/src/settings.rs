@@ -1,0 +1,98 @@
+//! What the template tells the function.
+
+use std::time::Duration;
+
+use mailroom_aws::settings::{SettingError, Variables};
+
+/// Read once, at start.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// `TABLE_NAME`
+    pub table: String,
+    /// `AWS_LAMBDA_FUNCTION_NAME`, set by Lambda.
+    pub function: String,
+    /// `AWS_REGION`, set by Lambda.
+    pub region: String,
+    /// `TRANSIT_BUCKET`, in this Region: SES reads import jobs' objects in it, by the bucket's policy, not by a role.
+    pub bucket: String,
+    /// `REQUESTS_PER_SECOND`: SES takes 1, and may raise it.
+    pub requests_per_second: f64,
+    /// `TRUST_ORIGIN`: whether SES is trusted to have put on its own list what it bounced itself.
+    pub trust_origin: bool,
+}
+
+impl Settings {
+    /// Reads the variables above.
+    ///
+    /// # Errors
+    /// The first that is missing or unusable.
+    pub fn read(variables: &Variables<impl Fn(&str) -> Option<String>>) -> Result<Self, SettingError> {
+        let rate = |text: &str| text.parse().ok().filter(|rate| (0.01..=1000.0).contains(rate));
+        let requests_per_second = match variables.optional("REQUESTS_PER_SECOND") {
+            None => 1.0,
+            Some(_) => variables.parsed("REQUESTS_PER_SECOND", "a number from 0.01 to 1000", rate)?,
+        };
+        Ok(Self {
+            table: variables.required("TABLE_NAME")?,
+            function: variables.required("AWS_LAMBDA_FUNCTION_NAME")?,
+            region: variables.required("AWS_REGION")?,
+            bucket: variables.required("TRANSIT_BUCKET")?,
+            requests_per_second,
+            trust_origin: variables.parsed("TRUST_ORIGIN", "true or false", |text| text.parse().ok())?,
+        })
+    }
+
+    /// From one call of SES to the next.
+    pub fn interval(&self) -> Duration {
+        Duration::from_secs_f64(1.0 / self.requests_per_second)
+    }
+
+    /// What goes singly within a minute.
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "between 0 and 60,000: see `read`"
+    )]
+    pub fn calls_per_minute(&self) -> usize {
+        (self.requests_per_second * 60.0) as usize
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ALL: &[(&str, &str)] = &[
+        ("TABLE_NAME", "t"),
+        ("AWS_LAMBDA_FUNCTION_NAME", "f"),
+        ("AWS_REGION", "us-east-1"),
+        ("TRANSIT_BUCKET", "b"),
+        ("TRUST_ORIGIN", "false"),
+    ];
+
+    fn with(changed: &str, value: &str) -> Result<Settings, SettingError> {
+        Settings::read(&Variables(|name: &str| {
+            if name == changed {
+                return Some(value.to_owned());
+            }
+            ALL.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned())
+        }))
+    }
+
+    #[test]
+    fn all_or_a_clear_error() {
+        let settings = with("", "").unwrap();
+        assert_eq!((settings.interval(), settings.calls_per_minute()), (Duration::from_secs(1), 60));
+        assert!(!settings.trust_origin);
+        let settings = with("REQUESTS_PER_SECOND", "4").unwrap();
+        assert_eq!((settings.interval(), settings.calls_per_minute()), (Duration::from_millis(250), 240));
+        for (name, _) in ALL {
+            assert_eq!(with(name, "").unwrap_err(), SettingError::Missing(name));
+        }
+        for (name, value) in
+            [("REQUESTS_PER_SECOND", "0"), ("REQUESTS_PER_SECOND", "fast"), ("TRUST_ORIGIN", "yes")]
+        {
+            assert!(matches!(with(name, value).unwrap_err(), SettingError::Invalid(..)), "{name}");
+        }
+    }
+}

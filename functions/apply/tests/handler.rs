@@ -1,0 +1,623 @@
+//! The handler with its ports in memory: what it writes to the list, in which order, what it leaves, and that whatever
+//! becomes of it the next run mends.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test says what failed by panicking")]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use apply::handler::{Apply, ApplyError, LEASE, Ran};
+use apply::settings::Settings;
+use mailroom_aws::clock::{Clock, MemoryClock};
+use mailroom_aws::fuse::Fuse;
+use mailroom_aws::lease::{Lease, MemoryLease};
+use mailroom_aws::metrics::MemoryMetrics;
+use mailroom_aws::notes::{FIRST_PASS, FirstPass, MemoryNotes, Notes};
+use mailroom_aws::objects::{MemoryObjects, ObjectError, ObjectStore};
+use mailroom_aws::states::{MemoryStates, StateTable};
+use mailroom_aws::stream;
+use mailroom_aws::suppression_list::{Account, Fault, MemoryList, MemoryRules};
+use mailroom_core::address::Address;
+use mailroom_core::inbound::{Location, ObjectFacts};
+use mailroom_core::suppression::item::OutcomeKind;
+use mailroom_core::suppression::{AddressState, Change, Reason, Said, Source, SuppressionState};
+use mailroom_core::timestamp::Timestamp;
+use proptest::prelude::*;
+use tokio::time::Instant;
+
+const REGION: &str = "us-east-1";
+const MINUTE: Duration = Duration::from_mins(1);
+
+/// A bucket that a function that may die writes to.
+struct Bucket {
+    objects: Arc<MemoryObjects>,
+    fuse: Fuse,
+}
+
+impl ObjectStore for Bucket {
+    async fn head(&self, location: &Location) -> Result<ObjectFacts, ObjectError> {
+        self.objects.head(location).await
+    }
+
+    async fn first_bytes(
+        &self,
+        location: &Location,
+        facts: &ObjectFacts,
+        count: u64,
+    ) -> Result<Vec<u8>, ObjectError> {
+        self.objects.first_bytes(location, facts, count).await
+    }
+
+    async fn put(&self, location: &Location, content: Vec<u8>) -> Result<(), ObjectError> {
+        self.fuse.effect().await;
+        self.objects.put(location, content).await
+    }
+}
+
+/// One Region, between runs of the function.
+struct World {
+    clock: MemoryClock,
+    states: MemoryStates,
+    list: MemoryList<MemoryClock>,
+    leases: MemoryLease,
+    notes: MemoryNotes,
+    objects: Arc<MemoryObjects>,
+    requests_per_second: f64,
+    trust_origin: bool,
+    runs: usize,
+}
+
+/// A run, and what it counted.
+struct Report {
+    /// `None`: it died.
+    ran: Option<Result<Ran, ApplyError>>,
+    metrics: MemoryMetrics,
+}
+
+impl Report {
+    fn ran(self) -> Ran {
+        self.ran.unwrap().unwrap()
+    }
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Say {
+    Bounced,
+    Complained,
+    Released,
+}
+
+impl World {
+    async fn new() -> Self {
+        let world = Self::before_first_pass();
+        let ended = FirstPass { ended_at: world.clock.now() };
+        world.notes.put(FIRST_PASS, &ended, None).await.unwrap();
+        world
+    }
+
+    fn before_first_pass() -> Self {
+        let clock = MemoryClock::at(Timestamp::parse("2026-01-27T14:59:38.237Z").unwrap());
+        let objects = Arc::new(MemoryObjects::default());
+        let read = Arc::clone(&objects);
+        let read = move |url: &str| {
+            let (bucket, key) = url.strip_prefix("s3://")?.split_once('/')?;
+            let location = Location { bucket: bucket.to_owned(), key: key.to_owned() };
+            read.content(&location).map(|content| String::from_utf8(content).unwrap())
+        };
+        Self {
+            list: MemoryList::new(clock.clone(), read),
+            clock,
+            states: MemoryStates::default(),
+            leases: MemoryLease::default(),
+            notes: MemoryNotes::default(),
+            objects,
+            requests_per_second: 1.0,
+            trust_origin: false,
+            runs: 0,
+        }
+    }
+
+    fn deadline() -> Instant {
+        Instant::now() + Duration::from_hours(1)
+    }
+
+    async fn say(&self, spelling: &str, say: Say) {
+        self.clock.advance(Duration::from_millis(1));
+        let now = self.clock.now();
+        let address = Address::parse(spelling).unwrap();
+        let (source, region) = (Source::Bounce, "eu-west-1".to_owned());
+        let said = |source| Said { at: now, source, region: region.clone(), id: String::new() };
+        let state = match say {
+            Say::Bounced => SuppressionState::suppressed(Reason::Bounce, said(source)),
+            Say::Complained => SuppressionState::suppressed(Reason::Complaint, said(Source::Complaint)),
+            Say::Released => SuppressionState::released(said(Source::Operator)),
+        };
+        self.join(address.match_form(), spelling, state).await;
+    }
+
+    async fn join(&self, address: &str, spelling: &str, state: SuppressionState) {
+        let known = self.states.get(address, Self::deadline()).await.unwrap();
+        let spellings = [spelling].into_iter().collect();
+        let change = Change { address: address.to_owned(), spellings, state, decision: None };
+        if let Some(next) = AddressState::advance(known.as_ref(), &change, self.clock.now()) {
+            let read = known.map(|known| known.version());
+            self.states.put(&next, read, Self::deadline()).await.unwrap();
+        }
+    }
+
+    async fn state(&self, address: &str) -> AddressState {
+        self.states.get(address, Self::deadline()).await.unwrap().unwrap()
+    }
+
+    async fn outcome(&self, address: &str) -> Option<OutcomeKind> {
+        self.state(address).await.outcome().map(|outcome| outcome.kind)
+    }
+
+    fn pending(&self) -> usize {
+        self.states.states().iter().filter(|state| state.is_pending()).count()
+    }
+
+    fn calls(&self) -> usize {
+        self.list.calls().values().sum()
+    }
+
+    fn of(&self, name: &str) -> usize {
+        self.list.calls().get(name).copied().unwrap_or(0)
+    }
+
+    /// A run of a minute that bears so many effects.
+    async fn run_with(&mut self, payload: &str, effects: usize) -> Report {
+        self.runs += 1;
+        let fuse = Fuse::default();
+        fuse.set(effects);
+        let apply = Apply {
+            states: self.states.with_fuse(&fuse),
+            list: self.list.with_fuse(&fuse),
+            leases: self.leases.with_fuse(&fuse),
+            notes: self.notes.with_fuse(&fuse),
+            objects: Bucket { objects: Arc::clone(&self.objects), fuse: fuse.clone() },
+            clock: self.clock.clone(),
+            metrics: MemoryMetrics::default(),
+            settings: Settings {
+                table: "table".to_owned(),
+                function: "apply".to_owned(),
+                region: REGION.to_owned(),
+                bucket: "transit".to_owned(),
+                requests_per_second: self.requests_per_second,
+                trust_origin: self.trust_origin,
+            },
+        };
+        let holder = format!("run {}", self.runs);
+        let ran = fuse.run(apply.handle(payload, &holder, Instant::now() + MINUTE)).await;
+        Report { ran, metrics: apply.metrics }
+    }
+
+    async fn run(&mut self) -> Report {
+        self.run_with("{}", usize::MAX).await
+    }
+
+    /// Runs every minute until nothing is pending; how many minutes that took.
+    async fn run_until_quiet(&mut self) -> u64 {
+        for minutes in 0..100 {
+            let start = self.clock.now();
+            let _ = self.run().await;
+            if self.pending() == 0 {
+                return minutes;
+            }
+            self.clock.set(self.clock.now().max(start.plus(MINUTE)));
+        }
+        panic!("{} pending for good: {:?}", self.pending(), self.states.states().first());
+    }
+
+    /// The list is what the states say, in no spelling more.
+    fn assert_right(&self) {
+        let mut expected = BTreeMap::new();
+        for state in self.states.states() {
+            if let Some(reason) = state.effective() {
+                expected.insert(state.spellings().first().unwrap().to_owned(), reason);
+            }
+            assert!(state.job().is_none(), "{state:?}");
+        }
+        assert_eq!(self.list.entries(), expected);
+    }
+}
+
+fn entries(expected: &[(&str, Reason)]) -> BTreeMap<String, Reason> {
+    expected.iter().map(|(spelling, reason)| ((*spelling).to_owned(), *reason)).collect()
+}
+
+#[tokio::test]
+async fn what_is_in_force_is_put_and_what_was_released_is_deleted_in_every_spelling() {
+    let mut world = World::new().await;
+    world.say("Jane@example.com", Say::Bounced).await;
+    world.say("joe@example.com", Say::Complained).await;
+    assert_eq!(world.run().await.ran(), Ran::Drained);
+    assert_eq!(
+        world.list.entries(),
+        entries(&[("Jane@example.com", Reason::Bounce), ("joe@example.com", Reason::Complaint)])
+    );
+    assert_eq!((world.pending(), world.outcome("jane@example.com").await), (0, Some(OutcomeKind::Applied)));
+
+    let calls = world.calls();
+    assert_eq!((calls, world.run().await.ran()), (3, Ran::Drained));
+    assert_eq!(world.calls(), calls, "nothing is due: no call");
+
+    world.list.insert("JANE@example.com", Reason::Complaint);
+    world.list.insert("jane@example.com", Reason::Bounce);
+    world.say("JANE@example.com", Say::Released).await;
+    world.say("joe@example.com", Say::Bounced).await;
+    world.clock.advance(MINUTE);
+    assert_eq!(world.run().await.ran(), Ran::Drained);
+    assert_eq!(world.list.entries(), entries(&[("joe@example.com", Reason::Complaint)]));
+    world.assert_right();
+}
+
+#[tokio::test]
+async fn no_bounce_before_reconcile_has_been_through_the_list() {
+    let mut world = World::before_first_pass();
+    world.list.insert("jane@example.com", Reason::Complaint);
+    for spelling in ["jane@example.com", "b@example.com"] {
+        world.say(spelling, Say::Bounced).await;
+    }
+    world.say("joe@example.com", Say::Complained).await;
+    world.say("c@example.com", Say::Released).await;
+    assert_eq!(world.run().await.ran(), Ran::Drained);
+    let complaints = [("jane@example.com", Reason::Complaint), ("joe@example.com", Reason::Complaint)];
+    assert_eq!((world.list.entries(), world.pending()), (entries(&complaints), 2));
+    world.say("jane@example.com", Say::Complained).await;
+    world.notes.put(FIRST_PASS, &FirstPass { ended_at: world.clock.now() }, None).await.unwrap();
+    world.clock.advance(MINUTE);
+    assert_eq!(world.run().await.ran(), Ran::Drained);
+    world.assert_right();
+}
+
+#[tokio::test]
+async fn the_sandbox_and_a_reason_that_is_not_enabled_are_outcomes() {
+    let mut world = World::new().await;
+    let account = |production_access, enabled: &[Reason]| Account {
+        production_access,
+        enabled: enabled.iter().copied().collect::<BTreeSet<_>>(),
+    };
+    world.list.set_account(account(false, &[Reason::Bounce]));
+    world.list.insert("c@example.com", Reason::Bounce);
+    world.say("a@example.com", Say::Bounced).await;
+    world.say("c@example.com", Say::Released).await;
+    let report = world.run().await;
+    assert_eq!(report.metrics.get("RefusedSandbox"), 1);
+    assert_eq!((report.ran(), world.of("put"), world.pending()), (Ran::Drained, 0, 0));
+    assert_eq!(world.outcome("a@example.com").await, Some(OutcomeKind::RefusedSandbox));
+    assert_eq!(world.list.entries(), entries(&[]), "what was released goes from a sandbox's list, too");
+
+    world.list.set_account(account(true, &[Reason::Bounce]));
+    world.say("a@example.com", Say::Bounced).await;
+    world.say("b@example.com", Say::Complained).await;
+    world.clock.advance(MINUTE);
+    assert_eq!(world.run().await.metrics.get("ReasonNotEnabled"), 1);
+    assert_eq!(world.outcome("a@example.com").await, Some(OutcomeKind::Applied));
+    assert_eq!(world.outcome("b@example.com").await, Some(OutcomeKind::ReasonNotEnabled));
+    world.assert_right();
+}
+
+#[tokio::test]
+async fn ses_is_trusted_with_its_own_bounces_if_told_so() {
+    for trust_origin in [false, true] {
+        let mut world = World { trust_origin, ..World::new().await };
+        let said = |region: &str| Said {
+            at: world.clock.now(),
+            source: Source::Bounce,
+            region: region.to_owned(),
+            id: "1".to_owned(),
+        };
+        let (here, there) = (said(REGION), said("eu-west-1"));
+        world
+            .join("a@example.com", "a@example.com", SuppressionState::suppressed(Reason::Bounce, here))
+            .await;
+        world
+            .join("b@example.com", "b@example.com", SuppressionState::suppressed(Reason::Bounce, there))
+            .await;
+        assert_eq!(world.run().await.ran(), Ran::Drained);
+        assert_eq!((world.of("put"), world.pending()), (if trust_origin { 1 } else { 2 }, 0));
+        assert_eq!(world.outcome("a@example.com").await, Some(OutcomeKind::Applied));
+    }
+}
+
+#[tokio::test]
+async fn a_throttled_call_is_made_again_later() {
+    let mut world = World::new().await;
+    world.say("a@example.com", Say::Bounced).await;
+    world.list.fault([Fault::Throttled, Fault::None, Fault::Throttled, Fault::Throttled]);
+    let report = world.run().await;
+    assert_eq!((report.metrics.get("SesCallsThrottled"), world.calls()), (3, 5));
+    assert_eq!(report.ran(), Ran::Drained);
+    world.assert_right();
+
+    world.say("b@example.com", Say::Bounced).await;
+    world.clock.advance(MINUTE);
+    world.list.fault([Fault::Throttled; 5]);
+    assert_eq!((world.run().await.ran(), world.pending()), (Ran::Left, 1));
+    assert_eq!(world.outcome("b@example.com").await, None, "its own fault it is not");
+    world.run_until_quiet().await;
+    world.assert_right();
+}
+
+#[tokio::test]
+async fn a_refusal_is_for_good_and_no_answer_is_not() {
+    let mut world = World::new().await;
+    world.list.poison("a@example.com");
+    for spelling in ["a@example.com", "b@example.com", "c@example.com"] {
+        world.say(spelling, Say::Bounced).await;
+    }
+    // The account; what is refused; then SES is down.
+    world.list.fault([Fault::None, Fault::None]);
+    world.list.fault([Fault::Unanswered, Fault::Unavailable, Fault::Unavailable]);
+    assert_eq!(world.run().await.ran(), Ran::Left);
+    assert_eq!(world.outcome("a@example.com").await, Some(OutcomeKind::FailedForGood));
+    assert_eq!(world.outcome("b@example.com").await, Some(OutcomeKind::Failed));
+    assert_eq!((world.outcome("c@example.com").await, world.calls()), (None, 5));
+    world.run_until_quiet().await;
+    let bounced = [("b@example.com", Reason::Bounce), ("c@example.com", Reason::Bounce)];
+    assert_eq!(world.list.entries(), entries(&bounced));
+}
+
+#[tokio::test]
+async fn what_there_is_no_time_for_stays_pending() {
+    let mut world = World::new().await;
+    for n in 0..60 {
+        world.say(&format!("a{n}@example.com"), Say::Bounced).await;
+    }
+    let start = world.clock.now();
+    assert_eq!(world.run().await.ran(), Ran::Left);
+    let (took, put) = (world.clock.now().since(start), world.of("put"));
+    assert!(took < MINUTE && (50..60).contains(&put) && world.pending() == 60 - put, "{took:?} {put}");
+    assert_eq!(world.of("create_import_job"), 0);
+    world.run_until_quiet().await;
+    world.assert_right();
+}
+
+#[tokio::test]
+async fn one_instance_works_and_a_dead_one_keeps_others_out_until_its_lease_ends() {
+    let mut world = World::new().await;
+    world.say("a@example.com", Say::Bounced).await;
+    let (now, until) = (world.clock.now(), world.clock.now().plus(2 * MINUTE));
+    world.leases.acquire(LEASE, "another", now, until).await.unwrap();
+    assert_eq!((world.run().await.ran(), world.calls()), (Ran::Busy, 0));
+    world.leases.release(LEASE, "another").await.unwrap();
+    // Dies with the lease.
+    assert!(world.run_with("{}", 2).await.ran.is_none());
+    assert_eq!(world.run().await.ran(), Ran::Busy);
+    world.clock.advance(2 * MINUTE);
+    assert_eq!(world.run().await.ran(), Ran::Drained);
+    world.assert_right();
+}
+
+#[tokio::test]
+async fn an_index_that_lags_shows_nothing_that_is_done_twice_or_put_wrongly() {
+    let mut world = World::new().await;
+    world.say("a@example.com", Say::Bounced).await;
+    assert_eq!(world.run().await.ran(), Ran::Drained);
+    world.say("b@example.com", Say::Bounced).await;
+    world.say("b@example.com", Say::Complained).await;
+    // The index shows b as it was when only the bounce was known.
+    world.states.lag(1);
+    world.clock.advance(MINUTE);
+    let _ = world.run().await;
+    assert_eq!(world.list.entries().get("b@example.com"), Some(&Reason::Complaint));
+    assert_eq!(world.of("put"), 2);
+
+    // It does not show c at all; the stream tells of it.
+    world.say("c@example.com", Say::Bounced).await;
+    world.clock.advance(MINUTE);
+    let images = world.states.stream(0);
+    let event =
+        stream::event(images.last().map(|image| (image, world.clock.now())), REGION).unwrap().to_string();
+    world.run_with(&event, usize::MAX).await.ran();
+    assert_eq!(world.list.entries().get("c@example.com"), Some(&Reason::Bounce));
+    world.states.lag(0);
+    world.run_until_quiet().await;
+    world.assert_right();
+}
+
+async fn bounces(world: &World, count: usize) {
+    for n in 0..count {
+        world.say(&format!("User{n}@example.com"), Say::Bounced).await;
+    }
+}
+
+#[tokio::test]
+async fn a_storm_goes_by_job_and_what_is_said_meanwhile_wins() {
+    let mut world = World::new().await;
+    world.list.set_rules(MemoryRules { job_wait: Duration::from_secs(90), ..MemoryRules::default() });
+    bounces(&world, 100).await;
+    assert_eq!(world.run().await.ran(), Ran::Drained);
+    assert_eq!((world.of("create_import_job"), world.of("put"), world.list.entries().len()), (1, 0, 0));
+    world.say("user7@example.com", Say::Released).await;
+    world.say("User8@example.com", Say::Complained).await;
+    world.say("other@example.com", Say::Bounced).await;
+    world.clock.advance(MINUTE);
+    assert_eq!(world.run().await.ran(), Ran::Drained);
+    assert_eq!(world.list.entries(), entries(&[("other@example.com", Reason::Bounce)]), "held by the job");
+    assert!(world.pending() == 100 && world.of("delete") == 0);
+    world.run_until_quiet().await;
+    assert!(!world.list.entries().contains_key("User7@example.com"));
+    world.assert_right();
+
+    // The other way round: deleted by job, in every spelling.
+    for n in 0..100 {
+        world.say(&format!("user{n}@example.com"), Say::Released).await;
+    }
+    world.run_until_quiet().await;
+    assert_eq!(world.list.entries().len(), 1);
+    assert_eq!(world.of("create_import_job"), 2);
+    world.assert_right();
+}
+
+#[tokio::test]
+async fn records_that_fail_in_a_job_are_tried_singly() {
+    for tells_failed in [true, false] {
+        let mut world = World::new().await;
+        world.list.set_rules(MemoryRules { tells_failed, ..MemoryRules::default() });
+        world.list.poison("User3@example.com");
+        bounces(&world, 100).await;
+        world.run_until_quiet().await;
+        assert_eq!(world.outcome("user3@example.com").await, Some(OutcomeKind::FailedForGood));
+        assert_eq!((world.list.entries().len(), world.of("create_import_job")), (99, 1));
+        assert_eq!(world.of("put"), if tells_failed { 1 } else { 100 });
+    }
+}
+
+#[tokio::test]
+async fn a_job_that_can_not_be_is_no_dead_end() {
+    // SES can't read the object, say because the bucket's policy is wrong.
+    let mut world = World::new().await;
+    let unreadable = MemoryList::new(world.clock.clone(), |_: &str| None);
+    world.list = unreadable;
+    bounces(&world, 100).await;
+    let minutes = world.run_until_quiet().await;
+    assert!(minutes < 6, "{minutes}");
+    assert_eq!(world.of("create_import_job"), 1);
+    world.assert_right();
+}
+
+#[tokio::test]
+async fn a_job_that_was_made_without_an_answer_is_found_again() {
+    for fault in [Fault::Unanswered, Fault::Unavailable, Fault::Throttled] {
+        let mut world = World::new().await;
+        bounces(&world, 100).await;
+        world.list.fault([Fault::None, fault]);
+        let _ = world.run().await;
+        world.run_until_quiet().await;
+        // One that failed without a trace is made again, of the same object.
+        let made = if fault == Fault::Unanswered { 1 } else { 2 };
+        assert_eq!((world.of("create_import_job"), world.of("put")), (made, 0), "{fault:?}");
+        world.assert_right();
+    }
+}
+
+#[tokio::test]
+async fn a_run_may_die_after_any_effect() {
+    // Few, so that they go singly; and by job, with an interval that makes 5 a minute's worth.
+    for (count, requests_per_second) in [(4, 1.0), (8, 0.1)] {
+        let mut effects = 0;
+        loop {
+            let mut world = World { requests_per_second, ..World::new().await };
+            world.say("gone@example.com", Say::Bounced).await;
+            world.run_until_quiet().await;
+            world.clock.advance(MINUTE);
+            bounces(&world, count).await;
+            world.say("gone@example.com", Say::Released).await;
+            let died = world.run_with("{}", effects).await.ran.is_none();
+            world.say("User1@example.com", Say::Complained).await;
+            world.say("User2@example.com", Say::Released).await;
+            world.clock.advance(2 * MINUTE);
+            world.run_until_quiet().await;
+            world.assert_right();
+            if !died {
+                break;
+            }
+            effects += 1;
+        }
+        assert!(effects > 10, "{effects}");
+    }
+}
+
+#[tokio::test]
+async fn twenty_thousand_bounces_at_one_request_a_second() {
+    const STORM: usize = 20_000;
+    let mut world = World::new().await;
+    bounces(&world, STORM).await;
+    let start = world.clock.now();
+    world.run_until_quiet().await;
+    let took = world.clock.now().since(start);
+    println!(
+        "{STORM} bounces: {} SES calls in {} s: {:?}",
+        world.calls(),
+        took.as_secs(),
+        world.list.calls()
+    );
+    println!("one Put per bounce: {STORM} SES calls in {STORM} s");
+    assert_eq!(world.list.entries().len(), STORM);
+    assert!(world.calls() < 60 && took < 5 * MINUTE);
+    world.assert_right();
+}
+
+#[derive(Debug, Clone)]
+enum Step {
+    Say(u8, bool, Say),
+    Run(usize),
+    Wait(u16),
+    Fault(Fault),
+    Lag(u8),
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let say = prop_oneof![Just(Say::Bounced), Just(Say::Complained), Just(Say::Released)];
+    let fault = prop_oneof![Just(Fault::Throttled), Just(Fault::Unavailable), Just(Fault::Unanswered)];
+    prop_oneof![
+        8 => (0_u8..6, any::<bool>(), say).prop_map(|(address, upper, say)| Step::Say(address, upper, say)),
+        3 => (0_usize..40).prop_map(Step::Run),
+        2 => Just(Step::Run(usize::MAX)),
+        3 => (0_u16..200).prop_map(Step::Wait),
+        1 => fault.prop_map(Step::Fault),
+        1 => (0_u8..4).prop_map(Step::Lag),
+    ]
+}
+
+async fn live(steps: &[Step], requests_per_second: f64) {
+    let mut world = World { requests_per_second, ..World::new().await };
+    let rules = MemoryRules { job_wait: Duration::from_secs(70), ..MemoryRules::default() };
+    world.list.set_rules(rules);
+    for step in steps {
+        match step {
+            Step::Say(address, upper, say) => {
+                let name = if *upper { "USER" } else { "user" };
+                world.say(&format!("{name}{address}@example.com"), *say).await;
+            }
+            Step::Run(effects) => {
+                let stands = |world: &World| {
+                    let complained = |state: &AddressState| {
+                        let applied = state.applied().and_then(|applied| applied.reason);
+                        state.effective() == Some(Reason::Complaint) && applied == Some(Reason::Complaint)
+                    };
+                    let states = world.states.states().into_iter().filter(complained);
+                    let list = world.list.entries();
+                    states
+                        .filter(|state| state.job().is_none())
+                        .filter_map(|state| state.spellings().first().map(str::to_owned))
+                        .filter(|spelling| list.get(spelling) == Some(&Reason::Complaint))
+                        .collect::<BTreeSet<_>>()
+                };
+                let before = stands(&world);
+                let _ = world.run_with("{}", *effects).await;
+                let after = world.list.entries();
+                for spelling in before {
+                    assert_eq!(after.get(&spelling), Some(&Reason::Complaint), "a complaint was overwritten");
+                }
+            }
+            Step::Wait(seconds) => world.clock.advance(Duration::from_secs((*seconds).into())),
+            Step::Fault(fault) => world.list.fault([*fault]),
+            Step::Lag(writes) => world.states.lag((*writes).into()),
+        }
+    }
+    world.states.lag(0);
+    world.clock.advance(2 * MINUTE);
+    world.run_until_quiet().await;
+    world.assert_right();
+    let calls = world.calls();
+    world.clock.advance(MINUTE);
+    world.run().await.ran();
+    assert_eq!(world.calls(), calls, "what is right costs no call");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
+
+    #[test]
+    fn whatever_happens_the_list_comes_right(
+        steps in prop::collection::vec(step(), 0..40),
+        slow: bool,
+    ) {
+        // Slow: three calls a minute, so that more goes by job.
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        runtime.block_on(live(&steps, if slow { 0.1 } else { 1.0 }));
+    }
+}
