@@ -1,7 +1,7 @@
 //! What the template tells the function.
 
 use mailroom_aws::settings::{SettingError, Variables};
-use mailroom_core::suppression::policy::{Candidates, Policy, Tenants, Threshold};
+use mailroom_core::suppression::policy::Policy;
 
 /// Read once, at start.
 #[derive(Debug, Clone)]
@@ -18,8 +18,7 @@ pub struct Settings {
     pub peers: Vec<String>,
     /// `QUEUE_NAME`: of the queue in which every Region takes what its peers decided.
     pub queue: String,
-    /// `TRANSIENT_EVENTS` (0: no number of them suppresses), `TRANSIENT_DAYS`, `TRANSIENT_WITHIN_DAYS`,
-    /// `UNDETERMINED_BOUNCES`, `COMPLAINT_CANDIDATES`, `TENANTS`
+    /// See [`Variables::policy`].
     pub policy: Policy,
 }
 
@@ -37,46 +36,15 @@ impl Settings {
             peers: variables.peers(&region)?,
             region,
             queue: variables.required("QUEUE_NAME")?,
-            policy: policy(variables)?,
+            policy: variables.policy()?,
         })
     }
 }
 
-fn policy(variables: &Variables<impl Fn(&str) -> Option<String>>) -> Result<Policy, SettingError> {
-    let number = |name| variables.parsed(name, "a number", |text| text.parse().ok());
-    let threshold = Threshold {
-        events: number("TRANSIENT_EVENTS")?,
-        days: number("TRANSIENT_DAYS")?,
-        within_days: variables.parsed("TRANSIENT_WITHIN_DAYS", "a number of days up to 65535", |days| {
-            days.parse().ok().filter(|days| *days > 0)
-        })?,
-    };
-    Ok(Policy {
-        transient: Some(threshold).filter(|threshold| threshold.events > 0),
-        count_undetermined: variables.parsed(
-            "UNDETERMINED_BOUNCES",
-            "count or ignore",
-            |text| match text {
-                "count" => Some(true),
-                "ignore" => Some(false),
-                _ => None,
-            },
-        )?,
-        candidates: variables.parsed("COMPLAINT_CANDIDATES", "all or none", |text| match text {
-            "all" => Some(Candidates::All),
-            "none" => Some(Candidates::None),
-            _ => None,
-        })?,
-        tenants: variables.parsed("TENANTS", "account or own", |text| match text {
-            "account" => Some(Tenants::AccountWide),
-            "own" => Some(Tenants::TheirOwn),
-            _ => None,
-        })?,
-    })
-}
-
 #[cfg(test)]
 mod tests {
+    use mailroom_core::suppression::policy::{Candidates, Tenants};
+
     use super::*;
 
     const ALL: &[(&str, &str)] = &[

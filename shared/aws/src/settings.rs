@@ -1,5 +1,7 @@
 //! What the template tells a function: environment variables, read once at its start.
 
+use mailroom_core::suppression::policy::{Candidates, Policy, Tenants, Threshold};
+
 /// A variable that is missing or can't be used. Deployment is wrong; no retry can help.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SettingError {
@@ -66,6 +68,44 @@ impl<F: Fn(&str) -> Option<String>> Variables<F> {
         } else {
             Err(SettingError::Invalid("PEERS", "Regions' names"))
         }
+    }
+
+    /// When to suppress: `TRANSIENT_EVENTS` (0: no number of them suppresses), `TRANSIENT_DAYS`, `TRANSIENT_WITHIN_DAYS`,
+    /// `UNDETERMINED_BOUNCES`, `COMPLAINT_CANDIDATES`, `TENANTS`
+    ///
+    /// # Errors
+    /// [`SettingError`]
+    pub fn policy(&self) -> Result<Policy, SettingError> {
+        let number = |name| self.parsed(name, "a number", |text| text.parse().ok());
+        let threshold = Threshold {
+            events: number("TRANSIENT_EVENTS")?,
+            days: number("TRANSIENT_DAYS")?,
+            within_days: self.parsed("TRANSIENT_WITHIN_DAYS", "a number of days up to 65535", |days| {
+                days.parse().ok().filter(|days| *days > 0)
+            })?,
+        };
+        Ok(Policy {
+            transient: Some(threshold).filter(|threshold| threshold.events > 0),
+            count_undetermined: self.parsed(
+                "UNDETERMINED_BOUNCES",
+                "count or ignore",
+                |text| match text {
+                    "count" => Some(true),
+                    "ignore" => Some(false),
+                    _ => None,
+                },
+            )?,
+            candidates: self.parsed("COMPLAINT_CANDIDATES", "all or none", |text| match text {
+                "all" => Some(Candidates::All),
+                "none" => Some(Candidates::None),
+                _ => None,
+            })?,
+            tenants: self.parsed("TENANTS", "account or own", |text| match text {
+                "account" => Some(Tenants::AccountWide),
+                "own" => Some(Tenants::TheirOwn),
+                _ => None,
+            })?,
+        })
     }
 }
 
