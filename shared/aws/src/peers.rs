@@ -4,6 +4,7 @@
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use aws_config::{Region, SdkConfig};
 use aws_sdk_sqs::Client;
@@ -16,6 +17,10 @@ use crate::fuse::Fuse;
 
 /// A connection that had gone stale while the environment slept is no reason to give a peer up.
 const ATTEMPTS: usize = 2;
+/// Who was waited for this long in vain is silent, and then left alone for so long: waiting for it again with every batch
+/// would delay the others.
+const SILENT: Duration = Duration::from_secs(1);
+const LEFT_ALONE: Duration = Duration::from_secs(30);
 
 /// Sends messages to peers.
 pub trait Peers {
@@ -49,6 +54,26 @@ pub struct SqsPeers {
     account: String,
     queue: String,
     clients: Mutex<HashMap<String, Client>>,
+    silent: Silent,
+}
+
+/// The Regions that are left alone, and until when.
+#[derive(Debug, Default)]
+struct Silent(Mutex<HashMap<String, Instant>>);
+
+impl Silent {
+    fn is_left_alone(&self, region: &str, now: Instant) -> bool {
+        self.0.lock().is_ok_and(|silent| silent.get(region).is_some_and(|until| now < *until))
+    }
+
+    /// A call to it, begun at `start`, has come to nothing.
+    fn note(&self, region: &str, start: Instant, now: Instant) {
+        if now.duration_since(start) >= SILENT
+            && let Ok(mut silent) = self.0.lock()
+        {
+            silent.insert(region.to_owned(), now + LEFT_ALONE);
+        }
+    }
 }
 
 impl SqsPeers {
@@ -59,6 +84,7 @@ impl SqsPeers {
             account: account.into(),
             queue: queue.into(),
             clients: Mutex::default(),
+            silent: Silent::default(),
         }
     }
 
@@ -82,21 +108,28 @@ impl SqsPeers {
 
 impl Peers for SqsPeers {
     async fn send(&self, region: &str, message: &str, deadline: Instant) -> Result<(), PeerError> {
+        if self.silent.is_left_alone(region, Instant::now()) {
+            return Err(PeerError::Unavailable("was silent a moment ago".to_owned()));
+        }
         let (client, url) = (self.client(region), self.url(region));
         let mut attempt = 1;
         loop {
+            let start = Instant::now();
             let call = client.send_message().queue_url(&url).message_body(message).send();
-            let error = match timeout_at(deadline, call).await {
+            let why = match timeout_at(deadline, call).await {
                 Ok(Ok(_)) => return Ok(()),
-                Ok(Err(error)) => error,
-                Err(_) => return Err(PeerError::Unavailable("timed out".to_owned())),
+                Ok(Err(error)) => why(&error),
+                Err(_) => PeerError::Unavailable("timed out".to_owned()),
             };
-            // Who was silent for an attempt's whole time is not waited for again.
-            let silent = matches!(error, SdkError::TimeoutError(_));
-            match why(&error) {
-                PeerError::Unavailable(_) if attempt < ATTEMPTS && !silent => attempt += 1,
-                why => return Err(why),
+            if !matches!(why, PeerError::Unavailable(_)) {
+                return Err(why);
             }
+            let now = Instant::now();
+            self.silent.note(region, start, now);
+            if attempt == ATTEMPTS || now >= deadline || self.silent.is_left_alone(region, now) {
+                return Err(why);
+            }
+            attempt += 1;
         }
     }
 }
@@ -162,5 +195,24 @@ impl Peers for MemoryPeers {
         }
         inner.queues.entry(region.to_owned()).or_default().push_back(message.to_owned());
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_is_silent_is_left_alone_for_a_while() {
+        let silent = Silent::default();
+        let start = Instant::now();
+        // A quick refusal costs nobody anything, and a deadline that has passed is not the peer's fault.
+        silent.note("eu-west-1", start, start + Duration::from_millis(999));
+        assert!(!silent.is_left_alone("eu-west-1", start));
+        let now = start + SILENT;
+        silent.note("eu-west-1", start, now);
+        assert!(silent.is_left_alone("eu-west-1", now + Duration::from_millis(29_999)));
+        assert!(!silent.is_left_alone("eu-west-1", now + LEFT_ALONE));
+        assert!(!silent.is_left_alone("us-west-2", now));
     }
 }
