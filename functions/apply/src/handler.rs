@@ -39,7 +39,8 @@ pub const LEASE: &str = "apply";
 const LEASE_MARGIN: Duration = Duration::from_secs(30);
 /// What is kept in memory of what is pending; the rest is next.
 const MOST: usize = 25_000;
-const PAGE: usize = 1_000;
+/// About as many as DynamoDB gives at once.
+const PAGE: usize = 2_000;
 /// Writes of states under way at once.
 const PARALLEL: usize = 16;
 /// Single calls before the backlog is looked at again: in a storm it has grown into a job's.

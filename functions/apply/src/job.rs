@@ -239,7 +239,8 @@ where
         match self.apply.objects.head(&self.location(&intent.key)).await {
             Ok(_) if intent.tried_at.is_some_and(|at| self.now().since(at) < TO_APPEAR) => Ok(()),
             Ok(_) => self.create().await,
-            Err(ObjectError::NotFound) => self.note(|noted| noted.intent = None).await,
+            // S3 says so of an object that is not there to whoever may not list the bucket.
+            Err(ObjectError::NotFound | ObjectError::Denied) => self.note(|noted| noted.intent = None).await,
             Err(error) => Err(error.into()),
         }
     }
