@@ -566,9 +566,7 @@ impl StateTable for MemoryStates {
         limit: usize,
         _: Instant,
     ) -> Result<Page, TableError> {
-        let key = |state: &AddressState| {
-            state.due_at().filter(|at| *at <= due && item::shard(state.address()) == shard)
-        };
+        let key = |state: &AddressState| state.due_at().filter(|at| *at <= due && state.shard() == shard);
         self.page(key, after, limit)
     }
 
@@ -581,7 +579,7 @@ impl StateTable for MemoryStates {
         _: Instant,
     ) -> Result<Page, TableError> {
         let key = |state: &AddressState| {
-            Some(state.changed_at()).filter(|at| *at >= since && item::shard(state.address()) == shard)
+            Some(state.changed_at()).filter(|at| *at >= since && state.shard() == shard)
         };
         self.page(key, after, limit)
     }
@@ -609,5 +607,131 @@ impl RecordTable for MemoryStates {
             }
         }
         not_durable
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use mailroom_core::suppression::item::Change;
+    use mailroom_core::suppression::{Reason, Said, Source, SuppressionState};
+
+    use super::*;
+
+    fn at(millis: i64) -> Timestamp {
+        Timestamp::from_millis(millis).unwrap()
+    }
+
+    fn change(address: &str, millis: i64) -> Change {
+        let said = Said { at: at(millis), source: Source::Bounce, region: String::new(), id: String::new() };
+        Change {
+            address: address.to_owned(),
+            spellings: [address].into_iter().collect(),
+            state: SuppressionState::suppressed(Reason::Bounce, said),
+            decision: None,
+        }
+    }
+
+    /// That an item is read back is up to the mapping, which takes more care of types than JSON does.
+    #[test]
+    fn an_item_of_dynamodb_is_read_back() {
+        let first = AddressState::advance(None, &change("a@example.com", 1), at(1)).unwrap();
+        let state = first.attempted(
+            1,
+            mailroom_core::suppression::item::Attempt::Failed { why: "x".to_owned(), may_pass: true },
+            at(2),
+        );
+        let item: Item = serde_dynamo::to_item(&state).unwrap();
+        assert_eq!(item["version"], AttributeValue::N("2".to_owned()));
+        assert_eq!(item["pending"], AttributeValue::S(item::shard("a@example.com")));
+        assert_eq!(item["due_at"].as_s().map(String::as_str), Ok("1970-01-01T00:01:00.002Z"));
+        assert!(item.values().all(|value| !value.is_null()));
+        assert_eq!(read::<AddressState>(item).unwrap(), state);
+    }
+
+    #[test]
+    fn where_a_page_ends() {
+        for index in [Index::Pending, Index::States] {
+            let key = [("pk", "ADDR#a"), ("sk", SORT_KEY), (index.partition_key(), "03")];
+            let key = key.into_iter().chain([(index.sort_key(), "1970-01-01T00:00:00.001Z")]);
+            let key: Item = key.map(|(name, value)| (name.to_owned(), text(value))).collect();
+            assert_eq!(cursor(&key, index), Ok(Cursor { at: at(1), pk: "ADDR#a".to_owned() }));
+        }
+        assert!(cursor(&Item::new(), Index::States).is_err());
+    }
+
+    #[tokio::test]
+    async fn the_table_in_memory_has_the_rules() {
+        let (table, deadline) = (MemoryStates::default(), Instant::now());
+        let first = AddressState::advance(None, &change("a@example.com", 1), at(1)).unwrap();
+        assert_eq!(table.put(&first, None, deadline).await, Ok(Put::Done));
+        assert_eq!(table.put(&first, None, deadline).await, Ok(Put::Done));
+        let second = AddressState::advance(Some(&first), &change("a@example.com", 2), at(2)).unwrap();
+        assert_eq!(table.put(&second, None, deadline).await, Ok(Put::Conflict));
+        assert_eq!(table.put(&second, Some(2), deadline).await, Ok(Put::Conflict));
+        assert_eq!(table.put(&second, Some(1), deadline).await, Ok(Put::Done));
+        assert_eq!(table.get("a@example.com", deadline).await, Ok(Some(second.clone())));
+        assert_eq!(table.stream(0).len(), 2);
+
+        let shard = item::shard("a@example.com");
+        let shown = async |lag| {
+            table.lag(lag);
+            table.pending(&shard, at(9), None, 9, deadline).await.unwrap().items
+        };
+        assert_eq!(shown(0).await, [second]);
+        assert_eq!(shown(1).await, [first]);
+        assert_eq!(shown(2).await, []);
+        table.fail(1);
+        assert!(table.get("a@example.com", deadline).await.is_err());
+        assert!(table.get("a@example.com", deadline).await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn pages_hold_each_once_and_in_order() {
+        let (table, deadline) = (MemoryStates::default(), Instant::now());
+        for n in 0..100 {
+            // Two at a time of one moment.
+            let time = at(n / 2);
+            let state = AddressState::advance(None, &change(&format!("u{n}@example.com"), 1), time).unwrap();
+            table.put(&state, None, deadline).await.unwrap();
+        }
+        let (mut pending, mut changed) = (0, 0);
+        for shard in item::shards() {
+            for (count, due) in [(&mut pending, true), (&mut changed, false)] {
+                let (mut seen, mut after) = (Vec::new(), None);
+                loop {
+                    let page = if due {
+                        table.pending(&shard, at(20), after.as_ref(), 3, deadline).await.unwrap()
+                    } else {
+                        table.changed(&shard, at(20), after.as_ref(), 3, deadline).await.unwrap()
+                    };
+                    seen.extend(page.items.iter().map(AddressState::changed_at));
+                    after = page.next;
+                    if after.is_none() {
+                        break;
+                    }
+                }
+                assert!(seen.is_sorted());
+                *count += seen.len();
+            }
+        }
+        assert_eq!((pending, changed), (42, 60));
+    }
+
+    #[tokio::test]
+    async fn a_fuse_lets_so_many_effects_through() {
+        let (table, fuse, deadline) = (MemoryStates::default(), Fuse::default(), Instant::now());
+        let dying = table.with_fuse(&fuse);
+        let invocation = async || {
+            for n in 0..3 {
+                let state = AddressState::advance(None, &change(&format!("u{n}"), 1), at(1)).unwrap();
+                dying.put(&state, None, deadline).await.unwrap();
+            }
+        };
+        fuse.set(2);
+        assert_eq!(fuse.run(invocation()).await, None);
+        assert_eq!((table.states().len(), fuse.spent()), (2, 2));
+        fuse.set(3);
+        assert_eq!(fuse.run(invocation()).await, Some(()));
+        assert_eq!(table.states().len(), 3);
     }
 }
