@@ -461,6 +461,11 @@ impl AddressState {
         &self.address
     }
 
+    /// Its partition in the indexes: see [`shard`].
+    pub fn shard(&self) -> &str {
+        &self.shard
+    }
+
     /// What was said.
     pub fn state(&self) -> &SuppressionState {
         &self.state
