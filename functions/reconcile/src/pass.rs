@@ -33,8 +33,8 @@ use crate::seen::{Seen, chunks_for};
 
 /// Calls of the table at once.
 const PARALLEL: usize = 32;
-/// Of an index, at once.
-const PAGE: usize = 1000;
+/// Of an index, at once: as much as DynamoDB gives, which is 1 MiB.
+const PAGE: usize = 10_000;
 /// How often a state that somebody else writes is read again.
 const TRIES: usize = 5;
 /// How often SES is asked again, with a pause that doubles, before the pass waits for the next wake.

@@ -23,8 +23,10 @@ use tracing::warn;
 const OVERLAP: Duration = MAX_SKEW.saturating_mul(2);
 /// How often a peer is told everything.
 const EVERYTHING_EVERY: Duration = Duration::from_hours(7 * 24);
-/// Of an index, at once. DynamoDB answers with 1 MiB at most, whatever it is asked for.
-const PAGE: usize = 1000;
+/// Of an index, at once: as much as DynamoDB gives, which is 1 MiB.
+const PAGE: usize = 10_000;
+/// With so many states messages are full enough to be sent.
+const ENOUGH: usize = 1000;
 
 /// How far a peer has been told.
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -141,7 +143,7 @@ impl<S: StateTable, N: Notes, P: Peers, C: Clock> Push<'_, S, N, P, C> {
                 walk.after = page.next;
                 walk.shard += usize::from(walk.after.is_none());
             }
-            if shard.is_some() && unsent.len() < PAGE {
+            if shard.is_some() && unsent.len() < ENOUGH {
                 continue;
             }
             pushed.states += unsent.len();

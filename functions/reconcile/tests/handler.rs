@@ -557,3 +557,27 @@ proptest! {
         })?;
     }
 }
+
+/// Issue 4, point 5. Time is the clock's: a page a second.
+#[tokio::test]
+async fn a_hundred_thousand_entries_come_to_an_empty_list() {
+    let (home, peer) = regions();
+    let count = 100_000;
+    for n in 0..count {
+        let reason = if n % 10 == 0 { Reason::Complaint } else { Reason::Bounce };
+        home.list.insert(&format!("User{n}@example.com"), reason);
+    }
+    let started_at = home.clock.now();
+    let counts = home.counts().await;
+    assert_eq!((counts.entries, counts.mended), (count, count));
+    assert!(home.clock.now().since(started_at) < A_WHILE + Duration::from_mins(3));
+    let (pushed, _) = home.pass().await;
+    assert_eq!((pushed.states, pushed.peers_behind), (count, 0));
+    assert!(pushed.messages < 150, "{pushed:?}");
+    peer.pass().await;
+    peer.merge().await;
+    peer.apply().await;
+    assert!(peer.listed() == home.listed());
+    let counts = peer.counts().await;
+    assert_eq!((counts.entries, counts.differ), (count, 0));
+}
