@@ -1,7 +1,11 @@
 //! `mailroom`: the operator's tool.
 
+mod aws;
+mod decide;
+mod list;
 mod normalize;
 mod regions;
+mod show;
 mod smtp_password;
 
 use std::io::{self, Write};
@@ -23,6 +27,9 @@ enum Command {
     Normalize(normalize::Normalize),
     Regions(regions::Regions),
     SmtpPassword(smtp_password::SmtpPassword),
+    Suppress(decide::Suppress),
+    Release(decide::Release),
+    Show(show::Show),
 }
 
 fn main() -> ExitCode {
@@ -30,6 +37,9 @@ fn main() -> ExitCode {
         Command::Normalize(normalize) => normalize.run(),
         Command::Regions(regions) => regions.run(),
         Command::SmtpPassword(smtp_password) => smtp_password.run(),
+        Command::Suppress(suppress) => suppress.run(),
+        Command::Release(release) => release.run(),
+        Command::Show(show) => show.run(),
     }
 }
 
@@ -44,6 +54,12 @@ fn end(printed: io::Result<ExitCode>) -> ExitCode {
             ExitCode::from(1)
         }
     }
+}
+
+/// Exit status of a command that something outside stood in the way of.
+fn fail(why: &str) -> ExitCode {
+    let _ = writeln!(io::stderr(), "mailroom: {why}");
+    ExitCode::from(1)
 }
 
 /// Exit status of a command that was asked for something that can't be.

@@ -6,9 +6,11 @@
 //! | [`client`] | how the SDK's clients are made |
 //! | [`records`] | the table of records: [`records::RecordTable`] |
 //! | [`states`] | suppression states in the table: [`states::StateTable`] |
+//! | [`history`] | what the table remembers of an address, to be read by a person |
 //! | [`lease`] | of several instances one works: [`lease::Lease`] |
 //! | `suppression_list` | SES's list and its import jobs, with the feature `suppression-list` |
 //! | `peers` | other Regions' queues, with the feature of that name |
+//! | `operator` | what only the operator's tool asks of AWS, with the feature of that name |
 //! | `objects` | mail in S3, with the feature of that name |
 //! | [`invocation`] | which messages wait for which record, and Lambda's partial batch response |
 //! | [`queue`] | messages of Mailroom's own |
@@ -22,12 +24,15 @@ pub mod client;
 pub mod clock;
 mod dynamo;
 pub mod fuse;
+pub mod history;
 pub mod invocation;
 pub mod lease;
 pub mod metrics;
 pub mod notes;
 #[cfg(feature = "objects")]
 pub mod objects;
+#[cfg(feature = "operator")]
+pub mod operator;
 #[cfg(feature = "peers")]
 pub mod peers;
 pub mod queue;

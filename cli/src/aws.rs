@@ -1,0 +1,102 @@
+//! How the commands that need AWS reach it, and how its refusals are told to a person.
+
+use std::future::Future;
+use std::io;
+use std::time::Duration;
+
+use mailroom_aws::operator::{Access, OpenError, Table};
+use mailroom_aws::records::AppendError;
+use mailroom_aws::states::TableError;
+use tokio::runtime;
+use tokio::time::Instant;
+
+/// For a call or a few, retries included.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Which table it is.
+#[derive(clap::Args)]
+pub(crate) struct Named {
+    /// The stack whose output `TableName` names the table
+    #[arg(long, value_name = "NAME", default_value = "mailroom")]
+    stack: String,
+    /// The table itself; CloudFormation is not asked then
+    #[arg(long, value_name = "NAME", conflicts_with = "stack")]
+    table: Option<String>,
+}
+
+impl Named {
+    /// Opens the table of a Region, or the environment's Region. In words what stands in the way.
+    pub(crate) async fn open(&self, access: &Access, region: Option<&str>) -> Result<Table, String> {
+        let opened = match &self.table {
+            Some(table) => access.table(region, table),
+            None => access.table_of_stack(region, &self.stack, deadline()).await,
+        };
+        let region = region.or(access.region()).unwrap_or_default();
+        opened.map_err(|error| match error {
+            OpenError::NoRegion => "which Region? Say it with --region, or by AWS_REGION".to_owned(),
+            OpenError::NoStack => format!(
+                "{region} has no stack {}: name it with --stack, or its table with --table",
+                self.stack
+            ),
+            OpenError::NoTable => format!(
+                "{region}: the stack {} has no output TableName: is it Mailroom's, and has it been deployed to its end?",
+                self.stack
+            ),
+            OpenError::Refused(code) => {
+                format!("{region}: cloudformation:DescribeStacks: {}; --table NAME does without", refused(&code))
+            }
+            other => format!("{region}: {other}"),
+        })
+    }
+}
+
+/// When a call that starts now has failed.
+pub(crate) fn deadline() -> Instant {
+    Instant::now() + PATIENCE
+}
+
+/// Runs what needs AWS.
+pub(crate) fn run<T>(work: impl Future<Output = T>) -> io::Result<T> {
+    Ok(runtime::Builder::new_current_thread().enable_all().build()?.block_on(work))
+}
+
+/// The environment's credentials; in words why there are none.
+pub(crate) async fn access() -> Result<Access, String> {
+    Access::load().await.map_err(|error| {
+        format!(
+            "{error}\n(AWS_PROFILE, or the variables AWS_ACCESS_KEY_ID and so on; after `aws sso login` \
+             `eval \"$(aws configure export-credentials --format env)\"` sets them)"
+        )
+    })
+}
+
+/// Why a table could not be read, in words.
+pub(crate) fn not_read(error: &TableError) -> String {
+    match error {
+        TableError::Refused(code) => refused(code),
+        other => other.to_string(),
+    }
+}
+
+/// Why a table could not be written, in words.
+pub(crate) fn not_written(error: &AppendError) -> String {
+    match error {
+        AppendError::Refused(code) => refused(code),
+        other => other.to_string(),
+    }
+}
+
+/// What AWS means by a code, as far as an operator can do something about it.
+fn refused(code: &str) -> String {
+    let means = match code {
+        "ResourceNotFoundException" => "there is no such table",
+        "AccessDenied" | "AccessDeniedException" => "these credentials may not do that",
+        "ExpiredToken" | "ExpiredTokenException" => "the credentials have expired",
+        "InvalidClientTokenId" | "UnrecognizedClientException" => "AWS does not know these credentials",
+        "InvalidSignatureException" | "SignatureDoesNotMatch" => {
+            "the secret key is wrong, or this machine's clock"
+        }
+        _ => return format!("refused: {code}"),
+    };
+    format!("{means} ({code})")
+}

@@ -1,0 +1,300 @@
+//! `mailroom show`: what each Region holds of an address, and why.
+
+use std::cmp::Reverse;
+use std::fmt::Write as _;
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use futures_util::future::join_all;
+use mailroom_aws::history::History;
+use mailroom_aws::operator::Access;
+use mailroom_aws::states::StateTable;
+use mailroom_core::address::Address;
+use mailroom_core::suppression::item::{AddressState, Applied, OutcomeKind};
+use mailroom_core::suppression::reason::Reason;
+use mailroom_core::suppression::state::Source;
+use mailroom_core::text::visible;
+use mailroom_core::timestamp::Timestamp;
+use serde_json::{Value, json};
+
+use crate::aws::{self, Named};
+
+/// What a line of history has room for.
+const WHY: usize = 100;
+
+/// Tell what each Region holds of an address: whether it is suppressed, since when, by what; and its history
+///
+/// A state is `bounce`, `complaint`, `released`, or `none` where nothing was ever said against it. The list's column is
+/// what SES's suppression list held when it was last written or seen. In the history a star marks what a state rests on.
+///
+/// With --json a line is a Region's object: `region`, `table`, `address`, `state` (`bounce`, `complaint`, `released` or
+/// `none`), `item` (the state as it is stored, or null), `history` (records as they are stored, the newest first), and
+/// `error` in place of the last three where a Region could not be read.
+///
+/// Exit status: 0; 1 if a Region could not be read (the others are shown); 2 if the address is none.
+#[derive(clap::Args)]
+pub(crate) struct Show {
+    /// Whose
+    #[arg(value_name = "ADDRESS")]
+    address: String,
+    /// The Regions to ask, with commas; each must have the stack [default: the environment's]
+    #[arg(long, value_name = "LIST", value_delimiter = ',', alias = "region")]
+    regions: Vec<String>,
+    /// How many records of history, at most, from each Region
+    #[arg(long, value_name = "N", default_value_t = 20)]
+    limit: usize,
+    /// One JSON object a line
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    named: Named,
+}
+
+impl Show {
+    pub(crate) fn run(&self) -> ExitCode {
+        let address = match Address::parse(&self.address) {
+            Ok(address) => address,
+            Err(error) => return crate::refuse(&error.within("ADDRESS").to_string()),
+        };
+        if let Some(why) = self.regions.iter().find_map(|name| crate::region(name).err()) {
+            return crate::refuse(&why);
+        }
+        let reports = match aws::run(self.ask(&address)) {
+            Ok(Ok(reports)) => reports,
+            Ok(Err(why)) => return crate::fail(&why),
+            Err(error) => return crate::fail(&error.to_string()),
+        };
+        let mut out = io::stdout().lock();
+        let printed = if self.json {
+            print_json(&address, &reports, &mut out)
+        } else {
+            print_table(&address, &reports, &mut out)
+        };
+        let mut status = ExitCode::SUCCESS;
+        for report in &reports {
+            if let Err(why) = &report.known {
+                status = crate::fail(why);
+            }
+        }
+        crate::end(printed.map(|()| status))
+    }
+
+    async fn ask(&self, address: &Address) -> Result<Vec<Report>, String> {
+        let access = aws::access().await?;
+        let mut regions: Vec<&str> = Vec::new();
+        for region in self.regions.iter().map(String::as_str) {
+            if !regions.contains(&region) {
+                regions.push(region);
+            }
+        }
+        if regions.is_empty() {
+            regions.push(access.region().ok_or("which Region? Say it with --regions, or by AWS_REGION")?);
+        }
+        Ok(join_all(regions.into_iter().map(|region| self.ask_one(&access, region, address))).await)
+    }
+
+    async fn ask_one(&self, access: &Access, region: &str, address: &Address) -> Report {
+        let mut report = Report { region: region.to_owned(), table: None, known: Ok(Known::default()) };
+        report.known = match self.named.open(access, Some(region)).await {
+            Ok(table) => {
+                report.table = Some(table.name().to_owned());
+                let known = look(&table.states(), &table.history(), address.match_form(), self.limit).await;
+                known.map_err(|why| format!("{} in {region}: {why}", table.name()))
+            }
+            Err(why) => Err(why),
+        };
+        report
+    }
+}
+
+/// What a Region says.
+struct Report {
+    region: String,
+    table: Option<String>,
+    /// Or, in words, why it says nothing.
+    known: Result<Known, String>,
+}
+
+/// What a Region knows.
+#[derive(Debug, Default)]
+struct Known {
+    state: Option<AddressState>,
+    history: Vec<Value>,
+}
+
+async fn look(
+    states: &impl StateTable,
+    history: &impl History,
+    address: &str,
+    limit: usize,
+) -> Result<Known, String> {
+    let deadline = aws::deadline();
+    let state = states.get(address, deadline).await.map_err(|error| aws::not_read(&error))?;
+    let history = history.newest(address, limit, deadline).await.map_err(|error| aws::not_read(&error))?;
+    Ok(Known { state, history })
+}
+
+impl Known {
+    /// In one word.
+    fn word(&self) -> &'static str {
+        let Some(state) = &self.state else { return "none" };
+        match state.effective() {
+            Some(reason) => reason_in_words(reason),
+            None if state.state().released.is_some() => "released",
+            None => "none",
+        }
+    }
+
+    /// What the state rests on: when, by what and where it was decided, and the record's id.
+    fn rests_on(&self) -> Option<(Timestamp, String, &str)> {
+        let state = self.state.as_ref()?.state();
+        let said = state.in_force().map(|(_, said)| said).or(state.released.as_ref())?;
+        let source = match said.source {
+            Source::Bounce => "bounce",
+            Source::Complaint => "complaint",
+            Source::Transient => "transient bounces",
+            Source::Operator => "operator",
+            Source::List => "SES's list",
+            Source::Unknown => "unknown",
+        };
+        Some((said.at, format!("{source}, {}", said.region), &said.id))
+    }
+
+    /// What SES's list holds, and what it waits for.
+    fn list(&self) -> String {
+        let Some(state) = &self.state else { return "-".to_owned() };
+        let mut told = match state.applied() {
+            None => "never written".to_owned(),
+            Some(Applied { reason: Some(reason), at, .. }) => format!("{} {at}", reason_in_words(reason)),
+            Some(Applied { left_off: true, at, .. }) => {
+                format!("taken off by others {at}, left off")
+            }
+            Some(Applied { at, .. }) => format!("not on it {at}"),
+        };
+        if let Some(outcome) = state.outcome() {
+            told += match outcome.kind {
+                OutcomeKind::Applied => "",
+                OutcomeKind::RefusedSandbox => "; refused: the account is in the sandbox there",
+                OutcomeKind::ReasonNotEnabled => "; has no effect: the reason is not enabled there",
+                OutcomeKind::Failed => "; failed, is tried again",
+                OutcomeKind::FailedForGood => "; failed for good",
+            };
+            if let Some(why) = &outcome.why {
+                // Writing to a String cannot fail.
+                let _ = write!(told, ": {why}");
+            }
+        }
+        if let Some(since) = state.pending_since() {
+            let by = if state.job().is_some() { "in an import job" } else { "pending" };
+            let _ = write!(told, "; {by} since {since}");
+        }
+        told
+    }
+}
+
+fn reason_in_words(reason: Reason) -> &'static str {
+    match reason {
+        Reason::Bounce => "bounce",
+        Reason::Complaint => "complaint",
+    }
+}
+
+fn print_json(address: &Address, reports: &[Report], out: &mut impl Write) -> io::Result<()> {
+    for report in reports {
+        let mut object = json!({
+            "region": report.region,
+            "table": report.table,
+            "address": address.match_form(),
+        });
+        match &report.known {
+            Ok(known) => {
+                object["state"] = known.word().into();
+                object["item"] = serde_json::to_value(&known.state)?;
+                object["history"] = known.history.clone().into();
+            }
+            Err(why) => object["error"] = why.as_str().into(),
+        }
+        writeln!(out, "{object}")?;
+    }
+    out.flush()
+}
+
+fn print_table(address: &Address, reports: &[Report], out: &mut impl Write) -> io::Result<()> {
+    writeln!(out, "{}", address.match_form())?;
+    let mut spellings: Vec<&str> = Vec::new();
+    for state in reports.iter().filter_map(|report| report.known.as_ref().ok()?.state.as_ref()) {
+        spellings.extend(state.spellings().iter().filter(|spelling| *spelling != address.match_form()));
+    }
+    spellings.sort_unstable();
+    spellings.dedup();
+    if !spellings.is_empty() {
+        writeln!(out, "also spelled {}", spellings.join(", "))?;
+    }
+    writeln!(out)?;
+
+    let mut rows = vec![["REGION", "STATE", "SINCE", "BY", "SES'S LIST"].map(str::to_owned)];
+    let mut history = Vec::new();
+    for report in reports {
+        let Ok(known) = &report.known else {
+            rows.push([report.region.as_str(), "?", "-", "-", "could not be read"].map(str::to_owned));
+            continue;
+        };
+        let rests_on = known.rests_on();
+        let id = rests_on.as_ref().map_or("", |(_, _, id)| id);
+        let (since, by) = rests_on
+            .as_ref()
+            .map_or(("-".to_owned(), "-".to_owned()), |(at, by, _)| (at.to_string(), by.clone()));
+        rows.push([report.region.clone(), known.word().to_owned(), since, by, known.list()]);
+        history.extend(known.history.iter().map(|record| event(record, &report.region, id)));
+    }
+    columns(&rows, out)?;
+    // Of one time: Region by Region, as they were asked.
+    history.sort_by_key(|[when, ..]| Reverse(when.clone()));
+    if history.is_empty() {
+        writeln!(out, "\nNo records.")?;
+    } else {
+        writeln!(out)?;
+        history.insert(0, ["WHEN", "REGION", "WHAT", "WHY"].map(str::to_owned));
+        columns(&history, out)?;
+    }
+    out.flush()
+}
+
+/// A record as a line: when, where it is kept, what, why. `id` is of the one that the Region's state rests on.
+fn event(record: &Value, region: &str, id: &str) -> [String; 4] {
+    let text = |name: &str| record[name].as_str().filter(|text| !text.is_empty());
+    let joined =
+        |names: &[&str], by: &str| names.iter().filter_map(|name| text(name)).collect::<Vec<_>>().join(by);
+    let (when, what, why) = if text("kind") == Some("operator") {
+        (text("decided_at"), joined(&["action", "reason"], " "), joined(&["who", "why"], ": "))
+    } else {
+        let subtype = joined(
+            &["bounce_type", "bounce_subtype", "complaint_feedback_type", "complaint_subtype", "delay_type"],
+            "/",
+        );
+        let what = [text("kind").unwrap_or("?").to_owned(), subtype].join(" ");
+        let why = joined(
+            &["action", "status", "diagnostic", "reject_reason", "smtp_response", "failure_message"],
+            ", ",
+        );
+        (text("occurred_at"), what, why)
+    };
+    let rests = !id.is_empty() && (text("sk") == Some(id) || text("event_id") == Some(id));
+    let star = if rests { "*" } else { "" };
+    [
+        when.unwrap_or("?").to_owned(),
+        region.to_owned(),
+        format!("{}{star}", visible(what.trim(), WHY)),
+        visible(&why, WHY),
+    ]
+}
+
+fn columns<const N: usize>(rows: &[[String; N]], out: &mut impl Write) -> io::Result<()> {
+    let widths: [usize; N] =
+        std::array::from_fn(|column| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0));
+    for row in rows {
+        let line: Vec<_> = row.iter().zip(widths).map(|(cell, width)| format!("{cell:width$}")).collect();
+        writeln!(out, "{}", line.join("  ").trim_end())?;
+    }
+    Ok(())
+}

@@ -1,0 +1,97 @@
+//! What the table remembers of an address, for an operator to read.
+
+use std::cmp::Reverse;
+
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::types::AttributeValue;
+use mailroom_core::suppression::item::partition_key;
+use serde_json::Value;
+use tokio::time::Instant;
+
+use crate::dynamo::retried;
+use crate::states::{MemoryStates, TableError};
+
+/// Sort keys of what there is to tell, up to the time.
+const PREFIXES: [&str; 2] = ["FEEDBACK#", "OPERATOR#"];
+
+/// Reads records as they are stored: whatever a newer version put there.
+pub trait History {
+    /// Feedback of an address (match form) and operators' decisions on it, the newest first, at most `limit`. Returns by
+    /// `deadline`.
+    ///
+    /// # Errors
+    /// See [`TableError`].
+    #[expect(async_fn_in_trait, reason = "called through generics by a tool that runs on one thread")]
+    async fn newest(&self, address: &str, limit: usize, deadline: Instant) -> Result<Vec<Value>, TableError>;
+}
+
+/// DynamoDB's table.
+pub struct DynamoHistory {
+    client: Client,
+    table: String,
+}
+
+impl DynamoHistory {
+    /// A table in the configuration's own Region.
+    pub fn new(config: &aws_config::SdkConfig, table: impl Into<String>) -> Self {
+        Self { client: Client::new(config), table: table.into() }
+    }
+}
+
+impl History for DynamoHistory {
+    async fn newest(&self, address: &str, limit: usize, deadline: Instant) -> Result<Vec<Value>, TableError> {
+        let mut found = Vec::new();
+        for prefix in PREFIXES {
+            let (mut start, mut left) = (None, limit);
+            while left > 0 {
+                let query = || {
+                    let query = self.client.query().table_name(&self.table).consistent_read(true);
+                    query
+                        .key_condition_expression("#pk = :pk AND begins_with(#sk, :prefix)")
+                        .expression_attribute_names("#pk", "pk")
+                        .expression_attribute_names("#sk", "sk")
+                        .expression_attribute_values(":pk", AttributeValue::S(partition_key(address)))
+                        .expression_attribute_values(":prefix", AttributeValue::S(prefix.to_owned()))
+                        .scan_index_forward(false)
+                        .limit(i32::try_from(left).unwrap_or(i32::MAX))
+                        .set_exclusive_start_key(start.clone())
+                        .send()
+                };
+                let output = retried(deadline, query).await?;
+                let items = output.items.unwrap_or_default();
+                left = left.saturating_sub(items.len());
+                for item in items {
+                    let record = serde_dynamo::from_item(item);
+                    found.push(record.map_err(|error| TableError::NotAnItem(error.to_string()))?);
+                }
+                start = output.last_evaluated_key;
+                if start.is_none() {
+                    break;
+                }
+            }
+        }
+        Ok(newest_first(found, limit))
+    }
+}
+
+impl History for MemoryStates {
+    async fn newest(&self, address: &str, limit: usize, _: Instant) -> Result<Vec<Value>, TableError> {
+        let pk = partition_key(address);
+        let mut records = self.records();
+        records.retain(|record| record["pk"] == pk.as_str() && time(record).is_some());
+        Ok(newest_first(records, limit))
+    }
+}
+
+/// The time in a record's sort key; `None` if it is no record of these kinds.
+fn time(record: &Value) -> Option<&str> {
+    let sk = record.get("sk")?.as_str()?;
+    let rest = PREFIXES.iter().find_map(|prefix| sk.strip_prefix(prefix))?;
+    rest.split('#').next()
+}
+
+fn newest_first(mut records: Vec<Value>, limit: usize) -> Vec<Value> {
+    records.sort_by_cached_key(|record| Reverse(time(record).unwrap_or_default().to_owned()));
+    records.truncate(limit);
+    records
+}
