@@ -9,6 +9,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::task::Poll;
 
+use tokio::task::yield_now;
+
 /// Bears a number of effects. Clones are one fuse; the default bears any number.
 #[derive(Debug, Clone)]
 pub struct Fuse(Arc<Inner>);
@@ -40,8 +42,10 @@ impl Fuse {
         self.0.spent.load(Ordering::Relaxed)
     }
 
-    /// For a port, before each effect: does not return if the fuse has blown.
+    /// For a port, before each effect: does not return if the fuse has blown. Whoever else is at work has a turn first, so
+    /// that instances run into each other as they would in different environments.
     pub async fn effect(&self) {
+        yield_now().await;
         if self.spent() >= self.0.bears.load(Ordering::Relaxed) {
             self.0.blown.store(true, Ordering::Relaxed);
             return pending().await;

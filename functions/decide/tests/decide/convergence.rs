@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use futures_util::future;
 use mailroom_aws::peers::{MemoryPeers, PeerError};
 use mailroom_core::suppression::{Reason, SuppressionState};
 use proptest::prelude::*;
@@ -21,6 +22,8 @@ enum Step {
     Decide { bears: usize, conflicts: usize },
     /// The stream brings what it has brought before.
     Again { from: usize, count: usize },
+    /// All at once: the stream brings new and old, and the queue what lies in it.
+    AllAtOnce,
     /// The queue brings what lies in it, in another order, some of it twice.
     Merge { bears: usize, conflicts: usize, reversed: bool, twice: bool },
     /// Nobody can reach it for a while.
@@ -45,6 +48,7 @@ fn step() -> impl Strategy<Value = Step> {
             .prop_map(|(said, address, event, ago, identity)| Step::Happens { said, address, event, ago, identity }),
         2 => (address, suppress).prop_map(|(address, suppress)| Step::Decides { address, suppress }),
         4 => (bears.clone(), 0..3_usize).prop_map(|(bears, conflicts)| Step::Decide { bears, conflicts }),
+        2 => Just(Step::AllAtOnce),
         2 => (0..20_usize, 1..8_usize).prop_map(|(from, count)| Step::Again { from, count }),
         4 => (bears, 0..3_usize, any::<bool>(), any::<bool>())
             .prop_map(|(bears, conflicts, reversed, twice)| Step::Merge { bears, conflicts, reversed, twice }),
@@ -96,6 +100,28 @@ async fn take(region: &Region, progress: &mut Progress, peers: &MemoryPeers, ste
             let from = from.min(old.len());
             let batch = region.batch(&old[from..(from + count).min(old.len())]).to_string();
             region.decide.handle(&batch, deadline()).await.unwrap();
+        }
+        Step::AllAtOnce => {
+            let changes = region.changes();
+            let new = region.batch(&changes[progress.decided..]).to_string();
+            let all = region.batch(&changes).to_string();
+            let messages = peers.receive(region.name);
+            let (new, all, merged, again) = future::join4(
+                region.decide.handle(&new, deadline()),
+                region.decide.handle(&all, deadline()),
+                region.merge(&messages),
+                region.merge(&messages),
+            )
+            .await;
+            assert_eq!((new, all), (Ok(()), Ok(())));
+            progress.decided = changes.len();
+            // What one of the two has joined, the queue does not bring again.
+            let messages = messages.into_iter().enumerate();
+            let failed =
+                |index: usize| [&merged, &again].iter().all(|failed| failed.contains(&index.to_string()));
+            progress
+                .undelivered
+                .extend(messages.filter(|(index, _)| failed(*index)).map(|(_, message)| message));
         }
         Step::Merge { bears, conflicts, reversed, twice } => {
             progress.undelivered.extend(peers.receive(region.name));
