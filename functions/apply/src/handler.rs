@@ -48,6 +48,8 @@ const ROUND: usize = 10;
 /// While a job runs and the next one waits for it.
 const POLL: Duration = Duration::from_secs(10);
 const CONFLICTS: usize = 8;
+/// Of what the stream tells. In a storm the index shows enough.
+const NAMED: usize = 100;
 
 /// The function: its ports and what the template told it.
 pub struct Apply<S, L, E, N, O, C, M> {
@@ -137,7 +139,7 @@ pub(crate) struct Counts {
     trusted: usize,
     refused_sandbox: usize,
     reason_not_enabled: usize,
-    failed: usize,
+    pub(crate) failed: usize,
     pub(crate) jobs_started: usize,
     pub(crate) jobs_ended: usize,
     pub(crate) jobs_failed: usize,
@@ -234,6 +236,7 @@ fn named(payload: &str) -> Vec<String> {
         .collect();
     named.sort_unstable();
     named.dedup();
+    named.truncate(NAMED);
     named
 }
 
@@ -330,12 +333,14 @@ where
     /// intent was given up, or the job ended before the index showed that it holds the address.
     async fn collect(&mut self, named: &[String]) -> Result<Work, End> {
         let mut work = Work::new();
-        for address in named {
-            if let Some(state) = self.apply.states.get(address, self.deadline).await? {
-                let to_do = self.to_do(&state);
-                if can_be_done(&to_do) {
-                    work.push((state, to_do));
-                }
+        let mut reads = stream::iter(named)
+            .map(|address| self.apply.states.get(address, self.deadline))
+            .buffer_unordered(PARALLEL);
+        while let Some(state) = reads.next().await {
+            let Some(state) = state? else { continue };
+            let to_do = self.to_do(&state);
+            if can_be_done(&to_do) {
+                work.push((state, to_do));
             }
         }
         let mut stray = Vec::new();

@@ -307,6 +307,7 @@ where
         })
         .await?;
         info!(addresses, failed, key = intent.key, "import job has ended");
+        self.counts.failed += failed;
         let until = self.now().plus(SINGLY);
         let useless = *unfinished == Unfinished::Any;
         self.counts.jobs_failed += usize::from(useless);

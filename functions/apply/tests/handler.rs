@@ -609,8 +609,6 @@ async fn live(steps: &[Step], requests_per_second: f64) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
-
     #[test]
     fn whatever_happens_the_list_comes_right(
         steps in prop::collection::vec(step(), 0..40),
