@@ -1,4 +1,4 @@
-//! An invocation: pushes to peers, then goes on with the pass.
+//! An invocation: pushes to peers, goes on with the pass, and looks back on records.
 //!
 //! Whoever finds the note held leaves at once: two passes at a time would be two requests a second. Woken every few
 //! minutes, a pass of any length ends.
@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use mailroom_aws::clock::Timer;
+use mailroom_aws::decidable::DecidableRecords;
 use mailroom_aws::metrics::Metrics;
 use mailroom_aws::notes::{NoteError, Notes};
 use mailroom_aws::peers::Peers;
@@ -17,9 +18,11 @@ use tracing::{info, warn};
 
 pub use crate::pass::{Counts, PassError, Passed};
 pub use crate::push::Pushed;
+pub use crate::records::{LookBackError, LookedBack};
 
 use crate::pass::{Kept, Pace, Passing};
 use crate::push::Push;
+use crate::records::LookBack;
 use crate::settings::Settings;
 
 /// For clocks and for the answer's way: beyond its deadline nobody is at it any more.
@@ -27,7 +30,7 @@ const HELD_LONGER: Duration = Duration::from_secs(5);
 
 /// The function.
 pub struct Reconcile<S, L, N, P, C, M> {
-    /// Suppression states.
+    /// Suppression states, and the records that they come from.
     pub states: S,
     /// SES's list, which is only read.
     pub list: L,
@@ -51,6 +54,8 @@ pub struct Wake {
     pub pass: bool,
     /// Tell peers everything.
     pub everything: bool,
+    /// Look back on records.
+    pub records: bool,
 }
 
 /// What an invocation did.
@@ -64,6 +69,8 @@ pub enum Done {
         pushed: Pushed,
         /// Of the pass.
         passed: Passed,
+        /// On records.
+        looked_back: LookedBack,
     },
 }
 
@@ -76,11 +83,14 @@ pub enum ReconcileError {
     /// The pass.
     #[error(transparent)]
     Pass(#[from] PassError),
+    /// Looking back on records.
+    #[error("records: {0}")]
+    LookBack(#[from] LookBackError),
 }
 
 impl<S, L, N, P, C, M> Reconcile<S, L, N, P, C, M>
 where
-    S: StateTable,
+    S: StateTable + DecidableRecords,
     L: SuppressionList,
     N: Notes,
     P: Peers,
@@ -129,23 +139,37 @@ where
             deadline,
         };
         let passed = passing.go_on(&mut kept, self.settings.pass_every, wake.pass).await;
-        self.count(&pushed, &passed);
+        let look_back = LookBack {
+            states: &self.states,
+            notes: &self.notes,
+            clock: &self.clock,
+            region: &self.settings.region,
+            policy: &self.settings.policy,
+            deadline,
+        };
+        let mut looked_back = LookedBack::default();
+        let result = look_back.go_on(wake.records, &mut looked_back).await;
+        self.count(&pushed, &passed, &looked_back);
         if !matches!(passed, Err(PassError::Contended)) {
             kept.progress.held_until = None;
             if !kept.keep(&self.notes).await? {
                 warn!("another invocation was at it");
             }
         }
-        Ok(Done::Woken { pushed, passed: passed? })
+        result?;
+        Ok(Done::Woken { pushed, passed: passed?, looked_back })
     }
 
-    fn count(&self, pushed: &Pushed, passed: &Result<Passed, PassError>) {
+    fn count(&self, pushed: &Pushed, passed: &Result<Passed, PassError>, looked_back: &LookedBack) {
         self.metrics.count(&[
             ("StatesPushed", pushed.states),
             ("MessagesPushed", pushed.messages),
             ("PeersFailed", pushed.peers_failed),
             ("PeersBehind", pushed.peers_behind),
             ("PassesFailed", usize::from(passed.is_err())),
+            ("RecordsLookedAt", looked_back.records),
+            ("RecordsUnreadable", looked_back.unreadable),
+            ("RecordsDecidedLate", looked_back.decided),
         ]);
         let (counts, alarmed) = match passed {
             Ok(Passed::Ended(counts)) => (counts, false),

@@ -4,14 +4,16 @@
 //!
 //! | module | does |
 //! |---|---|
-//! | [`handler`] | an invocation: pushes to peers, then goes on with the pass |
+//! | [`handler`] | an invocation: pushes to peers, goes on with the pass, looks back |
 //! | `pass` | a pass over the list and the states, over as many invocations as it takes |
 //! | `seen` | remembers what a pass has seen on the list |
 //! | `push` | tells each peer what has changed since it was last told |
+//! | `records` | decides on records that the stream has lost |
 //! | [`settings`] | what the template tells it |
 
 pub mod handler;
 mod pass;
 mod push;
+mod records;
 mod seen;
 pub mod settings;

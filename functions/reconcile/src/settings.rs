@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use mailroom_aws::settings::{SettingError, Variables};
+use mailroom_core::suppression::policy::Policy;
 use mailroom_core::suppression::reconcile::{Gone, Guard};
 
 /// Read once, at start.
@@ -29,6 +30,8 @@ pub struct Settings {
     /// `PASS_EVERY_MINUTES`: how long after the start of a pass the next one begins. A pass in progress goes on, and peers
     /// are told what has changed, whenever the function is woken. Default: six hours.
     pub pass_every: Duration,
+    /// By which records are decided on that nobody decided on: see [`Variables::policy`].
+    pub policy: Policy,
     /// Between two calls of SES: its documented limit is one a second, for each account and Region.
     pub pace: Duration,
 }
@@ -66,6 +69,7 @@ impl Settings {
                 ..Guard::default()
             },
             pass_every,
+            policy: variables.policy()?,
             pace: Duration::from_secs(1),
         })
     }
@@ -83,6 +87,12 @@ mod tests {
         ("QUEUE_NAME", "q"),
         ("PUT_BACK", "false"),
         ("GONE_SHARE_PERCENT", "10"),
+        ("TRANSIENT_EVENTS", "5"),
+        ("TRANSIENT_DAYS", "3"),
+        ("TRANSIENT_WITHIN_DAYS", "30"),
+        ("UNDETERMINED_BOUNCES", "ignore"),
+        ("COMPLAINT_CANDIDATES", "all"),
+        ("TENANTS", "account"),
     ];
 
     fn with(changed: &str, value: &str) -> Result<Settings, SettingError> {

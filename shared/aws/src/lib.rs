@@ -5,6 +5,7 @@
 //! |---|---|
 //! | [`client`] | how the SDK's clients are made |
 //! | [`records`] | the table of records: [`records::RecordTable`] |
+//! | [`decidable`] | the records that are worth deciding on: [`decidable::DecidableRecords`] |
 //! | [`states`] | suppression states in the table: [`states::StateTable`] |
 //! | [`history`] | what the table remembers of an address, to be read by a person |
 //! | [`lease`] | of several instances one works: [`lease::Lease`] |
@@ -22,6 +23,7 @@
 
 pub mod client;
 pub mod clock;
+pub mod decidable;
 mod dynamo;
 pub mod fuse;
 pub mod history;

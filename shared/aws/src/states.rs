@@ -187,8 +187,8 @@ impl Index {
 
 /// DynamoDB's table.
 pub struct DynamoStates {
-    client: Client,
-    table: String,
+    pub(crate) client: Client,
+    pub(crate) table: String,
 }
 
 type Item = HashMap<String, AttributeValue>;

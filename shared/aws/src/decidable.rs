@@ -1,0 +1,155 @@
+//! The records that are worth deciding on, wherever they lie in the table: for whoever looks for those that the stream has
+//! lost.
+//!
+//! No index serves them by time, and none should: every bounce would be written twice, so that what is lost once a year is
+//! found cheaply. The table is scanned instead, seldom; a page costs what it reads, decidable or not.
+
+use std::collections::HashMap;
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use mailroom_core::suppression::operator::OperatorDecision;
+use mailroom_core::suppression::policy::Told;
+use mailroom_core::timestamp::Timestamp;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use tokio::time::Instant;
+use tracing::error;
+
+use crate::dynamo::retried;
+use crate::states::{DynamoStates, MemoryStates, TableError};
+
+/// Scans the table.
+pub trait DecidableRecords {
+    /// A page of those that happened since then, in no order. A page may be empty and not the last.
+    ///
+    /// # Errors
+    /// See [`TableError`].
+    #[expect(async_fn_in_trait, reason = "called through generics by functions that run on one thread")]
+    async fn decidable(
+        &self,
+        since: Timestamp,
+        after: Option<&RecordKey>,
+        deadline: Instant,
+    ) -> Result<RecordPage, TableError>;
+}
+
+/// Records.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RecordPage {
+    /// What SES said.
+    pub told: Vec<Told>,
+    /// What operators decided.
+    pub decisions: Vec<OperatorDecision>,
+    /// How many there were besides that could not be read. They are in the log.
+    pub unreadable: usize,
+    /// Where to go on; `None` after the last page.
+    pub next: Option<RecordKey>,
+}
+
+/// The last record of a page. To be kept in JSON between invocations, if need be. It holds an address: not for a log line.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct RecordKey {
+    pk: String,
+    sk: String,
+}
+
+impl RecordPage {
+    fn take<E>(
+        &mut self,
+        sk: &str,
+        told: Result<Told, E>,
+        decision: impl FnOnce() -> Result<OperatorDecision, E>,
+    ) where
+        E: std::fmt::Display,
+    {
+        let unreadable = if sk.starts_with("OPERATOR#") {
+            decision().map(|decision| self.decisions.push(decision)).err()
+        } else {
+            told.map(|told| self.told.push(told)).err()
+        };
+        if let Some(why) = unreadable {
+            self.unreadable += 1;
+            error!("a record is left out: {why}");
+        }
+    }
+}
+
+type Item = HashMap<String, AttributeValue>;
+
+fn text(item: &Item, name: &str) -> Option<String> {
+    item.get(name)?.as_s().ok().cloned()
+}
+
+fn read<T: DeserializeOwned>(item: &Item) -> Result<T, serde_dynamo::Error> {
+    serde_dynamo::from_item(item.clone())
+}
+
+impl DecidableRecords for DynamoStates {
+    async fn decidable(
+        &self,
+        since: Timestamp,
+        after: Option<&RecordKey>,
+        deadline: Instant,
+    ) -> Result<RecordPage, TableError> {
+        let start = after.map(|key| {
+            let [pk, sk] = [&key.pk, &key.sk].map(|text| AttributeValue::S(text.clone()));
+            HashMap::from([("pk".to_owned(), pk), ("sk".to_owned(), sk)])
+        });
+        let scan = || {
+            let scan = self.client.scan().table_name(&self.table);
+            scan.filter_expression(
+                "attribute_exists(#decidable) AND (#occurred >= :since OR #decided >= :since)",
+            )
+            .expression_attribute_names("#decidable", "decidable")
+            .expression_attribute_names("#occurred", "occurred_at")
+            .expression_attribute_names("#decided", "decided_at")
+            .expression_attribute_values(":since", AttributeValue::S(since.to_string()))
+            .set_exclusive_start_key(start.clone())
+            .send()
+        };
+        let output = retried(deadline, scan).await?;
+        let mut page = RecordPage::default();
+        for item in output.items.unwrap_or_default() {
+            let sk = text(&item, "sk").unwrap_or_default();
+            page.take(&sk, read(&item), || read(&item));
+        }
+        let key = |key: Item| Some(RecordKey { pk: text(&key, "pk")?, sk: text(&key, "sk")? });
+        page.next = output.last_evaluated_key.and_then(key);
+        Ok(page)
+    }
+}
+
+/// Pages of two: enough to see whether anybody goes on.
+const MEMORY_PAGE: usize = 2;
+
+impl DecidableRecords for MemoryStates {
+    async fn decidable(
+        &self,
+        since: Timestamp,
+        after: Option<&RecordKey>,
+        _: Instant,
+    ) -> Result<RecordPage, TableError> {
+        let key = |record: &Value| {
+            let [pk, sk] = ["pk", "sk"].map(|name| record[name].as_str().unwrap_or_default().to_owned());
+            RecordKey { pk, sk }
+        };
+        let at = |record: &Value| {
+            let at = record["occurred_at"].as_str().or(record["decided_at"].as_str());
+            at.and_then(Timestamp::parse)
+        };
+        let mut records = self.records();
+        records.retain(|record| after.is_none_or(|after| *after < key(record)));
+        let more = records.len() > MEMORY_PAGE;
+        records.truncate(MEMORY_PAGE);
+        let mut page = RecordPage { next: records.last().filter(|_| more).map(key), ..RecordPage::default() };
+        for record in records {
+            if record["decidable"].is_string() && at(&record) >= Some(since) {
+                let sk = record["sk"].as_str().unwrap_or_default();
+                let read = || serde_json::from_value(record.clone());
+                page.take(sk, serde_json::from_value(record.clone()), read);
+            }
+        }
+        Ok(page)
+    }
+}
