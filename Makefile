@@ -11,6 +11,9 @@ PYTHON ?= python3
 # In CI the lock file is the truth; at a desk it follows Cargo.toml.
 LOCKED := $(if $(CI),--locked)
 
+# The crates in functions/ that the template deploys.
+FUNCTIONS := feedback decide merge apply reconcile inbound
+
 # One from PATH if there is one.
 NEXTEST_VERSION := 0.9.143
 DENY_VERSION := 0.20.2
@@ -84,7 +87,7 @@ bench: release ## Cold starts, against a build with the SDK's default features
 
 .PHONY: release
 release: ## The functions and the operator's tool, as the demo and the integration tests run them
-	cargo build $(LOCKED) --release -p feedback -p inbound -p mailroom
+	cargo build $(LOCKED) --release $(FUNCTIONS:%=-p %) -p mailroom
 
 # The build folders are SAM's, Cargo's output is shared with it: the second processor builds only what differs.
 .PHONY: sam-build
@@ -94,7 +97,8 @@ sam-build: $(TOOLS) ## `sam build` for both processors, and a look at what came 
 	for pair in x86_64:62 arm64:183; do \
 		architecture=$${pair%:*}; \
 		sam build --build-dir .aws-sam/$$architecture --parameter-overrides Architecture=$$architecture; \
-		for binary in .aws-sam/$$architecture/{Feedback,Inbound}Function/bootstrap; do \
+		for function in $(FUNCTIONS); do \
+			binary=.aws-sam/$$architecture/$${function^}Function/bootstrap; \
 			machine=$$(od -An -tu2 -j18 -N2 $$binary | tr -d ' '); \
 			if [ "$$machine" != "$${pair#*:}" ]; then echo "$$binary is for ELF machine $$machine, not $$architecture"; exit 1; fi; \
 			echo "$$binary: $$architecture, $$(stat -c %s $$binary) bytes"; \

@@ -1,4 +1,4 @@
-"""Holds template.yaml against cfn-lint, the catalogue of Regions, and the calls in the code.
+"""Holds template.yaml against cfn-lint, the catalogue of Regions, and the code: its calls, settings, metrics and items.
 
 Usage: check.py [TEMPLATE]. Prints one line per check; exits 1 if any of them found something.
 """
@@ -34,7 +34,8 @@ WITHOUT_SCHEMAS = {"me-south-1"}
 
 # What Lambda does with a function's role by itself, no line of ours calls.
 LOGS = {"logs:CreateLogStream", "logs:PutLogEvents"}
-POLLER = {"sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"}
+QUEUE_POLLER = {"sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"}
+STREAM_POLLER = {f"dynamodb:{a}" for a in ("DescribeStream", "GetRecords", "GetShardIterator", "ListStreams")}
 FAILURE_DESTINATION = {"sqs:SendMessage"}
 
 # Operations that IAM knows under other names. (S3 has no permission for HEAD; without ListBucket it says of a missing
@@ -42,6 +43,23 @@ FAILURE_DESTINATION = {"sqs:SendMessage"}
 ACTIONS_OF = {
     "s3:HeadBucket": {"s3:ListBucket"},
     "s3:HeadObject": {"s3:GetObject", "s3:ListBucket"},
+}
+
+# By what name a port goes wherever it is called, for those with names that others have too: reconcile may `states.put()` and
+# must not `list.put()`. (Calls of other ports are told by the function's name alone.)
+RECEIVERS = {"objects": "objects", "suppression_list": "list"}
+
+# SES knows no resources for these (Service Authorization Reference, "Amazon Simple Email Service v2"), or, of import jobs,
+# none that is known before there is one.
+WITHOUT_RESOURCE = {
+    "ses:CreateImportJob",
+    "ses:DeleteSuppressedDestination",
+    "ses:GetAccount",
+    "ses:GetImportJob",
+    "ses:GetSuppressedDestination",
+    "ses:ListImportJobs",
+    "ses:ListSuppressedDestinations",
+    "ses:PutSuppressedDestination",
 }
 
 
@@ -156,6 +174,78 @@ GIVEN_BUCKET = {"MailBucketRole"}
 OWN_RULES = {"ReceiptRuleSet", "ReceiptRule"}
 
 
+# What there is if suppression lists are kept.
+SUPPRESSING = {
+    "ApplyErrorsAlarm",
+    "ApplyFunction",
+    "ApplyLogGroup",
+    "ApplyMapping",
+    "ApplyRole",
+    "ApplySchedule",
+    "DecideErrorsAlarm",
+    "DecideFailuresAlarm",
+    "DecideFailuresQueue",
+    "DecideFailuresQueuePolicy",
+    "DecideFunction",
+    "DecideLogGroup",
+    "DecideMapping",
+    "DecideRole",
+    "DriftAlarm",
+    "ListFailuresAlarm",
+    "ListGoneAlarm",
+    "MergeErrorsAlarm",
+    "MergeFunction",
+    "MergeLogGroup",
+    "MergeMapping",
+    "MergeRole",
+    "OldestPendingAlarm",
+    "PeersFailedAlarm",
+    "ReasonNotEnabledAlarm",
+    "ReconcileErrorsAlarm",
+    "ReconcileFunction",
+    "ReconcileLogGroup",
+    "ReconcileRole",
+    "ReconcileSchedule",
+    "RefusedSandboxAlarm",
+    "ScheduleRole",
+    "StatesRefusedAlarm",
+    "SuppressionDeadLetterQueue",
+    "SuppressionDeadLetterQueuePolicy",
+    "SuppressionDeadLettersAlarm",
+    "SuppressionQueue",
+    "SuppressionQueuePolicy",
+    "TransitBucket",
+    "TransitBucketPolicy",
+}
+
+
+def there_as(scenario, expected, where):
+    """Problems with what a scenario has: too little, too much, or references to what is not there."""
+    template, there = scenario.template, scenario.resources()
+    outputs = {k: o for k, o in template["Outputs"].items() if scenario.is_there(o)}
+    return [
+        *(f"{where}: {name} is missing" for name in sorted(expected - set(there))),
+        *(f"{where}: {name} is there" for name in sorted(set(there) - expected)),
+        *(
+            f"{where}: {name} refers to {target}, which is not there"
+            for name, entry in (there | outputs).items()
+            for target in sorted(set(scenario.references(entry)) & set(template["Resources"]) - set(there))
+        ),
+    ]
+
+
+def check_suppression(template):
+    """What keeps the list is there or not, by the parameter; and what is there refers to nothing that is not."""
+    problems = []
+    for suppression, receiving in itertools.product(("on", "off"), ("on", "off")):
+        choice = {"AWS::Region": "us-east-1", "Suppression": suppression, "Receiving": receiving}
+        scenario = Scenario(template, choice)
+        others = set(scenario.resources()) - SUPPRESSING
+        expected = others | SUPPRESSING if suppression == "on" else others
+        problems += there_as(scenario, expected, f"Suppression={suppression}, Receiving={receiving}")
+    return problems
+
+
 def check_receiving(template):
     """What receives is there exactly where the catalogue says so, or the parameter; and refers to nothing that is not."""
     problems = []
@@ -169,16 +259,7 @@ def check_receiving(template):
         expected = set(always)
         if {"auto": known, "on": True, "off": False}[receiving]:
             expected |= RECEIVING | (GIVEN_BUCKET if bucket else OWN_BUCKET) | (OWN_RULES if rules == "mailroom" else set())
-        there = scenario.resources()
-        where = f"{region}, {', '.join(f'{k}={v}' for k, v in choice.items())}"
-        problems += [f"{where}: {name} is missing" for name in sorted(expected - set(there))]
-        problems += [f"{where}: {name} is there" for name in sorted(set(there) - expected)]
-        outputs = {k: o for k, o in template["Outputs"].items() if scenario.is_there(o)}
-        problems += [
-            f"{where}: {name} refers to {target}, which is not there"
-            for name, entry in (there | outputs).items()
-            for target in sorted(set(scenario.references(entry)) & set(template["Resources"]) - set(there))
-        ]
+        problems += there_as(scenario, expected, f"{region}, {', '.join(f'{k}={v}' for k, v in choice.items())}")
     return problems
 
 
@@ -235,12 +316,27 @@ def strings(value):
             yield from strings(inner)
 
 
-# A log group's streams, and what lies in the mail's folder.
-WILDCARDS = re.compile(r"^(arn:[^*]*:log-group:[^*]+:log-stream:|arn:[^*]*:s3:::[^*]+/\$\{MailPrefix\})\*$")
+# A log group's streams, what lies in the mail's folder, and what lies in the transit bucket, where nothing else does.
+WILDCARDS = re.compile(
+    r"^(arn:[^*]*:log-group:[^*]+:log-stream:|arn:[^*]*:s3:::[^*]+/\$\{MailPrefix\}|\$\{TransitBucket\.Arn\}/)\*$"
+)
+
+# The peers' queues.
+ANY_REGION = re.compile(r"^arn:\$\{AWS::Partition\}:sqs:\*:\$\{AWS::AccountId\}:\$\{AWS::StackName\}-suppression$")
+
+
+def is_wide(statement, text):
+    """Whether a resource is wider than it must be. The list of peers, and this Region, are as narrow as can be."""
+    regions = statement.get("Condition", {}).get("StringEquals", {}).get("aws:RequestedRegion")
+    if text == "*" and regions == {"Ref": "AWS::Region"}:
+        return not set(as_list(statement["Action"])) <= WITHOUT_RESOURCE
+    if ANY_REGION.match(text):
+        return regions != {"Ref": "Peers"}
+    return "*" in WILDCARDS.sub("", text)
 
 
 def check_scopes(template):
-    """Roles grant named actions on named resources, but for two wildcards."""
+    """Roles grant named actions on named resources, but for a few wildcards."""
     problems = []
     for name, role in of_type(template, "AWS::IAM::Role").items():
         if role.get("ManagedPolicyArns"):
@@ -254,7 +350,7 @@ def check_scopes(template):
                 f"{sid} names the resource {text}"
                 for resource in as_list(statement.get("Resource", []))
                 for text in strings(resource)
-                if "*" in WILDCARDS.sub("", text)
+                if is_wide(statement, text)
             ]
     for name, function in of_type(template, "AWS::Serverless::Function").items():
         if "Role" not in function:
@@ -266,7 +362,8 @@ SES = "ses.amazonaws.com"
 
 
 def check_ses(template):
-    """SES may do what it may for this account's receipt rules or feedback only, or another account's SES could."""
+    """SES may do what it may for this account's receipt rules, feedback or import jobs only, or another account's SES
+    could. Of import jobs SES says no more than the account."""
     problems = []
     for name, entry in template["Resources"].items():
         properties = entry.get("Properties", {})
@@ -275,6 +372,8 @@ def check_ses(template):
             if statement["Principal"] == {"Service": SES} and statement["Effect"] == "Allow":
                 conditions = {key for operator in statement.get("Condition", {}).values() for key in operator}
                 missing = {"aws:SourceAccount", "aws:SourceArn"} - conditions
+                if statement["Action"] == "s3:GetObject" and conditions & {"aws:SourceAccount", "aws:Referer"}:
+                    missing = set()
                 problems += [f"{name} lets SES in without {key}" for key in sorted(missing)]
         if entry["Type"] == "AWS::Lambda::Permission" and properties["Principal"] == SES:
             missing = {"SourceAccount", "SourceArn"} - properties.keys()
@@ -303,47 +402,94 @@ def modules_named(source, crate):
         yield from (part.strip().split("::")[0] for part in name.split(",") if part.strip())
 
 
-def adapters_of(function):
-    """The sources of the adapters that a function's crate uses, and of those that these use."""
+def sources_of(crate):
+    return [without_tests(p.read_text()) for p in sorted((ROOT / "functions" / crate / "src").rglob("*.rs"))]
+
+
+def adapters_of(crate):
+    """The sources of the adapters that a function's crate uses, and of those that these use, by module."""
     adapters = ROOT / "shared/aws/src"
 
     def files(module):
         return [p for p in [adapters / f"{module}.rs", *(adapters / module).rglob("*.rs")] if p.is_file()]
 
-    own = [without_tests(p.read_text()) for p in sorted((ROOT / "functions" / function / "src").rglob("*.rs"))]
-    pending = {module for source in own for module in modules_named(source, "mailroom_aws")}
+    pending = {module for source in sources_of(crate) for module in modules_named(source, "mailroom_aws")}
     sources = {}
     while pending:
         module = pending.pop()
         sources[module] = "\n".join(without_tests(p.read_text()) for p in files(module))
         pending |= {m for m in modules_named(sources[module], "crate") if files(m)} - sources.keys()
-    return sources.values()
+    return sources
 
 
-def calls_of(function):
+def called_in(source):
+    return set(re.findall(r"\b(\w+)\(", source))
+
+
+def called_on(receiver, source):
+    return set(re.findall(rf"\b{receiver}\s*\.\s*(\w+)\(", source))
+
+
+def functions_in(source):
+    """Name and body of every function; those in memory are left out, since they call nobody."""
+    source = re.sub(r"^impl[^\n]* Memory\w*[^\n]* \{\n.*?^\}\n", "", source, flags=re.M | re.S)
+    for match in re.finditer(r"\bfn (\w+)[^;{]*\{", source):
+        depth, end = 1, match.end()
+        while depth and end < len(source):
+            depth += {"{": 1, "}": -1}.get(source[end], 0)
+            end += 1
+        yield match.group(1), source[match.end() : end]
+
+
+def reached_by(crate):
+    """The adapters' functions that a crate's code reaches, as the source that each stands in and its body: more than it does
+    call, since names are all that is looked at."""
+    adapters = adapters_of(crate)
+    own = sources_of(crate)
+    bodies = [(module, name, body) for module, source in adapters.items() for name, body in functions_in(source)]
+    called = {module: set() for module in adapters}
+    for module, source in itertools.product(adapters, own):
+        receiver = RECEIVERS.get(module)
+        called[module] |= called_on(receiver, source) if receiver else called_in(source)
+    while True:
+        reached = [(module, body) for module, name, body in bodies if name in called[module]]
+        before = sum(map(len, called.values()))
+        for module, body in reached:
+            for other in adapters:
+                if other == module or other not in RECEIVERS:
+                    called[other] |= called_in(body)
+        if before == sum(map(len, called.values())):
+            return [(adapters[module], body) for module, body in reached]
+
+
+def calls_of(crate):
     """IAM actions for the SDK operations that a function's adapters build: `.batch_write_item()` is
     dynamodb:BatchWriteItem."""
     manifest = tomllib.loads((ROOT / "shared/aws/Cargo.toml").read_text())
     loader, actions = botocore.loaders.Loader(), set()
-    services = [crate.removeprefix("aws-sdk-") for crate in manifest["dependencies"] if crate.startswith("aws-sdk-")]
-    for source, service in itertools.product(adapters_of(function), services):
-        if f"aws_sdk_{service}" not in source:
-            continue
-        built = set(re.findall(r"\.([a-z0-9_]+)\(\)", source))
-        model = loader.load_service_model(service, "service-2")
-        prefix = model["metadata"].get("signingName", model["metadata"]["endpointPrefix"])
-        for operation in model["operations"]:
-            if xform_name(operation) in built:
-                action = f"{prefix}:{operation}"
-                actions |= ACTIONS_OF.get(action, {action})
+    services = [dep.removeprefix("aws-sdk-") for dep in manifest["dependencies"] if dep.startswith("aws-sdk-")]
+    models = {service: loader.load_service_model(service, "service-2") for service in services}
+    for source, body in reached_by(crate):
+        built = set(re.findall(r"\.([a-z0-9_]+)\(\)", body))
+        for service, model in models.items():
+            if f"aws_sdk_{service}" not in source:
+                continue
+            prefix = model["metadata"].get("signingName", model["metadata"]["endpointPrefix"])
+            for operation in model["operations"]:
+                if xform_name(operation) in built:
+                    action = f"{prefix}:{operation}"
+                    actions |= ACTIONS_OF.get(action, {action})
     return actions
 
 
 def platform_of(template, name, function):
     """What Lambda itself does with a function's role, given how the function is wired."""
     actions = set(LOGS)
-    if any(m["FunctionName"] == {"Ref": name} for m in of_type(template, "AWS::Lambda::EventSourceMapping").values()):
-        actions |= POLLER
+    for mapping in of_type(template, "AWS::Lambda::EventSourceMapping").values():
+        if mapping["FunctionName"] == {"Ref": name}:
+            is_stream = mapping["EventSourceArn"]["Fn::GetAtt"][1] == "StreamArn"
+            actions |= STREAM_POLLER if is_stream else QUEUE_POLLER
+            actions |= FAILURE_DESTINATION if "OnFailure" in mapping.get("DestinationConfig", {}) else set()
     if "OnFailure" in function.get("EventInvokeConfig", {}).get("DestinationConfig", {}):
         actions |= FAILURE_DESTINATION
     return actions
@@ -366,6 +512,73 @@ def check_calls(template):
     return problems
 
 
+# ── What the code reads and writes ───────────────────────────────────────────────────────────────────────────────────────
+
+
+def check_settings(template):
+    """A function is told what its settings read, and nothing else: a variable that nobody reads is a parameter without
+    effect."""
+    problems = []
+    shared = without_tests((ROOT / "shared/aws/src/settings.rs").read_text())
+    for name, function in of_type(template, "AWS::Serverless::Function").items():
+        crate = Path(function["CodeUri"]).name
+        settings = without_tests((ROOT / "functions" / crate / "src/settings.rs").read_text())
+        read = set(re.findall(r'"([A-Z][A-Z0-9_]+)"', settings))
+        for method, body in functions_in(shared):
+            if f".{method}(" in settings:
+                read |= set(re.findall(r'"([A-Z][A-Z0-9_]+)"', body))
+        read = {variable for variable in read if not variable.startswith("AWS_")}  # those are Lambda's
+        told = set(function["Environment"]["Variables"])
+        problems += [f"{name} is not told {variable}, which {crate} reads" for variable in sorted(read - told)]
+        problems += [f"{name} is told {variable}, which {crate} never reads" for variable in sorted(told - read)]
+    return problems
+
+
+def check_metrics(template):
+    """An alarm on a count of our own names one that its function counts; any other would be silent for good."""
+    problems = []
+    functions = of_type(template, "AWS::Serverless::Function")
+    for name, alarm in of_type(template, "AWS::CloudWatch::Alarm").items():
+        if alarm["Namespace"] == "Mailroom":
+            (dimension,) = alarm["Dimensions"]
+            crate = Path(functions[dimension["Value"]["Ref"]]["CodeUri"]).name
+            if not any(f'"{alarm["MetricName"]}"' in source for source in sources_of(crate)):
+                problems.append(f"{name}: {crate} does not count {alarm['MetricName']}")
+    return problems
+
+
+def leaves(pattern, path=()):
+    for key, inner in pattern.items():
+        if isinstance(inner, dict):
+            yield from leaves(inner, (*path, key))
+        else:
+            yield (*path, key), inner
+
+
+def check_items(template):
+    """The attributes and values that indexes and filters name are those that the domain writes."""
+    core = {p: without_tests(p.read_text()) for p in sorted((ROOT / "shared/core/src").rglob("*.rs"))}
+    fields = {field for source in core.values() for field in re.findall(r"^ +(?:pub )?(\w+): ", source, re.M)}
+    outcomes = re.search(r"pub enum OutcomeKind \{(.*?)\n\}", core[ROOT / "shared/core/src/suppression/item.rs"], re.S)
+    words = {re.sub(r"(?<!^)([A-Z])", r"_\1", w).lower() for w in re.findall(r"^    (\w+),", outcomes.group(1), re.M)}
+    table = template["Resources"]["Table"]["Properties"]
+    named = {f"the table: {entry['AttributeName']}" for entry in table["AttributeDefinitions"]}
+    problems = []
+    for name, mapping in of_type(template, "AWS::Lambda::EventSourceMapping").items():
+        filters = mapping.get("FilterCriteria", {}).get("Filters", [])
+        if len(filters) > 5:
+            problems.append(f"{name}: Lambda takes five filters")
+        for path, values in itertools.chain(*(leaves(json.loads(f["Pattern"])) for f in filters)):
+            head, image, *attributes = path
+            if head != "dynamodb" or image not in ("NewImage", "OldImage"):
+                problems.append(f"{name} filters by {'.'.join(path)}")
+                continue
+            named |= {f"{name}: {part}" for part in attributes if part not in ("S", "N", "M")}
+            if attributes == ["outcome", "M", "kind", "S"]:
+                problems += [f"{name}: no outcome is {value}" for value in values if value not in words]
+    return problems + sorted(n for n in named if n.split(": ")[1] not in fields)
+
+
 def main():
     path = Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT / "template.yaml"
     template, problems = cfnlint.decode.decode(path)
@@ -376,12 +589,16 @@ def main():
     checks = {
         "catalogue: its Regions are those of cfn-lint's schemas": check_catalogue(),
         f"receiving: in {len(catalogue())} Regions by the catalogue, and by the parameters": check_receiving(template),
+        "suppression: there or not, by the parameter": check_suppression(template),
         f"cfn-lint, Receiving=auto, for {len(linted)} Regions": check_lint(path, "auto", linted),
         f"cfn-lint, Receiving=off, for {len(linted)} Regions": check_lint(path, "off", linted),
         f"cfn-lint, Receiving=on, for the {len(receiving)} Regions that know receipt rules": check_lint(path, "on", receiving),
         "roles: named actions on named resources": check_scopes(template),
         "roles: the actions are the calls of the function's code": check_calls(template),
         "SES: let in for this account's own only": check_ses(template),
+        "settings: each function is told what it reads": check_settings(template),
+        "alarms: on what the functions count": check_metrics(template),
+        "items: indexes and filters go by what the domain writes": check_items(template),
     }
     for check, found in checks.items():
         print(f"{'FAILED' if found else 'ok    '} {check}")
