@@ -194,10 +194,12 @@ impl Decision {
         bar.finish_and_clear();
         let Tally { new, already, .. } = tally;
         let (done, again) = match what.suppress {
-            Some(_) => ("suppressed", "were already and are left alone"),
-            None => ("released", "were not suppressed here and are released all the same"),
+            Some(_) => ("newly suppressed", "were already (left alone)"),
+            None => ("newly released", "were not suppressed here (released all the same)"),
         };
-        tell(&format!("{done} by {place}: {new} new, {already} {again}, {unreadable} could not be read"));
+        if tally.done > 0 {
+            tell(&format!("{place}: {new} {done}, {already} {again}, {unreadable} could not be read"));
+        }
         match stopped {
             None => Ok(status),
             Some(why) => Err(format!(
@@ -304,4 +306,144 @@ fn is_so(state: Option<&AddressState>, suppress: Option<Reason>) -> bool {
         let on_list = matches!(state.applied(), Some(Applied { reason, left_off: false, .. }) if reason == state.effective());
         state.effective() >= Some(wanted) && (state.is_pending() || on_list)
     })
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test says what failed by panicking")]
+mod tests {
+    use mailroom_aws::clock::MemoryClock;
+    use mailroom_aws::records::MemoryRecords;
+    use mailroom_aws::states::MemoryStates;
+    use mailroom_core::suppression::Seen;
+    use mailroom_core::suppression::item::Attempt;
+    use mailroom_core::timestamp::Timestamp;
+
+    use super::*;
+
+    const BOUNCE: Option<Reason> = Some(Reason::Bounce);
+    const COMPLAINT: Option<Reason> = Some(Reason::Complaint);
+
+    fn now() -> Timestamp {
+        Timestamp::parse("2026-03-01T12:00:00Z").unwrap()
+    }
+
+    fn addresses(texts: &[&str]) -> Vec<Address> {
+        texts.iter().map(|text| list::address(text).unwrap()).collect()
+    }
+
+    async fn run(
+        states: &MemoryStates,
+        records: &impl RecordTable,
+        suppress: Option<Reason>,
+        addresses: &[Address],
+    ) -> (Tally, Option<String>, u64) {
+        let what = What { suppress, who: "ops", why: "ticket 7" };
+        let mut seen = 0;
+        let clock = MemoryClock::at(now());
+        let (tally, stopped) = decide(states, records, &clock, &what, addresses, |done| seen += done).await;
+        (tally, stopped, seen)
+    }
+
+    /// Takes all decisions in, as decide does, and has `apply` write the list.
+    async fn settle(states: &MemoryStates, written: bool) {
+        for record in states.records() {
+            let decision: OperatorDecision = serde_json::from_value(record).unwrap();
+            let known = states.get(&decision.address, aws::deadline()).await.unwrap();
+            let before = known.as_ref().map(|known| known.state().clone()).unwrap_or_default();
+            let change = decision.change(&before, "us-east-1", Seen::InStream(now()));
+            let Some(next) = AddressState::advance(known.as_ref(), &change, now()) else { continue };
+            states.put(&next, known.map(|known| known.version()), aws::deadline()).await.unwrap();
+            if written {
+                let attempt = Attempt::Written { reason: next.effective(), enabled: true };
+                let done = next.attempted(next.version(), attempt, now());
+                states.put(&done, Some(next.version()), aws::deadline()).await.unwrap();
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_decision_is_a_record_and_making_it_again_is_none() {
+        let states = MemoryStates::default();
+        let two = addresses(&["Jane@Example.com", "joe@example.com"]);
+        let (tally, stopped, seen) = run(&states, &states, COMPLAINT, &two).await;
+        assert_eq!((tally, stopped, seen), (Tally { new: 2, already: 0, done: 2 }, None, 2));
+        let records = states.records();
+        assert_eq!(records.len(), 2);
+        let jane = &records[0];
+        for (field, value) in [
+            ("pk", "ADDR#jane@example.com"),
+            ("kind", "operator"),
+            ("action", "suppress"),
+            ("reason", "complaint"),
+            ("recipient", "Jane@Example.com"),
+            ("who", "ops"),
+            ("why", "ticket 7"),
+            ("decided_at", "2026-03-01T12:00:00.000Z"),
+        ] {
+            assert_eq!(jane[field], value, "{field}");
+        }
+        for written in [false, true] {
+            settle(&states, written).await;
+            // A complaint is the graver of the two.
+            for reason in [COMPLAINT, BOUNCE] {
+                let (tally, ..) = run(&states, &states, reason, &two).await;
+                assert_eq!(tally, Tally { new: 0, already: 2, done: 2 });
+                assert_eq!(states.records().len(), 2);
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_graver_reason_and_a_lost_entry_are_new() {
+        let states = MemoryStates::default();
+        let jane = addresses(&["jane@example.com"]);
+        run(&states, &states, BOUNCE, &jane).await;
+        settle(&states, true).await;
+        assert_eq!(run(&states, &MemoryRecords::default(), COMPLAINT, &jane).await.0.new, 1);
+        let state = states.states().remove(0);
+        states.put(&state.left_off(now()), Some(state.version()), aws::deadline()).await.unwrap();
+        assert_eq!(run(&states, &MemoryRecords::default(), BOUNCE, &jane).await.0.new, 1);
+        let refused = states.states().remove(0);
+        let refused = refused.attempted(refused.version(), Attempt::RefusedSandbox, now());
+        states.put(&refused, Some(refused.version() - 1), aws::deadline()).await.unwrap();
+        assert_eq!(run(&states, &MemoryRecords::default(), BOUNCE, &jane).await.0.new, 1);
+    }
+
+    #[tokio::test]
+    async fn a_release_is_always_written_in_every_spelling_and_counted_once() {
+        let states = MemoryStates::default();
+        run(&states, &states, BOUNCE, &addresses(&["jane@example.com"])).await;
+        settle(&states, true).await;
+        let records = MemoryRecords::default();
+        let three = addresses(&["jane@example.com", "Jane@Example.com", "joe@example.com"]);
+        let (tally, stopped, _) = run(&states, &records, None, &three).await;
+        assert_eq!((tally, stopped), (Tally { new: 1, already: 1, done: 3 }, None));
+        assert_eq!(records.records().len(), 3);
+        assert!(records.records().iter().all(|record| record["action"] == "release"));
+    }
+
+    #[tokio::test]
+    async fn a_long_list_goes_in_pieces_and_trouble_stops_it_where_it_is() {
+        let many: Vec<_> = (0..1000).map(|n| format!("a{n}@example.com")).collect();
+        let many = addresses(&many.iter().map(String::as_str).collect::<Vec<_>>());
+        let states = MemoryStates::default();
+        let records = MemoryRecords::default();
+        let (tally, stopped, seen) = run(&states, &records, BOUNCE, &many).await;
+        assert_eq!((tally.new, stopped, seen, records.records().len()), (1000, None, 1000, 1000));
+
+        let records = MemoryRecords::default();
+        records.fail(&["ADDR#a450@example.com"]);
+        let (tally, stopped, seen) = run(&states, &records, BOUNCE, &many).await;
+        assert_eq!((tally, seen), (Tally { new: 799, already: 0, done: 799 }, 400));
+        assert_eq!(
+            stopped.as_deref(),
+            Some("no answer but errors until the deadline, the last: told to fail")
+        );
+        assert_eq!(records.records().len(), 799);
+
+        let records = MemoryRecords::default();
+        states.fail(1);
+        let (tally, stopped, _) = run(&states, &records, BOUNCE, &many).await;
+        assert_eq!((tally.done, stopped.is_some(), records.records().len()), (0, true, 0));
+    }
 }

@@ -1,9 +1,11 @@
 //! What only the operator's tool asks of AWS: who it is, and where a Region's table is. No template tells it.
 
+use std::error::Error;
+
 use aws_config::{Region, SdkConfig};
 use aws_sdk_cloudformation::Client;
 use aws_sdk_cloudformation::config::ProvideCredentials;
-use aws_sdk_cloudformation::error::{DisplayErrorContext, ProvideErrorMetadata};
+use aws_sdk_cloudformation::error::ProvideErrorMetadata;
 use tokio::time::Instant;
 
 use crate::client;
@@ -63,7 +65,7 @@ impl Access {
         let none = || OpenError::Credentials("nothing provides any".to_owned());
         let provider = config.credentials_provider().ok_or_else(none)?;
         let credentials = provider.provide_credentials().await;
-        credentials.map_err(|error| OpenError::Credentials(DisplayErrorContext(error).to_string()))?;
+        credentials.map_err(|error| OpenError::Credentials(cause(&error)))?;
         Ok(Self { config })
     }
 
@@ -132,4 +134,16 @@ impl Table {
     pub fn history(&self) -> DynamoHistory {
         DynamoHistory::new(&self.config, self.name())
     }
+}
+
+/// What an error of the SDK's comes from, each cause in a line's worth: on top it says only that something failed.
+fn cause(error: &dyn Error) -> String {
+    let line = |error: &dyn Error| error.to_string().lines().next().unwrap_or_default().to_owned();
+    let Some(mut cause) = error.source() else { return line(error) };
+    let mut told = line(cause);
+    while let Some(next) = cause.source() {
+        told = format!("{told}: {}", line(next));
+        cause = next;
+    }
+    told.trim_end_matches(" Attempted:").to_owned()
 }

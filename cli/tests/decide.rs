@@ -1,0 +1,103 @@
+//! `mailroom suppress`, `release` and `show` as a user runs them, up to where AWS would come in: no credentials are there.
+#![allow(clippy::unwrap_used, reason = "a test says what failed by panicking")]
+
+use std::io::Write;
+use std::process::{Command, Stdio};
+
+fn mailroom(arguments: &[&str], stdin: &str) -> (i32, Vec<String>, Vec<String>) {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_mailroom"))
+        .args(arguments)
+        .env_clear()
+        .env("AWS_EC2_METADATA_DISABLED", "true")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // A command that refuses its arguments does not read on.
+    let _ = child.stdin.take().unwrap().write_all(stdin.as_bytes());
+    let output = child.wait_with_output().unwrap();
+    let lines =
+        |bytes: Vec<u8>| String::from_utf8(bytes).unwrap().lines().map(str::to_owned).collect::<Vec<_>>();
+    (output.status.code().unwrap(), lines(output.stdout), lines(output.stderr))
+}
+
+const SUPPRESS: [&str; 7] = ["suppress", "--reason", "bounce", "--why", "ticket 7", "--who", "ops"];
+const RELEASE: [&str; 5] = ["release", "--why", "ticket 7", "--who", "ops"];
+
+#[test]
+fn one_bad_argument_and_nothing_is_written() {
+    for command in [&SUPPRESS[..], &RELEASE[..]] {
+        let arguments =
+            [command, &["jane@example.com", "nobody", "bounce+x@simulator.amazonses.com"]].concat();
+        let (status, out, err) = mailroom(&arguments, "");
+        assert_eq!((status, out.len()), (2, 0));
+        assert_eq!(err[0], "mailroom: not an e-mail address: nobody");
+        assert!(
+            err[1].starts_with("mailroom: bounce+x@simulator.amazonses.com: SES's mailbox simulator"),
+            "{err:?}"
+        );
+        assert_eq!(err[2], "mailroom: nothing has been written");
+    }
+}
+
+#[test]
+fn what_is_missing_is_asked_for() {
+    for (arguments, expected) in [
+        (&["suppress", "a@example.com", "--why", "x"][..], "--reason <REASON>"),
+        (&["suppress", "--reason", "bounce", "--why", "x"], "<ADDRESS>..."),
+        (
+            &["suppress", "a@example.com", "--reason", "spam", "--why", "x"],
+            "[possible values: bounce, complaint]",
+        ),
+        (&["release", "a@example.com"], "--why <TEXT>"),
+        (&["release", "a@example.com", "--why", " "], "--why is empty"),
+        (&["release", "a@example.com", "--why", "x"], "who decides? Say it with --who"),
+        (
+            &["release", "a@example.com", "--why", "x", "--who", "ops", "--region", "mars-1"],
+            "mars-1 is no Region",
+        ),
+        (&["show", "nobody"], "ADDRESS: not an e-mail address: nobody"),
+        (&["show", "a@example.com", "--regions", "us-east-1,mars-1"], "mars-1 is no Region"),
+        (&["show", "a@example.com", "--table", "x", "--stack", "y"], "cannot be used with"),
+    ] {
+        let (status, out, err) = mailroom(arguments, "");
+        assert_eq!((status, out.len()), (2, 0), "{arguments:?}");
+        assert!(err.iter().any(|line| line.contains(expected)), "{arguments:?}: {err:?}");
+    }
+}
+
+#[test]
+fn a_list_with_nothing_in_it_to_write() {
+    let arguments = [&RELEASE[..], &["--file", "-"]].concat();
+    let (status, out, err) = mailroom(&arguments, "email\nnobody\n\nbounce@simulator.amazonses.com\n");
+    assert_eq!((status, &out[..]), (2, &["no address, nothing written; 2 could not be read".to_owned()][..]));
+    assert_eq!(err[0], "mailroom: -:2: not an e-mail address: nobody");
+    assert!(err[1].starts_with("mailroom: -:4: bounce@simulator.amazonses.com: "), "{err:?}");
+    let (status, out, err) = mailroom(&arguments, "");
+    assert_eq!((status, out.len(), err.len()), (0, 1, 0));
+}
+
+#[test]
+fn a_list_that_is_better_not_read() {
+    let arguments = [&RELEASE[..], &["--file", "-"]].concat();
+    let (status, out, err) = mailroom(&arguments, "a@example.com\n\"b@example.com\nc@example.com\n");
+    assert_eq!((status, out.len(), err.len()), (2, 0, 1));
+    assert!(err[0].starts_with("mailroom: -: line 2: a quotation mark"), "{err:?}");
+    let (status, _, err) = mailroom(&[&RELEASE[..], &["--file", "nowhere.csv"]].concat(), "");
+    assert_eq!(status, 1);
+    assert!(err[0].starts_with("mailroom: nowhere.csv: "), "{err:?}");
+}
+
+#[test]
+fn without_credentials_it_says_so_at_once() {
+    for arguments in [
+        &[&SUPPRESS[..], &["a@example.com", "--region", "us-east-1"]].concat()[..],
+        &["show", "a@example.com", "--regions", "us-east-1"],
+    ] {
+        let (status, out, err) = mailroom(arguments, "");
+        assert_eq!((status, out.len()), (1, 0));
+        assert_eq!((err.len(), &err[0][..]), (2, "mailroom: no credentials: no credentials found in chain."));
+        assert!(err[1].contains("AWS_PROFILE"), "{err:?}");
+    }
+}
