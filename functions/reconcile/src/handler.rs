@@ -122,7 +122,8 @@ where
             region: &self.settings.region,
             everything: wake.everything,
             // A new peer must not keep the list from being read, nor the list a new peer from being told.
-            deadline: Instant::now() + time / 2,
+            stop_at: Instant::now() + time / 2,
+            deadline,
         };
         let pushed = push.to_all(&self.settings.peers).await;
         let pace = Pace::new(self.settings.pace);

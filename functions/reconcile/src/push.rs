@@ -83,6 +83,9 @@ pub(crate) struct Push<'a, S, N, P, C> {
     pub(crate) clock: &'a C,
     pub(crate) region: &'a str,
     pub(crate) everything: bool,
+    /// From then on nothing more is begun,
+    pub(crate) stop_at: Instant,
+    /// and then the table and the peers must have answered.
     pub(crate) deadline: Instant,
 }
 
@@ -166,7 +169,7 @@ impl<S: StateTable, N: Notes, P: Peers, C: Clock> Push<'_, S, N, P, C> {
             if shard.is_none() {
                 return Ok(true);
             }
-            if Instant::now() >= self.deadline {
+            if Instant::now() >= self.stop_at {
                 return Ok(false);
             }
         }

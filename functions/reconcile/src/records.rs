@@ -24,6 +24,8 @@ const EVERY: Duration = Duration::from_hours(7 * 24);
 const LOOK_BACK: Duration = Duration::from_hours(9 * 24);
 /// What decide may still be about to do.
 const TOO_NEW: Duration = Duration::from_hours(1);
+/// A page's worth of time: none is begun that would not be done.
+const A_PAGE: Duration = Duration::from_secs(4);
 const PARALLEL: usize = 16;
 const TRIES: usize = 5;
 const NOTE: &str = "records";
@@ -96,7 +98,7 @@ impl<S: StateTable + DecidableRecords, N: Notes, C: Clock> LookBack<'_, S, N, C>
             None => Scan { started_at: now, after: None },
         };
         let since = scan.started_at.minus(LOOK_BACK);
-        while Instant::now() < self.deadline {
+        while Instant::now() + A_PAGE < self.deadline {
             let page = self.states.decidable(since, scan.after.as_ref(), self.deadline).await?;
             done.records += page.told.len() + page.decisions.len();
             done.unreadable += page.unreadable;

@@ -472,6 +472,25 @@ async fn a_pass_that_takes_longer_than_an_invocation_goes_on_at_the_next() {
 }
 
 #[tokio::test]
+async fn a_list_whose_token_is_refused_is_begun_again() {
+    let (home, _) = regions();
+    home.list.set_rules(MemoryRules { page: 10, ..MemoryRules::default() });
+    for n in 0..35 {
+        home.list.insert(&format!("user{n}@example.com"), Reason::Bounce);
+    }
+    // The account, three pages, and the fourth's token.
+    home.list.fault([Fault::None, Fault::None, Fault::None, Fault::None, Fault::Refused]);
+    let counts = home.counts().await;
+    assert_eq!((counts.restarts, counts.entries), (1, 35));
+    assert_eq!(home.states.states().len(), 35);
+    // The first page has no token: what is refused there is something else.
+    home.list.fault([Fault::None, Fault::Refused]);
+    home.clock.advance(A_WHILE);
+    assert_eq!(home.wake(WAKE, 900).await.unwrap_err().to_string(), "the list: refused");
+    assert_eq!(home.counts().await.entries, 35);
+}
+
+#[tokio::test]
 async fn while_one_is_at_it_another_leaves() {
     let (home, _) = regions();
     let fuse = Fuse::default();

@@ -443,6 +443,8 @@ pub enum Fault {
     Unavailable,
     /// It is done and not answered.
     Unanswered,
+    /// SES does not take it, such as a page's token that it no longer knows.
+    Refused,
 }
 
 struct MemoryJob {
@@ -565,6 +567,9 @@ impl<C: Clock> MemoryList<C> {
         inner.last = Some(now);
         if fault == Fault::Unavailable {
             return Err(ListError::Unavailable("told to fail".to_owned()));
+        }
+        if fault == Fault::Refused {
+            return Err(ListError::Refused("BadRequestException: told to refuse".to_owned()));
         }
         let done = call(&mut inner, now);
         if fault == Fault::Unanswered {
