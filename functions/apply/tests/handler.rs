@@ -2,13 +2,14 @@
 //! becomes of it the next run mends.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test says what failed by panicking")]
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
 use apply::handler::{Apply, ApplyError, LEASE, Ran};
 use apply::settings::Settings;
-use mailroom_aws::clock::{Clock, MemoryClock};
+use mailroom_aws::clock::{Clock, MemoryClock, Timer};
 use mailroom_aws::fuse::Fuse;
 use mailroom_aws::lease::{Lease, MemoryLease};
 use mailroom_aws::metrics::MemoryMetrics;
@@ -85,6 +86,28 @@ enum Say {
     Bounced,
     Complained,
     Released,
+}
+
+/// A clock during whose waits things are said.
+struct Meanwhile<'a> {
+    world: &'a World,
+    says: RefCell<VecDeque<(String, Say)>>,
+}
+
+impl Clock for Meanwhile<'_> {
+    fn now(&self) -> Timestamp {
+        self.world.clock.now()
+    }
+}
+
+impl Timer for Meanwhile<'_> {
+    async fn sleep(&self, by: Duration) {
+        self.world.clock.sleep(by).await;
+        let say = self.says.borrow_mut().pop_front();
+        if let Some((spelling, say)) = say {
+            self.world.say(&spelling, say).await;
+        }
+    }
 }
 
 impl World {
@@ -167,6 +190,11 @@ impl World {
 
     /// A run of a minute that bears so many effects.
     async fn run_with(&mut self, payload: &str, effects: usize) -> Report {
+        self.run_while(payload, effects, Vec::new()).await
+    }
+
+    /// A run while which this is said, a thing each time that it waits.
+    async fn run_while(&mut self, payload: &str, effects: usize, says: Vec<(String, Say)>) -> Report {
         self.runs += 1;
         let fuse = Fuse::default();
         fuse.set(effects);
@@ -176,7 +204,7 @@ impl World {
             leases: self.leases.with_fuse(&fuse),
             notes: self.notes.with_fuse(&fuse),
             objects: Bucket { objects: Arc::clone(&self.objects), fuse: fuse.clone() },
-            clock: self.clock.clone(),
+            clock: Meanwhile { world: self, says: RefCell::new(says.into()) },
             metrics: MemoryMetrics::default(),
             settings: Settings {
                 table: "table".to_owned(),
@@ -417,6 +445,19 @@ async fn an_index_that_lags_shows_nothing_that_is_done_twice_or_put_wrongly() {
     world.assert_right();
 }
 
+#[tokio::test]
+async fn what_is_said_between_reading_and_recording_stays_pending() {
+    for waits in 0..4 {
+        let mut world = World::new().await;
+        world.say("a@example.com", Say::Bounced).await;
+        let mut says = vec![("b@example.com".to_owned(), Say::Released); waits];
+        says.push(("a@example.com".to_owned(), Say::Released));
+        world.run_while("{}", usize::MAX, says).await.ran();
+        world.run_until_quiet().await;
+        assert_eq!(world.list.entries(), entries(&[]), "{waits}");
+    }
+}
+
 async fn bounces(world: &World, count: usize) {
     for n in 0..count {
         world.say(&format!("User{n}@example.com"), Say::Bounced).await;
@@ -543,19 +584,27 @@ async fn twenty_thousand_bounces_at_one_request_a_second() {
 #[derive(Debug, Clone)]
 enum Step {
     Say(u8, bool, Say),
-    Run(usize),
+    Run(usize, Vec<(u8, bool, Say)>),
     Wait(u16),
     Fault(Fault),
     Lag(u8),
 }
 
-fn step() -> impl Strategy<Value = Step> {
+fn said() -> impl Strategy<Value = (u8, bool, Say)> {
     let say = prop_oneof![Just(Say::Bounced), Just(Say::Complained), Just(Say::Released)];
+    (0_u8..6, any::<bool>(), say)
+}
+
+fn spelled(address: u8, upper: bool) -> String {
+    format!("{}{address}@example.com", if upper { "USER" } else { "user" })
+}
+
+fn step() -> impl Strategy<Value = Step> {
     let fault = prop_oneof![Just(Fault::Throttled), Just(Fault::Unavailable), Just(Fault::Unanswered)];
     prop_oneof![
-        8 => (0_u8..6, any::<bool>(), say).prop_map(|(address, upper, say)| Step::Say(address, upper, say)),
-        3 => (0_usize..40).prop_map(Step::Run),
-        2 => Just(Step::Run(usize::MAX)),
+        8 => said().prop_map(|(address, upper, say)| Step::Say(address, upper, say)),
+        3 => (0_usize..40, prop::collection::vec(said(), 0..4)).prop_map(|(effects, says)| Step::Run(effects, says)),
+        2 => prop::collection::vec(said(), 0..4).prop_map(|says| Step::Run(usize::MAX, says)),
         3 => (0_u16..200).prop_map(Step::Wait),
         1 => fault.prop_map(Step::Fault),
         1 => (0_u8..4).prop_map(Step::Lag),
@@ -569,10 +618,9 @@ async fn live(steps: &[Step], requests_per_second: f64) {
     for step in steps {
         match step {
             Step::Say(address, upper, say) => {
-                let name = if *upper { "USER" } else { "user" };
-                world.say(&format!("{name}{address}@example.com"), *say).await;
+                world.say(&spelled(*address, *upper), *say).await;
             }
-            Step::Run(effects) => {
+            Step::Run(effects, says) => {
                 let stands = |world: &World| {
                     let complained = |state: &AddressState| {
                         let applied = state.applied().and_then(|applied| applied.reason);
@@ -586,8 +634,11 @@ async fn live(steps: &[Step], requests_per_second: f64) {
                         .filter(|spelling| list.get(spelling) == Some(&Reason::Complaint))
                         .collect::<BTreeSet<_>>()
                 };
-                let before = stands(&world);
-                let _ = world.run_with("{}", *effects).await;
+                let mut before = stands(&world);
+                let says: Vec<_> =
+                    says.iter().map(|(address, upper, say)| (spelled(*address, *upper), *say)).collect();
+                before.retain(|spelling| says.iter().all(|(said, _)| !said.eq_ignore_ascii_case(spelling)));
+                let _ = world.run_while("{}", *effects, says).await;
                 let after = world.list.entries();
                 for spelling in before {
                     assert_eq!(after.get(&spelling), Some(&Reason::Complaint), "a complaint was overwritten");
