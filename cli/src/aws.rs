@@ -73,7 +73,7 @@ pub(crate) async fn access() -> Result<Access, String> {
 /// Why a table could not be read, in words.
 pub(crate) fn not_read(error: &TableError) -> String {
     match error {
-        TableError::Refused(code) => refused(code),
+        TableError::Refused(code) => needing(code, "dynamodb:GetItem and dynamodb:Query"),
         other => other.to_string(),
     }
 }
@@ -81,9 +81,17 @@ pub(crate) fn not_read(error: &TableError) -> String {
 /// Why a table could not be written, in words.
 pub(crate) fn not_written(error: &AppendError) -> String {
     match error {
-        AppendError::Refused(code) => refused(code),
+        AppendError::Refused(code) => needing(code, "dynamodb:BatchWriteItem"),
         other => other.to_string(),
     }
+}
+
+/// What AWS means by a code, and what it takes where it is a permission.
+fn needing(code: &str, actions: &str) -> String {
+    if code == "AccessDeniedException" {
+        return format!("{}: it takes {actions}", refused(code));
+    }
+    refused(code)
 }
 
 /// What AWS means by a code, as far as an operator can do something about it.

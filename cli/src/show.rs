@@ -162,6 +162,15 @@ impl Known {
         Some((said.at, format!("{source}, {}", said.region), &said.id))
     }
 
+    /// The operator's last decision, if the functions have not got to it yet: both are told by clocks, and in some
+    /// seconds they have.
+    fn waits(&self) -> Option<Timestamp> {
+        let last = self.history.iter().find(|record| record["kind"] == "operator")?;
+        let decided_at = Timestamp::parse(last["decided_at"].as_str()?)?;
+        let taken_in = self.state.as_ref().is_some_and(|state| state.changed_at() >= decided_at);
+        (!taken_in).then_some(decided_at)
+    }
+
     /// What SES's list holds, and what it waits for.
     fn list(&self) -> String {
         let Some(state) = &self.state else { return "-".to_owned() };
@@ -250,6 +259,11 @@ fn print_table(address: &Address, reports: &[Report], out: &mut impl Write) -> i
         history.extend(known.history.iter().map(|record| event(record, &report.region, id)));
     }
     columns(&rows, out)?;
+    for report in reports {
+        if let Some(at) = report.known.as_ref().ok().and_then(Known::waits) {
+            writeln!(out, "\n{}: what was decided at {at} has not been taken in yet", report.region)?;
+        }
+    }
     // Of one time: Region by Region, as they were asked.
     history.sort_by_key(|[when, ..]| Reverse(when.clone()));
     if history.is_empty() {
@@ -423,6 +437,29 @@ WHEN                      REGION     WHAT                     WHY
     }
 
     #[tokio::test]
+    async fn a_decision_that_waits_is_told() {
+        let table = MemoryStates::default();
+        let record = json!({
+            "pk": "ADDR#jane@example.com", "sk": format!("OPERATOR#{}#1", at(9)), "kind": "operator",
+            "decided_at": at(9), "action": "release", "who": "ops", "why": "ticket 8",
+        });
+        for taken_in in [None, Some(5)] {
+            if let Some(second) = taken_in {
+                decide(&table, Some(Reason::Bounce), second).await;
+            }
+            table.append(&[Stored(record.clone())], aws::deadline()).await;
+            let mut out = Vec::new();
+            let reports = [report("us-east-1", &table).await];
+            print_table(&Address::parse("jane@example.com").unwrap(), &reports, &mut out).unwrap();
+            let out = String::from_utf8(out).unwrap();
+            let told = "us-east-1: what was decided at 2026-03-01T12:00:09.000Z has not been taken in yet";
+            assert!(out.lines().any(|line| line == told), "{out}");
+        }
+        decide(&table, None, 9).await;
+        assert_eq!(report("us-east-1", &table).await.known.unwrap().waits(), None);
+    }
+
+    #[tokio::test]
     async fn the_newest_only() {
         let table = MemoryStates::default();
         for second in 0..30 {
@@ -432,6 +469,7 @@ WHEN                      REGION     WHAT                     WHY
         let known = look(&table, &table, "jane@example.com", 2).await.unwrap();
         let times: Vec<_> = known.history.iter().map(|record| record["occurred_at"].clone()).collect();
         assert_eq!(times, [json!(at(29)), json!(at(28))]);
+        assert_eq!(known.waits(), None);
         table.fail(1);
         let why = look(&table, &table, "jane@example.com", 2).await.unwrap_err();
         assert_eq!(why, "no answer but errors until the deadline, the last: told to fail");
