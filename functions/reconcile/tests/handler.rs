@@ -210,6 +210,19 @@ async fn settle(home: &Region, peer: &Region) {
     }
 }
 
+/// Invocations that die after so many effects.
+async fn die(home: &Region, peer: &Region, deaths: &[(bool, usize)]) {
+    for (at_home, effects) in deaths {
+        let region = if *at_home { home } else { peer };
+        region.clock.advance(A_WHILE);
+        let fuse = Fuse::default();
+        let function = region.function(&fuse);
+        fuse.set(*effects);
+        fuse.run(function.handle(WAKE, Instant::now() + Duration::from_mins(15))).await;
+        region.apply().await;
+    }
+}
+
 fn entries<const N: usize>(entries: [(&str, Reason); N]) -> BTreeMap<String, Reason> {
     entries.into_iter().map(|(spelling, reason)| (spelling.to_owned(), reason)).collect()
 }
@@ -526,12 +539,16 @@ proptest! {
     fn whatever_dies_both_come_to_the_same(
         here in proptest::collection::vec((0..12_u8, any::<bool>(), any::<bool>()), 0..12),
         there in proptest::collection::vec((0..12_u8, any::<bool>(), any::<bool>()), 0..12),
-        by_hand in proptest::collection::vec((0..12_u8, any::<bool>()), 0..6),
+        by_hand in proptest::collection::vec((0..12_u8, 0..4_u8, any::<bool>()), 0..8),
         deaths in proptest::collection::vec((any::<bool>(), 0..60_usize), 0..6),
         page in 1..6_usize,
     ) {
         tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
-            let (home, peer) = regions();
+            let (mut home, mut peer) = regions();
+            for region in [&mut home, &mut peer] {
+                region.settings.gone = Gone::PutBack;
+                region.settings.guard.percent = 100;
+            }
             for (region, said) in [(&home, &here), (&peer, &there)] {
                 region.list.set_rules(MemoryRules { page, ..MemoryRules::default() });
                 for (name, listed, complaint) in said {
@@ -545,20 +562,30 @@ proptest! {
                     region.clock.advance(Duration::from_secs(1));
                 }
             }
-            for (at_home, effects) in deaths {
+            let (before, after) = deaths.split_at(deaths.len() / 2);
+            die(&home, &peer, before).await;
+            settle(&home, &peer).await;
+            let known: Vec<_> = here.iter().chain(&there).map(|(name, ..)| *name).collect();
+            for name in known {
+                let address = format!("user{name}@example.com");
+                prop_assert!(home.effective()[&address].is_some(), "{}", address);
+            }
+            for (name, what, at_home) in by_hand {
                 let region = if at_home { &home } else { &peer };
                 region.clock.advance(A_WHILE);
-                let fuse = Fuse::default();
-                let function = region.function(&fuse);
-                fuse.set(effects);
-                fuse.run(function.handle(WAKE, Instant::now() + Duration::from_mins(15))).await;
-                region.apply().await;
-            }
-            for (name, listed) in by_hand {
-                if listed {
-                    home.list.insert(&format!("user{name}@EXAMPLE.com"), Reason::Complaint);
+                let address = format!("user{name}@example.com");
+                match what {
+                    0 => region.list.insert(&format!("user{name}@EXAMPLE.com"), Reason::Complaint),
+                    1 => {
+                        for spelling in region.listed().keys().filter(|on| on.to_lowercase() == address) {
+                            region.list.remove(spelling);
+                        }
+                    }
+                    2 => region.release(&address).await,
+                    _ => region.suppress(&address, Reason::Bounce).await,
                 }
             }
+            die(&home, &peer, after).await;
             settle(&home, &peer).await;
             settle(&home, &peer).await;
             prop_assert_eq!(home.effective(), peer.effective());
@@ -572,10 +599,6 @@ proptest! {
                     *entry = (*entry).max(Some(reason));
                 }
                 prop_assert_eq!(&listed, &wanted);
-                for (name, ..) in here.iter().chain(&there) {
-                    let address = format!("user{name}@example.com");
-                    prop_assert!(wanted.contains_key(&address), "{}", address);
-                }
                 prop_assert_eq!(region.counts().await.differ, 0);
             }
             Ok(())
