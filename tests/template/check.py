@@ -576,7 +576,7 @@ def check_items(template):
             named |= {f"{name}: {part}" for part in attributes if part not in ("S", "N", "M")}
             if attributes == ["outcome", "M", "kind", "S"]:
                 problems += [f"{name}: no outcome is {value}" for value in values if value not in words]
-    return problems + sorted(n for n in named if n.split(": ")[1] not in fields)
+    return problems + [f"{name}, which no item has" for name in sorted(named) if name.split(": ")[1] not in fields]
 
 
 def main():
