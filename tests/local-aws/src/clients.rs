@@ -19,6 +19,8 @@ pub struct Clients {
     pub cloudformation: aws_sdk_cloudformation::Client,
     /// Tables.
     pub dynamodb: aws_sdk_dynamodb::Client,
+    /// Functions, invoked as a schedule does.
+    pub lambda: aws_sdk_lambda::Client,
     /// Code of functions.
     pub s3: aws_sdk_s3::Client,
     /// Topics.
@@ -46,6 +48,7 @@ impl Clients {
         Self {
             cloudformation: aws_sdk_cloudformation::Client::new(&config),
             dynamodb: aws_sdk_dynamodb::Client::new(&config),
+            lambda: aws_sdk_lambda::Client::new(&config),
             s3: aws_sdk_s3::Client::from_conf(s3),
             sns: aws_sdk_sns::Client::new(&config),
             sqs: aws_sdk_sqs::Client::new(&config),
