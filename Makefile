@@ -75,6 +75,11 @@ template: $(TOOLS) ## The template: for every Region, as SAM sees it, and its pe
 integration: $(NEXTEST) $(LOCAL_AWS) release ## Tests on the local AWS
 	$(NEXTEST) nextest run $(LOCKED) -p local-aws
 
+.PHONY: test-suppression
+test-suppression: $(NEXTEST) $(LOCAL_AWS) release ## The suppression list's part of the tests alone
+	$(NEXTEST) nextest run $(LOCKED) -p decide -p merge -p apply -p reconcile
+	$(NEXTEST) nextest run $(LOCKED) -p local-aws --test suppression
+
 ##@ Measurements
 
 # The baseline is the same function with what the workspace leaves out: SDK defaults and AWS-LC's jitter entropy.

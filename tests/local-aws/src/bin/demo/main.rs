@@ -89,8 +89,6 @@ async fn run(arguments: &Arguments) -> Result<ExitCode, Box<dyn Error>> {
 
     progress.say(&format!("deploying template.yaml into {}", REGIONS.join(" and ")));
     let deployment = Deployment::new(STACK)
-        // Records and mail are the demo's subject; the list has its own tests.
-        .parameter("Suppression", "off")
         .parameter("FeedbackTimeout", VISIBILITY_SECONDS)
         .parameter("FeedbackVisibilityTimeout", VISIBILITY_SECONDS)
         .parameter("FeedbackMaxReceiveCount", RECEIVES);
