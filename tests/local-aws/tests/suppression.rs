@@ -132,9 +132,9 @@ fn bounced(numbers: impl IntoIterator<Item = usize>) -> BTreeMap<String, Reason>
 async fn a_bounce_in_one_region_is_on_every_list() {
     let world = World::start().await;
     world.bounce("us-east-1", 1).await;
-    world.wait_for(&REGIONS, &bounced([1]), Duration::from_secs(30)).await;
+    world.wait_for(&REGIONS, &bounced([1]), Duration::from_mins(2)).await;
     world.bounce("ap-southeast-2", 2).await;
-    world.wait_for(&REGIONS, &bounced([1, 2]), Duration::from_secs(30)).await;
+    world.wait_for(&REGIONS, &bounced([1, 2]), Duration::from_mins(2)).await;
 }
 
 /// What a dead peer has missed, it gets from reconcile's push; nobody else waits for it.
@@ -149,7 +149,7 @@ async fn a_region_that_was_down_catches_up_and_the_others_never_wait() {
     world.ses.fault(Fault::down().in_region(DOWN));
 
     world.bounce("us-east-1", 1).await;
-    world.wait_for(&["us-east-1", "eu-west-1"], &bounced([1]), Duration::from_secs(30)).await;
+    world.wait_for(&["us-east-1", "eu-west-1"], &bounced([1]), Duration::from_mins(2)).await;
     assert!(world.list(DOWN).is_empty());
 
     world.aws.proxy().remove(queue);
@@ -160,5 +160,5 @@ async fn a_region_that_was_down_catches_up_and_the_others_never_wait() {
         world.reconcile("us-east-1").await;
         tokio::time::sleep(Duration::from_secs(2)).await;
     }
-    world.wait_for(&REGIONS, &bounced([1]), Duration::from_secs(30)).await;
+    world.wait_for(&REGIONS, &bounced([1]), Duration::from_mins(2)).await;
 }
