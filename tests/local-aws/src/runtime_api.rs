@@ -345,6 +345,21 @@ impl Sandbox {
         self.shared.state().last_response
     }
 
+    /// Waits until it has printed so many lines with this word in them: a line may arrive later than the response that was
+    /// sent after it.
+    pub async fn printed(&self, word: &str, lines: usize, at_most: Duration) -> bool {
+        let until = Instant::now() + at_most;
+        loop {
+            if self.output().iter().filter(|line| line.contains(word)).count() >= lines {
+                return true;
+            }
+            if Instant::now() > until {
+                return false;
+            }
+            tokio::time::sleep(WATCH).await;
+        }
+    }
+
     /// The lines it has printed so far, on standard output and error. A line may arrive a little later than the
     /// response that was sent after it; all are there once [`Sandbox::wait`] returns.
     pub fn output(&self) -> Vec<String> {

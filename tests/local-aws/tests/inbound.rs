@@ -228,14 +228,15 @@ async fn a_mail_that_is_missing_or_denied_fails_and_says_so_until_it_is_there() 
         assert!(
             receiving.region().items().await.expect("a scan").iter().any(|item| item["message_id"] == id)
         );
+        assert!(function.printed(word, 2, Duration::from_secs(20)).await, "{id}: {:#?}", function.output());
         let output = function.output();
-        assert!(output.iter().any(|line| line.contains(word)), "{id}: {output:#?}");
         assert!(output.iter().all(|line| !line.contains('@')), "{output:#?}");
     }
     let function = receiving.sandbox(&[("MAIL_BUCKET", "no-such-bucket")]).await;
     let outcome = function.invoke(&event("gone")).await;
     assert!(matches!(outcome, Outcome::Error(_)), "{outcome:?}");
-    assert!(function.output().iter().any(|line| line.contains("no such bucket")), "{:#?}", function.output());
+    let told = function.printed("no such bucket", 1, Duration::from_secs(20)).await;
+    assert!(told, "{:#?}", function.output());
 }
 
 #[tokio::test(flavor = "multi_thread")]
