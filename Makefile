@@ -27,7 +27,7 @@ export SAM_CLI_TELEMETRY := 0
 ##@ The two commands, and the end of the first
 
 .PHONY: demo
-demo: $(LOCAL_AWS) release ## Real input through the whole stack in two Regions of a local AWS. KEEP=1 leaves it running
+demo: $(LOCAL_AWS) local ## Real input through the whole stack in two Regions of a local AWS. KEEP=1 leaves it running
 	cargo run $(LOCKED) --quiet -p local-aws --bin demo -- $(if $(KEEP),--keep)
 
 .PHONY: demo-stop
@@ -72,11 +72,11 @@ template: $(TOOLS) ## The template: for every Region, as SAM sees it, and its pe
 	.venv/tools/bin/sam validate --lint --region us-east-1
 
 .PHONY: integration
-integration: $(NEXTEST) $(LOCAL_AWS) release ## Tests on the local AWS
+integration: $(NEXTEST) $(LOCAL_AWS) local ## Tests on the local AWS
 	$(NEXTEST) nextest run $(LOCKED) -p local-aws
 
 .PHONY: test-suppression
-test-suppression: $(NEXTEST) $(LOCAL_AWS) release ## The suppression list's part of the tests alone
+test-suppression: $(NEXTEST) $(LOCAL_AWS) local ## The suppression list's part of the tests alone
 	$(NEXTEST) nextest run $(LOCKED) -p decide -p merge -p apply -p reconcile
 	$(NEXTEST) nextest run $(LOCKED) -p local-aws --test suppression
 
@@ -84,15 +84,16 @@ test-suppression: $(NEXTEST) $(LOCAL_AWS) release ## The suppression list's part
 
 # The baseline is the same function with what the workspace leaves out: SDK defaults and AWS-LC's jitter entropy.
 .PHONY: bench
-bench: release ## Cold starts, against a build with the SDK's default features
+bench: ## Cold starts, against a build with the SDK's default features
+	cargo build $(LOCKED) --release -p feedback
 	AWS_LC_SYS_NO_JITTER_ENTROPY=0 cargo build $(LOCKED) --release -p feedback --features sdk-defaults --target-dir target/sdk-defaults
-	cargo run $(LOCKED) --quiet -p local-aws --bin cold_start -- --baseline target/sdk-defaults/release/feedback
+	cargo run $(LOCKED) --quiet -p local-aws --bin cold_start -- --shipped target/release/feedback --baseline target/sdk-defaults/release/feedback
 
 ##@ Builds
 
-.PHONY: release
-release: ## The functions and the operator's tool, as the demo and the integration tests run them
-	cargo build $(LOCKED) --release $(FUNCTIONS:%=-p %) -p mailroom
+.PHONY: local
+local: ## The functions and the operator's tool, as the demo and the integration tests run them
+	cargo build $(LOCKED) --profile local $(FUNCTIONS:%=-p %) -p mailroom
 
 # The build folders are SAM's, Cargo's output is shared with it: the second processor builds only what differs.
 .PHONY: sam-build

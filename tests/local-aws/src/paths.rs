@@ -23,9 +23,9 @@ pub fn target() -> PathBuf {
     std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| workspace().join("target"), PathBuf::from)
 }
 
-/// A function's release binary, as `cargo build --release -p NAME` leaves it.
-pub fn release_binary(name: &str) -> PathBuf {
-    target().join("release").join(name)
+/// A binary of the workspace, as `cargo build --profile local -p NAME` leaves it.
+pub fn binary(name: &str) -> PathBuf {
+    target().join("local").join(name)
 }
 
 /// The stack's template.

@@ -38,7 +38,7 @@ pub enum StackError {
         source: io::Error,
     },
     /// A function has not been built.
-    #[error("{} is not there; `cargo build --release -p {function}` makes it", .path.display())]
+    #[error("{} is not there; `make local` makes it", .path.display())]
     NotBuilt {
         /// The function.
         function: String,
@@ -102,7 +102,7 @@ pub struct Deployment {
     pub template: PathBuf,
     /// Parameters; `Architecture` is this machine's unless it is given.
     pub parameters: BTreeMap<String, String>,
-    /// Other binaries than the workspace's release ones, by function.
+    /// Other binaries than the workspace's own, by function.
     pub binaries: BTreeMap<String, PathBuf>,
 }
 
@@ -138,7 +138,7 @@ impl Deployment {
         let mut objects = BTreeMap::new();
         for function in code_of(&template)?.into_iter().map(|code| code.function) {
             let path =
-                self.binaries.get(&function).cloned().unwrap_or_else(|| paths::release_binary(&function));
+                self.binaries.get(&function).cloned().unwrap_or_else(|| paths::binary(&function));
             if !path.is_file() {
                 return Err(StackError::NotBuilt { function, path });
             }

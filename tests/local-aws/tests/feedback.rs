@@ -81,7 +81,7 @@ async fn sandbox(aws: &LocalAws, timeout: Duration) -> Sandbox {
 }
 
 fn spec(aws: &LocalAws, account: &str) -> Spec {
-    Spec::new(paths::release_binary("feedback"), REGION)
+    Spec::new(paths::binary("feedback"), REGION)
         .endpoint(aws.proxy().endpoint())
         .variable("ACCOUNT_ID", account)
         .variable("FEEDBACK_TOPIC_ARN", format!("arn:aws:sns:{REGION}:{account}:local-feedback"))
@@ -286,11 +286,11 @@ async fn a_batch_of_n_bounces_costs_a_call_for_every_25() {
 
 /// What `mailroom normalize` prints for a sample, as the table would hold it: without nulls.
 fn normalized(sample: &Sample) -> Vec<Value> {
-    let output = Command::new(paths::release_binary("mailroom"))
+    let output = Command::new(paths::binary("mailroom"))
         .arg("normalize")
         .arg(paths::samples("feedback").join(format!("{}.json", sample.name)))
         .output()
-        .expect("the release build of `mailroom`: `make release`");
+        .expect("the build of `mailroom`: `make local`");
     let lines = String::from_utf8(output.stdout).expect("UTF-8");
     lines.lines().map(|line| without_nulls(serde_json::from_str(line).expect("JSON"))).collect()
 }

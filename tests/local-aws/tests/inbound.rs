@@ -78,7 +78,7 @@ impl Receiving {
 
     /// The function's own binary alone, with the stack's table and bucket.
     async fn sandbox(&self, changes: &[(&str, &str)]) -> Sandbox {
-        let mut spec = Spec::new(paths::release_binary("inbound"), HOME)
+        let mut spec = Spec::new(paths::binary("inbound"), HOME)
             .endpoint(self.aws.proxy().endpoint())
             .timeout(Duration::from_secs(10))
             .variable("ACCOUNT_ID", ACCOUNT)

@@ -200,7 +200,7 @@ async fn code_that_was_not_built_is_named() {
     deployment.binaries.clear();
     let error = deployment.package().expect_err("nobody builds it");
     assert!(
-        error.to_string().ends_with("release/toy is not there; `cargo build --release -p toy` makes it"),
+        error.to_string().ends_with("local/toy is not there; `make local` makes it"),
         "{error}"
     );
 }

@@ -19,6 +19,9 @@ use local_aws::tls::TlsDynamoDb;
 /// Measure cold starts of the feedback function: the shipped build against one with the SDK's defaults.
 #[derive(Parser)]
 struct Arguments {
+    /// The build that is deployed.
+    #[arg(long, value_name = "FILE")]
+    shipped: PathBuf,
     /// The build with the SDK's default features and jitter entropy.
     #[arg(long, value_name = "FILE")]
     baseline: PathBuf,
@@ -46,7 +49,6 @@ async fn main() -> ExitCode {
 }
 
 async fn run(arguments: &Arguments) -> Result<f64, Box<dyn std::error::Error>> {
-    let shipped = paths::release_binary("feedback");
     let sample = Sample::load(&paths::samples("feedback").join("bounce-permanent-general.json"))?;
     let folder = tempfile::tempdir()?;
     let stub = TlsDynamoDb::start().await?;
@@ -55,7 +57,7 @@ async fn run(arguments: &Arguments) -> Result<f64, Box<dyn std::error::Error>> {
     let mut marks = [Vec::new(), Vec::new()];
     // In turn, so that both meet the same weather; the first round warms the page cache and is not counted.
     for round in 0..=arguments.runs {
-        for (build, marks) in [&shipped, &arguments.baseline].into_iter().zip(&mut marks) {
+        for (build, marks) in [&arguments.shipped, &arguments.baseline].into_iter().zip(&mut marks) {
             let spec = Spec::new(build, "us-east-1")
                 .endpoint(stub.endpoint())
                 .variable("SSL_CERT_FILE", roots.display().to_string())
