@@ -137,8 +137,7 @@ impl Deployment {
             .map_err(|source| StackError::Read { path: self.template.clone(), source })?;
         let mut objects = BTreeMap::new();
         for function in code_of(&template)?.into_iter().map(|code| code.function) {
-            let path =
-                self.binaries.get(&function).cloned().unwrap_or_else(|| paths::binary(&function));
+            let path = self.binaries.get(&function).cloned().unwrap_or_else(|| paths::binary(&function));
             if !path.is_file() {
                 return Err(StackError::NotBuilt { function, path });
             }

@@ -77,7 +77,7 @@ async fn run(arguments: &Arguments) -> Result<f64, Box<dyn std::error::Error>> {
     );
     let mut medians = Vec::new();
     for (name, build, marks) in [
-        ("shipped", &shipped, &marks[0]),
+        ("shipped", &arguments.shipped, &marks[0]),
         ("SDK's default features, jitter entropy", &arguments.baseline, &marks[1]),
     ] {
         let milliseconds = |time: &dyn Fn(&Mark) -> Duration| {
