@@ -14,12 +14,13 @@
 //!
 //! [`notification::Notification::unknown_values`] tells what SES has added since we last read its documentation.
 //!
-//! Where it happens: [`region`], the catalogue; and [`smtp`], each Region's password.
+//! Where it happens: [`region`], the catalogue; [`audit`], whether a Region is ready; and [`smtp`], each Region's password.
 //!
 //! What they are made of: [`address`], [`timestamp`], [`arn`], [`text`], [`record`]; and [`malformed`] for what can't be read.
 
 pub mod address;
 pub mod arn;
+pub mod audit;
 pub mod envelope;
 pub mod evidence;
 pub mod feedback;

@@ -1,0 +1,191 @@
+//! Is a Region ready? A verdict for every section of AWS's page "Regions and Amazon SES" (Amazon SES Developer Guide), which
+//! lists what is separate in every Region.
+//!
+//! [`facts`] is what the APIs answered. Each section's module makes a verdict of it.
+
+pub mod facts;
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::timestamp::Timestamp;
+
+/// A section of AWS's page, in its order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Section {
+    /// 1: the Region is enabled and answers.
+    Endpoints,
+    /// 2: sandbox and sending limits.
+    Sandbox,
+    /// 3: identities are verified.
+    Verification,
+    /// 4: Easy DKIM.
+    Dkim,
+    /// 5: the account-level suppression list.
+    SuppressionList,
+    /// 6: feedback notifications.
+    Feedback,
+    /// 7: SMTP credentials. IAM is global: the same in every Region.
+    SmtpCredentials,
+    /// 8: custom MAIL FROM domains.
+    MailFrom,
+    /// 9: sending authorization.
+    Authorization,
+    /// 10: receiving mail.
+    Receiving,
+}
+
+impl Section {
+    /// All of them, in the page's order.
+    pub const ALL: [Self; 10] = [
+        Self::Endpoints,
+        Self::Sandbox,
+        Self::Verification,
+        Self::Dkim,
+        Self::SuppressionList,
+        Self::Feedback,
+        Self::SmtpCredentials,
+        Self::MailFrom,
+        Self::Authorization,
+        Self::Receiving,
+    ];
+
+    /// Its number on the page, from 1.
+    pub fn number(self) -> u8 {
+        match self {
+            Self::Endpoints => 1,
+            Self::Sandbox => 2,
+            Self::Verification => 3,
+            Self::Dkim => 4,
+            Self::SuppressionList => 5,
+            Self::Feedback => 6,
+            Self::SmtpCredentials => 7,
+            Self::MailFrom => 8,
+            Self::Authorization => 9,
+            Self::Receiving => 10,
+        }
+    }
+
+    /// In sort keys and metrics: `mail_from`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Endpoints => "endpoints",
+            Self::Sandbox => "sandbox",
+            Self::Verification => "verification",
+            Self::Dkim => "dkim",
+            Self::SuppressionList => "suppression_list",
+            Self::Feedback => "feedback",
+            Self::SmtpCredentials => "smtp_credentials",
+            Self::MailFrom => "mail_from",
+            Self::Authorization => "authorization",
+            Self::Receiving => "receiving",
+        }
+    }
+}
+
+/// How a section fares. The greater is the worse.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verdict {
+    /// There is nothing here that could be wrong.
+    NotApplicable,
+    /// As it should be.
+    Pass,
+    /// It could not be found out.
+    Unknown,
+    /// It works, and will not always, or not as well as it could.
+    Warn,
+    /// It does not work, or not for all.
+    Fail,
+}
+
+impl Verdict {
+    /// `not_applicable`
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::NotApplicable => "not_applicable",
+            Self::Pass => "pass",
+            Self::Unknown => "unknown",
+            Self::Warn => "warn",
+            Self::Fail => "fail",
+        }
+    }
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// Something that is worth a person's look.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Finding {
+    /// How bad it is: [`Verdict::Fail`], [`Verdict::Warn`] or [`Verdict::Unknown`].
+    pub verdict: Verdict,
+    /// What it is about, such as an identity's name; empty if it is the Region.
+    pub subject: String,
+    /// What AWS said.
+    pub evidence: String,
+    /// What to do, in words.
+    pub todo: String,
+    /// How, each to be done in this order.
+    #[serde(default)]
+    pub fixes: Vec<Fix>,
+}
+
+/// What mends something.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Fix {
+    /// A command for a POSIX shell with the AWS CLI, version 1 or 2, as it stands.
+    Command(String),
+    /// A DNS record to publish.
+    Dns(DnsRecord),
+}
+
+/// A DNS record.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct DnsRecord {
+    /// Fully qualified, without the final dot.
+    pub name: String,
+    /// `CNAME`, `MX`, `TXT`
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// As in a zone file: host names without the final dot (`10 feedback-smtp.eu-west-1.amazonses.com`), text without quotes.
+    pub value: String,
+}
+
+/// A section's verdict in a Region: the table's item `REGION#<region>` / `AUDIT#<section>`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SectionVerdict {
+    pk: String,
+    sk: String,
+    /// Which Region.
+    pub region: String,
+    /// Which section.
+    pub section: Section,
+    /// The worst of its findings.
+    pub verdict: Verdict,
+    /// What was looked at, in a line: a pass has evidence, too.
+    pub evidence: String,
+    /// The worst first; no more than fit into an item.
+    pub findings: Vec<Finding>,
+    /// How many more there are.
+    #[serde(default)]
+    pub more_findings: usize,
+    /// When the facts had been got.
+    pub checked_at: Timestamp,
+}
+
+impl SectionVerdict {
+    /// The table's partition key of a Region's verdicts.
+    pub fn partition_key(region: &str) -> String {
+        format!("REGION#{region}")
+    }
+
+    /// The prefix of a verdict's sort key.
+    pub const SORT_KEY_PREFIX: &str = "AUDIT#";
+}

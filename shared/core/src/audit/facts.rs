@@ -1,0 +1,64 @@
+//! What the APIs answered, as plain values: field for field what a verdict needs, spelled as AWS spells it. A value that
+//! AWS has added since is data, and stays as it came.
+//!
+//! | module | from | for the sections |
+//! |---|---|---|
+//! | [`asked`] | any call | all: an answer, or why there is none |
+//! | [`stack`] | the stack's own settings | what is ours |
+//! | [`account`] | SES v2 `GetAccount` | 1, 2, 5 |
+//! | [`identity`] | `ListEmailIdentities`, `GetEmailIdentity`; v1 `GetIdentityNotificationAttributes` | 3, 4, 6, 8, 9 |
+//! | [`configuration_set`] | `ListConfigurationSets`, `GetConfigurationSet`, `GetConfigurationSetEventDestinations` | 5, 6 |
+//! | [`list`] | reconcile's note of its last pass | 5 |
+//! | [`access_key`] | IAM `ListUsers`, `ListAccessKeys`, `GetAccessKeyLastUsed`, and the users' policies | 7 |
+//! | [`receiving`] | v1 `DescribeActiveReceiptRuleSet`, S3 `HeadBucket` | 10 |
+//!
+//! Sources: Amazon SES API Reference (v2, v1) and AWS Identity and Access Management API Reference, as the SDKs' models
+//! have them in November 2026; each field bears the API's name in snake case, unless it says otherwise.
+
+pub mod access_key;
+pub mod account;
+pub mod asked;
+pub mod configuration_set;
+pub mod identity;
+pub mod list;
+pub mod receiving;
+pub mod stack;
+
+use serde::{Deserialize, Serialize};
+
+pub use access_key::{AccessKey, LastUsed};
+pub use account::{Account, Review, SendQuota};
+pub use asked::Asked;
+pub use configuration_set::{ConfigurationSet, Destination, EventDestination};
+pub use identity::{Dkim, Identity, IdentityFacts, MailFrom, Notifications};
+pub use list::ListPass;
+pub use receiving::{Bucket, ReceiptAction, ReceiptRule, RuleSet};
+pub use stack::Stack;
+
+/// All that is known of a Region.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Facts {
+    /// What is ours there.
+    pub stack: Stack,
+    /// `GetAccount`
+    #[serde(default)]
+    pub account: Asked<Account>,
+    /// `ListEmailIdentities` to its end, in any order. [`Asked::Answered`] only once each has been read.
+    #[serde(default)]
+    pub identities: Asked<Vec<IdentityFacts>>,
+    /// `ListConfigurationSets` to its end, in any order.
+    #[serde(default)]
+    pub configuration_sets: Asked<Vec<Asked<ConfigurationSet>>>,
+    /// Reconcile's last pass; `None` if none has ended yet.
+    #[serde(default)]
+    pub list: Asked<Option<ListPass>>,
+    /// Access keys of all IAM users, in any order; keys that were created on 2019-01-10 or later may be left out.
+    #[serde(default)]
+    pub access_keys: Asked<Vec<AccessKey>>,
+    /// `DescribeActiveReceiptRuleSet`; `None` if no rule set is active. Not asked where SES does not receive.
+    #[serde(default)]
+    pub rule_set: Asked<Option<RuleSet>>,
+    /// `HeadBucket` of each bucket that the rule set names.
+    #[serde(default)]
+    pub buckets: Vec<Bucket>,
+}
