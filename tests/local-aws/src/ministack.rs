@@ -85,8 +85,10 @@ impl Ministack {
 
     async fn start_once(options: &Options) -> Result<Self, MinistackError> {
         let program = paths::ministack();
-        if !program.is_file() {
-            return Err(MinistackError::Missing(program));
+        // It is a script in a virtual environment. Run by that one's Python, it is a module.
+        let python = program.with_file_name("python3");
+        if let Some(missing) = [&program, &python].into_iter().find(|path| !path.is_file()) {
+            return Err(MinistackError::Missing(missing.clone()));
         }
         let failed = |what| move |source| MinistackError::Io { what, source };
         let folder = tempfile::Builder::new()
@@ -101,8 +103,9 @@ impl Ministack {
         let port = address.port().to_string();
         let endpoint = options.functions_endpoint.clone().unwrap_or_else(|| format!("http://{address}"));
 
-        let mut command = Command::new(program);
+        let mut command = Command::new(python);
         command
+            .arg(paths::launcher())
             // All of its environment reaches the functions: nothing of the developer's may (a profile, a Region).
             .env_clear()
             .env("PATH", std::env::var_os("PATH").unwrap_or_default())

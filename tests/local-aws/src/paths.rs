@@ -18,6 +18,11 @@ pub fn ministack() -> PathBuf {
     std::env::var_os(MINISTACK_VARIABLE).map_or_else(|| workspace().join(MINISTACK), PathBuf::from)
 }
 
+/// What starts it.
+pub fn launcher() -> PathBuf {
+    workspace().join("tests/local-aws/launch_ministack.py")
+}
+
 /// The folder of Cargo's output, also when the environment moves it.
 pub fn target() -> PathBuf {
     std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| workspace().join("target"), PathBuf::from)

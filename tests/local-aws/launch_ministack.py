@@ -1,0 +1,67 @@
+"""Starts ministack, in two ways more like Lambda than it is by itself.
+
+Each stream's mapping polls for itself. In ministack one thread polls for all mappings and waits for a stream's function in
+between, so that a function that takes its time, as apply does at SES's pace, stands still everything else, the queues too.
+
+A queue's batch may be as large as its mapping says (ministack: ten messages).
+"""
+
+import threading
+import time
+
+from ministack.app import main
+from ministack.services import lambda_svc, sqs
+
+POLL_SECONDS = 0.1
+
+all_mappings = lambda_svc._iter_all_esms
+poll_streams = lambda_svc._poll_dynamodb_streams
+receive_ten = sqs._receive_messages_for_esm
+
+followed = set()
+thread = threading.local()
+
+
+def mappings():
+    """All of them; in a thread that polls for one, that one."""
+    wanted = getattr(thread, "mapping", None)
+    return [found for found in all_mappings() if wanted in (None, found[2]["UUID"])]
+
+
+def follow(mapping):
+    thread.mapping = mapping
+    while mappings():
+        try:
+            more = poll_streams()
+        except Exception as error:  # as ministack's own loop does
+            lambda_svc.logger.error("ESM DynamoDB streams poller error: %s", error)
+            more = False
+        if not more:
+            time.sleep(POLL_SECONDS)
+    followed.discard(mapping)
+
+
+def follow_streams():
+    """In place of a look at all streams: whoever is new gets a thread. That is no work done."""
+    for _, _, mapping in mappings():
+        if ":dynamodb:" in mapping.get("EventSourceArn", "") and mapping["UUID"] not in followed:
+            followed.add(mapping["UUID"])
+            threading.Thread(target=follow, args=[mapping["UUID"]], daemon=True).start()
+    return False
+
+
+def receive(queue_url, most):
+    messages = []
+    while len(messages) < int(most or 1):
+        more = receive_ten(queue_url, int(most or 1) - len(messages))
+        if not more:
+            break
+        messages += more
+    return messages
+
+
+lambda_svc._iter_all_esms = mappings
+lambda_svc._poll_dynamodb_streams = follow_streams
+sqs._receive_messages_for_esm = receive
+
+main()
