@@ -11,6 +11,10 @@
 //! | [`lease`] | of several instances one works: [`lease::Lease`] |
 //! | `suppression_list` | SES's list and its import jobs, with the feature `suppression-list` |
 //! | `peers` | other Regions' queues, with the feature of that name |
+//! | `account` | the account's suppression settings, with the feature of that name |
+//! | `notification_topics` | where SES tells what became of identities' mail, with the feature `identity-topics` |
+//! | `rule_sets` | receipt rule sets, with the feature `rule-sets` |
+//! | `ses` | how calls of SES fail, with any of those |
 //! | `operator` | what only the operator's tool asks of AWS, with the feature of that name |
 //! | `objects` | mail in S3, with the feature of that name |
 //! | [`invocation`] | which messages wait for which record, and Lambda's partial batch response |
@@ -21,6 +25,8 @@
 //! | [`clock`] | what time it is |
 //! | [`metrics`] | counts for CloudWatch, as log lines |
 
+#[cfg(feature = "account")]
+pub mod account;
 pub mod client;
 pub mod clock;
 pub mod decidable;
@@ -31,6 +37,8 @@ pub mod invocation;
 pub mod lease;
 pub mod metrics;
 pub mod notes;
+#[cfg(feature = "identity-topics")]
+pub mod notification_topics;
 #[cfg(feature = "objects")]
 pub mod objects;
 #[cfg(feature = "operator")]
@@ -39,6 +47,10 @@ pub mod operator;
 pub mod peers;
 pub mod queue;
 pub mod records;
+#[cfg(feature = "rule-sets")]
+pub mod rule_sets;
+#[cfg(any(feature = "account", feature = "identity-topics", feature = "rule-sets"))]
+pub mod ses;
 pub mod settings;
 pub mod states;
 pub mod stream;

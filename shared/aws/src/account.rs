@@ -1,0 +1,223 @@
+//! For which reasons SES keeps this Region's account-level suppression list.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use aws_config::SdkConfig;
+use aws_sdk_sesv2::Client;
+use aws_sdk_sesv2::config::retry::RetryConfig;
+use aws_sdk_sesv2::types::{
+    FeatureStatus, SuppressionConditionThreshold, SuppressionConfidenceThreshold,
+    SuppressionConfidenceVerdictThreshold, SuppressionListReason, SuppressionValidationAttributes,
+};
+
+use crate::ses::{MemorySes, SesError, told};
+
+/// Reads and writes the account's suppression settings. Each method is one call of SES's API.
+pub trait SuppressionSettings {
+    /// As they are.
+    ///
+    /// # Errors
+    /// See [`SesError`].
+    #[expect(async_fn_in_trait, reason = "called through generics by functions that run on one thread")]
+    async fn settings(&self) -> Result<SuppressionAttributes, SesError>;
+
+    /// Sets all of them.
+    ///
+    /// # Errors
+    /// See [`SesError`].
+    #[expect(async_fn_in_trait, reason = "called through generics by functions that run on one thread")]
+    async fn put_settings(&self, settings: &SuppressionAttributes) -> Result<(), SesError>;
+}
+
+/// The account's suppression settings in a Region.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct SuppressionAttributes {
+    /// The reasons for which addresses go on the list, and for which mail to them is stopped: SES's words, `BOUNCE` and
+    /// `COMPLAINT` and whatever it has added since.
+    pub reasons: BTreeSet<String>,
+    /// Auto Validation. No source says whether a call that leaves it out leaves it alone, so it is handed back as it was.
+    pub validation: Option<AutoValidation>,
+}
+
+/// Whether SES does without sending to addresses that it takes for invalid (API reference v2,
+/// `SuppressionValidationAttributes`, November 2026). SES's words.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AutoValidation {
+    /// `ENABLED`, `DISABLED`
+    pub status: String,
+    /// `MEDIUM`, `HIGH`, `MANAGED`
+    pub threshold: Option<String>,
+}
+
+/// SES itself.
+pub struct SesAccount {
+    client: Client,
+}
+
+impl SesAccount {
+    /// The account in the configuration's own Region.
+    pub fn new(config: &SdkConfig) -> Self {
+        // The SDK's retries would break the pace.
+        let config = aws_sdk_sesv2::config::Builder::from(config).retry_config(RetryConfig::disabled());
+        Self { client: Client::from_conf(config.build()) }
+    }
+}
+
+impl SuppressionSettings for SesAccount {
+    async fn settings(&self) -> Result<SuppressionAttributes, SesError> {
+        let account = self.client.get_account().send().await.map_err(|error| told(&error))?;
+        let Some(attributes) = account.suppression_attributes else {
+            return Ok(SuppressionAttributes::default());
+        };
+        let reasons = attributes.suppressed_reasons.unwrap_or_default();
+        let threshold =
+            attributes.validation_attributes.and_then(|validation| validation.condition_threshold);
+        Ok(SuppressionAttributes {
+            reasons: reasons.iter().map(|reason| reason.as_str().to_owned()).collect(),
+            validation: threshold.map(|threshold| AutoValidation {
+                status: threshold.condition_threshold_enabled.as_str().to_owned(),
+                threshold: threshold
+                    .overall_confidence_threshold
+                    .map(|threshold| threshold.confidence_verdict_threshold.as_str().to_owned()),
+            }),
+        })
+    }
+
+    async fn put_settings(&self, settings: &SuppressionAttributes) -> Result<(), SesError> {
+        let reasons =
+            settings.reasons.iter().map(|reason| SuppressionListReason::from(reason.as_str())).collect();
+        let validation = settings.validation.as_ref().map(validation).transpose()?;
+        let put = self.client.put_account_suppression_attributes().set_suppressed_reasons(Some(reasons));
+        let put = put.set_validation_attributes(validation);
+        put.send().await.map(drop).map_err(|error| told(&error))
+    }
+}
+
+fn validation(validation: &AutoValidation) -> Result<SuppressionValidationAttributes, SesError> {
+    let unbuilt = |error: &dyn std::error::Error| SesError::Refused {
+        code: "incomplete".to_owned(),
+        message: error.to_string(),
+    };
+    let threshold = validation.threshold.as_deref().map(|threshold| {
+        let threshold = SuppressionConfidenceVerdictThreshold::from(threshold);
+        SuppressionConfidenceThreshold::builder().confidence_verdict_threshold(threshold).build()
+    });
+    let threshold = threshold.transpose().map_err(|error| unbuilt(&error))?;
+    let condition = SuppressionConditionThreshold::builder()
+        .condition_threshold_enabled(FeatureStatus::from(validation.status.as_str()))
+        .set_overall_confidence_threshold(threshold)
+        .build()
+        .map_err(|error| unbuilt(&error))?;
+    Ok(SuppressionValidationAttributes::builder().condition_threshold(condition).build())
+}
+
+/// An account in memory. Clones are the same.
+#[derive(Debug, Clone)]
+pub struct MemoryAccount {
+    settings: Arc<Mutex<SuppressionAttributes>>,
+    ses: MemorySes,
+}
+
+impl MemoryAccount {
+    /// With both reasons enabled, as accounts are since November 2019 (Developer Guide, "Using the account-level
+    /// suppression list", November 2026).
+    pub fn new(ses: &MemorySes) -> Self {
+        let reasons = ["BOUNCE", "COMPLAINT"].map(str::to_owned).into();
+        let settings = SuppressionAttributes { reasons, validation: None };
+        Self { settings: Arc::new(Mutex::new(settings)), ses: ses.clone() }
+    }
+
+    /// The same account, by way of an SES of the same kind: [`MemorySes::with_fuse`].
+    #[must_use]
+    pub fn through(&self, ses: &MemorySes) -> Self {
+        Self { ses: ses.clone(), ..self.clone() }
+    }
+
+    /// Sets the reasons, not by way of Mailroom.
+    pub fn set_reasons(&self, reasons: &[&str]) {
+        if let Ok(mut settings) = self.lock() {
+            settings.reasons = reasons.iter().map(|reason| (*reason).to_owned()).collect();
+        }
+    }
+
+    /// The reasons.
+    pub fn reasons(&self) -> BTreeSet<String> {
+        self.lock().map_or_else(|_| BTreeSet::new(), |settings| settings.reasons.clone())
+    }
+
+    fn lock(&self) -> Result<MutexGuard<'_, SuppressionAttributes>, SesError> {
+        self.settings.lock().map_err(|_| SesError::Unavailable("poisoned".to_owned()))
+    }
+}
+
+impl SuppressionSettings for MemoryAccount {
+    async fn settings(&self) -> Result<SuppressionAttributes, SesError> {
+        self.ses.call("GetAccount".to_owned(), || Ok(self.lock()?.clone())).await
+    }
+
+    async fn put_settings(&self, settings: &SuppressionAttributes) -> Result<(), SesError> {
+        let reasons: Vec<_> = settings.reasons.iter().map(String::as_str).collect();
+        let name = format!("PutAccountSuppressionAttributes {}", reasons.join(","));
+        let put = || {
+            settings.clone_into(&mut *self.lock()?);
+            Ok(())
+        };
+        self.ses.call(name, put).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use mailroom_core::timestamp::Timestamp;
+
+    use super::*;
+    use crate::clock::MemoryClock;
+    use crate::ses::tests::server;
+
+    #[tokio::test]
+    async fn what_was_read_can_be_put_back() {
+        const VALIDATED: &str = r#"{"SuppressionAttributes":{"SuppressedReasons":["COMPLAINT","NEW"],"ValidationAttributes":
+            {"ConditionThreshold":{"ConditionThresholdEnabled":"ENABLED","OverallConfidenceThreshold":
+            {"ConfidenceVerdictThreshold":"HIGH"}}}}}"#;
+        let (config, requests) = server(&[
+            (200, VALIDATED),
+            (200, "{}"),
+            (200, r#"{"SuppressionAttributes":{"SuppressedReasons":[]}}"#),
+            (200, "{}"),
+            (200, "{}"),
+        ]);
+        let account = SesAccount::new(&config);
+        let read = account.settings().await.unwrap();
+        assert_eq!(read.reasons, BTreeSet::from(["COMPLAINT", "NEW"].map(str::to_owned)));
+        assert_eq!(account.put_settings(&read).await, Ok(()));
+        let read = account.settings().await.unwrap();
+        assert_eq!(read, SuppressionAttributes::default());
+        assert_eq!(account.put_settings(&read).await, Ok(()));
+        assert_eq!(account.settings().await, Ok(SuppressionAttributes::default()));
+        let sent: Vec<_> = requests.iter().collect();
+        assert_eq!(
+            sent[1],
+            r#"{"SuppressedReasons":["COMPLAINT","NEW"],"ValidationAttributes":{"ConditionThreshold":{"ConditionThresholdEnabled":"ENABLED","OverallConfidenceThreshold":{"ConfidenceVerdictThreshold":"HIGH"}}}}"#
+        );
+        assert_eq!(sent[3], r#"{"SuppressedReasons":[]}"#);
+    }
+
+    #[tokio::test]
+    async fn in_memory_it_is_as_it_was_put() {
+        let clock = MemoryClock::at(Timestamp::from_millis(1_769_525_978_237).unwrap());
+        let ses = MemorySes::new(&clock);
+        let account = MemoryAccount::new(&ses);
+        let mut settings = account.settings().await.unwrap();
+        settings.reasons.remove("BOUNCE");
+        clock.advance(Duration::from_secs(1));
+        assert_eq!(account.put_settings(&settings).await, Ok(()));
+        assert_eq!(account.reasons(), BTreeSet::from(["COMPLAINT".to_owned()]));
+        account.set_reasons(&[]);
+        clock.advance(Duration::from_secs(1));
+        assert_eq!(account.settings().await, Ok(SuppressionAttributes::default()));
+        assert_eq!(ses.calls(), ["GetAccount", "PutAccountSuppressionAttributes COMPLAINT", "GetAccount"]);
+    }
+}

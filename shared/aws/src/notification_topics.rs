@@ -1,0 +1,357 @@
+//! Where SES tells what became of an identity's mail: topics for bounces and complaints, or e-mail to the sender.
+//!
+//! Version 1 of the API: version 2 knows e-mail forwarding, and no topics (API reference v2, `GetEmailIdentity`, November
+//! 2026).
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use aws_config::SdkConfig;
+use aws_sdk_ses::Client;
+use aws_sdk_ses::config::retry::RetryConfig;
+use aws_sdk_ses::types::{IdentityNotificationAttributes, NotificationType};
+
+use crate::ses::{MemorySes, SesError, told};
+
+/// Identities that one call tells of (API reference, `GetIdentityNotificationAttributes`, November 2026).
+pub const MOST_IDENTITIES: usize = 100;
+
+/// Reads and writes where SES tells of an identity's mail. Each method is one call of SES's API.
+pub trait NotificationTopics {
+    /// How at most [`MOST_IDENTITIES`] are set, by name. What SES does not know is left out, or told as never set: no source
+    /// says which.
+    ///
+    /// # Errors
+    /// See [`SesError`].
+    #[expect(async_fn_in_trait, reason = "called through generics by functions that run on one thread")]
+    async fn attributes(
+        &self,
+        identities: &[String],
+    ) -> Result<BTreeMap<String, NotificationAttributes>, SesError>;
+
+    /// Sets an identity's topic for one kind of notification; `None` takes it away.
+    ///
+    /// # Errors
+    /// See [`SesError`]. SES publishes a trial message, so it must be let in before.
+    #[expect(async_fn_in_trait, reason = "called through generics by functions that run on one thread")]
+    async fn set_topic(&self, identity: &str, kind: Notifies, topic: Option<&str>) -> Result<(), SesError>;
+
+    /// Whether bounces and complaints are also told by e-mail.
+    ///
+    /// # Errors
+    /// See [`SesError`]. It can be switched off only while both topics are set (API reference,
+    /// `SetIdentityFeedbackForwardingEnabled`, November 2026).
+    #[expect(async_fn_in_trait, reason = "called through generics by functions that run on one thread")]
+    async fn set_forwarding(&self, identity: &str, enabled: bool) -> Result<(), SesError>;
+}
+
+/// What a topic is told of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Notifies {
+    /// Bounces.
+    Bounce,
+    /// Complaints.
+    Complaint,
+}
+
+impl Notifies {
+    /// SES's word.
+    pub fn as_ses(self) -> &'static str {
+        match self {
+            Self::Bounce => "Bounce",
+            Self::Complaint => "Complaint",
+        }
+    }
+}
+
+/// Where SES tells of one identity's mail. Topics are ARNs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "these are SES's own switches")]
+pub struct NotificationAttributes {
+    /// Of bounces.
+    pub bounce_topic: Option<String>,
+    /// Of complaints.
+    pub complaint_topic: Option<String>,
+    /// Of deliveries.
+    pub delivery_topic: Option<String>,
+    /// Whether bounces and complaints are told by e-mail.
+    pub forwarding: bool,
+    /// Whether the mail's headers are told with bounces.
+    pub headers_in_bounces: bool,
+    /// Whether the mail's headers are told with complaints.
+    pub headers_in_complaints: bool,
+    /// Whether the mail's headers are told with deliveries.
+    pub headers_in_deliveries: bool,
+}
+
+impl Default for NotificationAttributes {
+    /// As a new identity has them: nothing but e-mail (Developer Guide, "Receiving Amazon SES notifications through email":
+    /// forwarding is on by default, November 2026).
+    fn default() -> Self {
+        Self {
+            bounce_topic: None,
+            complaint_topic: None,
+            delivery_topic: None,
+            forwarding: true,
+            headers_in_bounces: false,
+            headers_in_complaints: false,
+            headers_in_deliveries: false,
+        }
+    }
+}
+
+/// SES itself.
+pub struct SesTopics {
+    client: Client,
+}
+
+impl SesTopics {
+    /// The identities of the configuration's own Region.
+    pub fn new(config: &SdkConfig) -> Self {
+        // The SDK's retries would break the pace.
+        let config = aws_sdk_ses::config::Builder::from(config).retry_config(RetryConfig::disabled());
+        Self { client: Client::from_conf(config.build()) }
+    }
+}
+
+impl NotificationTopics for SesTopics {
+    async fn attributes(
+        &self,
+        identities: &[String],
+    ) -> Result<BTreeMap<String, NotificationAttributes>, SesError> {
+        let get =
+            self.client.get_identity_notification_attributes().set_identities(Some(identities.to_vec()));
+        let output = get.send().await.map_err(|error| told(&error))?;
+        let attributes = output.notification_attributes.into_iter();
+        Ok(attributes.map(|(identity, attributes)| (identity, read(attributes))).collect())
+    }
+
+    async fn set_topic(&self, identity: &str, kind: Notifies, topic: Option<&str>) -> Result<(), SesError> {
+        let set = self.client.set_identity_notification_topic().identity(identity);
+        let set = set.notification_type(NotificationType::from(kind.as_ses()));
+        let set = set.set_sns_topic(topic.map(str::to_owned));
+        set.send().await.map(drop).map_err(|error| told(&error))
+    }
+
+    async fn set_forwarding(&self, identity: &str, enabled: bool) -> Result<(), SesError> {
+        let set = self.client.set_identity_feedback_forwarding_enabled().identity(identity);
+        set.forwarding_enabled(enabled).send().await.map(drop).map_err(|error| told(&error))
+    }
+}
+
+/// A topic that is not set is left out of the answer, or empty, which is what the SDK makes of it.
+fn read(attributes: IdentityNotificationAttributes) -> NotificationAttributes {
+    let topic = |topic: String| Some(topic).filter(|topic| !topic.is_empty());
+    NotificationAttributes {
+        bounce_topic: topic(attributes.bounce_topic),
+        complaint_topic: topic(attributes.complaint_topic),
+        delivery_topic: topic(attributes.delivery_topic),
+        forwarding: attributes.forwarding_enabled,
+        headers_in_bounces: attributes.headers_in_bounce_notifications_enabled,
+        headers_in_complaints: attributes.headers_in_complaint_notifications_enabled,
+        headers_in_deliveries: attributes.headers_in_delivery_notifications_enabled,
+    }
+}
+
+/// Identities in memory, with SES's rules that a handler can run into. Clones are the same identities.
+#[derive(Debug, Clone)]
+pub struct MemoryTopics {
+    identities: Arc<Mutex<BTreeMap<String, NotificationAttributes>>>,
+    ses: MemorySes,
+}
+
+impl MemoryTopics {
+    /// No identities, of this SES.
+    pub fn new(ses: &MemorySes) -> Self {
+        Self { identities: Arc::default(), ses: ses.clone() }
+    }
+
+    /// The same identities, by way of an SES of the same kind: [`MemorySes::with_fuse`].
+    #[must_use]
+    pub fn through(&self, ses: &MemorySes) -> Self {
+        Self { ses: ses.clone(), ..self.clone() }
+    }
+
+    /// Verifies an identity, or sets one otherwise, not by way of Mailroom.
+    pub fn set(&self, identity: &str, attributes: NotificationAttributes) {
+        if let Ok(mut identities) = self.lock() {
+            identities.insert(identity.to_owned(), attributes);
+        }
+    }
+
+    /// Deletes an identity.
+    pub fn delete(&self, identity: &str) {
+        if let Ok(mut identities) = self.lock() {
+            identities.remove(identity);
+        }
+    }
+
+    /// All of them.
+    pub fn all(&self) -> BTreeMap<String, NotificationAttributes> {
+        self.lock().map_or_else(|_| BTreeMap::new(), |identities| identities.clone())
+    }
+
+    fn lock(&self) -> Result<MutexGuard<'_, BTreeMap<String, NotificationAttributes>>, SesError> {
+        self.identities.lock().map_err(|_| SesError::Unavailable("poisoned".to_owned()))
+    }
+
+    fn change(
+        &self,
+        identity: &str,
+        change: impl FnOnce(&mut NotificationAttributes) -> Result<(), SesError>,
+    ) -> Result<(), SesError> {
+        match self.lock()?.get_mut(identity) {
+            None => Err(invalid("no such identity")),
+            Some(attributes) => change(attributes),
+        }
+    }
+}
+
+fn invalid(message: &str) -> SesError {
+    SesError::Refused { code: "InvalidParameterValue".to_owned(), message: message.to_owned() }
+}
+
+impl NotificationTopics for MemoryTopics {
+    async fn attributes(
+        &self,
+        identities: &[String],
+    ) -> Result<BTreeMap<String, NotificationAttributes>, SesError> {
+        let name = format!("GetIdentityNotificationAttributes {}", identities.len());
+        let get = || {
+            if identities.len() > MOST_IDENTITIES {
+                return Err(invalid("too many identities"));
+            }
+            let known = self.lock()?;
+            let attributes = |identity: &String| Some((identity.clone(), known.get(identity)?.clone()));
+            Ok(identities.iter().filter_map(attributes).collect())
+        };
+        self.ses.call(name, get).await
+    }
+
+    async fn set_topic(&self, identity: &str, kind: Notifies, topic: Option<&str>) -> Result<(), SesError> {
+        let name =
+            format!("SetIdentityNotificationTopic {identity} {} {}", kind.as_ses(), topic.unwrap_or("-"));
+        let set = |attributes: &mut NotificationAttributes| {
+            // Else SES would have nowhere to tell it.
+            if topic.is_none() && !attributes.forwarding {
+                return Err(invalid("a topic is needed while forwarding is off"));
+            }
+            let topic = topic.map(str::to_owned);
+            match kind {
+                Notifies::Bounce => attributes.bounce_topic = topic,
+                Notifies::Complaint => attributes.complaint_topic = topic,
+            }
+            Ok(())
+        };
+        self.ses.call(name, || self.change(identity, set)).await
+    }
+
+    async fn set_forwarding(&self, identity: &str, enabled: bool) -> Result<(), SesError> {
+        let name = format!("SetIdentityFeedbackForwardingEnabled {identity} {enabled}");
+        let set = |attributes: &mut NotificationAttributes| {
+            if !enabled && (attributes.bounce_topic.is_none() || attributes.complaint_topic.is_none()) {
+                return Err(invalid("forwarding is needed while a topic is not set"));
+            }
+            attributes.forwarding = enabled;
+            Ok(())
+        };
+        self.ses.call(name, || self.change(identity, set)).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use mailroom_core::timestamp::Timestamp;
+
+    use super::*;
+    use crate::clock::MemoryClock;
+    use crate::ses::tests::server;
+
+    const TOPIC: &str = "arn:aws:sns:us-east-1:123456789012:t";
+
+    /// As the API reference's example of `GetIdentityNotificationAttributes` has it.
+    const ATTRIBUTES: &str = r#"<GetIdentityNotificationAttributesResponse xmlns="http://ses.amazonaws.com/doc/2010-12-01/">
+        <GetIdentityNotificationAttributesResult><NotificationAttributes><entry><key>user@example.com</key><value>
+        <ForwardingEnabled>true</ForwardingEnabled><BounceTopic>arn:aws:sns:us-east-1:123456789012:t</BounceTopic>
+        <ComplaintTopic></ComplaintTopic><HeadersInComplaintNotificationsEnabled>true</HeadersInComplaintNotificationsEnabled>
+        </value></entry></NotificationAttributes></GetIdentityNotificationAttributesResult>
+        <ResponseMetadata><RequestId>1</RequestId></ResponseMetadata></GetIdentityNotificationAttributesResponse>"#;
+    const THROTTLED: &str = r"<ErrorResponse><Error><Type>Sender</Type><Code>Throttling</Code><Message>Rate exceeded</Message></Error></ErrorResponse>";
+    const DENIED: &str = r"<ErrorResponse><Error><Type>Sender</Type><Code>AccessDenied</Code><Message>user@example.com</Message></Error></ErrorResponse>";
+    const INVALID: &str = r"<ErrorResponse><Error><Type>Sender</Type><Code>InvalidParameterValue</Code><Message>user@example.com</Message></Error></ErrorResponse>";
+    const DONE: &str = "<R><R/></R>";
+
+    #[tokio::test]
+    async fn each_answer_says_whether_a_retry_can_help() {
+        let (config, requests) = server(&[
+            (200, ATTRIBUTES),
+            (200, DONE),
+            (200, DONE),
+            (400, THROTTLED),
+            (403, DENIED),
+            (400, INVALID),
+            (503, ""),
+        ]);
+        let topics = SesTopics::new(&config);
+        let told = topics.attributes(&["user@example.com".to_owned()]).await.unwrap();
+        let expected = NotificationAttributes {
+            bounce_topic: Some(TOPIC.to_owned()),
+            headers_in_complaints: true,
+            ..NotificationAttributes::default()
+        };
+        assert_eq!(told, BTreeMap::from([("user@example.com".to_owned(), expected)]));
+        assert_eq!(topics.set_topic("example.com", Notifies::Complaint, Some(TOPIC)).await, Ok(()));
+        assert_eq!(topics.set_topic("example.com", Notifies::Bounce, None).await, Ok(()));
+        let forward = || topics.set_forwarding("example.com", false);
+        assert_eq!(forward().await, Err(SesError::Throttled));
+        assert_eq!(forward().await, Err(SesError::Denied("AccessDenied".to_owned())));
+        let refused = forward().await.unwrap_err();
+        assert_eq!(refused.to_string(), "SES refuses it: InvalidParameterValue", "nothing personal");
+        assert!(!refused.is_transient());
+        assert_eq!(forward().await, Err(SesError::Unavailable("status 503".to_owned())));
+        let sent: Vec<_> = requests.iter().collect();
+        assert_eq!(
+            sent[1],
+            "Action=SetIdentityNotificationTopic&Version=2010-12-01&Identity=example.com\
+             &NotificationType=Complaint&SnsTopic=arn%3Aaws%3Asns%3Aus-east-1%3A123456789012%3At"
+        );
+        assert!(!sent[2].contains("SnsTopic"), "{}", sent[2]);
+        assert_eq!(sent.len(), 7, "each call is one request");
+    }
+
+    #[tokio::test]
+    async fn in_memory_somebody_is_always_told() {
+        let clock = MemoryClock::at(Timestamp::from_millis(1_769_525_978_237).unwrap());
+        let topics = MemoryTopics::new(&MemorySes::new(&clock));
+        topics.set("example.com", NotificationAttributes::default());
+        let paced = async |step: &str| {
+            clock.advance(Duration::from_secs(1));
+            match step {
+                "bounce" => topics.set_topic("example.com", Notifies::Bounce, Some("t")).await,
+                "no bounce" => topics.set_topic("example.com", Notifies::Bounce, None).await,
+                "complaint" => topics.set_topic("example.com", Notifies::Complaint, Some("t")).await,
+                "on" => topics.set_forwarding("example.com", true).await,
+                _ => topics.set_forwarding("example.com", false).await,
+            }
+            .is_ok()
+        };
+        for (step, works) in [
+            ("bounce", true),
+            ("off", false),
+            ("complaint", true),
+            ("off", true),
+            ("no bounce", false),
+            ("on", true),
+            ("no bounce", true),
+        ] {
+            assert_eq!(paced(step).await, works, "{step}");
+        }
+        clock.advance(Duration::from_secs(1));
+        assert!(topics.set_topic("example.org", Notifies::Bounce, None).await.is_err());
+        clock.advance(Duration::from_secs(1));
+        let names = ["example.com", "example.org"].map(str::to_owned);
+        assert_eq!(topics.attributes(&names).await.unwrap(), topics.all());
+    }
+}

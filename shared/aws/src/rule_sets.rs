@@ -1,0 +1,309 @@
+//! Receipt rule sets, of which one at a time is active in a Region.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use aws_config::SdkConfig;
+use aws_sdk_ses::Client;
+use aws_sdk_ses::config::retry::RetryConfig;
+use aws_sdk_ses::types::{ReceiptAction, ReceiptRule, TlsPolicy};
+
+use crate::ses::{MemorySes, SesError, told};
+
+/// Tells which rule set is active, and activates one. Each method is one call of SES's API.
+pub trait RuleSets {
+    /// The active rule set with its rules; `None` if there is none: SES receives nothing here.
+    ///
+    /// # Errors
+    /// See [`SesError`].
+    #[expect(async_fn_in_trait, reason = "called through generics by functions that run on one thread")]
+    async fn active(&self) -> Result<Option<RuleSet>, SesError>;
+
+    /// Activates a rule set in the place of the one that is active; `None`: none is active, and SES receives nothing
+    /// here (API reference, `SetActiveReceiptRuleSet`, November 2026).
+    ///
+    /// # Errors
+    /// See [`SesError`]: `RuleSetDoesNotExist` among those that it refuses.
+    #[expect(async_fn_in_trait, reason = "called through generics by functions that run on one thread")]
+    async fn activate(&self, name: Option<&str>) -> Result<(), SesError>;
+}
+
+/// A receipt rule set.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RuleSet {
+    /// Its name, unique in the account and Region.
+    pub name: String,
+    /// In SES's order.
+    pub rules: Vec<Rule>,
+}
+
+/// A receipt rule.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rule {
+    /// Its name, unique in its set.
+    pub name: String,
+    /// Whether it does anything.
+    pub enabled: bool,
+    /// Whether mail is checked for spam and viruses.
+    pub scans: bool,
+    /// Whether mail that did not come over TLS is sent back.
+    pub requires_tls: bool,
+    /// For whom it is: addresses, domains, subdomains with a dot in front. Empty: everybody.
+    pub recipients: Vec<String>,
+    /// What it does, in order.
+    pub actions: Vec<RuleAction>,
+}
+
+/// What a rule does with a mail.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RuleAction {
+    /// As the API calls it: `S3Action`, `LambdaAction`; or nothing known.
+    pub kind: &'static str,
+    /// The bucket that it stores in, which may lie in any Region.
+    pub bucket: Option<String>,
+    /// The ARNs that it names: topics, functions, keys, roles, organizations, instances.
+    pub arns: Vec<String>,
+}
+
+/// SES itself.
+pub struct SesRuleSets {
+    client: Client,
+}
+
+impl SesRuleSets {
+    /// The rule sets of the configuration's own Region.
+    pub fn new(config: &SdkConfig) -> Self {
+        // The SDK's retries would break the pace.
+        let config = aws_sdk_ses::config::Builder::from(config).retry_config(RetryConfig::disabled());
+        Self { client: Client::from_conf(config.build()) }
+    }
+}
+
+impl RuleSets for SesRuleSets {
+    async fn active(&self) -> Result<Option<RuleSet>, SesError> {
+        let describe = self.client.describe_active_receipt_rule_set();
+        let output = describe.send().await.map_err(|error| told(&error))?;
+        let name = output.metadata.and_then(|metadata| metadata.name).filter(|name| !name.is_empty());
+        let rules = output.rules.unwrap_or_default().into_iter().map(rule).collect();
+        Ok(name.map(|name| RuleSet { name, rules }))
+    }
+
+    async fn activate(&self, name: Option<&str>) -> Result<(), SesError> {
+        let set = self.client.set_active_receipt_rule_set().set_rule_set_name(name.map(str::to_owned));
+        set.send().await.map(drop).map_err(|error| told(&error))
+    }
+}
+
+fn rule(rule: ReceiptRule) -> Rule {
+    Rule {
+        name: rule.name,
+        enabled: rule.enabled,
+        scans: rule.scan_enabled,
+        requires_tls: rule.tls_policy == Some(TlsPolicy::Require),
+        recipients: rule.recipients.unwrap_or_default(),
+        actions: rule.actions.unwrap_or_default().into_iter().map(action).collect(),
+    }
+}
+
+fn action(action: ReceiptAction) -> RuleAction {
+    let named = |kind, bucket, arns: Vec<Option<String>>| RuleAction {
+        kind,
+        bucket,
+        arns: arns.into_iter().flatten().collect(),
+    };
+    if let Some(s3) = action.s3_action {
+        let arns = vec![s3.kms_key_arn, s3.iam_role_arn, s3.topic_arn];
+        return named("S3Action", Some(s3.bucket_name), arns);
+    }
+    let (kind, arns) = if let Some(lambda) = action.lambda_action {
+        ("LambdaAction", vec![Some(lambda.function_arn), lambda.topic_arn])
+    } else if let Some(sns) = action.sns_action {
+        ("SNSAction", vec![Some(sns.topic_arn)])
+    } else if let Some(bounce) = action.bounce_action {
+        ("BounceAction", vec![bounce.topic_arn])
+    } else if let Some(stop) = action.stop_action {
+        ("StopAction", vec![stop.topic_arn])
+    } else if let Some(workmail) = action.workmail_action {
+        ("WorkmailAction", vec![Some(workmail.organization_arn), workmail.topic_arn])
+    } else if let Some(connect) = action.connect_action {
+        ("ConnectAction", vec![Some(connect.instance_arn), Some(connect.iam_role_arn)])
+    } else if action.add_header_action.is_some() {
+        ("AddHeaderAction", Vec::new())
+    } else {
+        // What SES has added since.
+        ("", Vec::new())
+    };
+    named(kind, None, arns)
+}
+
+/// Rule sets in memory. Clones are the same.
+#[derive(Debug, Clone)]
+pub struct MemoryRuleSets {
+    sets: Arc<Mutex<Sets>>,
+    ses: MemorySes,
+}
+
+#[derive(Debug, Default)]
+struct Sets {
+    by_name: BTreeMap<String, Vec<Rule>>,
+    active: Option<String>,
+}
+
+impl MemoryRuleSets {
+    /// None, of this SES.
+    pub fn new(ses: &MemorySes) -> Self {
+        Self { sets: Arc::default(), ses: ses.clone() }
+    }
+
+    /// The same rule sets, by way of an SES of the same kind: [`MemorySes::with_fuse`].
+    #[must_use]
+    pub fn through(&self, ses: &MemorySes) -> Self {
+        Self { ses: ses.clone(), ..self.clone() }
+    }
+
+    /// Makes a rule set, not by way of Mailroom.
+    pub fn create(&self, set: RuleSet) {
+        if let Ok(mut sets) = self.lock() {
+            sets.by_name.insert(set.name, set.rules);
+        }
+    }
+
+    /// Deletes a rule set. `false`, and it stays, if it is active: as SES refuses that.
+    pub fn delete(&self, name: &str) -> bool {
+        self.lock().is_ok_and(|mut sets| {
+            let active = sets.active.as_deref() == Some(name);
+            !active && sets.by_name.remove(name).is_some()
+        })
+    }
+
+    /// Activates one, not by way of Mailroom.
+    pub fn set_active(&self, name: Option<&str>) {
+        if let Ok(mut sets) = self.lock() {
+            sets.active = name.map(str::to_owned);
+        }
+    }
+
+    /// The active one's name.
+    pub fn active_name(&self) -> Option<String> {
+        self.lock().ok().and_then(|sets| sets.active.clone())
+    }
+
+    fn lock(&self) -> Result<MutexGuard<'_, Sets>, SesError> {
+        self.sets.lock().map_err(|_| SesError::Unavailable("poisoned".to_owned()))
+    }
+}
+
+impl RuleSets for MemoryRuleSets {
+    async fn active(&self) -> Result<Option<RuleSet>, SesError> {
+        let describe = || {
+            let sets = self.lock()?;
+            let set = |name: &String| RuleSet {
+                name: name.clone(),
+                rules: sets.by_name.get(name).cloned().unwrap_or_default(),
+            };
+            Ok(sets.active.as_ref().map(set))
+        };
+        self.ses.call("DescribeActiveReceiptRuleSet".to_owned(), describe).await
+    }
+
+    async fn activate(&self, name: Option<&str>) -> Result<(), SesError> {
+        let activate = || {
+            let mut sets = self.lock()?;
+            if name.is_some_and(|name| !sets.by_name.contains_key(name)) {
+                let code = "RuleSetDoesNotExist".to_owned();
+                return Err(SesError::Refused { code, message: "no such rule set".to_owned() });
+            }
+            sets.active = name.map(str::to_owned);
+            Ok(())
+        };
+        self.ses.call(format!("SetActiveReceiptRuleSet {}", name.unwrap_or("-")), activate).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use mailroom_core::timestamp::Timestamp;
+
+    use super::*;
+    use crate::clock::MemoryClock;
+    use crate::ses::tests::server;
+
+    const ACTIVE: &str = r#"<DescribeActiveReceiptRuleSetResponse xmlns="http://ses.amazonaws.com/doc/2010-12-01/">
+        <DescribeActiveReceiptRuleSetResult><Metadata><Name>m-inbound</Name><CreatedTimestamp>2026-11-23T00:00:00Z</CreatedTimestamp>
+        </Metadata><Rules><member><Name>inbound</Name><Enabled>true</Enabled><ScanEnabled>true</ScanEnabled><TlsPolicy>Require</TlsPolicy>
+        <Recipients><member>example.com</member></Recipients><Actions>
+        <member><S3Action><BucketName>b</BucketName><ObjectKeyPrefix>mail/</ObjectKeyPrefix><KmsKeyArn>k</KmsKeyArn>
+        <IamRoleArn>r</IamRoleArn><TopicArn>t</TopicArn></S3Action></member>
+        <member><LambdaAction><FunctionArn>f</FunctionArn></LambdaAction></member>
+        <member><SNSAction><TopicArn>t</TopicArn></SNSAction></member>
+        <member><AddHeaderAction><HeaderName>a</HeaderName><HeaderValue>b</HeaderValue></AddHeaderAction></member>
+        <member><NewAction><SomeArn>n</SomeArn></NewAction></member>
+        </Actions></member></Rules></DescribeActiveReceiptRuleSetResult></DescribeActiveReceiptRuleSetResponse>"#;
+    const NONE: &str = "<DescribeActiveReceiptRuleSetResponse><DescribeActiveReceiptRuleSetResult/></DescribeActiveReceiptRuleSetResponse>";
+    const DONE: &str = "<R><R/></R>";
+    const UNKNOWN: &str = r"<ErrorResponse><Error><Type>Sender</Type><Code>RuleSetDoesNotExist</Code><Message>Rule set does not exist: x</Message></Error></ErrorResponse>";
+
+    #[tokio::test]
+    async fn the_active_set_with_whatever_its_rules_name() {
+        let (config, requests) =
+            server(&[(200, ACTIVE), (200, NONE), (200, DONE), (200, DONE), (400, UNKNOWN)]);
+        let sets = SesRuleSets::new(&config);
+        let action = |kind, bucket: Option<&str>, arns: &[&str]| RuleAction {
+            kind,
+            bucket: bucket.map(str::to_owned),
+            arns: arns.iter().map(|arn| (*arn).to_owned()).collect(),
+        };
+        let expected = Rule {
+            name: "inbound".to_owned(),
+            enabled: true,
+            scans: true,
+            requires_tls: true,
+            recipients: vec!["example.com".to_owned()],
+            actions: vec![
+                action("S3Action", Some("b"), &["k", "r", "t"]),
+                action("LambdaAction", None, &["f"]),
+                action("SNSAction", None, &["t"]),
+                action("AddHeaderAction", None, &[]),
+                action("", None, &[]),
+            ],
+        };
+        assert_eq!(
+            sets.active().await,
+            Ok(Some(RuleSet { name: "m-inbound".to_owned(), rules: vec![expected] }))
+        );
+        assert_eq!(sets.active().await, Ok(None));
+        assert_eq!(sets.activate(Some("m-inbound")).await, Ok(()));
+        assert_eq!(sets.activate(None).await, Ok(()));
+        let refused = sets.activate(Some("x")).await.unwrap_err();
+        assert!(
+            matches!(refused, SesError::Refused { ref code, .. } if code == "RuleSetDoesNotExist"),
+            "{refused:?}"
+        );
+        let sent: Vec<_> = requests.iter().skip(2).collect();
+        assert_eq!(sent[0], "Action=SetActiveReceiptRuleSet&Version=2010-12-01&RuleSetName=m-inbound");
+        assert_eq!(sent[1], "Action=SetActiveReceiptRuleSet&Version=2010-12-01");
+    }
+
+    #[tokio::test]
+    async fn in_memory_one_is_active() {
+        let clock = MemoryClock::at(Timestamp::from_millis(1_769_525_978_237).unwrap());
+        let sets = MemoryRuleSets::new(&MemorySes::new(&clock));
+        let second = || clock.advance(Duration::from_secs(1));
+        assert_eq!(sets.active().await, Ok(None));
+        second();
+        assert!(sets.activate(Some("a")).await.is_err());
+        let set = RuleSet { name: "a".to_owned(), rules: Vec::new() };
+        sets.create(set.clone());
+        second();
+        assert_eq!(sets.activate(Some("a")).await, Ok(()));
+        assert!(!sets.delete("a"), "while it is active");
+        second();
+        assert_eq!(sets.active().await, Ok(Some(set)));
+        second();
+        assert_eq!(sets.activate(None).await, Ok(()));
+        assert_eq!(sets.active_name(), None);
+        assert!(sets.delete("a"));
+    }
+}

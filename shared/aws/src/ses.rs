@@ -1,0 +1,233 @@
+//! What all calls of SES's API have in common: how they fail, and, in memory, their pace.
+//!
+//! Nothing is retried by these adapters: SES takes one request a second, so whoever calls keeps the pace and decides what
+//! is worth another call.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+// The SDK's crates share these; this one is there whatever the features.
+use aws_sdk_dynamodb::config::http::HttpResponse;
+use aws_sdk_dynamodb::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
+use mailroom_core::timestamp::Timestamp;
+
+use crate::clock::{Clock, MemoryClock};
+use crate::fuse::Fuse;
+
+/// Why SES did not do as asked.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SesError {
+    /// Faster than SES takes it. Nothing was done; a retry can help, later.
+    #[error("SES throttles")]
+    Throttled,
+    /// The role, or the account, may not. Nothing was done; a retry can help once that is mended.
+    #[error("SES denies it: {0}")]
+    Denied(String),
+    /// SES does not take it. Nothing was done, and no retry can help.
+    #[error("SES refuses it: {code}")]
+    Refused {
+        /// SES's own word for it, such as `RuleSetDoesNotExist`.
+        code: String,
+        /// What it says to people. It may name an address: not for a log line.
+        message: String,
+    },
+    /// Failed or unanswered. It may have been done all the same; a retry can help.
+    #[error("SES does not answer: {0}")]
+    Unavailable(String),
+}
+
+impl SesError {
+    /// Whether the same call can have another answer in a while.
+    pub fn is_transient(&self) -> bool {
+        matches!(self, Self::Throttled | Self::Unavailable(_))
+    }
+}
+
+/// What an error of either version of the API means: version 1 throttles as `Throttling` with status 400, version 2 as
+/// `TooManyRequestsException` with 429 (API references, "Common Errors", November 2026).
+pub(crate) fn told<E>(error: &SdkError<E, HttpResponse>) -> SesError
+where
+    E: ProvideErrorMetadata + std::error::Error + 'static,
+{
+    let Some(status) = error.raw_response().map(|response| response.status().as_u16()) else {
+        return SesError::Unavailable(DisplayErrorContext(error).to_string());
+    };
+    let code = error.code().map_or_else(|| format!("status {status}"), str::to_owned);
+    match (status, code.as_str()) {
+        (429, _) | (_, "Throttling" | "ThrottlingException" | "TooManyRequestsException") => {
+            SesError::Throttled
+        }
+        (403, _) | (_, "AccessDenied" | "AccessDeniedException") => SesError::Denied(code),
+        (400..=499, _) => SesError::Refused { code, message: error.message().unwrap_or_default().to_owned() },
+        _ => SesError::Unavailable(code),
+    }
+}
+
+/// What becomes of a call of an SES in memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// Nothing out of the ordinary.
+    None,
+    /// Throttled.
+    Throttled,
+    /// Nothing is done.
+    Unavailable,
+    /// It is done and not answered.
+    Unanswered,
+    /// The role may not.
+    Denied,
+}
+
+/// What the parts of an SES in memory have in common: one pace for all calls, trouble on demand, and a function that may
+/// die. Clones are one SES.
+#[derive(Debug, Clone)]
+pub struct MemorySes {
+    inner: Arc<Mutex<Inner>>,
+    clock: MemoryClock,
+    fuse: Fuse,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    last: Option<Timestamp>,
+    faults: VecDeque<Fault>,
+    calls: Vec<String>,
+}
+
+/// SES's documented limit for every action but sending.
+const INTERVAL: Duration = Duration::from_secs(1);
+
+impl MemorySes {
+    /// An SES on this clock.
+    pub fn new(clock: &MemoryClock) -> Self {
+        Self { inner: Arc::default(), clock: clock.clone(), fuse: Fuse::default() }
+    }
+
+    /// The same, by way of a function that may die.
+    #[must_use]
+    pub fn with_fuse(&self, fuse: &Fuse) -> Self {
+        Self { fuse: fuse.clone(), ..self.clone() }
+    }
+
+    /// What becomes of the next calls, one each.
+    pub fn fault(&self, faults: impl IntoIterator<Item = Fault>) {
+        if let Ok(mut inner) = self.lock() {
+            inner.faults.extend(faults);
+        }
+    }
+
+    /// The calls so far, the failed ones among them, each as its action and what it was about.
+    pub fn calls(&self) -> Vec<String> {
+        self.lock().map_or_else(|_| Vec::new(), |inner| inner.calls.clone())
+    }
+
+    fn lock(&self) -> Result<MutexGuard<'_, Inner>, SesError> {
+        self.inner.lock().map_err(|_| SesError::Unavailable("poisoned".to_owned()))
+    }
+
+    /// One call: `name` is for [`MemorySes::calls`], `call` does it.
+    pub(crate) async fn call<T>(
+        &self,
+        name: String,
+        call: impl FnOnce() -> Result<T, SesError>,
+    ) -> Result<T, SesError> {
+        self.fuse.effect().await;
+        let now = self.clock.now();
+        let mut inner = self.lock()?;
+        inner.calls.push(name);
+        let last = inner.last.replace(now);
+        let fault = inner.faults.pop_front().unwrap_or(Fault::None);
+        drop(inner);
+        if fault == Fault::Throttled || last.is_some_and(|last| now.since(last) < INTERVAL) {
+            return Err(SesError::Throttled);
+        }
+        match fault {
+            Fault::Unavailable => Err(SesError::Unavailable("told to fail".to_owned())),
+            Fault::Denied => Err(SesError::Denied("AccessDenied".to_owned())),
+            Fault::Unanswered => {
+                call()?;
+                Err(SesError::Unavailable("told to time out".to_owned()))
+            }
+            Fault::None | Fault::Throttled => call(),
+        }
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use std::io::{Read, Write};
+    use std::net::TcpListener;
+    use std::sync::mpsc::{Receiver, channel};
+
+    use aws_config::{BehaviorVersion, Region, SdkConfig};
+    use aws_sdk_dynamodb::config::{Credentials, SharedCredentialsProvider};
+
+    use super::*;
+
+    /// Answers each connection's first request with a status and a body, and tells what it was.
+    pub(crate) fn server(answers: &'static [(u16, &'static str)]) -> (SdkConfig, Receiver<String>) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let (requests, told) = channel();
+        std::thread::spawn(move || {
+            for (status, body) in answers {
+                let (mut connection, _) = listener.accept().unwrap();
+                let mut request = Vec::new();
+                let mut buffer = [0; 4096];
+                // Until the body is there, which says how long it is.
+                while !whole(&request) {
+                    let read = connection.read(&mut buffer).unwrap();
+                    assert_ne!(read, 0, "the request was cut off");
+                    request.extend_from_slice(&buffer[..read]);
+                }
+                let request = String::from_utf8(request).unwrap();
+                let (_, sent) = request.split_once("\r\n\r\n").unwrap();
+                let _ = requests.send(sent.to_owned());
+                let length = body.len();
+                let answer = format!(
+                    "HTTP/1.1 {status} X\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{body}"
+                );
+                connection.write_all(answer.as_bytes()).unwrap();
+            }
+        });
+        let credentials = Credentials::new("key", "secret", None, None, "test");
+        let config = SdkConfig::builder()
+            .behavior_version(BehaviorVersion::latest())
+            .region(Region::new("us-east-1"))
+            .credentials_provider(SharedCredentialsProvider::new(credentials))
+            .endpoint_url(url)
+            .build();
+        (config, told)
+    }
+
+    fn whole(request: &[u8]) -> bool {
+        let text = String::from_utf8_lossy(request).to_ascii_lowercase();
+        let Some((head, body)) = text.split_once("\r\n\r\n") else { return false };
+        let length = head.lines().find_map(|line| line.strip_prefix("content-length:"));
+        body.len() >= length.map_or(0, |length| length.trim().parse().unwrap())
+    }
+
+    #[tokio::test]
+    async fn in_memory_one_call_a_second_over_all_parts() {
+        let clock = MemoryClock::at(Timestamp::from_millis(1_769_525_978_237).unwrap());
+        let ses = MemorySes::new(&clock);
+        let call = async |name: &str| ses.call(name.to_owned(), || Ok(())).await;
+        assert_eq!(call("a").await, Ok(()));
+        assert_eq!(call("b").await, Err(SesError::Throttled));
+        clock.advance(INTERVAL);
+        assert_eq!(call("c").await, Ok(()));
+        ses.fault([Fault::Unavailable, Fault::Denied, Fault::None]);
+        for (expected, transient) in
+            [("SES does not answer: told to fail", true), ("SES denies it: AccessDenied", false)]
+        {
+            clock.advance(INTERVAL);
+            let error = call("d").await.unwrap_err();
+            assert_eq!((error.to_string().as_str(), error.is_transient()), (expected, transient));
+        }
+        clock.advance(INTERVAL);
+        assert_eq!(call("e").await, Ok(()));
+        assert_eq!(ses.calls(), ["a", "b", "c", "d", "d", "e"]);
+    }
+}
