@@ -26,6 +26,9 @@ use crate::server::{Answer, Cut, Server};
 /// How often a process is asked whether it has ended.
 const WATCH: Duration = Duration::from_millis(2);
 
+/// So far, of all sandboxes: an id is nobody else's.
+static INVOCATIONS: AtomicU64 = AtomicU64::new(0);
+
 /// Why a bootstrap does not run.
 #[derive(Debug, thiserror::Error)]
 pub enum RuntimeError {
@@ -180,7 +183,6 @@ pub struct Sandbox {
     shared: Arc<Shared>,
     events: mpsc::UnboundedSender<Invocation>,
     exit: watch::Receiver<Option<String>>,
-    invocations: AtomicU64,
     timeout: Duration,
     // Held for what dropping them ends.
     _server: Server,
@@ -242,7 +244,7 @@ impl Sandbox {
         let (ended, exit) = watch::channel(None);
         let watcher = tokio::spawn(Arc::clone(&shared).watch(ended, output));
         let timeout = spec.timeout;
-        Ok(Self { shared, events, exit, invocations: AtomicU64::new(0), timeout, _server: server, watcher })
+        Ok(Self { shared, events, exit, timeout, _server: server, watcher })
     }
 
     /// Waits until it asks for its first event.
@@ -264,7 +266,7 @@ impl Sandbox {
         if let Some(error) = self.shared.state().init_error.clone() {
             return Outcome::Error(error);
         }
-        let number = self.invocations.fetch_add(1, Ordering::Relaxed) + 1;
+        let number = INVOCATIONS.fetch_add(1, Ordering::Relaxed) + 1;
         let id = format!("00000000-0000-4000-8000-{number:012}");
         let (answer, answered) = oneshot::channel();
         self.shared.state().waiting.insert(id.clone(), answer);

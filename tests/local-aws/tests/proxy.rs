@@ -84,6 +84,21 @@ async fn status(proxy: &Proxy, operation: &str) -> Option<u16> {
     call(proxy, "eu-west-1", operation, &json!({})).await.map(|(status, ..)| status)
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_with_a_route_goes_there_and_is_counted_and_failed_like_all_others() {
+    let (proxy, count) = proxy().await;
+    let (elsewhere, routed) = upstream().await;
+    let matcher = Matcher::any().in_region("eu-west-1");
+    proxy.route(matcher.clone(), elsewhere);
+    proxy.rule(Rule::new(matcher, Action::Fail(Failure::internal_error())).nth(2));
+    for (region, status) in [("us-east-1", 200), ("eu-west-1", 200), ("eu-west-1", 500), ("us-east-1", 200)] {
+        let (answered, ..) = call(&proxy, region, "GetItem", &json!({})).await.expect("an answer");
+        assert_eq!(answered, status, "{region}");
+    }
+    assert_eq!((count.load(Ordering::SeqCst), routed.load(Ordering::SeqCst)), (2, 1));
+    assert_eq!(proxy.count(&Matcher::any()), 4);
+}
+
 #[tokio::test]
 async fn calls_are_counted_by_region_service_and_operation() {
     let (proxy, upstream) = proxy().await;

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
-use hyper::header::{CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING};
+use hyper::header::{CONNECTION, CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
 use hyper::http::request::Parts;
 use hyper::{Method, Request, Response, StatusCode};
 
@@ -63,6 +63,7 @@ struct Shared {
 #[derive(Debug, Default)]
 struct State {
     upstream: Option<SocketAddr>,
+    routes: Vec<(Matcher, SocketAddr)>,
     rules: Rules,
     log: Vec<Exchange>,
     numbered: usize,
@@ -91,6 +92,12 @@ impl Proxy {
     /// Names the upstream.
     pub fn forward_to(&self, upstream: SocketAddr) {
         self.shared.lock().upstream = Some(upstream);
+    }
+
+    /// Sends the calls that match somewhere else, such as those of SES to a local SES. They are counted, and meet with rules,
+    /// like all others.
+    pub fn route(&self, matcher: Matcher, upstream: SocketAddr) {
+        self.shared.lock().routes.push((matcher, upstream));
     }
 
     /// What functions take as `AWS_ENDPOINT_URL`.
@@ -185,6 +192,13 @@ impl Shared {
         answer
     }
 
+    /// The place of this call alone, if it has one, and that of all others.
+    fn upstream(&self, call: &Call) -> (Option<SocketAddr>, Option<SocketAddr>) {
+        let state = self.lock();
+        let route = state.routes.iter().find(|(matcher, _)| matcher.matches(call));
+        (route.map(|(_, upstream)| *upstream), state.upstream)
+    }
+
     fn note(&self, call: &Call, body: &Bytes) -> (usize, Plan) {
         let mut state = self.lock();
         let plan = state.rules.plan(call);
@@ -252,7 +266,7 @@ impl Shared {
         let mut answer = match body.clone() {
             Some(body) => {
                 self.amend(number, |exchange| exchange.forwarded = true);
-                self.forward(head, body).await
+                self.forward(&call, head, body).await
             }
             None => unprocessed::nothing_done(),
         };
@@ -271,8 +285,9 @@ impl Shared {
         }
     }
 
-    async fn forward(&self, head: &Parts, body: Bytes) -> Answer {
-        let Some(upstream) = self.lock().upstream else {
+    async fn forward(&self, call: &Call, head: &Parts, body: Bytes) -> Answer {
+        let (route, upstream) = self.upstream(call);
+        let Some(upstream) = route.or(upstream) else {
             return plain(StatusCode::SERVICE_UNAVAILABLE, "the proxy has no upstream yet".to_owned());
         };
         let path = head.uri.path_and_query().map_or("/", |path| path.as_str());
@@ -282,6 +297,10 @@ impl Shared {
             // Of this hop, not of the request; the length may have changed.
             for name in [CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING] {
                 headers.remove(name);
+            }
+            // ministack tells by it what is asked for; whoever else answers with URLs means its own.
+            if route.is_some() {
+                headers.remove(HOST);
             }
         }
         let sent = match request.body(Full::new(body)) {
