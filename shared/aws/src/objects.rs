@@ -5,7 +5,7 @@
 //! the function's environment lives: a bucket never moves.
 
 use std::collections::HashMap;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 use aws_config::{Region, SdkConfig};
 use aws_sdk_s3::Client;
@@ -14,6 +14,8 @@ use aws_sdk_s3::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
 use aws_sdk_s3::operation::head_object::HeadObjectOutput;
 use aws_sdk_s3::primitives::ByteStream;
 use mailroom_core::inbound::{Location, ObjectFacts};
+
+use crate::fuse::Fuse;
 
 /// Looks at objects, reads their beginning, and writes small ones.
 pub trait ObjectStore {
@@ -228,15 +230,22 @@ fn told<E: ProvideErrorMetadata + std::error::Error + 'static>(
 }
 
 /// Objects in memory, with the rules that a handler can run into: an object is there, or not, or denied, and one that is
-/// written again gets another version.
-#[derive(Default)]
+/// written again gets another version. Clones are the same objects.
+#[derive(Clone, Default)]
 pub struct MemoryObjects {
-    objects: Mutex<HashMap<(String, String), Answer>>,
+    objects: Arc<Mutex<HashMap<(String, String), Answer>>>,
+    fuse: Fuse,
 }
 
 type Answer = Result<(ObjectFacts, Vec<u8>), ObjectError>;
 
 impl MemoryObjects {
+    /// The same objects, by way of a function that may die.
+    #[must_use]
+    pub fn with_fuse(&self, fuse: &Fuse) -> Self {
+        Self { objects: Arc::clone(&self.objects), fuse: fuse.clone() }
+    }
+
     /// Puts an object there, as S3 describes it.
     pub fn insert(&self, location: &Location, facts: ObjectFacts, content: Vec<u8>) {
         self.set(location, Ok((facts, content)));
@@ -284,6 +293,7 @@ impl ObjectStore for MemoryObjects {
     }
 
     async fn put(&self, location: &Location, content: Vec<u8>) -> Result<(), ObjectError> {
+        self.fuse.effect().await;
         let size = u64::try_from(content.len()).ok();
         let facts = match self.get(location) {
             Ok((facts, _)) => ObjectFacts {

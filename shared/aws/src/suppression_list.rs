@@ -400,9 +400,37 @@ struct Inner {
     entries: BTreeMap<String, (Reason, Timestamp)>,
     jobs: Vec<MemoryJob>,
     poisoned: BTreeSet<String>,
+    failing_in_jobs: BTreeSet<String>,
     faults: VecDeque<Fault>,
     last: Option<Timestamp>,
     calls: BTreeMap<&'static str, usize>,
+    writes: Vec<Write>,
+}
+
+/// Something that was written to the list, changed or not.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Write {
+    /// When.
+    pub at: Timestamp,
+    /// Exactly so.
+    pub spelling: String,
+    /// What stood there before.
+    pub before: Option<Reason>,
+    /// And after.
+    pub after: Option<Reason>,
+    /// By whom.
+    pub by: Writer,
+}
+
+/// Who wrote to the list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Writer {
+    /// A call of its own.
+    Call,
+    /// The import job of this object: `s3://bucket/key`.
+    Job(String),
+    /// Not Mailroom.
+    Others,
 }
 
 /// What no source tells of SES, or a test wants otherwise.
@@ -467,9 +495,11 @@ impl<C: Clock> MemoryList<C> {
             entries: BTreeMap::new(),
             jobs: Vec::new(),
             poisoned: BTreeSet::new(),
+            failing_in_jobs: BTreeSet::new(),
             faults: VecDeque::new(),
             last: None,
             calls: BTreeMap::new(),
+            writes: Vec::new(),
         };
         Self { inner: Arc::new(Mutex::new(inner)), read: Arc::new(read), clock, fuse: Fuse::default() }
     }
@@ -498,16 +528,13 @@ impl<C: Clock> MemoryList<C> {
     /// Puts an entry there, not by way of Mailroom.
     pub fn insert(&self, spelling: &str, reason: Reason) {
         let now = self.clock.now();
-        self.change(|inner| {
-            inner.entries.insert(spelling.to_owned(), (reason, now));
-        });
+        self.change(|inner| inner.write(spelling, Some(reason), now, Writer::Others));
     }
 
     /// Takes one away, not by way of Mailroom.
     pub fn remove(&self, spelling: &str) {
-        self.change(|inner| {
-            inner.entries.remove(spelling);
-        });
+        let now = self.clock.now();
+        self.change(|inner| inner.write(spelling, None, now, Writer::Others));
     }
 
     /// Another account.
@@ -525,6 +552,30 @@ impl<C: Clock> MemoryList<C> {
         self.change(|inner| {
             inner.poisoned.insert(spelling.to_owned());
         });
+    }
+
+    /// A job's record of this spelling fails; a call with it does not.
+    pub fn fail_in_jobs(&self, spelling: &str) {
+        self.change(|inner| {
+            inner.failing_in_jobs.insert(spelling.to_owned());
+        });
+    }
+
+    /// What was written so far, without the first so many.
+    pub fn writes(&self, skip: usize) -> Vec<Write> {
+        let now = self.clock.now();
+        self.lock().map_or_else(
+            |_| Vec::new(),
+            |mut inner| {
+                inner.advance(now);
+                inner.writes.iter().skip(skip).cloned().collect()
+            },
+        )
+    }
+
+    /// No call fails that was to, as far as it was not made.
+    pub fn recover(&self) {
+        self.change(|inner| inner.faults.clear());
     }
 
     /// What becomes of the next calls, one each.
@@ -580,34 +631,54 @@ impl<C: Clock> MemoryList<C> {
 }
 
 impl Inner {
+    fn write(&mut self, spelling: &str, after: Option<Reason>, at: Timestamp, by: Writer) {
+        let before = match after {
+            Some(reason) => self.entries.insert(spelling.to_owned(), (reason, at)),
+            None => self.entries.remove(spelling),
+        };
+        let before = before.map(|(reason, _)| reason);
+        self.writes.push(Write { at, spelling: spelling.to_owned(), before, after, by });
+    }
+
     /// Does what jobs have done until now.
     fn advance(&mut self, now: Timestamp) {
-        for job in &mut self.jobs {
-            while let Some(line) = job.lines.get(job.done) {
-                let records = u32::try_from(job.done).unwrap_or(u32::MAX);
-                let wait = self.rules.job_wait + self.rules.job_per_record.saturating_mul(records);
-                let at = job.created_at.plus(wait);
-                if at > now {
-                    break;
-                }
-                job.done += 1;
-                let fields: Value = serde_json::from_str(line).unwrap_or_default();
-                let spelling = fields.get("emailAddress").and_then(Value::as_str).unwrap_or_default();
-                let reason = fields.get("reason").and_then(Value::as_str).and_then(Reason::from_ses);
-                match (job.kind, reason) {
-                    _ if spelling.is_empty() || self.poisoned.contains(spelling) => {
-                        job.failed.push(line.clone());
-                    }
-                    (JobKind::Put, Some(reason)) => {
-                        self.entries.insert(spelling.to_owned(), (reason, at));
-                    }
-                    (JobKind::Put, None) => job.failed.push(line.clone()),
-                    (JobKind::Delete, _) => {
-                        self.entries.remove(spelling);
-                    }
-                }
+        for index in 0..self.jobs.len() {
+            while let Some((spelling, reason, at, by)) = self.next_record(index, now) {
+                self.write(&spelling, reason, at, by);
             }
         }
+    }
+
+    /// What a job's next record that is due and can be done writes.
+    fn next_record(
+        &mut self,
+        index: usize,
+        now: Timestamp,
+    ) -> Option<(String, Option<Reason>, Timestamp, Writer)> {
+        let job = self.jobs.get_mut(index)?;
+        while let Some(line) = job.lines.get(job.done) {
+            let records = u32::try_from(job.done).unwrap_or(u32::MAX);
+            let wait = self.rules.job_wait + self.rules.job_per_record.saturating_mul(records);
+            let at = job.created_at.plus(wait);
+            if at > now {
+                return None;
+            }
+            job.done += 1;
+            let fields: Value = serde_json::from_str(line).unwrap_or_default();
+            let spelling = fields.get("emailAddress").and_then(Value::as_str).unwrap_or_default();
+            let reason = fields.get("reason").and_then(Value::as_str).and_then(Reason::from_ses);
+            let fails = spelling.is_empty()
+                || self.poisoned.contains(spelling)
+                || self.failing_in_jobs.contains(spelling);
+            match (job.kind, reason) {
+                (JobKind::Put, Some(_)) | (JobKind::Delete, _) if !fails => {
+                    let reason = reason.filter(|_| job.kind == JobKind::Put);
+                    return Some((spelling.to_owned(), reason, at, Writer::Job(job.url.clone())));
+                }
+                _ => job.failed.push(line.clone()),
+            }
+        }
+        None
     }
 
     fn outside_sandbox(&self) -> Result<(), ListError> {
@@ -623,15 +694,15 @@ impl<C: Clock> SuppressionList for MemoryList<C> {
             if inner.poisoned.contains(spelling) {
                 return Err(ListError::Refused("BadRequestException: told to refuse".to_owned()));
             }
-            inner.entries.insert(spelling.to_owned(), (reason, now));
+            inner.write(spelling, Some(reason), now, Writer::Call);
             Ok(())
         })
         .await
     }
 
     async fn delete(&self, spelling: &str) -> Result<(), ListError> {
-        self.call("delete", |inner, _| {
-            inner.entries.remove(spelling);
+        self.call("delete", |inner, now| {
+            inner.write(spelling, None, now, Writer::Call);
             Ok(())
         })
         .await
