@@ -16,6 +16,7 @@
 //! | `rule_sets` | receipt rule sets, with the feature `rule-sets` |
 //! | `ses` | how calls of SES fail, with any of those |
 //! | `operator` | what only the operator's tool asks of AWS, with the feature of that name |
+//! | `audit`, `audit_ses`, `audit_buckets`, `iam` | what a Region is like, read only, with the feature `audit` |
 //! | `objects` | mail in S3, with the feature of that name |
 //! | [`invocation`] | which messages wait for which record, and Lambda's partial batch response |
 //! | [`queue`] | messages of Mailroom's own |
@@ -27,12 +28,20 @@
 
 #[cfg(feature = "account")]
 pub mod account;
+#[cfg(feature = "audit")]
+pub mod audit;
+#[cfg(feature = "audit")]
+pub mod audit_buckets;
+#[cfg(feature = "audit")]
+pub mod audit_ses;
 pub mod client;
 pub mod clock;
 pub mod decidable;
 mod dynamo;
 pub mod fuse;
 pub mod history;
+#[cfg(feature = "audit")]
+pub mod iam;
 pub mod invocation;
 pub mod lease;
 pub mod metrics;

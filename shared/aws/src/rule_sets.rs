@@ -61,8 +61,9 @@ pub struct RuleAction {
     pub kind: &'static str,
     /// The bucket that it stores in, which may lie in any Region.
     pub bucket: Option<String>,
-    /// The ARNs that it names: topics, functions, keys, roles, organizations, instances.
-    pub arns: Vec<String>,
+    /// The ARNs that it names, by the API's names of their fields: `TopicArn`, `FunctionArn`, `KmsKeyArn`, `IamRoleArn`,
+    /// `OrganizationArn`, `InstanceArn`, `IAMRoleARN`.
+    pub arns: BTreeMap<&'static str, String>,
 }
 
 /// SES itself.
@@ -106,27 +107,34 @@ fn rule(rule: ReceiptRule) -> Rule {
 }
 
 fn action(action: ReceiptAction) -> RuleAction {
-    let named = |kind, bucket, arns: Vec<Option<String>>| RuleAction {
+    let named = |kind, bucket, arns: Vec<(&'static str, Option<String>)>| RuleAction {
         kind,
         bucket,
-        arns: arns.into_iter().flatten().collect(),
+        arns: arns.into_iter().filter_map(|(field, arn)| Some((field, arn?))).collect(),
     };
     if let Some(s3) = action.s3_action {
-        let arns = vec![s3.kms_key_arn, s3.iam_role_arn, s3.topic_arn];
+        let arns =
+            vec![("KmsKeyArn", s3.kms_key_arn), ("IamRoleArn", s3.iam_role_arn), ("TopicArn", s3.topic_arn)];
         return named("S3Action", Some(s3.bucket_name), arns);
     }
     let (kind, arns) = if let Some(lambda) = action.lambda_action {
-        ("LambdaAction", vec![Some(lambda.function_arn), lambda.topic_arn])
+        ("LambdaAction", vec![("FunctionArn", Some(lambda.function_arn)), ("TopicArn", lambda.topic_arn)])
     } else if let Some(sns) = action.sns_action {
-        ("SNSAction", vec![Some(sns.topic_arn)])
+        ("SNSAction", vec![("TopicArn", Some(sns.topic_arn))])
     } else if let Some(bounce) = action.bounce_action {
-        ("BounceAction", vec![bounce.topic_arn])
+        ("BounceAction", vec![("TopicArn", bounce.topic_arn)])
     } else if let Some(stop) = action.stop_action {
-        ("StopAction", vec![stop.topic_arn])
+        ("StopAction", vec![("TopicArn", stop.topic_arn)])
     } else if let Some(workmail) = action.workmail_action {
-        ("WorkmailAction", vec![Some(workmail.organization_arn), workmail.topic_arn])
+        (
+            "WorkmailAction",
+            vec![("OrganizationArn", Some(workmail.organization_arn)), ("TopicArn", workmail.topic_arn)],
+        )
     } else if let Some(connect) = action.connect_action {
-        ("ConnectAction", vec![Some(connect.instance_arn), Some(connect.iam_role_arn)])
+        (
+            "ConnectAction",
+            vec![("InstanceArn", Some(connect.instance_arn)), ("IAMRoleARN", Some(connect.iam_role_arn))],
+        )
     } else if action.add_header_action.is_some() {
         ("AddHeaderAction", Vec::new())
     } else {
@@ -250,10 +258,10 @@ mod tests {
         let (config, requests) =
             server(&[(200, ACTIVE), (200, NONE), (200, DONE), (200, DONE), (400, UNKNOWN)]);
         let sets = SesRuleSets::new(&config);
-        let action = |kind, bucket: Option<&str>, arns: &[&str]| RuleAction {
+        let action = |kind, bucket: Option<&str>, arns: &[(&'static str, &str)]| RuleAction {
             kind,
             bucket: bucket.map(str::to_owned),
-            arns: arns.iter().map(|arn| (*arn).to_owned()).collect(),
+            arns: arns.iter().map(|(field, arn)| (*field, (*arn).to_owned())).collect(),
         };
         let expected = Rule {
             name: "inbound".to_owned(),
@@ -262,9 +270,9 @@ mod tests {
             requires_tls: true,
             recipients: vec!["example.com".to_owned()],
             actions: vec![
-                action("S3Action", Some("b"), &["k", "r", "t"]),
-                action("LambdaAction", None, &["f"]),
-                action("SNSAction", None, &["t"]),
+                action("S3Action", Some("b"), &[("KmsKeyArn", "k"), ("IamRoleArn", "r"), ("TopicArn", "t")]),
+                action("LambdaAction", None, &[("FunctionArn", "f")]),
+                action("SNSAction", None, &[("TopicArn", "t")]),
                 action("AddHeaderAction", None, &[]),
                 action("", None, &[]),
             ],

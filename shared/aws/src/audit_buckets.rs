@@ -1,0 +1,96 @@
+//! Whether a bucket is there, in whichever Region.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+
+use aws_config::retry::RetryConfig;
+use aws_config::{Region, SdkConfig};
+use aws_sdk_s3::Client;
+use aws_sdk_s3::config::http::HttpResponse;
+use aws_sdk_s3::error::SdkError;
+use mailroom_core::audit::facts::{Asked, Bucket};
+
+use crate::audit::{AskError, told};
+
+/// Asks after buckets.
+pub trait Buckets {
+    /// Whether there is such a bucket, and where (S3's `HeadBucket`, which takes `s3:ListBucket`). S3 says where it is even if it
+    /// says no more.
+    ///
+    /// # Errors
+    /// See [`AskError`]; a denial is in the answer, with the Region.
+    #[expect(async_fn_in_trait, reason = "called through generics by functions that run on one thread")]
+    async fn bucket(&self, name: &str) -> Result<Bucket, AskError>;
+}
+
+/// S3 itself.
+pub struct S3Buckets {
+    config: SdkConfig,
+}
+
+impl S3Buckets {
+    /// To be asked in the configuration's own Region, unless a bucket is elsewhere.
+    pub fn new(config: &SdkConfig) -> Self {
+        Self { config: config.clone() }
+    }
+
+    fn client(&self, region: Option<String>) -> Client {
+        let config = aws_sdk_s3::config::Builder::from(&self.config).retry_config(RetryConfig::disabled());
+        let config = match region {
+            Some(region) => config.region(Region::new(region)),
+            None => config,
+        };
+        Client::from_conf(config.build())
+    }
+}
+
+impl Buckets for S3Buckets {
+    async fn bucket(&self, name: &str) -> Result<Bucket, AskError> {
+        let home = self.config.region().map(ToString::to_string);
+        let mut asked = self.client(None).head_bucket().bucket(name).send().await;
+        // Another Region's bucket: what S3 says here is not what it says there (301, or 400 in some Regions).
+        let elsewhere =
+            asked.as_ref().err().and_then(region_told).filter(|region| Some(region) != home.as_ref());
+        if let Some(region) = elsewhere {
+            asked = self.client(Some(region)).head_bucket().bucket(name).send().await;
+        }
+        let told_region = asked.as_ref().err().and_then(region_told);
+        let (exists, region) = match asked {
+            Ok(found) => (Asked::Answered(true), found.bucket_region.or(home)),
+            Err(error) if error.raw_response().is_some_and(|answer| answer.status().as_u16() == 404) => {
+                (Asked::Answered(false), None)
+            }
+            Err(error) => match told(&error) {
+                AskError::Denied => (Asked::Denied("s3:ListBucket".to_owned()), told_region),
+                error => return Err(error),
+            },
+        };
+        Ok(Bucket { name: name.to_owned(), exists, region })
+    }
+}
+
+/// The Region in which S3 says that the bucket is (S3 API Reference, `HeadBucket`: in answers of 301, 400 and 403, too).
+fn region_told<E>(error: &SdkError<E, HttpResponse>) -> Option<String> {
+    error.raw_response()?.headers().get("x-amz-bucket-region").map(str::to_owned)
+}
+
+/// Buckets in memory. Clones are one S3.
+#[derive(Debug, Clone, Default)]
+pub struct MemoryBuckets(Arc<Mutex<BTreeMap<String, Result<Bucket, AskError>>>>);
+
+impl MemoryBuckets {
+    /// Answers like this for a bucket.
+    pub fn set(&self, name: &str, answer: Result<Bucket, AskError>) {
+        if let Ok(mut buckets) = self.0.lock() {
+            buckets.insert(name.to_owned(), answer);
+        }
+    }
+}
+
+impl Buckets for MemoryBuckets {
+    async fn bucket(&self, name: &str) -> Result<Bucket, AskError> {
+        let buckets = self.0.lock().map_err(|_| AskError::Unavailable("poisoned".to_owned()))?;
+        let missing = Bucket { name: name.to_owned(), exists: Asked::Answered(false), region: None };
+        buckets.get(name).cloned().unwrap_or(Ok(missing))
+    }
+}

@@ -1,0 +1,408 @@
+//! SES's API, version 2, as far as it is read to see whether a Region is ready. Nothing here changes anything.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+
+use aws_config::SdkConfig;
+use aws_config::retry::RetryConfig;
+use aws_sdk_sesv2::Client;
+use aws_sdk_sesv2::operation::get_account::GetAccountOutput;
+use aws_sdk_sesv2::operation::get_configuration_set::GetConfigurationSetOutput;
+use aws_sdk_sesv2::operation::get_email_identity::GetEmailIdentityOutput;
+use aws_sdk_sesv2::primitives::DateTime;
+use aws_sdk_sesv2::types;
+use mailroom_core::audit::facts::{
+    Account, Asked, ConfigurationSet, Destination, Dkim, EventDestination, Identity, MailFrom, Review,
+    SendQuota,
+};
+use mailroom_core::timestamp::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::audit::{AskError, Page, is_not_found, told};
+use crate::ses::MemorySes;
+
+/// Reads SES's configuration. Each method is one call of its API, which takes one a second.
+pub trait SesReader {
+    /// The account in this Region (`ses:GetAccount`).
+    ///
+    /// # Errors
+    /// See [`AskError`].
+    #[expect(async_fn_in_trait, reason = "called through generics by functions that run on one thread")]
+    async fn account(&self) -> Result<Account, AskError>;
+
+    /// A page of its identities, a thousand at most (`ses:ListEmailIdentities`).
+    ///
+    /// # Errors
+    /// See [`AskError`].
+    #[expect(async_fn_in_trait, reason = "called through generics by functions that run on one thread")]
+    async fn identities(&self, next: Option<&str>) -> Result<Page<ListedIdentity>, AskError>;
+
+    /// An identity (`ses:GetEmailIdentity`); `None` if it has gone.
+    ///
+    /// # Errors
+    /// See [`AskError`].
+    #[expect(async_fn_in_trait, reason = "called through generics by functions that run on one thread")]
+    async fn identity(&self, name: &str) -> Result<Option<Identity>, AskError>;
+
+    /// A page of the configuration sets' names (`ses:ListConfigurationSets`).
+    ///
+    /// # Errors
+    /// See [`AskError`].
+    #[expect(async_fn_in_trait, reason = "called through generics by functions that run on one thread")]
+    async fn configuration_sets(&self, next: Option<&str>) -> Result<Page<String>, AskError>;
+
+    /// A configuration set without its event destinations (`ses:GetConfigurationSet`); `None` if it has gone.
+    ///
+    /// # Errors
+    /// See [`AskError`].
+    #[expect(async_fn_in_trait, reason = "called through generics by functions that run on one thread")]
+    async fn configuration_set(&self, name: &str) -> Result<Option<ConfigurationSet>, AskError>;
+
+    /// A configuration set's event destinations (`ses:GetConfigurationSetEventDestinations`); none if it has gone.
+    ///
+    /// # Errors
+    /// See [`AskError`].
+    #[expect(async_fn_in_trait, reason = "called through generics by functions that run on one thread")]
+    async fn event_destinations(&self, configuration_set: &str) -> Result<Vec<EventDestination>, AskError>;
+}
+
+/// What the list says of an identity.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ListedIdentity {
+    /// `IdentityName`
+    pub name: String,
+    /// `IdentityType`
+    pub kind: Option<String>,
+}
+
+/// SES itself. Nothing is retried here: whoever asks keeps the pace.
+pub struct Ses {
+    client: Client,
+}
+
+impl Ses {
+    /// SES in the configuration's own Region.
+    pub fn new(config: &SdkConfig) -> Self {
+        let config = aws_sdk_sesv2::config::Builder::from(config).retry_config(RetryConfig::disabled());
+        Self { client: Client::from_conf(config.build()) }
+    }
+}
+
+/// The most that SES gives (`PageSize` of `ListEmailIdentities` and `ListConfigurationSets`, SES v2 API Reference).
+const PAGE: i32 = 1000;
+
+impl SesReader for Ses {
+    async fn account(&self) -> Result<Account, AskError> {
+        self.client.get_account().send().await.map(account).map_err(|error| told(&error))
+    }
+
+    async fn identities(&self, next: Option<&str>) -> Result<Page<ListedIdentity>, AskError> {
+        let list =
+            self.client.list_email_identities().page_size(PAGE).set_next_token(next.map(str::to_owned));
+        let output = list.send().await.map_err(|error| told(&error))?;
+        let identities = output.email_identities.unwrap_or_default().into_iter().map(|identity| {
+            let kind = identity.identity_type.map(|kind| kind.as_str().to_owned());
+            Some(ListedIdentity { name: identity.identity_name?, kind })
+        });
+        let items =
+            identities.collect::<Option<_>>().ok_or_else(|| unreadable("an identity without a name"))?;
+        Ok(Page { items, next: output.next_token })
+    }
+
+    async fn identity(&self, name: &str) -> Result<Option<Identity>, AskError> {
+        match self.client.get_email_identity().email_identity(name).send().await {
+            Ok(output) => Ok(Some(identity(output))),
+            Err(error) if is_not_found(&error) => Ok(None),
+            Err(error) => Err(told(&error)),
+        }
+    }
+
+    async fn configuration_sets(&self, next: Option<&str>) -> Result<Page<String>, AskError> {
+        let list =
+            self.client.list_configuration_sets().page_size(PAGE).set_next_token(next.map(str::to_owned));
+        let output = list.send().await.map_err(|error| told(&error))?;
+        Ok(Page { items: output.configuration_sets.unwrap_or_default(), next: output.next_token })
+    }
+
+    async fn configuration_set(&self, name: &str) -> Result<Option<ConfigurationSet>, AskError> {
+        match self.client.get_configuration_set().configuration_set_name(name).send().await {
+            Ok(output) => Ok(Some(configuration_set(name, output))),
+            Err(error) if is_not_found(&error) => Ok(None),
+            Err(error) => Err(told(&error)),
+        }
+    }
+
+    async fn event_destinations(&self, configuration_set: &str) -> Result<Vec<EventDestination>, AskError> {
+        let get = self.client.get_configuration_set_event_destinations();
+        match get.configuration_set_name(configuration_set).send().await {
+            Ok(output) => {
+                let destinations = output.event_destinations.unwrap_or_default();
+                Ok(destinations.into_iter().map(event_destination).collect())
+            }
+            Err(error) if is_not_found(&error) => Ok(Vec::new()),
+            Err(error) => Err(told(&error)),
+        }
+    }
+}
+
+fn account(output: GetAccountOutput) -> Account {
+    let review = output.details.and_then(|details| details.review_details);
+    let reasons = output.suppression_attributes.and_then(|attributes| attributes.suppressed_reasons);
+    Account {
+        production_access_enabled: output.production_access_enabled,
+        sending_enabled: output.sending_enabled,
+        enforcement_status: output.enforcement_status,
+        send_quota: output.send_quota.map(|quota| SendQuota {
+            max_24_hour_send: quota.max24_hour_send,
+            max_send_rate: quota.max_send_rate,
+            sent_last_24_hours: quota.sent_last24_hours,
+        }),
+        suppressed_reasons: reasons
+            .unwrap_or_default()
+            .iter()
+            .map(|reason| reason.as_str().to_owned())
+            .collect(),
+        review: review.map(|review| Review {
+            status: review.status.map(|status| status.as_str().to_owned()),
+            case_id: review.case_id,
+        }),
+    }
+}
+
+fn identity(output: GetEmailIdentityOutput) -> Identity {
+    let verification = output.verification_info;
+    let checked = verification.as_ref().and_then(|info| info.last_checked_timestamp.as_ref());
+    let succeeded = verification.as_ref().and_then(|info| info.last_success_timestamp.as_ref());
+    Identity {
+        verified_for_sending: output.verified_for_sending_status,
+        verification_status: output.verification_status.map(|status| status.as_str().to_owned()),
+        verification_error: verification
+            .as_ref()
+            .and_then(|info| info.error_type.as_ref())
+            .map(|error| error.as_str().to_owned()),
+        last_checked_at: checked.and_then(time),
+        last_success_at: succeeded.and_then(time),
+        dkim: output.dkim_attributes.map(dkim),
+        mail_from: output.mail_from_attributes.filter(|from| !from.mail_from_domain.is_empty()).map(|from| {
+            MailFrom {
+                status: from.mail_from_domain_status.as_str().to_owned(),
+                behavior_on_mx_failure: from.behavior_on_mx_failure.as_str().to_owned(),
+                domain: from.mail_from_domain,
+            }
+        }),
+        policies: output.policies.unwrap_or_default().into_iter().collect(),
+        configuration_set: output.configuration_set_name.filter(|name| !name.is_empty()),
+        feedback_forwarding: output.feedback_forwarding_status,
+    }
+}
+
+fn dkim(attributes: types::DkimAttributes) -> Dkim {
+    let length =
+        |length: Option<types::DkimSigningKeyLength>| length.map(|length| length.as_str().to_owned());
+    Dkim {
+        signing_enabled: attributes.signing_enabled,
+        status: attributes.status.map(|status| status.as_str().to_owned()),
+        tokens: attributes.tokens.unwrap_or_default(),
+        signing_hosted_zone: attributes.signing_hosted_zone.filter(|zone| !zone.is_empty()),
+        signing_attributes_origin: attributes
+            .signing_attributes_origin
+            .map(|origin| origin.as_str().to_owned()),
+        current_signing_key_length: length(attributes.current_signing_key_length),
+        next_signing_key_length: length(attributes.next_signing_key_length),
+    }
+}
+
+fn configuration_set(name: &str, output: GetConfigurationSetOutput) -> ConfigurationSet {
+    let (reasons, scope) = output
+        .suppression_options
+        .map_or((None, None), |options| (options.suppressed_reasons, options.suppression_scope));
+    ConfigurationSet {
+        name: name.to_owned(),
+        suppressed_reasons: reasons
+            .map(|reasons| reasons.iter().map(|reason| reason.as_str().to_owned()).collect()),
+        suppression_scope: scope.map(|scope| scope.as_str().to_owned()),
+        sending_enabled: output.sending_options.is_none_or(|options| options.sending_enabled),
+        event_destinations: Asked::NotAsked,
+    }
+}
+
+fn event_destination(destination: types::EventDestination) -> EventDestination {
+    let to = if let Some(topic) = destination.sns_destination {
+        Destination::Sns(topic.topic_arn)
+    } else if let Some(bus) = destination.event_bridge_destination {
+        Destination::EventBridge(bus.event_bus_arn)
+    } else if let Some(firehose) = destination.kinesis_firehose_destination {
+        Destination::Firehose(firehose.delivery_stream_arn)
+    } else if let Some(pinpoint) = destination.pinpoint_destination {
+        Destination::Pinpoint(pinpoint.application_arn.unwrap_or_default())
+    } else if destination.cloud_watch_destination.is_some() {
+        Destination::CloudWatch
+    } else {
+        Destination::Other
+    };
+    EventDestination {
+        name: destination.name,
+        enabled: destination.enabled,
+        event_types: destination.matching_event_types.iter().map(|kind| kind.as_str().to_owned()).collect(),
+        destination: to,
+    }
+}
+
+fn time(time: &DateTime) -> Option<Timestamp> {
+    Timestamp::from_millis(time.to_millis().ok()?)
+}
+
+fn unreadable(what: &str) -> AskError {
+    AskError::Refused(what.to_owned())
+}
+
+/// What is read, in memory, of an SES that keeps its pace. Clones are one Region.
+#[derive(Debug, Clone)]
+pub struct MemorySesReader {
+    inner: Arc<Mutex<Inner>>,
+    ses: MemorySes,
+}
+
+#[derive(Debug)]
+struct Inner {
+    account: Account,
+    identities: BTreeMap<String, (Option<String>, Identity)>,
+    configuration_sets: BTreeMap<String, ConfigurationSet>,
+    page: usize,
+    refusals: BTreeMap<&'static str, AskError>,
+}
+
+impl MemorySesReader {
+    /// A Region with production access and nothing else.
+    pub fn new(ses: &MemorySes) -> Self {
+        let quota = SendQuota { max_24_hour_send: 50_000.0, max_send_rate: 14.0, sent_last_24_hours: 0.0 };
+        let account = Account {
+            production_access_enabled: true,
+            sending_enabled: true,
+            enforcement_status: Some("HEALTHY".to_owned()),
+            send_quota: Some(quota),
+            suppressed_reasons: vec!["BOUNCE".to_owned(), "COMPLAINT".to_owned()],
+            review: None,
+        };
+        let inner = Inner {
+            account,
+            identities: BTreeMap::new(),
+            configuration_sets: BTreeMap::new(),
+            page: 1000,
+            refusals: BTreeMap::new(),
+        };
+        Self { inner: Arc::new(Mutex::new(inner)), ses: ses.clone() }
+    }
+
+    /// The same Region, by way of an SES of the same kind: [`MemorySes::with_fuse`].
+    #[must_use]
+    pub fn through(&self, ses: &MemorySes) -> Self {
+        Self { ses: ses.clone(), ..self.clone() }
+    }
+
+    /// An identity, over one of its name.
+    pub fn add_identity(&self, name: &str, kind: &str, identity: Identity) {
+        self.change(|inner| {
+            inner.identities.insert(name.to_owned(), (Some(kind.to_owned()), identity));
+        });
+    }
+
+    /// Takes one away.
+    pub fn remove_identity(&self, name: &str) {
+        self.change(|inner| {
+            inner.identities.remove(name);
+        });
+    }
+
+    /// A configuration set, over one of its name; with its event destinations.
+    pub fn add_configuration_set(&self, set: ConfigurationSet) {
+        self.change(|inner| {
+            inner.configuration_sets.insert(set.name.clone(), set);
+        });
+    }
+
+    /// So many on a page.
+    pub fn set_page(&self, page: usize) {
+        self.change(|inner| inner.page = page);
+    }
+
+    /// Answers every call of this action like this (`GetEmailIdentity`); `None`: as usual.
+    pub fn refuse(&self, action: &'static str, refusal: Option<AskError>) {
+        self.change(|inner| match refusal {
+            Some(refusal) => {
+                inner.refusals.insert(action, refusal);
+            }
+            None => {
+                inner.refusals.remove(action);
+            }
+        });
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Inner)) {
+        if let Ok(mut inner) = self.inner.lock() {
+            change(&mut inner);
+        }
+    }
+
+    async fn call<T>(
+        &self,
+        action: &'static str,
+        what: &str,
+        answer: impl FnOnce(&Inner) -> T,
+    ) -> Result<T, AskError> {
+        self.ses.call(format!("{action} {what}").trim_end().to_owned(), || Ok(())).await?;
+        let inner = self.inner.lock().map_err(|_| AskError::Unavailable("poisoned".to_owned()))?;
+        inner.refusals.get(action).cloned().map_or_else(|| Ok(answer(&inner)), Err)
+    }
+}
+
+impl SesReader for MemorySesReader {
+    async fn account(&self) -> Result<Account, AskError> {
+        self.call("GetAccount", "", |inner| inner.account.clone()).await
+    }
+
+    async fn identities(&self, next: Option<&str>) -> Result<Page<ListedIdentity>, AskError> {
+        self.call("ListEmailIdentities", next.unwrap_or_default(), |inner| {
+            let mut left = inner.identities.range(next.map(str::to_owned).unwrap_or_default()..);
+            let listed = |(name, (kind, _)): (&String, &(Option<String>, Identity))| ListedIdentity {
+                name: name.clone(),
+                kind: kind.clone(),
+            };
+            let items = left.by_ref().take(inner.page).map(listed).collect();
+            Page { items, next: left.next().map(|(name, _)| name.clone()) }
+        })
+        .await
+    }
+
+    async fn identity(&self, name: &str) -> Result<Option<Identity>, AskError> {
+        self.call("GetEmailIdentity", name, |inner| {
+            inner.identities.get(name).map(|(_, identity)| identity.clone())
+        })
+        .await
+    }
+
+    async fn configuration_sets(&self, next: Option<&str>) -> Result<Page<String>, AskError> {
+        self.call("ListConfigurationSets", next.unwrap_or_default(), |inner| {
+            let mut left = inner.configuration_sets.range(next.map(str::to_owned).unwrap_or_default()..);
+            let items = left.by_ref().take(inner.page).map(|(name, _)| name.clone()).collect();
+            Page { items, next: left.next().map(|(name, _)| name.clone()) }
+        })
+        .await
+    }
+
+    async fn configuration_set(&self, name: &str) -> Result<Option<ConfigurationSet>, AskError> {
+        self.call("GetConfigurationSet", name, |inner| {
+            let set = inner.configuration_sets.get(name).cloned();
+            set.map(|set| ConfigurationSet { event_destinations: Asked::NotAsked, ..set })
+        })
+        .await
+    }
+
+    async fn event_destinations(&self, configuration_set: &str) -> Result<Vec<EventDestination>, AskError> {
+        self.call("GetConfigurationSetEventDestinations", configuration_set, |inner| {
+            let set = inner.configuration_sets.get(configuration_set);
+            set.and_then(|set| set.event_destinations.answer().cloned()).unwrap_or_default()
+        })
+        .await
+    }
+}

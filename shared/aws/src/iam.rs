@@ -1,0 +1,256 @@
+//! Access keys of IAM users, which is what SMTP credentials are. Read only, and no secret is in reach.
+//!
+//! IAM is global: a partition has one endpoint, and the SDK's endpoint rules sign for its Region (`us-east-1`; in `GovCloud`
+//! `us-gov-west-1`), whatever Region the configuration names.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+
+use aws_config::SdkConfig;
+use aws_config::retry::RetryConfig;
+use aws_sdk_iam::Client;
+use aws_sdk_iam::primitives::DateTime;
+use aws_sdk_iam::types::{EvaluationResult, PolicyEvaluationDecisionType};
+use mailroom_core::audit::facts::{AccessKey, Asked, LastUsed};
+use mailroom_core::timestamp::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::audit::{AskError, Page, is_not_found, told};
+use crate::fuse::Fuse;
+
+/// All that a mail needs that is handed over by SMTP (Amazon SES Developer Guide, "Obtaining Amazon SES SMTP credentials").
+const SEND: &str = "ses:SendRawEmail";
+
+/// Reads IAM's users and their keys. Each method is one call of IAM's API, of the permission that it names.
+pub trait AccessKeys {
+    /// A page of the users (`iam:ListUsers`).
+    ///
+    /// # Errors
+    /// See [`AskError`].
+    #[expect(async_fn_in_trait, reason = "called through generics by functions that run on one thread")]
+    async fn users(&self, next: Option<&str>) -> Result<Page<User>, AskError>;
+
+    /// A user's keys (`iam:ListAccessKeys`), without what the other methods tell of them; none if the user has gone. IAM allows
+    /// two, so they come at once ("IAM and AWS STS quotas", IAM User Guide).
+    ///
+    /// # Errors
+    /// See [`AskError`].
+    #[expect(async_fn_in_trait, reason = "called through generics by functions that run on one thread")]
+    async fn keys(&self, user: &str) -> Result<Vec<AccessKey>, AskError>;
+
+    /// When, where and for what a key was used last (`iam:GetAccessKeyLastUsed`).
+    ///
+    /// # Errors
+    /// See [`AskError`].
+    #[expect(async_fn_in_trait, reason = "called through generics by functions that run on one thread")]
+    async fn last_used(&self, key: &str) -> Result<Option<LastUsed>, AskError>;
+
+    /// Whether a user may send from any of these identities, or with none, from all (`iam:SimulatePrincipalPolicy`). A policy
+    /// that lets only certain senders, recipients or networks lets send.
+    ///
+    /// # Errors
+    /// See [`AskError`].
+    #[expect(async_fn_in_trait, reason = "called through generics by functions that run on one thread")]
+    async fn may_send(&self, user_arn: &str, identity_arns: &[String]) -> Result<bool, AskError>;
+}
+
+/// An IAM user.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct User {
+    /// `UserName`
+    pub name: String,
+    /// `Arn`
+    pub arn: String,
+    /// `CreateDate`
+    pub created_at: Timestamp,
+}
+
+/// IAM itself. Nothing is retried here: whoever asks keeps the pace.
+pub struct Iam {
+    client: Client,
+}
+
+impl Iam {
+    /// The account's users.
+    pub fn new(config: &SdkConfig) -> Self {
+        let config = aws_sdk_iam::config::Builder::from(config).retry_config(RetryConfig::disabled());
+        Self { client: Client::from_conf(config.build()) }
+    }
+}
+
+impl AccessKeys for Iam {
+    async fn users(&self, next: Option<&str>) -> Result<Page<User>, AskError> {
+        let list = self.client.list_users().max_items(1000).set_marker(next.map(str::to_owned));
+        let output = list.send().await.map_err(|error| told(&error))?;
+        let users = output.users.into_iter().map(|user| {
+            let created_at = time(&user.create_date)?;
+            Some(User { name: user.user_name, arn: user.arn, created_at })
+        });
+        let items = users.collect::<Option<_>>().ok_or_else(|| unreadable("a user"))?;
+        Ok(Page { items, next: output.marker.filter(|_| output.is_truncated) })
+    }
+
+    async fn keys(&self, user: &str) -> Result<Vec<AccessKey>, AskError> {
+        let output = match self.client.list_access_keys().user_name(user).send().await {
+            Ok(output) => output,
+            Err(error) if is_not_found(&error) => return Ok(Vec::new()),
+            Err(error) => return Err(told(&error)),
+        };
+        let keys = output.access_key_metadata.into_iter().map(|key| {
+            Some(AccessKey {
+                user: user.to_owned(),
+                id: key.access_key_id?,
+                status: key.status?.as_str().to_owned(),
+                created_at: time(&key.create_date?)?,
+                may_send: Asked::NotAsked,
+                last_used: Asked::NotAsked,
+            })
+        });
+        keys.collect::<Option<_>>().ok_or_else(|| unreadable("an access key"))
+    }
+
+    async fn last_used(&self, key: &str) -> Result<Option<LastUsed>, AskError> {
+        let output = self.client.get_access_key_last_used().access_key_id(key).send().await;
+        let used = output.map_err(|error| told(&error))?.access_key_last_used;
+        // Without a date it was never used, or not since April 2015, and the rest is "N/A".
+        Ok(used.and_then(|used| {
+            Some(LastUsed {
+                at: time(&used.last_used_date?)?,
+                service: used.service_name,
+                region: used.region,
+            })
+        }))
+    }
+
+    async fn may_send(&self, user_arn: &str, identity_arns: &[String]) -> Result<bool, AskError> {
+        let identities = Some(identity_arns.to_vec()).filter(|arns| !arns.is_empty());
+        let simulate = self.client.simulate_principal_policy().policy_source_arn(user_arn).action_names(SEND);
+        let simulated = simulate.set_resource_arns(identities).max_items(1000).send().await;
+        let results = simulated.map_err(|error| told(&error))?.evaluation_results;
+        Ok(results.unwrap_or_default().iter().any(lets_send))
+    }
+}
+
+/// The decision on the whole is the strictest of those on the single resources, which stand in a list of their own.
+fn lets_send(result: &EvaluationResult) -> bool {
+    let lets = |decision: &PolicyEvaluationDecisionType, missing: &[String]| match decision {
+        PolicyEvaluationDecisionType::Allowed => true,
+        // A condition was not met for want of something to compare with, and it is one that narrows what is sent, or whence.
+        PolicyEvaluationDecisionType::ImplicitDeny => {
+            let narrows =
+                |key: &String| ["ses:", "aws:Source", "aws:Vpc"].iter().any(|of| key.starts_with(of));
+            missing.iter().any(narrows)
+        }
+        _ => false,
+    };
+    lets(&result.eval_decision, result.missing_context_values())
+        || result
+            .resource_specific_results()
+            .iter()
+            .any(|result| lets(&result.eval_resource_decision, result.missing_context_values()))
+}
+
+fn time(time: &DateTime) -> Option<Timestamp> {
+    Timestamp::from_millis(time.to_millis().ok()?)
+}
+
+fn unreadable(what: &str) -> AskError {
+    AskError::Refused(format!("{what} that can't be read"))
+}
+
+/// Users in memory. Clones are one account.
+#[derive(Debug, Clone, Default)]
+pub struct MemoryIam {
+    inner: Arc<Mutex<Inner>>,
+    fuse: Fuse,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    users: BTreeMap<String, (User, Vec<AccessKey>)>,
+    senders: BTreeMap<String, Vec<String>>,
+    refusal: Option<AskError>,
+    calls: Vec<String>,
+}
+
+impl MemoryIam {
+    /// The same account, by way of a function that may die.
+    #[must_use]
+    pub fn with_fuse(&self, fuse: &Fuse) -> Self {
+        Self { inner: Arc::clone(&self.inner), fuse: fuse.clone() }
+    }
+
+    /// A user with these keys, of which `last_used` is told by [`AccessKeys::last_used`] alone.
+    pub fn add(&self, user: User, keys: Vec<AccessKey>) {
+        self.change(|inner| {
+            inner.users.insert(user.name.clone(), (user, keys));
+        });
+    }
+
+    /// From now on the user with this ARN may send from these identities; with none, from all.
+    pub fn let_send(&self, user_arn: &str, identity_arns: &[&str]) {
+        self.change(|inner| {
+            let arns = identity_arns.iter().map(|arn| (*arn).to_owned()).collect();
+            inner.senders.insert(user_arn.to_owned(), arns);
+        });
+    }
+
+    /// Answers every call like this; `None` as usual.
+    pub fn refuse(&self, refusal: Option<AskError>) {
+        self.change(|inner| inner.refusal = refusal);
+    }
+
+    /// Every call that was made: `last_used AKIA…`.
+    pub fn calls(&self) -> Vec<String> {
+        self.inner.lock().map_or_else(|_| Vec::new(), |inner| inner.calls.clone())
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Inner)) {
+        if let Ok(mut inner) = self.inner.lock() {
+            change(&mut inner);
+        }
+    }
+
+    async fn call<T>(&self, call: String, answer: impl FnOnce(&Inner) -> T) -> Result<T, AskError> {
+        self.fuse.effect().await;
+        let mut inner = self.inner.lock().map_err(|_| AskError::Unavailable("poisoned".to_owned()))?;
+        inner.calls.push(call);
+        inner.refusal.clone().map_or_else(|| Ok(answer(&inner)), Err)
+    }
+}
+
+impl AccessKeys for MemoryIam {
+    async fn users(&self, next: Option<&str>) -> Result<Page<User>, AskError> {
+        self.call(format!("users {}", next.unwrap_or_default()), |inner| {
+            let mut left =
+                inner.users.range(next.map(str::to_owned).unwrap_or_default()..).map(|(_, user)| &user.0);
+            let items = left.by_ref().take(2).cloned().collect();
+            Page { items, next: left.next().map(|user| user.name.clone()) }
+        })
+        .await
+    }
+
+    async fn keys(&self, user: &str) -> Result<Vec<AccessKey>, AskError> {
+        self.call(format!("keys {user}"), |inner| {
+            let keys = inner.users.get(user).map(|(_, keys)| keys.clone()).unwrap_or_default();
+            keys.into_iter().map(|key| AccessKey { last_used: Asked::NotAsked, ..key }).collect()
+        })
+        .await
+    }
+
+    async fn last_used(&self, key: &str) -> Result<Option<LastUsed>, AskError> {
+        self.call(format!("last_used {key}"), |inner| {
+            let mut keys = inner.users.values().flat_map(|(_, keys)| keys);
+            keys.find(|known| known.id == key).and_then(|key| key.last_used.answer().cloned().flatten())
+        })
+        .await
+    }
+
+    async fn may_send(&self, user_arn: &str, identity_arns: &[String]) -> Result<bool, AskError> {
+        self.call(format!("may_send {user_arn} {}", identity_arns.len()), |inner| {
+            let from = inner.senders.get(user_arn);
+            from.is_some_and(|from| from.is_empty() || from.iter().any(|arn| identity_arns.contains(arn)))
+        })
+        .await
+    }
+}
