@@ -1,0 +1,13 @@
+//! Suppression end to end, in three Regions: from a bounce published in one to the list of each, by the real template, the
+//! functions' binaries and a local SES at SES's own pace.
+
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test says what failed by panicking"
+)]
+
+mod regions;
+mod storm;
+mod world;
