@@ -16,6 +16,7 @@
 //! | `rule_sets` | receipt rule sets, with the feature `rule-sets` |
 //! | `ses` | how calls of SES fail, with any of those |
 //! | `operator` | what only the operator's tool asks of AWS, with the feature of that name |
+//! | [`audit_table`] | the audit's verdicts in the table, and what a pass has read: [`audit_table::AuditTable`] |
 //! | `audit`, `audit_ses`, `audit_buckets`, `iam` | what a Region is like, read only, with the feature `audit` |
 //! | `objects` | mail in S3, with the feature of that name |
 //! | [`invocation`] | which messages wait for which record, and Lambda's partial batch response |
@@ -34,6 +35,7 @@ pub mod audit;
 pub mod audit_buckets;
 #[cfg(feature = "audit")]
 pub mod audit_ses;
+pub mod audit_table;
 pub mod client;
 pub mod clock;
 pub mod decidable;

@@ -1,0 +1,273 @@
+//! The audit in the table: its verdicts, and, while a pass lasts, what it has read.
+//!
+//! | item | sort key | until |
+//! |---|---|---|
+//! | a section's verdict | `AUDIT#<section>` | the next pass |
+//! | a reading: what one call was answered | `AUDIT-FACTS#<begin of the pass>#<reading>` | a week has passed |
+//!
+//! Both under `REGION#<region>`. A reading is written once it is there and never changed: whoever goes on with a pass goes on
+//! behind the last of them.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::error::ProvideErrorMetadata;
+use aws_sdk_dynamodb::types::AttributeValue;
+use mailroom_core::audit::SectionVerdict;
+use mailroom_core::timestamp::Timestamp;
+use tokio::time::Instant;
+
+use crate::dynamo::{Failure, retried, told};
+use crate::fuse::Fuse;
+
+/// Much longer than a pass takes over as many identities as SES allows.
+const READINGS_LAST: Duration = Duration::from_hours(24 * 7);
+
+/// Keeps verdicts and readings of one Region.
+pub trait AuditTable {
+    /// What a pass has read so far: JSON by name.
+    ///
+    /// # Errors
+    /// See [`AuditTableError`].
+    #[expect(async_fn_in_trait, reason = "called through generics by functions that run on one thread")]
+    async fn readings(
+        &self,
+        pass: Timestamp,
+        deadline: Instant,
+    ) -> Result<BTreeMap<String, String>, AuditTableError>;
+
+    /// Keeps a reading.
+    ///
+    /// # Errors
+    /// See [`AuditTableError`]. It may be kept all the same.
+    #[expect(async_fn_in_trait, reason = "called through generics by functions that run on one thread")]
+    async fn keep(
+        &self,
+        pass: Timestamp,
+        name: &str,
+        reading: &str,
+        deadline: Instant,
+    ) -> Result<(), AuditTableError>;
+
+    /// Writes a section's verdict, over the one that is there.
+    ///
+    /// # Errors
+    /// See [`AuditTableError`]. It may be written all the same.
+    #[expect(async_fn_in_trait, reason = "called through generics by functions that run on one thread")]
+    async fn put(&self, verdict: &SectionVerdict, deadline: Instant) -> Result<(), AuditTableError>;
+
+    /// The verdicts that were written last. Of a Region without a pass there are none, and of one that is at the end of a pass
+    /// some may be older than the others.
+    ///
+    /// # Errors
+    /// See [`AuditTableError`].
+    #[expect(async_fn_in_trait, reason = "called through generics by functions that run on one thread")]
+    async fn verdicts(&self, deadline: Instant) -> Result<Vec<SectionVerdict>, AuditTableError>;
+}
+
+/// Why the table did not do as asked.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum AuditTableError {
+    /// Throttled, failed or unanswered until the deadline. A retry can help.
+    #[error("no answer but errors until the deadline, the last: {0}")]
+    Deadline(String),
+    /// Refused, such as for want of a permission. A retry can help once that is mended.
+    #[error("refused: {0}")]
+    Refused(String),
+    /// It can't be put as an item, or is none that this version can read. No retry can help.
+    #[error("not an item: {0}")]
+    NotAnItem(String),
+}
+
+impl<E: ProvideErrorMetadata> From<Failure<E>> for AuditTableError {
+    fn from(failure: Failure<E>) -> Self {
+        match failure {
+            Failure::Deadline(trouble) => Self::Deadline(trouble),
+            Failure::Refused(error) => Self::Refused(told(&error)),
+        }
+    }
+}
+
+type Item = std::collections::HashMap<String, AttributeValue>;
+
+/// DynamoDB's table.
+pub struct DynamoAuditTable {
+    client: Client,
+    table: String,
+    region: String,
+}
+
+impl DynamoAuditTable {
+    /// A table in the configuration's own Region.
+    pub fn new(config: &aws_config::SdkConfig, table: impl Into<String>) -> Self {
+        let region = config.region().map(ToString::to_string).unwrap_or_default();
+        Self { client: Client::new(config), table: table.into(), region }
+    }
+
+    /// Every item of the Region whose sort key begins so.
+    async fn items(&self, prefix: &str, deadline: Instant) -> Result<Vec<Item>, AuditTableError> {
+        let (mut items, mut start) = (Vec::new(), None);
+        loop {
+            let query = || {
+                let query = self.client.query().table_name(&self.table).consistent_read(true);
+                query
+                    .key_condition_expression("#pk = :pk AND begins_with(#sk, :prefix)")
+                    .expression_attribute_names("#pk", "pk")
+                    .expression_attribute_names("#sk", "sk")
+                    .expression_attribute_values(":pk", text(&SectionVerdict::partition_key(&self.region)))
+                    .expression_attribute_values(":prefix", text(prefix))
+                    .set_exclusive_start_key(start.clone())
+                    .send()
+            };
+            let page = retried(deadline, query).await?;
+            items.extend(page.items.unwrap_or_default());
+            start = page.last_evaluated_key;
+            if start.is_none() {
+                return Ok(items);
+            }
+        }
+    }
+
+    async fn write(&self, item: Item, deadline: Instant) -> Result<(), AuditTableError> {
+        let put = || self.client.put_item().table_name(&self.table).set_item(Some(item.clone())).send();
+        retried(deadline, put).await?;
+        Ok(())
+    }
+}
+
+impl AuditTable for DynamoAuditTable {
+    async fn readings(
+        &self,
+        pass: Timestamp,
+        deadline: Instant,
+    ) -> Result<BTreeMap<String, String>, AuditTableError> {
+        let prefix = prefix(pass);
+        let items = self.items(&prefix, deadline).await?.into_iter();
+        let reading = |item: Item| {
+            let name = item.get("sk")?.as_s().ok()?.strip_prefix(&prefix)?.to_owned();
+            Some((name, item.get("reading")?.as_s().ok()?.clone()))
+        };
+        let unread = || AuditTableError::NotAnItem("a reading without a text".to_owned());
+        items.map(|item| reading(item).ok_or_else(unread)).collect()
+    }
+
+    async fn keep(
+        &self,
+        pass: Timestamp,
+        name: &str,
+        reading: &str,
+        deadline: Instant,
+    ) -> Result<(), AuditTableError> {
+        let expires_at = pass.plus(READINGS_LAST).seconds().to_string();
+        let item = [
+            ("pk", text(&SectionVerdict::partition_key(&self.region))),
+            ("sk", text(&format!("{}{name}", prefix(pass)))),
+            ("reading", text(reading)),
+            ("expires_at", AttributeValue::N(expires_at)),
+        ];
+        self.write(item.map(|(name, value)| (name.to_owned(), value)).into(), deadline).await
+    }
+
+    async fn put(&self, verdict: &SectionVerdict, deadline: Instant) -> Result<(), AuditTableError> {
+        let mut item: Item =
+            serde_dynamo::to_item(verdict).map_err(|error| AuditTableError::NotAnItem(error.to_string()))?;
+        item.retain(|_, value| !value.is_null());
+        self.write(item, deadline).await
+    }
+
+    async fn verdicts(&self, deadline: Instant) -> Result<Vec<SectionVerdict>, AuditTableError> {
+        let items = self.items(SectionVerdict::SORT_KEY_PREFIX, deadline).await?.into_iter();
+        let read = |item| {
+            serde_dynamo::from_item(item).map_err(|error| AuditTableError::NotAnItem(error.to_string()))
+        };
+        items.map(read).collect()
+    }
+}
+
+fn prefix(pass: Timestamp) -> String {
+    format!("AUDIT-FACTS#{pass}#")
+}
+
+fn text(value: &str) -> AttributeValue {
+    AttributeValue::S(value.to_owned())
+}
+
+/// The table in memory, one Region of it. Clones are one table.
+#[derive(Debug, Clone, Default)]
+pub struct MemoryAuditTable {
+    kept: Arc<Mutex<Kept>>,
+    fuse: Fuse,
+}
+
+#[derive(Debug, Default)]
+struct Kept {
+    readings: BTreeMap<(Timestamp, String), String>,
+    verdicts: BTreeMap<u8, String>,
+    written: usize,
+}
+
+impl MemoryAuditTable {
+    /// The same table, by way of a function that may die.
+    #[must_use]
+    pub fn with_fuse(&self, fuse: &Fuse) -> Self {
+        Self { kept: Arc::clone(&self.kept), fuse: fuse.clone() }
+    }
+
+    /// How many readings and verdicts were written.
+    pub fn written(&self) -> usize {
+        self.kept.lock().map_or(0, |kept| kept.written)
+    }
+
+    async fn change(&self, change: impl FnOnce(&mut Kept)) -> Result<(), AuditTableError> {
+        self.fuse.effect().await;
+        let mut kept = self.kept.lock().map_err(|_| AuditTableError::Deadline("poisoned".to_owned()))?;
+        kept.written += 1;
+        change(&mut kept);
+        Ok(())
+    }
+}
+
+impl AuditTable for MemoryAuditTable {
+    async fn readings(
+        &self,
+        pass: Timestamp,
+        _: Instant,
+    ) -> Result<BTreeMap<String, String>, AuditTableError> {
+        let kept = self.kept.lock().map_err(|_| AuditTableError::Deadline("poisoned".to_owned()))?;
+        let of_pass = kept.readings.iter().filter(|((of, _), _)| *of == pass);
+        Ok(of_pass.map(|((_, name), reading)| (name.clone(), reading.clone())).collect())
+    }
+
+    async fn keep(
+        &self,
+        pass: Timestamp,
+        name: &str,
+        reading: &str,
+        _: Instant,
+    ) -> Result<(), AuditTableError> {
+        self.change(|kept| {
+            kept.readings.insert((pass, name.to_owned()), reading.to_owned());
+        })
+        .await
+    }
+
+    async fn put(&self, verdict: &SectionVerdict, _: Instant) -> Result<(), AuditTableError> {
+        let text =
+            serde_json::to_string(verdict).map_err(|error| AuditTableError::NotAnItem(error.to_string()))?;
+        self.change(|kept| {
+            kept.verdicts.insert(verdict.section.number(), text);
+        })
+        .await
+    }
+
+    async fn verdicts(&self, _: Instant) -> Result<Vec<SectionVerdict>, AuditTableError> {
+        let kept = self.kept.lock().map_err(|_| AuditTableError::Deadline("poisoned".to_owned()))?;
+        let read = |text: &String| {
+            serde_json::from_str(text).map_err(|error| AuditTableError::NotAnItem(error.to_string()))
+        };
+        kept.verdicts.values().map(read).collect()
+    }
+}
