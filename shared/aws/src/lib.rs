@@ -11,6 +11,7 @@
 //! | [`lease`] | of several instances one works: [`lease::Lease`] |
 //! | `suppression_list` | SES's list and its import jobs, with the feature `suppression-list` |
 //! | `peers` | other Regions' queues, with the feature of that name |
+//! | `custom_resource` | how CloudFormation is answered, with the feature `custom-resource` |
 //! | `account` | the account's suppression settings, with the feature of that name |
 //! | `notification_topics` | where SES tells what became of identities' mail, with the feature `identity-topics` |
 //! | `rule_sets` | receipt rule sets, with the feature `rule-sets` |
@@ -38,6 +39,8 @@ pub mod audit_ses;
 pub mod audit_table;
 pub mod client;
 pub mod clock;
+#[cfg(feature = "custom-resource")]
+pub mod custom_resource;
 pub mod decidable;
 mod dynamo;
 pub mod fuse;

@@ -10,11 +10,10 @@ use aws_config::SdkConfig;
 use aws_sdk_ses::Client;
 use aws_sdk_ses::config::retry::RetryConfig;
 use aws_sdk_ses::types::{IdentityNotificationAttributes, NotificationType};
+pub use mailroom_core::setup::Notifies;
+pub use mailroom_core::setup::plan::IDENTITIES_A_CALL as MOST_IDENTITIES;
 
 use crate::ses::{MemorySes, SesError, told};
-
-/// Identities that one call tells of (API reference, `GetIdentityNotificationAttributes`, November 2026).
-pub const MOST_IDENTITIES: usize = 100;
 
 /// Reads and writes where SES tells of an identity's mail. Each method is one call of SES's API.
 pub trait NotificationTopics {
@@ -43,25 +42,6 @@ pub trait NotificationTopics {
     /// `SetIdentityFeedbackForwardingEnabled`, November 2026).
     #[expect(async_fn_in_trait, reason = "called through generics by functions that run on one thread")]
     async fn set_forwarding(&self, identity: &str, enabled: bool) -> Result<(), SesError>;
-}
-
-/// What a topic is told of.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Notifies {
-    /// Bounces.
-    Bounce,
-    /// Complaints.
-    Complaint,
-}
-
-impl Notifies {
-    /// SES's word.
-    pub fn as_ses(self) -> &'static str {
-        match self {
-            Self::Bounce => "Bounce",
-            Self::Complaint => "Complaint",
-        }
-    }
 }
 
 /// Where SES tells of one identity's mail. Topics are ARNs.

@@ -1,0 +1,189 @@
+//! Where CloudFormation waits for a custom resource's answer: a pre-signed URL, to which it is put (CloudFormation User
+//! Guide, "Custom resource response objects", November 2026).
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use aws_sdk_dynamodb::config::http::HttpRequest;
+use aws_sdk_dynamodb::error::DisplayErrorContext;
+use aws_smithy_http_client::default_connector;
+use aws_smithy_runtime_api::client::http::{HttpConnector, HttpConnectorSettings, SharedHttpConnector};
+
+use crate::fuse::Fuse;
+
+/// Delivers answers.
+pub trait Answers {
+    /// Puts an answer to a URL. The same may be put again. Neither is for a log line: the URL is a permission.
+    ///
+    /// # Errors
+    /// See [`AnswerError`].
+    #[expect(async_fn_in_trait, reason = "called through generics by functions that run on one thread")]
+    async fn put(&self, url: &str, answer: &str) -> Result<(), AnswerError>;
+}
+
+/// Why an answer was not delivered.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum AnswerError {
+    /// No answer, or a server's error. It may have been delivered all the same; a retry can help.
+    #[error("not delivered: {0}")]
+    Unavailable(String),
+    /// Such as a signature that has expired. No retry can help.
+    #[error("refused with status {0}")]
+    Refused(u16),
+    /// Not a URL.
+    #[error("not a URL")]
+    NotAUrl,
+}
+
+/// Over HTTP, by the client that the SDK's own clients are made of: another one would be a second TLS stack.
+#[derive(Debug)]
+pub struct HttpAnswers {
+    connector: Option<SharedHttpConnector>,
+}
+
+impl HttpAnswers {
+    /// A client with time limits.
+    pub fn new() -> Self {
+        let settings = HttpConnectorSettings::builder()
+            .connect_timeout(Duration::from_secs(2))
+            .read_timeout(Duration::from_secs(10))
+            .build();
+        Self { connector: default_connector(&settings, None) }
+    }
+}
+
+impl Default for HttpAnswers {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Answers for HttpAnswers {
+    /// Without a content type: it would be part of what was signed.
+    async fn put(&self, url: &str, answer: &str) -> Result<(), AnswerError> {
+        let unavailable = |why: &str| AnswerError::Unavailable(why.to_owned());
+        let connector = self.connector.as_ref().ok_or_else(|| unavailable("no HTTP client"))?;
+        let mut request = HttpRequest::new(answer.into());
+        request.set_method("PUT").map_err(|_| AnswerError::NotAUrl)?;
+        request.set_uri(url).map_err(|_| AnswerError::NotAUrl)?;
+        request.headers_mut().insert("content-length", answer.len().to_string());
+        let response = connector.call(request).await;
+        let response = response.map_err(|error| unavailable(&DisplayErrorContext(error).to_string()))?;
+        match response.status().as_u16() {
+            200..=299 => Ok(()),
+            status @ (408 | 429 | 500..) => Err(unavailable(&format!("status {status}"))),
+            status => Err(AnswerError::Refused(status)),
+        }
+    }
+}
+
+/// Answers in memory. Clones are the same.
+#[derive(Debug, Clone, Default)]
+pub struct MemoryAnswers {
+    inner: Arc<Mutex<Inner>>,
+    fuse: Fuse,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    delivered: Vec<(String, String)>,
+    faults: VecDeque<AnswerError>,
+}
+
+impl MemoryAnswers {
+    /// The same answers, by way of a function that may die.
+    #[must_use]
+    pub fn with_fuse(&self, fuse: &Fuse) -> Self {
+        Self { inner: Arc::clone(&self.inner), fuse: fuse.clone() }
+    }
+
+    /// What is delivered next is not.
+    pub fn fault(&self, faults: impl IntoIterator<Item = AnswerError>) {
+        if let Ok(mut inner) = self.lock() {
+            inner.faults.extend(faults);
+        }
+    }
+
+    /// What was delivered, each with its URL, since this was last asked.
+    pub fn take(&self) -> Vec<(String, String)> {
+        self.lock().map_or_else(|_| Vec::new(), |mut inner| std::mem::take(&mut inner.delivered))
+    }
+
+    fn lock(&self) -> Result<MutexGuard<'_, Inner>, AnswerError> {
+        self.inner.lock().map_err(|_| AnswerError::Unavailable("poisoned".to_owned()))
+    }
+}
+
+impl Answers for MemoryAnswers {
+    async fn put(&self, url: &str, answer: &str) -> Result<(), AnswerError> {
+        self.fuse.effect().await;
+        let mut inner = self.lock()?;
+        if let Some(fault) = inner.faults.pop_front() {
+            return Err(fault);
+        }
+        inner.delivered.push((url.to_owned(), answer.to_owned()));
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+    use std::net::TcpListener;
+    use std::thread::JoinHandle;
+
+    use super::*;
+
+    /// Answers each connection's first request with a status, and tells the requests.
+    fn server(statuses: &'static [u16]) -> (String, JoinHandle<Vec<String>>) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}/token?Signature=a%2Bb", listener.local_addr().unwrap());
+        let requests = std::thread::spawn(move || {
+            let answer = |status: &u16| {
+                let (mut connection, _) = listener.accept().unwrap();
+                let (mut request, mut buffer) = (String::new(), [0; 4096]);
+                while !request.ends_with('}') {
+                    let read = connection.read(&mut buffer).unwrap();
+                    assert_ne!(read, 0, "the request was cut off");
+                    request.push_str(std::str::from_utf8(&buffer[..read]).unwrap());
+                }
+                let answer = format!("HTTP/1.1 {status} X\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
+                connection.write_all(answer.as_bytes()).unwrap();
+                request
+            };
+            statuses.iter().map(answer).collect()
+        });
+        (url, requests)
+    }
+
+    #[tokio::test]
+    async fn an_answer_is_put_as_it_is() {
+        let (url, requests) = server(&[200, 503, 403]);
+        let answers = HttpAnswers::new();
+        let put = || answers.put(&url, r#"{"a":"ä"}"#);
+        assert_eq!(put().await, Ok(()));
+        assert_eq!(put().await, Err(AnswerError::Unavailable("status 503".to_owned())));
+        assert_eq!(put().await, Err(AnswerError::Refused(403)));
+        assert_eq!(answers.put("not a URL", "{}").await, Err(AnswerError::NotAUrl));
+        let nobody = answers.put("http://127.0.0.1:9/", "{}").await;
+        assert!(matches!(nobody, Err(AnswerError::Unavailable(_))), "{nobody:?}");
+        let requests = requests.join().unwrap();
+        assert_eq!(requests.len(), 3, "each call is one request");
+        let (head, body) = requests[0].split_once("\r\n\r\n").unwrap();
+        assert!(head.starts_with("PUT /token?Signature=a%2Bb HTTP/1.1\r\n"), "{head}");
+        assert!(head.contains("content-length: 10") && !head.contains("content-type"), "{head}");
+        assert_eq!(body, r#"{"a":"ä"}"#);
+    }
+
+    #[tokio::test]
+    async fn in_memory_they_are_taken() {
+        let answers = MemoryAnswers::default();
+        answers.fault([AnswerError::Refused(403)]);
+        assert_eq!(answers.put("u", "a").await, Err(AnswerError::Refused(403)));
+        assert_eq!(answers.put("u", "b").await, Ok(()));
+        assert_eq!(answers.take(), [("u".to_owned(), "b".to_owned())]);
+        assert_eq!(answers.take(), []);
+    }
+}

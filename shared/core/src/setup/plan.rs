@@ -1,0 +1,501 @@
+//! All settings, in the order in which SES takes the changes.
+
+use std::collections::BTreeSet;
+
+use super::setting::{Course, Noted, is_foreign};
+use super::{Foreign, Found, Notifies, Remembered, RememberedIdentity, Told, Wanted, described};
+use crate::suppression::Reason;
+
+/// What to change. There is nothing to do if there are no changes and nothing new to remember.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Plan {
+    /// To be remembered before the first change.
+    pub during: Remembered,
+    /// One call of SES each, in this order.
+    pub changes: Vec<Planned>,
+    /// To be remembered after the last one.
+    pub after: Remembered,
+    /// Settings that somebody has changed since Mailroom did, and that stay so.
+    pub left_alone: usize,
+}
+
+/// A change.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Planned {
+    /// What is changed.
+    pub change: Change,
+    /// Whether it sets something back.
+    pub undoes: bool,
+}
+
+/// A call of SES.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Change {
+    /// Activates a rule set, or none.
+    ActivateRuleSet(Option<String>),
+    /// Enables these reasons and no others.
+    PutReasons(BTreeSet<String>),
+    /// Sets an identity's topic, or takes it away.
+    SetTopic {
+        /// Whose.
+        identity: String,
+        /// For what.
+        kind: Notifies,
+        /// Its ARN.
+        topic: Option<String>,
+    },
+    /// Switches an identity's e-mail on or off.
+    SetForwarding {
+        /// Whose.
+        identity: String,
+        /// On.
+        enabled: bool,
+    },
+}
+
+/// Why nothing is changed. No retry can help.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// Another rule set is active.
+    #[error("the receipt rule set {0} is active; ActiveRuleSet=replace would replace it")]
+    ForeignRuleSet(String),
+    /// An identity's topic is set to another one.
+    #[error("another topic is told of {}'s {}: {topic}; ForeignTopics=replace would replace it", described(.identity), match .kind {
+        Notifies::Bounce => "bounces",
+        Notifies::Complaint => "complaints",
+    })]
+    ForeignTopic {
+        /// Whose.
+        identity: String,
+        /// For what.
+        kind: Notifies,
+        /// Its ARN.
+        topic: String,
+    },
+    /// Not an identity of this account and Region.
+    #[error("{} is no identity in this Region", described(.0))]
+    NoSuchIdentity(String),
+    /// More than can be set up, and undone, in one run.
+    #[error("{listed} identities are more than fit into one run, which are {most}")]
+    TooManyIdentities {
+        /// How many there are to be.
+        listed: usize,
+        /// How many fit.
+        most: usize,
+    },
+    /// Fewer identities, but more changes than can be made in one run.
+    #[error(
+        "{changes} changes are more than fit into one run, which are {most}: change fewer identities at a time"
+    )]
+    TooManyChanges {
+        /// How many there are to be.
+        changes: usize,
+        /// How many fit.
+        most: usize,
+    },
+}
+
+/// Identities whose notification attributes one call tells (API reference, `GetIdentityNotificationAttributes`, November
+/// 2026).
+pub const IDENTITIES_A_CALL: usize = 100;
+
+/// What there is besides identities: to read, and to write, the active rule set and the reasons.
+const OTHER_CALLS: usize = 4;
+
+/// What an identity takes at most: two topics and the forwarding.
+const CALLS_AN_IDENTITY: usize = 3;
+
+/// How many identities can be set up, or set back, with so many calls of SES, whatever they are found like.
+pub fn most_identities(calls: usize) -> usize {
+    // One call of a hundred is lost at most, if the last one that reads is not for a full hundred.
+    let calls = calls.saturating_sub(OTHER_CALLS + 1);
+    calls * IDENTITIES_A_CALL / (IDENTITIES_A_CALL * CALLS_AN_IDENTITY + 1)
+}
+
+/// What to change so that things are as they are to be.
+///
+/// # Errors
+/// See [`Refusal`]. Only what is asked for newly is refused: what was set up before, and somebody has changed since, is left
+/// alone. An update that has nothing to do with it must not fail of it, nor must the rollback of one.
+pub fn plan(wanted: &Wanted, found: &Found, remembered: &Remembered) -> Result<Plan, Refusal> {
+    let mut plan = Plan {
+        during: Remembered::default(),
+        changes: Vec::new(),
+        after: Remembered::default(),
+        left_alone: 0,
+    };
+    plan.rule_set(wanted, found, remembered)?;
+    plan.reasons(wanted, found, remembered);
+    let identities: BTreeSet<_> = wanted.identities.iter().chain(remembered.identities.keys()).collect();
+    for identity in identities {
+        let noted = remembered.identities.get(identity);
+        match (wanted.identities.contains(identity), found.identities.get(identity)) {
+            (true, Some(told)) => plan.identity(identity, told, noted, wanted)?,
+            (false, Some(told)) => plan.identity_back(identity, told, noted),
+            (true, None) => match noted {
+                None => return Err(Refusal::NoSuchIdentity(identity.clone())),
+                Some(noted) => {
+                    plan.left_alone += 1;
+                    plan.remember(identity, noted.clone(), Some(noted.clone()));
+                }
+            },
+            // It has gone, and what was set of it.
+            (false, None) => {}
+        }
+    }
+    Ok(plan)
+}
+
+impl Plan {
+    fn change(&mut self, change: Change, undoes: bool) {
+        self.changes.push(Planned { change, undoes });
+    }
+
+    fn remember(&mut self, identity: &str, during: RememberedIdentity, after: Option<RememberedIdentity>) {
+        self.during.identities.insert(identity.to_owned(), during);
+        if let Some(after) = after {
+            self.after.identities.insert(identity.to_owned(), after);
+        }
+    }
+
+    fn rule_set(&mut self, wanted: &Wanted, found: &Found, remembered: &Remembered) -> Result<(), Refusal> {
+        let (is, noted) = (&found.rule_set, remembered.rule_set.as_ref());
+        let course = match &wanted.rule_set {
+            None => Course::back(is, noted),
+            Some(_) => match is {
+                Some(other)
+                    if is_foreign(is, noted, &wanted.rule_set)
+                        && wanted.foreign_rule_set == Foreign::Refuse =>
+                {
+                    if noted.is_none() {
+                        return Err(Refusal::ForeignRuleSet(other.clone()));
+                    }
+                    self.left_alone += 1;
+                    Course::leave(noted)
+                }
+                _ if *is == wanted.rule_set => {
+                    // It is the stack's own: whoever has activated it, it must be deactivated or it could not be deleted.
+                    let before = noted.and_then(|noted| noted.before.clone());
+                    Course::leave(Some(&Noted { before, ours: vec![is.clone()] }))
+                }
+                _ => Course::towards(is, noted, &wanted.rule_set),
+            },
+        };
+        if let Some(set) = course.set {
+            self.change(Change::ActivateRuleSet(set), wanted.rule_set.is_none());
+        }
+        (self.during.rule_set, self.after.rule_set) = (course.during, course.after);
+        Ok(())
+    }
+
+    fn reasons(&mut self, wanted: &Wanted, found: &Found, remembered: &Remembered) {
+        let (is, noted) = (&found.reasons, remembered.reasons.as_ref());
+        let course = match &wanted.reasons {
+            None => Course::back(is, noted),
+            Some(reasons) => {
+                // Whoever has enabled what SES has added since wants it.
+                let added = is.iter().filter(|reason| Reason::from_ses(reason).is_none());
+                Course::towards(is, noted, &reasons.iter().chain(added).cloned().collect())
+            }
+        };
+        if let Some(set) = course.set {
+            self.change(Change::PutReasons(set), wanted.reasons.is_none());
+        }
+        (self.during.reasons, self.after.reasons) = (course.during, course.after);
+    }
+
+    /// First the topics, then no more e-mail: somebody is told all the while, and SES would refuse the other order.
+    fn identity(
+        &mut self,
+        identity: &str,
+        told: &Told,
+        noted: Option<&RememberedIdentity>,
+        wanted: &Wanted,
+    ) -> Result<(), Refusal> {
+        let topic = Some(wanted.topic.clone());
+        let mut course = |kind: Notifies| {
+            let (is, known) = match kind {
+                Notifies::Bounce => (&told.bounce, noted.and_then(|noted| noted.bounce.as_ref())),
+                Notifies::Complaint => (&told.complaint, noted.and_then(|noted| noted.complaint.as_ref())),
+            };
+            match is {
+                Some(other) if is_foreign(is, known, &topic) && wanted.foreign_topics == Foreign::Refuse => {
+                    if noted.is_none() {
+                        let (identity, topic) = (identity.to_owned(), other.clone());
+                        return Err(Refusal::ForeignTopic { identity, kind, topic });
+                    }
+                    self.left_alone += 1;
+                    Ok(Course::leave(known))
+                }
+                _ => Ok(Course::towards(is, known, &topic)),
+            }
+        };
+        let (bounce, complaint) = (course(Notifies::Bounce)?, course(Notifies::Complaint)?);
+        // Of whom somebody else is told now, by the topic, the sender may want to be told by e-mail.
+        let ours = *bounce.end(&told.bounce) == topic && *complaint.end(&told.complaint) == topic;
+        let silence = ours && told.forwarding;
+        let silenced = silence || noted.is_some_and(|noted| noted.silenced);
+        self.set_topics(identity, &bounce, &complaint, false);
+        if silence {
+            self.change(Change::SetForwarding { identity: identity.to_owned(), enabled: false }, false);
+        }
+        let during = RememberedIdentity { bounce: bounce.during, complaint: complaint.during, silenced };
+        let after = RememberedIdentity { bounce: bounce.after, complaint: complaint.after, silenced };
+        self.remember(identity, during, Some(after));
+        Ok(())
+    }
+
+    /// First e-mail, then the topics, for the same reasons. If a topic goes, SES insists on e-mail, whoever has switched it
+    /// off.
+    fn identity_back(&mut self, identity: &str, told: &Told, noted: Option<&RememberedIdentity>) {
+        let Some(noted) = noted else { return };
+        let bounce = Course::back(&told.bounce, noted.bounce.as_ref());
+        let complaint = Course::back(&told.complaint, noted.complaint.as_ref());
+        let goes = bounce.set == Some(None) || complaint.set == Some(None);
+        let before = self.changes.len();
+        if !told.forwarding && (noted.silenced || goes) {
+            self.change(Change::SetForwarding { identity: identity.to_owned(), enabled: true }, true);
+        }
+        self.set_topics(identity, &bounce, &complaint, true);
+        if self.changes.len() > before {
+            self.remember(identity, noted.clone(), None);
+        }
+    }
+
+    fn set_topics(
+        &mut self,
+        identity: &str,
+        bounce: &Course<Option<String>>,
+        complaint: &Course<Option<String>>,
+        undoes: bool,
+    ) {
+        for (kind, course) in [(Notifies::Bounce, bounce), (Notifies::Complaint, complaint)] {
+            if let Some(topic) = &course.set {
+                let (identity, topic) = (identity.to_owned(), topic.clone());
+                self.change(Change::SetTopic { identity, kind, topic }, undoes);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    const OURS: &str = "arn:aws:sns:us-east-1:123456789012:m-feedback";
+    const THEIRS: &str = "arn:aws:sns:us-east-1:123456789012:theirs";
+
+    fn set<const N: usize>(names: [&str; N]) -> BTreeSet<String> {
+        names.map(str::to_owned).into()
+    }
+
+    fn told(bounce: &str, complaint: &str, forwarding: bool) -> Told {
+        let topic = |name: &str| match name {
+            "-" => None,
+            "ours" => Some(OURS.to_owned()),
+            _ => Some(THEIRS.to_owned()),
+        };
+        Told { bounce: topic(bounce), complaint: topic(complaint), forwarding }
+    }
+
+    fn wanted(foreign: Foreign) -> Wanted {
+        Wanted {
+            topic: OURS.to_owned(),
+            identities: set(["example.com"]),
+            foreign_topics: foreign,
+            rule_set: Some("m-inbound".to_owned()),
+            foreign_rule_set: foreign,
+            reasons: Some(set(["BOUNCE", "COMPLAINT"])),
+        }
+    }
+
+    fn found(rule_set: &str, reasons: BTreeSet<String>, told: Told) -> Found {
+        Found {
+            rule_set: Some(rule_set.to_owned()).filter(|name| name != "-"),
+            reasons,
+            identities: [("example.com".to_owned(), told)].into(),
+        }
+    }
+
+    /// Changes, a word each.
+    fn changes(plan: &Plan) -> Vec<String> {
+        let short = |topic: &Option<String>| match topic.as_deref() {
+            None => "-",
+            Some(OURS) => "ours",
+            Some(_) => "theirs",
+        };
+        let change = |planned: &Planned| match &planned.change {
+            Change::ActivateRuleSet(name) => format!("rule set {}", name.as_deref().unwrap_or("-")),
+            Change::PutReasons(reasons) => {
+                format!("reasons {}", reasons.iter().cloned().collect::<Vec<_>>().join("+"))
+            }
+            Change::SetTopic { kind, topic, .. } => format!("{} {}", kind.as_ses(), short(topic)),
+            Change::SetForwarding { enabled: true, .. } => "e-mail".to_owned(),
+            Change::SetForwarding { enabled: false, .. } => "silence".to_owned(),
+        };
+        plan.changes.iter().map(change).collect()
+    }
+
+    /// What SES has then.
+    fn carried_out(found: &Found, plan: &Plan) -> Found {
+        let mut found = found.clone();
+        for planned in plan.changes.clone() {
+            match planned.change {
+                Change::ActivateRuleSet(name) => found.rule_set = name,
+                Change::PutReasons(reasons) => found.reasons = reasons,
+                Change::SetTopic { identity, kind, topic } => {
+                    let told = found.identities.get_mut(&identity).unwrap();
+                    match kind {
+                        Notifies::Bounce => told.bounce = topic,
+                        Notifies::Complaint => told.complaint = topic,
+                    }
+                }
+                Change::SetForwarding { identity, enabled } => {
+                    found.identities.get_mut(&identity).unwrap().forwarding = enabled;
+                }
+            }
+        }
+        found
+    }
+
+    #[test]
+    fn there_and_back() {
+        use Foreign::{Refuse, Replace};
+        let both = || set(["BOUNCE", "COMPLAINT"]);
+        for (foreign, start, there, back) in [
+            (
+                Refuse,
+                found("-", set([]), told("-", "-", true)),
+                vec![
+                    "rule set m-inbound",
+                    "reasons BOUNCE+COMPLAINT",
+                    "Bounce ours",
+                    "Complaint ours",
+                    "silence",
+                ],
+                vec!["rule set -", "reasons ", "e-mail", "Bounce -", "Complaint -"],
+            ),
+            // Nothing is to be done of it, and nothing undone: but a stack's rule set must not be active when it goes.
+            (Refuse, found("m-inbound", both(), told("ours", "ours", false)), vec![], vec!["rule set -"]),
+            (
+                Replace,
+                found("theirs", set(["COMPLAINT", "NEW"]), told("theirs", "-", true)),
+                vec![
+                    "rule set m-inbound",
+                    "reasons BOUNCE+COMPLAINT+NEW",
+                    "Bounce ours",
+                    "Complaint ours",
+                    "silence",
+                ],
+                vec!["rule set theirs", "reasons COMPLAINT+NEW", "e-mail", "Bounce theirs", "Complaint -"],
+            ),
+            // Nobody was told by e-mail before.
+            (
+                Replace,
+                found("-", both(), told("theirs", "theirs", false)),
+                vec!["rule set m-inbound", "Bounce ours", "Complaint ours"],
+                vec!["rule set -", "Bounce theirs", "Complaint theirs"],
+            ),
+        ] {
+            let wanted = wanted(foreign);
+            let first = plan(&wanted, &start, &Remembered::default()).unwrap();
+            assert_eq!(changes(&first), there, "{start:?}");
+            let end = carried_out(&start, &first);
+            let second = plan(&wanted, &end, &first.after).unwrap();
+            assert_eq!((changes(&second), &second.after), (vec![], &first.after), "twice");
+            let undone = plan(&Wanted::default(), &end, &first.after).unwrap();
+            assert_eq!(changes(&undone), back, "{start:?}");
+            assert_eq!(undone.after, Remembered::default());
+            assert!(undone.changes.iter().all(|planned| planned.undoes));
+        }
+    }
+
+    #[test]
+    fn what_somebody_else_has_set_is_refused_before_anything_is_changed() {
+        let reasons = || set(["BOUNCE", "COMPLAINT"]);
+        let refused = |found: &Found| {
+            plan(&wanted(Foreign::Refuse), found, &Remembered::default()).unwrap_err().to_string()
+        };
+        assert_eq!(
+            refused(&found("theirs", reasons(), told("-", "-", true))),
+            "the receipt rule set theirs is active; ActiveRuleSet=replace would replace it"
+        );
+        assert_eq!(
+            refused(&found("-", reasons(), told("ours", "theirs", true))),
+            format!(
+                "another topic is told of example.com's complaints: {THEIRS}; ForeignTopics=replace would replace it"
+            )
+        );
+        let nothing = Found { rule_set: None, reasons: reasons(), identities: BTreeMap::new() };
+        assert_eq!(refused(&nothing), "example.com is no identity in this Region");
+    }
+
+    #[test]
+    fn what_somebody_has_changed_since_is_left_alone() {
+        let start = found("-", set([]), told("-", "-", true));
+        let first = plan(&wanted(Foreign::Refuse), &start, &Remembered::default()).unwrap();
+        let changed = found("theirs", set(["BOUNCE"]), told("theirs", "ours", false));
+        // An update that is about something else leaves it alone, but for what is put in so many words.
+        let update = plan(&wanted(Foreign::Refuse), &changed, &first.after).unwrap();
+        assert_eq!((changes(&update), update.left_alone), (vec!["reasons BOUNCE+COMPLAINT".to_owned()], 2));
+        // In the end, what is still ours is undone. SES insists on e-mail then.
+        let undone = plan(&Wanted::default(), &changed, &first.after).unwrap();
+        assert_eq!(changes(&undone), ["e-mail", "Complaint -"]);
+        // Told to replace it, Mailroom does, and remembers that.
+        let replaced = plan(&wanted(Foreign::Replace), &changed, &first.after).unwrap();
+        assert_eq!(changes(&replaced), ["rule set m-inbound", "reasons BOUNCE+COMPLAINT", "Bounce ours"]);
+        let undone = plan(&Wanted::default(), &carried_out(&changed, &replaced), &replaced.after).unwrap();
+        assert_eq!(
+            changes(&undone),
+            ["rule set theirs", "reasons BOUNCE", "e-mail", "Bounce theirs", "Complaint -"]
+        );
+    }
+
+    #[test]
+    fn e_mail_that_somebody_else_has_switched_off_is_switched_on_when_a_topic_goes() {
+        let start = found("-", set([]), told("-", "-", true));
+        let wanted = Wanted { rule_set: None, reasons: None, ..wanted(Foreign::Refuse) };
+        let mut first = plan(&wanted, &start, &Remembered::default()).unwrap();
+        first.after.identities.get_mut("example.com").unwrap().silenced = false;
+        let undone = plan(&Wanted::default(), &carried_out(&start, &first), &first.after).unwrap();
+        assert_eq!(changes(&undone), ["e-mail", "Bounce -", "Complaint -"]);
+    }
+
+    #[test]
+    fn an_identity_that_has_gone_is_no_reason_to_fail() {
+        let start = found("-", set([]), told("-", "-", true));
+        let first = plan(&wanted(Foreign::Refuse), &start, &Remembered::default()).unwrap();
+        let mut gone = carried_out(&start, &first);
+        gone.identities.clear();
+        let update = plan(&wanted(Foreign::Refuse), &gone, &first.after).unwrap();
+        assert_eq!((changes(&update), update.left_alone, &update.after), (vec![], 1, &first.after));
+        let undone = plan(&Wanted::default(), &gone, &first.after).unwrap();
+        assert_eq!(changes(&undone), ["rule set -", "reasons "]);
+        assert_eq!(undone.after, Remembered::default());
+    }
+
+    #[test]
+    fn an_identity_that_is_taken_off_the_list_is_set_back() {
+        let start = found("-", set([]), told("-", "-", true));
+        let first = plan(&wanted(Foreign::Refuse), &start, &Remembered::default()).unwrap();
+        let fewer = Wanted { identities: BTreeSet::new(), ..wanted(Foreign::Refuse) };
+        let update = plan(&fewer, &carried_out(&start, &first), &first.after).unwrap();
+        assert_eq!(changes(&update), ["e-mail", "Bounce -", "Complaint -"]);
+        assert_eq!(update.during, first.after);
+    }
+
+    #[test]
+    fn as_many_identities_as_fit() {
+        let calls = |identities: usize| {
+            identities.div_ceil(IDENTITIES_A_CALL) + OTHER_CALLS + identities * CALLS_AN_IDENTITY
+        };
+        assert_eq!([0, 7, 8, 310].map(most_identities), [0, 0, 0, 101]);
+        for room in 0..2000 {
+            let most = most_identities(room);
+            assert!(most == 0 || calls(most) <= room, "{room}");
+            assert!(calls(most + 2) > room, "{room}: {most} are too few");
+        }
+    }
+}
