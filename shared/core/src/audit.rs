@@ -1,15 +1,47 @@
 //! Is a Region ready? A verdict for every section of AWS's page "Regions and Amazon SES" (Amazon SES Developer Guide), which
 //! lists what is separate in every Region.
 //!
-//! [`facts`] is what the APIs answered. Each section's module makes a verdict of it.
+//! | module | is |
+//! |---|---|
+//! | [`facts`] | what the APIs answered |
+//! | a section's own | what to make of it: [`audit`](audit()) calls each |
+//! | [`compared`] | how a Region compares with its peers |
+//! | [`dns`] | the records that SES asks for |
+//!
+//! A fix is printed for a person, who decides. Where the page is silent on how bad something is: what does not work fails, what
+//! works for now or for some warns, and what could not be asked or is not known to this version is unknown and never a pass.
 
+mod authorization;
+pub mod compared;
+mod dkim;
+pub mod dns;
+mod endpoints;
 pub mod facts;
+mod feedback;
+mod fix;
+mod judged;
+mod mail_from;
+mod receiving;
+mod replication;
+mod sandbox;
+mod smtp_credentials;
+mod suppression_list;
+mod verification;
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+pub use self::fix::{DnsRecord, Fix};
+
+use self::compared::Compared;
+use self::facts::Facts;
+use self::judged::{Judged, capped};
+use crate::text::visible;
 use crate::timestamp::Timestamp;
+
+/// Of an evidence that comes from elsewhere.
+const MOST_EVIDENCE: usize = 600;
 
 /// A section of AWS's page, in its order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -136,28 +168,6 @@ pub struct Finding {
     pub fixes: Vec<Fix>,
 }
 
-/// What mends something.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Fix {
-    /// A command for a POSIX shell with the AWS CLI, version 1 or 2, as it stands.
-    Command(String),
-    /// A DNS record to publish.
-    Dns(DnsRecord),
-}
-
-/// A DNS record.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct DnsRecord {
-    /// Fully qualified, without the final dot.
-    pub name: String,
-    /// `CNAME`, `MX`, `TXT`
-    #[serde(rename = "type")]
-    pub kind: String,
-    /// As in a zone file: host names without the final dot (`10 feedback-smtp.eu-west-1.amazonses.com`), text without quotes.
-    pub value: String,
-}
-
 /// A section's verdict in a Region: the table's item `REGION#<region>` / `AUDIT#<section>`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SectionVerdict {
@@ -178,9 +188,59 @@ pub struct SectionVerdict {
     pub more_findings: usize,
     /// When the facts had been got.
     pub checked_at: Timestamp,
+    /// What the Region is compared with its peers by.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub compared: Option<Compared>,
+}
+
+/// All ten verdicts, in the page's order, of facts that had been got at a time.
+pub fn audit(facts: &Facts, checked_at: Timestamp) -> Vec<SectionVerdict> {
+    Section::ALL.into_iter().map(|section| section.audit(facts, checked_at)).collect()
+}
+
+impl Section {
+    /// Its verdict, of facts that had been got at a time.
+    pub fn audit(self, facts: &Facts, checked_at: Timestamp) -> SectionVerdict {
+        let judged = match self {
+            Self::Endpoints => endpoints::judge(facts),
+            Self::Sandbox => sandbox::judge(facts),
+            Self::Verification => verification::judge(facts),
+            Self::Dkim => dkim::judge(facts),
+            Self::SuppressionList => suppression_list::judge(facts, checked_at),
+            Self::Feedback => feedback::judge(facts),
+            Self::SmtpCredentials => smtp_credentials::judge(facts),
+            Self::MailFrom => mail_from::judge(facts),
+            Self::Authorization => authorization::judge(facts),
+            Self::Receiving => receiving::judge(facts),
+        };
+        SectionVerdict::new(&facts.stack.region, self, judged, checked_at)
+    }
 }
 
 impl SectionVerdict {
+    fn new(region: &str, section: Section, judged: Judged, checked_at: Timestamp) -> Self {
+        let verdict = judged.verdict();
+        let (findings, more_findings) = capped(judged.findings);
+        Self {
+            pk: Self::partition_key(region),
+            sk: format!("{}{}", Self::SORT_KEY_PREFIX, section.as_str()),
+            region: region.to_owned(),
+            section,
+            verdict,
+            evidence: judged.evidence,
+            findings,
+            more_findings,
+            checked_at,
+            compared: judged.compared,
+        }
+    }
+
+    /// A section of which nothing is known, and why.
+    pub fn unknown(region: &str, section: Section, why: &str, at: Timestamp) -> Self {
+        let judged = Judged { evidence: visible(why, MOST_EVIDENCE), ..Judged::default() };
+        Self { verdict: Verdict::Unknown, ..Self::new(region, section, judged, at) }
+    }
+
     /// The table's partition key of a Region's verdicts.
     pub fn partition_key(region: &str) -> String {
         format!("REGION#{region}")

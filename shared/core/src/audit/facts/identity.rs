@@ -23,6 +23,17 @@ pub struct IdentityFacts {
     pub notifications: Asked<Notifications>,
 }
 
+impl IdentityFacts {
+    /// Whether it is a domain, rather than an address.
+    pub fn is_domain(&self) -> bool {
+        match self.kind.as_deref() {
+            Some("DOMAIN" | "MANAGED_DOMAIN") => true,
+            Some("EMAIL_ADDRESS") => false,
+            _ => !self.name.contains('@'),
+        }
+    }
+}
+
 /// `GetEmailIdentity`'s answer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Identity {

@@ -1,0 +1,347 @@
+//! Comparisons between Regions, of what each Region's verdicts say: identities (section 3), lists (5), delegates (9). And what
+//! every Region would say the same is said once (7).
+//!
+//! What is compared is kept with the verdict, as much as fits: names in their order, up to one *through* which a Region's
+//! list is complete. What comes after it is compared with nothing.
+
+use std::collections::BTreeSet;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::authorization::{moved, principals, put};
+use super::dns::domain_of;
+use super::fix::Fix;
+use super::judged::{Judged, capped};
+use super::{Section, SectionVerdict, Verdict};
+use crate::region::{Partition, Region};
+use crate::timestamp::Timestamp;
+
+/// Of an item's 400 KB: see [`super::judged`].
+const MOST_BYTES: usize = 180_000;
+/// Of the longer list: states take hours to reach a new Region.
+const SIZE_DIFFERENCE: usize = 20;
+/// A policy's name has no more characters (SES API v2 Reference, `CreateEmailIdentityPolicy`).
+const POLICY_NAME: usize = 64;
+
+/// What a Region is compared by.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Compared {
+    /// Section 3.
+    Identities(Identities),
+    /// Section 5.
+    List(ListSize),
+    /// Section 9.
+    Delegates(Delegates),
+}
+
+/// A Region's identities.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Identities {
+    /// Mail can be sent from these.
+    pub verified: Vec<String>,
+    /// And not from these, or it is not known.
+    pub unverified: Vec<String>,
+    /// The last name, if there are more than fit.
+    pub through: Option<String>,
+}
+
+/// A Region's list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ListSize {
+    /// Its entries,
+    pub entries: usize,
+    /// when reconcile went through.
+    pub started_at: Timestamp,
+}
+
+/// A Region's sending authorization policies.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Delegates {
+    /// In their order.
+    pub policies: Vec<Policy>,
+    /// The last identity, if there are more than fit.
+    pub through: Option<String>,
+}
+
+/// A policy of an identity.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Policy {
+    /// Whose.
+    pub identity: String,
+    /// Its name.
+    pub name: String,
+    /// JSON, as SES gave it.
+    pub text: String,
+}
+
+impl Identities {
+    pub(super) fn new(verified: Vec<&str>, unverified: Vec<&str>) -> Self {
+        let mut all: Vec<_> = verified
+            .into_iter()
+            .map(|name| (name, true))
+            .chain(unverified.into_iter().map(|name| (name, false)))
+            .collect();
+        all.sort_by_key(|(name, verified)| (form(name), *verified));
+        let mut bytes = 0;
+        // As JSON has it: quotes, a comma, and what it escapes.
+        let fit = all.iter().take_while(|(name, _)| fits(&mut bytes, json_len(name) + 1)).count();
+        let through =
+            (fit < all.len()).then(|| all.get(fit.saturating_sub(1)).map_or("", |(name, _)| name).to_owned());
+        all.truncate(fit);
+        let (verified, unverified): (Vec<_>, Vec<_>) = all.into_iter().partition(|(_, verified)| *verified);
+        let names = |of: Vec<(&str, bool)>| of.into_iter().map(|(name, _)| name.to_owned()).collect();
+        Self { verified: names(verified), unverified: names(unverified), through }
+    }
+
+    fn tells_of(&self, name: &str) -> bool {
+        within(self.through.as_deref(), name)
+    }
+
+    fn has(&self, name: &str) -> bool {
+        self.verified.iter().chain(&self.unverified).any(|of| of.eq_ignore_ascii_case(name))
+    }
+
+    /// Whether mail from an address can be sent by its domain's identity.
+    fn covers(&self, address: &str) -> bool {
+        address.contains('@') && self.verified.iter().any(|of| of.eq_ignore_ascii_case(domain_of(address)))
+    }
+}
+
+impl Delegates {
+    pub(super) fn new(mut policies: Vec<Policy>) -> Self {
+        policies.sort_by(|a, b| form(&a.identity).cmp(&form(&b.identity)).then_with(|| a.cmp(b)));
+        let mut bytes = 0;
+        let fit = policies
+            .iter()
+            .take_while(|of| {
+                fits(&mut bytes, json_len(&of.identity) + json_len(&of.name) + json_len(&of.text) + 40)
+            })
+            .count();
+        let through = policies.get(fit).map(|cut| {
+            // An identity whose policies are not all there is not there.
+            let before = policies.iter().take(fit).rev().find(|of| of.identity != cut.identity);
+            before.map_or_else(String::new, |of| of.identity.clone())
+        });
+        policies.truncate(fit);
+        if let Some(through) = &through {
+            policies.retain(|of| form(&of.identity) <= form(through));
+        }
+        Self { policies, through }
+    }
+
+    fn of<'a>(&'a self, identity: &'a str) -> impl Iterator<Item = &'a Policy> {
+        self.policies.iter().filter(move |of| of.identity.eq_ignore_ascii_case(identity))
+    }
+}
+
+fn json_len(text: &str) -> usize {
+    serde_json::to_string(text).map_or(MOST_BYTES, |text| text.len())
+}
+
+fn fits(bytes: &mut usize, more: usize) -> bool {
+    *bytes += more;
+    *bytes <= MOST_BYTES
+}
+
+/// Neither domains nor, to SES's identities in practice, addresses differ by case alone.
+fn form(name: &str) -> String {
+    name.to_ascii_lowercase()
+}
+
+fn within(through: Option<&str>, name: &str) -> bool {
+    through.is_none_or(|through| form(name) <= form(through))
+}
+
+/// Every Region's verdicts, with what a comparison between them adds; in the order in which they came.
+pub fn compare(verdicts: &[SectionVerdict]) -> Vec<SectionVerdict> {
+    let mut told = BTreeSet::new();
+    let once = once(verdicts);
+    verdicts
+        .iter()
+        .map(|here| {
+            if here.section == Section::SmtpCredentials {
+                return once_only(here, &once, &mut told);
+            }
+            let mut judged = Judged { findings: here.findings.clone(), ..Judged::default() };
+            for peer in
+                verdicts.iter().filter(|peer| peer.section == here.section && peer.region != here.region)
+            {
+                pair(&mut judged, here, peer, verdicts);
+            }
+            let verdict = judged.verdict().max(here.verdict);
+            let (findings, more) = capped(merged(judged.findings));
+            SectionVerdict { verdict, findings, more_findings: here.more_findings + more, ..here.clone() }
+        })
+        .collect()
+}
+
+/// The same may be missing by comparison with several peers.
+fn merged(mut findings: Vec<super::Finding>) -> Vec<super::Finding> {
+    let mut seen = BTreeSet::new();
+    findings.retain(|finding| {
+        seen.insert((finding.subject.clone(), finding.todo.clone(), finding.fixes.clone()))
+    });
+    findings
+}
+
+fn pair(judged: &mut Judged, here: &SectionVerdict, peer: &SectionVerdict, all: &[SectionVerdict]) {
+    match (&here.compared, &peer.compared) {
+        (Some(Compared::Identities(own)), Some(Compared::Identities(theirs))) => {
+            identities(judged, here, own, peer, theirs);
+        }
+        (Some(Compared::List(own)), Some(Compared::List(theirs))) => list(judged, *own, peer, *theirs),
+        (Some(Compared::Delegates(own)), Some(Compared::Delegates(theirs))) => {
+            let identities = all.iter().find_map(|of| match &of.compared {
+                Some(Compared::Identities(identities)) if of.region == here.region => Some(identities),
+                _ => None,
+            });
+            delegates(judged, here, own, peer, theirs, identities);
+        }
+        _ => {}
+    }
+}
+
+fn identities(
+    judged: &mut Judged,
+    here: &SectionVerdict,
+    own: &Identities,
+    peer: &SectionVerdict,
+    theirs: &Identities,
+) {
+    for name in &theirs.verified {
+        if !own.tells_of(name) || own.has(name) || own.covers(name) {
+            continue;
+        }
+        let todo = if name.contains('@') {
+            "If mail from it is to be sent from here, too: create it, and follow the link in the mail that SES sends."
+        } else {
+            "If mail from it is to be sent from here, too: create it, and publish the records that `mailroom dns` prints. \
+             (`--dkim-signing-attributes DomainSigningAttributesOrigin=AWS_SES_…` shares the keys of another Region and needs none.)"
+        };
+        judged.found(
+            Verdict::Warn,
+            name,
+            format!("verified in {}, missing here", peer.region),
+            todo,
+            Fix::aws(&["sesv2", "create-email-identity", "--email-identity", name], &here.region),
+        );
+    }
+}
+
+fn list(judged: &mut Judged, own: ListSize, peer: &SectionVerdict, theirs: ListSize) {
+    let missing = theirs.entries.saturating_sub(own.entries);
+    if missing <= (theirs.entries / SIZE_DIFFERENCE).max(SIZE_DIFFERENCE) {
+        return;
+    }
+    judged.found(
+        Verdict::Warn,
+        "",
+        format!("{} entries here, {} in {}", own.entries, theirs.entries, peer.region),
+        format!(
+            "A new Region needs some hours. After that: is this Region among the Peers of the stack in {0}? Then invoke the reconcile \
+             function there (output ReconcileFunctionName) with {{\"everything\": true}}.",
+            peer.region
+        ),
+        [],
+    );
+}
+
+fn delegates(
+    judged: &mut Judged,
+    here: &SectionVerdict,
+    own: &Delegates,
+    peer: &SectionVerdict,
+    theirs: &Delegates,
+    identities: Option<&Identities>,
+) {
+    let is_here = |name: &str| identities.is_some_and(|of| of.has(name));
+    for policy in theirs.policies.iter().filter(|policy| is_here(&policy.identity)) {
+        let identity = policy.identity.as_str();
+        if !within(own.through.as_deref(), identity) {
+            continue;
+        }
+        let known: BTreeSet<_> =
+            own.of(identity).filter_map(|of| read(&of.text)).flat_map(|of| principals(&of)).collect();
+        let Some(read) = read(&policy.text) else { continue };
+        let missing: Vec<_> = principals(&read).into_iter().filter(|who| !known.contains(who)).collect();
+        if missing.is_empty() {
+            continue;
+        }
+        let taken = own.of(identity).any(|of| of.name == policy.name);
+        let name = if taken { renamed(&policy.name, &peer.region) } else { policy.name.clone() };
+        judged.found(
+            Verdict::Warn,
+            identity,
+            format!(
+                "{} may send in {} (policy {}), and not here",
+                missing.join(", "),
+                peer.region,
+                policy.name
+            ),
+            "If they are to send from here, too: give the identity of this Region the same policy.",
+            put(
+                "create",
+                identity,
+                &name,
+                &moved(&read, &peer.region, &here.region).to_string(),
+                &here.region,
+            ),
+        );
+    }
+}
+
+fn read(policy: &str) -> Option<Value> {
+    serde_json::from_str(policy).ok()
+}
+
+/// `name-from-us-east-1`
+fn renamed(name: &str, region: &str) -> String {
+    let suffix = format!("-from-{region}");
+    let kept: String = name.chars().take(POLICY_NAME.saturating_sub(suffix.len())).collect();
+    kept + &suffix
+}
+
+fn partition(region: &str) -> &'static str {
+    // IAM of one partition knows nothing of the other's.
+    Region::find(region).map_or(Partition::Aws, |region| region.partition()).as_str()
+}
+
+/// For each partition, the Region that tells of IAM: the first that knows, or else the first.
+fn once(verdicts: &[SectionVerdict]) -> Vec<(&'static str, &str)> {
+    let mut once: Vec<(&'static str, &SectionVerdict)> = Vec::new();
+    let rank = |of: &SectionVerdict| match of.verdict {
+        Verdict::Pass | Verdict::Warn | Verdict::Fail => 2,
+        Verdict::Unknown => 1,
+        Verdict::NotApplicable => 0,
+    };
+    for of in verdicts.iter().filter(|of| of.section == Section::SmtpCredentials) {
+        let partition = partition(&of.region);
+        match once.iter_mut().find(|(of, _)| *of == partition) {
+            Some((_, best)) if rank(of) > rank(best) => *best = of,
+            Some(_) => {}
+            None => once.push((partition, of)),
+        }
+    }
+    once.into_iter().map(|(partition, of)| (partition, of.region.as_str())).collect()
+}
+
+fn once_only(
+    here: &SectionVerdict,
+    once: &[(&'static str, &str)],
+    told: &mut BTreeSet<&'static str>,
+) -> SectionVerdict {
+    let partition = partition(&here.region);
+    let by = once.iter().find(|(of, _)| *of == partition).map_or("", |(_, region)| *region);
+    if by == here.region && told.insert(partition) {
+        return here.clone();
+    }
+    SectionVerdict {
+        verdict: Verdict::NotApplicable,
+        evidence: format!("IAM is global: told by {by}"),
+        findings: Vec::new(),
+        more_findings: 0,
+        ..here.clone()
+    }
+}

@@ -1,0 +1,143 @@
+//! What a section's module hands over, and how much of it fits into the table.
+
+use std::collections::BTreeMap;
+
+use super::compared::Compared;
+use super::facts::Asked;
+use super::{Finding, Fix, Verdict};
+use crate::text::visible;
+
+/// Of the 400 KB of an item (DynamoDB Developer Guide, "Quotas"). As much again is for what Regions are compared by, and the
+/// rest for the rest. Counted in JSON, which is longer than DynamoDB's own count.
+const MOST_BYTES: usize = 150_000;
+/// More than a person reads.
+const MOST: usize = 200;
+/// Of a text.
+const TEXT: usize = 600;
+
+/// What a section comes to.
+#[derive(Debug, Default)]
+pub(super) struct Judged {
+    /// What was looked at.
+    pub(super) evidence: String,
+    /// Whether there was anything that could be wrong.
+    pub(super) applies: bool,
+    pub(super) findings: Vec<Finding>,
+    pub(super) compared: Option<Compared>,
+}
+
+impl Judged {
+    /// There is nothing here that could be wrong.
+    pub(super) fn not_applicable(evidence: impl Into<String>) -> Self {
+        Self { evidence: evidence.into(), ..Self::default() }
+    }
+
+    /// All is well, unless something is found.
+    pub(super) fn passes(evidence: impl Into<String>) -> Self {
+        Self { evidence: evidence.into(), applies: true, ..Self::default() }
+    }
+
+    /// It could not be found out.
+    pub(super) fn unknown<T>(asked: &Asked<T>) -> Self {
+        let mut judged = Self::passes("");
+        judged.unanswered("", asked);
+        judged
+    }
+
+    pub(super) fn found(
+        &mut self,
+        verdict: Verdict,
+        subject: &str,
+        evidence: impl AsRef<str>,
+        todo: impl AsRef<str>,
+        fixes: impl IntoIterator<Item = Fix>,
+    ) {
+        self.findings.push(Finding {
+            verdict,
+            subject: visible(subject, TEXT),
+            evidence: visible(evidence.as_ref(), TEXT),
+            todo: visible(todo.as_ref(), TEXT),
+            fixes: fixes.into_iter().collect(),
+        });
+    }
+
+    /// Something that could not be found out about a subject.
+    pub(super) fn unanswered<T>(&mut self, subject: &str, asked: &Asked<T>) {
+        if let Some((evidence, todo)) = why_not(asked) {
+            self.found(Verdict::Unknown, subject, evidence, todo, []);
+        }
+    }
+
+    /// The worst of what was found.
+    pub(super) fn verdict(&self) -> Verdict {
+        let clean = if self.applies { Verdict::Pass } else { Verdict::NotApplicable };
+        self.findings.iter().map(|finding| finding.verdict).max().map_or(clean, |worst| worst.max(clean))
+    }
+}
+
+/// Why there is no answer, and what to do about it.
+fn why_not<T>(asked: &Asked<T>) -> Option<(String, String)> {
+    match asked {
+        Asked::Answered(_) => None,
+        Asked::Denied(action) => Some((
+            format!("not permitted: {action}"),
+            format!(
+                "Allow {action} to whoever audits: the audit function's role, or the credentials of --live."
+            ),
+        )),
+        Asked::NotEnabled(code) => Some((
+            format!("AWS does not take these credentials in this Region ({code})"),
+            "See section 1.".to_owned(),
+        )),
+        Asked::Failed { action, why } => Some((
+            format!("{action}: {why}"),
+            "Audit again. If it stays, look at AWS's health dashboard.".to_owned(),
+        )),
+        Asked::NotAsked => Some(("not asked".to_owned(), "Audit again.".to_owned())),
+    }
+}
+
+/// The worst first, and no more than fit; and how many more there are.
+pub(super) fn capped(mut findings: Vec<Finding>) -> (Vec<Finding>, usize) {
+    findings = gathered(findings);
+    findings.sort_by(|a, b| b.verdict.cmp(&a.verdict).then_with(|| key(a).cmp(&key(b))));
+    findings.dedup();
+    let mut bytes = 0;
+    let fit = findings
+        .iter()
+        .take(MOST)
+        .take_while(|finding| {
+            bytes += serde_json::to_string(finding).map_or(MOST_BYTES, |text| text.len());
+            bytes <= MOST_BYTES
+        })
+        .count();
+    let more = findings.len() - fit;
+    findings.truncate(fit);
+    (findings, more)
+}
+
+fn key(finding: &Finding) -> (&str, &str, &str, &[Fix]) {
+    (&finding.subject, &finding.evidence, &finding.todo, &finding.fixes)
+}
+
+/// A missing permission is one thing to mend, however many identities could not be read for it.
+fn gathered(findings: Vec<Finding>) -> Vec<Finding> {
+    let (unknown, mut rest): (Vec<_>, Vec<_>) = findings
+        .into_iter()
+        .partition(|finding| finding.verdict == Verdict::Unknown && finding.fixes.is_empty());
+    let mut by_cause: BTreeMap<(String, String), Vec<String>> = BTreeMap::new();
+    for finding in unknown {
+        by_cause.entry((finding.evidence, finding.todo)).or_default().push(finding.subject);
+    }
+    for ((mut evidence, todo), mut subjects) in by_cause {
+        subjects.sort_unstable();
+        subjects.dedup();
+        let more = subjects.len() - 1;
+        if more > 0 {
+            evidence = format!("{evidence} (and of {more} more)");
+        }
+        let subject = subjects.into_iter().next().unwrap_or_default();
+        rest.push(Finding { verdict: Verdict::Unknown, subject, evidence, todo, fixes: Vec::new() });
+    }
+    rest
+}

@@ -1,0 +1,155 @@
+//! Section 10: receiving mail.
+//!
+//! Source: Amazon SES Developer Guide, "Regions and Amazon SES", "Email receiving", read 2026-11: an active rule set is
+//! needed, and all that its rules name lies in the same Region, but for buckets.
+
+use std::collections::BTreeSet;
+
+use super::Verdict;
+use super::facts::{Asked, Facts, ReceiptRule, RuleSet, Stack};
+use super::fix::{Fix, quoted};
+use super::judged::Judged;
+use crate::arn::Arn;
+
+pub(super) fn judge(facts: &Facts) -> Judged {
+    let stack = &facts.stack;
+    if !stack.receives {
+        return Judged::not_applicable("SES does not receive here, or is not to (parameter Receiving)");
+    }
+    let Some(active) = facts.rule_set.answer() else { return Judged::unknown(&facts.rule_set) };
+    let mx = format!("MX: 10 inbound-smtp.{}.amazonaws.com", stack.region);
+    let Some(active) = active else {
+        let mut judged = Judged::passes("no active receipt rule set");
+        judged.found(
+            Verdict::Fail,
+            "",
+            "no receipt rule set is active: SES refuses all mail that comes here",
+            "Activate one; or, if this Region is not to receive, tell the stack by its parameter Receiving=off.",
+            stack.rule_set.as_deref().and_then(|ours| activate(ours, &stack.region)),
+        );
+        return judged;
+    };
+    let ours = stack.rule_set.as_deref();
+    let whose = if ours == Some(active.name.as_str()) { "ours" } else { "not ours" };
+    let mut judged = Judged::passes(format!(
+        "active rule set {} ({whose}), {} rules; {mx}",
+        active.name,
+        active.rules.len()
+    ));
+    if let Some(ours) = ours.filter(|ours| *ours != active.name) {
+        judged.found(
+            Verdict::Warn,
+            &active.name,
+            format!("the active rule set is not the stack's, which is {ours}"),
+            "Add the stack's rule to the active rule set and tell the stack so (parameter ReceiptRules=operator), or activate the \
+             stack's, which takes the place of the other.",
+            activate(ours, &stack.region),
+        );
+    }
+    let enabled: Vec<_> = active.rules.iter().filter(|rule| rule.enabled).collect();
+    if enabled.is_empty() {
+        judged.found(
+            Verdict::Fail,
+            &active.name,
+            "no rule of the active rule set is enabled: SES refuses all mail that comes here",
+            "Enable a rule.",
+            active
+                .rules
+                .iter()
+                .take(1)
+                .filter_map(|rule| edited(active, rule, r#""Enabled": false"#, r#""Enabled": true"#, stack)),
+        );
+    }
+    for rule in &enabled {
+        arns(&mut judged, active, rule, stack);
+    }
+    buckets(&mut judged, facts, &enabled);
+    judged
+}
+
+fn activate(rule_set: &str, region: &str) -> Option<Fix> {
+    Fix::aws(&["ses", "set-active-receipt-rule-set", "--rule-set-name", rule_set], region)
+}
+
+/// The rule as it is but for a text in it: SES takes rules only as a whole, and there is more in one than the audit reads.
+fn edited(set: &RuleSet, rule: &ReceiptRule, old: &str, new: &str, stack: &Stack) -> Option<Fix> {
+    let of = |text: &str| quoted(text).into_owned();
+    let (set, name, region) = (of(&set.name), of(&rule.name), of(&stack.region));
+    // Bars do not occur in ARNs and names; a dot in a pattern fits a dot.
+    let sed = of(&format!("s|{old}|{new}|g"));
+    let describe = format!(
+        "aws ses describe-receipt-rule --rule-set-name {set} --rule-name {name} --query Rule --output json"
+    );
+    let rule = format!("\"$({describe} --region {region} | tr -d '\\n' | sed {sed})\"");
+    let words = ["aws ses update-receipt-rule --rule-set-name", &set, "--rule", &rule, "--region", &region];
+    if [old, new].iter().any(|text| text.contains('|')) {
+        return None;
+    }
+    Fix::command(words.into_iter().map(Into::into))
+}
+
+fn arns(judged: &mut Judged, set: &RuleSet, rule: &ReceiptRule, stack: &Stack) {
+    for action in &rule.actions {
+        for (field, arn) in &action.arns {
+            let Some(other) = Arn::parse(arn).and_then(Arn::region).filter(|other| *other != stack.region)
+            else {
+                continue;
+            };
+            let here = arn.replacen(&format!(":{other}:"), &format!(":{}:", stack.region), 1);
+            judged.found(
+                Verdict::Fail,
+                &rule.name,
+                format!("{}'s {field} is of {other}: {arn}", action.kind),
+                "Name one of this Region; the command takes that of the same name, which must be there.",
+                edited(set, rule, arn, &here, stack),
+            );
+        }
+    }
+}
+
+fn buckets(judged: &mut Judged, facts: &Facts, rules: &[&ReceiptRule]) {
+    let named: BTreeSet<_> =
+        rules.iter().flat_map(|rule| &rule.actions).filter_map(|action| action.bucket.as_deref()).collect();
+    for name in named {
+        match facts.buckets.iter().find(|bucket| bucket.name == name).map(|bucket| &bucket.exists) {
+            Some(Asked::Answered(true)) => {}
+            Some(Asked::Answered(false)) => judged.found(
+                Verdict::Fail,
+                name,
+                "there is no such bucket: SES can't store mail, and drops it after it has tried for a while",
+                "Make it again, with a policy that lets SES write to it, before somebody else takes the name.",
+                made(name, &facts.stack),
+            ),
+            Some(unanswered) => judged.unanswered(name, unanswered),
+            None => judged.unanswered(name, &Asked::<()>::NotAsked),
+        }
+    }
+}
+
+/// The bucket, in this Region, and its policy.
+///
+/// Source: Amazon SES Developer Guide, "Giving permissions to Amazon SES for email receiving", read 2026-11.
+fn made(bucket: &str, stack: &Stack) -> Vec<Fix> {
+    let region = stack.region.as_str();
+    let constraint = format!("LocationConstraint={region}");
+    let mut create = vec!["s3api", "create-bucket", "--bucket", bucket];
+    // S3 takes every Region's name but this one's.
+    if region != "us-east-1" {
+        create.extend(["--create-bucket-configuration", &constraint]);
+    }
+    let partition = if region.starts_with("us-gov-") { "aws-us-gov" } else { "aws" };
+    let policy = stack.account.as_deref().and_then(|account| {
+        let policy = serde_json::json!({
+            "Version": "2012-10-17",
+            "Statement": [{
+                "Effect": "Allow",
+                "Principal": { "Service": "ses.amazonaws.com" },
+                "Action": "s3:PutObject",
+                "Resource": format!("arn:{partition}:s3:::{bucket}/*"),
+                "Condition": { "StringEquals": { "aws:SourceAccount": account } },
+            }],
+        });
+        Fix::aws(&["s3api", "put-bucket-policy", "--bucket", bucket, "--policy", &policy.to_string()], region)
+    });
+    Fix::aws(&create, region).into_iter().chain(policy).collect()
+}

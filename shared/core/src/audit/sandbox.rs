@@ -1,0 +1,131 @@
+//! Section 2: production access, sending enabled, enforcement, quota.
+
+use super::Verdict;
+use super::facts::{Account, Facts, Review, SendQuota};
+use super::fix::{Fix, quoted};
+use super::judged::Judged;
+
+/// From here on the quota is worth raising: AWS takes a day or more to answer.
+const HIGH: f64 = 0.8;
+/// Service Quotas' code of SES's "Sending quota", mails in 24 hours; service code `ses`.
+///
+/// Source: AWS's documentation of Amazon Connect's quotas, which names it, and several public tools, read 2026-11.
+const SENDING_QUOTA: &str = "L-804C8AE8";
+
+pub(super) fn judge(facts: &Facts) -> Judged {
+    let Some(account) = facts.account.answer() else { return Judged::unknown(&facts.account) };
+    let region = &facts.stack.region;
+    let mut judged = Judged::passes(evidence(account));
+    if !account.production_access_enabled {
+        sandbox(&mut judged, account.review.as_ref(), region);
+    }
+    if !account.sending_enabled {
+        judged.found(
+            Verdict::Fail,
+            "",
+            "sending is paused in this Region",
+            "Find out who paused it and why (SES does it for an account in trouble), then enable it.",
+            Fix::aws(&["sesv2", "put-account-sending-attributes", "--sending-enabled"], region),
+        );
+    }
+    match account.enforcement_status.as_deref() {
+        None | Some("HEALTHY") => {}
+        Some("PROBATION") => judged.found(
+            Verdict::Warn,
+            "",
+            "enforcement status PROBATION: SES reviews the account",
+            "Look at the support case that SES opened, and mend what it names before SES pauses sending.",
+            [],
+        ),
+        Some("SHUTDOWN") => judged.found(
+            Verdict::Fail,
+            "",
+            "enforcement status SHUTDOWN: SES has paused sending",
+            "Look at the support case that SES opened; only SES resumes sending.",
+            [],
+        ),
+        Some(other) => judged.found(
+            Verdict::Unknown,
+            "",
+            format!("enforcement status {other}, which Mailroom does not know"),
+            "Look it up in SES's API reference, GetAccount.",
+            [],
+        ),
+    }
+    if let Some(used) = account.send_quota {
+        quota(&mut judged, used, region);
+    }
+    judged
+}
+
+fn evidence(account: &Account) -> String {
+    let access = if account.production_access_enabled { "production access" } else { "sandbox" };
+    let quota = account.send_quota.map_or_else(String::new, |quota| {
+        let most =
+            if unlimited(quota) { "any number".to_owned() } else { format!("{:.0}", quota.max_24_hour_send) };
+        format!(
+            "; {:.0} of {most} mails sent in 24 hours, {} a second",
+            quota.sent_last_24_hours, quota.max_send_rate
+        )
+    });
+    format!("{access}{quota}")
+}
+
+/// Documented as -1.
+fn unlimited(quota: SendQuota) -> bool {
+    quota.max_24_hour_send < 0.0
+}
+
+fn sandbox(judged: &mut Judged, review: Option<&Review>, region: &str) {
+    let status = review.and_then(|review| review.status.as_deref());
+    let case = review.and_then(|review| review.case_id.as_deref()).unwrap_or("without a number");
+    // No SDK and no table knows the site: the shell asks for it.
+    let site = r#""${WEBSITE_URL:?set it to the address of the site that the mail is about}""#;
+    let words =
+        "aws sesv2 put-account-details --production-access-enabled --mail-type TRANSACTIONAL --website-url"
+            .split(' ')
+            .chain([site, "--region"])
+            .map(Into::into)
+            .chain([quoted(region)]);
+    let (told, todo, fix) = match status {
+        Some("PENDING") => ("; AWS reviews a request", format!("Wait for AWS (case {case})."), None),
+        Some("DENIED") => (
+            "; AWS has denied a request",
+            format!("Answer in the support case ({case}) and ask again there."),
+            None,
+        ),
+        _ => (
+            "",
+            "Request production access; --mail-type MARKETING if most of the mail is that.".to_owned(),
+            Fix::command(words),
+        ),
+    };
+    judged.found(
+        Verdict::Fail,
+        "",
+        format!(
+            "the account is in this Region's sandbox: mail goes only to verified identities, 200 a day{told}"
+        ),
+        todo,
+        fix,
+    );
+}
+
+fn quota(judged: &mut Judged, quota: SendQuota, region: &str) {
+    let SendQuota { max_24_hour_send: most, sent_last_24_hours: sent, .. } = quota;
+    // Not a number is not below.
+    if unlimited(quota) || sent < most * HIGH {
+        return;
+    }
+    let verdict = if sent < most { Verdict::Warn } else { Verdict::Fail };
+    let wanted = format!("{:.0}", (sent.max(most) * 2.0).clamp(200.0, 1e12));
+    let increase =
+        ["service-quotas", "request-service-quota-increase", "--service-code", "ses", "--quota-code"];
+    judged.found(
+        verdict,
+        "",
+        format!("{sent:.0} of {most:.0} mails that may be sent in 24 hours"),
+        "Ask for a higher sending quota, or send less from this Region.",
+        Fix::aws(&[&increase[..], &[SENDING_QUOTA, "--desired-value", &wanted]].concat(), region),
+    );
+}
