@@ -12,7 +12,8 @@ pub struct Clock(Arc<Mutex<Kind>>);
 
 #[derive(Debug)]
 enum Kind {
-    System,
+    /// The machine's, and so much more.
+    Ahead(Duration),
     Virtual(OffsetDateTime),
 }
 
@@ -25,7 +26,7 @@ impl Default for Clock {
 impl Clock {
     /// The machine's time.
     pub fn system() -> Self {
-        Self(Arc::new(Mutex::new(Kind::System)))
+        Self(Arc::new(Mutex::new(Kind::Ahead(Duration::ZERO))))
     }
 
     /// A time that stands still until it is turned.
@@ -36,15 +37,16 @@ impl Clock {
     /// Now, in UTC.
     pub fn now(&self) -> OffsetDateTime {
         match *self.0.lock().unwrap_or_else(PoisonError::into_inner) {
-            Kind::System => OffsetDateTime::now_utc(),
+            Kind::Ahead(by) => OffsetDateTime::now_utc() + by,
             Kind::Virtual(time) => time.to_offset(time::UtcOffset::UTC),
         }
     }
 
-    /// Turns a virtual clock forward; the machine's cannot be turned.
+    /// Turns it forward. One that goes with the machine's goes on from there.
     pub fn advance(&self, by: Duration) {
-        if let Kind::Virtual(time) = &mut *self.0.lock().unwrap_or_else(PoisonError::into_inner) {
-            *time += by;
+        match &mut *self.0.lock().unwrap_or_else(PoisonError::into_inner) {
+            Kind::Virtual(time) => *time += by,
+            Kind::Ahead(ahead) => *ahead += by,
         }
     }
 }
@@ -89,6 +91,15 @@ mod tests {
         let time = datetime!(2019-08-05 23:30:02.028 +2);
         assert_eq!(iso(time), "2019-08-05T21:30:02.028Z");
         assert_eq!(rfc5322(time), "Mon, 05 Aug 2019 21:30:02 +0000");
+    }
+
+    #[test]
+    fn the_machines_clock_can_be_left_behind() {
+        let clock = Clock::system();
+        let hours = Duration::from_hours(73);
+        let before = OffsetDateTime::now_utc();
+        clock.advance(hours);
+        assert!(clock.now() >= before + hours);
     }
 
     #[test]

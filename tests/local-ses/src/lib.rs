@@ -2,12 +2,15 @@
 //!
 //! One server on the loopback stands in for SES in every Region, told apart by the signature's credential scope. It
 //! keeps receipt rule sets (SES's v1 API) and delivers raw mails by them: recipients are matched, the actions run in
-//! order and reach S3, SNS and Lambda of a local AWS through the SDK. And it keeps the account-level suppression lists
-//! (v2), which import jobs change too and which stop mail that is sent.
+//! order and reach S3, SNS and Lambda of a local AWS through the SDK. It keeps the account-level suppression lists (v2),
+//! which import jobs change too and which stop mail that is sent. And it keeps identities with all that they have in a
+//! Region, verified by DNS records that a test publishes.
 //!
 //! ```text
-//!   aws-sdk-ses ──v1 Query API──▶ server ─▶ api ─▶ rules (per Region)
+//!   aws-sdk-ses ──v1 Query API──▶ server ─▶ api ─▶ rules (per Region), identities' topics
 //!   aws-sdk-sesv2 ──v2 REST──────▶ server ─▶ v2 ─▶ suppression (per Region) ◀─ S3 (its own Region)
+//!                                               ├▶ configuration sets, account (per Region)
+//!   test ──publish_dns──────────────────────────┴▶ identities (all Regions)
 //!   test ──deliver(region, mail)──────────▶ deliver ─▶ S3 (bucket's own Region), SNS, Lambda
 //!   test ──send(region, mail)─────────────▶ sending ─▶ suppression, SNS
 //!   template.yaml ──template──▶ the rules that it describes
@@ -20,7 +23,8 @@
 //! | [`mail`] | what a test delivers, and the headers that SES reads from it |
 //! | [`event`] | the JSON that Lambda and SNS are given |
 //! | [`delivery`] | what became of a mail |
-//! | [`suppression`] | the suppression list, its import jobs and its pace, pure |
+//! | [`identities`] | identities, how they are verified and what they are set to, pure |
+//! | [`suppression`] | the suppression list, its import jobs and its pace, pure; the account |
 //! | [`sending`] | mail that is sent: who is suppressed, who bounces, what SES tells |
 //! | [`faults`] | requests counted, delayed, failed and left without an answer |
 //! | [`clock`] | SES's time, which a test may turn |
@@ -39,15 +43,20 @@
 mod api;
 mod aws;
 pub mod clock;
+mod configuration_sets;
 mod deliver;
 pub mod delivery;
+mod dns;
 pub mod event;
 pub mod faults;
+pub mod identities;
 mod ids;
 pub mod mail;
+mod pages;
 mod permissions;
 mod query;
 pub mod recipients;
+mod refused;
 pub mod rules;
 pub mod sending;
 mod server;

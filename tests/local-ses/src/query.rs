@@ -65,6 +65,15 @@ fn write(xml: &mut String, value: &Value) {
         Value::Null => {}
         Value::Object(members) => {
             for (name, value) in members.iter().filter(|(_, value)| !value.is_null()) {
+                // A map: each entry has a tag of its own, where a list's members stand within one.
+                if let ("entry", Value::Array(entries)) = (name.as_str(), value) {
+                    for entry in entries {
+                        xml.push_str("<entry>");
+                        write(xml, entry);
+                        xml.push_str("</entry>");
+                    }
+                    continue;
+                }
                 xml.push_str(&format!("<{name}>"));
                 write(xml, value);
                 xml.push_str(&format!("</{name}>"));
@@ -120,6 +129,19 @@ mod tests {
                     "Actions": [{ "S3Action": { "BucketName": "b" } }], "Other": "",
                 },
             })
+        );
+    }
+
+    #[test]
+    fn a_map_is_its_entries() {
+        let mut xml = String::new();
+        write(
+            &mut xml,
+            &json!({ "Map": { "entry": [{ "key": "a", "value": "b" }, { "key": "c", "value": "d" }] } }),
+        );
+        assert_eq!(
+            xml,
+            "<Map><entry><key>a</key><value>b</value></entry><entry><key>c</key><value>d</value></entry></Map>"
         );
     }
 

@@ -10,15 +10,17 @@ use time::OffsetDateTime;
 use crate::api;
 use crate::aws::Aws;
 use crate::clock::Clock;
+use crate::configuration_sets::ConfigurationSets;
 use crate::deliver::Mailer;
 use crate::delivery::Delivery;
 use crate::faults::{Fault, Requests};
+use crate::identities::{Identities, Told};
 use crate::ids::Ids;
 use crate::mail::Envelope;
 use crate::rules::{Refusal, RuleSets};
 use crate::sending::{NotSent, Outgoing, Sender};
 use crate::server::Server;
-use crate::suppression::{Account, Entry, Pace, Pacer, Rules, SuppressionList};
+use crate::suppression::{Account, Entry, Pace, Pacer, Refused, Rules, SuppressionList};
 use crate::template::TemplateRuleSet;
 
 /// What to start it with.
@@ -38,7 +40,7 @@ pub struct Config {
     pub needs_permission: bool,
     /// What of the suppression list differs from account to account.
     pub suppression: Rules,
-    /// How fast the v2 API may be called; with none, as fast as one likes.
+    /// How fast both APIs may be called; with none, as fast as one likes.
     pub pace: Option<Pace>,
     /// Whether an address with a slash, once on the list, can be neither asked for nor taken off by the v2 API, other than
     /// by import (aws/aws-sdk#158: `DeleteSuppressedDestination` answers 400; reported in 2021, in a backlog in 2024. Of
@@ -104,6 +106,7 @@ pub(crate) struct Ses {
     pub(crate) ids: Ids,
     pub(crate) requests: Requests,
     aws: Mutex<Option<Aws>>,
+    identities: Mutex<Identities>,
     regions: Mutex<BTreeMap<String, Regional>>,
 }
 
@@ -112,6 +115,7 @@ pub(crate) struct Ses {
 struct Regional {
     rule_sets: RuleSets,
     suppression: SuppressionList,
+    configuration_sets: ConfigurationSets,
     pacer: Pacer,
 }
 
@@ -132,9 +136,22 @@ impl Ses {
         self.regional(region, |regional| work(&mut regional.suppression))
     }
 
+    pub(crate) fn configuration_sets<T>(
+        &self,
+        region: &str,
+        work: impl FnOnce(&mut ConfigurationSets) -> T,
+    ) -> T {
+        self.regional(region, |regional| work(&mut regional.configuration_sets))
+    }
+
+    pub(crate) fn identities<T>(&self, work: impl FnOnce(&mut Identities) -> T) -> T {
+        work(&mut self.identities.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
     /// Whether a request comes slowly enough.
-    pub(crate) fn admit(&self, region: &str, action: &str, now: OffsetDateTime) -> bool {
+    pub(crate) fn admit(&self, region: &str, action: &str) -> bool {
         let Some(pace) = self.config.pace else { return true };
+        let now = self.clock.now();
         self.regional(region, |regional| regional.pacer.admit(pace, action, now))
     }
 
@@ -156,6 +173,7 @@ impl LocalSes {
             ids: Ids::new(config.seed),
             requests: Requests::default(),
             aws: Mutex::new(None),
+            identities: Mutex::default(),
             regions: Mutex::default(),
             config,
         });
@@ -196,6 +214,40 @@ impl LocalSes {
     /// How often one action was called in one Region.
     pub fn request_count(&self, region: &str, action: &str) -> u64 {
         self.requests().get(&(region.to_owned(), action.to_owned())).copied().unwrap_or_default()
+    }
+
+    /// Publishes a DNS record beside those that there are, for SES in every Region to see: `CNAME`, `MX` and `TXT` as
+    /// zone files write them.
+    pub fn publish_dns(&self, name: &str, kind: &str, value: &str) {
+        self.ses.identities(|all| all.records(self.ses.clock.now(), |zone| zone.publish(name, kind, value)));
+    }
+
+    /// Takes all DNS records of a name and type away; says whether there were any.
+    pub fn withdraw_dns(&self, name: &str, kind: &str) -> bool {
+        self.ses.identities(|all| all.records(self.ses.clock.now(), |zone| zone.withdraw(name, kind)))
+    }
+
+    /// Lets the name servers of a domain answer, or not.
+    pub fn dns_answers(&self, domain: &str, answers: bool) {
+        self.ses.identities(|all| all.records(self.ses.clock.now(), |zone| zone.answers(domain, answers)));
+    }
+
+    /// Clicks the link in the mail to an address that is to be verified; says whether there was one.
+    pub fn confirm(&self, region: &str, address: &str) -> bool {
+        self.ses.identities(|all| all.confirm(self.ses.clock.now(), region, address))
+    }
+
+    /// Makes an identity as if everything had been done for it: published for a domain, clicked for an address.
+    pub fn verified(&self, region: &str, name: &str) -> Result<(), Refused> {
+        self.ses.identities(|all| all.verified(self.ses.clock.now(), region, name))
+    }
+
+    /// What SES does when it may no longer publish to an identity's topic: it drops the topic and sends mails again.
+    pub fn lose_topic(&self, region: &str, identity: &str, told: Told) -> Result<(), Refused> {
+        let lose = |all: &mut Identities| {
+            all.change(self.ses.clock.now(), region, identity, |identity| identity.notifications.lose(told))
+        };
+        self.ses.identities(lose)
     }
 
     /// A Region's suppression list, by address.

@@ -2,12 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
 use time::OffsetDateTime;
 
 use super::import::{self, FailedRecord, Import, ImportAction, Job, Record};
-use super::{Account, Entry, Evidence, Reason, Refused, RefusedKind, Rules};
+use super::{Account, Entry, Evidence, Page, Reason, Refused, RefusedKind, Rules};
+use crate::pages::{hash, read_token, write_token};
 
 /// Entries on a page, at most and by default. SES refuses more (probed); whether it gives as many unasked, no source
 /// tells.
@@ -53,15 +52,6 @@ impl Filter {
             && self.after.is_none_or(|after| entry.last_update > after)
             && self.before.is_none_or(|before| entry.last_update < before)
     }
-}
-
-/// A part of a list.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Page<T> {
-    /// What is on it.
-    pub items: Vec<T>,
-    /// For the next one, if there is one.
-    pub next_token: Option<String>,
 }
 
 impl SuppressionList {
@@ -421,23 +411,6 @@ fn check(address: &str) -> Result<(), Refused> {
         return Ok(());
     }
     Err(Refused::bad(format!("Invalid email address {address:?}.")))
-}
-
-/// FNV-1a: any order will do, if it is the same on every machine.
-fn hash(region: &str, address: &str) -> u64 {
-    region
-        .bytes()
-        .chain(address.bytes())
-        .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
-}
-
-fn write_token(scope: &str, at: &str) -> String {
-    BASE64.encode(format!("{scope}\n{at}"))
-}
-
-fn read_token(scope: &str, token: &str) -> Option<String> {
-    let text = String::from_utf8(BASE64.decode(token).ok()?).ok()?;
-    Some(text.strip_prefix(scope)?.strip_prefix('\n')?.to_owned())
 }
 
 #[cfg(test)]

@@ -15,8 +15,11 @@ use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
 pub use import::{FailedRecord, Import, ImportAction, ImportFormat, Job, JobStatus};
-pub use list::{Filter, Page, SuppressionList};
+pub use list::{Filter, SuppressionList};
 pub use pace::{Pace, Pacer};
+
+pub use crate::pages::Page;
+pub use crate::refused::{Refused, RefusedKind};
 
 /// Why an address is on the list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -101,6 +104,39 @@ pub struct Account {
     /// The reasons for which SES adds addresses, and for which an entry stops mail (guide, "account-level suppression
     /// list": both, for accounts since 2019-11-25).
     pub suppressed_reasons: Vec<Reason>,
+    /// What was told of the account when production access was asked for.
+    pub details: Option<AccountDetails>,
+}
+
+/// An application for production access (API reference v2, `AccountDetails`).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AccountDetails {
+    /// The fields as they were sent.
+    pub told: serde_json::Map<String, serde_json::Value>,
+    /// What became of it.
+    pub review: Review,
+}
+
+/// How far the people are who read applications (API reference v2, `ReviewDetails`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Review {
+    /// They read.
+    Pending,
+    /// They said yes.
+    Granted,
+    /// They said no.
+    Denied,
+}
+
+impl Review {
+    /// As the API spells it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Pending => "PENDING",
+            Self::Granted => "GRANTED",
+            Self::Denied => "DENIED",
+        }
+    }
 }
 
 impl Default for Account {
@@ -113,6 +149,7 @@ impl Default for Account {
             max_send_rate: 14.0,
             sent_last_24_hours: 0.0,
             suppressed_reasons: vec![Reason::Bounce, Reason::Complaint],
+            details: None,
         }
     }
 }
@@ -121,6 +158,37 @@ impl Account {
     /// In the sandbox, with its quota (API reference v2, `GetAccount`: 200 a day, 1 a second).
     pub fn sandbox() -> Self {
         Self { production_access: false, max_24_hour_send: 200.0, max_send_rate: 1.0, ..Self::default() }
+    }
+
+    /// Takes an application for production access. That the same request also takes it back, the API reference says.
+    ///
+    /// # Errors
+    /// While another is being read.
+    pub fn apply(
+        &mut self,
+        told: serde_json::Map<String, serde_json::Value>,
+        production: bool,
+    ) -> Result<(), Refused> {
+        if self.details.as_ref().is_some_and(|details| details.review == Review::Pending) {
+            return Err(Refused::new(RefusedKind::Conflict, "The account's details are under review."));
+        }
+        let review = if production && !self.production_access { Review::Pending } else { Review::Granted };
+        self.production_access &= production;
+        self.details = Some(AccountDetails { told, review });
+        Ok(())
+    }
+
+    /// Somebody has read the application: SES's people do so within a day (guide, "Request production access"), here a
+    /// test does. Whoever is let out of the sandbox has the default account's quota.
+    pub fn review(&mut self, granted: bool) {
+        if let Some(details) = &mut self.details {
+            details.review = if granted { Review::Granted } else { Review::Denied };
+        }
+        if granted {
+            let Self { max_24_hour_send, max_send_rate, .. } = Self::default();
+            (self.production_access, self.max_24_hour_send, self.max_send_rate) =
+                (true, max_24_hour_send, max_send_rate);
+        }
     }
 }
 
@@ -154,75 +222,5 @@ impl Default for Rules {
             import_puts: 100_000,
             import_deletes: 10_000,
         }
-    }
-}
-
-/// SES says no. Status and name are those of API reference v2, each action's "Errors".
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{}: {message}", .kind.code())]
-pub struct Refused {
-    /// Which error.
-    pub kind: RefusedKind,
-    /// For people.
-    pub message: String,
-}
-
-/// The errors of SES's v2 API.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum RefusedKind {
-    /// The input is not right, or the account is in the sandbox.
-    BadRequest,
-    /// A token that was not given out for this.
-    InvalidNextToken,
-    /// Too many jobs.
-    LimitExceeded,
-    /// There is no such thing.
-    NotFound,
-    /// Too fast.
-    TooManyRequests,
-}
-
-impl RefusedKind {
-    /// As the SDK tells errors apart.
-    pub const fn code(self) -> &'static str {
-        match self {
-            Self::BadRequest => "BadRequestException",
-            Self::InvalidNextToken => "InvalidNextTokenException",
-            Self::LimitExceeded => "LimitExceededException",
-            Self::NotFound => "NotFoundException",
-            Self::TooManyRequests => "TooManyRequestsException",
-        }
-    }
-
-    /// Of the answer.
-    pub const fn status(self) -> u16 {
-        match self {
-            Self::BadRequest | Self::InvalidNextToken | Self::LimitExceeded => 400,
-            Self::NotFound => 404,
-            Self::TooManyRequests => 429,
-        }
-    }
-}
-
-impl Refused {
-    pub(crate) fn new(kind: RefusedKind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into() }
-    }
-
-    pub(crate) fn bad(message: impl Into<String>) -> Self {
-        Self::new(RefusedKind::BadRequest, message)
-    }
-
-    /// The wording is SES's (probed).
-    pub(crate) fn constraint(member: &str, constraint: &str) -> Self {
-        Self::bad(format!(
-            "1 validation error detected: Value at '{member}' failed to satisfy constraint: {constraint}"
-        ))
-    }
-
-    /// The guide says that an account in the sandbox cannot use them ("considerations"), not how it is told. Of the
-    /// errors that the API reference lists for these actions, this is the one that could be meant.
-    fn sandbox(action: &str) -> Self {
-        Self::bad(format!("{action} is not available while the account is in the sandbox."))
     }
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_sdk_ses::config::{Credentials, SharedCredentialsProvider};
+use aws_sdk_ses::error::{ProvideErrorMetadata, SdkError};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
@@ -153,7 +154,8 @@ async fn answer(state: &Mutex<State>, request: Request<Incoming>) -> Response<Fu
                 return reply(404, "<ErrorResponse><Error><Code>NotFound</Code></Error></ErrorResponse>");
             }
             if action == "Publish" {
-                let message = serde_json::from_str(&form["Message"]).expect("JSON");
+                let message =
+                    serde_json::from_str(&form["Message"]).unwrap_or_else(|_| json!(form["Message"]));
                 state.published.push((topic, message));
             }
             reply(200, &format!("<{action}Response><{action}Result/></{action}Response>"))
@@ -197,6 +199,11 @@ pub(crate) async fn started(config: Config) -> (LocalSes, Aws) {
     (ses, aws)
 }
 
+/// Nobody in a hurry.
+pub(crate) fn unpaced() -> Config {
+    Config { pace: None, ..Config::default() }
+}
+
 pub(crate) fn topic(region: &str) -> String {
     format!("arn:aws:sns:{region}:{ACCOUNT}:mail")
 }
@@ -226,4 +233,17 @@ fn config(ses: &LocalSes, region: &str) -> SdkConfig {
             "test", "test", None, None, "local",
         )))
         .build()
+}
+
+/// Status and name of an error.
+pub(crate) fn refused<T: std::fmt::Debug, E: ProvideErrorMetadata + std::fmt::Debug>(
+    result: Result<T, SdkError<E>>,
+) -> (u16, String) {
+    let error = result.expect_err("refused");
+    let status = error.raw_response().map_or(0, |raw| raw.status().as_u16());
+    (status, error.code().unwrap_or("none").to_owned())
+}
+
+pub(crate) fn error(status: u16, code: &str) -> (u16, String) {
+    (status, code.to_owned())
 }

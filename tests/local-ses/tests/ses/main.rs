@@ -3,6 +3,8 @@
 #![allow(clippy::expect_used, clippy::panic, reason = "helpers of tests")]
 
 mod aws;
+mod configuration_sets;
 mod deliver;
+mod identities;
 mod rules;
 mod suppression;

@@ -1,6 +1,6 @@
 //! Receipt rules by SES's own client: what goes over the wire is what the real one would read and write.
 
-use crate::aws::{ACCOUNT, client, function, started, topic};
+use crate::aws::{ACCOUNT, client, function, started, topic, unpaced};
 use aws_sdk_ses::Client;
 use aws_sdk_ses::error::ProvideErrorMetadata;
 use aws_sdk_ses::operation::delete_receipt_rule_set::DeleteReceiptRuleSetError;
@@ -8,9 +8,9 @@ use aws_sdk_ses::types::{
     AddHeaderAction, BounceAction, InvocationType, LambdaAction, ReceiptAction, ReceiptRule, S3Action,
     SnsAction, StopAction, StopScope, TlsPolicy,
 };
+use local_ses::InstallError;
 use local_ses::faults::Fault;
 use local_ses::template::{Stack, rules_from_template};
-use local_ses::{Config, InstallError};
 use serde_json::json;
 
 fn rule(name: &str) -> aws_sdk_ses::types::builders::ReceiptRuleBuilder {
@@ -48,7 +48,7 @@ async fn active(client: &Client) -> Option<String> {
 
 #[tokio::test]
 async fn a_rule_comes_back_as_it_was_made() {
-    let (ses, _aws) = started(Config::default()).await;
+    let (ses, _aws) = started(unpaced()).await;
     let client = client(&ses, "us-east-1");
     set(&client, "inbound").await;
     let full = rule("full")
@@ -116,7 +116,7 @@ async fn a_rule_comes_back_as_it_was_made() {
 
 #[tokio::test]
 async fn one_set_is_active_at_most_in_each_region() {
-    let (ses, _aws) = started(Config::default()).await;
+    let (ses, _aws) = started(unpaced()).await;
     let (here, there) = (client(&ses, "us-east-1"), client(&ses, "eu-west-1"));
     assert_eq!(active(&here).await, None);
     set(&here, "one").await;
@@ -147,14 +147,14 @@ async fn one_set_is_active_at_most_in_each_region() {
 
 #[tokio::test]
 async fn a_region_that_does_not_receive_has_no_rules() {
-    let (ses, _aws) = started(Config::default()).await;
+    let (ses, _aws) = started(unpaced()).await;
     let list = client(&ses, "us-west-1").list_receipt_rule_sets().send().await;
     assert_eq!(list.expect_err("none").code(), Some("InvalidAction"));
 }
 
 #[tokio::test]
 async fn what_a_rule_names_is_tried_before_it_is_taken() {
-    let (ses, aws) = started(Config::default()).await;
+    let (ses, aws) = started(unpaced()).await;
     let client = client(&ses, "us-east-1");
     set(&client, "inbound").await;
     let elsewhere = function("eu-west-1");
@@ -197,7 +197,7 @@ async fn what_a_rule_names_is_tried_before_it_is_taken() {
 
 #[tokio::test]
 async fn policies_must_let_ses_in_and_name_the_rule_set() {
-    let (ses, aws) = started(Config::default()).await;
+    let (ses, aws) = started(unpaced()).await;
     let client = client(&ses, "us-east-1");
     set(&client, "inbound").await;
     let policy = |set: &str| {
@@ -228,7 +228,7 @@ async fn policies_must_let_ses_in_and_name_the_rule_set() {
 
 #[tokio::test]
 async fn faults_meet_requests() {
-    let (ses, _aws) = started(Config::default()).await;
+    let (ses, _aws) = started(unpaced()).await;
     let client = client(&ses, "us-east-1");
     ses.fault(Fault::throttling().on("CreateReceiptRuleSet").in_region("us-east-1").times(1));
     let throttled = client.create_receipt_rule_set().rule_set_name("inbound").send().await;
@@ -244,7 +244,7 @@ async fn faults_meet_requests() {
 
 #[tokio::test]
 async fn the_templates_rules_are_installed_as_by_the_api() {
-    let (ses, aws) = started(Config::default()).await;
+    let (ses, aws) = started(unpaced()).await;
     let stack = Stack::new("mailroom", "us-east-1", ACCOUNT)
         .resource("InboundFunction", "inbound")
         .parameter("ExistingBucket", "mail")

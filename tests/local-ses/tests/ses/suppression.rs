@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use aws_sdk_sesv2::Client;
-use aws_sdk_sesv2::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_sesv2::error::SdkError;
 use aws_sdk_sesv2::operation::list_suppressed_destinations::ListSuppressedDestinationsOutput;
 use aws_sdk_sesv2::primitives::DateTime;
 use aws_sdk_sesv2::types::{
@@ -23,7 +23,7 @@ use local_ses::{Config, LocalSes};
 use serde_json::{Value, json};
 use time::macros::datetime;
 
-use crate::aws::{ACCOUNT, Aws, Object, client_v2, started, topic};
+use crate::aws::{ACCOUNT, Aws, Object, client_v2, error, refused, started, topic};
 
 const EAST: &str = "us-east-1";
 const WEST: &str = "us-west-2";
@@ -41,19 +41,6 @@ async fn with(config: Config) -> (LocalSes, Aws, Client) {
     let (ses, aws) = started(config).await;
     let client = client_v2(&ses, EAST);
     (ses, aws, client)
-}
-
-/// Status and name of an error.
-fn refused<T: std::fmt::Debug, E: ProvideErrorMetadata + std::fmt::Debug>(
-    result: Result<T, SdkError<E>>,
-) -> (u16, String) {
-    let error = result.expect_err("refused");
-    let status = error.raw_response().map_or(0, |raw| raw.status().as_u16());
-    (status, error.code().unwrap_or("none").to_owned())
-}
-
-fn error(status: u16, code: &str) -> (u16, String) {
-    (status, code.to_owned())
 }
 
 async fn put(

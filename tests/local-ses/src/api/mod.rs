@@ -1,5 +1,7 @@
 //! SES's v1 API: what it answers to each action.
 
+mod notifications;
+
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -34,11 +36,22 @@ struct RuleParams {
 
 /// The result of an action, as JSON in the API's spelling.
 pub(crate) async fn call(ses: &Ses, region: &str, action: &str, params: Value) -> Result<Value, Refusal> {
-    if !ACTIONS.contains(&action) {
+    if !RULE_ACTIONS.contains(&action) && !IDENTITY_ACTIONS.contains(&action) {
         return Err(Refusal::new(
             "InvalidAction",
             format!("Could not find operation {action} for version 2010-12-01"),
         ));
+    }
+    if !ses.admit(region, action) {
+        // API reference, "Common errors".
+        return Err(Refusal::new("Throttling", "Rate exceeded"));
+    }
+    match action {
+        "GetIdentityNotificationAttributes" => return notifications::get(ses, region, params),
+        "SetIdentityNotificationTopic" => return notifications::set_topic(ses, region, params).await,
+        "SetIdentityFeedbackForwardingEnabled" => return notifications::set_forwarding(ses, region, params),
+        "SetIdentityHeadersInNotificationsEnabled" => return notifications::set_headers(ses, region, params),
+        _ => {}
     }
     if !ses.receives(region) {
         // No source tells what SES answers; other tools' checks for it expect this.
@@ -95,7 +108,14 @@ pub(crate) async fn call(ses: &Ses, region: &str, action: &str, params: Value) -
     })
 }
 
-const ACTIONS: [&str; 13] = [
+const IDENTITY_ACTIONS: [&str; 4] = [
+    "GetIdentityNotificationAttributes",
+    "SetIdentityFeedbackForwardingEnabled",
+    "SetIdentityHeadersInNotificationsEnabled",
+    "SetIdentityNotificationTopic",
+];
+
+const RULE_ACTIONS: [&str; 13] = [
     "CloneReceiptRuleSet",
     "CreateReceiptRule",
     "CreateReceiptRuleSet",
