@@ -1,0 +1,44 @@
+//! Wires the handler to Lambda, SES, IAM, S3, DynamoDB and CloudWatch.
+
+use audit::Ports;
+use audit::handler::{Audit, Wake};
+use audit::settings::Settings;
+use lambda_runtime::{Error, LambdaEvent, service_fn, tracing};
+use mailroom_aws::audit_buckets::S3Buckets;
+use mailroom_aws::audit_ses::Ses;
+use mailroom_aws::audit_table::DynamoAuditTable;
+use mailroom_aws::client;
+use mailroom_aws::clock::SystemClock;
+use mailroom_aws::iam::Iam;
+use mailroom_aws::metrics::EmbeddedMetrics;
+use mailroom_aws::notes::DynamoNotes;
+use mailroom_aws::notification_topics::SesTopics;
+use mailroom_aws::rule_sets::SesRuleSets;
+use mailroom_aws::settings::Variables;
+
+// One event at a time and nothing to compute: a second thread would only cost its start.
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Error> {
+    tracing::init_default_subscriber();
+    let settings = Settings::read(&Variables::of_process())?;
+    let config = client::config().await;
+    let audit = &Audit {
+        ports: Ports {
+            ses: Ses::new(&config),
+            topics: SesTopics::new(&config),
+            rule_sets: SesRuleSets::new(&config),
+            keys: Iam::new(&config),
+            buckets: S3Buckets::new(&config),
+        },
+        notes: DynamoNotes::new(&config, settings.table.as_str()),
+        table: DynamoAuditTable::new(&config, settings.table.as_str()),
+        clock: SystemClock,
+        metrics: EmbeddedMetrics::new(settings.function.as_str()),
+        settings: settings.clone(),
+    };
+    lambda_runtime::run(service_fn(async |event: LambdaEvent<Wake>| {
+        let deadline = client::deadline(event.context.deadline());
+        Ok::<_, Error>(audit.handle(event.payload, deadline).await?)
+    }))
+    .await
+}

@@ -1,0 +1,376 @@
+//! Reads a Region, from the first call to the last, as if in one go: what a former invocation has read is there already.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use mailroom_aws::audit::{AskError, Page};
+use mailroom_aws::audit_buckets::Buckets;
+use mailroom_aws::audit_ses::{ListedIdentity, SesReader};
+use mailroom_aws::clock::Timer;
+use mailroom_aws::iam::{AccessKeys, User};
+use mailroom_aws::notification_topics::{MOST_IDENTITIES, NotificationAttributes, NotificationTopics};
+use mailroom_aws::rule_sets::{self, RuleSets};
+use mailroom_core::audit::facts::{
+    AccessKey, Asked, Bucket, ConfigurationSet, Facts, Identity, IdentityFacts, ListPass, Notifications,
+    ReceiptAction, ReceiptRule, RuleSet, Stack,
+};
+use mailroom_core::timestamp::Timestamp;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::asker::{Asker, Heard, NoTime};
+use crate::readings::{Keep, Readings};
+
+/// What SMTP credentials that should be replaced were created before: 2019-01-10T00:00:00Z, in milliseconds (Amazon SES
+/// Developer Guide, "Regions and Amazon SES", "SMTP credentials", November 2026).
+const SIGNATURE_VERSION_4: i64 = 1_547_078_400_000;
+/// Identities that a user's policies are tried on at once.
+const MOST_SIMULATED: usize = 100;
+
+/// Whom to ask. All but `keys` and `buckets` are SES.
+pub struct Ports<S, T, R, K, B> {
+    /// Version 2 of its API.
+    pub ses: S,
+    /// Version 1: identities' topics.
+    pub topics: T,
+    /// Version 1: the active receipt rule set.
+    pub rule_sets: R,
+    /// IAM's access keys.
+    pub keys: K,
+    /// S3's buckets.
+    pub buckets: B,
+}
+
+/// What is asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Scope {
+    /// What is ours in the Region.
+    pub stack: Stack,
+    /// How the suppression list and the table agree, which the table's notes tell.
+    pub list: Asked<Option<ListPass>>,
+    /// Whether IAM is asked, which is global: once for all Regions is enough.
+    pub iam: bool,
+}
+
+/// How far a pass is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+pub struct Progress {
+    /// Identities that were read.
+    pub read: usize,
+    /// Of so many, once they are listed.
+    pub of: Option<usize>,
+}
+
+/// Why a Region was not read to the end.
+#[derive(Debug)]
+pub(crate) enum Interrupted<E> {
+    /// The rest must wait.
+    NoTime(Progress),
+    /// What was read can't be kept.
+    Unkept(E),
+}
+
+/// Reads.
+pub(crate) struct Reader<'a, S, T, R, K, B, C, P, F> {
+    pub(crate) ports: &'a Ports<S, T, R, K, B>,
+    pub(crate) asker: Asker<'a, C>,
+    pub(crate) readings: Readings<P>,
+    pub(crate) progress: F,
+    pub(crate) at: std::cell::Cell<Progress>,
+}
+
+impl<S, T, R, K, B, C, P, F> Reader<'_, S, T, R, K, B, C, P, F>
+where
+    S: SesReader,
+    T: NotificationTopics,
+    R: RuleSets,
+    K: AccessKeys,
+    B: Buckets,
+    C: Timer,
+    P: Keep,
+    F: Fn(Progress),
+{
+    /// All there is to know. What could not be had is told as that.
+    pub(crate) async fn facts(&self, scope: Scope) -> Result<Facts, Interrupted<P::Error>> {
+        let Scope { stack, list, iam } = scope;
+        let ses = &self.ports.ses;
+        let account = self.once("account", "ses:GetAccount", async || ses.account().await).await?;
+        let configuration_sets = self.configuration_sets().await?;
+        let rule_set = if stack.receives { self.rule_set().await? } else { Asked::NotAsked };
+        let buckets = self.buckets(rule_set.answer().and_then(Option::as_ref)).await?;
+        let listed = self.listed().await?;
+        let access_keys =
+            if iam { self.access_keys(&stack.region, listed.answer()).await? } else { Asked::NotAsked };
+        let identities = match listed {
+            Asked::Answered(listed) => Asked::Answered(self.identities(listed).await?),
+            unanswered => not_told(unanswered),
+        };
+        Ok(Facts { stack, account, identities, configuration_sets, list, access_keys, rule_set, buckets })
+    }
+
+    /// Makes a call, unless it was made before.
+    async fn once<A: Serialize + DeserializeOwned>(
+        &self,
+        name: &str,
+        action: &'static str,
+        call: impl AsyncFn() -> Result<A, AskError>,
+    ) -> Result<Asked<A>, Interrupted<P::Error>> {
+        if let Some(kept) = self.readings.take(name) {
+            return Ok(kept);
+        }
+        match self.asker.ask(action, call).await {
+            Ok(Heard::Settled(asked)) => {
+                self.readings.keep(name, &asked).await.map_err(Interrupted::Unkept)?;
+                Ok(asked)
+            }
+            Ok(Heard::Nothing(asked)) => {
+                self.readings.missed();
+                Ok(asked)
+            }
+            Err(NoTime) => Err(Interrupted::NoTime(self.at.get())),
+        }
+    }
+
+    /// Pages through something. Either all of it or nothing: SES does not say how long a page's token is good for, and what is
+    /// left out would look as if it were not there.
+    async fn all<A: Serialize + DeserializeOwned>(
+        &self,
+        name: &str,
+        action: &'static str,
+        page: impl AsyncFn(Option<&str>) -> Result<Page<A>, AskError>,
+    ) -> Result<Asked<Vec<A>>, Interrupted<P::Error>> {
+        let (mut all, mut next) = (Vec::new(), None);
+        for number in 0.. {
+            let call = async || page(next.as_deref()).await;
+            match self.once(&format!("{name}#{number}"), action, call).await? {
+                Asked::Answered(page) => {
+                    all.extend(page.items);
+                    next = page.next;
+                }
+                unanswered => return Ok(not_told(unanswered)),
+            }
+            if next.is_none() {
+                break;
+            }
+        }
+        Ok(Asked::Answered(all))
+    }
+
+    async fn configuration_sets(&self) -> Result<Asked<Vec<Asked<ConfigurationSet>>>, Interrupted<P::Error>> {
+        let ses = &self.ports.ses;
+        let page = async |next: Option<&str>| ses.configuration_sets(next).await;
+        let names = match self.all("configuration-sets", "ses:ListConfigurationSets", page).await? {
+            Asked::Answered(names) => names,
+            unanswered => return Ok(not_told(unanswered)),
+        };
+        let mut all = Vec::new();
+        for name in names {
+            let get = async || ses.configuration_set(&name).await;
+            let asked =
+                self.once(&format!("configuration-set#{name}"), "ses:GetConfigurationSet", get).await?;
+            let mut set = match asked {
+                Asked::Answered(Some(set)) => set,
+                // It has gone since it was listed.
+                Asked::Answered(None) => continue,
+                unanswered => {
+                    all.push(not_told(unanswered));
+                    continue;
+                }
+            };
+            let get = async || ses.event_destinations(&name).await;
+            let reading = format!("event-destinations#{name}");
+            set.event_destinations =
+                self.once(&reading, "ses:GetConfigurationSetEventDestinations", get).await?;
+            all.push(Asked::Answered(set));
+        }
+        Ok(Asked::Answered(all))
+    }
+
+    async fn rule_set(&self) -> Result<Asked<Option<RuleSet>>, Interrupted<P::Error>> {
+        let active = async || Ok(self.ports.rule_sets.active().await?.map(rule_set));
+        self.once("rule-set", "ses:DescribeActiveReceiptRuleSet", active).await
+    }
+
+    async fn buckets(&self, rule_set: Option<&RuleSet>) -> Result<Vec<Bucket>, Interrupted<P::Error>> {
+        let actions = rule_set.into_iter().flat_map(|set| &set.rules).flat_map(|rule| &rule.actions);
+        let names: BTreeSet<_> = actions.filter_map(|action| action.bucket.clone()).collect();
+        let mut buckets = Vec::new();
+        for name in names {
+            let head = async || self.ports.buckets.bucket(&name).await;
+            let asked = self.once(&format!("bucket#{name}"), "s3:ListBucket", head).await?;
+            buckets.push(match asked {
+                Asked::Answered(bucket) => bucket,
+                unanswered => Bucket { name, exists: not_told(unanswered), region: None },
+            });
+        }
+        Ok(buckets)
+    }
+
+    async fn listed(&self) -> Result<Asked<Vec<ListedIdentity>>, Interrupted<P::Error>> {
+        let page = async |next: Option<&str>| self.ports.ses.identities(next).await;
+        self.all("identities", "ses:ListEmailIdentities", page).await
+    }
+
+    async fn identities(
+        &self,
+        listed: Vec<ListedIdentity>,
+    ) -> Result<Vec<IdentityFacts>, Interrupted<P::Error>> {
+        self.at.set(Progress { read: 0, of: Some(listed.len()) });
+        (self.progress)(self.at.get());
+        let mut identities = Vec::with_capacity(listed.len());
+        for (number, some) in listed.chunks(MOST_IDENTITIES).enumerate() {
+            let notifications = self.notifications(number, some).await?;
+            for ListedIdentity { name, kind } in some {
+                let get = async || self.ports.ses.identity(name).await;
+                let asked: Asked<Option<Identity>> =
+                    self.once(&format!("identity#{name}"), "ses:GetEmailIdentity", get).await?;
+                let mut at = self.at.get();
+                at.read += 1;
+                self.at.set(at);
+                (self.progress)(at);
+                let identity = match asked {
+                    Asked::Answered(Some(identity)) => Asked::Answered(identity),
+                    // It has gone since it was listed.
+                    Asked::Answered(None) => continue,
+                    unanswered => not_told(unanswered),
+                };
+                let forwarding_enabled =
+                    identity.answer().is_none_or(|identity| identity.feedback_forwarding);
+                // SES tells nothing of an identity that was never told where to.
+                let none = Notifications { forwarding_enabled, ..Notifications::default() };
+                let notifications = match &notifications {
+                    Asked::Answered(all) => Asked::Answered(all.get(name).cloned().unwrap_or(none)),
+                    unanswered => not_told(unanswered.clone()),
+                };
+                identities.push(IdentityFacts {
+                    name: name.clone(),
+                    kind: kind.clone(),
+                    identity,
+                    notifications,
+                });
+            }
+        }
+        Ok(identities)
+    }
+
+    async fn notifications(
+        &self,
+        number: usize,
+        identities: &[ListedIdentity],
+    ) -> Result<Asked<BTreeMap<String, Notifications>>, Interrupted<P::Error>> {
+        let names: Vec<_> = identities.iter().map(|identity| identity.name.clone()).collect();
+        let get = async || {
+            let attributes = self.ports.topics.attributes(&names).await?;
+            Ok(attributes.into_iter().map(|(name, attributes)| (name, notifications(attributes))).collect())
+        };
+        self.once(&format!("notifications#{number}"), "ses:GetIdentityNotificationAttributes", get).await
+    }
+
+    /// Keys of before Signature Version 4. Only users who are as old can have some.
+    async fn access_keys(
+        &self,
+        region: &str,
+        identities: Option<&Vec<ListedIdentity>>,
+    ) -> Result<Asked<Vec<AccessKey>>, Interrupted<P::Error>> {
+        let iam = &self.ports.keys;
+        let page = async |next: Option<&str>| iam.users(next).await;
+        let users = match self.all("users", "iam:ListUsers", page).await? {
+            Asked::Answered(users) => users,
+            unanswered => return Ok(not_told(unanswered)),
+        };
+        let old = |at: Timestamp| at.millis() < SIGNATURE_VERSION_4;
+        let mut all = Vec::new();
+        for user in users.iter().filter(|user| old(user.created_at)) {
+            let list = async || iam.keys(&user.name).await;
+            let keys = match self.once(&format!("keys#{}", user.name), "iam:ListAccessKeys", list).await? {
+                Asked::Answered(keys) => keys,
+                unanswered => return Ok(unanswered),
+            };
+            let mut may_send = None;
+            for mut key in keys.into_iter().filter(|key| old(key.created_at)) {
+                if key.status != "Inactive" {
+                    let used = async || iam.last_used(&key.id).await;
+                    let reading = format!("last-used#{}", key.id);
+                    key.last_used = self.once(&reading, "iam:GetAccessKeyLastUsed", used).await?;
+                    key.may_send = match may_send.take() {
+                        Some(known) => known,
+                        None => self.may_send(user, region, identities).await?,
+                    };
+                    may_send = Some(key.may_send.clone());
+                }
+                all.push(key);
+            }
+        }
+        Ok(Asked::Answered(all))
+    }
+
+    /// Whether a user may send at all: from any identity, or from one of those here.
+    async fn may_send(
+        &self,
+        user: &User,
+        region: &str,
+        identities: Option<&Vec<ListedIdentity>>,
+    ) -> Result<Asked<bool>, Interrupted<P::Error>> {
+        const ACTION: &str = "iam:SimulatePrincipalPolicy";
+        let iam = &self.ports.keys;
+        let name = |number: usize| format!("may-send#{}#{number}", user.name);
+        let any = async || iam.may_send(&user.arn, &[]).await;
+        let asked = self.once(&name(0), ACTION, any).await?;
+        if asked != Asked::Answered(false) {
+            return Ok(asked);
+        }
+        let identities = identities.map(Vec::as_slice).unwrap_or_default();
+        for (number, some) in identities.chunks(MOST_SIMULATED).enumerate() {
+            let arns: Vec<_> =
+                some.iter().filter_map(|of| identity_arn(&user.arn, region, &of.name)).collect();
+            let these = async || iam.may_send(&user.arn, &arns).await;
+            let asked = self.once(&name(number + 1), ACTION, these).await?;
+            if asked != Asked::Answered(false) {
+                return Ok(asked);
+            }
+        }
+        Ok(Asked::Answered(false))
+    }
+}
+
+/// The same, of something else that was not told.
+fn not_told<A, U>(asked: Asked<A>) -> Asked<U> {
+    match asked {
+        Asked::Denied(action) => Asked::Denied(action),
+        Asked::NotEnabled(code) => Asked::NotEnabled(code),
+        Asked::Failed { action, why } => Asked::Failed { action, why },
+        Asked::Answered(_) | Asked::NotAsked => Asked::NotAsked,
+    }
+}
+
+/// `arn:aws:iam::123456789012:user/smtp` is of a partition and an account; so are the identities.
+fn identity_arn(user_arn: &str, region: &str, identity: &str) -> Option<String> {
+    let mut parts = user_arn.split(':');
+    let (partition, account) = (parts.nth(1)?, parts.nth(2)?);
+    Some(format!("arn:{partition}:ses:{region}:{account}:identity/{identity}"))
+}
+
+fn notifications(attributes: NotificationAttributes) -> Notifications {
+    let topic = |topic: Option<String>| topic.filter(|topic| !topic.is_empty());
+    Notifications {
+        bounce_topic: topic(attributes.bounce_topic),
+        complaint_topic: topic(attributes.complaint_topic),
+        delivery_topic: topic(attributes.delivery_topic),
+        forwarding_enabled: attributes.forwarding,
+    }
+}
+
+fn rule_set(set: rule_sets::RuleSet) -> RuleSet {
+    let action = |action: rule_sets::RuleAction| ReceiptAction {
+        kind: if action.kind.is_empty() { "unknown".to_owned() } else { action.kind.to_owned() },
+        bucket: action.bucket,
+        arns: action.arns.into_iter().map(|(field, arn)| (field.to_owned(), arn)).collect(),
+    };
+    let rule = |rule: rule_sets::Rule| ReceiptRule {
+        name: rule.name,
+        enabled: rule.enabled,
+        scan_enabled: rule.scans,
+        recipients: rule.recipients,
+        actions: rule.actions.into_iter().map(action).collect(),
+    };
+    RuleSet { name: set.name, rules: set.rules.into_iter().map(rule).collect() }
+}

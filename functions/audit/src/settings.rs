@@ -1,0 +1,118 @@
+//! What the template tells the function.
+
+use std::time::Duration;
+
+use mailroom_aws::settings::{SettingError, Variables};
+use mailroom_core::audit::facts::Stack;
+
+/// Read once, at start.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// `TABLE_NAME`
+    pub table: String,
+    /// `AWS_LAMBDA_FUNCTION_NAME`, set by Lambda.
+    pub function: String,
+    /// `AWS_REGION`, set by Lambda; `ACCOUNT_ID`, `FEEDBACK_TOPIC_ARN`, `CONFIGURATION_SET`; `RULE_SET`, empty if the stack has
+    /// none; `RECEIVES` and `SUPPRESSES`, `true` or `false`.
+    pub stack: Stack,
+    /// Whether this Region asks IAM, which is global: the first by name of itself and its `PEERS` does (see
+    /// [`Variables::peers`]), so that of Regions with the same peers one asks.
+    pub iam: bool,
+    /// `AUDIT_EVERY_HOURS`: how long after the start of a pass the next one begins.
+    pub pass_every: Duration,
+    /// From `REQUESTS_PER_SECOND`: between two calls. SES takes one a second, and may raise it.
+    pub pace: Duration,
+}
+
+impl Settings {
+    /// Reads the variables above.
+    ///
+    /// # Errors
+    /// The first that is missing or unusable.
+    pub fn read(variables: &Variables<impl Fn(&str) -> Option<String>>) -> Result<Self, SettingError> {
+        let region = variables.required("AWS_REGION")?;
+        let flag = |name| variables.parsed(name, "true or false", |text| text.parse().ok());
+        let peers = variables.peers(&region)?;
+        let hours = |text: &str| text.parse().ok().filter(|hours: &u32| *hours > 0);
+        let hours = variables.parsed("AUDIT_EVERY_HOURS", "a number of hours", hours)?;
+        let rate = |text: &str| text.parse().ok().filter(|rate| (0.01..=1000.0).contains(rate));
+        let rate: f64 = variables.parsed("REQUESTS_PER_SECOND", "a number from 0.01 to 1000", rate)?;
+        Ok(Self {
+            table: variables.required("TABLE_NAME")?,
+            function: variables.required("AWS_LAMBDA_FUNCTION_NAME")?,
+            iam: peers.iter().all(|peer| region < *peer),
+            stack: Stack {
+                region,
+                account: Some(variables.required("ACCOUNT_ID")?),
+                feedback_topic: Some(variables.required("FEEDBACK_TOPIC_ARN")?),
+                configuration_set: Some(variables.required("CONFIGURATION_SET")?),
+                rule_set: variables.optional("RULE_SET"),
+                receives: flag("RECEIVES")?,
+                suppresses: flag("SUPPRESSES")?,
+            },
+            pass_every: Duration::from_secs(u64::from(hours) * 3600),
+            pace: Duration::from_secs_f64(1.0 / rate),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ALL: &[(&str, &str)] = &[
+        ("AWS_REGION", "eu-west-1"),
+        ("TABLE_NAME", "t"),
+        ("AWS_LAMBDA_FUNCTION_NAME", "f"),
+        ("ACCOUNT_ID", "123456789012"),
+        ("FEEDBACK_TOPIC_ARN", "arn:aws:sns:eu-west-1:123456789012:m-feedback"),
+        ("CONFIGURATION_SET", "m"),
+        ("RECEIVES", "true"),
+        ("SUPPRESSES", "false"),
+        ("AUDIT_EVERY_HOURS", "24"),
+        ("REQUESTS_PER_SECOND", "1"),
+    ];
+
+    fn with(changed: &str, value: &str) -> Result<Settings, SettingError> {
+        Settings::read(&Variables(|name: &str| {
+            if name == changed {
+                return Some(value.to_owned());
+            }
+            ALL.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned())
+        }))
+    }
+
+    #[test]
+    fn all_or_a_clear_error() {
+        let settings = with("", "").unwrap();
+        assert_eq!((settings.pass_every, settings.pace), (Duration::from_hours(24), Duration::from_secs(1)));
+        assert_eq!((settings.stack.receives, settings.stack.suppresses), (true, false));
+        assert_eq!(settings.stack.rule_set, None);
+        assert_eq!(with("RULE_SET", "m-inbound").unwrap().stack.rule_set.as_deref(), Some("m-inbound"));
+        assert_eq!(with("REQUESTS_PER_SECOND", "4").unwrap().pace, Duration::from_millis(250));
+        for (name, _) in ALL {
+            assert_eq!(with(name, "").unwrap_err(), SettingError::Missing(name));
+        }
+        for (name, value) in [
+            ("AUDIT_EVERY_HOURS", "0"),
+            ("REQUESTS_PER_SECOND", "0"),
+            ("RECEIVES", "auto"),
+            ("SUPPRESSES", "on"),
+            ("PEERS", "example.com/"),
+        ] {
+            assert!(matches!(with(name, value).unwrap_err(), SettingError::Invalid(..)), "{name}");
+        }
+    }
+
+    #[test]
+    fn of_regions_with_the_same_peers_one_asks_iam() {
+        for (peers, asks) in [
+            ("", true),
+            ("eu-west-1", true),
+            ("us-east-1,eu-west-1", true),
+            ("eu-central-1,us-east-1", false),
+        ] {
+            assert_eq!(with("PEERS", peers).unwrap().iam, asks, "{peers}");
+        }
+    }
+}
