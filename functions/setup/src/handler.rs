@@ -1,0 +1,119 @@
+//! A request: has it carried out, and answers, whatever comes.
+//!
+//! CloudFormation waits until it is answered, or an hour. So whoever is killed at it must be tried again: Lambda does.
+
+use std::time::Duration;
+
+use mailroom_aws::account::SuppressionSettings;
+use mailroom_aws::clock::Timer;
+use mailroom_aws::custom_resource::{AnswerError, Answers};
+use mailroom_aws::notes::Notes;
+use mailroom_aws::notification_topics::NotificationTopics;
+use mailroom_aws::rule_sets::RuleSets;
+use mailroom_core::timestamp::Timestamp;
+use serde_json::Value;
+use tokio::time::{Instant, timeout_at};
+use tracing::{info, warn};
+
+use crate::answer::answer;
+use crate::calls::Calls;
+use crate::request::{NotARequest, Request};
+use crate::run::Run;
+use crate::settings::Settings;
+
+pub use crate::run::Failure;
+
+/// What is kept of an invocation's time to answer in, however often that fails at first.
+const TO_ANSWER: Duration = Duration::from_secs(10);
+/// Before an answer is delivered again; doubles.
+const PAUSE: Duration = Duration::from_millis(500);
+
+/// The function.
+pub struct Setup<T, R, A, N, W, C> {
+    /// Whom SES tells of identities' mail.
+    pub topics: T,
+    /// Which rule set is active.
+    pub rule_sets: R,
+    /// For which reasons SES keeps its suppression list.
+    pub account: A,
+    /// What was before.
+    pub notes: N,
+    /// Where CloudFormation waits.
+    pub answers: W,
+    /// The time.
+    pub clock: C,
+    /// What the template tells.
+    pub settings: Settings,
+}
+
+/// CloudFormation was not answered.
+#[derive(Debug, thiserror::Error)]
+pub enum SetupError {
+    /// It did not ask. No retry can help.
+    #[error(transparent)]
+    NotARequest(#[from] NotARequest),
+    /// The answer could not be delivered. A retry delivers it, if [`AnswerError`] says so.
+    #[error("the answer: {0}")]
+    Answer(#[from] AnswerError),
+    /// The answer could not be written. No retry can help.
+    #[error("the answer: {0}")]
+    Unwritable(#[from] serde_json::Error),
+}
+
+impl<T, R, A, N, W, C> Setup<T, R, A, N, W, C>
+where
+    T: NotificationTopics,
+    R: RuleSets,
+    A: SuppressionSettings,
+    N: Notes,
+    W: Answers,
+    C: Timer,
+{
+    /// Handles one request; has answered by `deadline`. What has failed is an answer, and no error.
+    ///
+    /// # Errors
+    /// See [`SetupError`].
+    pub async fn handle(&self, event: &Value, deadline: Instant) -> Result<(), SetupError> {
+        let request = Request::read(event)?;
+        let ends_at = self.clock.now().plus(deadline.saturating_duration_since(Instant::now()));
+        let run = Run {
+            topics: &self.topics,
+            rule_sets: &self.rule_sets,
+            account: &self.account,
+            notes: &self.notes,
+            calls: Calls::new(&self.clock, self.settings.interval, ends_at.minus(TO_ANSWER)),
+        };
+        // Whatever does not keep its own time.
+        let stop_at = deadline.checked_sub(TO_ANSWER).unwrap_or(deadline);
+        let failed = timeout_at(stop_at, run.carry_out(&request))
+            .await
+            .unwrap_or_else(|_| Some("out of time; another try goes on from there".to_owned()));
+        if let Some(failed) = &failed {
+            warn!(failed, "failed");
+        }
+        self.deliver(request.url, &answer(&request, failed.as_deref())?, ends_at, deadline).await?;
+        info!("answered");
+        Ok(())
+    }
+
+    async fn deliver(
+        &self,
+        url: &str,
+        answer: &str,
+        ends_at: Timestamp,
+        deadline: Instant,
+    ) -> Result<(), AnswerError> {
+        let mut pause = PAUSE;
+        loop {
+            let put = timeout_at(deadline, self.answers.put(url, answer)).await;
+            match put.unwrap_or_else(|_| Err(AnswerError::Unavailable("timed out".to_owned()))) {
+                Err(AnswerError::Unavailable(why)) if self.clock.now().plus(pause) < ends_at => {
+                    warn!(why, "the answer is delivered again");
+                    self.clock.sleep(pause).await;
+                    pause *= 2;
+                }
+                result => return result,
+            }
+        }
+    }
+}

@@ -1,0 +1,37 @@
+//! Wires the handler to Lambda, SES, DynamoDB and CloudFormation.
+
+use lambda_runtime::{Error, LambdaEvent, service_fn, tracing};
+use mailroom_aws::account::SesAccount;
+use mailroom_aws::client;
+use mailroom_aws::clock::SystemClock;
+use mailroom_aws::custom_resource::HttpAnswers;
+use mailroom_aws::notes::DynamoNotes;
+use mailroom_aws::notification_topics::SesTopics;
+use mailroom_aws::rule_sets::SesRuleSets;
+use mailroom_aws::settings::Variables;
+use serde_json::Value;
+use setup::handler::Setup;
+use setup::settings::Settings;
+
+// One event at a time and nothing to compute: a second thread would only cost its start.
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Error> {
+    tracing::init_default_subscriber();
+    let settings = Settings::read(&Variables::of_process())?;
+    let config = client::config().await;
+    let setup = &Setup {
+        topics: SesTopics::new(&config),
+        rule_sets: SesRuleSets::new(&config),
+        account: SesAccount::new(&config),
+        notes: DynamoNotes::new(&config, settings.table.as_str()),
+        answers: HttpAnswers::new(),
+        clock: SystemClock,
+        settings: settings.clone(),
+    };
+    lambda_runtime::run(service_fn(async |event: LambdaEvent<Value>| {
+        let deadline = client::deadline(event.context.deadline());
+        setup.handle(&event.payload, deadline).await?;
+        Ok::<_, Error>(())
+    }))
+    .await
+}

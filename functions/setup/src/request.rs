@@ -1,0 +1,251 @@
+//! What CloudFormation asks for (User Guide, "Custom resource request objects", November 2026).
+//!
+//! It waits for an answer, so what an answer takes is read first and by itself; whatever else can't be read is then an
+//! answer.
+
+use std::collections::BTreeSet;
+
+use mailroom_core::arn::Arn;
+use mailroom_core::setup::{Foreign, Wanted};
+use mailroom_core::suppression::Reason;
+use serde_json::Value;
+
+/// A request, as far as it must be understood to be answered.
+#[derive(Debug, Clone)]
+pub struct Request<'a> {
+    event: &'a Value,
+    /// `ResponseURL`: a permission, and nothing for a log line.
+    pub url: &'a str,
+    /// `RequestId`
+    pub id: &'a str,
+    /// `StackId`
+    pub stack: &'a str,
+    /// `LogicalResourceId`
+    pub resource: &'a str,
+}
+
+/// It does not say where to answer: not a request of CloudFormation's. No retry can help.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("{0}: missing or not text")]
+pub struct NotARequest(&'static str);
+
+/// What it asks for can't be read. Without the value, which may be an address. No retry can help.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Unreadable {
+    /// Neither `Create`, `Update` nor `Delete`.
+    #[error("RequestType: neither Create, Update nor Delete")]
+    RequestType,
+    /// A property is missing, or is something else than it must be.
+    #[error("property {0}: must be {1}")]
+    Property(&'static str, &'static str),
+    /// An identity that can be none; counted from 1.
+    #[error("property Identities: number {0} is neither an address nor a domain")]
+    Identity(usize),
+}
+
+impl<'a> Request<'a> {
+    /// Reads what an answer takes.
+    ///
+    /// # Errors
+    /// See [`NotARequest`].
+    pub fn read(event: &'a Value) -> Result<Self, NotARequest> {
+        let text = |name| event.get(name).and_then(Value::as_str).ok_or(NotARequest(name));
+        Ok(Self {
+            event,
+            url: text("ResponseURL")?,
+            id: text("RequestId")?,
+            stack: text("StackId")?,
+            resource: text("LogicalResourceId")?,
+        })
+    }
+
+    /// Whether all is to be undone.
+    pub fn is_delete(&self) -> bool {
+        self.kind() == Some("Delete")
+    }
+
+    fn kind(&self) -> Option<&'a str> {
+        self.event.get("RequestType").and_then(Value::as_str)
+    }
+
+    /// How things are to be. Properties do not matter for a deletion: those that could not be read have set up nothing.
+    ///
+    /// # Errors
+    /// See [`Unreadable`].
+    pub fn wanted(&self) -> Result<Wanted, Unreadable> {
+        match self.kind() {
+            Some("Delete") => Ok(Wanted::default()),
+            Some("Create" | "Update") => self.read_wanted(),
+            _ => Err(Unreadable::RequestType),
+        }
+    }
+
+    fn read_wanted(&self) -> Result<Wanted, Unreadable> {
+        let active = self.one_of("ActiveRuleSet", "leave, activate or replace", |word| match word {
+            "leave" => Some(None),
+            "activate" => Some(Some(Foreign::Refuse)),
+            "replace" => Some(Some(Foreign::Replace)),
+            _ => None,
+        })?;
+        let reasons = self.one_of("SuppressionReasons", "leave, or BOUNCE, COMPLAINT or both", reasons)?;
+        // None where the stack has no rules of its own.
+        let rule_set = self.one_of("RuleSet", "a name or empty", |name| Some(name.to_owned()))?;
+        Ok(Wanted {
+            topic: self.one_of("Topic", "an ARN", |arn| Arn::parse(arn).map(|_| arn.to_owned()))?,
+            identities: self.identities()?,
+            foreign_topics: self.one_of("ForeignTopics", "refuse or replace", |word| match word {
+                "refuse" => Some(Foreign::Refuse),
+                "replace" => Some(Foreign::Replace),
+                _ => None,
+            })?,
+            rule_set: Some(rule_set).filter(|name| active.is_some() && !name.is_empty()),
+            foreign_rule_set: active.unwrap_or_default(),
+            reasons: Some(reasons).filter(|reasons| !reasons.is_empty()),
+        })
+    }
+
+    fn property(&self, name: &str) -> Option<&'a Value> {
+        self.event.get("ResourceProperties")?.get(name)
+    }
+
+    fn one_of<T>(
+        &self,
+        name: &'static str,
+        what: &'static str,
+        read: impl FnOnce(&str) -> Option<T>,
+    ) -> Result<T, Unreadable> {
+        let text = self.property(name).and_then(Value::as_str);
+        text.and_then(read).ok_or(Unreadable::Property(name, what))
+    }
+
+    fn identities(&self) -> Result<BTreeSet<String>, Unreadable> {
+        let wrong = Unreadable::Property("Identities", "a list of addresses and domains");
+        let list = self.property("Identities").and_then(Value::as_array).ok_or(wrong)?;
+        let identity = |(index, value): (usize, &Value)| {
+            let name = value.as_str().map(str::trim).filter(|name| !name.contains(is_no_name));
+            name.map(str::to_owned).ok_or(Unreadable::Identity(index + 1))
+        };
+        let names = list.iter().enumerate().map(identity).collect::<Result<BTreeSet<_>, _>>()?;
+        // A parameter's empty list is a list of one empty text.
+        Ok(names.into_iter().filter(|name| !name.is_empty()).collect())
+    }
+}
+
+/// An ARN would do for SES, which would answer by it; one name for each identity is enough.
+fn is_no_name(c: char) -> bool {
+    c.is_whitespace() || c.is_control() || matches!(c, ':' | '/' | '*')
+}
+
+/// None, if they are to be left alone.
+fn reasons(list: &str) -> Option<BTreeSet<String>> {
+    if list == "leave" {
+        return Some(BTreeSet::new());
+    }
+    let reason = |word: &str| Reason::from_ses(word.trim()).map(|reason| reason.as_ses().to_owned());
+    list.split(',').map(reason).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    const TOPIC: &str = "arn:aws:sns:us-east-1:123456789012:m-feedback";
+
+    fn event(kind: &str, property: &str, value: &Value) -> Value {
+        let mut event = json!({
+            "RequestType": kind,
+            "ResponseURL": "https://example.com/answer",
+            "RequestId": "1",
+            "StackId": "arn:aws:cloudformation:us-east-1:123456789012:stack/m/1",
+            "LogicalResourceId": "Setup",
+            "ResourceProperties": {
+                "ServiceToken": "arn:aws:lambda:us-east-1:123456789012:function:f",
+                "Topic": TOPIC,
+                "Identities": ["example.com", " User@example.com", "example.com"],
+                "ForeignTopics": "refuse",
+                "RuleSet": "m-inbound",
+                "ActiveRuleSet": "activate",
+                "SuppressionReasons": "BOUNCE,COMPLAINT",
+            },
+        });
+        event["ResourceProperties"][property] = value.clone();
+        event
+    }
+
+    fn wanted(property: &str, value: &Value) -> Result<Wanted, Unreadable> {
+        Request::read(&event("Create", property, value)).unwrap().wanted()
+    }
+
+    #[test]
+    fn all_of_it() {
+        let wanted = wanted("ForeignTopics", &json!("replace")).unwrap();
+        let expected = Wanted {
+            topic: TOPIC.to_owned(),
+            identities: ["User@example.com", "example.com"].map(str::to_owned).into(),
+            foreign_topics: Foreign::Replace,
+            rule_set: Some("m-inbound".to_owned()),
+            foreign_rule_set: Foreign::Refuse,
+            reasons: Some(["BOUNCE", "COMPLAINT"].map(str::to_owned).into()),
+        };
+        assert_eq!(wanted, expected);
+    }
+
+    #[test]
+    fn each_can_be_left_alone() {
+        assert_eq!(wanted("Identities", &json!([""])).unwrap().identities, BTreeSet::new());
+        assert_eq!(wanted("ActiveRuleSet", &json!("leave")).unwrap().rule_set, None);
+        assert_eq!(wanted("RuleSet", &json!("")).unwrap().rule_set, None);
+        assert_eq!(wanted("SuppressionReasons", &json!("leave")).unwrap().reasons, None);
+    }
+
+    #[test]
+    fn what_can_t_be_read_is_told_without_its_value() {
+        for (property, value, expected) in [
+            ("Topic", json!("feedback"), "property Topic: must be an ARN"),
+            ("Topic", json!(null), "property Topic: must be an ARN"),
+            (
+                "Identities",
+                json!("a@example.com"),
+                "property Identities: must be a list of addresses and domains",
+            ),
+            (
+                "Identities",
+                json!(["example.com", "a b@example.com"]),
+                "property Identities: number 2 is neither an address nor a domain",
+            ),
+            ("Identities", json!([7]), "property Identities: number 1 is neither an address nor a domain"),
+            ("ForeignTopics", json!("keep"), "property ForeignTopics: must be refuse or replace"),
+            ("ActiveRuleSet", json!(""), "property ActiveRuleSet: must be leave, activate or replace"),
+            ("RuleSet", json!([]), "property RuleSet: must be a name or empty"),
+            (
+                "SuppressionReasons",
+                json!("SPAM"),
+                "property SuppressionReasons: must be leave, or BOUNCE, COMPLAINT or both",
+            ),
+        ] {
+            assert_eq!(wanted(property, &value).unwrap_err().to_string(), expected, "{value}");
+        }
+        let odd = event("Move", "Topic", &json!(TOPIC));
+        assert_eq!(Request::read(&odd).unwrap().wanted(), Err(Unreadable::RequestType));
+    }
+
+    #[test]
+    fn a_deletion_needs_no_properties() {
+        let event = event("Delete", "Topic", &json!(7));
+        let request = Request::read(&event).unwrap();
+        assert_eq!((request.is_delete(), request.wanted()), (true, Ok(Wanted::default())));
+    }
+
+    #[test]
+    fn nothing_can_be_said_to_whom_is_not_known() {
+        for field in ["ResponseURL", "RequestId", "StackId", "LogicalResourceId"] {
+            let mut event = event("Create", "Topic", &json!(TOPIC));
+            event[field] = Value::Null;
+            let error = Request::read(&event).unwrap_err();
+            assert_eq!(error.to_string(), format!("{field}: missing or not text"));
+        }
+        assert!(Request::read(&json!("Create")).is_err());
+    }
+}

@@ -1,0 +1,263 @@
+//! Looks, remembers, changes, forgets.
+//!
+//! ```text
+//! what was answered?   yes: the same again
+//! SES: how is it?      what to change, and what to remember
+//! remember             ✗ cut off here or later: the same is found to be done or to be left, and remembered
+//! SES: change, change, ...
+//! forget what was undone; what the answer is
+//! ```
+
+use mailroom_aws::account::{SuppressionAttributes, SuppressionSettings};
+use mailroom_aws::clock::Timer;
+use mailroom_aws::notes::{NoteError, Notes};
+use mailroom_aws::notification_topics::{MOST_IDENTITIES, NotificationTopics};
+use mailroom_aws::rule_sets::RuleSets;
+use mailroom_aws::ses::SesError;
+use mailroom_core::setup::plan::{Change, Plan, Planned, Refusal, most_identities, plan};
+use mailroom_core::setup::{Concerned, Found, Told, described};
+use tracing::{info, warn};
+
+use crate::calls::{CallError, Calls};
+use crate::record::{Kept, Record};
+use crate::request::{Request, Unreadable};
+
+/// How often it is begun again because another instance has written. Lambda may bring a request twice.
+const TRIES: usize = 5;
+
+/// Why a request has failed. `Display` is for CloudFormation's events: short, and without an address.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Failure {
+    /// It can't be read. No retry can help.
+    #[error(transparent)]
+    Unreadable(#[from] Unreadable),
+    /// Nothing was changed. No retry can help.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// SES did not do as asked. [`SesError`] says whether a retry can help.
+    #[error("{doing}: {why}")]
+    Ses {
+        /// What was asked of it.
+        doing: String,
+        /// What it said.
+        why: SesError,
+    },
+    /// What was before can't be read or remembered. A retry can help, if [`NoteError`] says so.
+    #[error("the table: {0}")]
+    Note(#[from] NoteError),
+    /// Another instance is at it. A retry can help.
+    #[error("another instance is at it")]
+    Contended,
+    /// A retry goes on from there.
+    #[error(
+        "out of time after {done} of {all} changes; what is done stays, and another try goes on from there"
+    )]
+    OutOfTime {
+        /// Changes made.
+        done: usize,
+        /// Changes to make.
+        all: usize,
+    },
+}
+
+/// Who carries requests out.
+pub(crate) struct Run<'a, T, R, A, N, C> {
+    pub(crate) topics: &'a T,
+    pub(crate) rule_sets: &'a R,
+    pub(crate) account: &'a A,
+    pub(crate) notes: &'a N,
+    pub(crate) calls: Calls<'a, C>,
+}
+
+impl<T, R, A, N, C> Run<'_, T, R, A, N, C>
+where
+    T: NotificationTopics,
+    R: RuleSets,
+    A: SuppressionSettings,
+    N: Notes,
+    C: Timer,
+{
+    /// Carries a request out, unless it was; what to answer: a reason if it has failed.
+    pub(crate) async fn carry_out(&self, request: &Request<'_>) -> Option<String> {
+        for _ in 0..TRIES {
+            let mut record = match Record::read(self.notes).await {
+                Ok(record) => record,
+                Err(error) => return Some(Failure::from(error).to_string()),
+            };
+            if let Some(answered) = record.kept.answered(request.id) {
+                info!("was answered before");
+                return answered.failed.clone();
+            }
+            match self.begin(request, &mut record).await {
+                Ok(()) => return None,
+                Err(Failure::Contended) => warn!("another instance is at it: begun again"),
+                Err(failure) => {
+                    let failed = failure.to_string();
+                    let mut kept = record.kept.clone();
+                    kept.answer(request.id, Some(&failed));
+                    // If it is brought again nevertheless, it is carried out again. That is no reason to fail otherwise.
+                    match record.keep(self.notes, kept).await {
+                        Ok(true) => {}
+                        Ok(false) => warn!("that it has failed is not noted: another instance is at it"),
+                        Err(error) => warn!(%error, "that it has failed is not noted"),
+                    }
+                    return Some(failed);
+                }
+            }
+        }
+        Some(Failure::Contended.to_string())
+    }
+
+    async fn begin(&self, request: &Request<'_>, record: &mut Record) -> Result<(), Failure> {
+        let wanted = request.wanted()?;
+        let (listed, most) = (wanted.identities.len(), most_identities(self.calls.room()));
+        if listed > most {
+            return Err(Refusal::TooManyIdentities { listed, most }.into());
+        }
+        let concerned = wanted.concerns(&record.kept.remembered);
+        let (found, settings) = self.look(&concerned).await?;
+        let Plan { during, changes, after, left_alone } = plan(&wanted, &found, &record.kept.remembered)?;
+        let (all, most) = (changes.len(), self.calls.room());
+        // What is to be undone is undone as far as it goes: nobody could ask for less.
+        if all > most && !request.is_delete() {
+            return Err(Refusal::TooManyChanges { changes: all, most }.into());
+        }
+        if left_alone > 0 {
+            warn!(left_alone, "changed by somebody else since it was set up");
+        }
+        if all > 0 && during != record.kept.remembered {
+            self.keep(record, Kept { remembered: during, ..record.kept.clone() }).await?;
+        }
+        for (done, change) in changes.iter().enumerate() {
+            self.change(change, &settings)
+                .await
+                .map_err(|error| failure(error, || doing(&change.change), done, all))?;
+        }
+        let mut kept = Kept { remembered: after, ..record.kept.clone() };
+        kept.answer(request.id, None);
+        self.keep(record, kept).await?;
+        info!(changes = all, "carried out");
+        Ok(())
+    }
+
+    async fn keep(&self, record: &mut Record, kept: Kept) -> Result<(), Failure> {
+        if record.keep(self.notes, kept).await? { Ok(()) } else { Err(Failure::Contended) }
+    }
+
+    async fn look(&self, concerned: &Concerned) -> Result<(Found, SuppressionAttributes), Failure> {
+        let told = |doing: &'static str| move |error| failure(error, || doing.to_owned(), 0, 0);
+        let mut found = Found::default();
+        if concerned.rule_set {
+            let active = self.calls.call(async || self.rule_sets.active().await).await;
+            found.rule_set = active.map_err(told("which rule set is active"))?.map(|set| set.name);
+        }
+        let mut settings = SuppressionAttributes::default();
+        if concerned.reasons {
+            settings = self
+                .calls
+                .call(async || self.account.settings().await)
+                .await
+                .map_err(told("the account's suppression settings"))?;
+            found.reasons.clone_from(&settings.reasons);
+        }
+        for identities in concerned.identities.chunks(MOST_IDENTITIES) {
+            let page = self.calls.call(async || self.topics.attributes(identities).await).await;
+            let page = page.map_err(told("whom identities' notifications are sent to"))?;
+            found.identities.extend(page.into_iter().map(|(identity, attributes)| {
+                let told = Told {
+                    bounce: attributes.bounce_topic,
+                    complaint: attributes.complaint_topic,
+                    forwarding: attributes.forwarding,
+                };
+                (identity, told)
+            }));
+        }
+        Ok((found, settings))
+    }
+
+    async fn change(&self, planned: &Planned, settings: &SuppressionAttributes) -> Result<(), CallError> {
+        match self.make(&planned.change, settings).await {
+            Err(CallError::Ses(why @ SesError::Refused { .. })) if planned.undoes => {
+                self.give_up(&planned.change, why).await
+            }
+            result => result,
+        }
+    }
+
+    async fn make(&self, change: &Change, settings: &SuppressionAttributes) -> Result<(), CallError> {
+        let call = async || match change {
+            Change::ActivateRuleSet(name) => self.rule_sets.activate(name.as_deref()).await,
+            Change::PutReasons(reasons) => {
+                let settings = SuppressionAttributes { reasons: reasons.clone(), ..settings.clone() };
+                self.account.put_settings(&settings).await
+            }
+            Change::SetTopic { identity, kind, topic } => {
+                self.topics.set_topic(identity, *kind, topic.as_deref()).await
+            }
+            Change::SetForwarding { identity, enabled } => {
+                self.topics.set_forwarding(identity, *enabled).await
+            }
+        };
+        self.calls.call(call).await
+    }
+
+    /// SES does not take what was before: a rule set, a topic or an identity that has gone since. A stack must not become one
+    /// that can't be deleted of that.
+    async fn give_up(&self, change: &Change, why: SesError) -> Result<(), CallError> {
+        let settings = SuppressionAttributes::default();
+        match change {
+            // SES then receives nothing, which is the nearest to what was.
+            Change::ActivateRuleSet(Some(_)) => {
+                warn!("the rule set that was active before has gone: none is active now");
+                self.make(&Change::ActivateRuleSet(None), &settings).await
+            }
+            // SES tells the sender by e-mail, which it insists on while there is no topic.
+            Change::SetTopic { identity, kind, topic: Some(_) } => {
+                warn!("SES refuses the topic that was set before: it is taken away");
+                let (identity, kind) = (identity.clone(), *kind);
+                let on = Change::SetForwarding { identity: identity.clone(), enabled: true };
+                for change in [on, Change::SetTopic { identity, kind, topic: None }] {
+                    tolerate(self.make(&change, &settings).await)?;
+                }
+                Ok(())
+            }
+            // SES does the same by itself once it can't tell the topic any more.
+            Change::SetTopic { .. } | Change::SetForwarding { .. } => {
+                warn!("SES refuses to set an identity back: it stays as it is");
+                Ok(())
+            }
+            Change::ActivateRuleSet(None) | Change::PutReasons(_) => Err(CallError::Ses(why)),
+        }
+    }
+}
+
+fn tolerate(result: Result<(), CallError>) -> Result<(), CallError> {
+    match result {
+        Err(CallError::Ses(SesError::Refused { code, .. })) => {
+            warn!(code, "SES refuses that, too");
+            Ok(())
+        }
+        other => other,
+    }
+}
+
+fn failure(error: CallError, doing: impl FnOnce() -> String, done: usize, all: usize) -> Failure {
+    match error {
+        CallError::Ses(why) => Failure::Ses { doing: doing(), why },
+        CallError::OutOfTime => Failure::OutOfTime { done, all },
+    }
+}
+
+fn doing(change: &Change) -> String {
+    match change {
+        Change::ActivateRuleSet(None) => "to deactivate the rule set".to_owned(),
+        Change::ActivateRuleSet(Some(name)) => format!("to activate the rule set {name}"),
+        Change::PutReasons(_) => "to set the suppression reasons".to_owned(),
+        Change::SetTopic { identity, kind, .. } => {
+            format!("to set {}'s {} topic", described(identity), kind.as_ses())
+        }
+        Change::SetForwarding { identity, .. } => {
+            format!("to set {}'s e-mail forwarding", described(identity))
+        }
+    }
+}
