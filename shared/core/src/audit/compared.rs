@@ -165,31 +165,32 @@ pub fn compare(verdicts: &[SectionVerdict]) -> Vec<SectionVerdict> {
                 return once_only(here, &once, &mut told);
             }
             let mut judged = Judged { findings: here.findings.clone(), ..Judged::default() };
+            let mut missing = Missing::new();
             for peer in
                 verdicts.iter().filter(|peer| peer.section == here.section && peer.region != here.region)
             {
-                pair(&mut judged, here, peer, verdicts);
+                pair(&mut judged, &mut missing, here, peer, verdicts);
             }
             let verdict = judged.verdict().max(here.verdict);
-            let (findings, more) = capped(merged(judged.findings));
+            let (findings, more) = capped(judged.findings);
             SectionVerdict { verdict, findings, more_findings: here.more_findings + more, ..here.clone() }
         })
         .collect()
 }
 
-/// The same may be missing by comparison with several peers.
-fn merged(mut findings: Vec<super::Finding>) -> Vec<super::Finding> {
-    let mut seen = BTreeSet::new();
-    findings.retain(|finding| {
-        seen.insert((finding.subject.clone(), finding.todo.clone(), finding.fixes.clone()))
-    });
-    findings
-}
+/// What has been found missing, each once: whose, and what of it. Several peers may have it.
+type Missing = BTreeSet<(String, String)>;
 
-fn pair(judged: &mut Judged, here: &SectionVerdict, peer: &SectionVerdict, all: &[SectionVerdict]) {
+fn pair(
+    judged: &mut Judged,
+    missing: &mut Missing,
+    here: &SectionVerdict,
+    peer: &SectionVerdict,
+    all: &[SectionVerdict],
+) {
     match (&here.compared, &peer.compared) {
         (Some(Compared::Identities(own)), Some(Compared::Identities(theirs))) => {
-            identities(judged, here, own, peer, theirs);
+            identities(judged, missing, here, own, (peer, theirs));
         }
         (Some(Compared::List(own)), Some(Compared::List(theirs))) => list(judged, *own, peer, *theirs),
         (Some(Compared::Delegates(own)), Some(Compared::Delegates(theirs))) => {
@@ -197,7 +198,7 @@ fn pair(judged: &mut Judged, here: &SectionVerdict, peer: &SectionVerdict, all: 
                 Some(Compared::Identities(identities)) if of.region == here.region => Some(identities),
                 _ => None,
             });
-            delegates(judged, here, own, peer, theirs, identities);
+            delegates(judged, missing, here, own, (peer, theirs), identities);
         }
         _ => {}
     }
@@ -205,13 +206,14 @@ fn pair(judged: &mut Judged, here: &SectionVerdict, peer: &SectionVerdict, all: 
 
 fn identities(
     judged: &mut Judged,
+    missing: &mut Missing,
     here: &SectionVerdict,
     own: &Identities,
-    peer: &SectionVerdict,
-    theirs: &Identities,
+    (peer, theirs): (&SectionVerdict, &Identities),
 ) {
     for name in &theirs.verified {
-        if !own.tells_of(name) || own.has(name) || own.covers(name) {
+        let known = !own.tells_of(name) || own.has(name) || own.covers(name);
+        if known || !missing.insert((form(name), String::new())) {
             continue;
         }
         let todo = if name.contains('@') {
@@ -250,10 +252,10 @@ fn list(judged: &mut Judged, own: ListSize, peer: &SectionVerdict, theirs: ListS
 
 fn delegates(
     judged: &mut Judged,
+    missing: &mut Missing,
     here: &SectionVerdict,
     own: &Delegates,
-    peer: &SectionVerdict,
-    theirs: &Delegates,
+    (peer, theirs): (&SectionVerdict, &Delegates),
     identities: Option<&Identities>,
 ) {
     let is_here = |name: &str| identities.is_some_and(|of| of.has(name));
@@ -265,8 +267,9 @@ fn delegates(
         let known: BTreeSet<_> =
             own.of(identity).filter_map(|of| read(&of.text)).flat_map(|of| principals(&of)).collect();
         let Some(read) = read(&policy.text) else { continue };
-        let missing: Vec<_> = principals(&read).into_iter().filter(|who| !known.contains(who)).collect();
-        if missing.is_empty() {
+        let mut whom: Vec<_> = principals(&read).into_iter().filter(|who| !known.contains(who)).collect();
+        whom.retain(|who| missing.insert((form(identity), who.clone())));
+        if whom.is_empty() {
             continue;
         }
         let taken = own.of(identity).any(|of| of.name == policy.name);
@@ -274,12 +277,7 @@ fn delegates(
         judged.found(
             Verdict::Warn,
             identity,
-            format!(
-                "{} may send in {} (policy {}), and not here",
-                missing.join(", "),
-                peer.region,
-                policy.name
-            ),
+            format!("{} may send in {} (policy {}), and not here", whom.join(", "), peer.region, policy.name),
             "If they are to send from here, too: give the identity of this Region the same policy.",
             put(
                 "create",

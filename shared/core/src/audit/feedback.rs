@@ -202,19 +202,28 @@ impl One<'_> {
             );
         }
         let heard = Kind::ALL.map(|kind| (kind, self.heard(kind)));
-        for (worst, verdict) in
-            [(Heard::Nobody, Verdict::Fail), (Heard::Unknown, Verdict::Unknown), (Heard::Mail, Verdict::Warn)]
-        {
-            let kinds: Vec<_> =
-                heard.iter().filter(|(_, heard)| *heard == worst).map(|(kind, _)| *kind).collect();
-            if !kinds.is_empty() {
-                self.unheard(judged, verdict, worst, &kinds);
-            }
+        let of = |who: Heard| {
+            let told = |kind: &Kind| who == Heard::Unknown || !elsewhere.contains(kind);
+            heard
+                .iter()
+                .filter(|(_, heard)| *heard == who)
+                .map(|(kind, _)| *kind)
+                .filter(told)
+                .collect::<Vec<_>>()
+        };
+        let mut verdicts = vec![
+            (Heard::Nobody, Verdict::Fail),
+            (Heard::Unknown, Verdict::Unknown),
+            (Heard::Mail, Verdict::Warn),
+        ];
+        if self.stack.feedback_topic.is_some() {
+            verdicts.push((Heard::Other, Verdict::Warn));
         }
-        let others: Vec<_> =
-            heard.iter().filter(|(_, heard)| *heard == Heard::Other).map(|(kind, _)| *kind).collect();
-        if self.stack.feedback_topic.is_some() && !others.is_empty() {
-            self.unheard(judged, Verdict::Warn, Heard::Other, &others);
+        for (who, verdict) in verdicts {
+            let kinds = of(who);
+            if !kinds.is_empty() {
+                self.unheard(judged, verdict, who, &kinds);
+            }
         }
         elsewhere.is_empty() && heard.iter().all(|(_, heard)| *heard == Heard::Ours)
     }
@@ -278,11 +287,7 @@ impl One<'_> {
         let fixes: Vec<_> = if heard == Heard::Unknown {
             Vec::new()
         } else {
-            kinds
-                .iter()
-                .filter(|kind| !self.is_elsewhere(**kind))
-                .filter_map(|kind| self.set(*kind))
-                .collect()
+            kinds.iter().filter_map(|kind| self.set(*kind)).collect()
         };
         judged.found(verdict, &self.of.name, evidence, todo, fixes);
     }

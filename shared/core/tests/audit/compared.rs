@@ -1,0 +1,185 @@
+//! What a comparison between Regions adds.
+
+use mailroom_core::audit::compared::compare;
+use mailroom_core::audit::facts::{Asked, Facts};
+use mailroom_core::audit::{self, Finding, Section, SectionVerdict, Verdict};
+
+use crate::healthy::{facts_of, identity_of, now, policy};
+
+const REGIONS: [&str; 3] = ["us-east-1", "eu-west-1", "ap-northeast-1"];
+
+fn healthy() -> Vec<Facts> {
+    REGIONS.map(facts_of).to_vec()
+}
+
+fn compared(regions: &[Facts]) -> Vec<SectionVerdict> {
+    compare(&regions.iter().flat_map(|facts| audit::audit(facts, now())).collect::<Vec<_>>())
+}
+
+/// Region, section and finding, of all.
+fn found(regions: &[Facts]) -> Vec<(String, Section, Finding)> {
+    let all = compared(regions).into_iter();
+    all.flat_map(|told| {
+        let findings = told.findings.clone();
+        findings.into_iter().map(move |finding| (told.region.clone(), told.section, finding))
+    })
+    .collect()
+}
+
+#[test]
+fn regions_that_are_alike_have_nothing_to_say_of_each_other() {
+    assert_eq!(found(&healthy()), []);
+}
+
+#[test]
+fn an_identity_that_a_peer_has_and_this_region_has_not() {
+    let mut regions = healthy();
+    if let Asked::Answered(all) = &mut regions[0].identities {
+        all.push(identity_of("us-east-1", "shop.example"));
+        all.push(identity_of("us-east-1", "jane@shop.example"));
+        // Its domain is everywhere.
+        all.push(identity_of("us-east-1", "joe@example.com"));
+        all.push(identity_of("us-east-1", "LOUD@EXAMPLE.COM"));
+    }
+    if let Asked::Answered(all) = &mut regions[1].identities {
+        all.push(identity_of("eu-west-1", "SHOP.example"));
+    }
+    let found = found(&regions);
+    let told: Vec<_> =
+        found.iter().map(|(region, section, of)| (region.as_str(), *section, of.subject.as_str())).collect();
+    let (third, section) = ("ap-northeast-1", Section::Verification);
+    assert_eq!(told, [(third, section, "jane@shop.example"), (third, section, "shop.example")]);
+    assert_eq!(found[1].2.verdict, Verdict::Warn);
+    assert_eq!(found[1].2.evidence, "verified in us-east-1, missing here");
+    let fix = found[1].2.fixes[0].to_string();
+    assert_eq!(fix, "aws sesv2 create-email-identity --email-identity shop.example --region ap-northeast-1");
+}
+
+#[test]
+fn one_that_is_not_verified_here_is_this_regions_own_trouble() {
+    let mut regions = healthy();
+    if let Asked::Answered(all) = &mut regions[2].identities
+        && let Asked::Answered(identity) = &mut all[0].identity
+    {
+        identity.verified_for_sending = false;
+    }
+    let told: Vec<_> = found(&regions).into_iter().map(|(region, _, of)| (region, of.verdict)).collect();
+    assert_eq!(told, [("ap-northeast-1".to_owned(), Verdict::Fail)]);
+}
+
+#[test]
+fn a_region_that_could_not_be_read_is_not_compared() {
+    let mut regions = healthy();
+    regions[0].identities = Asked::Denied("ses:ListEmailIdentities".to_owned());
+    if let Asked::Answered(all) = &mut regions[1].identities {
+        all.push(identity_of("eu-west-1", "shop.example"));
+    }
+    let found = found(&regions);
+    let missing: Vec<_> = found.iter().filter(|(_, _, of)| of.subject == "shop.example").collect();
+    assert_eq!(missing.len(), 1);
+    assert_eq!(missing[0].0, "ap-northeast-1");
+}
+
+#[test]
+fn what_does_not_fit_is_not_taken_for_missing() {
+    let mut regions = healthy();
+    let name = |n: usize| format!("{n:05}.a-rather-long-name-for-a-domain-that-somebody-really-has.example");
+    for facts in &mut regions {
+        let region = facts.stack.region.clone();
+        let mut all: Vec<_> = (0..10_000).map(|n| identity_of(&region, &name(n))).collect();
+        for of in &mut all {
+            if let Asked::Answered(identity) = &mut of.identity {
+                identity.policies.clear();
+            }
+        }
+        if facts.stack.region == "eu-west-1" {
+            all.insert(0, identity_of(&region, "0"));
+            all.remove(1);
+        }
+        facts.identities = Asked::Answered(all);
+    }
+    let found = found(&regions);
+    let missing: Vec<_> = found.iter().map(|(region, _, of)| (region.as_str(), of.subject.clone())).collect();
+    let zero = "0".to_owned();
+    assert_eq!(missing, [("us-east-1", zero.clone()), ("eu-west-1", name(0)), ("ap-northeast-1", zero)]);
+}
+
+#[test]
+fn a_list_that_is_much_shorter_than_a_peers() {
+    let mut regions = healthy();
+    for (facts, entries) in regions.iter_mut().zip([1_000, 950, 949]) {
+        if let Asked::Answered(Some(pass)) = &mut facts.list {
+            pass.entries = entries;
+        }
+    }
+    let found = found(&regions);
+    assert_eq!(found.len(), 1, "{found:#?}");
+    let (region, section, of) = &found[0];
+    assert_eq!(
+        (region.as_str(), *section, of.verdict),
+        ("ap-northeast-1", Section::SuppressionList, Verdict::Warn)
+    );
+    assert_eq!(of.evidence, "949 entries here, 1000 in us-east-1");
+}
+
+#[test]
+fn a_delegate_that_may_send_in_a_peer_and_not_here() {
+    let mut regions = healthy();
+    if let Asked::Answered(all) = &mut regions[0].identities
+        && let Asked::Answered(identity) = &mut all[0].identity
+    {
+        identity.policies.insert("partner".to_owned(), policy("us-east-1", "444455556666"));
+        // Another way of saying the account that all Regions have.
+        identity.policies.insert("again".to_owned(), policy("us-east-1", "arn:aws:iam::111122223333:root"));
+    }
+    if let Asked::Answered(all) = &mut regions[1].identities
+        && let Asked::Answered(identity) = &mut all[0].identity
+    {
+        identity.policies.insert("other".to_owned(), policy("eu-west-1", "444455556666"));
+    }
+    let found = found(&regions);
+    assert_eq!(found.len(), 1, "{found:#?}");
+    let (region, section, of) = &found[0];
+    assert_eq!(
+        (region.as_str(), *section, of.verdict),
+        ("ap-northeast-1", Section::Authorization, Verdict::Warn)
+    );
+    assert_eq!(of.evidence, "444455556666 may send in us-east-1 (policy partner), and not here");
+    let fix = of.fixes[0].to_string();
+    assert!(
+        fix.starts_with(
+            "aws sesv2 create-email-identity-policy --email-identity example.com --policy-name partner-from-us-east-1 --policy '{"
+        ),
+        "{fix}"
+    );
+    assert!(fix.contains("arn:aws:ses:ap-northeast-1:123456789012:identity/example.com"), "{fix}");
+    assert!(fix.ends_with(" --region ap-northeast-1"), "{fix}");
+}
+
+#[test]
+fn a_delegate_of_an_identity_that_is_not_here_is_not_missed() {
+    let mut regions = healthy();
+    if let Asked::Answered(all) = &mut regions[2].identities {
+        all.clear();
+    }
+    let sections: Vec<_> = found(&regions).into_iter().map(|(_, section, _)| section).collect();
+    assert_eq!(sections, [Section::Verification; 2]);
+}
+
+#[test]
+fn iam_is_told_once_in_each_partition_by_a_region_that_knows() {
+    let mut regions = healthy();
+    regions.push(facts_of("us-gov-west-1"));
+    regions[0].access_keys = Asked::Denied("iam:ListUsers".to_owned());
+    for facts in &mut regions[1..] {
+        if let Asked::Answered(keys) = &mut facts.access_keys {
+            keys[0].created_at = mailroom_core::timestamp::Timestamp::MIN;
+        }
+    }
+    let all = compared(&regions);
+    let told: Vec<_> = all.iter().filter(|told| told.section == Section::SmtpCredentials).collect();
+    let verdicts: Vec<_> = told.iter().map(|told| (told.verdict, told.findings.len())).collect();
+    let (fail, none) = ((Verdict::Fail, 1), (Verdict::NotApplicable, 0));
+    assert_eq!(verdicts, [none, fail, none, fail]);
+    assert_eq!(told[0].evidence, "IAM is global: told by eu-west-1");
+}
