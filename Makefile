@@ -12,7 +12,7 @@ PYTHON ?= python3
 LOCKED := $(if $(CI),--locked)
 
 # The crates in functions/ that the template deploys.
-FUNCTIONS := feedback decide merge apply reconcile inbound
+FUNCTIONS := feedback decide merge apply reconcile inbound audit
 
 # One from PATH if there is one.
 NEXTEST_VERSION := 0.9.143

@@ -54,13 +54,20 @@ RECEIVERS = {"objects": "objects", "suppression_list": "list"}
 WITHOUT_RESOURCE = {
     "ses:CreateImportJob",
     "ses:DeleteSuppressedDestination",
+    "ses:DescribeActiveReceiptRuleSet",
     "ses:GetAccount",
+    "ses:GetIdentityNotificationAttributes",
     "ses:GetImportJob",
     "ses:GetSuppressedDestination",
+    "ses:ListConfigurationSets",
+    "ses:ListEmailIdentities",
     "ses:ListImportJobs",
     "ses:ListSuppressedDestinations",
     "ses:PutSuppressedDestination",
 }
+
+# Neither does IAM for this one, nor is it of any Region.
+GLOBAL_WITHOUT_RESOURCE = {"iam:ListUsers"}
 
 
 # ── Regions ──────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -300,7 +307,11 @@ def as_list(value):
 
 def statements(role):
     for policy in role.get("Policies", []):
-        yield from policy["PolicyDocument"]["Statement"]
+        for statement in policy["PolicyDocument"]["Statement"]:
+            if "Fn::If" in statement:  # all that a role may ever grant
+                yield from (branch for branch in statement["Fn::If"][1:] if "Effect" in branch)
+            else:
+                yield statement
 
 
 def granted(role):
@@ -316,9 +327,12 @@ def strings(value):
             yield from strings(inner)
 
 
-# A log group's streams, what lies in the mail's folder, and what lies in the transit bucket, where nothing else does.
+# A log group's streams, what lies in the mail's folder, and what lies in the transit bucket, where nothing else does. This
+# account's identities and configuration sets of this Region, and its users, all of which the audit is about.
 WILDCARDS = re.compile(
-    r"^(arn:[^*]*:log-group:[^*]+:log-stream:|arn:[^*]*:s3:::[^*]+/\$\{MailPrefix\}|\$\{TransitBucket\.Arn\}/)\*$"
+    r"^(arn:[^*]*:log-group:[^*]+:log-stream:|arn:[^*]*:s3:::[^*]+/\$\{MailPrefix\}|\$\{TransitBucket\.Arn\}/"
+    r"|arn:\$\{AWS::Partition\}:ses:\$\{AWS::Region\}:\$\{AWS::AccountId\}:(identity|configuration-set)/"
+    r"|arn:\$\{AWS::Partition\}:iam::\$\{AWS::AccountId\}:user/)\*$"
 )
 
 # The peers' queues.
@@ -330,6 +344,8 @@ def is_wide(statement, text):
     regions = statement.get("Condition", {}).get("StringEquals", {}).get("aws:RequestedRegion")
     if text == "*" and regions == {"Ref": "AWS::Region"}:
         return not set(as_list(statement["Action"])) <= WITHOUT_RESOURCE
+    if text == "*" and set(as_list(statement["Action"])) <= GLOBAL_WITHOUT_RESOURCE:
+        return False
     if ANY_REGION.match(text):
         return regions != {"Ref": "Peers"}
     return "*" in WILDCARDS.sub("", text)
