@@ -23,6 +23,7 @@
 //! | [`mail`] | what a test delivers, and the headers that SES reads from it |
 //! | [`event`] | the JSON that Lambda and SNS are given |
 //! | [`delivery`] | what became of a mail |
+//! | [`iam`] | users and their access keys, which SMTP credentials are |
 //! | [`identities`] | identities, how they are verified and what they are set to, pure |
 //! | [`suppression`] | the suppression list, its import jobs and its pace, pure; the account |
 //! | [`sending`] | mail that is sent: who is suppressed, who bounces, what SES tells |
@@ -49,6 +50,7 @@ pub mod delivery;
 mod dns;
 pub mod event;
 pub mod faults;
+pub mod iam;
 pub mod identities;
 mod ids;
 pub mod mail;

@@ -69,7 +69,7 @@ fn conditions_hold(conditions: &Value, asked: Asked<'_>) -> bool {
 }
 
 /// A list, or one in place of a list of one.
-fn many(value: &Value) -> &[Value] {
+pub(crate) fn many(value: &Value) -> &[Value] {
     match value {
         Value::Array(items) => items,
         Value::Null => &[],
@@ -78,7 +78,7 @@ fn many(value: &Value) -> &[Value] {
 }
 
 /// `*` is any text, `?` any character; everything else is itself, as in IAM's ARNs and actions.
-fn like(pattern: &str, text: &str) -> bool {
+pub(crate) fn like(pattern: &str, text: &str) -> bool {
     match pattern.chars().next() {
         None => text.is_empty(),
         Some('*') => {

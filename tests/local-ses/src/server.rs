@@ -18,7 +18,7 @@ use tokio::net::TcpListener;
 use tokio::task::{JoinHandle, JoinSet};
 
 use crate::ses::Ses;
-use crate::{api, faults, query, v2};
+use crate::{api, faults, iam, query, v2};
 
 type Answer = Response<Full<Bytes>>;
 
@@ -99,8 +99,8 @@ async fn answer(ses: &Ses, request: Request<Incoming>) -> Result<Answer, Disconn
             |records| reply(200, "application/x-ndjson", records),
         ));
     }
-    let Some(region) = region(&head) else {
-        return Ok(plain(StatusCode::FORBIDDEN, "no signature: it would name the Region"));
+    let Some((region, service)) = scope(&head) else {
+        return Ok(plain(StatusCode::FORBIDDEN, "no signature: it would name Region and service"));
     };
     if path.starts_with("/v2/") {
         return rest(ses, &region, &head, &body).await;
@@ -109,18 +109,26 @@ async fn answer(ses: &Ses, request: Request<Incoming>) -> Result<Answer, Disconn
     if path != "/" {
         return Ok(plain(StatusCode::NOT_IMPLEMENTED, "neither SES's v1 API nor its v2"));
     }
-    query(ses, &region, &body).await
+    query(ses, &region, service == "iam", &body).await
 }
 
-/// v1.
-async fn query(ses: &Ses, region: &str, form: &[u8]) -> Result<Answer, Disconnected> {
+/// v1, and IAM, which speaks the same protocol.
+async fn query(ses: &Ses, region: &str, is_iam: bool, form: &[u8]) -> Result<Answer, Disconnected> {
     let params = query::decode(form);
     let action = params["Action"].as_str().unwrap_or_default().to_owned();
     let request_id = ses.ids.request();
     let serve = async {
-        let (status, xml) = match api::call(ses, region, &action, params).await {
+        let result = if is_iam {
+            ses.iam(|iam| iam::call(iam, &ses.config.account, &action, params))
+                .map_err(|refused| (refused.status, refused.code, refused.message))
+        } else {
+            api::call(ses, region, &action, params)
+                .await
+                .map_err(|refusal| (400, refusal.code, refusal.message))
+        };
+        let (status, xml) = match result {
             Ok(result) => (200, query::answer(&action, &result, &request_id)),
-            Err(refusal) => (400, query::error(false, refusal.code, &refusal.message, &request_id)),
+            Err((status, code, message)) => (status, query::error(false, code, &message, &request_id)),
         };
         reply(status, "text/xml", xml)
     };
@@ -196,11 +204,12 @@ fn reply(status: u16, kind: &'static str, body: String) -> Answer {
     answer
 }
 
-/// From `Credential=KEY/DAY/REGION/ses/aws4_request`.
-fn region(head: &Parts) -> Option<String> {
+/// Region and service, from `Credential=KEY/DAY/REGION/ses/aws4_request`.
+fn scope(head: &Parts) -> Option<(String, String)> {
     let signature = head.headers.get(AUTHORIZATION)?.to_str().ok()?;
     let credential = signature.split("Credential=").nth(1)?.split(',').next()?;
-    credential.split('/').nth(2).map(str::to_owned)
+    let mut parts = credential.split('/').skip(2).map(str::to_owned);
+    Some((parts.next()?, parts.next()?))
 }
 
 fn plain(status: StatusCode, text: &'static str) -> Answer {

@@ -14,6 +14,7 @@ use crate::configuration_sets::ConfigurationSets;
 use crate::deliver::Mailer;
 use crate::delivery::Delivery;
 use crate::faults::{Fault, Requests};
+use crate::iam::Iam;
 use crate::identities::{Identities, Told};
 use crate::ids::Ids;
 use crate::mail::Envelope;
@@ -107,6 +108,7 @@ pub(crate) struct Ses {
     pub(crate) requests: Requests,
     aws: Mutex<Option<Aws>>,
     identities: Mutex<Identities>,
+    iam: Mutex<Iam>,
     regions: Mutex<BTreeMap<String, Regional>>,
 }
 
@@ -148,6 +150,10 @@ impl Ses {
         work(&mut self.identities.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
+    pub(crate) fn iam<T>(&self, work: impl FnOnce(&mut Iam) -> T) -> T {
+        work(&mut self.iam.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
     /// Whether a request comes slowly enough.
     pub(crate) fn admit(&self, region: &str, action: &str) -> bool {
         let Some(pace) = self.config.pace else { return true };
@@ -174,6 +180,7 @@ impl LocalSes {
             requests: Requests::default(),
             aws: Mutex::new(None),
             identities: Mutex::default(),
+            iam: Mutex::default(),
             regions: Mutex::default(),
             config,
         });
@@ -186,7 +193,7 @@ impl LocalSes {
         *self.ses.aws.lock().unwrap_or_else(PoisonError::into_inner) = Some(Aws::new(aws_endpoint));
     }
 
-    /// For `AWS_ENDPOINT_URL_SES` and `AWS_ENDPOINT_URL_SESV2`.
+    /// For `AWS_ENDPOINT_URL_SES`, `AWS_ENDPOINT_URL_SESV2` and `AWS_ENDPOINT_URL_IAM`.
     pub fn endpoint(&self) -> String {
         format!("http://{}", self.server.address())
     }
@@ -240,6 +247,11 @@ impl LocalSes {
     /// Makes an identity as if everything had been done for it: published for a domain, clicked for an address.
     pub fn verified(&self, region: &str, name: &str) -> Result<(), Refused> {
         self.ses.identities(|all| all.verified(self.ses.clock.now(), region, name))
+    }
+
+    /// The account's IAM: to look at and to change.
+    pub fn iam<T>(&self, work: impl FnOnce(&mut Iam) -> T) -> T {
+        self.ses.iam(work)
     }
 
     /// What SES does when it may no longer publish to an identity's topic: it drops the topic and sends mails again.

@@ -222,7 +222,7 @@ pub(crate) fn client_v2(ses: &LocalSes, region: &str) -> aws_sdk_sesv2::Client {
     aws_sdk_sesv2::Client::new(&config(ses, region))
 }
 
-fn config(ses: &LocalSes, region: &str) -> SdkConfig {
+pub(crate) fn config(ses: &LocalSes, region: &str) -> SdkConfig {
     SdkConfig::builder()
         .behavior_version(BehaviorVersion::latest())
         .region(Region::new(region.to_owned()))

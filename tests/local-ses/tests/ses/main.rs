@@ -5,6 +5,7 @@
 mod aws;
 mod configuration_sets;
 mod deliver;
+mod iam;
 mod identities;
 mod rules;
 mod suppression;
