@@ -3,7 +3,7 @@
 //! Version 1 of the API: version 2 knows e-mail forwarding, and no topics (API reference v2, `GetEmailIdentity`, November
 //! 2026).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use aws_config::SdkConfig;
@@ -137,13 +137,14 @@ fn read(attributes: IdentityNotificationAttributes) -> NotificationAttributes {
 #[derive(Debug, Clone)]
 pub struct MemoryTopics {
     identities: Arc<Mutex<BTreeMap<String, NotificationAttributes>>>,
+    gone: Arc<Mutex<BTreeSet<String>>>,
     ses: MemorySes,
 }
 
 impl MemoryTopics {
     /// No identities, of this SES.
     pub fn new(ses: &MemorySes) -> Self {
-        Self { identities: Arc::default(), ses: ses.clone() }
+        Self { identities: Arc::default(), gone: Arc::default(), ses: ses.clone() }
     }
 
     /// The same identities, by way of an SES of the same kind: [`MemorySes::with_fuse`].
@@ -163,6 +164,13 @@ impl MemoryTopics {
     pub fn delete(&self, identity: &str) {
         if let Ok(mut identities) = self.lock() {
             identities.remove(identity);
+        }
+    }
+
+    /// Deletes a topic: from now on SES refuses it.
+    pub fn delete_topic(&self, topic: &str) {
+        if let Ok(mut gone) = self.gone.lock() {
+            gone.insert(topic.to_owned());
         }
     }
 
@@ -215,6 +223,9 @@ impl NotificationTopics for MemoryTopics {
             // Else SES would have nowhere to tell it.
             if topic.is_none() && !attributes.forwarding {
                 return Err(invalid("a topic is needed while forwarding is off"));
+            }
+            if topic.is_some_and(|topic| self.gone.lock().is_ok_and(|gone| gone.contains(topic))) {
+                return Err(invalid("no such topic"));
             }
             let topic = topic.map(str::to_owned);
             match kind {
