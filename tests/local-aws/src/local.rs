@@ -11,7 +11,7 @@ use futures_util::stream::{self, StreamExt, TryStreamExt};
 use serde_json::Value;
 
 use crate::clients::{Clients, told};
-use crate::ministack::{LeftRunning, Ministack, MinistackError, Options};
+use crate::ministack::{Ministack, MinistackError, Options};
 use crate::proxy::Proxy;
 use crate::stack::{Deployment, Outputs, StackError};
 
@@ -87,7 +87,7 @@ impl fmt::Display for Depth {
 pub struct LocalAws {
     // Dropped in this order: functions must not find their endpoint gone while they still run.
     ministack: Ministack,
-    proxy: Option<Proxy>,
+    proxy: Proxy,
     regions: BTreeMap<String, Regional>,
 }
 
@@ -103,13 +103,7 @@ impl LocalAws {
         let options = Options { functions_endpoint: Some(proxy.endpoint()), environment };
         let ministack = Ministack::start(&options).await?;
         proxy.forward_to(ministack.address());
-        Ok(Self { ministack, proxy: Some(proxy), regions: BTreeMap::new() })
-    }
-
-    /// Starts it without a proxy, so that it can be left running: the proxy ends with this process.
-    pub async fn start_without_proxy() -> Result<Self, LocalError> {
-        let ministack = Ministack::start(&Options::default()).await?;
-        Ok(Self { ministack, proxy: None, regions: BTreeMap::new() })
+        Ok(Self { ministack, proxy, regions: BTreeMap::new() })
     }
 
     /// Deploys a stack into Regions, at the same time.
@@ -143,25 +137,13 @@ impl LocalAws {
     }
 
     /// The proxy between the functions and this AWS.
-    ///
-    /// # Panics
-    /// If it was started without one.
-    pub fn proxy(&self) -> &Proxy {
-        self.proxy.as_ref().expect("started with a proxy")
+    pub const fn proxy(&self) -> &Proxy {
+        &self.proxy
     }
 
     /// The emulator: its endpoint, its log, its process group.
     pub const fn ministack(&self) -> &Ministack {
         &self.ministack
-    }
-
-    /// Lets it outlive this process.
-    ///
-    /// # Panics
-    /// If it was started with a proxy, which cannot.
-    pub fn leave_running(self) -> LeftRunning {
-        assert!(self.proxy.is_none(), "a proxy ends with its process: start without one");
-        self.ministack.leave_running()
     }
 }
 

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
-use crate::process::{Group, kill_group, wait_for_group_end};
+use crate::process::Group;
 use crate::{http, paths};
 
 /// How long it may take to come up. About a second when the machine is idle; tests run beside compilers.
@@ -172,6 +172,11 @@ impl Ministack {
         self.group.id()
     }
 
+    /// Its own, which goes when it does: its log and its state.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
     /// Its log, which also holds what functions print.
     pub fn log_path(&self) -> PathBuf {
         log_path(&self.folder)
@@ -194,51 +199,6 @@ impl Ministack {
     pub fn stop(self) {
         drop(self);
     }
-
-    /// Lets it outlive this process, with its folder; [`stop_left_running`] ends it.
-    pub fn leave_running(self) -> LeftRunning {
-        let Self { group, address, folder } = self;
-        LeftRunning {
-            process_group: group.leave_running(),
-            endpoint: format!("http://{address}"),
-            folder: folder.keep(),
-        }
-    }
-}
-
-/// An emulator that was left running on purpose.
-#[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
-pub struct LeftRunning {
-    /// The process group to end.
-    pub process_group: u32,
-    /// Where it listens.
-    pub endpoint: String,
-    /// Its state and its log.
-    pub folder: PathBuf,
-}
-
-impl LeftRunning {
-    /// Its log.
-    pub fn log_path(&self) -> PathBuf {
-        self.folder.join(LOG)
-    }
-
-    /// Whether the group still is the emulator that was left: ids are given out again after a restart of the machine.
-    pub fn is_running(&self) -> bool {
-        std::fs::read_link(format!("/proc/{}/cwd", self.process_group))
-            .is_ok_and(|folder| folder == self.folder)
-    }
-}
-
-/// Ends an emulator that was left running; says whether there was one.
-pub fn stop_left_running(left: &LeftRunning) -> bool {
-    let running = left.is_running();
-    if running {
-        kill_group(left.process_group);
-        wait_for_group_end(left.process_group, Duration::from_secs(5));
-    }
-    let _ = std::fs::remove_dir_all(&left.folder);
-    running
 }
 
 const LOG: &str = "ministack.log";

@@ -4,7 +4,7 @@ use std::io;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::sys::signal::{Signal, killpg};
@@ -67,14 +67,6 @@ impl Group {
         }
     }
 
-    /// Lets the group live on after this process.
-    pub(crate) fn leave_running(mut self) -> u32 {
-        self.dismiss_watchdog();
-        let id = self.leader.id();
-        std::mem::forget(self);
-        id
-    }
-
     fn dismiss_watchdog(&mut self) {
         if let Some(mut watchdog) = self.watchdog.take() {
             let _ = watchdog.kill();
@@ -90,22 +82,10 @@ impl Drop for Group {
 }
 
 /// Kills a process group; that there is none is fine.
-pub(crate) fn kill_group(id: u32) {
+fn kill_group(id: u32) {
     if let Ok(id) = i32::try_from(id) {
         let _ = killpg(Pid::from_raw(id), Signal::SIGKILL);
     }
-}
-
-/// Waits until no member of a group is left.
-pub(crate) fn wait_for_group_end(id: u32, at_most: Duration) -> bool {
-    let until = Instant::now() + at_most;
-    while !group_members(id).is_empty() {
-        if Instant::now() > until {
-            return false;
-        }
-        std::thread::sleep(Duration::from_millis(10));
-    }
-    true
 }
 
 /// The process ids of a group's members that are still running (a zombie is not).
@@ -149,12 +129,26 @@ pub(crate) fn peak_memory(pid: u32) -> io::Result<u64> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Instant;
+
     use super::*;
 
     fn sleeping_family() -> Command {
         let mut command = Command::new("/bin/sh");
         command.args(["-c", "sleep 600 & sleep 600 & wait"]);
         command
+    }
+
+    /// Waits until no member of a group is left.
+    fn wait_for_group_end(id: u32, at_most: Duration) -> bool {
+        let until = Instant::now() + at_most;
+        while !group_members(id).is_empty() {
+            if Instant::now() > until {
+                return false;
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        true
     }
 
     fn folder() -> tempfile::TempDir {

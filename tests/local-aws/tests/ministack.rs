@@ -8,7 +8,6 @@ use std::path::Path;
 use std::time::Duration;
 
 use local_aws::local::LocalError;
-use local_aws::ministack::{Ministack, Options};
 use local_aws::proxy::{Action, Failure, Matcher, Rule};
 use local_aws::stack::{Deployment, StackError};
 use local_aws::{LocalAws, group_members};
@@ -200,16 +199,4 @@ async fn code_that_was_not_built_is_named() {
     deployment.binaries.clear();
     let error = deployment.package().expect_err("nobody builds it");
     assert!(error.to_string().ends_with("local/toy is not there; `make local` makes it"), "{error}");
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn it_can_be_left_running_and_stopped_later() {
-    let ministack = Ministack::start(&Options::default()).await.expect("ministack");
-    let group = ministack.process_group();
-    let left = ministack.leave_running();
-    assert!(left.is_running() && left.log_path().is_file());
-    assert!(local_aws::ministack::stop_left_running(&left));
-    wait_for_end(group).await;
-    assert!(!left.folder.exists());
-    assert!(!local_aws::ministack::stop_left_running(&left));
 }

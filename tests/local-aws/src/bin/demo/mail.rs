@@ -1,4 +1,4 @@
-//! The demo's second half: raw mails to the Region that receives, with the bucket in the other one.
+//! Raw mails to the Region that receives, with the bucket in the other one.
 
 use std::error::Error;
 use std::time::{Duration, Instant};
@@ -9,6 +9,10 @@ use local_ses::LocalSes;
 use local_ses::delivery::{Delivery, Outcome};
 use local_ses::mail::{Envelope, Verdicts};
 use serde_json::Value;
+
+use crate::feedback::text;
+use crate::print::{self, Part};
+use crate::world::{self, World};
 
 /// Where mail is received, and where it lies.
 pub(crate) const RECEIVES_IN: &str = "us-east-1";
@@ -41,8 +45,7 @@ fn envelope(name: &str, raw: &'static [u8]) -> Envelope {
 }
 
 /// The stack of a Region: one receives, the other only sends.
-pub(crate) fn deployment(stack: &Deployment, region: &str) -> Deployment {
-    let stack = stack.clone();
+pub(crate) fn deployment(stack: Deployment, region: &str) -> Deployment {
     if region != RECEIVES_IN {
         return stack.parameter("Receiving", "off");
     }
@@ -57,9 +60,38 @@ pub(crate) fn deployment(stack: &Deployment, region: &str) -> Deployment {
 /// What was delivered, and what became of it.
 pub(crate) struct Mails {
     /// Records of mails, by recipient.
-    pub(crate) items: Vec<Value>,
+    items: Vec<Value>,
     /// What is missing, a sentence each.
-    pub(crate) complaints: Vec<String>,
+    complaints: Vec<String>,
+}
+
+impl Mails {
+    /// Shows them, and where they lie.
+    pub(crate) fn show(mut self) -> Part {
+        print::heading(&format!("Mail that was received in {RECEIVES_IN}, and lies in {LIES_IN}"));
+        self.items
+            .sort_by_key(|item| ["occurred_at", "message_id", "recipient"].map(|name| text(item, name)));
+        let header = ["recipient", "subject", "disposition", "auto-reply?", "attachments", "lies at"];
+        print::table(&header, self.items.iter().map(row));
+        let short =
+            format!("{} mails became {} records, and lie where these say", MAILS.len(), self.items.len());
+        Part { short, complaints: self.complaints }
+    }
+}
+
+fn row(item: &Value) -> Vec<String> {
+    let attachments = item["structure"]["attachments"].as_array().cloned().unwrap_or_default();
+    let attachments: Vec<String> = attachments.iter().map(|attachment| text(attachment, "name")).collect();
+    let may = item["loop_signs"]["auto_reply_ok"].as_bool().unwrap_or_default();
+    let reference = &item["reference"];
+    vec![
+        text(item, "recipient"),
+        text(item, "subject"),
+        text(item, "disposition"),
+        if may { "may be answered" } else { "never answer" }.to_owned(),
+        attachments.join(", "),
+        format!("s3://{}/{}", text(reference, "bucket"), text(reference, "key")),
+    ]
 }
 
 /// Makes the bucket that the receiving stack stores in.
@@ -69,13 +101,13 @@ pub(crate) async fn make_bucket(aws: &LocalAws) -> Result<(), Box<dyn Error>> {
 }
 
 /// Delivers all mails and waits for their records.
-pub(crate) async fn deliver(aws: &LocalAws, deployment: &Deployment) -> Result<Mails, Box<dyn Error>> {
+pub(crate) async fn deliver(world: &World) -> Result<Mails, Box<dyn Error>> {
+    let World { aws, ses } = world;
     let region = aws.region(RECEIVES_IN);
-    let ses = receiving::start(aws).await?;
-    receiving::install(&ses, region, deployment).await?;
+    receiving::install(ses, region, &world::deployment(RECEIVES_IN)).await?;
     let mut delivered = Vec::new();
     for (name, raw) in MAILS {
-        delivered.push((name, deliver_one(&ses, name, raw).await?));
+        delivered.push((name, deliver_one(ses, name, raw).await?));
     }
     let expected: usize = delivered.iter().map(|(_, delivery)| delivery.envelope.recipients.len()).sum();
     let items = wait(region, expected).await?;
@@ -110,7 +142,7 @@ async fn wait(region: &Regional, expected: usize) -> Result<Vec<Value>, Box<dyn 
 }
 
 /// Whether an item of the table is of a mail that was received.
-pub(crate) fn is_mail(item: &Value) -> bool {
+fn is_mail(item: &Value) -> bool {
     item["pk"].as_str().is_some_and(|pk| pk.starts_with("MAILBOX#"))
 }
 

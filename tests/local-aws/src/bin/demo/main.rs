@@ -1,64 +1,87 @@
-//! `make demo`: every sample event through the real template, queue and function, in two Regions of a local AWS; and raw
-//! mails to one of them, with the bucket in the other.
+//! `make demo`: every sample event through the real template, queues and functions, in two Regions of a local AWS; raw mails
+//! to one of them, with the bucket in the other; and what Mailroom is for: a bounce, a release and a storm, and the
+//! suppression lists of both Regions.
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program for a terminal")]
 
+mod feedback;
 mod kept;
 mod mail;
 mod print;
+mod storm;
+mod suppression;
 mod verdict;
+mod world;
 
 use std::error::Error;
+use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::{Duration, Instant};
 
 use clap::Parser;
-use futures_util::future::try_join_all;
-use local_aws::expected::{Expected, Settings};
-use local_aws::local::LocalError;
+use local_aws::paths;
 use local_aws::samples::Sample;
-use local_aws::stack::Deployment;
-use local_aws::{LocalAws, Regional, paths};
+use serde_json::json;
 use tokio::signal::unix::{SignalKind, signal};
 
-use verdict::{Published, Verdict};
+use print::{Part, Progress};
+use storm::Storm;
+use world::{REGIONS, World};
 
-const REGIONS: [&str; 2] = ["us-east-1", "eu-west-1"];
-const STACK: &str = "mailroom-demo";
-
-/// A message that cannot be processed is given up after this many receives of so many seconds.
-const RECEIVES: &str = "2";
-const VISIBILITY_SECONDS: &str = "5";
-
-/// How long the samples may take. Some ten seconds, most of them for the messages that cannot be processed.
-const PROCESSING: Duration = Duration::from_mins(2);
-
-/// Every sample event through a local AWS, and what became of it.
+/// Mailroom at work in two Regions of a local AWS.
 #[derive(Debug, Parser)]
 struct Arguments {
     /// Leave the local AWS running and print how to talk to it
-    #[arg(long, conflicts_with = "stop")]
+    #[arg(long, conflicts_with_all = ["stop", "stay"])]
     keep: bool,
     /// End what an earlier --keep left running
     #[arg(long)]
     stop: bool,
+    /// Be what --keep leaves running
+    #[arg(long, hide = true, conflicts_with = "stop")]
+    stay: bool,
+    /// Where is noted what is left running
+    #[arg(long, value_name = "FILE", hide = true, default_value_os_t = kept::note())]
+    note: PathBuf,
 }
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let arguments = Arguments::parse();
-    let done = tokio::select! {
-        done = run(&arguments) => done,
-        // Returning from here drops the local AWS, and so ends it.
-        () = interrupted() => Err("interrupted; everything is stopped".into()),
-    };
-    match done {
+    match run(&Arguments::parse()).await {
         Ok(code) => code,
         Err(error) => {
             eprintln!("demo: {error}");
             ExitCode::FAILURE
         }
     }
+}
+
+async fn run(arguments: &Arguments) -> Result<ExitCode, Box<dyn Error>> {
+    if arguments.stop {
+        println!("{}", kept::stop(&arguments.note)?);
+        return Ok(ExitCode::SUCCESS);
+    }
+    if arguments.keep {
+        kept::refuse_a_second(&arguments.note)?;
+        return kept::start(&arguments.note, interrupted()).await;
+    }
+    let progress = Progress::start();
+    let (world, succeeded) = tokio::select! {
+        shown = show(&progress) => shown?,
+        // What is dropped on the way ends the local AWS.
+        () = interrupted() => return Err("interrupted; everything is stopped".into()),
+        () = kept::abandoned(), if arguments.stay => return Err("interrupted; everything is stopped".into()),
+    };
+    if arguments.stay {
+        world.how_to_talk();
+        let ministack = world.aws.ministack();
+        kept::stay(&arguments.note, ministack.folder(), ministack.endpoint(), succeeded)?;
+        interrupted().await;
+        return Ok(ExitCode::SUCCESS);
+    }
+    progress.say("stopping the local AWS");
+    drop(world);
+    progress.say("done");
+    Ok(if succeeded { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// Ctrl-C, or a polite request to end.
@@ -74,110 +97,54 @@ async fn interrupted() {
     }
 }
 
-async fn run(arguments: &Arguments) -> Result<ExitCode, Box<dyn Error>> {
-    if arguments.stop {
-        println!("{}", kept::stop()?);
-        return Ok(ExitCode::SUCCESS);
-    }
-    kept::refuse_a_second()?;
-    let progress = Progress { started: Instant::now() };
+/// All of it; whether everything was as it must be.
+async fn show(progress: &Progress) -> Result<(World, bool), Box<dyn Error>> {
     let samples = Sample::load_all(&paths::samples("feedback"))?;
-
-    progress.say("starting the local AWS");
-    let mut aws =
-        if arguments.keep { LocalAws::start_without_proxy().await? } else { LocalAws::start().await? };
-
+    progress.say("starting a local AWS and a local SES");
+    let mut world = World::start().await?;
     progress.say(&format!("deploying template.yaml into {}", REGIONS.join(" and ")));
-    let deployment = Deployment::new(STACK)
-        .parameter("FeedbackTimeout", VISIBILITY_SECONDS)
-        .parameter("FeedbackVisibilityTimeout", VISIBILITY_SECONDS)
-        .parameter("FeedbackMaxReceiveCount", RECEIVES);
-    mail::make_bucket(&aws).await?;
-    for region in REGIONS {
-        aws.deploy(&mail::deployment(&deployment, region), &[region]).await?;
+    world.deploy().await?;
+    progress.say("reading each Region's suppression list, before anything is put on it");
+    world.invoke("ReconcileFunctionName", &json!({})).await?;
+
+    let mut parts = suppression::show(&world, progress).await?;
+    parts.extend(traffic(&world, &samples, progress).await?);
+    print::summary(&parts);
+    let succeeded = parts.iter().all(|part| part.complaints.is_empty());
+    if !succeeded {
+        print::log_of_functions(world.aws.ministack());
     }
+    Ok((world, succeeded))
+}
 
-    progress.say(&format!("publishing {} samples to each Region's topic, as SES would", samples.len()));
-    let published = try_join_all(aws.regions().map(|region| publish(region, &samples))).await?;
-
+/// Samples, mails and a storm, all at once.
+async fn traffic(
+    world: &World,
+    samples: &[Sample],
+    progress: &Progress,
+) -> Result<Vec<Part>, Box<dyn Error>> {
+    println!();
+    let storm = Storm::begin(world);
+    progress.say(&format!(
+        "publishing {} samples to each Region's topic; what cannot be processed is given up after {} receives of {} s",
+        samples.len(),
+        world::RECEIVES,
+        world::VISIBILITY_SECONDS,
+    ));
+    let published = feedback::publish(world, samples).await?;
     progress.say(&format!(
         "delivering mails to {}, which stores them in {}",
         mail::RECEIVES_IN,
         mail::LIES_IN
     ));
-    let mails = mail::deliver(&aws, &mail::deployment(&deployment, mail::RECEIVES_IN)).await?;
-
-    progress.say(&format!(
-        "waiting until they are processed; what cannot be is given up after {RECEIVES} receives of {VISIBILITY_SECONDS} s"
-    ));
-    try_join_all(aws.regions().map(wait)).await?;
-
+    let mails = mail::deliver(world).await?;
+    progress.say(&format!("publishing a storm of bounces to {}'s topic", suppression::BOUNCES_IN));
+    storm.publish(world).await?;
+    progress.say("waiting until each Region's suppression list holds all of them");
+    let listed = storm::listed_by(published.iter().flatten());
+    let done = storm.watch(world, &listed, progress).await;
+    feedback::wait(world).await?;
     progress.say("reading tables and queues");
-    let mut complaints = Vec::new();
-    for (region, published) in aws.regions().zip(&published) {
-        let verdict = Verdict::of(region, published).await?;
-        print::region(region, published, &verdict);
-        complaints.extend(
-            verdict.complaints.into_iter().map(|complaint| format!("{}: {complaint}", region.name())),
-        );
-    }
-    print::mails(&mails.items);
-    complaints.extend(mails.complaints);
-    if !arguments.keep {
-        print::calls(aws.proxy());
-    }
-    print::summary(&complaints);
-    if !complaints.is_empty() {
-        print::log_of_functions(aws.ministack());
-    }
-
-    if arguments.keep {
-        let regions: Vec<Regional> = aws.regions().cloned().collect();
-        let left = aws.leave_running();
-        kept::remember(&left)?;
-        print::how_to_talk(&left, &regions);
-    } else {
-        progress.say("stopping the local AWS");
-        drop(aws);
-    }
-    progress.say("done");
-    Ok(if complaints.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
-}
-
-async fn publish(region: &Regional, samples: &[Sample]) -> Result<Vec<Published>, LocalError> {
-    let settings = Settings::of(region);
-    let mut names = Vec::new();
-    let mut messages = Vec::new();
-    for sample in samples {
-        for message in sample.messages_for(region.name(), region.stack()) {
-            names.push(sample.name.clone());
-            messages.push(message);
-        }
-    }
-    let ids = region.publish_all(&messages).await?;
-    let published = names.into_iter().zip(ids).zip(messages).map(|((sample, id), message)| Published {
-        sample,
-        id,
-        expected: Expected::of(&message, &settings),
-    });
-    Ok(published.collect())
-}
-
-async fn wait(region: &Regional) -> Result<(), LocalError> {
-    match region.wait_until_idle(PROCESSING).await {
-        // The verdict lists what is missing, which says more.
-        Ok(()) | Err(LocalError::Busy { .. }) => Ok(()),
-        Err(error) => Err(error),
-    }
-}
-
-/// What is being done, and when it was begun.
-struct Progress {
-    started: Instant,
-}
-
-impl Progress {
-    fn say(&self, what: &str) {
-        println!("[{:5.1} s] {what}", self.started.elapsed().as_secs_f64());
-    }
+    let feedback = feedback::show(world, &published).await?;
+    Ok(vec![feedback, mails.show(), storm.show(world, &listed, &done)])
 }

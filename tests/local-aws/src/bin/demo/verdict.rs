@@ -3,25 +3,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use local_aws::Regional;
-use local_aws::expected::Expected;
 use local_aws::local::{Depth, LocalError};
+use mailroom_core::feedback::FeedbackRecord;
 use serde_json::Value;
 
-use crate::mail;
-
-/// A message that was published.
-pub(crate) struct Published {
-    /// The sample that it is from.
-    pub(crate) sample: String,
-    /// SNS's id of it, by which its dead letter is found.
-    pub(crate) id: String,
-    /// What it must become.
-    pub(crate) expected: Expected,
-}
+use crate::feedback::Published;
+use crate::suppression;
 
 /// A Region as it was found.
 pub(crate) struct Verdict {
-    /// The table's records of feedback.
+    /// The table's records of the samples.
     pub(crate) items: Vec<Value>,
     /// The queues, by output.
     pub(crate) queues: BTreeMap<String, Depth>,
@@ -47,7 +38,7 @@ impl Verdict {
     /// Looks at a Region.
     pub(crate) async fn of(region: &Regional, published: &[Published]) -> Result<Self, LocalError> {
         let mut items = region.items().await?;
-        items.retain(|item| !mail::is_mail(item));
+        items.retain(is_of_a_sample);
         let queues = region.queues().await?;
         let letters = region.dead_letters().await?;
         let found: BTreeSet<Key> = items.iter().map(key_of_item).collect();
@@ -93,6 +84,17 @@ impl Verdict {
         }
         Ok(Self { items, queues, outcomes, complaints })
     }
+
+    /// A record as it is in the table.
+    pub(crate) fn item(&self, record: &FeedbackRecord) -> Option<&Value> {
+        self.items.iter().find(|item| item["pk"] == record.pk.as_str() && item["sk"] == record.sk.as_str())
+    }
+}
+
+/// Whether it is a record of feedback, and none of what the demo makes up itself.
+fn is_of_a_sample(item: &Value) -> bool {
+    let begins = |name: &str, with| item[name].as_str().is_some_and(|text| text.starts_with(with));
+    begins("sk", "FEEDBACK#") && !begins("event_id", suppression::MADE_UP)
 }
 
 fn key_of_item(item: &Value) -> Key {

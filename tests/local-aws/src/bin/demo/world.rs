@@ -1,0 +1,172 @@
+//! The stage: a local AWS and one local SES for all of its Regions, with a stack in each.
+
+use std::collections::BTreeMap;
+use std::error::Error;
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use aws_sdk_lambda::primitives::Blob;
+use futures_util::future::try_join_all;
+use local_aws::clients::{ACCOUNT, CREDENTIAL};
+use local_aws::stack::Deployment;
+use local_aws::{LocalAws, Regional, paths};
+use local_ses::{Config, LocalSes};
+use serde_json::Value;
+use tokio::process::Command;
+
+use crate::{mail, print, suppression};
+
+/// Where the stack is deployed.
+pub(crate) const REGIONS: [&str; 2] = ["us-east-1", "eu-west-1"];
+
+/// The stack. `mailroom` takes it for granted.
+const STACK: &str = "mailroom";
+
+/// A message that cannot be processed is given up after this many receives of so many seconds.
+pub(crate) const RECEIVES: &str = "2";
+pub(crate) const VISIBILITY_SECONDS: &str = "5";
+
+/// Between two looks at something that takes its time.
+pub(crate) const LOOK: Duration = Duration::from_millis(50);
+
+/// All of it; everything ends with it.
+pub(crate) struct World {
+    // Dropped first: functions must not find SES gone while they still run.
+    pub(crate) aws: LocalAws,
+    pub(crate) ses: LocalSes,
+}
+
+/// What the operator's tool said.
+pub(crate) struct Said {
+    /// On standard output.
+    pub(crate) out: String,
+    /// On standard error.
+    pub(crate) err: String,
+    /// How it ended.
+    pub(crate) status: Option<i32>,
+}
+
+impl World {
+    /// Starts it, without stacks.
+    pub(crate) async fn start() -> Result<Self, Box<dyn Error>> {
+        let config = Config { account: ACCOUNT.to_owned(), ..Config::default() };
+        let ses = LocalSes::start(config).await?;
+        let aws = LocalAws::start_with(ses_endpoints(&ses)).await?;
+        ses.connect(&aws.ministack().endpoint());
+        Ok(Self { aws, ses })
+    }
+
+    /// Deploys the template into each Region, with the others for peers.
+    pub(crate) async fn deploy(&mut self) -> Result<(), Box<dyn Error>> {
+        mail::make_bucket(&self.aws).await?;
+        for region in REGIONS {
+            self.aws.deploy(&deployment(region), &[region]).await?;
+        }
+        Ok(())
+    }
+
+    /// A Region's stack.
+    pub(crate) fn region(&self, name: &str) -> &Regional {
+        self.aws.region(name)
+    }
+
+    /// All of them, in the order in which they are shown.
+    pub(crate) fn regions(&self) -> impl Iterator<Item = &Regional> {
+        REGIONS.into_iter().map(|region| self.region(region))
+    }
+
+    /// Invokes a function of each Region, found by an output, as its schedule does; gives what they answered.
+    pub(crate) async fn invoke(&self, output: &str, payload: &Value) -> Result<Vec<Value>, Box<dyn Error>> {
+        try_join_all(self.regions().map(|region| invoke(region, output, payload))).await
+    }
+
+    /// What a program in a terminal needs to talk to it.
+    pub(crate) fn environment(&self) -> BTreeMap<String, String> {
+        let mut environment = ses_endpoints(&self.ses);
+        environment.insert("AWS_ENDPOINT_URL".to_owned(), self.aws.ministack().endpoint());
+        for variable in ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"] {
+            environment.insert(variable.to_owned(), CREDENTIAL.to_owned());
+        }
+        environment
+    }
+
+    /// Runs `mailroom`, as an operator does.
+    pub(crate) async fn mailroom(&self, arguments: &[&str]) -> Result<Said, Box<dyn Error>> {
+        let done = Command::new(paths::binary("mailroom"))
+            .args(arguments)
+            // Nothing of the developer's: no profile, no Region.
+            .env_clear()
+            .envs(self.environment())
+            .env("USER", "operator")
+            .stdin(Stdio::null())
+            .kill_on_drop(true)
+            .output()
+            .await?;
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        Ok(Said { out: text(&done.stdout), err: text(&done.stderr), status: done.status.code() })
+    }
+}
+
+impl World {
+    /// How to go on by hand.
+    pub(crate) fn how_to_talk(&self) {
+        print::heading("It is all still running. To talk to it");
+        let environment: Vec<String> =
+            self.environment().iter().map(|(name, value)| format!("{name}={value}")).collect();
+        println!("  export AWS_REGION={} \\\n      {}\n", REGIONS[0], environment.join(" \\\n      "));
+        println!("  PATH=\"{}:$PATH\"\n", paths::binary("mailroom").with_file_name("").display());
+        println!("  mailroom show {} --regions {}", suppression::ADDRESS, REGIONS.join(","));
+        println!("  mailroom suppress somebody@example.org --reason complaint --why \"asked us to\"");
+        println!("  aws sesv2 list-suppressed-destinations");
+        let outputs = self.region(REGIONS[0]).outputs();
+        println!("  aws dynamodb scan --table-name {}", outputs.get("TableName"));
+        println!(
+            "  aws sns publish --topic-arn {} --message file://BOUNCE.json",
+            outputs.get("FeedbackTopicArn")
+        );
+        println!("  aws sqs receive-message --queue-url {}", outputs.get("FeedbackDeadLetterQueueUrl"));
+        println!("\n  its log, with what the functions print: {}", self.aws.ministack().log_path().display());
+        println!("  to stop it: make demo-stop\n");
+    }
+}
+
+fn ses_endpoints(ses: &LocalSes) -> BTreeMap<String, String> {
+    ["AWS_ENDPOINT_URL_SES", "AWS_ENDPOINT_URL_SESV2"]
+        .into_iter()
+        .map(|variable| (variable.to_owned(), ses.endpoint()))
+        .collect()
+}
+
+/// A Region's stack.
+pub(crate) fn deployment(region: &str) -> Deployment {
+    let stack = Deployment::new(STACK)
+        .parameter("FeedbackTimeout", VISIBILITY_SECONDS)
+        .parameter("FeedbackVisibilityTimeout", VISIBILITY_SECONDS)
+        .parameter("FeedbackMaxReceiveCount", RECEIVES)
+        .parameter("Suppression", "on")
+        .parameter("Peers", REGIONS.join(","));
+    mail::deployment(stack, region)
+}
+
+async fn invoke(region: &Regional, output: &str, payload: &Value) -> Result<Value, Box<dyn Error>> {
+    let name = region.outputs().get(output);
+    let payload = Blob::new(payload.to_string());
+    let answer = region.clients().lambda.invoke().function_name(name).payload(payload).send().await?;
+    let body = answer.payload.map(Blob::into_inner).unwrap_or_default();
+    if answer.function_error.is_some() {
+        return Err(format!("{}: {name}: {}", region.name(), String::from_utf8_lossy(&body)).into());
+    }
+    Ok(serde_json::from_slice(&body).unwrap_or_default())
+}
+
+/// Asks `look` again and again till it has an answer; none, if that takes too long.
+pub(crate) async fn until<T>(at_most: Duration, mut look: impl FnMut() -> Option<T>) -> Option<T> {
+    let until = Instant::now() + at_most;
+    loop {
+        let seen = look();
+        if seen.is_some() || Instant::now() > until {
+            return seen;
+        }
+        tokio::time::sleep(LOOK).await;
+    }
+}
