@@ -20,7 +20,7 @@ pub(super) fn judge(facts: &Facts) -> Judged {
                 "",
                 format!("SES answers {code}: the account has not enabled the Region, or the credentials are not valid"),
                 "Enable the Region, and wait until AWS says that it is enabled.",
-                Fix::aws_anywhere(&["account", "enable-region", "--region-name", name]),
+                Fix::aws(&["account", "enable-region", "--region-name", name], home(name)),
             );
         }
         Asked::Failed { action, why } => {
@@ -45,4 +45,9 @@ pub(super) fn judge(facts: &Facts) -> Judged {
         );
     }
     judged
+}
+
+/// Where the partition's account is managed: a Region that is not enabled does not take the call.
+fn home(region: &str) -> &'static str {
+    if region.starts_with("us-gov-") { "us-gov-west-1" } else { "us-east-1" }
 }

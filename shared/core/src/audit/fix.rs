@@ -34,12 +34,8 @@ impl Fix {
     /// `aws`, its arguments, each quoted as far as it needs it, and the Region. `None` for an argument with control characters:
     /// no name of AWS's has any, and a terminal would obey them.
     pub(super) fn aws(arguments: &[&str], region: &str) -> Option<Self> {
-        Self::aws_anywhere(&[arguments, &["--region", region]].concat())
-    }
-
-    /// The same, of a global service or of one whose Region does not matter.
-    pub(super) fn aws_anywhere(arguments: &[&str]) -> Option<Self> {
-        Self::command(std::iter::once(&"aws").chain(arguments).map(|argument| quoted(argument)))
+        let words = [&["aws"], arguments, &["--region", region]].concat();
+        Self::command(words.into_iter().map(quoted))
     }
 
     /// Of words that are quoted already.
@@ -136,7 +132,7 @@ mod tests {
             Some(Fix::Command("aws sesv2 get-account --region eu-west-1".to_owned()))
         );
         assert_eq!(Fix::aws(&["sesv2", "get-email-identity", "--email-identity", "a\u{1b}[31m"], "x"), None);
-        assert_eq!(Fix::aws_anywhere(&[&"x".repeat(LONGEST)]), None);
+        assert_eq!(Fix::aws(&[&"x".repeat(LONGEST)], "x"), None);
     }
 
     #[test]

@@ -30,14 +30,14 @@ pub(super) fn judge(facts: &Facts) -> Judged {
     for key in keys.iter().filter(old) {
         match key.may_send {
             Asked::Answered(false) => {}
-            Asked::Answered(true) => one(&mut judged, key),
+            Asked::Answered(true) => one(&mut judged, key, &facts.stack.region),
             _ => judged.unanswered(&key.user, &key.may_send),
         }
     }
     judged
 }
 
-fn one(judged: &mut Judged, key: &AccessKey) {
+fn one(judged: &mut Judged, key: &AccessKey, region: &str) {
     let (verdict, used) = match &key.last_used {
         Asked::Answered(Some(used)) if used.service == "ses" => {
             (Verdict::Fail, format!("last used {} for ses in {}", day(used.at), used.region))
@@ -50,17 +50,9 @@ fn one(judged: &mut Judged, key: &AccessKey) {
     };
     let in_use = verdict == Verdict::Fail;
     let new =
-        in_use.then(|| Fix::aws_anywhere(&["iam", "create-access-key", "--user-name", &key.user])).flatten();
-    let off = Fix::aws_anywhere(&[
-        "iam",
-        "update-access-key",
-        "--user-name",
-        &key.user,
-        "--access-key-id",
-        &key.id,
-        "--status",
-        "Inactive",
-    ]);
+        in_use.then(|| Fix::aws(&["iam", "create-access-key", "--user-name", &key.user], region)).flatten();
+    let update = ["iam", "update-access-key", "--user-name", &key.user, "--access-key-id", &key.id];
+    let off = Fix::aws(&[&update[..], &["--status", "Inactive"]].concat(), region);
     let todo = if in_use {
         "Make a new key, derive its password for each Region (`mailroom smtp-password`), have it used everywhere, and only then \
          switch off the old one."

@@ -103,6 +103,7 @@ fn denied<T>(action: &str) -> Asked<T> {
     Asked::Denied(action.to_owned())
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "short for what most fields of an answer are")]
 fn some(text: &str) -> Option<String> {
     Some(text.to_owned())
 }
@@ -177,7 +178,7 @@ fn endpoints() {
                 |f| f.account = Asked::NotEnabled("UnrecognizedClientException".to_owned()),
                 Verdict::Fail,
                 "SES answers UnrecognizedClientException",
-                &["aws account enable-region --region-name eu-west-1"],
+                &["aws account enable-region --region-name eu-west-1 --region us-east-1"],
             ),
             Case(
                 "no answer",
@@ -804,8 +805,7 @@ fn feedback() {
 
 #[test]
 fn smtp_credentials() {
-    const OFF: &str =
-        "aws iam update-access-key --user-name smtp --access-key-id AKIAIOSFODNN7EXAMPLE --status Inactive";
+    const OFF: &str = "aws iam update-access-key --user-name smtp --access-key-id AKIAIOSFODNN7EXAMPLE --status Inactive --region eu-west-1";
     fn old(facts: &mut Facts, change: fn(&mut mailroom_core::audit::facts::AccessKey)) {
         let mut key = access_key("smtp", "2019-01-09T23:59:59Z");
         change(&mut key);
@@ -840,7 +840,7 @@ fn smtp_credentials() {
                 |f| {
                     old(f, |key| {
                         if let Asked::Answered(Some(used)) = &mut key.last_used {
-                            used.service = "s3".to_owned()
+                            used.service = "s3".to_owned();
                         }
                     })
                 },

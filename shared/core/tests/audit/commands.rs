@@ -26,11 +26,11 @@ fn a_shell_hands_over_the_names_as_aws_has_them() {
         facts.identities = Asked::Answered(vec![of]);
         let told = audit::audit(&facts, now());
         let fixes = told.iter().flat_map(|told| &told.findings).flat_map(|finding| &finding.fixes);
-        let command = fixes.filter_map(|fix| match fix {
+        let mut commands = fixes.filter_map(|fix| match fix {
             Fix::Command(command) if command.contains("verify-email-identity") => Some(command),
             _ => None,
         });
-        let command = command.last().unwrap();
+        let command = commands.next().unwrap();
         let script = format!("aws() {{ printf '%s\\0' \"$@\"; }}; {command}");
         let output = Command::new("sh").args(["-c", &script]).output().unwrap();
         assert!(output.status.success(), "{command}");

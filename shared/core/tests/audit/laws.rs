@@ -445,10 +445,10 @@ const FAULTS: &[Fault] = &[
             of.dkim.iter_mut().for_each(|of| of.current_signing_key_length = Some("RSA_1024_BIT".to_owned()))
         })
     },
-    |facts| first(facts, |of| of.mail_from.iter_mut().for_each(|of| of.status = "FAILED".to_owned())),
+    |facts| first(facts, |of| of.mail_from.iter_mut().for_each(|of| "FAILED".clone_into(&mut of.status))),
     |facts| {
         first(facts, |of| {
-            of.mail_from.iter_mut().for_each(|of| of.behavior_on_mx_failure = "REJECT_MESSAGE".to_owned())
+            of.mail_from.iter_mut().for_each(|of| "REJECT_MESSAGE".clone_into(&mut of.behavior_on_mx_failure))
         })
     },
     |facts| {
@@ -477,7 +477,9 @@ const FAULTS: &[Fault] = &[
     },
     |facts| {
         if let Asked::Answered(keys) = &mut facts.access_keys {
-            keys.iter_mut().for_each(|key| key.created_at = Timestamp::MIN);
+            for key in keys {
+                key.created_at = Timestamp::MIN;
+            }
         }
     },
     |facts| facts.configuration_sets = Asked::Answered(Vec::new()),
