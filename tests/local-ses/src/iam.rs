@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use time::OffsetDateTime;
 
 use crate::clock::iso;
-use crate::pages::{Page, Paging};
+use crate::pages::{Page, Paging, hash};
 use crate::permissions::{like, many};
 
 /// Users by name.
@@ -106,8 +106,15 @@ fn no_key(id: &str) -> Refused {
 }
 
 /// The result of an action, as JSON in the API's spelling.
-pub(crate) fn call(iam: &mut Iam, account: &str, action: &str, params: Value) -> Result<Value, Refused> {
+pub(crate) fn call(
+    iam: &mut Iam,
+    now: OffsetDateTime,
+    account: &str,
+    action: &str,
+    params: Value,
+) -> Result<Value, Refused> {
     match action {
+        "CreateAccessKey" => create_key(iam, now, params),
         "ListUsers" => list_users(iam, account, params),
         "ListAccessKeys" => list_keys(iam, params),
         "GetAccessKeyLastUsed" => last_used(iam, params),
@@ -180,6 +187,32 @@ fn list_keys(iam: &mut Iam, params: Value) -> Result<Value, Refused> {
         }))
     });
     Ok(paged("AccessKeyMetadata", &told.collect::<Vec<_>>(), next_token.as_deref()))
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Create {
+    user_name: Option<String>,
+}
+
+/// Two keys are the limit (IAM User Guide, "IAM and AWS STS quotas").
+fn create_key(iam: &mut Iam, now: OffsetDateTime, params: Value) -> Result<Value, Refused> {
+    let Create { user_name } = read(params)?;
+    let keys = iam.keys(user_name.as_deref())?;
+    if keys.len() >= 2 {
+        let message = "Cannot exceed quota for AccessKeysPerUser: 2".to_owned();
+        return Err(Refused { status: 409, code: "LimitExceeded", message });
+    }
+    let name = user_name.as_deref().unwrap_or_default();
+    let id = format!("AKIA{:016X}", hash(name, &iso(now)));
+    keys.insert(id.clone(), Key { created: now, active: true, used: None });
+    Ok(json!({ "AccessKey": {
+        "UserName": name,
+        "AccessKeyId": id,
+        "Status": "Active",
+        "SecretAccessKey": "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY",
+        "CreateDate": iso(now),
+    } }))
 }
 
 #[derive(Deserialize)]

@@ -119,7 +119,7 @@ async fn query(ses: &Ses, region: &str, is_iam: bool, form: &[u8]) -> Result<Ans
     let request_id = ses.ids.request();
     let serve = async {
         let result = if is_iam {
-            ses.iam(|iam| iam::call(iam, &ses.config.account, &action, params))
+            ses.iam(|iam| iam::call(iam, ses.clock.now(), &ses.config.account, &action, params))
                 .map_err(|refused| (refused.status, refused.code, refused.message))
         } else {
             api::call(ses, region, &action, params)

@@ -1,6 +1,7 @@
 //! SES's v1 API: what it answers to each action.
 
 mod notifications;
+mod verification;
 
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -51,6 +52,8 @@ pub(crate) async fn call(ses: &Ses, region: &str, action: &str, params: Value) -
         "SetIdentityNotificationTopic" => return notifications::set_topic(ses, region, params).await,
         "SetIdentityFeedbackForwardingEnabled" => return notifications::set_forwarding(ses, region, params),
         "SetIdentityHeadersInNotificationsEnabled" => return notifications::set_headers(ses, region, params),
+        "VerifyDomainDkim" => return verification::domain_dkim(ses, region, params),
+        "VerifyEmailIdentity" => return verification::email_identity(ses, region, params),
         _ => {}
     }
     if !ses.receives(region) {
@@ -108,11 +111,13 @@ pub(crate) async fn call(ses: &Ses, region: &str, action: &str, params: Value) -
     })
 }
 
-const IDENTITY_ACTIONS: [&str; 4] = [
+const IDENTITY_ACTIONS: [&str; 6] = [
     "GetIdentityNotificationAttributes",
     "SetIdentityFeedbackForwardingEnabled",
     "SetIdentityHeadersInNotificationsEnabled",
     "SetIdentityNotificationTopic",
+    "VerifyDomainDkim",
+    "VerifyEmailIdentity",
 ];
 
 const RULE_ACTIONS: [&str; 13] = [

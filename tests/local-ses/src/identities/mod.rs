@@ -290,6 +290,27 @@ impl Identities {
         done.map_err(|refused| Refused::bad(refused.message))
     }
 
+    /// SES sends its mail to an address, once more if it has before; one that is verified stays so.
+    pub(crate) fn mail_link(
+        &mut self,
+        now: OffsetDateTime,
+        region: &str,
+        address: &str,
+    ) -> Result<(), Refused> {
+        if !address.contains('@') {
+            return Err(Refused::bad(format!("Invalid email address {address:?}.")));
+        }
+        if self.get(now, region, address).is_err() {
+            return self.create(now, region, address, None);
+        }
+        self.change(now, region, address, |identity| {
+            if !identity.is_verified() {
+                identity.verification = Watch::started(now, Patience::LINK);
+                identity.confirmed = false;
+            }
+        })
+    }
+
     /// The link in the mail to an address is clicked; says whether there was one.
     pub(crate) fn confirm(&mut self, now: OffsetDateTime, region: &str, address: &str) -> bool {
         let clicked = self.change(now, region, address, |identity| {
@@ -320,7 +341,7 @@ impl Identities {
     }
 
     fn seen(&self, (region, name): &Place, identity: &Identity) -> Seen {
-        let mail_from = identity.mail_from.as_ref().map(|own| own.published(&self.zone, region));
+        let mail_from = identity.mail_from.as_ref().map(|own| own.published(&self.zone));
         let dkim = identity.dkim.as_ref().map(|dkim| {
             self.replicates(name, &dkim.origin)?;
             dkim.published(&self.zone, region, name)

@@ -90,6 +90,14 @@ fn an_address_is_verified_by_a_link_and_signs_with_its_own_domains_key() {
     all.create(START, EAST, "late@example.com", None).expect("made");
     assert!(all.confirm(after(24), EAST, "late@example.com"));
     assert_eq!(statuses(&mut all, after(24), EAST, "late@example.com"), (Status::Failed, None));
+    all.mail_link(after(25), EAST, "late@example.com").expect("mailed again");
+    assert_eq!(
+        statuses(&mut all, after(25), EAST, "late@example.com"),
+        (Status::Pending, None),
+        "a link of its own"
+    );
+    all.mail_link(after(25), EAST, "Ada@mail.example.com").expect("nothing to do");
+    assert_eq!(statuses(&mut all, after(25), EAST, "Ada@mail.example.com"), (Status::Success, None));
     assert!(!all.confirm(START, EAST, "example.com"), "no link for a domain");
     let own = Some((Origin::AwsSes, KeyLength::Rsa1024));
     assert_eq!(kind(all.create(START, EAST, "bob@example.com", own)), Some(RefusedKind::BadRequest));

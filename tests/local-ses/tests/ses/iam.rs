@@ -57,6 +57,12 @@ async fn users_and_keys_are_told_paged_and_changed() {
     assert_eq!(last_use("AKIAIOSFODNN7EXAMPLE").await, expected);
     assert_eq!(last_use("AKIAI44QH8DHBEXAMPLE").await, (None, "N/A".to_owned(), "N/A".to_owned()));
 
+    let third = client.create_access_key().user_name("user-7").send().await;
+    assert_eq!(refused(third), error(409, "LimitExceeded"));
+    let made = client.create_access_key().user_name("user-8").send().await.expect("made");
+    let made = made.access_key.expect("told");
+    assert!(ses.iam(|iam| iam.is_active(&made.access_key_id)));
+
     let update = client.update_access_key().user_name("user-7").access_key_id("AKIAIOSFODNN7EXAMPLE");
     update.status(StatusType::Inactive).send().await.expect("changed");
     assert_eq!(keys().await[0].1, StatusType::Inactive);

@@ -332,6 +332,38 @@ async fn topics_are_tried_before_they_are_taken_and_mails_stop_only_after() {
 }
 
 #[tokio::test]
+async fn v1_begins_again_what_has_failed() {
+    let (ses, _aws, v2) = with().await;
+    let v1 = client(&ses, EAST);
+    let status = async |name: &str| {
+        let identity = v2.get_email_identity().email_identity(name).send().await.expect("there");
+        identity.verification_status
+    };
+    let tokens = v1.verify_domain_dkim().domain("example.com").send().await.expect("begun").dkim_tokens;
+    assert_eq!(tokens.len(), 3);
+    v1.verify_email_identity().email_address("ada@example.org").send().await.expect("mailed");
+    let none = v1.verify_email_identity().email_address("example.org").send().await;
+    assert_eq!(refused(none), error(400, "InvalidParameterValue"));
+    ses.clock().advance(Duration::from_hours(72));
+    for token in &tokens {
+        ses.publish_dns(
+            &format!("{token}._domainkey.example.com"),
+            "CNAME",
+            &format!("{token}.dkim.amazonses.com"),
+        );
+    }
+    for name in ["example.com", "ada@example.org"] {
+        assert_eq!(status(name).await, Some(VerificationStatus::Failed));
+    }
+    let again = v1.verify_domain_dkim().domain("example.com").send().await.expect("begun");
+    assert_eq!(again.dkim_tokens, tokens);
+    assert_eq!(status("example.com").await, Some(VerificationStatus::Success));
+    v1.verify_email_identity().email_address("ada@example.org").send().await.expect("mailed");
+    assert!(ses.confirm(EAST, "ada@example.org"));
+    assert_eq!(status("ada@example.org").await, Some(VerificationStatus::Success));
+}
+
+#[tokio::test]
 async fn a_hundred_identities_can_be_asked_for_at_once_and_no_more() {
     let (ses, _aws, _) = with().await;
     ses.verified(EAST, "d99.example").expect("made");
