@@ -22,7 +22,7 @@ use mailroom_aws::rule_sets::{MemoryRuleSets, Rule, RuleAction, RuleSet};
 use mailroom_aws::ses::{Fault, MemorySes};
 use mailroom_core::audit::facts::{
     AccessKey, Asked, Bucket, ConfigurationSet, Destination, Dkim, EventDestination, Identity, LastUsed,
-    Stack,
+    ListPass, Stack,
 };
 use mailroom_core::audit::{Section, SectionVerdict, Verdict};
 use mailroom_core::timestamp::Timestamp;
@@ -41,6 +41,7 @@ type Function = Audit<
     MemoryMetrics,
 >;
 
+const SAMPLES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../events/audit");
 const WAKE: Wake = Wake { now: false };
 const NOW: Wake = Wake { now: true };
 const TOPIC: &str = "arn:aws:sns:us-east-1:123456789012:m-feedback";
@@ -269,11 +270,18 @@ async fn its_answer_is_for_people_and_pipelines() {
         serde_json::to_value(region.wake(WAKE, TIME).await.unwrap()).unwrap(),
         json!({"state": "not_due"})
     );
-    let wake = |event| serde_json::from_value::<Wake>(event).unwrap().now;
-    assert_eq!(
-        (wake(json!({"now": true})), wake(json!({})), wake(json!({"version": "0"}))),
-        (true, false, false)
-    );
+}
+
+#[tokio::test]
+async fn each_sample_event_wakes_it() {
+    for (sample, begins) in [("schedule.json", false), ("now.json", true)] {
+        let event = std::fs::read_to_string(format!("{SAMPLES}/{sample}")).unwrap();
+        let wake: Wake = serde_json::from_str(&event).unwrap();
+        let region = region(1);
+        region.pass().await;
+        let begun = region.wake(wake, TIME).await.unwrap() != Done::NotDue;
+        assert_eq!(begun, begins, "{sample}");
+    }
 }
 
 #[tokio::test]
@@ -556,7 +564,16 @@ async fn a_region_that_is_not_to_receive_is_not_asked_what_it_receives_by() {
 async fn what_reconcile_found_is_in_its_note() {
     let mut region = region(1);
     region.settings.stack.suppresses = true;
-    let passed = json!({"started_at": "2026-11-23T10:00:00.000Z", "entries": 4711});
+    let passed = ListPass {
+        started_at: region.clock.now(),
+        ended_at: Some(region.clock.now()),
+        entries: 4711,
+        agree: Some(4711),
+        differ: Some(0),
+        mended: Some(0),
+        gone: Some(0),
+        alarmed: false,
+    };
     let note = json!({"held_until": null, "open": null, "last": passed});
     region.notes.put("reconcile", &note, None).await.unwrap();
     region.pass().await;

@@ -20,6 +20,7 @@ use mailroom_aws::clock::Timer;
 use mailroom_aws::notes::{FIRST_PASS, FirstPass, NoteError, Noted, Notes};
 use mailroom_aws::states::{Cursor, Put, StateTable, TableError};
 use mailroom_aws::suppression_list::{ListError, SuppressionList};
+use mailroom_core::audit::facts::ListPass;
 use mailroom_core::suppression::item::{AddressState, shards};
 use mailroom_core::suppression::reconcile::{
     Action, Gone, Guard, Leave, Listing, Pass, carried_out, confirmed, judge,
@@ -53,7 +54,8 @@ pub(crate) struct Progress {
     /// An invocation is at it until then, unless it ends before.
     pub(crate) held_until: Option<Timestamp>,
     open: Option<Open>,
-    last: Option<Ended>,
+    /// Also read by the audit.
+    last: Option<ListPass>,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -63,12 +65,6 @@ struct Open {
     chunks: usize,
     step: Step,
     counts: Counts,
-}
-
-#[derive(Debug, Clone, Serialize, Deserialize)]
-struct Ended {
-    started_at: Timestamp,
-    entries: usize,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -250,8 +246,16 @@ impl<S: StateTable, L: SuppressionList, N: Notes, C: Timer> Passing<'_, S, L, N,
         let passed = self.steps(kept, &mut open, &mut seen).await;
         match passed {
             Ok(Passed::Ended(_) | Passed::Alarmed(_)) => {
-                kept.progress.last =
-                    Some(Ended { started_at: open.started_at, entries: open.counts.entries });
+                kept.progress.last = Some(ListPass {
+                    started_at: open.started_at,
+                    ended_at: Some(self.clock.now()),
+                    entries: open.counts.entries,
+                    agree: Some(open.counts.agree),
+                    differ: Some(open.counts.differ),
+                    mended: Some(open.counts.mended),
+                    gone: Some(open.counts.gone),
+                    alarmed: matches!(passed, Ok(Passed::Alarmed(_))),
+                });
                 kept.progress.open = None;
             }
             Err(PassError::Contended) => {}

@@ -13,6 +13,7 @@ use mailroom_aws::records::RecordTable;
 use mailroom_aws::states::{MemoryStates, Put, StateTable};
 use mailroom_aws::suppression_list::{Account, Fault, MemoryList, MemoryRules, SuppressionList};
 use mailroom_core::address::Address;
+use mailroom_core::audit::facts::ListPass;
 use mailroom_core::record::Record;
 use mailroom_core::suppression::item::{Attempt, JobRecord, Site, ToDo};
 use mailroom_core::suppression::operator::OperatorDecision;
@@ -320,6 +321,30 @@ async fn nothing_is_concluded_from_a_list_that_has_been_emptied() {
     home.settings.gone = Gone::PutBack;
     settle(&home, &peer).await;
     assert_eq!(home.listed().len(), 20);
+}
+
+#[tokio::test]
+async fn the_audit_finds_in_the_note_what_the_last_pass_found() {
+    #[derive(serde::Deserialize)]
+    struct Note {
+        last: ListPass,
+    }
+    let (home, _) = regions();
+    home.list.insert("a@example.com", Reason::Bounce);
+    let begun = home.clock.now().plus(A_WHILE);
+    let counts = home.counts().await;
+    let note = home.notes.get::<Note>("reconcile").await.unwrap().unwrap().value;
+    let expected = ListPass {
+        started_at: begun,
+        ended_at: Some(home.clock.now()),
+        entries: 1,
+        agree: Some(counts.agree),
+        differ: Some(1),
+        mended: Some(1),
+        gone: Some(0),
+        alarmed: false,
+    };
+    assert_eq!(note.last, expected);
 }
 
 #[tokio::test]
