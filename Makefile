@@ -21,6 +21,7 @@ NEXTEST := $(or $(shell command -v cargo-nextest),.tools/bin/cargo-nextest)
 DENY := $(or $(shell command -v cargo-deny),.tools/bin/cargo-deny)
 
 LOCAL_AWS := .venv/local-aws/.installed
+AWS_CLI := .venv/aws-cli/.installed
 TOOLS := .venv/tools/.installed
 export SAM_CLI_TELEMETRY := 0
 
@@ -72,7 +73,7 @@ template: $(TOOLS) ## The template: for every Region, as SAM sees it, and its pe
 	.venv/tools/bin/sam validate --lint --region us-east-1
 
 .PHONY: integration
-integration: $(NEXTEST) $(LOCAL_AWS) local ## Tests on the local AWS
+integration: $(NEXTEST) $(LOCAL_AWS) $(AWS_CLI) local ## Tests on the local AWS
 	$(NEXTEST) nextest run $(LOCKED) -p local-aws
 
 .PHONY: test-suppression
@@ -115,7 +116,7 @@ sam-build: $(TOOLS) ## `sam build` for both processors, and a look at what came 
 
 .PHONY: requirements
 requirements: .venv/pip-tools/bin/pip-compile ## Pin the Python tools anew, from requirements/*.in
-	for name in local-aws tools; do \
+	for name in aws-cli local-aws tools; do \
 		CUSTOM_COMPILE_COMMAND="make requirements" $< --quiet --upgrade --generate-hashes --strip-extras --allow-unsafe \
 			--no-emit-index-url --no-emit-find-links --no-emit-trusted-host \
 			--output-file requirements/$$name.txt requirements/$$name.in; \
