@@ -7,6 +7,7 @@
 //! | a section's own | what to make of it: [`audit`](audit()) calls each |
 //! | [`compared`] | how a Region compares with its peers |
 //! | [`dns`] | the records that SES asks for |
+//! | [`zone`] | all of a domain's, for a zone file |
 //!
 //! A fix is printed for a person, who decides. Where the page is silent on how bad something is: what does not work fails, what
 //! works for now or for some warns, and what could not be asked or is not known to this version is unknown and never a pass.
@@ -27,6 +28,7 @@ mod sandbox;
 mod smtp_credentials;
 mod suppression_list;
 mod verification;
+pub mod zone;
 
 use std::fmt;
 

@@ -7,3 +7,4 @@ mod commands;
 mod compared;
 mod healthy;
 mod laws;
+mod zone;
