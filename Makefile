@@ -12,7 +12,7 @@ PYTHON ?= python3
 LOCKED := $(if $(CI),--locked)
 
 # The crates in functions/ that the template deploys.
-FUNCTIONS := feedback decide merge apply reconcile inbound audit
+FUNCTIONS := feedback decide merge apply reconcile inbound audit setup
 
 # One from PATH if there is one.
 NEXTEST_VERSION := 0.9.143
@@ -36,7 +36,7 @@ demo-stop: ## End what `make demo KEEP=1` left running
 	cargo run $(LOCKED) --quiet -p local-aws --bin demo -- --stop
 
 .PHONY: test
-test: fmt clippy unit doc deny template integration ## Everything that CI runs
+test: fmt clippy unit laws doc deny template integration ## Everything that CI runs
 
 ##@ Steps of `make test`
 
@@ -50,8 +50,12 @@ clippy: ## Lints, warnings denied
 
 .PHONY: unit
 unit: $(NEXTEST) ## Unit and property tests, and the examples in the documentation
-	$(NEXTEST) nextest run $(LOCKED) --workspace --exclude local-aws
+	$(NEXTEST) nextest run $(LOCKED) --workspace --exclude local-aws --exclude laws
 	cargo test $(LOCKED) --quiet --workspace --doc
+
+.PHONY: laws
+laws: $(NEXTEST) ## What must hold of all functions together, over thousands of generated histories
+	$(NEXTEST) nextest run $(LOCKED) --cargo-profile local -p laws
 
 .PHONY: doc
 doc: ## The documentation builds, warnings denied
@@ -79,6 +83,7 @@ integration: $(NEXTEST) $(LOCAL_AWS) $(AWS_CLI) local ## Tests on the local AWS
 .PHONY: test-suppression
 test-suppression: $(NEXTEST) $(LOCAL_AWS) local ## The suppression list's part of the tests alone
 	$(NEXTEST) nextest run $(LOCKED) -p decide -p merge -p apply -p reconcile
+	$(NEXTEST) nextest run $(LOCKED) --cargo-profile local -p laws
 	$(NEXTEST) nextest run $(LOCKED) -p local-aws --test suppression
 
 ##@ Measurements
