@@ -50,7 +50,7 @@ clippy: ## Lints, warnings denied
 
 .PHONY: unit
 unit: $(NEXTEST) ## Unit and property tests, and the examples in the documentation
-	$(NEXTEST) nextest run $(LOCKED) --workspace --exclude local-aws --exclude laws
+	$(NEXTEST) nextest run $(LOCKED) --workspace -E 'not (package(local-aws) | package(laws))'
 	cargo test $(LOCKED) --quiet --workspace --doc
 
 .PHONY: laws
@@ -78,7 +78,7 @@ template: $(TOOLS) ## The template: for every Region, as SAM sees it, and its pe
 
 .PHONY: integration
 integration: $(NEXTEST) $(LOCAL_AWS) $(AWS_CLI) local ## Tests on the local AWS
-	$(NEXTEST) nextest run $(LOCKED) -p local-aws
+	$(NEXTEST) nextest run $(LOCKED) --workspace -E 'package(local-aws)'
 
 .PHONY: test-suppression
 test-suppression: $(NEXTEST) $(LOCAL_AWS) local ## The suppression list's part of the tests alone
