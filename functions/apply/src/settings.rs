@@ -15,7 +15,7 @@ pub struct Settings {
     pub region: String,
     /// `TRANSIT_BUCKET`, in this Region: SES reads import jobs' objects in it, by the bucket's policy, not by a role.
     pub bucket: String,
-    /// `REQUESTS_PER_SECOND`: SES takes 1, and may raise it.
+    /// See [`Variables::requests_per_second`].
     pub requests_per_second: f64,
     /// `TRUST_ORIGIN`: whether SES is trusted to have put on its own list what it bounced itself.
     pub trust_origin: bool,
@@ -27,17 +27,12 @@ impl Settings {
     /// # Errors
     /// The first that is missing or unusable.
     pub fn read(variables: &Variables<impl Fn(&str) -> Option<String>>) -> Result<Self, SettingError> {
-        let rate = |text: &str| text.parse().ok().filter(|rate| (0.01..=1000.0).contains(rate));
-        let requests_per_second = match variables.optional("REQUESTS_PER_SECOND") {
-            None => 1.0,
-            Some(_) => variables.parsed("REQUESTS_PER_SECOND", "a number from 0.01 to 1000", rate)?,
-        };
         Ok(Self {
             table: variables.required("TABLE_NAME")?,
             function: variables.required("AWS_LAMBDA_FUNCTION_NAME")?,
             region: variables.required("AWS_REGION")?,
             bucket: variables.required("TRANSIT_BUCKET")?,
-            requests_per_second,
+            requests_per_second: variables.requests_per_second()?,
             trust_origin: variables.parsed("TRUST_ORIGIN", "true or false", |text| text.parse().ok())?,
         })
     }

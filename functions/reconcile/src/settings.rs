@@ -32,7 +32,7 @@ pub struct Settings {
     pub pass_every: Duration,
     /// By which records are decided on that nobody decided on: see [`Variables::policy`].
     pub policy: Policy,
-    /// Between two calls of SES: its documented limit is one a second, for each account and Region.
+    /// Between two calls of SES: see [`Variables::requests_per_second`].
     pub pace: Duration,
 }
 
@@ -70,7 +70,7 @@ impl Settings {
             },
             pass_every,
             policy: variables.policy()?,
-            pace: Duration::from_secs(1),
+            pace: Duration::from_secs_f64(1.0 / variables.requests_per_second()?),
         })
     }
 }
@@ -113,6 +113,8 @@ mod tests {
             with("PEERS", "eu-west-1, us-east-1,,us-west-2").unwrap().peers,
             ["eu-west-1", "us-west-2"]
         );
+        assert_eq!(settings.pace, Duration::from_secs(1));
+        assert_eq!(with("REQUESTS_PER_SECOND", "4").unwrap().pace, Duration::from_millis(250));
         assert_eq!(with("PUT_BACK", "true").unwrap().gone, Gone::PutBack);
         assert_eq!(with("PASS_EVERY_MINUTES", "60").unwrap().pass_every, Duration::from_hours(1));
         for (name, _) in ALL {

@@ -50,6 +50,18 @@ impl<F: Fn(&str) -> Option<String>> Variables<F> {
         parse(&self.required(name)?).ok_or(SettingError::Invalid(name, what))
     }
 
+    /// `REQUESTS_PER_SECOND`: of SES's API, which takes one for each account and Region unless its quota has been raised.
+    ///
+    /// # Errors
+    /// [`SettingError::Invalid`]
+    pub fn requests_per_second(&self) -> Result<f64, SettingError> {
+        let rate = |text: &str| text.parse().ok().filter(|rate| (0.01..=1000.0).contains(rate));
+        match self.optional("REQUESTS_PER_SECOND") {
+            None => Ok(1.0),
+            Some(_) => self.parsed("REQUESTS_PER_SECOND", "a number from 0.01 to 1000", rate),
+        }
+    }
+
     /// `PEERS`: the Regions that are told what is decided here, separated by commas. This one is no peer of itself, so
     /// that all Regions may be given the same list.
     ///

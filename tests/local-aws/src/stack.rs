@@ -104,6 +104,8 @@ pub struct Deployment {
     pub parameters: BTreeMap<String, String>,
     /// Other binaries than the workspace's own, by function.
     pub binaries: BTreeMap<String, PathBuf>,
+    /// No function has code, nor need have been built: nobody is invoked.
+    pub idle: bool,
 }
 
 impl Deployment {
@@ -114,7 +116,14 @@ impl Deployment {
             template: paths::template(),
             parameters: BTreeMap::from([("Architecture".to_owned(), architecture().to_owned())]),
             binaries: BTreeMap::new(),
+            idle: false,
         }
+    }
+
+    /// Without any function's code: for who wants a stack's tables and queues, and invokes nobody.
+    #[must_use]
+    pub fn idle(self) -> Self {
+        Self { idle: true, ..self }
     }
 
     /// Sets a parameter.
@@ -137,7 +146,8 @@ impl Deployment {
             .map_err(|source| StackError::Read { path: self.template.clone(), source })?;
         let mut objects = BTreeMap::new();
         for function in code_of(&template)?.into_iter().map(|code| code.function) {
-            let path = self.binaries.get(&function).cloned().unwrap_or_else(|| paths::binary(&function));
+            let built = || self.binaries.get(&function).cloned().unwrap_or_else(|| paths::binary(&function));
+            let path = if self.idle { PathBuf::from("/bin/true") } else { built() };
             if !path.is_file() {
                 return Err(StackError::NotBuilt { function, path });
             }

@@ -8,6 +8,7 @@
     reason = "a test says what failed by panicking"
 )]
 
+mod killed;
 mod regions;
 mod storm;
 mod world;

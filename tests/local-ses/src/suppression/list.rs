@@ -114,7 +114,7 @@ impl SuppressionList {
         let mut fitting = self.entries.range(from..).filter(|(_, entry)| filter.fits(entry));
         let items: Vec<_> = fitting
             .by_ref()
-            .take(size)
+            .take(size.min(self.rules.page))
             .map(|((_, address), entry)| (address.clone(), entry.clone()))
             .collect();
         let next_token = fitting.next().map(|((_, address), _)| write_token(&scope, address));

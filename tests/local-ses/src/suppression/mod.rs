@@ -210,6 +210,8 @@ pub struct Rules {
     pub import_puts: usize,
     /// Addresses to remove in one object (guide, "Removing email addresses in bulk").
     pub import_deletes: usize,
+    /// Entries on a page, whoever asks for more. No source tells whether SES gives as many as asked.
+    pub page: usize,
 }
 
 impl Default for Rules {
@@ -221,6 +223,7 @@ impl Default for Rules {
             import_jobs: 20,
             import_puts: 100_000,
             import_deletes: 10_000,
+            page: 1000,
         }
     }
 }

@@ -1,0 +1,140 @@
+//! reconcile: entries are taken in page by page, what has gone is asked for, a record that nobody decided on is decided on,
+//! and every peer is told.
+
+use local_ses::suppression::{Entry, Reason as Listed};
+use mailroom_core::suppression::item::Attempt;
+use mailroom_core::suppression::{AddressState, Change, Reason, Said, Source, SuppressionState};
+use mailroom_core::timestamp::Timestamp;
+use serde_json::{Value, json};
+use time::OffsetDateTime;
+use time::macros::datetime;
+
+use super::decide::{at, policy_and_peers};
+use super::place::{Lab, PEERS, Place, REGION};
+use super::{Scenario, kill_everywhere};
+
+struct Reconcile {
+    items: Vec<Value>,
+    list: Vec<(&'static str, Listed, OffsetDateTime)>,
+}
+
+/// What a peer said of an address a while ago, and what was made of it then: so much was on the list.
+fn state(address: &str, reason: Option<Reason>) -> Value {
+    let said = Said {
+        at: at("2026-11-10T12:00:00Z"),
+        source: Source::Operator,
+        region: PEERS[0].to_owned(),
+        id: "1".to_owned(),
+    };
+    let state = reason.map_or_else(
+        || SuppressionState::released(said.clone()),
+        |reason| SuppressionState::suppressed(reason, said.clone()),
+    );
+    let spellings = [address].into_iter().collect();
+    let change = Change { address: address.to_owned(), spellings, state, decision: None };
+    let known = AddressState::advance(None, &change, at("2026-11-10T12:00:01Z")).expect("new");
+    let written = Attempt::Written { reason, enabled: true };
+    json!(known.attempted(known.version(), written, at("2026-11-10T12:00:02Z")))
+}
+
+impl Reconcile {
+    fn new(lab: &Lab) -> Self {
+        Self {
+            items: vec![
+                state("stays@example.com", Some(Reason::Bounce)),
+                state("went@example.com", Some(Reason::Bounce)),
+                state("went.too@example.com", Some(Reason::Complaint)),
+                state("back@example.com", None),
+                super::decide::bounced(lab, "2026-11-18T12:00:00.000Z", "missed@example.com"),
+            ],
+            list: vec![
+                ("stays@example.com", Listed::Bounce, datetime!(2026-11-10 12:00 UTC)),
+                // Older than its release.
+                ("back@example.com", Listed::Bounce, datetime!(2026-11-09 12:00 UTC)),
+                ("One@example.com", Listed::Bounce, datetime!(2026-11-01 12:00 UTC)),
+                ("one@example.com", Listed::Complaint, datetime!(2026-11-02 12:00 UTC)),
+                ("two@example.com", Listed::Bounce, datetime!(2026-11-03 12:00 UTC)),
+                ("three@example.com", Listed::Complaint, datetime!(2026-11-04 12:00 UTC)),
+            ],
+        }
+    }
+}
+
+impl Scenario for Reconcile {
+    const FUNCTION: &'static str = "reconcile";
+
+    fn variables(&self, place: &Place) -> Vec<(&'static str, String)> {
+        let mut variables = policy_and_peers(place);
+        let own = [("PUT_BACK", "false"), ("GONE_SHARE_PERCENT", "10"), ("REQUESTS_PER_SECOND", "1000")];
+        variables.extend(own.map(|(name, value)| (name, value.to_owned())));
+        variables
+    }
+
+    async fn prepare(&self, place: &Place) {
+        for item in &self.items {
+            place.put(item).await;
+        }
+        let entries = self.list.iter().map(|(spelling, reason, at)| (*spelling, Entry::new(*reason, *at)));
+        place.ses.seed(REGION, entries);
+    }
+
+    /// As the schedule wakes it.
+    fn event(&self) -> Value {
+        json!({})
+    }
+
+    /// Passed, looked back, and told every peer all that came of it.
+    async fn is_done(&self, place: &Place) -> bool {
+        let notes = place.notes().await;
+        let last = |note: &str| !notes.get(note).is_none_or(|note| note["last"].is_null());
+        let changed = place.states().await.iter().map(AddressState::changed_at).max();
+        let told = |peer: &&str| {
+            let until = notes.get(&format!("peer-{peer}")).and_then(|note| note["until"].as_str());
+            until.and_then(Timestamp::parse) >= changed
+        };
+        last("reconcile") && last("records") && PEERS.iter().all(told)
+    }
+
+    async fn outcome(&self, place: &Place) -> Value {
+        json!({
+            "states": place.outcome_of_states().await,
+            "list": place.outcome_of_list(),
+            "told": place.outcome_of_queues().await,
+            "notes": place.notes().await.keys().collect::<Vec<_>>(),
+        })
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pass_finds_what_it_would_have_found_and_every_peer_is_told() {
+    let lab = Lab::start().await;
+    let (kills, outcome) = kill_everywhere(&lab, &Reconcile::new(&lab)).await;
+    assert!(kills >= 30, "{kills}");
+    let states = outcome["states"].as_object().expect("states");
+    let brief = |address: &str| {
+        let state = &states[address];
+        json!([state["applied"], state["pending"]])
+    };
+    for (address, expected) in [
+        ("stays@example.com", json!([["bounce", false], false])),
+        ("went@example.com", json!([[null, true], false])),
+        ("went.too@example.com", json!([[null, true], false])),
+        ("back@example.com", json!([[null, false], true])),
+        ("one@example.com", json!([["complaint", false], false])),
+        ("two@example.com", json!([["bounce", false], false])),
+        ("three@example.com", json!([["complaint", false], false])),
+        ("missed@example.com", json!([null, true])),
+    ] {
+        assert_eq!(brief(address), expected, "{address}");
+    }
+    // As the local SES pages them.
+    assert_eq!(states["one@example.com"]["spellings"], json!(["One@example.com", "one@example.com"]));
+    assert_eq!(outcome["list"].as_object().map(serde_json::Map::len), Some(6), "reconcile never writes it");
+    for peer in PEERS {
+        let told = outcome["told"][peer].as_object().expect("told");
+        assert_eq!(told.len(), states.len(), "{peer}");
+        for (address, state) in told {
+            assert_eq!(*state, states[address]["state"], "{peer}: {address}");
+        }
+    }
+}
