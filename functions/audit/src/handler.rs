@@ -122,6 +122,14 @@ struct ReconcileNote {
     last: Option<ListPass>,
 }
 
+/// What reconcile's note says of its last pass; `None` if none has ended.
+pub async fn last_pass(notes: &impl Notes) -> Asked<Option<ListPass>> {
+    match notes.get::<ReconcileNote>("reconcile").await {
+        Ok(note) => Asked::Answered(note.and_then(|note| note.value.last)),
+        Err(error) => Asked::Failed { action: "dynamodb:GetItem".to_owned(), why: error.to_string() },
+    }
+}
+
 impl<S, T, R, K, B, N, A, C, M> Audit<S, T, R, K, B, N, A, C, M>
 where
     S: SesReader,
@@ -195,8 +203,11 @@ where
         deadline: Instant,
     ) -> Result<Done, AuditError> {
         let pass = open.started_at;
-        let scope =
-            Scope { stack: self.settings.stack.clone(), list: self.list().await, iam: self.settings.iam };
+        let scope = Scope {
+            stack: self.settings.stack.clone(),
+            list: last_pass(&self.notes).await,
+            iam: self.settings.iam,
+        };
         let kept = self.table.readings(pass, deadline).await?;
         let reader = Reader {
             ports: &self.ports,
@@ -227,14 +238,6 @@ where
         }
         self.count(&verdicts);
         Ok(Done::Ended { verdicts: verdicts.iter().map(|of| (of.section, of.verdict)).collect() })
-    }
-
-    /// What reconcile's note says of its last pass.
-    async fn list(&self) -> Asked<Option<ListPass>> {
-        match self.notes.get::<ReconcileNote>("reconcile").await {
-            Ok(note) => Asked::Answered(note.and_then(|note| note.value.last)),
-            Err(error) => Asked::Failed { action: "dynamodb:GetItem".to_owned(), why: error.to_string() },
-        }
     }
 
     fn count(&self, verdicts: &[SectionVerdict]) {

@@ -18,4 +18,4 @@ mod reader;
 mod readings;
 pub mod settings;
 
-pub use reader::{Ports, Progress, Scope};
+pub use reader::{Ports, Progress, Scope, rule_set};

@@ -359,7 +359,8 @@ fn notifications(attributes: NotificationAttributes) -> Notifications {
     }
 }
 
-fn rule_set(set: rule_sets::RuleSet) -> RuleSet {
+/// As the audit has it.
+pub fn rule_set(set: rule_sets::RuleSet) -> RuleSet {
     let action = |action: rule_sets::RuleAction| ReceiptAction {
         kind: if action.kind.is_empty() { "unknown".to_owned() } else { action.kind.to_owned() },
         bucket: action.bucket,

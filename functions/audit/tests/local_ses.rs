@@ -1,0 +1,253 @@
+//! The audit by the SDK against the local SES and its IAM, whose clock goes on by as much as the audit waits.
+#![allow(clippy::panic, clippy::unwrap_used, reason = "a test says what failed by panicking")]
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use audit::handler::{Audit, Done, Wake};
+use audit::settings::Settings;
+use audit::{Ports, Scope, live};
+use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_sdk_sesv2::config::{Credentials, SharedCredentialsProvider};
+use local_ses::clock;
+use local_ses::faults::Fault;
+use local_ses::{Config, LocalSes};
+use mailroom_aws::audit_buckets::MemoryBuckets;
+use mailroom_aws::audit_ses::Ses;
+use mailroom_aws::audit_table::{AuditTable, MemoryAuditTable};
+use mailroom_aws::clock::{Clock, Timer};
+use mailroom_aws::iam::Iam;
+use mailroom_aws::metrics::MemoryMetrics;
+use mailroom_aws::notes::MemoryNotes;
+use mailroom_aws::notification_topics::SesTopics;
+use mailroom_aws::rule_sets::SesRuleSets;
+use mailroom_core::audit::facts::{Asked, Stack};
+use mailroom_core::audit::{Section, SectionVerdict, Verdict};
+use mailroom_core::timestamp::Timestamp;
+use serde_json::json;
+use time::macros::datetime;
+use tokio::time::Instant;
+
+const HERE: &str = "eu-west-1";
+const SECOND: Duration = Duration::from_secs(1);
+type Wired = Ports<Ses, SesTopics, SesRuleSets, Iam, MemoryBuckets>;
+
+/// SES's clock, which goes on when somebody waits.
+#[derive(Clone)]
+struct Turned(clock::Clock);
+
+impl Clock for Turned {
+    fn now(&self) -> Timestamp {
+        let millis = self.0.now().unix_timestamp_nanos() / 1_000_000;
+        Timestamp::from_millis(millis.try_into().unwrap()).unwrap()
+    }
+}
+
+impl Timer for Turned {
+    async fn sleep(&self, by: Duration) {
+        self.0.advance(by);
+    }
+}
+
+async fn ses() -> (LocalSes, Turned) {
+    let clock = clock::Clock::at(datetime!(2026-11-23 12:00 UTC));
+    let config = Config { account: "123456789012".to_owned(), clock: clock.clone(), ..Config::default() };
+    (LocalSes::start(config).await.unwrap(), Turned(clock))
+}
+
+fn ports(ses: &LocalSes) -> Wired {
+    let credentials = Credentials::new("key", "secret", None, None, "test");
+    let config = SdkConfig::builder()
+        .behavior_version(BehaviorVersion::latest())
+        .region(Region::new(HERE))
+        .credentials_provider(SharedCredentialsProvider::new(credentials))
+        .endpoint_url(ses.endpoint())
+        .build();
+    Ports {
+        ses: Ses::new(&config),
+        topics: SesTopics::new(&config),
+        rule_sets: SesRuleSets::new(&config),
+        keys: Iam::new(&config),
+        buckets: MemoryBuckets::default(),
+    }
+}
+
+fn stack() -> Stack {
+    Stack {
+        region: HERE.to_owned(),
+        account: Some("123456789012".to_owned()),
+        receives: true,
+        ..Stack::default()
+    }
+}
+
+async fn at_once(ses: &LocalSes, clock: &Turned) -> BTreeMap<Section, SectionVerdict> {
+    let scope = Scope { stack: stack(), list: Asked::Answered(None), iam: true };
+    let verdicts = live::run(&ports(ses), scope, clock, SECOND, None, |_| {}).await.unwrap();
+    verdicts.into_iter().map(|verdict| (verdict.section, verdict)).collect()
+}
+
+#[tokio::test]
+async fn five_hundred_identities_over_several_invocations_with_nothing_asked_twice() {
+    let (ses, clock) = ses().await;
+    for number in 0..500 {
+        ses.verified(HERE, &format!("d{number}.example.com")).unwrap();
+    }
+    // Elsewhere, which is none of this Region's business.
+    ses.verified("us-east-1", "elsewhere.example.com").unwrap();
+    let table = MemoryAuditTable::default();
+    let function = Audit {
+        ports: ports(&ses),
+        notes: MemoryNotes::default(),
+        table: table.clone(),
+        clock: clock.clone(),
+        metrics: MemoryMetrics::default(),
+        settings: Settings {
+            table: "table".to_owned(),
+            function: "audit".to_owned(),
+            stack: stack(),
+            iam: true,
+            pass_every: Duration::from_hours(12),
+            pace: SECOND,
+        },
+    };
+    let begun = clock.now();
+    let mut wakes = 0;
+    let verdicts = loop {
+        wakes += 1;
+        // What the calls take in earnest comes off the invocation's time, so give a slow machine some.
+        let deadline = Instant::now() + Duration::from_mins(4);
+        match function.handle(Wake::default(), deadline).await.unwrap() {
+            Done::Ended { verdicts } => break verdicts,
+            Done::Unfinished(progress) => assert!(progress.of.is_none_or(|of| of == 500)),
+            other => panic!("{other:?}"),
+        }
+        clock.0.advance(Duration::from_mins(5));
+    };
+    assert!((3..=5).contains(&wakes), "{wakes}");
+    // A call that came too soon would have been refused, and counted, and made again.
+    let expected: BTreeMap<_, _> = [
+        ("DescribeActiveReceiptRuleSet", 1),
+        ("GetAccount", 1),
+        ("GetEmailIdentity", 500),
+        ("GetIdentityNotificationAttributes", 5),
+        ("ListConfigurationSets", 1),
+        ("ListEmailIdentities", 1),
+    ]
+    .map(|(action, times)| ((HERE.to_owned(), action.to_owned()), times))
+    .into();
+    let of_ses = |((_, action), _): &((String, String), u64)| action != "ListUsers";
+    assert_eq!(ses.requests().into_iter().filter(of_ses).collect::<BTreeMap<_, _>>(), expected);
+    assert!(clock.now().since(begun) >= Duration::from_secs(509));
+    for (section, verdict) in [
+        (Section::Endpoints, Verdict::Pass),
+        (Section::Verification, Verdict::Pass),
+        (Section::Dkim, Verdict::Pass),
+        (Section::Receiving, Verdict::Fail),
+    ] {
+        assert_eq!(verdicts[&section], verdict, "{section:?}");
+    }
+    let written = table.verdicts(Instant::now()).await.unwrap();
+    let verification = written.iter().find(|verdict| verdict.section == Section::Verification).unwrap();
+    assert!(verification.evidence.contains("500"), "{}", verification.evidence);
+}
+
+#[tokio::test]
+async fn throttled_by_either_version_it_waits() {
+    let (ses, clock) = ses().await;
+    ses.verified(HERE, "example.com").unwrap();
+    ses.fault(Fault::too_many_requests().on("GetEmailIdentity").times(3));
+    ses.fault(Fault::throttling().on("GetIdentityNotificationAttributes").times(2));
+    ses.fault(Fault::internal_failure().on("ListUsers").times(2));
+    let verdicts = at_once(&ses, &clock).await;
+    assert_eq!(verdicts[&Section::Verification].verdict, Verdict::Pass);
+    assert_eq!(ses.request_count(HERE, "GetEmailIdentity"), 4);
+    assert_eq!(ses.request_count(HERE, "GetIdentityNotificationAttributes"), 3);
+    assert_ne!(verdicts[&Section::Feedback].verdict, Verdict::Unknown);
+    assert_ne!(verdicts[&Section::SmtpCredentials].verdict, Verdict::Unknown);
+}
+
+#[tokio::test]
+async fn what_is_denied_is_unknown_by_the_name_of_the_permission() {
+    let (ses, clock) = ses().await;
+    ses.verified(HERE, "example.com").unwrap();
+    let v2 = "AccessDeniedException";
+    for (code, action) in [
+        (v2, "GetEmailIdentity"),
+        (v2, "ListConfigurationSets"),
+        ("AccessDenied", "DescribeActiveReceiptRuleSet"),
+        ("AccessDenied", "ListUsers"),
+    ] {
+        ses.fault(Fault::refuse(403, code, "User: x is not authorized").on(action));
+    }
+    let verdicts = at_once(&ses, &clock).await;
+    for (section, permission) in [
+        (Section::Verification, "ses:GetEmailIdentity"),
+        (Section::SuppressionList, "ses:ListConfigurationSets"),
+        (Section::Receiving, "ses:DescribeActiveReceiptRuleSet"),
+        (Section::SmtpCredentials, "iam:ListUsers"),
+    ] {
+        let told = format!("{:?}", verdicts[&section]);
+        assert!(verdicts[&section].verdict == Verdict::Unknown && told.contains(permission), "{told}");
+        assert!(!told.contains("authorized"), "no text of AWS's: {told}");
+    }
+    assert_eq!(verdicts[&Section::Endpoints].verdict, Verdict::Pass);
+}
+
+#[tokio::test]
+async fn a_region_that_is_not_enabled_or_does_not_answer_fails_at_its_endpoint() {
+    let (ses, clock) = ses().await;
+    ses.fault(
+        Fault::refuse(403, "UnrecognizedClientException", "The security token is invalid.").in_region(HERE),
+    );
+    let verdicts = at_once(&ses, &clock).await;
+    assert_eq!(verdicts[&Section::Endpoints].verdict, Verdict::Fail);
+    assert_eq!(ses.request_count(HERE, "GetAccount"), 1);
+    assert_eq!(ses.request_count(HERE, "ListEmailIdentities"), 0);
+
+    ses.clear_faults();
+    ses.fault(Fault::down().in_region(HERE));
+    let verdicts = at_once(&ses, &clock).await;
+    assert_eq!(verdicts[&Section::Endpoints].verdict, Verdict::Fail);
+    assert_eq!(verdicts[&Section::Verification].verdict, Verdict::Unknown);
+}
+
+#[tokio::test]
+async fn old_keys_that_may_send_are_found_whatever_their_policies_say_besides() {
+    let (ses, clock) = ses().await;
+    ses.verified(HERE, "example.com").unwrap();
+    let (old, new) = (datetime!(2018-03-04 05:06:07 UTC), datetime!(2019-01-10 00:00 UTC));
+    let allow = |action, resource: &str, condition: serde_json::Value| {
+        let statement =
+            json!({"Effect": "Allow", "Action": action, "Resource": resource, "Condition": condition});
+        vec![json!({"Version": "2012-10-17", "Statement": [statement]})]
+    };
+    let everything = || allow("*", "*", json!({}));
+    let here = format!("arn:aws:ses:{HERE}:123456789012:identity/example.com");
+    let elsewhere = "arn:aws:ses:us-west-2:123456789012:identity/example.com";
+    let mfa = json!({"Bool": {"aws:MultiFactorAuthPresent": "true"}});
+    let from = json!({"StringEquals": {"ses:FromAddress": "a@example.com"}});
+    let users = [
+        ("of-everything", everything(), old, true),
+        ("of-smtp", allow("ses:SendRawEmail", "*", json!({})), old, true),
+        ("of-one-identity", allow("ses:*", &here, json!({})), old, true),
+        ("of-one-elsewhere", allow("ses:*", elsewhere, json!({})), old, false),
+        ("of-one-sender", allow("ses:SendRawEmail", "*", from), old, true),
+        ("with-a-second-factor", allow("ses:SendRawEmail", "*", mfa), old, false),
+        ("of-storage", allow("s3:*", "*", json!({})), old, false),
+        ("of-late", everything(), new, false),
+    ];
+    ses.iam(|iam| {
+        for (number, (name, policies, created, _)) in users.iter().enumerate() {
+            iam.add_user(name, *created, policies.clone());
+            assert!(iam.add_key(name, &format!("AKIA{number}"), *created));
+        }
+        assert!(iam.use_key("AKIA1", datetime!(2026-11-01 00:00 UTC), "ses", "us-west-2"));
+    });
+    let keys = &at_once(&ses, &clock).await[&Section::SmtpCredentials];
+    let told = format!("{keys:?}");
+    for (number, (name, _, _, found)) in users.iter().enumerate() {
+        assert_eq!(told.contains(&format!("AKIA{number}")), *found, "{name}: {told}");
+    }
+    assert!(told.contains("us-west-2"), "{told}");
+}
