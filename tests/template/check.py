@@ -49,8 +49,8 @@ ACTIONS_OF = {
 # must not `list.put()`. (Calls of other ports are told by the function's name alone.)
 RECEIVERS = {"objects": "objects", "suppression_list": "list"}
 
-# SES knows no resources for these (Service Authorization Reference, "Amazon Simple Email Service v2"), or, of import jobs,
-# none that is known before there is one.
+# SES knows no resources for these (Service Authorization Reference, "Amazon SES" and "Amazon Simple Email Service v2"), or, of
+# import jobs, none that is known before there is one.
 WITHOUT_RESOURCE = {
     "ses:CreateImportJob",
     "ses:DeleteSuppressedDestination",
@@ -63,7 +63,11 @@ WITHOUT_RESOURCE = {
     "ses:ListEmailIdentities",
     "ses:ListImportJobs",
     "ses:ListSuppressedDestinations",
+    "ses:PutAccountSuppressionAttributes",
     "ses:PutSuppressedDestination",
+    "ses:SetActiveReceiptRuleSet",
+    "ses:SetIdentityFeedbackForwardingEnabled",
+    "ses:SetIdentityNotificationTopic",
 }
 
 # Neither does IAM for this one, nor is it of any Region.
@@ -226,6 +230,10 @@ SUPPRESSING = {
 }
 
 
+# What there is if there is something to set up.
+SETTING_UP = {"Setup", "SetupFunction", "SetupLogGroup", "SetupRole"}
+
+
 def there_as(scenario, expected, where):
     """Problems with what a scenario has: too little, too much, or references to what is not there."""
     template, there = scenario.template, scenario.resources()
@@ -256,7 +264,7 @@ def check_suppression(template):
 def check_receiving(template):
     """What receives is there exactly where the catalogue says so, or the parameter; and refers to nothing that is not."""
     problems = []
-    optional = RECEIVING | OWN_BUCKET | GIVEN_BUCKET | OWN_RULES
+    optional = RECEIVING | OWN_BUCKET | GIVEN_BUCKET | OWN_RULES | SETTING_UP
     always = set(template["Resources"]) - optional
     for (region, known), receiving, rules, bucket in itertools.product(
         catalogue().items(), ("auto", "on", "off"), ("mailroom", "operator"), ("", "another-bucket")
@@ -267,6 +275,21 @@ def check_receiving(template):
         if {"auto": known, "on": True, "off": False}[receiving]:
             expected |= RECEIVING | (GIVEN_BUCKET if bucket else OWN_BUCKET) | (OWN_RULES if rules == "mailroom" else set())
         problems += there_as(scenario, expected, f"{region}, {', '.join(f'{k}={v}' for k, v in choice.items())}")
+    return problems
+
+
+def check_setup(template):
+    """What sets up is there if there is something to set up, and refers to nothing that is not there."""
+    problems = []
+    for identities, active, reasons, rules in itertools.product(
+        ("", "example.com"), ("leave", "activate", "replace"), ("leave", "BOUNCE"), ("mailroom", "operator")
+    ):
+        choice = {"Identities": identities, "ActiveRuleSet": active, "SuppressionReasons": reasons, "ReceiptRules": rules}
+        scenario = Scenario(template, {"AWS::Region": "us-east-1"} | choice)
+        others = set(scenario.resources()) - SETTING_UP
+        anything = identities or reasons != "leave" or (active != "leave" and rules == "mailroom")
+        expected = others | SETTING_UP if anything else others
+        problems += there_as(scenario, expected, ", ".join(f"{k}={v}" for k, v in choice.items()))
     return problems
 
 
@@ -606,6 +629,7 @@ def main():
         "catalogue: its Regions are those of cfn-lint's schemas": check_catalogue(),
         f"receiving: in {len(catalogue())} Regions by the catalogue, and by the parameters": check_receiving(template),
         "suppression: there or not, by the parameter": check_suppression(template),
+        "setup: there or not, by the parameters": check_setup(template),
         f"cfn-lint, Receiving=auto, for {len(linted)} Regions": check_lint(path, "auto", linted),
         f"cfn-lint, Receiving=off, for {len(linted)} Regions": check_lint(path, "off", linted),
         f"cfn-lint, Receiving=on, for the {len(receiving)} Regions that know receipt rules": check_lint(path, "on", receiving),

@@ -1,9 +1,10 @@
-//! Calls of SES, one after the other: at its pace, again if that can help, and no more once time is up.
+//! Calls of SES, one after the other: at its pace, again if that can help, and no more once time is up. And of the table.
 
 use std::cell::Cell;
 use std::time::Duration;
 
 use mailroom_aws::clock::Timer;
+use mailroom_aws::notes::NoteError;
 use mailroom_aws::ses::SesError;
 use mailroom_core::timestamp::Timestamp;
 
@@ -40,6 +41,30 @@ impl<'a, C: Timer> Calls<'a, C> {
         let left = self.ends_at.since(self.clock.now()).as_secs() / 10 * 8;
         let interval = self.interval.as_millis().max(1);
         usize::try_from(u128::from(left) * 1000 / interval).unwrap_or(usize::MAX)
+    }
+
+    /// Reads or writes the table, again if that can help: that is not SES's, and knows no pace.
+    pub(crate) async fn table<T>(
+        &self,
+        call: impl AsyncFn() -> Result<T, NoteError>,
+    ) -> Result<T, NoteError> {
+        let (mut attempt, mut pause) = (1, Duration::from_secs(1));
+        loop {
+            match call().await {
+                Err(error) if self.is_worth(&error, attempt, pause) => {
+                    self.clock.sleep(pause).await;
+                    pause *= 2;
+                    attempt += 1;
+                }
+                result => return result,
+            }
+        }
+    }
+
+    /// A role that was made a moment ago is not known everywhere yet: what is refused may be granted.
+    fn is_worth(&self, error: &NoteError, attempt: u32, pause: Duration) -> bool {
+        let in_time = self.clock.now().plus(pause + A_CALL) <= self.ends_at;
+        in_time && attempt < ATTEMPTS && !matches!(error, NoteError::Unreadable(_))
     }
 
     /// Makes a call, which may be made twice.
@@ -109,18 +134,42 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn the_table_is_asked_again() {
+        let clock = clock();
+        let start = clock.now();
+        let calls = Calls::new(&clock, SECOND, start.plus(Duration::from_secs(50)));
+        let times = Cell::new(0);
+        let ask = async |fails: u32, error: &NoteError| {
+            times.set(0);
+            let call = async || {
+                times.set(times.get() + 1);
+                if times.get() > fails { Ok(()) } else { Err(error.clone()) }
+            };
+            (calls.table(call).await, times.get(), clock.now().since(start).as_secs())
+        };
+        let unavailable = NoteError::Unavailable("x".to_owned());
+        let refused = NoteError::Refused("AccessDeniedException".to_owned());
+        let unreadable = NoteError::Unreadable("setup".to_owned());
+        assert_eq!(ask(2, &unavailable).await, (Ok(()), 3, 3));
+        assert_eq!(ask(1, &unreadable).await, (Err(unreadable.clone()), 1, 3));
+        assert_eq!(ask(u32::MAX, &refused).await, (Err(refused.clone()), ATTEMPTS, 3 + 31));
+        assert_eq!(ask(u32::MAX, &unavailable).await, (Err(unavailable.clone()), 4, 34 + 7), "time is up");
+    }
+
+    #[tokio::test]
     async fn what_cannot_help_is_not_tried() {
         let clock = clock();
         let calls = Calls::new(&clock, SECOND, clock.now().plus(Duration::from_secs(100)));
-        let denied = || SesError::Denied("AccessDenied".to_owned());
+        let refused =
+            || SesError::Refused { code: "InvalidParameterValue".to_owned(), message: String::new() };
         let times = Cell::new(0);
         let result = calls
             .call(async || {
                 times.set(times.get() + 1);
-                Err::<(), _>(denied())
+                Err::<(), _>(refused())
             })
             .await;
-        assert_eq!((result, times.get()), (Err(CallError::Ses(denied())), 1));
+        assert_eq!((result, times.get()), (Err(CallError::Ses(refused())), 1));
     }
 
     #[tokio::test]

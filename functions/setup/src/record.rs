@@ -1,8 +1,11 @@
 //! What is remembered from one request to the next, in a note of the table.
 
+use mailroom_aws::clock::Timer;
 use mailroom_aws::notes::{NoteError, Noted, Notes};
 use mailroom_core::setup::Remembered;
 use serde::{Deserialize, Serialize};
+
+use crate::calls::Calls;
 
 const NOTE: &str = "setup";
 
@@ -47,14 +50,19 @@ impl Kept {
 }
 
 impl Record {
-    pub(crate) async fn read(notes: &impl Notes) -> Result<Self, NoteError> {
-        let note = notes.get(NOTE).await?;
+    pub(crate) async fn read(notes: &impl Notes, calls: &Calls<'_, impl Timer>) -> Result<Self, NoteError> {
+        let note = calls.table(async || notes.get(NOTE).await).await?;
         Ok(note.map_or_else(Self::default, |note| Self { kept: note.value, version: Some(note.version) }))
     }
 
-    /// `false` if somebody else has written meanwhile.
-    pub(crate) async fn keep(&mut self, notes: &impl Notes, kept: Kept) -> Result<bool, NoteError> {
-        match notes.put(NOTE, &kept, self.version).await? {
+    /// `false` if somebody else has written meanwhile; or this has, and the table has not answered.
+    pub(crate) async fn keep(
+        &mut self,
+        notes: &impl Notes,
+        calls: &Calls<'_, impl Timer>,
+        kept: Kept,
+    ) -> Result<bool, NoteError> {
+        match calls.table(async || notes.put(NOTE, &kept, self.version).await).await? {
             Noted::Conflict => Ok(false),
             Noted::Done(version) => {
                 *self = Self { kept, version: Some(version) };

@@ -80,7 +80,7 @@ where
     /// Carries a request out, unless it was; what to answer: a reason if it has failed.
     pub(crate) async fn carry_out(&self, request: &Request<'_>) -> Option<String> {
         for _ in 0..TRIES {
-            let mut record = match Record::read(self.notes).await {
+            let mut record = match Record::read(self.notes, &self.calls).await {
                 Ok(record) => record,
                 Err(error) => return Some(Failure::from(error).to_string()),
             };
@@ -96,7 +96,7 @@ where
                     let mut kept = record.kept.clone();
                     kept.answer(request.id, Some(&failed));
                     // If it is brought again nevertheless, it is carried out again. That is no reason to fail otherwise.
-                    match record.keep(self.notes, kept).await {
+                    match record.keep(self.notes, &self.calls, kept).await {
                         Ok(true) => {}
                         Ok(false) => warn!("that it has failed is not noted: another instance is at it"),
                         Err(error) => warn!(%error, "that it has failed is not noted"),
@@ -141,7 +141,7 @@ where
     }
 
     async fn keep(&self, record: &mut Record, kept: Kept) -> Result<(), Failure> {
-        if record.keep(self.notes, kept).await? { Ok(()) } else { Err(Failure::Contended) }
+        if record.keep(self.notes, &self.calls, kept).await? { Ok(()) } else { Err(Failure::Contended) }
     }
 
     async fn look(&self, concerned: &Concerned) -> Result<(Found, SuppressionAttributes), Failure> {

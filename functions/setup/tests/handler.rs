@@ -253,6 +253,30 @@ async fn in_every_order_and_twice() {
     }
 }
 
+/// `sam local invoke` takes them; here they come one after the other.
+#[tokio::test]
+async fn sample_events() {
+    let world = World::new(&fresh());
+    world.topics.set("sender@example.org", NotificationAttributes::default());
+    world.rule_sets.create(RuleSet { name: "mailroom-inbound".to_owned(), rules: Vec::new() });
+    for name in ["create", "update", "delete"] {
+        let path = format!("{}/../../events/setup/{name}.json", env!("CARGO_MANIFEST_DIR"));
+        let event = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+        assert!(world.invoke(&event, 900, &Fuse::default()).await.unwrap().is_ok());
+        let answers = world.answers.take();
+        assert!(answers.len() == 1 && answers[0].1.contains("SUCCESS"), "{name}: {answers:?}");
+        let told = world.topics.all().values().filter(|told| !told.forwarding).count();
+        assert_eq!(
+            told,
+            match name {
+                "create" => 1,
+                "update" => 2,
+                _ => 0,
+            }
+        );
+    }
+}
+
 /// Dies after each effect: a call of SES, a write to the table, an answer. Then Lambda brings the request again; or
 /// CloudFormation has waited in vain, and goes on with another.
 #[tokio::test]
@@ -435,13 +459,15 @@ async fn trouble_with_ses() {
     for (faults, expected) in [
         (vec![Throttled, None, None, None, Throttled, Throttled], set_up_all),
         (vec![Unavailable, None, None, Unanswered, None, Unanswered], set_up_all),
+        // A role that is not known everywhere yet.
+        (vec![Denied, Denied, Denied], set_up_all),
         (vec![Throttled; 6], Err("which rule set is active: SES throttles")),
         (
-            vec![None, None, None, None, None, Denied],
+            [vec![None; 5], vec![Denied; 6]].concat(),
             Err("to set an address at example.org's Bounce topic: SES denies it: AccessDenied"),
         ),
         (
-            vec![None, None, None, Denied],
+            [vec![None; 3], vec![Denied; 6]].concat(),
             Err("to activate the rule set m-inbound: SES denies it: AccessDenied"),
         ),
     ] {

@@ -39,9 +39,10 @@ pub enum SesError {
 }
 
 impl SesError {
-    /// Whether the same call can have another answer in a while.
+    /// Whether the same call can have another answer in a while. What is denied may be granted: a role that was made a
+    /// moment ago is not known everywhere yet.
     pub fn is_transient(&self) -> bool {
-        matches!(self, Self::Throttled | Self::Unavailable(_))
+        !matches!(self, Self::Refused { .. })
     }
 }
 
@@ -219,12 +220,10 @@ pub(crate) mod tests {
         clock.advance(INTERVAL);
         assert_eq!(call("c").await, Ok(()));
         ses.fault([Fault::Unavailable, Fault::Denied, Fault::None]);
-        for (expected, transient) in
-            [("SES does not answer: told to fail", true), ("SES denies it: AccessDenied", false)]
-        {
+        for expected in ["SES does not answer: told to fail", "SES denies it: AccessDenied"] {
             clock.advance(INTERVAL);
             let error = call("d").await.unwrap_err();
-            assert_eq!((error.to_string().as_str(), error.is_transient()), (expected, transient));
+            assert_eq!((error.to_string().as_str(), error.is_transient()), (expected, true));
         }
         clock.advance(INTERVAL);
         assert_eq!(call("e").await, Ok(()));
