@@ -85,7 +85,8 @@ where
         };
         // Whatever does not keep its own time.
         let stop_at = deadline.checked_sub(TO_ANSWER).unwrap_or(deadline);
-        let failed = timeout_at(stop_at, run.carry_out(&request))
+        // Boxed: with optimisations, the compiler gives up on what this, the SDK's clients and Lambda's are together.
+        let failed = timeout_at(stop_at, Box::pin(run.carry_out(&request)))
             .await
             .unwrap_or_else(|_| Some("out of time; another try goes on from there".to_owned()));
         if let Some(failed) = &failed {
