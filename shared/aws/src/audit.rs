@@ -94,3 +94,30 @@ fn refusal(code: &str) -> AskError {
 pub(crate) fn is_not_found<E: ProvideErrorMetadata>(error: &SdkError<E, HttpResponse>) -> bool {
     matches!(error.code(), Some("NotFoundException" | "NoSuchEntity"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_code_says_whether_a_retry_can_help() {
+        let not_enabled = |code: &str| AskError::NotEnabled(code.to_owned());
+        for (code, expected) in [
+            ("AccessDenied", AskError::Denied),
+            ("AccessDeniedException", AskError::Denied),
+            ("Throttling", AskError::Throttled),
+            ("ThrottlingException", AskError::Throttled),
+            ("TooManyRequestsException", AskError::Throttled),
+            ("InvalidClientTokenId", not_enabled("InvalidClientTokenId")),
+            ("UnrecognizedClientException", not_enabled("UnrecognizedClientException")),
+            ("OptInRequired", not_enabled("OptInRequired")),
+            ("BadRequestException", AskError::Refused("BadRequestException".to_owned())),
+        ] {
+            assert_eq!(refusal(code), expected, "{code}");
+            // As version 1's adapters have it.
+            let refused = SesError::Refused { code: code.to_owned(), message: "a@example.com".to_owned() };
+            assert_eq!(AskError::from(refused), expected, "{code}");
+            assert_eq!(AskError::from(SesError::Denied(code.to_owned())), expected, "{code}");
+        }
+    }
+}

@@ -271,3 +271,59 @@ impl AuditTable for MemoryAuditTable {
         kept.verdicts.values().map(read).collect()
     }
 }
+
+#[cfg(all(test, feature = "audit"))]
+mod tests {
+    use mailroom_core::audit::{Section, Verdict};
+
+    use super::*;
+    use crate::ses::tests::server;
+
+    const FIRST: &str = r#"{"Items":[{"pk":{"S":"REGION#us-east-1"},"sk":{"S":"AUDIT-FACTS#2026-11-23T12:00:00.000Z#identity#a#b"},
+        "reading":{"S":"1"}}],"LastEvaluatedKey":{"pk":{"S":"REGION#us-east-1"},"sk":{"S":"x"}}}"#;
+    const SECOND: &str = r#"{"Items":[{"pk":{"S":"REGION#us-east-1"},"sk":{"S":"AUDIT-FACTS#2026-11-23T12:00:00.000Z#account"},
+        "reading":{"S":"2"}}]}"#;
+    const BUSY: &str = r#"{"__type":"com.amazonaws.dynamodb.v20120810#ThrottlingException"}"#;
+
+    #[tokio::test]
+    async fn readings_come_page_by_page_and_go_one_by_one() {
+        let (config, requests) =
+            server(&[(200, FIRST), (400, BUSY), (200, SECOND), (200, "{}"), (200, "{}")]);
+        let config = config.into_builder().retry_config(aws_config::retry::RetryConfig::disabled()).build();
+        let table = DynamoAuditTable::new(&config, "table");
+        let pass = Timestamp::parse("2026-11-23T12:00:00Z").unwrap();
+        let deadline = Instant::now() + Duration::from_mins(1);
+        let readings = table.readings(pass, deadline).await.unwrap();
+        let expected = [("account", "2"), ("identity#a#b", "1")].map(|(a, b)| (a.to_owned(), b.to_owned()));
+        assert_eq!(readings, expected.into());
+        table.keep(pass, "account", "3", deadline).await.unwrap();
+        let verdict = SectionVerdict::unknown("us-east-1", Section::MailFrom, "why", pass);
+        table.put(&verdict, deadline).await.unwrap();
+        let sent: Vec<serde_json::Value> =
+            requests.iter().take(5).map(|request| serde_json::from_str(&request).unwrap()).collect();
+        assert_eq!(
+            sent[0]["ExpressionAttributeValues"][":prefix"]["S"],
+            "AUDIT-FACTS#2026-11-23T12:00:00.000Z#"
+        );
+        assert_eq!((&sent[1], &sent[2]["ExclusiveStartKey"]["sk"]["S"]), (&sent[2], &serde_json::json!("x")));
+        assert_eq!(sent[3]["Item"]["sk"]["S"], "AUDIT-FACTS#2026-11-23T12:00:00.000Z#account");
+        // 2026-11-30T12:00:00Z
+        assert_eq!(sent[3]["Item"]["expires_at"]["N"], "1796040000");
+        assert_eq!(sent[4]["Item"]["sk"]["S"], "AUDIT#mail_from");
+        assert_eq!(sent[4]["Item"]["verdict"]["S"], Verdict::Unknown.as_str());
+    }
+
+    #[tokio::test]
+    async fn verdicts_come_back_as_they_were_written() {
+        const ITEM: &str = r#"{"Items":[{"pk":{"S":"REGION#us-east-1"},"sk":{"S":"AUDIT#dkim"},"region":{"S":"us-east-1"},
+            "section":{"S":"dkim"},"verdict":{"S":"fail"},"evidence":{"S":"e"},"findings":{"L":[]},"more_findings":{"N":"0"},
+            "checked_at":{"S":"2026-11-23T12:00:00.000Z"}}]}"#;
+        let (config, _requests) = server(&[(200, ITEM), (200, r#"{"Items":[{"sk":{"S":"AUDIT#new"}}]}"#)]);
+        let table = DynamoAuditTable::new(&config, "table");
+        let deadline = Instant::now() + Duration::from_mins(1);
+        let verdicts = table.verdicts(deadline).await.unwrap();
+        assert_eq!((verdicts[0].section, verdicts[0].verdict), (Section::Dkim, Verdict::Fail));
+        let unread = table.verdicts(deadline).await.unwrap_err();
+        assert!(matches!(unread, AuditTableError::NotAnItem(_)), "{unread}");
+    }
+}
