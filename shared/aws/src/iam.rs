@@ -5,9 +5,11 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use aws_config::SdkConfig;
 use aws_config::retry::RetryConfig;
+use aws_config::timeout::TimeoutConfig;
 use aws_sdk_iam::Client;
 use aws_sdk_iam::primitives::DateTime;
 use aws_sdk_iam::types::{EvaluationResult, PolicyEvaluationDecisionType};
@@ -20,6 +22,9 @@ use crate::fuse::Fuse;
 
 /// All that a mail needs that is handed over by SMTP (Amazon SES Developer Guide, "Obtaining Amazon SES SMTP credentials").
 const SEND: &str = "ses:SendRawEmail";
+
+/// IAM may be in another part of the world, and takes its time over many users.
+const TIMEOUT: Duration = Duration::from_secs(8);
 
 /// Reads IAM's users and their keys. Each method is one call of IAM's API, of the permission that it names.
 pub trait AccessKeys {
@@ -73,8 +78,9 @@ pub struct Iam {
 impl Iam {
     /// The account's users.
     pub fn new(config: &SdkConfig) -> Self {
+        let timeouts = TimeoutConfig::builder().operation_attempt_timeout(TIMEOUT).build();
         let config = aws_sdk_iam::config::Builder::from(config).retry_config(RetryConfig::disabled());
-        Self { client: Client::from_conf(config.build()) }
+        Self { client: Client::from_conf(config.timeout_config(timeouts).build()) }
     }
 }
 
