@@ -55,7 +55,7 @@ unit: $(NEXTEST) ## Unit and property tests, and the examples in the documentati
 
 .PHONY: laws
 laws: $(NEXTEST) ## What must hold of all functions together, over thousands of generated histories
-	$(NEXTEST) nextest run $(LOCKED) --cargo-profile local -p laws
+	$(NEXTEST) nextest run $(LOCKED) --workspace -E 'package(laws)'
 
 .PHONY: doc
 doc: ## The documentation builds, warnings denied
@@ -82,9 +82,8 @@ integration: $(NEXTEST) $(LOCAL_AWS) $(AWS_CLI) local ## Tests on the local AWS
 
 .PHONY: test-suppression
 test-suppression: $(NEXTEST) $(LOCAL_AWS) local ## The suppression list's part of the tests alone
-	$(NEXTEST) nextest run $(LOCKED) -p decide -p merge -p apply -p reconcile
-	$(NEXTEST) nextest run $(LOCKED) --cargo-profile local -p laws
-	$(NEXTEST) nextest run $(LOCKED) -p local-aws --test suppression
+	$(NEXTEST) nextest run $(LOCKED) --workspace \
+		-E 'package(decide) | package(merge) | package(apply) | package(reconcile) | package(laws) | binary(=suppression)'
 
 ##@ Measurements
 
