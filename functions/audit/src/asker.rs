@@ -17,8 +17,10 @@ use mailroom_aws::clock::Timer;
 use mailroom_core::audit::facts::Asked;
 use mailroom_core::timestamp::Timestamp;
 
-/// How often a call is made before it counts as failed: after pauses of 1, 2, 4, 8 and 16 seconds, at SES's pace.
+/// How often a call is made before it counts as failed: with pauses of 1, 2, 4, 8 and 16 seconds.
 const ATTEMPTS: u32 = 6;
+/// Not the pace, which may be set to much less: it is too fast for SES, then.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
 /// After so many failures in a row there is no use in more.
 const ENOUGH: u32 = 3;
 /// To keep what was read, and to answer in.
@@ -62,7 +64,7 @@ impl<'a, C: Timer> Asker<'a, C> {
         if let Some(error) = self.known(action) {
             return Ok(heard(action, error));
         }
-        let mut pause = self.every;
+        let mut pause = FIRST_PAUSE;
         let mut error = AskError::Throttled;
         for attempt in 0..ATTEMPTS {
             if attempt > 0 {

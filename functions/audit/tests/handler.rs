@@ -444,6 +444,15 @@ async fn a_throttled_call_is_made_again_after_a_pause() {
 }
 
 #[tokio::test]
+async fn a_pace_that_is_too_fast_for_ses_comes_to_its_end_nevertheless() {
+    let mut region = region(20);
+    region.settings.pace = Duration::from_millis(20);
+    let (wakes, verdicts) = region.pass().await;
+    assert_eq!((wakes, wrong(&verdicts)), (1, BTreeMap::new()));
+    assert!(region.counted().values().all(|times| *times <= 2), "{:?}", region.counted());
+}
+
+#[tokio::test]
 async fn a_region_that_is_not_enabled_is_asked_once() {
     let region = region(500);
     region.reader.refuse("GetAccount", Some(AskError::NotEnabled("UnrecognizedClientException".to_owned())));
