@@ -125,26 +125,42 @@ async fn a_stack_is_made_changed_and_deleted() {
     expected[DOMAIN] = json!([topic, topic, false]);
     assert_eq!(account.state().await, expected);
 
-    // Another identity, and the reasons are to be as they were.
-    let cloudformation = &stack.clients().cloudformation;
+    // Refused, since another topic is told of it: rolled back, and nothing is changed.
+    let v1 = &account.v1;
+    let theirs = stack.clients().sns.create_topic().name("theirs").send().await.unwrap().topic_arn.unwrap();
+    let told = async |topic: Option<&str>| {
+        let set = v1.set_identity_notification_topic().identity(ADDRESS).notification_type("Bounce".into());
+        set.set_sns_topic(topic.map(str::to_owned)).send().await.unwrap();
+    };
     let architecture = deployment.parameters["Architecture"].as_str();
-    let all = parameters.iter().copied().chain([
-        ("Architecture", architecture),
-        ("Identities", ADDRESS),
-        ("SuppressionReasons", "leave"),
-    ]);
-    let parameter =
-        |(name, value): (&str, &str)| Parameter::builder().parameter_key(name).parameter_value(value).build();
-    let update = cloudformation.update_stack().stack_name("mailroom").use_previous_template(true);
-    let update =
-        update.capabilities(Capability::CapabilityIam).capabilities(Capability::CapabilityAutoExpand);
-    update.set_parameters(Some(all.map(parameter).collect())).send().await.unwrap();
+    let update = async |identities: &str, reasons: &str| {
+        let changed =
+            [("Architecture", architecture), ("Identities", identities), ("SuppressionReasons", reasons)];
+        let parameters = parameters
+            .iter()
+            .chain(&changed)
+            .map(|(name, value)| Parameter::builder().parameter_key(*name).parameter_value(*value).build());
+        let update = stack.clients().cloudformation.update_stack().stack_name("mailroom");
+        let update =
+            update.capabilities(Capability::CapabilityIam).capabilities(Capability::CapabilityAutoExpand);
+        let update = update.use_previous_template(true).set_parameters(Some(parameters.collect()));
+        update.send().await.unwrap();
+    };
+    told(Some(&theirs)).await;
+    expected[ADDRESS][0] = json!(theirs);
+    update(&format!("{DOMAIN},{ADDRESS}"), "BOUNCE,COMPLAINT").await;
+    settled(&aws, "UPDATE_ROLLBACK_COMPLETE").await;
+    assert_eq!(account.state().await, expected);
+    told(None).await;
+
+    // Another identity, and the reasons are to be as they were.
+    update(ADDRESS, "leave").await;
     settled(&aws, "UPDATE_COMPLETE").await;
     let mut expected = before.clone();
     expected[ADDRESS] = json!([topic, topic, false]);
     assert_eq!(account.state().await, expected);
 
-    cloudformation.delete_stack().stack_name("mailroom").send().await.unwrap();
+    stack.clients().cloudformation.delete_stack().stack_name("mailroom").send().await.unwrap();
     settled(&aws, "DELETE_COMPLETE").await;
     assert_eq!(account.state().await, before);
 }
@@ -160,9 +176,7 @@ async fn settled(aws: &LocalAws, status: &str) {
         if is == status {
             return;
         }
-        let going_on = is.ends_with("_IN_PROGRESS") && !is.contains("ROLLBACK")
-            || is == "CREATE_COMPLETE"
-            || is == "UPDATE_COMPLETE";
+        let going_on = !is.contains("FAILED");
         assert!(going_on && Instant::now() < until, "{is}, not {status}\n{}", aws.ministack().log());
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
