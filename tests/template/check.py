@@ -293,6 +293,18 @@ def check_setup(template):
     return problems
 
 
+def check_custom_resources(template):
+    """Whoever is tried again to answer CloudFormation is done while it waits: later it has asked for something else."""
+    problems = []
+    functions = of_type(template, "AWS::Serverless::Function")
+    for name, properties in of_type(template, "AWS::CloudFormation::CustomResource").items():
+        function, _ = properties["ServiceToken"]["Fn::GetAtt"]
+        latest = functions[function]["EventInvokeConfig"]["MaximumEventAgeInSeconds"] + functions[function]["Timeout"]
+        if latest >= properties["ServiceTimeout"]:
+            problems.append(f"{name} waits {properties['ServiceTimeout']} s, {function} may take {latest}")
+    return problems
+
+
 # ── Lint ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -630,6 +642,7 @@ def main():
         f"receiving: in {len(catalogue())} Regions by the catalogue, and by the parameters": check_receiving(template),
         "suppression: there or not, by the parameter": check_suppression(template),
         "setup: there or not, by the parameters": check_setup(template),
+        "setup: done while CloudFormation waits": check_custom_resources(template),
         f"cfn-lint, Receiving=auto, for {len(linted)} Regions": check_lint(path, "auto", linted),
         f"cfn-lint, Receiving=off, for {len(linted)} Regions": check_lint(path, "off", linted),
         f"cfn-lint, Receiving=on, for the {len(receiving)} Regions that know receipt rules": check_lint(path, "on", receiving),

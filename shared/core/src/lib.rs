@@ -14,7 +14,8 @@
 //!
 //! [`notification::Notification::unknown_values`] tells what SES has added since we last read its documentation.
 //!
-//! Where it happens: [`region`], the catalogue; [`setup`], what CloudFormation cannot set up there; [`audit`], whether a Region is ready; and [`smtp`], each Region's password.
+//! Where it happens: [`region`], the catalogue; [`setup`], what CloudFormation cannot set up there; [`audit`], whether a Region
+//! is ready; and [`smtp`], each Region's password.
 //!
 //! What they are made of: [`address`], [`timestamp`], [`arn`], [`text`], [`record`]; and [`malformed`] for what can't be read.
 
