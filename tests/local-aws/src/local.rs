@@ -108,9 +108,15 @@ impl LocalAws {
 
     /// Deploys a stack into Regions, at the same time.
     pub async fn deploy(&mut self, deployment: &Deployment, regions: &[&str]) -> Result<(), LocalError> {
-        let package = &deployment.package()?;
+        let stacks: Vec<_> = regions.iter().map(|region| (*region, deployment.clone())).collect();
+        self.deploy_each(&stacks).await
+    }
+
+    /// The same, with a deployment of its own for each Region.
+    pub async fn deploy_each(&mut self, stacks: &[(&str, Deployment)]) -> Result<(), LocalError> {
         let endpoint = &self.ministack.endpoint();
-        let deployed = try_join_all(regions.iter().map(|region| async move {
+        let deployed = try_join_all(stacks.iter().map(|(region, deployment)| async move {
+            let package = deployment.package()?;
             let clients = Clients::new(endpoint, region);
             let outputs = package.deploy(&clients, region).await?;
             let stack = deployment.stack.clone();

@@ -1,9 +1,11 @@
-//! `make demo`: every sample event through the real template, queues and functions, in two Regions of a local AWS; raw mails
-//! to one of them, with the bucket in the other; and what Mailroom is for: a bounce, a release and a storm, and the
-//! suppression lists of both Regions.
+//! `make demo`: what Mailroom is for, in two Regions of a local AWS with the real template, queues and functions: a bounce, a
+//! release and a storm, and the suppression lists of both; every sample event; raw mails to one Region, with the bucket in the
+//! other; and the audit of both.
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program for a terminal")]
 
+mod account;
+mod audit;
 mod feedback;
 mod kept;
 mod mail;
@@ -104,11 +106,15 @@ async fn show(progress: &Progress) -> Result<(World, bool), Box<dyn Error>> {
     let mut world = World::start().await?;
     progress.say(&format!("deploying template.yaml into {}", REGIONS.join(" and ")));
     world.deploy().await?;
+    account::complete(&world).await?;
     progress.say("reading each Region's suppression list, before anything is put on it");
     world.invoke("ReconcileFunctionName", &json!({})).await?;
 
     let mut parts = suppression::show(&world, progress).await?;
     parts.extend(traffic(&world, &samples, progress).await?);
+    println!();
+    progress.say("auditing each Region, at a request a second");
+    parts.push(audit::show(&world).await?);
     print::summary(&parts);
     let succeeded = parts.iter().all(|part| part.complaints.is_empty());
     if !succeeded {

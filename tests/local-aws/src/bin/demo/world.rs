@@ -14,7 +14,7 @@ use local_ses::{Config, LocalSes};
 use serde_json::Value;
 use tokio::process::Command;
 
-use crate::{mail, print, suppression};
+use crate::{account, mail, print, suppression};
 
 /// Where the stack is deployed.
 pub(crate) const REGIONS: [&str; 2] = ["us-east-1", "eu-west-1"];
@@ -53,15 +53,14 @@ impl World {
         let ses = LocalSes::start(config).await?;
         let aws = LocalAws::start_with(ses_endpoints(&ses)).await?;
         ses.connect(&aws.ministack().endpoint());
+        account::make(&ses)?;
         Ok(Self { aws, ses })
     }
 
     /// Deploys the template into each Region, with the others for peers.
     pub(crate) async fn deploy(&mut self) -> Result<(), Box<dyn Error>> {
         mail::make_bucket(&self.aws).await?;
-        for region in REGIONS {
-            self.aws.deploy(&deployment(region), &[region]).await?;
-        }
+        self.aws.deploy_each(&REGIONS.map(|region| (region, deployment(region)))).await?;
         Ok(())
     }
 
@@ -77,7 +76,25 @@ impl World {
 
     /// Invokes a function of each Region, found by an output, as its schedule does; gives what they answered.
     pub(crate) async fn invoke(&self, output: &str, payload: &Value) -> Result<Vec<Value>, Box<dyn Error>> {
-        try_join_all(self.regions().map(|region| invoke(region, output, payload))).await
+        try_join_all(REGIONS.map(|region| self.invoke_in(region, output, payload))).await
+    }
+
+    /// The same, of one Region.
+    pub(crate) async fn invoke_in(
+        &self,
+        region: &str,
+        output: &str,
+        payload: &Value,
+    ) -> Result<Value, Box<dyn Error>> {
+        let region = self.region(region);
+        let name = region.outputs().get(output);
+        let payload = Blob::new(payload.to_string());
+        let answer = region.clients().lambda.invoke().function_name(name).payload(payload).send().await?;
+        let body = answer.payload.map(Blob::into_inner).unwrap_or_default();
+        if answer.function_error.is_some() {
+            return Err(format!("{}: {name}: {}", region.name(), String::from_utf8_lossy(&body)).into());
+        }
+        Ok(serde_json::from_slice(&body).unwrap_or_default())
     }
 
     /// What a program in a terminal needs to talk to it.
@@ -131,7 +148,8 @@ impl World {
 }
 
 fn ses_endpoints(ses: &LocalSes) -> BTreeMap<String, String> {
-    ["AWS_ENDPOINT_URL_SES", "AWS_ENDPOINT_URL_SESV2"]
+    // Of IAM it knows what the audit asks.
+    ["AWS_ENDPOINT_URL_IAM", "AWS_ENDPOINT_URL_SES", "AWS_ENDPOINT_URL_SESV2"]
         .into_iter()
         .map(|variable| (variable.to_owned(), ses.endpoint()))
         .collect()
@@ -143,20 +161,11 @@ pub(crate) fn deployment(region: &str) -> Deployment {
         .parameter("FeedbackTimeout", VISIBILITY_SECONDS)
         .parameter("FeedbackVisibilityTimeout", VISIBILITY_SECONDS)
         .parameter("FeedbackMaxReceiveCount", RECEIVES)
+        .parameter("Identities", account::domains(region).join(","))
         .parameter("Suppression", "on")
+        .parameter("SuppressionReasons", "BOUNCE,COMPLAINT")
         .parameter("Peers", REGIONS.join(","));
     mail::deployment(stack, region)
-}
-
-async fn invoke(region: &Regional, output: &str, payload: &Value) -> Result<Value, Box<dyn Error>> {
-    let name = region.outputs().get(output);
-    let payload = Blob::new(payload.to_string());
-    let answer = region.clients().lambda.invoke().function_name(name).payload(payload).send().await?;
-    let body = answer.payload.map(Blob::into_inner).unwrap_or_default();
-    if answer.function_error.is_some() {
-        return Err(format!("{}: {name}: {}", region.name(), String::from_utf8_lossy(&body)).into());
-    }
-    Ok(serde_json::from_slice(&body).unwrap_or_default())
 }
 
 /// Asks `look` again and again till it has an answer; none, if that takes too long.

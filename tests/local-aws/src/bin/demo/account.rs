@@ -1,0 +1,98 @@
+//! An account such as people have, with one thing that was forgotten in the second Region.
+
+use std::error::Error;
+use std::time::Duration;
+
+use aws_config::retry::RetryConfig;
+use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_sdk_sesv2::Client;
+use aws_sdk_sesv2::config::{Credentials, SharedCredentialsProvider};
+use aws_sdk_sesv2::types::{BehaviorOnMxFailure, EventDestinationDefinition, EventType, SnsDestination};
+use futures_util::future::try_join_all;
+use local_aws::clients::CREDENTIAL;
+use local_ses::LocalSes;
+use local_ses::suppression::Refused;
+use serde_json::json;
+use time::macros::datetime;
+
+use crate::world::{REGIONS, World};
+
+/// What mail is sent from, and where nobody has thought of that.
+const DOMAIN: &str = "example.com";
+pub(crate) const FORGOTTEN: &str = "shop.example.org";
+pub(crate) const FORGOTTEN_IN: &str = "eu-west-1";
+
+/// A Region's identities.
+pub(crate) fn domains(region: &str) -> &'static [&'static str] {
+    if region == FORGOTTEN_IN { &[DOMAIN] } else { &[DOMAIN, FORGOTTEN] }
+}
+
+/// What is there before Mailroom comes.
+pub(crate) fn make(ses: &LocalSes) -> Result<(), Refused> {
+    for region in REGIONS {
+        for domain in domains(region) {
+            ses.verified(region, domain)?;
+        }
+    }
+    let sends = json!({ "Version": "2012-10-17", "Statement": [
+        { "Effect": "Allow", "Action": "ses:SendRawEmail", "Resource": "*" },
+    ] });
+    ses.iam(|iam| {
+        iam.add_user("mailer", datetime!(2018-01-01 00:00 UTC), vec![sends]);
+        iam.add_key("mailer", "AKIAIOSFODNN7EXAMPLE", datetime!(2024-01-01 00:00 UTC));
+    });
+    Ok(())
+}
+
+/// What the template describes and the local CloudFormation does not tell the local SES: the configuration set. And custom
+/// MAIL FROM domains.
+pub(crate) async fn complete(world: &World) -> Result<(), Box<dyn Error>> {
+    try_join_all(REGIONS.map(|region| complete_in(world, region))).await.map(drop)
+}
+
+async fn complete_in(world: &World, region: &str) -> Result<(), Box<dyn Error>> {
+    let ses = client(&world.ses.endpoint(), region);
+    let outputs = world.region(region).outputs();
+    let set = outputs.get("ConfigurationSetName");
+    ses.create_configuration_set().configuration_set_name(set).send().await?;
+    let topic = SnsDestination::builder().topic_arn(outputs.get("FeedbackTopicArn")).build()?;
+    let to = EventDestinationDefinition::builder()
+        .enabled(true)
+        .matching_event_types(EventType::Bounce)
+        .matching_event_types(EventType::Complaint)
+        .sns_destination(topic);
+    ses.create_configuration_set_event_destination()
+        .configuration_set_name(set)
+        .event_destination_name("feedback")
+        .event_destination(to.build())
+        .send()
+        .await?;
+    for domain in domains(region) {
+        // Each Region's own: of several MX records SES takes none.
+        let mail_from = format!("bounce-{region}.{domain}");
+        world.ses.publish_dns(&mail_from, "MX", &format!("10 feedback-smtp.{region}.amazonses.com"));
+        ses.put_email_identity_mail_from_attributes()
+            .email_identity(*domain)
+            .mail_from_domain(mail_from)
+            .behavior_on_mx_failure(BehaviorOnMxFailure::UseDefaultValue)
+            .send()
+            .await?;
+    }
+    Ok(())
+}
+
+/// SES's, at its pace: what comes too fast is sent again.
+fn client(endpoint: &str, region: &str) -> Client {
+    let retries = RetryConfig::standard().with_max_attempts(20).with_max_backoff(Duration::from_secs(2));
+    Client::new(
+        &SdkConfig::builder()
+            .behavior_version(BehaviorVersion::latest())
+            .region(Region::new(region.to_owned()))
+            .endpoint_url(endpoint)
+            .retry_config(retries)
+            .credentials_provider(SharedCredentialsProvider::new(Credentials::new(
+                CREDENTIAL, CREDENTIAL, None, None, "local",
+            )))
+            .build(),
+    )
+}
