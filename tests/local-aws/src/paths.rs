@@ -18,7 +18,12 @@ pub fn ministack() -> PathBuf {
     std::env::var_os(MINISTACK_VARIABLE).map_or_else(|| workspace().join(MINISTACK), PathBuf::from)
 }
 
-/// What starts it.
+/// The AWS CLI, as the Makefile installs it.
+pub fn aws_cli() -> PathBuf {
+    workspace().join(".venv/aws-cli/bin/aws")
+}
+
+/// What starts ministack.
 pub fn launcher() -> PathBuf {
     workspace().join("tests/local-aws/launch_ministack.py")
 }

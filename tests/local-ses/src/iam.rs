@@ -53,6 +53,11 @@ impl Iam {
         true
     }
 
+    /// Takes a user's key away; says whether there was one.
+    pub fn remove_key(&mut self, user: &str, id: &str) -> bool {
+        self.users.get_mut(user).is_some_and(|user| user.keys.remove(id).is_some())
+    }
+
     /// Somebody uses a key; says whether there is one.
     pub fn use_key(&mut self, id: &str, at: OffsetDateTime, service: &str, region: &str) -> bool {
         let key = self.users.values_mut().find_map(|user| user.keys.get_mut(id));
