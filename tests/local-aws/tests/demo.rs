@@ -51,6 +51,7 @@ fn it_shows_what_it_must_stays_to_be_talked_to_and_goes() {
         "What each sample became, in us-east-1 and in eu-west-1",
         "Mail that was received in us-east-1, and lies in eu-west-1",
         "A storm: 2,000 addresses bounce in us-east-1",
+        "aws sesv2 create-email-identity --email-identity shop.example.org --region eu-west-1",
         "All of it is as it must be.",
     ] {
         assert!(said.contains(part), "not a word of {part:?}: {said}");
