@@ -4,6 +4,7 @@ use std::future::Future;
 use std::io;
 use std::time::Duration;
 
+use mailroom_aws::audit_table::AuditTableError;
 use mailroom_aws::operator::{Access, OpenError, Table};
 use mailroom_aws::records::AppendError;
 use mailroom_aws::states::TableError;
@@ -25,29 +26,63 @@ pub(crate) struct Named {
 }
 
 impl Named {
+    /// The stack's name.
+    pub(crate) fn stack(&self) -> &str {
+        &self.stack
+    }
+
     /// Opens the table of a Region, or the environment's Region. In words what stands in the way.
     pub(crate) async fn open(&self, access: &Access, region: Option<&str>) -> Result<Table, String> {
-        let opened = match &self.table {
-            Some(table) => access.table(region, table),
-            None => access.table_of_stack(region, &self.stack, deadline()).await,
-        };
+        let opened = self.try_open(access, region).await;
         let region = region.or(access.region()).unwrap_or_default();
         opened.map_err(|error| match error {
-            OpenError::NoRegion => "which Region? Say it with --region, or by AWS_REGION".to_owned(),
             OpenError::NoStack => format!(
                 "{region} has no stack {}: name it with --stack, or its table with --table",
                 self.stack
             ),
-            OpenError::NoTable => format!(
-                "{region}: the stack {} has no output TableName: is it Mailroom's, and has it been deployed to its end?",
-                self.stack
-            ),
-            OpenError::Refused(code) => {
-                format!("{region}: cloudformation:DescribeStacks: {}; --table NAME does without", refused(&code))
-            }
-            other => format!("{region}: {other}"),
+            other => self.not_opened(&other, region),
         })
     }
+
+    /// The same, for those to whom it matters what stands in the way.
+    pub(crate) async fn try_open(&self, access: &Access, region: Option<&str>) -> Result<Table, OpenError> {
+        match &self.table {
+            Some(table) => access.table(region, table),
+            None => access.table_of_stack(region, &self.stack, deadline()).await,
+        }
+    }
+
+    /// What stands in the way, in words.
+    pub(crate) fn not_opened(&self, error: &OpenError, region: &str) -> String {
+        match error {
+            OpenError::Refused(code) => {
+                format!(
+                    "{region}: cloudformation:DescribeStacks: {}; --table NAME does without",
+                    refused(code)
+                )
+            }
+            other => stack_not_found(other, region, &self.stack),
+        }
+    }
+}
+
+/// Why a stack could not be found or is of no use, in words.
+pub(crate) fn stack_not_found(error: &OpenError, region: &str, stack: &str) -> String {
+    match error {
+        OpenError::NoRegion => "which Region? Say it with --region, or by AWS_REGION".to_owned(),
+        OpenError::NoStack => format!("{region} has no stack {stack}: name it with --stack"),
+        OpenError::NoTable => format!(
+            "{region}: the stack {stack} has no output TableName: is it Mailroom's, and has it been deployed to its end?"
+        ),
+        OpenError::Refused(code) => format!("{region}: cloudformation:DescribeStacks: {}", refused(code)),
+        other => format!("{region}: {other}"),
+    }
+}
+
+/// Whether AWS refuses credentials in a Region as it does in one that the account has not enabled. It may also be that it knows
+/// them nowhere.
+pub(crate) fn is_not_enabled(code: &str) -> bool {
+    ["InvalidClientTokenId", "OptInRequired", "UnrecognizedClientException"].contains(&code)
 }
 
 /// When a call that starts now has failed.
@@ -74,6 +109,14 @@ pub(crate) async fn access() -> Result<Access, String> {
 pub(crate) fn not_read(error: &TableError) -> String {
     match error {
         TableError::Refused(code) => needing(code, "dynamodb:GetItem and dynamodb:Query"),
+        other => other.to_string(),
+    }
+}
+
+/// Why an audit's verdicts could not be read, in words.
+pub(crate) fn verdicts_not_read(error: &AuditTableError) -> String {
+    match error {
+        AuditTableError::Refused(code) => needing(code, "dynamodb:Query"),
         other => other.to_string(),
     }
 }

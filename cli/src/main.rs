@@ -1,7 +1,9 @@
 //! `mailroom`: the operator's tool.
 
+mod audit;
 mod aws;
 mod decide;
+mod dns;
 mod list;
 mod normalize;
 mod regions;
@@ -30,6 +32,8 @@ enum Command {
     Suppress(decide::Suppress),
     Release(decide::Release),
     Show(show::Show),
+    Audit(audit::Audit),
+    Dns(dns::Dns),
 }
 
 fn main() -> ExitCode {
@@ -40,6 +44,8 @@ fn main() -> ExitCode {
         Command::Suppress(suppress) => suppress.run(),
         Command::Release(release) => release.run(),
         Command::Show(show) => show.run(),
+        Command::Audit(audit) => audit.run(),
+        Command::Dns(dns) => dns.run(),
     }
 }
 

@@ -1,16 +1,20 @@
 //! What only the operator's tool asks of AWS: who it is, and where a Region's table is. No template tells it.
 
+use std::collections::HashMap;
 use std::error::Error;
 
 use aws_config::{Region, SdkConfig};
 use aws_sdk_cloudformation::Client;
 use aws_sdk_cloudformation::config::ProvideCredentials;
 use aws_sdk_cloudformation::error::ProvideErrorMetadata;
+use aws_sdk_cloudformation::types::Output;
 use tokio::time::Instant;
 
+use crate::audit_table::DynamoAuditTable;
 use crate::client;
 use crate::dynamo::{Failure, retried, told};
 use crate::history::DynamoHistory;
+use crate::notes::DynamoNotes;
 use crate::records::DynamoRecords;
 use crate::states::DynamoStates;
 
@@ -48,6 +52,17 @@ pub struct Access {
     config: SdkConfig,
 }
 
+/// A stack's outputs, as the template names them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Outputs(HashMap<String, String>);
+
+impl Outputs {
+    /// One of them. `None` too if it is of a part that was not asked for.
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.0.get(name).map(String::as_str)
+    }
+}
+
 /// A Region's table.
 pub struct Table {
     config: SdkConfig,
@@ -80,8 +95,7 @@ impl Access {
     /// [`OpenError::NoRegion`]
     pub fn table(&self, region: Option<&str>, name: &str) -> Result<Table, OpenError> {
         let region = region.or(self.region()).ok_or(OpenError::NoRegion)?.to_owned();
-        let config = self.config.to_builder().region(Region::new(region.clone())).build();
-        Ok(Table { config, region, name: name.to_owned() })
+        Ok(Table { config: self.config(&region), region, name: name.to_owned() })
     }
 
     /// The table of a stack, in this Region or the environment's.
@@ -94,8 +108,22 @@ impl Access {
         stack: &str,
         deadline: Instant,
     ) -> Result<Table, OpenError> {
-        let mut table = self.table(region, "")?;
-        let client = Client::new(&table.config);
+        let outputs = self.outputs(region, stack, deadline).await?;
+        self.table(region, outputs.get(TABLE_NAME).ok_or(OpenError::NoTable)?)
+    }
+
+    /// What a stack says of itself, in this Region or the environment's.
+    ///
+    /// # Errors
+    /// See [`OpenError`].
+    pub async fn outputs(
+        &self,
+        region: Option<&str>,
+        stack: &str,
+        deadline: Instant,
+    ) -> Result<Outputs, OpenError> {
+        let region = region.or(self.region()).ok_or(OpenError::NoRegion)?;
+        let client = Client::new(&self.config(region));
         let output = retried(deadline, || client.describe_stacks().stack_name(stack).send()).await;
         let output = output.map_err(|failure| match failure {
             Failure::Deadline(trouble) => OpenError::Deadline(trouble),
@@ -103,9 +131,14 @@ impl Access {
             Failure::Refused(error) => OpenError::Refused(told(&error)),
         })?;
         let stack = output.stacks().first().ok_or(OpenError::NoStack)?;
-        let name = stack.outputs().iter().find(|output| output.output_key() == Some(TABLE_NAME));
-        name.and_then(|output| output.output_value()).ok_or(OpenError::NoTable)?.clone_into(&mut table.name);
-        Ok(table)
+        let outputs = stack.outputs().iter();
+        let read = |of: &Output| Some((of.output_key()?.to_owned(), of.output_value()?.to_owned()));
+        Ok(Outputs(outputs.filter_map(read).collect()))
+    }
+
+    /// What clients of a Region are made of.
+    pub fn config(&self, region: &str) -> SdkConfig {
+        self.config.to_builder().region(Region::new(region.to_owned())).build()
     }
 }
 
@@ -128,6 +161,16 @@ impl Table {
     /// Its records, to be appended to.
     pub fn records(&self) -> DynamoRecords {
         DynamoRecords::new(&self.config, self.name())
+    }
+
+    /// Its verdicts of the last audit.
+    pub fn audits(&self) -> DynamoAuditTable {
+        DynamoAuditTable::new(&self.config, self.name())
+    }
+
+    /// What its functions keep for themselves.
+    pub fn notes(&self) -> DynamoNotes {
+        DynamoNotes::new(&self.config, self.name())
     }
 
     /// Its records, to be read.

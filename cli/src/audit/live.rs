@@ -1,0 +1,134 @@
+//! The audit function's own code, in each Region, with the operator's credentials.
+
+use std::collections::HashSet;
+use std::io::{self, IsTerminal, Write};
+use std::time::Duration;
+
+use audit::{Ports, Progress, Scope, handler, live};
+use futures_util::future::join_all;
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use mailroom_aws::audit_buckets::S3Buckets;
+use mailroom_aws::audit_ses::Ses;
+use mailroom_aws::clock::SystemClock;
+use mailroom_aws::iam::Iam;
+use mailroom_aws::notification_topics::SesTopics;
+use mailroom_aws::operator::{Access, OpenError, Outputs};
+use mailroom_aws::rule_sets::SesRuleSets;
+use mailroom_core::arn::Arn;
+use mailroom_core::audit::facts::{Asked, ListPass, Stack};
+use mailroom_core::region::Region;
+
+use super::Got;
+use crate::aws;
+
+/// Between two calls in a Region, by SES's quota.
+const PACE: Duration = Duration::from_secs(1);
+
+/// All at once, since each Region has its own quota. `stacks_only` leaves out Regions without the stack.
+pub(super) async fn ask(
+    access: &Access,
+    regions: &[Region],
+    stack: &str,
+    stacks_only: bool,
+) -> Vec<(Region, Got)> {
+    let found =
+        join_all(regions.iter().map(async |region| {
+            (*region, access.outputs(Some(region.name()), stack, aws::deadline()).await)
+        }));
+    let found = found.await;
+    // IAM is asked once, by the first Region of its partition that is audited.
+    let mut partitions = HashSet::new();
+    let asked: Vec<_> = found
+        .into_iter()
+        .map(|(region, outputs)| {
+            let audited = outputs.is_ok() || (!stacks_only && matches!(outputs, Err(OpenError::NoStack)));
+            (region, outputs, audited && partitions.insert(region.partition()))
+        })
+        .collect();
+    let bars = bars();
+    let one = async |(region, outputs, iam): (Region, Result<Outputs, OpenError>, bool)| {
+        let got = match outputs {
+            Ok(outputs) => audited(access, region, Some(&outputs), iam, &bars).await,
+            Err(OpenError::NoStack) if stacks_only => Got::Nothing(format!("no stack {stack}")),
+            Err(OpenError::NoStack) => audited(access, region, None, iam, &bars).await,
+            Err(OpenError::Refused(code)) if aws::is_not_enabled(&code) => Got::NotEnabled(code),
+            Err(other) => Got::Failed(aws::stack_not_found(&other, region.name(), stack)),
+        };
+        (region, got)
+    };
+    join_all(asked.into_iter().map(one)).await
+}
+
+async fn audited(
+    access: &Access,
+    region: Region,
+    outputs: Option<&Outputs>,
+    iam: bool,
+    bars: &MultiProgress,
+) -> Got {
+    let config = &access.config(region.name());
+    let ports = Ports {
+        ses: Ses::new(config),
+        topics: SesTopics::new(config),
+        rule_sets: SesRuleSets::new(config),
+        keys: Iam::new(config),
+        buckets: S3Buckets::new(config),
+    };
+    let list = last_pass(access, region, outputs).await;
+    let scope = Scope { stack: ours(region, outputs), list, iam };
+    let bar = bars.add(bar(region));
+    let told = live::run(&ports, scope, &SystemClock, PACE, None, |at: Progress| {
+        bar.set_length(at.of.unwrap_or_default() as u64);
+        bar.set_position(at.read as u64);
+    });
+    let told = told.await;
+    bar.finish_and_clear();
+    match told {
+        Ok(verdicts) => {
+            if !io::stderr().is_terminal() {
+                let _ = writeln!(io::stderr(), "{}: audited", region.name());
+            }
+            Got::Verdicts(verdicts)
+        }
+        Err(error) => Got::Failed(format!("{}: {error}", region.name())),
+    }
+}
+
+/// By the outputs of the template.
+fn ours(region: Region, outputs: Option<&Outputs>) -> Stack {
+    let output = |name: &str| outputs.and_then(|outputs| outputs.get(name)).map(str::to_owned);
+    let feedback_topic = output("FeedbackTopicArn");
+    let account = feedback_topic.as_deref().and_then(Arn::parse).map(|arn| arn.account.to_owned());
+    Stack {
+        region: region.name().to_owned(),
+        account,
+        configuration_set: output("ConfigurationSetName"),
+        rule_set: output("ReceiptRuleSetName"),
+        // They stand under these parts' conditions.
+        receives: output("MailBucketName").is_some(),
+        suppresses: output("ReconcileFunctionName").is_some(),
+        feedback_topic,
+    }
+}
+
+async fn last_pass(access: &Access, region: Region, outputs: Option<&Outputs>) -> Asked<Option<ListPass>> {
+    let Some(table) = outputs.and_then(|outputs| outputs.get("TableName")) else { return Asked::NotAsked };
+    match access.table(Some(region.name()), table) {
+        Ok(table) => handler::last_pass(&table.notes()).await,
+        Err(_) => Asked::NotAsked,
+    }
+}
+
+fn bars() -> MultiProgress {
+    let bars = MultiProgress::new();
+    if !io::stderr().is_terminal() {
+        bars.set_draw_target(indicatif::ProgressDrawTarget::hidden());
+    }
+    bars
+}
+
+fn bar(region: Region) -> ProgressBar {
+    let style = ProgressStyle::with_template("{prefix:15} {bar:30} {human_pos} of {human_len} identities");
+    let bar = ProgressBar::new(0).with_prefix(region.name());
+    bar.with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
+}

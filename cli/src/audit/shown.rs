@@ -1,0 +1,269 @@
+//! The matrix, Regions by sections, and what was found.
+
+use std::io::{self, Write};
+
+use mailroom_core::audit::{Finding, Section, SectionVerdict, Verdict};
+use mailroom_core::text::visible;
+use serde_json::json;
+
+/// Of a line that others wrote; commands are as long as they are.
+const LINE: usize = 700;
+
+pub(super) fn json(verdicts: &[SectionVerdict], out: &mut impl Write) -> io::Result<()> {
+    for told in verdicts {
+        let object = json!({
+            "region": told.region,
+            "number": told.section.number(),
+            "section": told.section,
+            "verdict": told.verdict,
+            "evidence": told.evidence,
+            "findings": told.findings,
+            "more_findings": told.more_findings,
+            "checked_at": told.checked_at,
+        });
+        writeln!(out, "{object}")?;
+    }
+    out.flush()
+}
+
+pub(super) fn table(verdicts: &[SectionVerdict], left_out: &[&str], out: &mut impl Write) -> io::Result<()> {
+    let mut regions: Vec<&str> = Vec::new();
+    for told in verdicts {
+        if !regions.contains(&told.region.as_str()) {
+            regions.push(&told.region);
+        }
+    }
+    matrix(verdicts, &regions, out)?;
+    if !left_out.is_empty() {
+        writeln!(out, "\nNot here, for there is no stack: {}", left_out.join(", "))?;
+    }
+    for region in &regions {
+        let of: Vec<_> = verdicts.iter().filter(|told| told.region == *region).collect();
+        found(region, &of, out)?;
+    }
+    summary(verdicts, regions.len(), out)?;
+    out.flush()
+}
+
+/// A section in a word or two.
+fn name(section: Section) -> &'static str {
+    match section {
+        Section::Endpoints => "endpoints",
+        Section::Sandbox => "sandbox",
+        Section::Verification => "verified",
+        Section::Dkim => "DKIM",
+        Section::SuppressionList => "list",
+        Section::Feedback => "feedback",
+        Section::SmtpCredentials => "SMTP keys",
+        Section::MailFrom => "MAIL FROM",
+        Section::Authorization => "delegates",
+        Section::Receiving => "receiving",
+    }
+}
+
+/// To be told apart without colours, and by a search.
+fn cell(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::Pass => "✓ pass",
+        Verdict::Warn => "! warn",
+        Verdict::Fail => "✗ FAIL",
+        Verdict::NotApplicable => "· n/a",
+        Verdict::Unknown => "? unknown",
+    }
+}
+
+fn matrix(verdicts: &[SectionVerdict], regions: &[&str], out: &mut impl Write) -> io::Result<()> {
+    let heads = Section::ALL.map(|section| format!("{} {}", section.number(), name(section)));
+    let rows: Vec<Vec<String>> = std::iter::once(std::iter::once("REGION".to_owned()).chain(heads).collect())
+        .chain(regions.iter().map(|region| {
+            let cells = Section::ALL.map(|section| {
+                let told = verdicts.iter().find(|told| told.region == *region && told.section == section);
+                told.map_or("", |told| cell(told.verdict)).to_owned()
+            });
+            std::iter::once((*region).to_owned()).chain(cells).collect()
+        }))
+        .collect();
+    let width = |column: usize| {
+        rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max().unwrap_or(0)
+    };
+    let widths: Vec<_> = (0..=Section::ALL.len()).map(width).collect();
+    for row in &rows {
+        let padded: Vec<_> = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}")).collect();
+        writeln!(out, "{}", padded.join("  ").trim_end())?;
+    }
+    Ok(())
+}
+
+/// What was found in a Region, the worst first.
+fn found(region: &str, verdicts: &[&SectionVerdict], out: &mut impl Write) -> io::Result<()> {
+    if let Some(why) = of_all(verdicts) {
+        return writeln!(out, "\n{region}\n  {}  {}", cell(Verdict::Unknown), visible(why, LINE));
+    }
+    let mut all: Vec<(&SectionVerdict, Option<&Finding>)> = Vec::new();
+    for told in verdicts {
+        all.extend(told.findings.iter().map(|finding| (*told, Some(finding))));
+        if told.verdict == Verdict::Unknown && told.findings.is_empty() {
+            all.push((told, None));
+        }
+    }
+    let more: usize = verdicts.iter().map(|told| told.more_findings).sum();
+    if all.is_empty() && more == 0 {
+        return Ok(());
+    }
+    all.sort_by_key(|(told, finding)| {
+        (std::cmp::Reverse(finding.map_or(told.verdict, |finding| finding.verdict)), told.section)
+    });
+    writeln!(out, "\n{region}")?;
+    for (told, finding) in all {
+        let section = format!("{} {}", told.section.number(), name(told.section));
+        match finding {
+            None => writeln!(out, "  {}  {section}: {}", cell(told.verdict), visible(&told.evidence, LINE))?,
+            Some(finding) => {
+                let subject =
+                    if finding.subject.is_empty() { String::new() } else { format!(": {}", finding.subject) };
+                let head = format!("{}  {section}{subject}", cell(finding.verdict));
+                writeln!(out, "  {}", visible(&head, LINE))?;
+                writeln!(out, "      {}", visible(&finding.evidence, LINE))?;
+                writeln!(out, "      {}", visible(&finding.todo, LINE))?;
+                for fix in &finding.fixes {
+                    writeln!(out, "        {}", visible(&fix.to_string(), usize::MAX))?;
+                }
+            }
+        }
+    }
+    if more > 0 {
+        writeln!(out, "  and {more} findings more")?;
+    }
+    Ok(())
+}
+
+/// Why nothing at all is known of a Region.
+fn of_all<'a>(verdicts: &[&'a SectionVerdict]) -> Option<&'a str> {
+    let first = verdicts.first()?;
+    let alike = |told: &&SectionVerdict| {
+        // Section 7 is told by another Region.
+        let silent = told.section == Section::SmtpCredentials
+            || (told.verdict == Verdict::Unknown && told.evidence == first.evidence);
+        silent && told.findings.is_empty()
+    };
+    verdicts.iter().all(alike).then_some(first.evidence.as_str())
+}
+
+fn summary(verdicts: &[SectionVerdict], regions: usize, out: &mut impl Write) -> io::Result<()> {
+    let count = |verdict| verdicts.iter().filter(|told| told.verdict == verdict).count();
+    let known = verdicts.iter().filter(|told| told.verdict != Verdict::Unknown).map(|told| told.checked_at);
+    let (fail, warn, unknown) = (count(Verdict::Fail), count(Verdict::Warn), count(Verdict::Unknown));
+    let sections = verdicts.len();
+    write!(out, "\n{regions} Regions, {sections} sections: {fail} fail, {warn} warn, {unknown} unknown")?;
+    match (known.clone().min(), known.max()) {
+        (Some(from), Some(to)) if from == to => writeln!(out, "; audited {from}"),
+        (Some(from), Some(to)) => writeln!(out, "; audited {from} to {to}"),
+        _ => writeln!(out),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use mailroom_core::audit::audit;
+    use mailroom_core::audit::facts::{Account, Asked, Facts, Stack};
+    use mailroom_core::timestamp::Timestamp;
+
+    use super::*;
+
+    fn region(name: &str, sends: bool) -> Vec<SectionVerdict> {
+        let facts = Facts {
+            stack: Stack { region: name.to_owned(), ..Stack::default() },
+            account: Asked::Answered(Account {
+                production_access_enabled: true,
+                sending_enabled: sends,
+                enforcement_status: None,
+                send_quota: None,
+                suppressed_reasons: vec!["BOUNCE".to_owned(), "COMPLAINT".to_owned()],
+                review: None,
+            }),
+            identities: Asked::Answered(vec![]),
+            configuration_sets: Asked::Denied("ses:ListConfigurationSets".to_owned()),
+            list: Asked::NotAsked,
+            access_keys: Asked::Answered(vec![]),
+            rule_set: Asked::NotAsked,
+            buckets: vec![],
+        };
+        audit(&facts, Timestamp::parse("2026-11-23T12:00:00Z").unwrap())
+    }
+
+    fn shown(verdicts: &[SectionVerdict], left_out: &[&str]) -> String {
+        let mut out = Vec::new();
+        table(verdicts, left_out, &mut out).unwrap();
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn a_matrix_and_what_was_found() {
+        let at = Timestamp::parse("2026-11-23T13:00:00Z").unwrap();
+        let nothing =
+            Section::ALL.map(|of| SectionVerdict::unknown("eu-west-1", of, "no stack mailroom", at));
+        let all = [region("us-east-1", false), nothing.to_vec()].concat();
+        let expected = "\
+REGION     1 endpoints  2 sandbox  3 verified  4 DKIM  5 list     6 feedback  7 SMTP keys  8 MAIL FROM  9 delegates  10 receiving
+us-east-1  ✓ pass       ✗ FAIL     · n/a       · n/a   ? unknown  · n/a       · n/a        · n/a        · n/a        · n/a
+eu-west-1  ? unknown    ? unknown  ? unknown   ? unknown  ? unknown  ? unknown   ? unknown    ? unknown    ? unknown    ? unknown
+
+Not here, for there is no stack: sa-east-1
+
+us-east-1
+  ✗ FAIL  2 sandbox
+      sending is paused in this Region
+      Find out who paused it and why (SES does it for an account in trouble), then enable it.
+        aws sesv2 put-account-sending-attributes --sending-enabled --region us-east-1
+  ? unknown  5 list: configuration sets
+      not permitted: ses:ListConfigurationSets
+      Allow ses:ListConfigurationSets to whoever audits: the audit function's role, or the credentials of --live.
+
+eu-west-1
+  ? unknown  no stack mailroom
+
+2 Regions, 20 sections: 1 fail, 0 warn, 11 unknown; audited 2026-11-23T12:00:00.000Z
+";
+        let shown = shown(&all, &["sa-east-1"]);
+        // The matrix' columns are as wide as what is in them.
+        let squeezed = |text: &str| {
+            text.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect::<Vec<_>>()
+        };
+        assert_eq!(squeezed(&shown), squeezed(expected), "{shown}");
+        let starts: Vec<_> = shown.lines().take(3).map(|line| line.char_indices().count() > 100).collect();
+        assert_eq!(starts, [true; 3]);
+        let column = |line: &str, word: &str| line.find(word).map(|at| line[..at].chars().count());
+        let lines: Vec<_> = shown.lines().take(3).collect();
+        assert_eq!(
+            column(lines[0], "10 receiving"),
+            column(lines[1], "· n/a").map(|_| lines[0].find("10 rec").unwrap())
+        );
+    }
+
+    #[test]
+    fn where_all_is_well_there_is_only_the_matrix() {
+        let mut all = region("us-east-1", true);
+        for told in &mut all {
+            told.verdict = Verdict::Pass;
+            told.findings.clear();
+        }
+        let shown = shown(&all, &[]);
+        assert_eq!(shown.lines().count(), 4, "{shown}");
+        assert!(shown.ends_with(
+            "1 Regions, 10 sections: 0 fail, 0 warn, 0 unknown; audited 2026-11-23T12:00:00.000Z\n"
+        ));
+    }
+
+    #[test]
+    fn a_line_is_an_object() {
+        let mut out = Vec::new();
+        json(&region("us-east-1", false), &mut out).unwrap();
+        let text = String::from_utf8(out).unwrap();
+        let lines: Vec<serde_json::Value> =
+            text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        assert_eq!(lines.len(), 10);
+        assert_eq!((&lines[1]["section"], &lines[1]["number"]), (&json!("sandbox"), &json!(2)));
+        assert_eq!(lines[1]["verdict"], "fail");
+        assert!(lines[1]["findings"][0]["fixes"][0]["command"].as_str().unwrap().starts_with("aws sesv2"));
+    }
+}
