@@ -22,7 +22,7 @@ use mailroom_aws::objects::{ObjectError, ObjectStore};
 use mailroom_aws::states::{Put, StateTable, TableError};
 use mailroom_aws::stream as table_stream;
 use mailroom_aws::suppression_list::{Account, ListError, SuppressionList};
-use mailroom_core::suppression::item::{Attempt, JobRecord, SORT_KEY, Site, ToDo, shards};
+use mailroom_core::suppression::item::{Attempt, JobRecord, OutcomeKind, SORT_KEY, Site, ToDo, shards};
 use mailroom_core::suppression::{AddressState, Reason, import};
 use mailroom_core::timestamp::Timestamp;
 use serde::Serialize;
@@ -260,10 +260,10 @@ where
         loop {
             let due = self.collect(std::mem::take(&mut named)).await?;
             let (due, mut done) = self.without_calls(due).await?;
-            let calls = due.iter().map(|(_, to_do)| import::calls(to_do)).sum();
-            if import::goes_by_job(calls, self.apply.settings.calls_per_minute())
-                && self.jobs_allowed().await?
-            {
+            let (mut singly, by_job): (Work, Work) = due.into_iter().partition(failed_by_job);
+            let calls = by_job.iter().map(|(_, to_do)| import::calls(to_do)).sum();
+            let many = import::goes_by_job(calls, self.apply.settings.calls_per_minute());
+            if many && self.jobs_allowed().await? {
                 if self.jobs.in_flight() {
                     if !self.calls.wait(POLL).await {
                         return Err(End::Later("an import job is under way"));
@@ -271,15 +271,31 @@ where
                     self.watch().await?;
                     continue;
                 }
-                if self.start(due).await? {
+                if self.start(by_job).await? {
                     continue;
                 }
                 return Ok(());
             }
-            done += self.singly(due).await?;
+            let (only_by_job, rest): (Work, Work) =
+                by_job.into_iter().partition(|(_, to_do)| import::only_by_job(to_do));
+            singly.extend(rest);
+            let mut waits = false;
+            if !only_by_job.is_empty() {
+                if !self.account().await?.production_access {
+                    // No jobs there: SES may have changed its mind.
+                    singly.extend(only_by_job);
+                } else if self.jobs.in_flight() || !self.jobs_allowed().await? {
+                    waits = true;
+                } else if self.start(only_by_job).await? {
+                    continue;
+                }
+            }
+            done += self.singly(singly).await?;
             // What the index shows but is done already, it will not show for long.
-            if done == 0 {
-                return Ok(());
+            match (done, waits) {
+                (0, false) => return Ok(()),
+                (0, true) => return Err(End::Later("it needs an import job, which must wait")),
+                _ => {}
             }
         }
     }
@@ -364,8 +380,7 @@ where
             if self.jobs.holds(&key) {
                 return None;
             }
-            let why = "its import job is not known any more".to_owned();
-            state.job_ended(&key, JobRecord::Failed { why }, now)
+            state.job_ended(&key, JobRecord::Unknown, now)
         })
         .await?;
         Ok(work)
@@ -405,13 +420,15 @@ where
 
     /// Does as much as goes before the backlog is to be looked at again; how many were done.
     async fn singly(&mut self, mut due: Work) -> Result<usize, End> {
-        // What stops mail to somebody who complained before what lets mail through again, and that before bounces.
-        let rank = |to_do: &ToDo| match to_do {
+        // What stops mail to somebody who complained before what lets mail through again, and that before bounces. What a
+        // job was to delete comes last: it most likely has deleted, or it was not there.
+        let rank = |due: &(AddressState, ToDo)| match due.1 {
             ToDo::Put { reason: Reason::Complaint, .. } => 0,
+            _ if failed_by_job(due) => 3,
             ToDo::Delete { .. } => 1,
             _ => 2,
         };
-        due.sort_by_key(|(state, to_do)| (rank(to_do), state.pending_since()));
+        due.sort_by_key(|due| (rank(due), due.0.pending_since()));
         let before = self.calls.made;
         let mut done = 0;
         for (stale, _) in due {
@@ -503,6 +520,13 @@ where
         }
         Err(End::Later("others keep writing the same state"))
     }
+}
+
+/// A deletion that failed is no job's (again): whether a job fails at an entry that is not there, no source tells, and it may
+/// fail at it for ever. A call says so, and then there is nothing to do.
+fn failed_by_job((state, to_do): &(AddressState, ToDo)) -> bool {
+    let failed = state.outcome().is_some_and(|outcome| outcome.kind == OutcomeKind::Failed);
+    failed && matches!(to_do, ToDo::Delete { .. }) && !import::only_by_job(to_do)
 }
 
 fn can_be_done(to_do: &ToDo) -> bool {

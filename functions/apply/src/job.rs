@@ -76,6 +76,23 @@ impl Intent {
     }
 }
 
+/// How a job has ended.
+struct Ended {
+    unfinished: Unfinished,
+    /// It deleted, and came to its end.
+    deleted: bool,
+}
+
+const NOTHING_DONE: Ended = Ended { unfinished: Unfinished::Any, deleted: false };
+
+impl Ended {
+    /// Whether an address is to be tried again. What a job came to and only a job can delete is not: it was not there, or
+    /// reconcile finds it.
+    fn failed_at(&self, address: &str) -> bool {
+        self.unfinished.contains(address) && !(self.deleted && address.contains('/'))
+    }
+}
+
 /// The note as it was last read or written.
 #[derive(Debug)]
 pub(crate) struct Jobs {
@@ -193,7 +210,7 @@ where
                 self.note_intent(|intent| intent.id = Some(id)).await
             }
             Err(CallError::List(ListError::Refused(why))) => {
-                self.end(&intent, &Unfinished::Any, "SES refuses import jobs", Some(&why)).await
+                self.end(&intent, &NOTHING_DONE, "SES refuses import jobs", Some(&why)).await
             }
             // Either none was made, or it will be found.
             Err(error) => Err(error.into()),
@@ -214,7 +231,7 @@ where
             Ok(job) => job,
             Err(CallError::List(ListError::NotFound)) => {
                 return self
-                    .end(&intent, &Unfinished::Any, "SES does not know the import job any more", None)
+                    .end(&intent, &NOTHING_DONE, "SES does not know the import job any more", None)
                     .await;
             }
             Err(error) => return Err(error.into()),
@@ -230,8 +247,10 @@ where
             warn!("the failed records of an import job can't be read: {error}");
         }
         let unfinished = Unfinished::of(job.status, job.failed, records.ok().as_deref());
+        let deleted = intent.deletes && job.status == JobStatus::Completed;
         self.counts.jobs_ended += 1;
-        self.end(&intent, &unfinished, "failed in an import job", job.error.as_deref()).await
+        self.end(&intent, &Ended { unfinished, deleted }, "failed in an import job", job.error.as_deref())
+            .await
     }
 
     /// SES has no such job. It is made again, if all was ready for it; else it is given up, and its marks are stray.
@@ -280,7 +299,7 @@ where
     async fn end(
         &mut self,
         intent: &Intent,
-        unfinished: &Unfinished,
+        ended: &Ended,
         what: &str,
         told: Option<&str>,
     ) -> Result<(), End> {
@@ -294,11 +313,11 @@ where
         })
         .await?;
         let why = told.map_or_else(|| what.to_owned(), |told| format!("{what}: {told}"));
-        let failed = held.iter().filter(|state| unfinished.contains(state.address())).count();
+        let failed = held.iter().filter(|state| ended.failed_at(state.address())).count();
         let addresses = held.len();
         self.each(held, |state, now| {
             let reason = state.job()?.reason;
-            let record = if unfinished.contains(state.address()) {
+            let record = if ended.failed_at(state.address()) {
                 JobRecord::Failed { why: why.clone() }
             } else {
                 JobRecord::Written { enabled: reason.is_none_or(|reason| enabled.contains(&reason)) }
@@ -309,7 +328,7 @@ where
         info!(addresses, failed, key = intent.key, "import job has ended");
         self.counts.failed += failed;
         let until = self.now().plus(SINGLY);
-        let useless = *unfinished == Unfinished::Any;
+        let useless = ended.unfinished == Unfinished::Any && !ended.deleted;
         self.counts.jobs_failed += usize::from(useless);
         self.note(|noted| {
             noted.intent = None;

@@ -596,6 +596,73 @@ async fn twenty_thousand_bounces_at_one_request_a_second() {
     world.assert_right();
 }
 
+/// No call deletes an address with a slash; whether a job fails at a spelling that is not there, nobody knows.
+#[tokio::test]
+async fn what_no_call_deletes_a_job_does() {
+    for tells_failed in [true, false] {
+        let mut world = World::new().await;
+        world.list.set_rules(MemoryRules { tells_failed, ..MemoryRules::default() });
+        for spelling in ["Dept/X@example.com", "joe@example.com"] {
+            world.say(spelling, Say::Bounced).await;
+        }
+        world.run_until_quiet().await;
+        world.assert_right();
+        for spelling in ["DEPT/X@example.com", "joe@example.com"] {
+            world.say(spelling, Say::Released).await;
+        }
+        world.run_until_quiet().await;
+        assert_eq!(world.list.entries(), entries(&[]));
+        assert_eq!((world.of("create_import_job"), world.of("delete")), (1, 1));
+        assert_eq!(world.outcome("dept/x@example.com").await, Some(OutcomeKind::Applied));
+    }
+}
+
+#[tokio::test]
+async fn what_only_a_job_deletes_waits_for_one_unless_there_are_none() {
+    let mut world = World::new().await;
+    world.say("a/b@example.com", Say::Bounced).await;
+    world.run_until_quiet().await;
+    world.say("a/b@example.com", Say::Released).await;
+    world.clock.advance(MINUTE);
+    // The account, the job: SES refuses it, and for a while none is made.
+    world.list.fault([Fault::None, Fault::Refused]);
+    assert_eq!((world.run().await.ran(), world.pending()), (Ran::Drained, 1));
+    world.clock.advance(2 * MINUTE);
+    assert_eq!((world.run().await.ran(), world.of("create_import_job")), (Ran::Left, 1));
+    assert!(world.run_until_quiet().await >= 8);
+    assert_eq!((world.list.entries(), world.of("delete")), (entries(&[]), 0));
+
+    let enabled = BTreeSet::from([Reason::Bounce, Reason::Complaint]);
+    world.list.set_account(Account { production_access: false, enabled });
+    world.say("a/b@example.com", Say::Released).await;
+    world.clock.advance(MINUTE);
+    assert_eq!(world.run().await.ran(), Ran::Drained);
+    assert_eq!(world.outcome("a/b@example.com").await, Some(OutcomeKind::FailedForGood));
+}
+
+/// Every address is on the list as it was spelled, and not as it is kept: half of a job's deletions find nothing.
+#[tokio::test]
+async fn a_job_that_fails_at_what_is_not_there_stands_in_nobodys_way() {
+    for tells_failed in [true, false] {
+        let mut world = World::new().await;
+        world.list.set_rules(MemoryRules { tells_failed, ..MemoryRules::default() });
+        for say in [Say::Bounced, Say::Released] {
+            for n in 0..70 {
+                world.say(&format!("User{n}@example.com"), say).await;
+            }
+            let _ = world.run().await;
+            world.clock.advance(MINUTE);
+        }
+        assert_eq!((world.list.entries(), world.of("create_import_job")), (entries(&[]), 2));
+        for n in 0..70 {
+            world.say(&format!("new{n}@example.com"), Say::Bounced).await;
+        }
+        assert!(world.run_until_quiet().await < 10);
+        assert_eq!((world.list.entries().len(), world.of("create_import_job")), (70, 3));
+        world.assert_right();
+    }
+}
+
 #[derive(Debug, Clone)]
 enum Step {
     Say(u8, bool, Say),

@@ -444,6 +444,10 @@ pub struct MemoryRules {
     pub job_per_record: Duration,
     /// Whether a job tells which of its records have failed.
     pub tells_failed: bool,
+    /// Whether a job fails at a record that deletes what is not there. No source tells.
+    pub fails_at_absent: bool,
+    /// Whether no call deletes an address with a slash (aws/aws-sdk#158).
+    pub refuses_slashes: bool,
     /// Entries on a page.
     pub page: usize,
 }
@@ -455,6 +459,8 @@ impl Default for MemoryRules {
             job_wait: Duration::from_secs(5),
             job_per_record: Duration::from_millis(1),
             tells_failed: true,
+            fails_at_absent: true,
+            refuses_slashes: true,
             page: 1000,
         }
     }
@@ -667,7 +673,9 @@ impl Inner {
             let fields: Value = serde_json::from_str(line).unwrap_or_default();
             let spelling = fields.get("emailAddress").and_then(Value::as_str).unwrap_or_default();
             let reason = fields.get("reason").and_then(Value::as_str).and_then(Reason::from_ses);
+            let absent = job.kind == JobKind::Delete && !self.entries.contains_key(spelling);
             let fails = spelling.is_empty()
+                || (absent && self.rules.fails_at_absent)
                 || self.poisoned.contains(spelling)
                 || self.failing_in_jobs.contains(spelling);
             match (job.kind, reason) {
@@ -702,6 +710,9 @@ impl<C: Clock> SuppressionList for MemoryList<C> {
 
     async fn delete(&self, spelling: &str) -> Result<(), ListError> {
         self.call("delete", |inner, now| {
+            if inner.rules.refuses_slashes && spelling.contains('/') {
+                return Err(ListError::Refused("BadRequestException: a slash".to_owned()));
+            }
             inner.write(spelling, None, now, Writer::Call);
             Ok(())
         })

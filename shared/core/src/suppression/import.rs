@@ -57,6 +57,12 @@ pub fn goes_by_job(calls: usize, calls_per_minute: usize) -> bool {
     calls > calls_per_minute
 }
 
+/// Whether nothing but a job does it: `DeleteSuppressedDestination` has the address in its path, and answers 400 to one with a
+/// slash (aws/aws-sdk#158, where SES's people say so themselves and name import jobs; open since 2022).
+pub fn only_by_job(to_do: &ToDo) -> bool {
+    matches!(to_do, ToDo::Delete { spellings } if spellings.iter().any(|spelling| spelling.contains('/')))
+}
+
 /// A job, before it is made.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Plan {
@@ -272,6 +278,11 @@ mod tests {
         let to_do: Vec<_> = (0..100_001).map(|_| ("a@example.com", one.clone())).collect();
         assert_eq!(planned(&to_do).unwrap().addresses.len(), 100_000);
         assert!(!goes_by_job(60, 60) && goes_by_job(61, 60));
+        assert!(only_by_job(&delete(&["a@example.com", "A/b@example.com"])));
+        assert!(
+            !only_by_job(&delete(&["a@example.com"]))
+                && !only_by_job(&put("a/b@example.com", Reason::Bounce))
+        );
     }
 
     #[test]

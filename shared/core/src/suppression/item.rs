@@ -173,6 +173,8 @@ pub enum JobRecord {
         /// In words.
         why: String,
     },
+    /// There was no such job, or it ended long ago: the address is as pending as before.
+    Unknown,
 }
 
 /// The import job that holds an address.
@@ -369,12 +371,16 @@ impl AddressState {
     /// Records what an import job that has ended made of it. `None` if this job does not hold it (any more).
     pub fn job_ended(&self, key: &str, record: JobRecord, now: Timestamp) -> Option<Self> {
         let job = self.job.as_ref().filter(|job| job.key == key)?;
+        let mut next = self.clone();
+        next.job = None;
         let attempt = match record {
             JobRecord::Written { enabled } => Attempt::Written { reason: job.reason, enabled },
             JobRecord::Failed { why } => Attempt::Failed { why, may_pass: true },
+            JobRecord::Unknown => {
+                next.due_at = next.pending.as_ref().map(|_| now);
+                return Some(next.written());
+            }
         };
-        let mut next = self.clone();
-        next.job = None;
         next.record(job.version == self.version, attempt, now);
         Some(next.written())
     }
