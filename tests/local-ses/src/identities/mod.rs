@@ -1,5 +1,4 @@
-//! Identities of every Region, pure: time comes in as an argument, and the domain name system is a [`Zone`] that a test
-//! fills.
+//! Identities of every Region, pure: time comes in as an argument, and the domain name system is a zone that a test fills.
 //!
 //! One value holds all Regions, because a replica's signatures are those of its parent in another, and because the records
 //! are everybody's. What SES thinks of the records is found anew whenever somebody asks and whenever a record changes, as if
