@@ -9,6 +9,7 @@
 )]
 
 mod killed;
+mod operator;
 mod regions;
 mod storm;
 mod world;
