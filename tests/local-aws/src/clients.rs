@@ -5,6 +5,7 @@ use std::error::Error;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_sdk_dynamodb::config::{Credentials, SharedCredentialsProvider};
 use aws_sdk_dynamodb::error::ErrorMetadata;
+use aws_sdk_s3::config::RequestChecksumCalculation;
 
 /// The account that dummy credentials belong to.
 pub const ACCOUNT: &str = "000000000000";
@@ -44,6 +45,8 @@ impl Clients {
         let s3 = aws_sdk_s3::config::Builder::from(&config)
             // Virtual hosts need names that resolve.
             .force_path_style(true)
+            // Not of its own accord: what is uploaded here goes no further than a loopback.
+            .request_checksum_calculation(RequestChecksumCalculation::WhenRequired)
             .build();
         Self {
             cloudformation: aws_sdk_cloudformation::Client::new(&config),

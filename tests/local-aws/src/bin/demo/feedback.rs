@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use crate::print::{self, Part};
 use crate::verdict::{Outcome, Verdict};
-use crate::world::World;
+use crate::world::{REGIONS, World};
 
 /// How long the samples may take. Some ten seconds, most of them for the messages that cannot be processed; longer in a
 /// storm.
@@ -66,9 +66,9 @@ pub(crate) async fn wait(world: &World) -> Result<(), LocalError> {
 pub(crate) async fn show(world: &World, published: &[Vec<Published>]) -> Result<Part, LocalError> {
     let mut complaints = Vec::new();
     let mut shown: Vec<(Vec<&str>, Vec<Vec<String>>)> = Vec::new();
-    let mut queues = BTreeMap::<String, Vec<String>>::new();
+    let mut queues = BTreeMap::<String, [String; REGIONS.len()]>::new();
     let (mut records, mut letters) = (0, 0);
-    for (region, published) in world.regions().zip(published) {
+    for (column, (region, published)) in world.regions().zip(published).enumerate() {
         let verdict = Verdict::of(region, published).await?;
         records += verdict.items.len();
         letters += verdict.outcomes.iter().filter(|outcome| outcome.dead_letter).count();
@@ -78,8 +78,7 @@ pub(crate) async fn show(world: &World, published: &[Vec<Published>]) -> Result<
             None => shown.push((vec![region.name()], rows)),
         }
         for (queue, depth) in verdict.queues {
-            let row = queues.entry(queue).or_default();
-            row.push(format!("{} {}", region.name(), depth.total()));
+            queues.entry(queue).or_default()[column] = depth.total().to_string();
         }
         complaints.extend(verdict.complaints.iter().map(|said| format!("{}: {said}", region.name())));
     }
@@ -91,10 +90,9 @@ pub(crate) async fn show(world: &World, published: &[Vec<Published>]) -> Result<
         print::table(&["", "sample", "and no record"], without_repeats(others));
     }
     println!();
-    print::table(
-        &["messages left in", ""],
-        queues.into_iter().map(|(queue, depths)| vec![queue, depths.join(", ")]),
-    );
+    let header: Vec<&str> = ["messages left in"].into_iter().chain(REGIONS).collect();
+    let rows = queues.into_iter().map(|(queue, depths)| [vec![queue], depths.into()].concat());
+    print::table(&header, rows);
     let messages: usize = published.iter().map(Vec::len).sum();
     let short = format!("{messages} messages became {records} records and {letters} dead letters");
     Ok(Part { short, complaints })

@@ -1,5 +1,6 @@
 //! What a person gets to see: headings, tables, what took how long.
 
+use std::io::{IsTerminal, stdout};
 use std::time::{Duration, Instant};
 
 use local_aws::ministack::Ministack;
@@ -36,7 +37,28 @@ pub(crate) struct Part {
 pub(crate) fn heading(text: &str) {
     const WIDTH: usize = 100;
     let rule = WIDTH.saturating_sub(text.chars().count() + 4);
-    println!("\n━━ {text} {}\n", "━".repeat(rule.max(2)));
+    println!("\n{}\n", styled(BOLD, &format!("━━ {text} {}", "━".repeat(rule.max(2)))));
+}
+
+/// ECMA-48's "select graphic rendition".
+const BOLD: u8 = 1;
+const RED: u8 = 31;
+const GREEN: u8 = 32;
+
+/// For a terminal only.
+fn styled(style: u8, text: &str) -> String {
+    if stdout().is_terminal() { format!("\x1b[{style}m{text}\x1b[0m") } else { text.to_owned() }
+}
+
+/// Prints amounts as bars, the longest of which fills its column; what is something is never nothing.
+pub(crate) fn bars(rows: &[(&str, usize, String)]) {
+    const WIDTH: usize = 60;
+    let most = rows.iter().map(|(_, amount, _)| *amount).max().unwrap_or_default().max(1);
+    let name = rows.iter().map(|(name, ..)| name.chars().count()).max().unwrap_or_default();
+    for (of, amount, said) in rows {
+        let length = (amount * WIDTH).div_ceil(most);
+        println!("  {of:<name$}  {} {said}", "█".repeat(length));
+    }
 }
 
 /// Seconds, as one says them.
@@ -116,7 +138,8 @@ pub(crate) fn command(line: &str, said: &str) {
 pub(crate) fn summary(parts: &[Part]) {
     heading("In short");
     for Part { short, complaints } in parts {
-        println!("  {}  {short}", if complaints.is_empty() { "ok" } else { "NO" });
+        let mark = if complaints.is_empty() { styled(GREEN, "ok") } else { styled(RED, "NO") };
+        println!("  {mark}  {short}");
     }
     let complaints: Vec<&String> = parts.iter().flat_map(|part| &part.complaints).collect();
     if complaints.is_empty() {

@@ -83,25 +83,20 @@ impl Storm {
             calls.iter().filter(|((at, _), _)| at == region).map(|(_, count)| *count).sum()
         };
         let after = |region| done.get(region).map_or_else(|| "never".to_owned(), |time| seconds(*time));
-        let mut rows = Vec::new();
-        for region in REGIONS {
-            let held = list(world, region).len();
-            rows.push(vec![region.to_owned(), count(held), count(total(region)), after(region)]);
-        }
         let all = BOUNCES + samples.len();
-        rows.push(vec![
-            "one call a bounce".to_owned(),
-            count(all),
-            count(all),
-            format!("{}.0 s", count(all)),
-        ]);
-        print::table(&["suppression list of", "addresses", "SES calls", "complete after"], rows);
+        let mut bars = vec![("one call for each", all, format!("{} calls, {} min", count(all), all / 60))];
+        for region in REGIONS {
+            let calls = total(region);
+            bars.push((region, calls, format!("{} calls, {}", count(calls), after(region))));
+        }
         println!(
-            "\n  SES takes one such call a second, so a call for each bounce would take {} minutes in each Region.\n  \
-             A few go singly while the storm begins, and the rest by import job; {} addresses are of samples.\n",
-            all / 60,
-            samples.len()
+            "  With {} more of the samples. SES takes one call a second: a few go singly as the storm begins, the\n  \
+             rest by import job, until each Region's list holds all {}.\n",
+            samples.len(),
+            count(all)
         );
+        print::bars(&bars);
+        println!();
         self.show_jobs(world);
         println!();
         let mut actions: BTreeMap<&str, Vec<String>> = BTreeMap::new();

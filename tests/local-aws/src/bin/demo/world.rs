@@ -134,6 +134,8 @@ impl World {
         println!("  PATH=\"{}:$PATH\"\n", paths::binary("mailroom").with_file_name("").display());
         println!("  mailroom show {} --regions {}", suppression::ADDRESS, REGIONS.join(","));
         println!("  mailroom suppress somebody@example.org --reason complaint --why \"asked us to\"");
+        println!("  mailroom audit --regions {}", REGIONS.join(","));
+        println!("  mailroom dns {} --regions {}", account::FORGOTTEN, REGIONS.join(","));
         println!("  aws sesv2 list-suppressed-destinations");
         let outputs = self.region(REGIONS[0]).outputs();
         println!("  aws dynamodb scan --table-name {}", outputs.get("TableName"));
