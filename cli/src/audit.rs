@@ -51,8 +51,10 @@ pub(crate) struct Audit {
 enum Got {
     /// Its verdicts.
     Verdicts(Vec<SectionVerdict>),
-    /// There is nothing to be read, and why.
-    Nothing(String),
+    /// There is no stack.
+    NoStack,
+    /// There is a stack, and nothing to be read yet.
+    NotAudited,
     /// The account has not enabled it: what AWS said.
     NotEnabled(String),
     /// It could not be read, and why.
@@ -79,8 +81,15 @@ impl Audit {
         for (region, got) in got {
             match got {
                 Got::Verdicts(of) => verdicts.extend(whole(region.name(), of, now)),
-                Got::Nothing(_) | Got::NotEnabled(_) if all => left_out.push(region.name()),
-                Got::Nothing(why) => verdicts.extend(nothing(region.name(), &why, now)),
+                Got::NoStack | Got::NotEnabled(_) if all => left_out.push(region.name()),
+                Got::NoStack => {
+                    let why = format!("no stack {}", self.named.stack());
+                    verdicts.extend(nothing(region.name(), &why, now));
+                }
+                Got::NotAudited => {
+                    let why = "not audited yet: the stack's audit function has not come to its end, or is of an older version";
+                    verdicts.extend(nothing(region.name(), why, now));
+                }
                 Got::NotEnabled(code) => verdicts.extend(not_enabled(region.name(), code, now)),
                 Got::Failed(why) => {
                     verdicts.extend(nothing(region.name(), &why, now));
@@ -139,17 +148,17 @@ impl Audit {
             Err(error) => return self.not_open(&error, name),
         };
         match table.audits().verdicts(aws::deadline()).await {
-            Ok(verdicts) if verdicts.is_empty() => Got::Nothing(
-                "not audited yet: the stack's audit function has not come to its end, or is of an older version".to_owned(),
-            ),
+            Ok(verdicts) if verdicts.is_empty() => Got::NotAudited,
             Ok(verdicts) => Got::Verdicts(verdicts),
-            Err(error) => Got::Failed(format!("{} in {name}: {}", table.name(), aws::verdicts_not_read(&error))),
+            Err(error) => {
+                Got::Failed(format!("{} in {name}: {}", table.name(), aws::verdicts_not_read(&error)))
+            }
         }
     }
 
     fn not_open(&self, error: &OpenError, region: &str) -> Got {
         match error {
-            OpenError::NoStack => Got::Nothing(format!("no stack {}", self.named.stack())),
+            OpenError::NoStack => Got::NoStack,
             OpenError::Refused(code) if aws::is_not_enabled(code) => Got::NotEnabled(code.clone()),
             other => Got::Failed(self.named.not_opened(other, region)),
         }

@@ -49,7 +49,7 @@ pub(super) async fn ask(
     let one = async |(region, outputs, iam): (Region, Result<Outputs, OpenError>, bool)| {
         let got = match outputs {
             Ok(outputs) => audited(access, region, Some(&outputs), iam, &bars).await,
-            Err(OpenError::NoStack) if stacks_only => Got::Nothing(format!("no stack {stack}")),
+            Err(OpenError::NoStack) if stacks_only => Got::NoStack,
             Err(OpenError::NoStack) => audited(access, region, None, iam, &bars).await,
             Err(OpenError::Refused(code)) if aws::is_not_enabled(&code) => Got::NotEnabled(code),
             Err(other) => Got::Failed(aws::stack_not_found(&other, region.name(), stack)),

@@ -204,8 +204,8 @@ mod tests {
             Section::ALL.map(|of| SectionVerdict::unknown("eu-west-1", of, "no stack mailroom", at));
         let all = [region("us-east-1", false), nothing.to_vec()].concat();
         let expected = "\
-REGION     1 endpoints  2 sandbox  3 verified  4 DKIM  5 list     6 feedback  7 SMTP keys  8 MAIL FROM  9 delegates  10 receiving
-us-east-1  ✓ pass       ✗ FAIL     · n/a       · n/a   ? unknown  · n/a       · n/a        · n/a        · n/a        · n/a
+REGION     1 endpoints  2 sandbox  3 verified  4 DKIM     5 list     6 feedback  7 SMTP keys  8 MAIL FROM  9 delegates  10 receiving
+us-east-1  ✓ pass       ✗ FAIL     · n/a       · n/a      ? unknown  · n/a       · n/a        · n/a        · n/a        · n/a
 eu-west-1  ? unknown    ? unknown  ? unknown   ? unknown  ? unknown  ? unknown   ? unknown    ? unknown    ? unknown    ? unknown
 
 Not here, for there is no stack: sa-east-1
@@ -225,19 +225,7 @@ eu-west-1
 2 Regions, 20 sections: 1 fail, 0 warn, 11 unknown; audited 2026-11-23T12:00:00.000Z
 ";
         let shown = shown(&all, &["sa-east-1"]);
-        // The matrix' columns are as wide as what is in them.
-        let squeezed = |text: &str| {
-            text.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect::<Vec<_>>()
-        };
-        assert_eq!(squeezed(&shown), squeezed(expected), "{shown}");
-        let starts: Vec<_> = shown.lines().take(3).map(|line| line.char_indices().count() > 100).collect();
-        assert_eq!(starts, [true; 3]);
-        let column = |line: &str, word: &str| line.find(word).map(|at| line[..at].chars().count());
-        let lines: Vec<_> = shown.lines().take(3).collect();
-        assert_eq!(
-            column(lines[0], "10 receiving"),
-            column(lines[1], "· n/a").map(|_| lines[0].find("10 rec").unwrap())
-        );
+        assert_eq!(shown, expected);
     }
 
     #[test]
