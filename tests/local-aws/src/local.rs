@@ -5,6 +5,7 @@ use std::fmt;
 use std::io;
 use std::time::{Duration, Instant};
 
+use aws_sdk_sns::types::PublishBatchRequestEntry;
 use aws_sdk_sqs::types::{ChangeMessageVisibilityBatchRequestEntry, QueueAttributeName};
 use futures_util::future::try_join_all;
 use futures_util::stream::{self, StreamExt, TryStreamExt};
@@ -216,6 +217,31 @@ impl Regional {
             .buffered(PUBLISHES)
             .try_collect()
             .await
+    }
+
+    /// Publishes small ones by the dozen, for tests to which only their number matters: ten to a call, which SES does not do.
+    pub async fn publish_storm(&self, messages: &[String]) -> Result<(), LocalError> {
+        const PER_CALL: usize = 10;
+        let what = "publish many to the feedback topic";
+        let calls = messages.chunks(PER_CALL).map(|chunk| async move {
+            let entries = chunk.iter().enumerate().map(|(index, message)| {
+                PublishBatchRequestEntry::builder().id(index.to_string()).message(message).build()
+            });
+            let entries: Vec<_> = entries.collect::<Result<_, _>>().map_err(self.refused(what))?;
+            let topic = self.outputs.get("FeedbackTopicArn");
+            let call = self.clients.sns.publish_batch().topic_arn(topic);
+            let done = call.set_publish_batch_request_entries(Some(entries)).send().await;
+            let done = done.map_err(self.refused(what))?;
+            match done.failed().first() {
+                None => Ok(()),
+                Some(failed) => Err(LocalError::Call {
+                    region: self.name.clone(),
+                    what,
+                    message: failed.message().unwrap_or(failed.code()).to_owned(),
+                }),
+            }
+        });
+        stream::iter(calls).buffered(PUBLISHES).try_collect().await
     }
 
     /// Puts a message straight into the feedback queue, as raw delivery would.

@@ -52,7 +52,7 @@ impl Storm {
     /// Publishes all of it.
     pub(crate) async fn publish(&self, world: &World) -> Result<(), LocalError> {
         let bounces = (0..BOUNCES).map(|n| bounce(BOUNCES_IN, &address(n), &format!("storm-{n:04}")));
-        world.region(BOUNCES_IN).publish_all(bounces).await.map(drop)
+        world.region(BOUNCES_IN).publish_storm(&bounces.collect::<Vec<_>>()).await
     }
 
     /// Waits until each list holds what it must: of the storm, and of the samples that were published with it.
