@@ -1,6 +1,7 @@
 //! IAM as far as it is about access keys, because SES's SMTP credentials are some, and the local AWS has none that are old.
 //!
-//! It stands behind the same endpoint as SES, told apart by the signature. Sources: IAM API Reference, each action's page.
+//! It stands behind the same endpoint as SES, told apart by the signature; its requests are counted, and met by faults, as of
+//! the Region that they are signed for, us-east-1. Sources: IAM API Reference, each action's page.
 
 use std::collections::BTreeMap;
 

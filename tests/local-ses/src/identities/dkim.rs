@@ -1,5 +1,7 @@
 //! Signatures: whose key, and where its public half is published.
 
+use std::time::Duration;
+
 use time::OffsetDateTime;
 
 use super::watch::{Patience, VerificationError, Watch};
@@ -87,12 +89,28 @@ pub(crate) struct Dkim {
     pub(crate) watch: Watch,
     pub(crate) length: KeyLength,
     pub(crate) generated: OffsetDateTime,
+    /// When the length was changed last.
+    changed: Option<OffsetDateTime>,
 }
 
 impl Dkim {
     /// Easy DKIM with a key of 2048 bits, if nobody says otherwise (guide, "Creating and verifying identities").
     pub(crate) const fn new(now: OffsetDateTime, origin: Origin, length: KeyLength) -> Self {
-        Self { signing: true, origin, watch: Watch::started(now, Patience::DKIM), length, generated: now }
+        let watch = Watch::started(now, Patience::DKIM);
+        Self { signing: true, origin, watch, length, generated: now, changed: None }
+    }
+
+    /// Has a key of another length made, which is the one in use at once (SES goes over to it some time later); says whether
+    /// that may be: once a day (API reference v2, `DkimSigningAttributes`).
+    pub(crate) fn lengthen(&mut self, now: OffsetDateTime, length: KeyLength) -> bool {
+        if length == self.length {
+            return true;
+        }
+        if self.changed.is_some_and(|changed| now < changed + Duration::from_hours(24)) {
+            return false;
+        }
+        (self.length, self.generated, self.changed) = (length, now, Some(now));
+        true
     }
 
     /// Whether SES finds the key: three CNAME records for its own, a TXT record for the customer's. That the customer's
@@ -169,6 +187,17 @@ mod tests {
         zone.withdraw(&record(&three, domain), "CNAME");
         zone.publish(&record(&three, domain), "CNAME", &format!("{three}.dkim.af-south-1.amazonses.com"));
         assert_eq!(dkim.published(&zone, region, domain), Ok(()));
+    }
+
+    #[test]
+    fn a_key_changes_its_length_once_a_day() {
+        let start = OffsetDateTime::UNIX_EPOCH;
+        let mut dkim = Dkim::new(start, Origin::AwsSes, KeyLength::Rsa1024);
+        assert!(dkim.lengthen(start, KeyLength::Rsa1024), "no change");
+        assert!(dkim.lengthen(start, KeyLength::Rsa2048));
+        assert!(!dkim.lengthen(start + Duration::from_hours(23), KeyLength::Rsa1024));
+        assert_eq!((dkim.length, dkim.generated), (KeyLength::Rsa2048, start));
+        assert!(dkim.lengthen(start + Duration::from_hours(24), KeyLength::Rsa1024));
     }
 
     #[test]

@@ -238,23 +238,22 @@ impl Identities {
         origin: Origin,
         length: Option<KeyLength>,
     ) -> Result<(), Refused> {
-        let changed = self.change(now, region, name, |identity| {
-            let Some(dkim) = &mut identity.dkim else { return false };
-            let given_up = dkim.watch.status == Status::Failed;
-            if dkim.origin != origin || given_up {
-                *dkim = Dkim { signing: dkim.signing, ..Dkim::new(now, origin, dkim.length) };
+        self.change(now, region, name, |identity| {
+            let none = || Refused::bad("Only a domain has DKIM signing attributes.");
+            let dkim = identity.dkim.as_mut().ok_or_else(none)?;
+            if length.is_some_and(|length| !dkim.lengthen(now, length)) {
+                return Err(Refused::bad("The key length can be changed once a day."));
             }
-            if let Some(length) = length.filter(|length| *length != dkim.length) {
-                dkim.length = length;
-                dkim.generated = now;
+            if dkim.origin != origin || dkim.watch.status == Status::Failed {
+                dkim.watch = Watch::started(now, Patience::DKIM);
+                dkim.origin = origin;
             }
             // A domain that was never verified is, when its signatures are (guide, "Creating and verifying identities").
             if identity.verification.status == Status::Failed {
                 identity.verification = Watch::started(now, Patience::DKIM);
             }
-            true
-        })?;
-        if changed { Ok(()) } else { Err(Refused::bad("Only a domain has DKIM signing attributes.")) }
+            Ok(())
+        })?
     }
 
     /// Sets or, without a domain, unsets an identity's MAIL FROM domain; where SES has given up, starts again.

@@ -79,7 +79,25 @@ impl Notifications {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        /// By v1, which refuses the rest.
+        #[test]
+        fn nobody_can_make_it_that_nobody_hears(steps in proptest::collection::vec((0..3_usize, any::<bool>()), 0..30)) {
+            let mut notifications = Notifications::default();
+            for (which, on) in steps {
+                match [Some(Told::Bounce), Some(Told::Complaint), None][which] {
+                    Some(told) => drop(notifications.set(told, on.then_some("t"))),
+                    None if on || notifications.heard() => notifications.forwarding = on,
+                    None => {}
+                }
+                prop_assert!(notifications.forwarding || notifications.heard());
+            }
+        }
+    }
 
     #[test]
     fn somebody_always_hears() {

@@ -109,6 +109,11 @@ async fn signatures_are_switched_and_changed() {
         "published all along"
     );
     assert_eq!(dkim().await.current_signing_key_length(), Some(&DkimSigningKeyLength::Rsa1024Bit));
+    let length = DkimSigningAttributes::builder().next_signing_key_length(DkimSigningKeyLength::Rsa2048Bit);
+    let again = put()
+        .signing_attributes_origin(DkimSigningAttributesOrigin::AwsSes)
+        .signing_attributes(length.build());
+    assert_eq!(refused(again.send().await), error(400, "BadRequestException"), "once a day");
 }
 
 #[tokio::test]
