@@ -29,4 +29,11 @@ async fn run(world: &World, command: &str) {
         let region = command.split_whitespace().last().expect("a Region");
         world.ses.account(region, |account| account.review(true));
     }
+    if command.starts_with("aws ses verify-email-identity ") {
+        // Whose address it is follows the link.
+        let argument = |after: &str| {
+            command.split_whitespace().skip_while(|argument| *argument != after).nth(1).expect("there")
+        };
+        assert!(world.ses.confirm(argument("--region"), argument("--email-address")), "{command}");
+    }
 }

@@ -14,6 +14,7 @@
 
 mod faults;
 mod fixes;
+mod others;
 mod tool;
 mod world;
 
@@ -76,6 +77,22 @@ async fn ten_faults_are_found_where_they_are_and_mended_by_what_is_printed() {
         region == faults::MISSING_IN && subjects.iter().all(|subject| subject == faults::MISSING)
     };
     assert!(!left.is_empty() && left.iter().all(of_new), "{told:#?}");
+
+    fixes::apply(&world, &told).await;
+    told = audit(&world).await;
+    assert_eq!(wrong(&told), Wrong::new(), "{told:#?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whatever_else_is_wrong_is_mended_by_what_is_printed_too() {
+    let world = World::ready().await;
+    others::plant(&world).await;
+    let mut told = audit(&world).await;
+    assert_eq!(wrong(&told), others::expected(&world), "{told:#?}");
+
+    fixes::apply(&world, &told).await;
+    told = audit(&world).await;
+    assert_eq!(wrong(&told), others::expected_next(&world), "{told:#?}");
 
     fixes::apply(&world, &told).await;
     told = audit(&world).await;
