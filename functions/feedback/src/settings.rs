@@ -64,6 +64,8 @@ impl KindsNotStored {
 
 #[cfg(test)]
 mod tests {
+    use mailroom_aws::settings::but_for;
+
     use super::*;
 
     const ALL: &[(&str, &str)] = &[
@@ -76,35 +78,27 @@ mod tests {
         ("KINDS_NOT_STORED", " send, open ,"),
     ];
 
-    fn with(changed: &str, value: Option<&str>) -> Result<Settings, SettingError> {
-        let lookup =
-            |name: &str| ALL.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned());
-        Settings::read(&Variables(
-            |name: &str| if name == changed { value.map(str::to_owned) } else { lookup(name) },
-        ))
+    fn with(changed: &str, value: &str) -> Result<Settings, SettingError> {
+        Settings::read(&but_for(ALL, changed, value))
     }
 
     #[test]
     fn all_or_a_clear_error() {
-        let settings = with("", None).unwrap();
+        let settings = with("", "").unwrap();
         assert!(settings.kinds_not_stored.contains(&Kind::Send));
         assert!(settings.kinds_not_stored.contains(&Kind::Open));
         assert!(!settings.kinds_not_stored.contains(&Kind::Bounce));
         assert!(!settings.kinds_not_stored.contains(&Kind::Unknown("Quarantine".to_owned())));
         for (name, _) in ALL.iter().filter(|(name, _)| *name != "KINDS_NOT_STORED") {
             assert_eq!(
-                with(name, None).unwrap_err().to_string(),
-                format!("environment variable {name} is not set")
-            );
-            assert_eq!(
-                with(name, Some("")).unwrap_err().to_string(),
+                with(name, "").unwrap_err().to_string(),
                 format!("environment variable {name} is not set")
             );
         }
         assert_eq!(
-            with("RETENTION_DAYS", Some("a year")).unwrap_err().to_string(),
+            with("RETENTION_DAYS", "a year").unwrap_err().to_string(),
             "environment variable RETENTION_DAYS must be a number of days up to 65535"
         );
-        assert_eq!(with("KINDS_NOT_STORED", None).unwrap().kinds_not_stored, KindsNotStored::default());
+        assert_eq!(with("KINDS_NOT_STORED", "").unwrap().kinds_not_stored, KindsNotStored::default());
     }
 }

@@ -62,6 +62,8 @@ impl Settings {
 
 #[cfg(test)]
 mod tests {
+    use mailroom_aws::settings::but_for;
+
     use super::*;
 
     const ALL: &[(&str, &str)] = &[
@@ -78,12 +80,7 @@ mod tests {
     ];
 
     fn with(changed: &str, value: &str) -> Result<Settings, SettingError> {
-        Settings::read(&Variables(|name: &str| {
-            if name == changed {
-                return Some(value.to_owned());
-            }
-            ALL.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned())
-        }))
+        Settings::read(&but_for(ALL, changed, value))
     }
 
     #[test]

@@ -23,6 +23,19 @@ impl Variables<fn(&str) -> Option<String>> {
     }
 }
 
+/// Variables of a test: all of these, but for one that has another value.
+pub fn but_for<'a>(
+    all: &'a [(&'a str, &'a str)],
+    changed: &'a str,
+    value: &'a str,
+) -> Variables<impl Fn(&str) -> Option<String> + 'a> {
+    Variables(move |name: &str| {
+        let others = || all.iter().find(|(known, _)| *known == name).map(|(_, value)| *value);
+        let found = if name == changed { Some(value) } else { others() };
+        found.map(str::to_owned)
+    })
+}
+
 impl<F: Fn(&str) -> Option<String>> Variables<F> {
     /// A variable that may be absent; empty counts as absent.
     pub fn optional(&self, name: &'static str) -> Option<String> {
