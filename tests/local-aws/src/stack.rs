@@ -104,7 +104,7 @@ pub struct Deployment {
     pub parameters: BTreeMap<String, String>,
     /// Other binaries than the workspace's own, by function.
     pub binaries: BTreeMap<String, PathBuf>,
-    /// No function has code, nor need have been built: nobody is invoked.
+    /// No function has code, nor need have been built, but for those above: nobody is invoked.
     pub idle: bool,
 }
 
@@ -146,8 +146,9 @@ impl Deployment {
             .map_err(|source| StackError::Read { path: self.template.clone(), source })?;
         let mut objects = BTreeMap::new();
         for function in code_of(&template)?.into_iter().map(|code| code.function) {
-            let built = || self.binaries.get(&function).cloned().unwrap_or_else(|| paths::binary(&function));
-            let path = if self.idle { PathBuf::from("/bin/true") } else { built() };
+            let none = self.idle.then(|| PathBuf::from("/bin/true"));
+            let given = self.binaries.get(&function).cloned().or(none);
+            let path = given.unwrap_or_else(|| paths::binary(&function));
             if !path.is_file() {
                 return Err(StackError::NotBuilt { function, path });
             }

@@ -30,6 +30,7 @@ fn writes() -> Matcher {
 async fn stack(visibility: u32, receives: u32) -> LocalAws {
     let mut aws = LocalAws::start().await.expect("a local AWS");
     let deployment = Deployment::new("mailroom")
+        .parameter("Suppression", "off")
         .parameter("FeedbackVisibilityTimeout", visibility.to_string())
         .parameter("FeedbackMaxReceiveCount", receives.to_string());
     aws.deploy(&deployment, &[REGION]).await.expect("a stack");

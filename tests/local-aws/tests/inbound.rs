@@ -43,6 +43,7 @@ impl Receiving {
         let mut aws = LocalAws::start().await.expect("a local AWS");
         let s3 = receiving::make_bucket(&aws, BUCKET, ELSEWHERE).await.expect("a bucket");
         let deployment = Deployment::new("mailroom")
+            .parameter("Suppression", "off")
             .parameter("Receiving", "on")
             .parameter("ReceiptRules", "operator")
             .parameter("MailRecipients", "example.com")

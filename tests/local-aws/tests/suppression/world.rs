@@ -29,7 +29,6 @@ impl World {
         let mut aws = LocalAws::start_with(environment).await.expect("a local AWS");
         ses.connect(&aws.ministack().endpoint());
         let deployment = Deployment::new("mailroom")
-            .parameter("Suppression", "on")
             .parameter("Receiving", "off")
             .parameter("Peers", REGIONS.join(","))
             .parameter("FeedbackVisibilityTimeout", "5");
