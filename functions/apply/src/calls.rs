@@ -75,11 +75,25 @@ impl<'a, L: SuppressionList, C: Timer> Calls<'a, L, C> {
         twice: Twice,
         call: impl AsyncFn(&L) -> Result<T, ListError>,
     ) -> Result<T, CallError> {
+        self.call_if(twice, async || Ok(()), call).await
+    }
+
+    /// The same, unless something has changed by the time: `still` is asked before each call, and nothing waits after it.
+    ///
+    /// # Errors
+    /// What `still` says against it, or [`CallError`].
+    pub async fn call_if<T, E: From<CallError>>(
+        &mut self,
+        twice: Twice,
+        still: impl AsyncFn() -> Result<(), E>,
+        call: impl AsyncFn(&L) -> Result<T, ListError>,
+    ) -> Result<T, E> {
         let (mut throttled, mut attempts) = (0, 0);
         loop {
             if !self.wait(self.next_at.since(self.clock.now())).await {
-                return Err(CallError::Later("no time is left"));
+                return Err(CallError::Later("no time is left").into());
             }
+            still().await?;
             self.made += 1;
             let answer = call(self.list).await;
             // From its end: SES counts when it comes in, and nobody knows when that was.
@@ -100,10 +114,10 @@ impl<'a, L: SuppressionList, C: Timer> Calls<'a, L, C> {
             };
             self.next_at = self.clock.now().plus(pause);
             if !again {
-                return Ok(answer?);
+                return answer.map_err(|error| CallError::from(error).into());
             }
             if throttled == THROTTLED_IN_A_ROW {
-                return Err(CallError::Later("SES throttles"));
+                return Err(CallError::Later("SES throttles").into());
             }
         }
     }

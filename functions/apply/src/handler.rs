@@ -132,6 +132,20 @@ macro_rules! fails {
 }
 fails!(TableError, NoteError, ObjectError);
 
+/// Why a call for an address has no result.
+enum NotCalled {
+    /// The address is no longer as it was read.
+    Moved,
+    /// The run ends.
+    End(End),
+}
+
+impl<E: Into<End>> From<E> for NotCalled {
+    fn from(error: E) -> Self {
+        Self::End(error.into())
+    }
+}
+
 #[derive(Default)]
 pub(crate) struct Counts {
     put: usize,
@@ -392,30 +406,37 @@ where
             return Ok((due, 0));
         }
         let account = self.account().await?.clone();
-        let (mut rest, mut settled) = (Work::new(), Vec::new());
-        for (state, to_do) in due {
-            match to_do {
-                ToDo::Trust(reason) => {
-                    let enabled = account.enabled.contains(&reason);
-                    self.counts.trusted += 1;
-                    settled.push((state, Attempt::Written { reason: Some(reason), enabled }));
-                }
-                ToDo::Put { .. } if !account.production_access => {
-                    self.counts.refused_sandbox += 1;
-                    settled.push((state, Attempt::RefusedSandbox));
-                }
-                to_do => rest.push((state, to_do)),
+        let settles = |to_do: &ToDo| match to_do {
+            ToDo::Trust(reason) => {
+                Some(Attempt::Trusted { reason: *reason, enabled: account.enabled.contains(reason) })
+            }
+            ToDo::Put { .. } if !account.production_access => Some(Attempt::RefusedSandbox),
+            _ => None,
+        };
+        let (settled, rest): (Work, Work) = due.into_iter().partition(|(_, to_do)| settles(to_do).is_some());
+        let (this, settles) = (&*self, &settles);
+        let mut writes = stream::iter(settled)
+            .map(|(stale, _)| async move {
+                // The index lags, and what is done already must not count as progress.
+                let state = this.apply.states.get(stale.address(), this.deadline).await?;
+                let settled = state.and_then(|state| Some((settles(&this.to_do(&state))?, state)));
+                let Some((attempt, state)) = settled else { return Ok(None) };
+                this.attempted(state, &attempt).await?;
+                Ok::<_, End>(Some(attempt))
+            })
+            .buffer_unordered(PARALLEL);
+        let (mut trusted, mut refused_sandbox) = (0, 0);
+        while let Some(written) = writes.next().await {
+            match written? {
+                Some(Attempt::Trusted { .. }) => trusted += 1,
+                Some(_) => refused_sandbox += 1,
+                None => {}
             }
         }
-        let done = settled.len();
-        let this = &*self;
-        let mut writes = stream::iter(settled)
-            .map(|(state, attempt)| async move { this.attempted(state, &attempt).await })
-            .buffer_unordered(PARALLEL);
-        while let Some(written) = writes.next().await {
-            written?;
-        }
-        Ok((rest, done))
+        drop(writes);
+        self.counts.trusted += trusted;
+        self.counts.refused_sandbox += refused_sandbox;
+        Ok((rest, trusted + refused_sandbox))
     }
 
     /// Does as much as goes before the backlog is to be looked at again; how many were done.
@@ -435,19 +456,14 @@ where
             if self.calls.made - before >= ROUND {
                 break;
             }
-            // The index lags, and what was said meanwhile counts: a stale BOUNCE must not be put over a COMPLAINT.
-            let Some(state) = self.apply.states.get(stale.address(), self.deadline).await? else { continue };
-            let (attempt, end) = match self.to_do(&state) {
-                ToDo::Put { spelling, reason } => self.put(&spelling, reason).await?,
-                ToDo::Delete { spellings } => self.delete(&spellings).await?,
-                ToDo::Nothing | ToDo::Wait(_) | ToDo::Trust(_) => continue,
-            };
+            let Some((state, attempt, end)) = self.act(stale.address()).await? else { continue };
             match &attempt {
                 Attempt::Written { reason: None, .. } => self.counts.deleted += 1,
                 Attempt::Written { enabled, .. } => {
                     self.counts.put += 1;
                     self.counts.reason_not_enabled += usize::from(!enabled);
                 }
+                Attempt::Trusted { .. } => self.counts.trusted += 1,
                 Attempt::RefusedSandbox => self.counts.refused_sandbox += 1,
                 Attempt::Failed { .. } => self.counts.failed += 1,
             }
@@ -460,25 +476,79 @@ where
         Ok(done)
     }
 
-    async fn put(&mut self, spelling: &str, reason: Reason) -> Result<(Attempt, Option<ListError>), End> {
-        // Before, so that what was put is recorded without waiting for another call.
-        let enabled = self.account().await?.enabled.contains(&reason);
-        match self.calls.call(Twice::Harmless, async |list| list.put(spelling, reason).await).await {
-            Ok(()) => Ok((Attempt::Written { reason: Some(reason), enabled }, None)),
-            Err(CallError::List(error)) => Ok(failed(&error)),
-            Err(later) => Err(later.into()),
+    /// Does what the list needs for one address; the state that it was done for, and whether SES still answers. `None` if
+    /// the list needs nothing (any more).
+    async fn act(
+        &mut self,
+        address: &str,
+    ) -> Result<Option<(AddressState, Attempt, Option<ListError>)>, End> {
+        loop {
+            // The index lags.
+            let Some(state) = self.apply.states.get(address, self.deadline).await? else { return Ok(None) };
+            let done = match self.to_do(&state) {
+                ToDo::Put { spelling, reason } => self.put(&state, &spelling, reason).await,
+                ToDo::Delete { spellings } => self.delete(&state, &spellings).await,
+                ToDo::Nothing | ToDo::Wait(_) | ToDo::Trust(_) => return Ok(None),
+            };
+            match done {
+                Ok((attempt, end)) => return Ok(Some((state, attempt, end))),
+                Err(NotCalled::Moved) => {}
+                Err(NotCalled::End(end)) => return Err(end),
+            }
         }
     }
 
-    async fn delete(&mut self, spellings: &[String]) -> Result<(Attempt, Option<ListError>), End> {
+    async fn put(
+        &mut self,
+        state: &AddressState,
+        spelling: &str,
+        reason: Reason,
+    ) -> Result<(Attempt, Option<ListError>), NotCalled> {
+        // Before, so that what was put is recorded without waiting for another call.
+        let enabled = self.account().await?.enabled.contains(&reason);
+        match self.call_for(state, async |list| list.put(spelling, reason).await).await? {
+            Ok(()) => Ok((Attempt::Written { reason: Some(reason), enabled }, None)),
+            Err(error @ ListError::Refused(_)) => {
+                // It may have come into the sandbox since it was asked, and then the address is not to blame.
+                self.account = None;
+                let production_access = self.account().await?.production_access;
+                Ok(if production_access { failed(&error) } else { (Attempt::RefusedSandbox, None) })
+            }
+            Err(error) => Ok(failed(&error)),
+        }
+    }
+
+    async fn delete(
+        &mut self,
+        state: &AddressState,
+        spellings: &[String],
+    ) -> Result<(Attempt, Option<ListError>), NotCalled> {
         for spelling in spellings {
-            match self.calls.call(Twice::Harmless, async |list| list.delete(spelling).await).await {
-                Ok(()) => {}
-                Err(CallError::List(error)) => return Ok(failed(&error)),
-                Err(later) => return Err(later.into()),
+            if let Err(error) = self.call_for(state, async |list| list.delete(spelling).await).await? {
+                return Ok(failed(&error));
             }
         }
         Ok((Attempt::Written { reason: None, enabled: true }, None))
+    }
+
+    /// Calls SES for a state, unless something has been said by the time that SES takes the call: a BOUNCE must not be put
+    /// over the COMPLAINT that came while it waited.
+    async fn call_for(
+        &mut self,
+        state: &AddressState,
+        call: impl AsyncFn(&L) -> Result<(), ListError>,
+    ) -> Result<Result<(), ListError>, NotCalled> {
+        let (apply, deadline) = (self.apply, self.deadline);
+        let still = async || {
+            let found = apply.states.get(state.address(), deadline).await.map_err(End::from)?;
+            let same = found.is_some_and(|found| found.version() == state.version());
+            if same { Ok(()) } else { Err(NotCalled::Moved) }
+        };
+        match self.calls.call_if(Twice::Harmless, still, call).await {
+            Ok(()) => Ok(Ok(())),
+            Err(NotCalled::End(End::List(error))) => Ok(Err(error)),
+            Err(not_called) => Err(not_called),
+        }
     }
 
     /// Records what became of an attempt made for this version.

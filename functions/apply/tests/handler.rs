@@ -4,7 +4,6 @@
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::sync::Arc;
 use std::time::Duration;
 
 use apply::handler::{Apply, ApplyError, LEASE, Ran};
@@ -14,12 +13,12 @@ use mailroom_aws::fuse::Fuse;
 use mailroom_aws::lease::{Lease, MemoryLease};
 use mailroom_aws::metrics::MemoryMetrics;
 use mailroom_aws::notes::{FIRST_PASS, FirstPass, MemoryNotes, Notes};
-use mailroom_aws::objects::{MemoryObjects, ObjectError, ObjectStore};
+use mailroom_aws::objects::MemoryObjects;
 use mailroom_aws::states::{MemoryStates, StateTable};
 use mailroom_aws::stream;
-use mailroom_aws::suppression_list::{Account, Fault, MemoryList, MemoryRules, SuppressionList};
+use mailroom_aws::suppression_list::{Account, Fault, MemoryList, MemoryRules, SuppressionList, Writer};
 use mailroom_core::address::Address;
-use mailroom_core::inbound::{Location, ObjectFacts};
+use mailroom_core::inbound::Location;
 use mailroom_core::suppression::item::OutcomeKind;
 use mailroom_core::suppression::{AddressState, Change, Reason, Said, Source, SuppressionState};
 use mailroom_core::timestamp::Timestamp;
@@ -29,32 +28,6 @@ use tokio::time::Instant;
 const REGION: &str = "us-east-1";
 const MINUTE: Duration = Duration::from_mins(1);
 
-/// A bucket that a function that may die writes to.
-struct Bucket {
-    objects: Arc<MemoryObjects>,
-    fuse: Fuse,
-}
-
-impl ObjectStore for Bucket {
-    async fn head(&self, location: &Location) -> Result<ObjectFacts, ObjectError> {
-        self.objects.head(location).await
-    }
-
-    async fn first_bytes(
-        &self,
-        location: &Location,
-        facts: &ObjectFacts,
-        count: u64,
-    ) -> Result<Vec<u8>, ObjectError> {
-        self.objects.first_bytes(location, facts, count).await
-    }
-
-    async fn put(&self, location: &Location, content: Vec<u8>) -> Result<(), ObjectError> {
-        self.fuse.effect().await;
-        self.objects.put(location, content).await
-    }
-}
-
 /// One Region, between runs of the function.
 struct World {
     clock: MemoryClock,
@@ -62,7 +35,7 @@ struct World {
     list: MemoryList<MemoryClock>,
     leases: MemoryLease,
     notes: MemoryNotes,
-    objects: Arc<MemoryObjects>,
+    objects: MemoryObjects,
     requests_per_second: f64,
     trust_origin: bool,
     runs: usize,
@@ -86,6 +59,8 @@ enum Say {
     Bounced,
     Complained,
     Released,
+    /// Of the account.
+    Sandboxed,
 }
 
 /// A clock during whose waits things are said.
@@ -120,8 +95,8 @@ impl World {
 
     fn before_first_pass() -> Self {
         let clock = MemoryClock::at(Timestamp::parse("2026-01-27T14:59:38.237Z").unwrap());
-        let objects = Arc::new(MemoryObjects::default());
-        let read = Arc::clone(&objects);
+        let objects = MemoryObjects::default();
+        let read = objects.clone();
         let read = move |url: &str| {
             let (bucket, key) = url.strip_prefix("s3://")?.split_once('/')?;
             let location = Location { bucket: bucket.to_owned(), key: key.to_owned() };
@@ -145,6 +120,10 @@ impl World {
     }
 
     async fn say(&self, spelling: &str, say: Say) {
+        if matches!(say, Say::Sandboxed) {
+            let enabled = BTreeSet::from([Reason::Bounce, Reason::Complaint]);
+            return self.list.set_account(Account { production_access: false, enabled });
+        }
         self.clock.advance(Duration::from_millis(1));
         let now = self.clock.now();
         let address = Address::parse(spelling).unwrap();
@@ -154,6 +133,7 @@ impl World {
             Say::Bounced => SuppressionState::suppressed(Reason::Bounce, said(source)),
             Say::Complained => SuppressionState::suppressed(Reason::Complaint, said(Source::Complaint)),
             Say::Released => SuppressionState::released(said(Source::Operator)),
+            Say::Sandboxed => SuppressionState::default(),
         };
         self.join(address.match_form(), spelling, state).await;
     }
@@ -203,7 +183,7 @@ impl World {
             list: self.list.with_fuse(&fuse),
             leases: self.leases.with_fuse(&fuse),
             notes: self.notes.with_fuse(&fuse),
-            objects: Bucket { objects: Arc::clone(&self.objects), fuse: fuse.clone() },
+            objects: self.objects.with_fuse(&fuse),
             clock: Meanwhile { world: self, says: RefCell::new(says.into()) },
             metrics: MemoryMetrics::default(),
             settings: Settings {
@@ -350,6 +330,66 @@ async fn ses_is_trusted_with_its_own_bounces_if_told_so() {
 }
 
 #[tokio::test]
+async fn what_ses_was_trusted_with_and_is_not_there_is_put() {
+    let mut world = World { trust_origin: true, ..World::new().await };
+    for id in ["1", "2"] {
+        let (source, region, id) = (Source::Bounce, REGION.to_owned(), id.to_owned());
+        let here = Said { at: world.clock.now(), source, region, id };
+        world
+            .join("a@example.com", "a@example.com", SuppressionState::suppressed(Reason::Bounce, here))
+            .await;
+    }
+    // The index shows it as it was before.
+    world.states.lag(1);
+    assert_eq!((world.run().await.ran(), world.of("put")), (Ran::Drained, 0));
+    world.states.lag(0);
+    let state = world.state("a@example.com").await;
+    assert!(state.applied().unwrap().trusted);
+    // What reconcile writes.
+    let marked = state.marked([], None, world.clock.now()).unwrap();
+    world.states.put(&marked, Some(state.version()), World::deadline()).await.unwrap();
+    world.clock.advance(MINUTE);
+    assert_eq!((world.run().await.ran(), world.of("put")), (Ran::Drained, 1));
+    world.assert_right();
+}
+
+#[tokio::test]
+async fn a_refusal_is_the_sandboxs_if_the_account_has_come_into_it() {
+    let mut world = World::new().await;
+    for spelling in ["a@example.com", "b@example.com"] {
+        world.say(spelling, Say::Bounced).await;
+    }
+    // After it was asked.
+    let says = vec![("c@example.com".to_owned(), Say::Bounced), (String::new(), Say::Sandboxed)];
+    assert_eq!(world.run_while("{}", usize::MAX, says).await.metrics.get("RefusedSandbox"), 3);
+    assert_eq!(world.outcome("a@example.com").await, Some(OutcomeKind::RefusedSandbox));
+    assert_eq!(world.outcome("b@example.com").await, Some(OutcomeKind::RefusedSandbox));
+}
+
+#[tokio::test]
+async fn a_bounce_that_waits_for_its_turn_is_not_put_over_a_complaint() {
+    for throttled in [false, true] {
+        let mut world = World::new().await;
+        for spelling in ["a@example.com", "b@example.com"] {
+            world.say(spelling, Say::Bounced).await;
+        }
+        // The account, and a; b waits a second, and SES adds what it is told of at once.
+        if throttled {
+            world.list.fault([Fault::None, Fault::None, Fault::Throttled]);
+        }
+        world.list.insert("b@example.com", Reason::Complaint);
+        let calls_before = if throttled { 3 } else { 2 };
+        let mut says = vec![("c@example.com".to_owned(), Say::Bounced); calls_before];
+        says.push(("b@example.com".to_owned(), Say::Complained));
+        world.run_while("{}", usize::MAX, says).await.ran();
+        world.run_until_quiet().await;
+        let puts = world.list.writes(0).into_iter().filter(|write| write.by == Writer::Call);
+        let of_b: Vec<_> = puts.filter(|put| put.spelling == "b@example.com").map(|put| put.after).collect();
+        assert_eq!(of_b, [Some(Reason::Complaint)], "throttled: {throttled}");
+    }
+}
+
+#[tokio::test]
 async fn a_throttled_call_is_made_again_later() {
     let mut world = World::new().await;
     world.say("a@example.com", Say::Bounced).await;
@@ -375,13 +415,13 @@ async fn a_refusal_is_for_good_and_no_answer_is_not() {
     for spelling in ["a@example.com", "b@example.com", "c@example.com"] {
         world.say(spelling, Say::Bounced).await;
     }
-    // The account; what is refused; then SES is down.
-    world.list.fault([Fault::None, Fault::None]);
+    // The account; what is refused; the account, which is not to blame; then SES is down.
+    world.list.fault([Fault::None, Fault::None, Fault::None]);
     world.list.fault([Fault::Unanswered, Fault::Unavailable, Fault::Unavailable]);
     assert_eq!(world.run().await.ran(), Ran::Left);
     assert_eq!(world.outcome("a@example.com").await, Some(OutcomeKind::FailedForGood));
     assert_eq!(world.outcome("b@example.com").await, Some(OutcomeKind::Failed));
-    assert_eq!((world.outcome("c@example.com").await, world.calls()), (None, 5));
+    assert_eq!((world.outcome("c@example.com").await, world.calls()), (None, 6));
     world.run_until_quiet().await;
     let bounced = [("b@example.com", Reason::Bounce), ("c@example.com", Reason::Bounce)];
     assert_eq!(world.list.entries(), entries(&bounced));

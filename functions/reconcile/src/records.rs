@@ -11,8 +11,8 @@ use mailroom_aws::decidable::{DecidableRecords, RecordKey};
 use mailroom_aws::notes::{NoteError, Noted, Notes};
 use mailroom_aws::states::{Put, StateTable, TableError};
 use mailroom_core::suppression::operator::{Action, OperatorDecision};
-use mailroom_core::suppression::policy::{HISTORY_LIMIT, Policy, Told};
-use mailroom_core::suppression::seen::Seen;
+use mailroom_core::suppression::policy::{HISTORY_LIMIT, Policy, Told, Verdict};
+use mailroom_core::suppression::seen::{MAX_SKEW, Seen};
 use mailroom_core::suppression::{AddressState, Change, Reason, SuppressionState};
 use mailroom_core::timestamp::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -169,7 +169,15 @@ impl<S: StateTable + DecidableRecords, N: Notes, C: Clock> LookBack<'_, S, N, C>
         match record {
             Record::Told(told) => {
                 let verdict = self.policy.judge(told, history, known.released_at(), seen);
-                told.change(&verdict, self.region)
+                let Verdict::Suppress { reason, at, .. } = verdict else { return None };
+                let followed = match reason {
+                    Reason::Bounce => known.bounced_at(),
+                    Reason::Complaint => known.complained_at(),
+                };
+                // When it came to light is not known any more, so its own time has to do, by a clock that may be ahead. What
+                // is known of about that time was known then: a release must not be undone by what its operator knew.
+                let known_at = followed.max(known.released_at()).map(|at| at.plus(MAX_SKEW));
+                told.change(&verdict, self.region).filter(|_| known_at < Some(at))
             }
             Record::Decision(decision) => {
                 let followed = match (decision.action, decision.reason) {

@@ -725,6 +725,43 @@ async fn what_the_stream_has_lost_is_decided_on_late() {
     assert_eq!((done.records, done.decided), (11, 0));
 }
 
+#[tokio::test]
+async fn a_release_stands_against_what_is_dated_ahead_and_looked_at_again() {
+    let (home, peer) = regions();
+    // It came to light now, and was taken in so.
+    let ahead = home.clock.now().plus(Duration::from_secs(65));
+    home.suppress("a@example.com", Reason::Bounce).await;
+    home.suppress("b@example.com", Reason::Bounce).await;
+    let records: Vec<_> =
+        ["a", "b"].map(|name| Stored::new(bounce(&format!("{name}@example.com"), 1, "bounce", ahead))).into();
+    assert!(home.states.append(&records, Instant::now()).await.is_empty());
+    home.clock.advance(Duration::from_mins(1));
+    // Of one release the Region knows when it looks back, of the other not yet.
+    home.release("a@example.com").await;
+    peer.release("b@example.com").await;
+    home.clock.advance(Duration::from_hours(2));
+    settle(&home, &peer).await;
+    settle(&home, &peer).await;
+    assert!(home.effective().values().all(Option::is_none), "{:?}", home.effective());
+    assert_eq!((home.effective(), home.listed()), (peer.effective(), peer.listed()));
+}
+
+#[tokio::test]
+async fn what_ses_was_trusted_with_is_put_if_it_is_not_there() {
+    let (home, _) = regions();
+    home.pass().await;
+    home.clock.advance(A_WHILE);
+    home.suppress("a@example.com", Reason::Bounce).await;
+    let state = home.state("a@example.com").await.unwrap();
+    let trusted = Attempt::Trusted { reason: Reason::Bounce, enabled: true };
+    let version = state.version();
+    home.write(state.attempted(version, trusted, home.clock.now()), Some(version)).await;
+    let counts = home.counts().await;
+    assert_eq!((counts.mended, counts.drifted), (1, 0));
+    home.apply().await;
+    assert_eq!(home.listed(), entries([("a@example.com", Reason::Bounce)]));
+}
+
 /// Of two scans one dies after any page.
 #[tokio::test]
 async fn a_look_back_that_dies_goes_on() {

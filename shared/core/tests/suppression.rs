@@ -542,7 +542,10 @@ fn what_was_said_meanwhile_stays_pending() {
         Attempt::Written { reason: Some(Reason::Bounce), enabled: true },
         at(14),
     );
-    assert_eq!(now.applied(), Some(Applied { reason: Some(Reason::Bounce), at: at(14), left_off: false }));
+    assert_eq!(
+        now.applied(),
+        Some(Applied { reason: Some(Reason::Bounce), at: at(14), left_off: false, trusted: false })
+    );
     assert!(matches!(now.to_do(HERE, at(14)), ToDo::Delete { .. }));
 }
 

@@ -106,6 +106,15 @@ pub struct Applied {
     /// It had gone from the list without our doing and is left off until there is new evidence.
     #[serde(skip_serializing_if = "std::ops::Not::not", default)]
     pub left_off: bool,
+    /// SES was trusted to have put it there, and nobody has seen it there yet.
+    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+    pub trusted: bool,
+}
+
+impl Applied {
+    fn new(reason: Option<Reason>, at: Timestamp) -> Self {
+        Self { reason, at, left_off: false, trusted: false }
+    }
 }
 
 /// How `apply` last fared, until something new is said.
@@ -142,10 +151,17 @@ pub enum OutcomeKind {
 /// What became of an attempt.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Attempt {
-    /// The list was written (or trusted to hold it).
+    /// The list was written.
     Written {
         /// What it holds now.
         reason: Option<Reason>,
+        /// Whether that reason is among the Region's enabled ones.
+        enabled: bool,
+    },
+    /// The list was not written: SES is trusted to have done that.
+    Trusted {
+        /// What it holds, if so.
+        reason: Reason,
         /// Whether that reason is among the Region's enabled ones.
         enabled: bool,
     },
@@ -341,7 +357,9 @@ impl AddressState {
             return ToDo::Delete { spellings: spellings.iter().map(str::to_owned).collect() };
         };
         let by_ses = matches!(said.source, Source::Bounce | Source::Complaint) && said.region == site.region;
-        if by_ses && site.trust_origin {
+        // Once: what is pending again although the list should hold it, it does not hold.
+        let held = self.applied.is_some_and(|applied| applied.reason == Some(reason));
+        if by_ses && site.trust_origin && !held {
             return ToDo::Trust(reason);
         }
         if reason == Reason::Bounce && !site.first_pass_ended {
@@ -386,8 +404,12 @@ impl AddressState {
     }
 
     fn record(&mut self, current: bool, attempt: Attempt, now: Timestamp) {
-        if let Attempt::Written { reason, .. } = attempt {
-            self.applied = Some(Applied { reason, at: now, left_off: false });
+        match attempt {
+            Attempt::Written { reason, .. } => self.applied = Some(Applied::new(reason, now)),
+            Attempt::Trusted { reason, .. } => {
+                self.applied = Some(Applied { trusted: true, ..Applied::new(Some(reason), now) });
+            }
+            Attempt::RefusedSandbox | Attempt::Failed { .. } => {}
         }
         if !current {
             self.due_at = self.pending.as_ref().map(|_| now);
@@ -395,8 +417,12 @@ impl AddressState {
         }
         let tries = self.outcome.as_ref().map_or(0, |outcome| outcome.tries);
         let (kind, why, tries) = match attempt {
-            Attempt::Written { enabled: true, .. } => (OutcomeKind::Applied, None, 0),
-            Attempt::Written { enabled: false, .. } => (OutcomeKind::ReasonNotEnabled, None, 0),
+            Attempt::Written { enabled: true, .. } | Attempt::Trusted { enabled: true, .. } => {
+                (OutcomeKind::Applied, None, 0)
+            }
+            Attempt::Written { enabled: false, .. } | Attempt::Trusted { enabled: false, .. } => {
+                (OutcomeKind::ReasonNotEnabled, None, 0)
+            }
             Attempt::RefusedSandbox => (OutcomeKind::RefusedSandbox, None, 0),
             Attempt::Failed { why, may_pass: true } => (OutcomeKind::Failed, Some(why), tries + 1),
             Attempt::Failed { why, may_pass: false } => (OutcomeKind::FailedForGood, Some(why), tries + 1),
@@ -439,7 +465,7 @@ impl AddressState {
         let mut next = self.clone();
         next.spellings.add_all(found);
         let at = self.applied.map_or(at, |applied| applied.at.max(at));
-        next.applied = Some(Applied { reason, at, left_off: false });
+        next.applied = Some(Applied::new(reason, at));
         next.outcome = None;
         (next != *self).then(|| next.written())
     }
@@ -449,7 +475,7 @@ impl AddressState {
         let mut next = Self::advance(known, change, now)?;
         if next.effective() == Some(reason) && !known.is_some_and(Self::is_pending) {
             next.settle();
-            next.applied = Some(Applied { reason: Some(reason), at: now, left_off: false });
+            next.applied = Some(Applied::new(Some(reason), now));
         }
         Some(next)
     }
@@ -458,7 +484,7 @@ impl AddressState {
     #[must_use]
     pub fn left_off(&self, now: Timestamp) -> Self {
         let mut next = self.clone();
-        next.applied = Some(Applied { reason: None, at: now, left_off: true });
+        next.applied = Some(Applied { left_off: true, ..Applied::new(None, now) });
         next.written()
     }
 

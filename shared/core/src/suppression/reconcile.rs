@@ -380,6 +380,8 @@ fn before(state: Option<&AddressState>, pass: &Pass<'_>) -> Before {
     match state.and_then(AddressState::applied) {
         None => Before::Never,
         Some(applied) if applied.left_off => Before::LeftOff,
+        // It was not written, and is gone only if it was ever there.
+        Some(applied) if applied.trusted => Before::Never,
         Some(applied) => match applied.reason {
             None => Before::Nothing,
             Some(Reason::Bounce) => Before::Bounce,
