@@ -15,7 +15,7 @@ use local_ses::suppression::Refused;
 use serde_json::json;
 use time::macros::datetime;
 
-use crate::world::{REGIONS, World};
+use crate::world::{REGIONS, STACK, World};
 
 /// What mail is sent from, and where nobody has thought of that.
 const DOMAIN: &str = "example.com";
@@ -44,34 +44,21 @@ pub(crate) fn make(ses: &LocalSes) -> Result<(), Refused> {
     Ok(())
 }
 
-/// What the template describes and the local CloudFormation does not tell the local SES: the configuration set. And custom
-/// MAIL FROM domains.
-pub(crate) async fn complete(world: &World) -> Result<(), Box<dyn Error>> {
-    try_join_all(REGIONS.map(|region| complete_in(world, region))).await.map(drop)
+/// What takes calls at SES's pace, and no stack: custom MAIL FROM domains. And a configuration set, which the template describes
+/// and the local CloudFormation does not tell the local SES.
+pub(crate) async fn prepare(ses: &LocalSes) -> Result<(), Box<dyn Error>> {
+    try_join_all(REGIONS.map(|region| prepare_in(ses, region))).await.map(drop)
 }
 
-async fn complete_in(world: &World, region: &str) -> Result<(), Box<dyn Error>> {
-    let ses = client(&world.ses.endpoint(), region);
-    let outputs = world.region(region).outputs();
-    let set = outputs.get("ConfigurationSetName");
-    ses.create_configuration_set().configuration_set_name(set).send().await?;
-    let topic = SnsDestination::builder().topic_arn(outputs.get("FeedbackTopicArn")).build()?;
-    let to = EventDestinationDefinition::builder()
-        .enabled(true)
-        .matching_event_types(EventType::Bounce)
-        .matching_event_types(EventType::Complaint)
-        .sns_destination(topic);
-    ses.create_configuration_set_event_destination()
-        .configuration_set_name(set)
-        .event_destination_name("feedback")
-        .event_destination(to.build())
-        .send()
-        .await?;
+async fn prepare_in(ses: &LocalSes, region: &str) -> Result<(), Box<dyn Error>> {
+    let client = client(ses, region);
+    client.create_configuration_set().configuration_set_name(STACK).send().await?;
     for domain in domains(region) {
         // Each Region's own: of several MX records SES takes none.
         let mail_from = format!("bounce-{region}.{domain}");
-        world.ses.publish_dns(&mail_from, "MX", &format!("10 feedback-smtp.{region}.amazonses.com"));
-        ses.put_email_identity_mail_from_attributes()
+        ses.publish_dns(&mail_from, "MX", &format!("10 feedback-smtp.{region}.amazonses.com"));
+        client
+            .put_email_identity_mail_from_attributes()
             .email_identity(*domain)
             .mail_from_domain(mail_from)
             .behavior_on_mx_failure(BehaviorOnMxFailure::UseDefaultValue)
@@ -81,14 +68,37 @@ async fn complete_in(world: &World, region: &str) -> Result<(), Box<dyn Error>> 
     Ok(())
 }
 
+/// The configuration set's event destination, once there is a topic.
+pub(crate) async fn complete(world: &World) -> Result<(), Box<dyn Error>> {
+    try_join_all(REGIONS.map(|region| complete_in(world, region))).await.map(drop)
+}
+
+async fn complete_in(world: &World, region: &str) -> Result<(), Box<dyn Error>> {
+    let outputs = world.region(region).outputs();
+    let topic = SnsDestination::builder().topic_arn(outputs.get("FeedbackTopicArn")).build()?;
+    let to = EventDestinationDefinition::builder()
+        .enabled(true)
+        .matching_event_types(EventType::Bounce)
+        .matching_event_types(EventType::Complaint)
+        .sns_destination(topic);
+    client(&world.ses, region)
+        .create_configuration_set_event_destination()
+        .configuration_set_name(outputs.get("ConfigurationSetName"))
+        .event_destination_name("feedback")
+        .event_destination(to.build())
+        .send()
+        .await?;
+    Ok(())
+}
+
 /// SES's, at its pace: what comes too fast is sent again.
-fn client(endpoint: &str, region: &str) -> Client {
+fn client(ses: &LocalSes, region: &str) -> Client {
     let retries = RetryConfig::standard().with_max_attempts(20).with_max_backoff(Duration::from_secs(2));
     Client::new(
         &SdkConfig::builder()
             .behavior_version(BehaviorVersion::latest())
             .region(Region::new(region.to_owned()))
-            .endpoint_url(endpoint)
+            .endpoint_url(ses.endpoint())
             .retry_config(retries)
             .credentials_provider(SharedCredentialsProvider::new(Credentials::new(
                 CREDENTIAL, CREDENTIAL, None, None, "local",

@@ -106,7 +106,6 @@ async fn show(progress: &Progress) -> Result<(World, bool), Box<dyn Error>> {
     let mut world = World::start().await?;
     progress.say(&format!("deploying template.yaml into {}", REGIONS.join(" and ")));
     world.deploy().await?;
-    account::complete(&world).await?;
     progress.say("reading each Region's suppression list, before anything is put on it");
     world.invoke("ReconcileFunctionName", &json!({})).await?;
 

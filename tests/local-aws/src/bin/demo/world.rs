@@ -20,7 +20,7 @@ use crate::{account, mail, print, suppression};
 pub(crate) const REGIONS: [&str; 2] = ["us-east-1", "eu-west-1"];
 
 /// The stack. `mailroom` takes it for granted.
-const STACK: &str = "mailroom";
+pub(crate) const STACK: &str = "mailroom";
 
 /// A message that cannot be processed is given up after this many receives of so many seconds.
 pub(crate) const RECEIVES: &str = "2";
@@ -60,8 +60,11 @@ impl World {
     /// Deploys the template into each Region, with the others for peers.
     pub(crate) async fn deploy(&mut self) -> Result<(), Box<dyn Error>> {
         mail::make_bucket(&self.aws).await?;
-        self.aws.deploy_each(&REGIONS.map(|region| (region, deployment(region)))).await?;
-        Ok(())
+        let Self { aws, ses } = self;
+        let stacks = REGIONS.map(|region| (region, deployment(region)));
+        let deployed = async { aws.deploy_each(&stacks).await.map_err(Box::from) };
+        tokio::try_join!(deployed, account::prepare(ses))?;
+        account::complete(self).await
     }
 
     /// A Region's stack.
