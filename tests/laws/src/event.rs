@@ -1,0 +1,122 @@
+//! What SES says, in its own words.
+
+use std::time::Duration;
+
+use mailroom_core::timestamp::Timestamp;
+use serde_json::{Value, json};
+
+/// What SES says of a mail.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Said {
+    /// A permanent bounce.
+    Permanent,
+    /// A transient one: counted.
+    Transient,
+    /// One that is about the mail, not the address.
+    TooLarge,
+    /// One of which SES knows nothing.
+    Undetermined,
+    /// A permanent bounce whose report says that the mail was delayed.
+    Delayed,
+    /// A complaint.
+    Complaint,
+    /// One of several recipients complained: the provider did not say who.
+    ComplaintOfSeveral,
+    /// Somebody takes a complaint back.
+    NotSpam,
+    /// The list at work.
+    EchoOfBounce,
+    /// The list at work.
+    EchoOfComplaint,
+    /// A permanent bounce at SES's mailbox simulator.
+    Simulator,
+    /// The mail got through.
+    Delivery,
+}
+
+/// In which words.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Told {
+    /// An identity's notification.
+    Identity,
+    /// Event publishing.
+    Publishing,
+    /// Both, of one event.
+    Both,
+}
+
+impl Told {
+    fn vocabularies(self) -> &'static [&'static str] {
+        match self {
+            Self::Identity => &["notificationType"],
+            Self::Publishing => &["eventType"],
+            Self::Both => &["notificationType", "eventType"],
+        }
+    }
+}
+
+/// An event: what, of whom, and when by SES's clock.
+#[derive(Debug, Clone)]
+pub(crate) struct Event<'a> {
+    pub(crate) said: Said,
+    pub(crate) to: &'a [&'a str],
+    pub(crate) id: &'a str,
+    pub(crate) occurred_at: Timestamp,
+    pub(crate) account: &'a str,
+    pub(crate) region: &'a str,
+}
+
+impl Event<'_> {
+    /// The bodies of the messages that tell it.
+    pub(crate) fn messages(&self, told: Told) -> Vec<String> {
+        let (kind, field, body) = self.body();
+        let identity = format!("arn:aws:ses:{}:{}:identity/example.com", self.region, self.account);
+        let sent_at = self.occurred_at.minus(Duration::from_secs(2));
+        let mail = json!({"messageId": format!("m-{}", self.id), "timestamp": sent_at,
+            "source": "news@example.com", "sourceArn": identity, "sendingAccountId": self.account,
+            "destination": self.to});
+        let notification =
+            |vocabulary: &&str| json!({*vocabulary: kind, field: body, "mail": mail}).to_string();
+        told.vocabularies().iter().map(notification).collect()
+    }
+
+    fn body(&self) -> (&'static str, &'static str, Value) {
+        match self.said {
+            Said::Permanent | Said::Simulator => self.bounce("Permanent", "General", "failed", "5.1.1"),
+            Said::Transient => self.bounce("Transient", "MailboxFull", "failed", "5.2.2"),
+            Said::TooLarge => self.bounce("Transient", "MessageTooLarge", "failed", "5.3.4"),
+            Said::Undetermined => self.bounce("Undetermined", "Undetermined", "failed", "5.0.0"),
+            Said::Delayed => self.bounce("Permanent", "General", "delayed", "4.4.7"),
+            Said::EchoOfBounce => self.bounce("Permanent", "OnAccountSuppressionList", "failed", "5.1.1"),
+            Said::Complaint | Said::ComplaintOfSeveral => self.complaint(Some("abuse"), None),
+            Said::NotSpam => self.complaint(Some("not-spam"), None),
+            Said::EchoOfComplaint => self.complaint(None, Some("OnAccountSuppressionList")),
+            Said::Delivery => {
+                let body = json!({"timestamp": self.occurred_at, "recipients": self.to,
+                    "processingTimeMillis": 546, "smtpResponse": "250 ok"});
+                ("Delivery", "delivery", body)
+            }
+        }
+    }
+
+    fn bounce(
+        &self,
+        kind: &str,
+        subtype: &str,
+        action: &str,
+        status: &str,
+    ) -> (&'static str, &'static str, Value) {
+        let recipient = |address: &&str| json!({"emailAddress": address, "action": action, "status": status});
+        let recipients: Vec<_> = self.to.iter().map(recipient).collect();
+        let body = json!({"bounceType": kind, "bounceSubType": subtype, "bouncedRecipients": recipients,
+            "timestamp": self.occurred_at, "feedbackId": self.id, "reportingMTA": "dsn; a8-70.smtp-out.amazonses.com"});
+        ("Bounce", "bounce", body)
+    }
+
+    fn complaint(&self, kind: Option<&str>, subtype: Option<&str>) -> (&'static str, &'static str, Value) {
+        let recipients: Vec<_> = self.to.iter().map(|address| json!({"emailAddress": address})).collect();
+        let body = json!({"complainedRecipients": recipients, "timestamp": self.occurred_at,
+            "feedbackId": self.id, "complaintFeedbackType": kind, "complaintSubType": subtype});
+        ("Complaint", "complaint", body)
+    }
+}

@@ -1,0 +1,209 @@
+//! The laws. Those of a moment are held against every write, the others against what there is once all is at rest.
+
+use std::collections::BTreeMap;
+
+use mailroom_aws::suppression_list::{Write, Writer};
+use mailroom_core::address::Address;
+use mailroom_core::suppression::item::OutcomeKind;
+use mailroom_core::suppression::{AddressState, Reason, Said, Source};
+use mailroom_core::timestamp::Timestamp;
+
+use crate::coverage::Coverage;
+use crate::truth::{self, OVERRULES, SKEW, Truth, Weight};
+
+/// A law that was broken.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct Broken(pub(crate) String);
+
+pub(crate) fn broken<T>(what: impl Into<String>) -> Result<T, Broken> {
+    Err(Broken(what.into()))
+}
+
+/// The states of one Region's addresses, since when.
+#[derive(Debug, Default)]
+pub(crate) struct Chronicle(BTreeMap<String, Vec<(Timestamp, AddressState)>>);
+
+impl Chronicle {
+    fn of(&self, address: &str) -> &[(Timestamp, AddressState)] {
+        self.0.get(address).map_or(&[], Vec::as_slice)
+    }
+
+    fn before(&self, address: &str, now: Timestamp) -> Option<&AddressState> {
+        self.of(address).iter().rev().find(|(at, _)| *at < now).map(|(_, state)| state)
+    }
+
+    /// A state was written.
+    pub(crate) fn state_written(
+        &mut self,
+        region: &str,
+        state: AddressState,
+        now: Timestamp,
+        truth: &Truth,
+        coverage: &mut Coverage,
+    ) -> Result<(), Broken> {
+        let old = self.of(state.address()).last().map(|(_, state)| state);
+        for said in [&state.state().bounced, &state.state().complained].into_iter().flatten() {
+            said_by_what_counts(said, &state, truth)?;
+        }
+        if let Some(old) = old {
+            release_stands(region, old, &state, truth)?;
+            note(old, &state, coverage);
+        }
+        if Address::parse(state.address()).is_ok_and(|address| address.is_simulator()) {
+            return broken("the mailbox simulator has a state");
+        }
+        let states = self.0.entry(state.address().to_owned()).or_default();
+        states.push((now, state));
+        Ok(())
+    }
+
+    /// The list was written.
+    pub(crate) fn list_written(
+        &self,
+        region: &str,
+        write: &Write,
+        first_pass_ended: bool,
+        now: Timestamp,
+        coverage: &mut Coverage,
+    ) -> Result<(), Broken> {
+        let address = Address::parse(&write.spelling).map(|address| address.match_form().to_owned());
+        let address = address.map_err(|_| Broken(format!("{} is no address", write.spelling)))?;
+        let known = match &write.by {
+            Writer::Others => return Ok(()),
+            Writer::Call => self.before(&address, now),
+            // A job writes what was right when the address went into it, and can't be called back.
+            Writer::Job(url) => {
+                let held_by = |state: &AddressState| state.job().is_some_and(|job| url.ends_with(&job.key));
+                let mut states = self.of(&address).iter().map(|(_, state)| state);
+                match states.find(|state| held_by(state)) {
+                    Some(held) => Some(held),
+                    None => {
+                        return broken(format!("{region}: a job writes {address}, which was never in it"));
+                    }
+                }
+            }
+        };
+        coverage.note(match write.by {
+            Writer::Job(_) => "writes to a list by job",
+            _ => "writes to a list by call",
+        });
+        if write.after != Some(Reason::Bounce) {
+            return Ok(());
+        }
+        if !first_pass_ended {
+            return broken(format!("{region}: a BOUNCE of {address} before the first pass"));
+        }
+        if write.before == Some(Reason::Complaint) {
+            coverage.note("a BOUNCE over a COMPLAINT that was released, or that nobody knew of");
+            if known.is_some_and(|state| state.effective() == Some(Reason::Complaint)) {
+                return broken(format!("{region}: a BOUNCE over the COMPLAINT of {address}: {known:?}"));
+            }
+        }
+        Ok(())
+    }
+
+    /// How often the list may have needed work.
+    pub(crate) fn needs(&self) -> usize {
+        let needs = |old: Option<&AddressState>, new: &AddressState| {
+            let Some(old) = old else { return new.is_pending() };
+            let failed = new.outcome().filter(|outcome| outcome.kind == OutcomeKind::Failed);
+            new.is_pending()
+                && (!old.is_pending()
+                    || old.state() != new.state()
+                    || (old.job().is_some() && new.job().is_none())
+                    || (failed.is_some() && old.outcome() != failed))
+        };
+        let of = |states: &Vec<(Timestamp, AddressState)>| {
+            let mut old = None;
+            states.iter().filter(|(_, new)| needs(old.replace(new), new)).count()
+        };
+        self.0.values().map(of).sum()
+    }
+}
+
+/// An echo never changes a state, nor does whatever else says nothing; and nobody is suppressed for another's event.
+fn said_by_what_counts(said: &Said, state: &AddressState, truth: &Truth) -> Result<(), Broken> {
+    if !matches!(said.source, Source::Bounce | Source::Complaint | Source::Transient) {
+        return Ok(());
+    }
+    let Some(event) = truth.events.get(&said.id) else {
+        return broken(format!("nobody said {said:?}"));
+    };
+    if event.weight == Weight::Nothing {
+        return broken(format!("{said:?} was decided on, and {event:?} says nothing"));
+    }
+    if !event.addresses.iter().any(|address| address == state.address()) {
+        return broken(format!("{} is suppressed for another's event: {event:?}", state.address()));
+    }
+    Ok(())
+}
+
+/// A release is never undone by what was so before it, nor by what a job has left on the list.
+fn release_stands(region: &str, old: &AddressState, new: &AddressState, truth: &Truth) -> Result<(), Broken> {
+    let Some((reason, said)) = new.state().in_force().filter(|_| old.effective().is_none()) else {
+        return Ok(());
+    };
+    let released = old.state().released.as_ref().and_then(|released| truth.decisions.get(&released.id));
+    let Some(released) = released else { return Ok(()) };
+    let address = new.address();
+    let newest = match said.source {
+        Source::Bounce | Source::Complaint => {
+            truth.events.get(&said.id).and_then(truth::Event::was_at).map(|at| at.plus(SKEW))
+        }
+        Source::Transient => truth.last_counted(address).map(|at| at.plus(SKEW)),
+        Source::Operator => truth.decisions.get(&said.id).map(|decision| decision.at.plus(OVERRULES)),
+        Source::List => truth.last_entry(address).map(|at| at.plus(SKEW)),
+        Source::Unknown => None,
+    };
+    if newest < Some(released.at) {
+        return broken(format!(
+            "{region}: the release of {address} at {} is undone as a {reason:?} by {said:?}",
+            released.at
+        ));
+    }
+    Ok(())
+}
+
+fn note(old: &AddressState, new: &AddressState, coverage: &mut Coverage) {
+    let newly = |what: fn(&AddressState) -> Option<Timestamp>| what(new) > what(old);
+    let released = newly(|state| state.state().released_at());
+    let complained = newly(|state| state.state().complained_at());
+    let in_job = old.job().map(|job| job.reason);
+    if released {
+        coverage.note("releases");
+        if in_job.is_some_and(|reason| reason.is_some()) {
+            coverage.note("releases while a job puts the address");
+        }
+    }
+    if in_job.is_some() && newly(|state| state.state().accused_at()) {
+        coverage.note("evidence while a job holds the address");
+    }
+    if complained && in_job == Some(Some(Reason::Bounce)) {
+        coverage.note("complaints while a job puts a BOUNCE");
+    }
+    if complained && old.effective() == Some(Reason::Bounce) {
+        coverage.note("complaints of who has bounced");
+    }
+    if newly(|state| state.state().bounced_at()) && old.effective() == Some(Reason::Complaint) {
+        coverage.note("bounces of who has complained");
+    }
+    if newly(|state| state.state().accused_at()) && old.effective().is_none() && new.effective().is_none() {
+        coverage.note("evidence from before a release");
+    }
+    if old.effective().is_none() && new.effective().is_some() {
+        coverage.note("suppressed again after a release");
+    }
+    let kind = |state: &AddressState| state.outcome().map(|outcome| outcome.kind);
+    if kind(new) != kind(old) {
+        match kind(new) {
+            Some(OutcomeKind::RefusedSandbox) => coverage.note("refused in the sandbox"),
+            Some(OutcomeKind::Failed) => coverage.note("attempts that failed"),
+            _ => {}
+        }
+    }
+    let left_off = |state: &AddressState| state.applied().is_some_and(|applied| applied.left_off);
+    if left_off(new) && !left_off(old) {
+        coverage.note("entries left off after a hand took them off");
+    }
+}

@@ -1,0 +1,75 @@
+//! What SQS does with messages: brings them in any order, some of them twice, and again unless they are deleted.
+
+use std::collections::HashSet;
+
+use fastrand::Rng;
+use serde_json::{Value, json};
+
+/// A message.
+#[derive(Debug, Clone)]
+struct Message {
+    id: u64,
+    body: String,
+    /// Somebody has it.
+    in_flight: bool,
+}
+
+/// A queue.
+#[derive(Debug, Default)]
+pub(crate) struct Queue {
+    messages: Vec<Message>,
+    next: u64,
+}
+
+/// What a function was woken with.
+#[derive(Debug)]
+pub(crate) struct Batch {
+    /// As Lambda's poller hands it over.
+    pub(crate) payload: Value,
+    ids: Vec<u64>,
+}
+
+impl Queue {
+    pub(crate) fn send(&mut self, body: String) {
+        self.messages.push(Message { id: self.next, body, in_flight: false });
+        self.next += 1;
+    }
+
+    /// How many lie there, in flight or not.
+    pub(crate) fn len(&self) -> usize {
+        self.messages.len()
+    }
+
+    /// Hands out at most so many in any order. `None` if there are none. If `twice`, also what somebody has already.
+    pub(crate) fn receive(&mut self, most: usize, twice: bool, rng: &mut Rng) -> Option<Batch> {
+        let mut visible: Vec<_> =
+            self.messages.iter_mut().filter(|message| twice || !message.in_flight).collect();
+        rng.shuffle(&mut visible);
+        visible.truncate(most);
+        let record = |message: &&mut Message| json!({"messageId": message.id.to_string(), "body": message.body, "eventSource": "aws:sqs"});
+        let records: Vec<_> = visible.iter().map(record).collect();
+        let ids: Vec<_> = visible.iter().map(|message| message.id).collect();
+        for message in visible {
+            message.in_flight = true;
+        }
+        (!ids.is_empty()).then(|| Batch { payload: json!({ "Records": records }), ids })
+    }
+
+    /// What was done is deleted, the rest comes back. `failed` are the ids that the function named; `None`: it died.
+    pub(crate) fn settle(&mut self, batch: &Batch, failed: Option<&HashSet<String>>) {
+        let done = |id: &u64| {
+            batch.ids.contains(id) && failed.is_some_and(|failed| !failed.contains(&id.to_string()))
+        };
+        self.messages.retain(|message| !done(&message.id));
+        for message in self.messages.iter_mut().filter(|message| batch.ids.contains(&message.id)) {
+            message.in_flight = false;
+        }
+    }
+
+    /// Loses all that nobody has; how many.
+    pub(crate) fn lose(&mut self) -> usize {
+        let before = self.messages.len();
+        self.messages.retain(|message| message.in_flight);
+        before - self.messages.len()
+    }
+}

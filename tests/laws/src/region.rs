@@ -1,0 +1,341 @@
+//! One Region: its table, list and queues, and its functions.
+
+use std::collections::HashSet;
+use std::future::Future;
+use std::pin::pin;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use apply::handler::{Apply, Ran};
+use decide::handler::Decide;
+use feedback::handler::Feedback;
+use feedback::settings::KindsNotStored;
+use mailroom_aws::clock::Clock;
+use mailroom_aws::fuse::Fuse;
+use mailroom_aws::invocation::Response;
+use mailroom_aws::lease::MemoryLease;
+use mailroom_aws::metrics::MemoryMetrics;
+use mailroom_aws::notes::{FIRST_PASS, FirstPass, MemoryNotes, Notes};
+use mailroom_aws::objects::MemoryObjects;
+use mailroom_aws::peers::MemoryPeers;
+use mailroom_aws::states::{Image, MemoryStates};
+use mailroom_aws::stream;
+use mailroom_aws::suppression_list::MemoryList;
+use mailroom_core::inbound::Location;
+use mailroom_core::ours::Ours;
+use mailroom_core::record::Retention;
+use mailroom_core::suppression::AddressState;
+use mailroom_core::suppression::policy::Policy;
+use mailroom_core::suppression::reconcile::{Gone, Guard};
+use mailroom_core::timestamp::Timestamp;
+use merge::handler::Merge;
+use reconcile::handler::{Done, LookedBack, Passed, Pushed, Reconcile, Wake};
+use tokio::time::Instant;
+
+use crate::law::Chronicle;
+use crate::queue::{Batch, Queue};
+use crate::time::SkewedClock;
+
+/// The account of them all.
+pub(crate) const ACCOUNT: &str = "123456789012";
+const BUCKET: &str = "transit";
+
+/// What the template tells functions, as far as it matters here.
+#[derive(Debug, Clone)]
+pub(crate) struct Parameters {
+    pub(crate) peers: Vec<String>,
+    pub(crate) policy: Policy,
+    pub(crate) requests_per_second: f64,
+    pub(crate) trust_origin: bool,
+    pub(crate) gone: Gone,
+}
+
+/// A change of the table, and what its stream tells of it.
+pub(crate) struct Change {
+    pub(crate) image: Image,
+    created_at: Timestamp,
+}
+
+/// What became of an invocation. `None` where it died, or failed.
+pub(crate) enum Ended {
+    Feedback { batch: Batch, failed: Option<HashSet<String>> },
+    Merge { batch: Batch, failed: Option<HashSet<String>> },
+    Decide { until: Option<usize>, done: Option<bool> },
+    Apply { died: bool, ran: Option<Ran>, started: usize, failed: usize },
+    Reconcile { died: bool, woken: Option<Woken> },
+}
+
+/// What reconcile did, if nobody else was at it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Woken {
+    pub(crate) pushed: Pushed,
+    pub(crate) passed: Passed,
+    pub(crate) looked_back: LookedBack,
+}
+
+/// One Region.
+pub(crate) struct Region {
+    pub(crate) name: &'static str,
+    /// Lambda's.
+    pub(crate) clock: SkewedClock,
+    /// DynamoDB's.
+    pub(crate) table_clock: SkewedClock,
+    pub(crate) table: MemoryStates,
+    pub(crate) list: MemoryList<SkewedClock>,
+    pub(crate) feedback_queue: Queue,
+    pub(crate) merge_queue: Queue,
+    pub(crate) changes: Vec<Change>,
+    /// How much of the stream decide has done, and how much was handed to apply.
+    pub(crate) decided: usize,
+    pub(crate) told_apply: usize,
+    pub(crate) chronicle: Chronicle,
+    pub(crate) writes: usize,
+    pub(crate) first_pass_ended: bool,
+    /// Why it may have written more often than there was need.
+    pub(crate) excuses: usize,
+    leases: MemoryLease,
+    notes: MemoryNotes,
+    objects: MemoryObjects,
+    peers: MemoryPeers,
+    parameters: Parameters,
+    runs: usize,
+}
+
+/// A list that reads import jobs' objects.
+pub(crate) fn list(clock: SkewedClock, objects: &MemoryObjects) -> MemoryList<SkewedClock> {
+    let objects = objects.clone();
+    MemoryList::new(clock, move |url: &str| {
+        let (bucket, key) = url.strip_prefix("s3://")?.split_once('/')?;
+        let content = objects.content(&Location { bucket: bucket.to_owned(), key: key.to_owned() })?;
+        String::from_utf8(content).ok()
+    })
+}
+
+impl Region {
+    pub(crate) fn new(
+        name: &'static str,
+        [clock, table_clock, ses_clock]: [SkewedClock; 3],
+        peers: &MemoryPeers,
+        parameters: Parameters,
+    ) -> Self {
+        let objects = MemoryObjects::default();
+        Self {
+            name,
+            clock,
+            table_clock,
+            table: MemoryStates::default(),
+            list: list(ses_clock, &objects),
+            feedback_queue: Queue::default(),
+            merge_queue: Queue::default(),
+            changes: Vec::new(),
+            decided: 0,
+            told_apply: 0,
+            chronicle: Chronicle::default(),
+            writes: 0,
+            first_pass_ended: false,
+            excuses: 0,
+            leases: MemoryLease::default(),
+            notes: MemoryNotes::default(),
+            objects,
+            peers: peers.clone(),
+            parameters,
+            runs: 0,
+        }
+    }
+
+    /// The changes of the table that nobody has looked at.
+    pub(crate) fn observe(&mut self) -> Vec<Image> {
+        let new = self.table.stream(self.changes.len());
+        let created_at = self.table_clock.now();
+        let change = |image: &Image| Change { image: image.clone(), created_at };
+        self.changes.extend(new.iter().map(change));
+        if !self.first_pass_ended {
+            self.first_pass_ended = at_once(self.notes.get::<FirstPass>(FIRST_PASS))
+                .is_some_and(|note| note.is_ok_and(|note| note.is_some()));
+        }
+        new
+    }
+
+    pub(crate) fn state(&self, address: &str) -> Option<AddressState> {
+        self.table.states().into_iter().find(|state| state.address() == address)
+    }
+
+    /// New records of the stream that the mapping's filter lets through, at most so many, and how far that is.
+    pub(crate) fn undecided(&self, most: usize) -> (Vec<usize>, usize) {
+        let new = (self.decided..self.changes.len()).filter(|index| self.is_decidable(*index));
+        let batch: Vec<_> = new.take(most).collect();
+        let until = if batch.len() < most {
+            self.changes.len()
+        } else {
+            batch.last().map_or(self.decided, |last| last + 1)
+        };
+        (batch, until)
+    }
+
+    pub(crate) fn is_decidable(&self, index: usize) -> bool {
+        self.changes.get(index).is_some_and(|change| change.image.new["decidable"].is_string())
+    }
+
+    /// Changes of the table, as the stream brings them.
+    pub(crate) fn batch(&self, indexes: impl Iterator<Item = usize>) -> String {
+        let changes = indexes.filter_map(|index| self.changes.get(index));
+        let event = stream::event(changes.map(|change| (&change.image, change.created_at)), self.name);
+        event.map_or_else(|error| error.to_string(), |event| event.to_string())
+    }
+
+    /// What the stream tells apply.
+    pub(crate) fn newly_pending(&mut self) -> String {
+        let is_pending = |image: &serde_json::Value| image["pending"].is_string();
+        let new: Vec<_> = (self.told_apply..self.changes.len())
+            .filter(|index| {
+                let image = &self.changes[*index].image;
+                is_pending(&image.new) && !image.old.as_ref().is_some_and(is_pending)
+            })
+            .collect();
+        self.told_apply = self.changes.len();
+        if new.is_empty() { "{}".to_owned() } else { self.batch(new.into_iter()) }
+    }
+
+    pub(crate) fn feedback(&self, batch: Batch, fuse: Fuse) -> impl Future<Output = Ended> + 'static {
+        let function = Feedback {
+            table: self.table.with_fuse(&fuse),
+            metrics: MemoryMetrics::default(),
+            settings: feedback::settings::Settings {
+                table: "table".to_owned(),
+                function: "feedback".to_owned(),
+                ours: Ours { account: ACCOUNT.to_owned(), region: self.name.to_owned(), topic_arn: None },
+                retention: Retention::default(),
+                kinds_not_stored: KindsNotStored::default(),
+            },
+        };
+        async move {
+            let payload = batch.payload.to_string();
+            let ended = fuse.run(function.handle(&payload, within(30))).await;
+            Ended::Feedback { batch, failed: ended.and_then(Result::ok).as_ref().map(failed) }
+        }
+    }
+
+    pub(crate) fn merge(&self, batch: Batch, fuse: Fuse) -> impl Future<Output = Ended> + 'static {
+        let function = Merge {
+            table: self.table.with_fuse(&fuse),
+            clock: self.clock.clone(),
+            metrics: MemoryMetrics::default(),
+        };
+        async move {
+            let payload = batch.payload.to_string();
+            let ended = fuse.run(function.handle(&payload, within(30))).await;
+            Ended::Merge { batch, failed: ended.and_then(Result::ok).as_ref().map(failed) }
+        }
+    }
+
+    /// `until` is how far the stream is done if it succeeds; `None` if it was done before.
+    pub(crate) fn decide(
+        &self,
+        payload: String,
+        until: Option<usize>,
+        fuse: Fuse,
+    ) -> impl Future<Output = Ended> + 'static {
+        let function = Decide {
+            table: self.table.with_fuse(&fuse),
+            peers: self.peers.with_fuse(&fuse),
+            clock: self.clock.clone(),
+            metrics: MemoryMetrics::default(),
+            settings: decide::settings::Settings {
+                table: "table".to_owned(),
+                function: "decide".to_owned(),
+                account: ACCOUNT.to_owned(),
+                region: self.name.to_owned(),
+                peers: self.parameters.peers.clone(),
+                queue: "queue".to_owned(),
+                policy: self.parameters.policy.clone(),
+            },
+        };
+        async move {
+            let ended = fuse.run(function.handle(&payload, within(60))).await;
+            Ended::Decide { until, done: ended.map(|ended| ended.is_ok()) }
+        }
+    }
+
+    pub(crate) fn apply(&mut self, payload: String, fuse: Fuse) -> impl Future<Output = Ended> + 'static {
+        self.runs += 1;
+        let holder = format!("run {}", self.runs);
+        let function = Apply {
+            states: self.table.with_fuse(&fuse),
+            list: self.list.with_fuse(&fuse),
+            leases: self.leases.with_fuse(&fuse),
+            notes: self.notes.with_fuse(&fuse),
+            objects: self.objects.with_fuse(&fuse),
+            clock: self.clock.clone(),
+            metrics: MemoryMetrics::default(),
+            settings: apply::settings::Settings {
+                table: "table".to_owned(),
+                function: "apply".to_owned(),
+                region: self.name.to_owned(),
+                bucket: BUCKET.to_owned(),
+                requests_per_second: self.parameters.requests_per_second,
+                trust_origin: self.parameters.trust_origin,
+            },
+        };
+        async move {
+            let ended = fuse.run(function.handle(&payload, &holder, within(120))).await;
+            let (died, ran) = (ended.is_none(), ended.and_then(Result::ok));
+            let of = |name| function.metrics.get(name);
+            Ended::Apply { died, ran, started: of("ImportJobsStarted"), failed: of("Failed") }
+        }
+    }
+
+    pub(crate) fn reconcile(&self, wake: Wake, fuse: Fuse) -> impl Future<Output = Ended> + 'static {
+        let function = Reconcile {
+            states: self.table.with_fuse(&fuse),
+            list: self.list.with_fuse(&fuse),
+            notes: self.notes.with_fuse(&fuse),
+            peers: self.peers.with_fuse(&fuse),
+            clock: self.clock.clone(),
+            metrics: MemoryMetrics::default(),
+            settings: reconcile::settings::Settings {
+                table: "table".to_owned(),
+                function: "reconcile".to_owned(),
+                account: ACCOUNT.to_owned(),
+                region: self.name.to_owned(),
+                peers: self.parameters.peers.clone(),
+                queue: "queue".to_owned(),
+                gone: self.parameters.gone,
+                guard: Guard::default(),
+                pass_every: Duration::from_hours(6),
+                policy: self.parameters.policy.clone(),
+                pace: Duration::from_secs(1),
+            },
+        };
+        async move {
+            let ended = fuse.run(function.handle(wake, within(240))).await;
+            let woken = |done| match done {
+                Ok(Done::Woken { pushed, passed, looked_back }) => {
+                    Some(Woken { pushed, passed, looked_back })
+                }
+                Ok(Done::Held) | Err(_) => None,
+            };
+            Ended::Reconcile { died: ended.is_none(), woken: ended.and_then(woken) }
+        }
+    }
+}
+
+/// The world's runtime stands still: deadlines are as far as they were set.
+fn within(seconds: u64) -> Instant {
+    Instant::now() + Duration::from_secs(seconds)
+}
+
+fn failed(response: &Response) -> HashSet<String> {
+    response.batch_item_failures.iter().map(|failure| failure.item_identifier.clone()).collect()
+}
+
+/// What a port answers that does not wait.
+pub(crate) fn at_once<T>(future: impl Future<Output = T>) -> Option<T> {
+    let mut future = pin!(future);
+    let mut context = Context::from_waker(Waker::noop());
+    for _ in 0..8 {
+        if let Poll::Ready(output) = future.as_mut().poll(&mut context) {
+            return Some(output);
+        }
+    }
+    None
+}

@@ -1,0 +1,802 @@
+//! The Regions, what happens to them, and how they come to rest.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use apply::handler::Ran;
+use fastrand::Rng;
+use mailroom_aws::clock::Clock;
+use mailroom_aws::fuse::Fuse;
+use mailroom_aws::peers::{MemoryPeers, PeerError};
+use mailroom_aws::records::RecordTable;
+use mailroom_aws::suppression_list::{Account, Fault, MemoryRules};
+use mailroom_core::address::Address;
+use mailroom_core::suppression::operator::OperatorDecision;
+use mailroom_core::suppression::policy::{Candidates, Policy, Threshold};
+use mailroom_core::suppression::reconcile::Gone;
+use mailroom_core::suppression::{AddressState, Reason};
+use mailroom_core::timestamp::Timestamp;
+use reconcile::handler::{Passed, Wake};
+use tokio::time::Instant;
+
+use crate::coverage::Coverage;
+use crate::event::{Event, Said, Told};
+use crate::law::{Broken, broken};
+use crate::region::{ACCOUNT, Ended, Parameters, Region, at_once};
+use crate::step::{Function, Lost, Step};
+use crate::tasks::{Tasks, Turn};
+use crate::time::Time;
+use crate::truth::{self, Truth, Weight};
+
+const NAMES: [&str; 3] = ["us-east-1", "us-west-2", "eu-west-1"];
+/// Two addresses' spellings, and a third's; the last of each is one that only a hand types.
+const ADDRESSES: [[&str; 3]; 3] = [
+    ["Ann@example.com", "ann@example.com", "ANN@example.com"],
+    ["bob@example.com", "Bob@Example.com", "BOB@example.com"],
+    ["Cy@example.com", "cy@example.com", "cY@example.com"],
+];
+const SIMULATOR: &str = "bounce@simulator.amazonses.com";
+const START: i64 = 1_769_940_000_000;
+/// As an address is sure to remember of decisions.
+const MOST_DECISIONS: usize = 12;
+/// Turns in which whatever is at work must come to an end.
+const MOST_TURNS: usize = 200_000;
+const MINUTE: Duration = Duration::from_mins(1);
+/// From one pass of reconcile to the next, and a little.
+const PASS: Duration = Duration::from_mins(6 * 60 + 11);
+const WEEK: Duration = Duration::from_hours(7 * 24);
+
+/// What a history goes by.
+#[derive(Debug, Clone)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a parameter of its own")]
+pub struct Config {
+    /// Two or three.
+    pub regions: usize,
+    /// Of how many addresses anything is said.
+    pub addresses: usize,
+    /// A parameter of apply. At a slow pace little goes singly within a minute, and the rest by import job.
+    pub requests_per_second: f64,
+    /// A parameter of apply.
+    pub trust_origin: bool,
+    /// A parameter of reconcile.
+    pub put_back: bool,
+    /// A parameter of decide.
+    pub all_candidates: bool,
+    /// A parameter of decide.
+    pub count_undetermined: bool,
+    /// Whether reconcile has been through all lists before anything happens.
+    pub settled: bool,
+    /// Until SES's import jobs do their first record, and from one to the next.
+    pub job: (Duration, Duration),
+    /// Whether SES tells which records of a job have failed.
+    pub tells_failed: bool,
+    /// Whose records fail in jobs.
+    pub fails_in_jobs: Option<usize>,
+    /// Entries on a page of a list.
+    pub page: usize,
+    /// By how many milliseconds clocks go ahead: Lambda's, DynamoDB's and SES's of each Region, then the operators'.
+    pub clocks: Vec<i64>,
+    /// Whose turn it is.
+    pub seed: u64,
+}
+
+/// What happens, after what stood on the lists before.
+#[derive(Debug, Clone)]
+pub struct History {
+    /// What it goes by.
+    pub config: Config,
+    /// Entries that stood on lists before Mailroom came: Region, address, spelling, reason.
+    pub entries: Vec<(usize, usize, usize, Reason)>,
+    /// One after the other.
+    pub steps: Vec<Step>,
+}
+
+struct World {
+    config: Config,
+    time: Time,
+    rng: Rng,
+    regions: Vec<Region>,
+    peers: MemoryPeers,
+    tasks: Tasks<Ended>,
+    truth: Truth,
+    coverage: Coverage,
+    said: usize,
+    decisions: usize,
+    /// Invocations under way, of each function.
+    under_way: BTreeMap<(usize, &'static str), usize>,
+}
+
+/// Tells a history and lets it come to rest.
+///
+/// # Errors
+/// The first law that is broken.
+pub fn run(history: &History) -> Result<Coverage, Broken> {
+    // Nobody waits for this runtime's time: deadlines are far, and only virtual time goes by.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
+    let runtime = runtime.map_err(|error| Broken(format!("no runtime: {error}")))?;
+    let _entered = runtime.enter();
+    let mut world = World::new(history);
+    if history.config.settled {
+        world.reconcile_all()?;
+    }
+    for step in &history.steps {
+        world.take(step)?;
+    }
+    world.come_to_rest()?;
+    Ok(world.coverage)
+}
+
+impl World {
+    fn new(history: &History) -> Self {
+        let config = history.config.clone();
+        let time = Time::at(Timestamp::from_millis(START).unwrap_or(Timestamp::MIN));
+        let peers = MemoryPeers::default();
+        let policy = Policy {
+            transient: Some(Threshold { events: 3, days: 2, within_days: 30 }),
+            count_undetermined: config.count_undetermined,
+            candidates: if config.all_candidates { Candidates::All } else { Candidates::None },
+            ..Policy::default()
+        };
+        let names = &NAMES[..config.regions.clamp(1, NAMES.len())];
+        let clock = |index: usize| time.clock(config.clocks.get(index).copied().unwrap_or(0));
+        let region = |(index, name): (usize, &&'static str)| {
+            let parameters = Parameters {
+                peers: names.iter().filter(|peer| *peer != name).map(|peer| (*peer).to_owned()).collect(),
+                policy: policy.clone(),
+                requests_per_second: config.requests_per_second,
+                trust_origin: config.trust_origin,
+                gone: if config.put_back { Gone::PutBack } else { Gone::LeaveOff },
+            };
+            let clocks = [clock(3 * index), clock(3 * index + 1), clock(3 * index + 2)];
+            let region = Region::new(name, clocks, &peers, parameters);
+            region.list.set_rules(MemoryRules {
+                job_wait: config.job.0,
+                job_per_record: config.job.1,
+                tells_failed: config.tells_failed,
+                page: config.page,
+                ..MemoryRules::default()
+            });
+            if let Some(who) = config.fails_in_jobs {
+                for spelling in ADDRESSES[who % ADDRESSES.len()] {
+                    region.list.fail_in_jobs(spelling);
+                }
+            }
+            region
+        };
+        let regions: Vec<_> = names.iter().enumerate().map(region).collect();
+        let mut world = Self {
+            rng: Rng::with_seed(config.seed),
+            config,
+            time,
+            regions,
+            peers,
+            tasks: Tasks::new(),
+            truth: Truth::default(),
+            coverage: Coverage::default(),
+            said: 0,
+            decisions: 0,
+            under_way: BTreeMap::new(),
+        };
+        for (region, who, spelling, reason) in &history.entries {
+            world.edit(*region, *who, *spelling, Some(*reason));
+        }
+        // Long ago.
+        world.time.go_on_to(world.time.now().plus(PASS));
+        world
+    }
+
+    fn spelling(&self, who: usize, spelling: usize) -> &'static str {
+        // What fails in jobs for good must go singly: three calls for one address would be a job's worth at the slow pace.
+        let spellings = if self.config.fails_in_jobs.is_some() { 2 } else { 3 };
+        ADDRESSES[who % self.config.addresses.clamp(1, ADDRESSES.len())][spelling % spellings]
+    }
+
+    fn take(&mut self, step: &Step) -> Result<(), Broken> {
+        let count = self.regions.len();
+        let of = |region: usize| region % count;
+        match *step {
+            Step::Says { region, said, who, spelling, ago, told, copies, lists } => {
+                self.says(of(region), said, (who, spelling), ago, (told, copies), lists);
+            }
+            Step::Decides { region, who, suppress } => self.decides(of(region), who, suppress)?,
+            Step::Edits { region, who, spelling, put } => {
+                self.coverage.note(if put.is_some() {
+                    "entries put by hand"
+                } else {
+                    "entries taken off by hand"
+                });
+                self.edit(of(region), who, spelling, put);
+            }
+            Step::Wakes { region, function, dies_after } => self.wake(of(region), function, dies_after),
+            Step::Loses { region, what } => self.lose(of(region), what),
+            Step::Unreachable { region, down } => {
+                let error = down.then(|| PeerError::Unavailable("down".to_owned()));
+                self.coverage.count("Regions that could not be reached", usize::from(down));
+                self.peers.fail(self.regions[of(region)].name, error);
+            }
+            Step::Sandbox { region, inside } => self.set_account(of(region), !inside),
+            Step::Faults { region, fault } => {
+                let region = &mut self.regions[of(region)];
+                region.list.fault([fault]);
+                match fault {
+                    Fault::Throttled => self.coverage.note("calls throttled"),
+                    Fault::Unanswered => self.coverage.note("calls done and not answered"),
+                    _ => self.coverage.note("calls that failed"),
+                }
+                region.excuses += 3;
+            }
+            Step::Lags { region, writes } => self.regions[of(region)].table.lag(writes),
+            Step::Turns(turns) => self.turns(turns)?,
+            Step::Time(by) => self.pass(by)?,
+            Step::Minute { region } => {
+                let region = of(region);
+                for function in [Function::Feedback, Function::Decide, Function::Merge, Function::Apply] {
+                    self.wake(region, function, None);
+                    self.pass(Duration::from_secs(1))?;
+                }
+                self.pass(MINUTE)?;
+            }
+        }
+        self.observe_all()
+    }
+
+    fn says(
+        &mut self,
+        index: usize,
+        said: Said,
+        (who, spelling): (usize, usize),
+        ago: i32,
+        (told, copies): (Told, usize),
+        lists: bool,
+    ) {
+        let first = self.spelling(who, spelling % 2);
+        let second = self.spelling(who + 1, spelling % 2);
+        let to: &[&str] = match said {
+            Said::Simulator => &[SIMULATOR],
+            Said::ComplaintOfSeveral => &[first, second],
+            _ => &[first],
+        };
+        let several = said == Said::ComplaintOfSeveral && to.iter().collect::<BTreeSet<_>>().len() > 1;
+        let weight = match said {
+            Said::Permanent => Weight::Enough(Reason::Bounce),
+            Said::Complaint => Weight::Enough(Reason::Complaint),
+            Said::ComplaintOfSeveral if self.config.all_candidates || !several => {
+                Weight::Enough(Reason::Complaint)
+            }
+            Said::Transient => Weight::Counts,
+            Said::Undetermined if self.config.count_undetermined => Weight::Counts,
+            Said::ComplaintOfSeveral
+            | Said::Undetermined
+            | Said::TooLarge
+            | Said::Delayed
+            | Said::NotSpam
+            | Said::EchoOfBounce
+            | Said::EchoOfComplaint
+            | Said::Simulator
+            | Said::Delivery => Weight::Nothing,
+        };
+        self.coverage.note(match said {
+            Said::EchoOfBounce | Said::EchoOfComplaint => "echoes",
+            Said::Simulator => "bounces at the simulator",
+            Said::Transient => "transient bounces",
+            Said::ComplaintOfSeveral => "complaints of one of several",
+            Said::Permanent | Said::Complaint => "permanent bounces and complaints",
+            _ => "events that say nothing against an address",
+        });
+        // Of one that is dated ahead, the second to come can't be told from one that happened later.
+        let told = if ago < 0 && told == Told::Both { Told::Identity } else { told };
+        self.coverage.count("events dated ahead", usize::from(ago < 0));
+        self.coverage.count("events in both vocabularies", usize::from(told == Told::Both));
+        self.coverage.count("events told again", copies);
+        self.said += 1;
+        let id = format!("event-{}", self.said);
+        let now = self.time.now();
+        let by = Duration::from_secs(ago.unsigned_abs().into());
+        let occurred_at = if ago < 0 { now.plus(by) } else { now.minus(by) };
+        let name = self.regions[index].name;
+        let event = Event { said, to, id: &id, occurred_at, account: ACCOUNT, region: name };
+        for body in event.messages(told) {
+            for _ in 0..=copies {
+                self.regions[index].feedback_queue.send(body.clone());
+            }
+        }
+        let reason = match said {
+            Said::Permanent => Some(Reason::Bounce),
+            Said::Complaint => Some(Reason::Complaint),
+            _ => None,
+        };
+        // SES does not take back its own complaint.
+        let stands = self.regions[index].list.entries().get(first).copied();
+        if let Some(reason) = reason.filter(|reason| lists && stands < Some(*reason)) {
+            self.coverage.note("entries put by SES itself");
+            self.edit(index, who, spelling % 2, Some(reason));
+        }
+        let addresses = to.iter().map(|to| to.to_lowercase()).collect();
+        self.truth.events.insert(id, truth::Event { addresses, weight, occurred_at, recorded_at: None });
+    }
+
+    fn decides(&mut self, index: usize, who: usize, suppress: Option<Reason>) -> Result<(), Broken> {
+        if self.decisions == MOST_DECISIONS {
+            return Ok(());
+        }
+        self.decisions += 1;
+        let spelling = self.spelling(who, 0);
+        let address = Address::parse(spelling).map_err(|_| Broken(format!("{spelling} is no address")))?;
+        let at = self.time.now();
+        let operators = self.time.clock(self.config.clocks.last().copied().unwrap_or(0));
+        let nonce = self.decisions.to_string();
+        let decision = OperatorDecision::new(&address, suppress, "ops", "why", operators.now(), &nonce);
+        let decided = truth::Decision { address: decision.address.clone(), suppress, at };
+        self.truth.decisions.insert(decision.sk.clone(), decided);
+        let decisions = [decision];
+        let append = self.regions[index].table.append(&decisions, Instant::now());
+        if at_once(append).is_none_or(|not_durable| !not_durable.is_empty()) {
+            return broken("a decision could not be recorded");
+        }
+        Ok(())
+    }
+
+    fn edit(&mut self, region: usize, who: usize, spelling: usize, put: Option<Reason>) {
+        let spelling = self.spelling(who, spelling);
+        let index = region % self.regions.len();
+        let list = &self.regions[index].list;
+        match put {
+            Some(reason) => {
+                list.insert(spelling, reason);
+                let address = spelling.to_lowercase();
+                self.truth.entries.push(truth::Entry { address, at: self.time.now() });
+            }
+            None => list.remove(spelling),
+        }
+    }
+
+    fn set_account(&mut self, index: usize, production_access: bool) {
+        let enabled = BTreeSet::from([Reason::Bounce, Reason::Complaint]);
+        self.coverage.count("accounts in the sandbox", usize::from(!production_access));
+        self.regions[index].list.set_account(Account { production_access, enabled });
+    }
+
+    fn lose(&mut self, index: usize, what: Lost) {
+        match what {
+            Lost::StreamRecords => {
+                let (lost, until) = self.regions[index].undecided(usize::MAX);
+                self.coverage.count("stream records lost", lost.len());
+                self.regions[index].decided = until;
+            }
+            Lost::PeersMessages => {
+                self.bring_messages();
+                let lost = self.regions[index].merge_queue.lose();
+                self.coverage.count("peers' messages lost", lost);
+            }
+        }
+    }
+
+    fn bring_messages(&mut self) {
+        for region in &mut self.regions {
+            for message in self.peers.receive(region.name) {
+                region.merge_queue.send(message);
+            }
+        }
+    }
+
+    fn wake(&mut self, index: usize, function: Function, dies_after: Option<usize>) {
+        self.bring_messages();
+        let fuse = Fuse::default();
+        if let Some(effects) = dies_after {
+            fuse.set(effects);
+        }
+        let name = name(function);
+        let others = self.under_way.entry((index, name)).or_default();
+        let twice = *others > 0;
+        let most = self.rng.usize(1..6);
+        let rng = &mut self.rng;
+        let region = &mut self.regions[index];
+        match function {
+            Function::Feedback => {
+                let Some(batch) = region.feedback_queue.receive(most, twice, rng) else { return };
+                let invocation = region.feedback(batch, fuse);
+                self.tasks.spawn(index, invocation);
+            }
+            Function::Merge => {
+                let Some(batch) = region.merge_queue.receive(most, twice, rng) else { return };
+                let invocation = region.merge(batch, fuse);
+                self.tasks.spawn(index, invocation);
+            }
+            Function::Decide => {
+                let (batch, until) = region.undecided(most);
+                if batch.is_empty() {
+                    region.decided = until;
+                    return;
+                }
+                let payload = region.batch(batch.into_iter());
+                let invocation = region.decide(payload, Some(until), fuse);
+                self.tasks.spawn(index, invocation);
+            }
+            Function::DecideAgain => {
+                let done: Vec<_> = (0..region.decided).filter(|index| region.is_decidable(*index)).collect();
+                if done.is_empty() {
+                    return;
+                }
+                let from = rng.usize(0..done.len());
+                let payload = region.batch(done.into_iter().skip(from).take(most));
+                let invocation = region.decide(payload, None, fuse);
+                self.coverage.note("stream records brought again");
+                self.tasks.spawn(index, invocation);
+            }
+            Function::Apply => {
+                let payload = region.newly_pending();
+                let invocation = region.apply(payload, fuse);
+                self.tasks.spawn(index, invocation);
+            }
+            Function::Reconcile => {
+                let wake = Wake { pass: rng.bool(), ..Wake::default() };
+                let invocation = region.reconcile(wake, fuse);
+                self.tasks.spawn(index, invocation);
+            }
+        }
+        *others += 1;
+        if twice {
+            self.coverage.note(match function {
+                Function::Feedback => "two instances of feedback",
+                Function::Decide | Function::DecideAgain => "two instances of decide",
+                Function::Merge => "two instances of merge",
+                Function::Apply => "two instances of apply",
+                Function::Reconcile => "two instances of reconcile",
+            });
+        }
+    }
+
+    fn ended(&mut self, index: usize, ended: Ended) {
+        let (name, died) = match &ended {
+            Ended::Feedback { failed, .. } => ("feedback", failed.is_none()),
+            Ended::Merge { failed, .. } => ("merge", failed.is_none()),
+            Ended::Decide { done, .. } => ("decide", done.is_none()),
+            Ended::Apply { died, .. } => ("apply", *died),
+            Ended::Reconcile { died, .. } => ("reconcile", *died),
+        };
+        if let Some(count) = self.under_way.get_mut(&(index, name)) {
+            *count = count.saturating_sub(1);
+        }
+        if died {
+            self.coverage.note(match name {
+                "feedback" => "deaths of feedback",
+                "merge" => "deaths of merge",
+                "decide" => "deaths of decide",
+                "apply" => "deaths of apply",
+                _ => "deaths of reconcile",
+            });
+        }
+        let region = &mut self.regions[index];
+        match ended {
+            Ended::Feedback { batch, failed } => region.feedback_queue.settle(&batch, failed.as_ref()),
+            Ended::Merge { batch, failed } => region.merge_queue.settle(&batch, failed.as_ref()),
+            Ended::Decide { until, done } => {
+                if done == Some(true) {
+                    region.decided = region.decided.max(until.unwrap_or(0));
+                }
+            }
+            Ended::Apply { died, ran, started, failed } => {
+                self.coverage.count("import jobs", started);
+                // Who was cut off begins again, with what may be done already.
+                region.excuses += match ran {
+                    None if died => 3,
+                    None | Some(Ran::Left) => 1,
+                    Some(Ran::Busy | Ran::Drained) => 0,
+                };
+                self.coverage
+                    .count("apply had to leave something", usize::from(matches!(ran, Some(Ran::Left))));
+                self.coverage
+                    .count("apply found another at work", usize::from(matches!(ran, Some(Ran::Busy))));
+                let in_jobs = self.config.fails_in_jobs.is_some() && self.config.requests_per_second < 1.0;
+                self.coverage.count("records that failed in import jobs", if in_jobs { failed } else { 0 });
+            }
+            Ended::Reconcile { woken, .. } => {
+                if let Some(woken) = woken {
+                    self.coverage.count("records decided late", woken.looked_back.decided);
+                    self.coverage.count("states pushed", woken.pushed.states);
+                    if let Passed::Ended(counts) = woken.passed {
+                        self.coverage.count("mended by reconcile", counts.mended);
+                        self.coverage.count("drift", counts.drifted);
+                    }
+                }
+            }
+        }
+    }
+
+    fn turn(&mut self) -> Result<bool, Broken> {
+        let Some(Turn { region, ended }) = self.tasks.turn(&mut self.rng) else { return Ok(false) };
+        self.observe(region)?;
+        if let Some(ended) = ended {
+            self.ended(region, ended);
+        }
+        Ok(true)
+    }
+
+    fn turns(&mut self, turns: usize) -> Result<(), Broken> {
+        for _ in 0..turns {
+            if !self.turn()? {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Time goes by: everybody does what they can.
+    fn pass(&mut self, by: Duration) -> Result<(), Broken> {
+        let until = self.time.now().plus(by);
+        for _ in 0..MOST_TURNS {
+            if self.turn()? {
+                continue;
+            }
+            match self.time.next() {
+                Some(next) if next <= until => self.time.go_on_to(next),
+                _ => {
+                    self.time.go_on_to(until);
+                    return self.observe_all();
+                }
+            }
+        }
+        broken("somebody is at work and does not come to an end")
+    }
+
+    fn observe_all(&mut self) -> Result<(), Broken> {
+        (0..self.regions.len()).try_for_each(|region| self.observe(region))
+    }
+
+    /// Holds the laws of a moment against what was written.
+    fn observe(&mut self, index: usize) -> Result<(), Broken> {
+        let now = self.time.now();
+        let region = &mut self.regions[index];
+        for image in region.observe() {
+            if let Some(event_id) = image.new["event_id"].as_str() {
+                self.truth.recorded(event_id, now);
+            }
+            if image.new["sk"] == "SUPPRESSION" {
+                let state = serde_json::from_value(image.new).map_err(|error| Broken(error.to_string()))?;
+                let coverage = &mut self.coverage;
+                region.chronicle.state_written(region.name, state, now, &self.truth, coverage)?;
+            }
+        }
+        let writes = region.list.writes(region.writes);
+        region.writes += writes.len();
+        for write in writes {
+            let ended = region.first_pass_ended;
+            region.chronicle.list_written(region.name, &write, ended, now, &mut self.coverage)?;
+        }
+        Ok(())
+    }
+
+    /// All trouble is over, and what is left to do is done.
+    fn come_to_rest(&mut self) -> Result<(), Broken> {
+        for index in 0..self.regions.len() {
+            self.peers.fail(self.regions[index].name, None);
+            self.set_account(index, true);
+            self.regions[index].table.lag(0);
+            self.regions[index].list.recover();
+        }
+        for round in 0..12 {
+            let before: Vec<_> = self.regions.iter().map(|region| region.changes.len()).collect();
+            // Longer than any lease, and than reconcile waits; once, than whatever it does once a week.
+            self.pass(if round == 1 { WEEK + PASS } else { PASS })?;
+            self.deliver()?;
+            self.apply_all()?;
+            self.pass(MINUTE * 10)?;
+            let agree = self.reconcile_all()?;
+            self.deliver()?;
+            self.apply_all()?;
+            let after = self.regions.iter().map(|region| region.changes.len());
+            if round >= 3 && agree && before.into_iter().eq(after) {
+                return self.at_rest();
+            }
+        }
+        broken(format!("no rest: {:?}", self.regions.iter().map(states).collect::<Vec<_>>()))
+    }
+
+    /// What lies in queues and streams comes to the functions.
+    fn deliver(&mut self) -> Result<(), Broken> {
+        for _ in 0..1000 {
+            self.bring_messages();
+            let mut idle = true;
+            for index in 0..self.regions.len() {
+                let region = &self.regions[index];
+                let waits = [
+                    (Function::Feedback, region.feedback_queue.len() > 0),
+                    (Function::Decide, region.decided < region.changes.len()),
+                    (Function::Merge, region.merge_queue.len() > 0),
+                ];
+                for (function, waits) in waits {
+                    if waits {
+                        idle = false;
+                        self.wake(index, function, None);
+                    }
+                }
+            }
+            if idle {
+                return Ok(());
+            }
+            self.pass(Duration::from_secs(1))?;
+        }
+        broken("queues and streams do not become empty")
+    }
+
+    /// Apply, every minute or two, until nothing is due.
+    fn apply_all(&mut self) -> Result<(), Broken> {
+        for minute in 0..60 {
+            // What failed is soon due again.
+            let soon = self.time.now().plus(MINUTE * 15);
+            let due = |region: &Region| {
+                region.table.states().iter().any(|state| state.due_at().is_some_and(|at| at <= soon))
+            };
+            // What is not due may still be an import job to end.
+            let due: Vec<_> =
+                (0..self.regions.len()).filter(|index| minute == 0 || due(&self.regions[*index])).collect();
+            if due.is_empty() {
+                break;
+            }
+            for index in due {
+                self.wake(index, Function::Apply, None);
+            }
+            self.pass(MINUTE * 2)?;
+        }
+        Ok(())
+    }
+
+    /// Reconcile, every five minutes, until a pass has ended everywhere; whether all agree.
+    fn reconcile_all(&mut self) -> Result<bool, Broken> {
+        let mut agree = true;
+        for index in 0..self.regions.len() {
+            let mut ended = None;
+            for _ in 0..12 {
+                let wake = Wake { pass: ended.is_none(), ..Wake::default() };
+                let invocation = self.regions[index].reconcile(wake, Fuse::default());
+                self.tasks.spawn(index, invocation);
+                let until = self.time.now().plus(MINUTE * 5);
+                while let Some(Turn { region, ended: end }) = self.next_turn(until)? {
+                    self.observe(region)?;
+                    if let Some(Ended::Reconcile { woken: Some(woken), .. }) = &end
+                        && region == index
+                    {
+                        ended = match woken.passed {
+                            Passed::Ended(counts) => Some(counts.differ + counts.busy == 0),
+                            Passed::Alarmed(_) => Some(false),
+                            Passed::NotDue | Passed::Unfinished(_) => None,
+                        };
+                    }
+                    if let Some(end) = end {
+                        self.ended(region, end);
+                    }
+                }
+                if ended.is_some() {
+                    break;
+                }
+            }
+            let Some(ended) = ended else { return broken("a pass does not end") };
+            agree &= ended;
+        }
+        Ok(agree)
+    }
+
+    /// The next turn until then; time goes by if everybody waits for it.
+    fn next_turn(&mut self, until: Timestamp) -> Result<Option<Turn<Ended>>, Broken> {
+        for _ in 0..MOST_TURNS {
+            if let Some(turn) = self.tasks.turn(&mut self.rng) {
+                return Ok(Some(turn));
+            }
+            match self.time.next() {
+                Some(next) if next <= until => self.time.go_on_to(next),
+                _ => {
+                    self.time.go_on_to(until);
+                    return Ok(None);
+                }
+            }
+        }
+        broken("somebody sleeps and sleeps")
+    }
+
+    /// The laws of what there is in the end.
+    fn at_rest(&mut self) -> Result<(), Broken> {
+        if !self.tasks.is_empty() {
+            return broken("somebody is still at work");
+        }
+        let home = said(&self.regions[0]);
+        for region in &self.regions {
+            if said(region) != home {
+                return broken(format!(
+                    "{} and {} differ: {:?} {:?}",
+                    NAMES[0],
+                    region.name,
+                    home,
+                    said(region)
+                ));
+            }
+            list_is_right(region)?;
+            let most = 4 * (region.chronicle.needs() + region.excuses);
+            let others = region
+                .list
+                .writes(0)
+                .iter()
+                .filter(|write| write.by == mailroom_aws::suppression_list::Writer::Others)
+                .count();
+            if region.writes - others > most {
+                return broken(format!(
+                    "{}: {} writes where {most} were enough",
+                    region.name,
+                    region.writes - others
+                ));
+            }
+        }
+        for [spelling, ..] in ADDRESSES {
+            let address = spelling.to_lowercase();
+            let state = self.regions[0].state(&address);
+            let effective = state.as_ref().and_then(AddressState::effective);
+            if effective.is_some() && self.truth.must_be_released(&address) {
+                return broken(format!("{address} was released after all that was said: {state:?}"));
+            }
+            if effective < self.truth.must_be_suppressed(&address) {
+                return broken(format!("{address} is not suppressed: {state:?} {:?}", self.truth));
+            }
+        }
+        self.stays_at_rest()
+    }
+
+    /// What is right costs no call and no write.
+    fn stays_at_rest(&mut self) -> Result<(), Broken> {
+        let calls = |world: &Self| world.regions.iter().map(|region| region.list.calls()).collect::<Vec<_>>();
+        let before = calls(self);
+        for index in 0..self.regions.len() {
+            self.wake(index, Function::Apply, None);
+        }
+        self.pass(MINUTE)?;
+        if calls(self) != before {
+            return broken(format!("calls of SES for nothing: {before:?} {:?}", calls(self)));
+        }
+        Ok(())
+    }
+}
+
+fn name(function: Function) -> &'static str {
+    match function {
+        Function::Feedback => "feedback",
+        Function::Decide | Function::DecideAgain => "decide",
+        Function::Merge => "merge",
+        Function::Apply => "apply",
+        Function::Reconcile => "reconcile",
+    }
+}
+
+fn states(region: &Region) -> Vec<AddressState> {
+    region.table.states()
+}
+
+fn said(region: &Region) -> BTreeMap<String, mailroom_core::suppression::SuppressionState> {
+    let said = |state: AddressState| (state.address().to_owned(), state.state().clone());
+    region.table.states().into_iter().map(said).collect()
+}
+
+/// The list holds what is in force and nothing else, but for what a hand has taken off.
+fn list_is_right(region: &Region) -> Result<(), Broken> {
+    let mut listed = BTreeMap::<String, Reason>::new();
+    for (spelling, reason) in region.list.entries() {
+        let entry = listed.entry(spelling.to_lowercase()).or_insert(reason);
+        *entry = reason.max(*entry);
+    }
+    let mut wanted = BTreeMap::new();
+    for state in region.table.states() {
+        if state.is_pending() || state.job().is_some() {
+            return broken(format!("{}: pending for good: {state:?}", region.name));
+        }
+        let left_off = state.applied().is_some_and(|applied| applied.left_off);
+        if let Some(reason) = state.effective().filter(|_| !left_off) {
+            wanted.insert(state.address().to_owned(), reason);
+        }
+    }
+    if listed != wanted {
+        return broken(format!(
+            "{}: the list is {:?}, and the states want {wanted:?}: {:?}",
+            region.name,
+            region.list.entries(),
+            states(region)
+        ));
+    }
+    Ok(())
+}

@@ -1,0 +1,236 @@
+//! Whatever happens, in whatever order and however often, and whoever dies meanwhile.
+#![allow(clippy::panic, clippy::print_stdout, reason = "a test says what failed by panicking")]
+
+use std::cell::RefCell;
+use std::time::Duration;
+
+use laws::coverage::Coverage;
+use laws::event::{Said, Told};
+use laws::step::{Function, Lost, Step};
+use laws::world::{Config, History, run};
+use mailroom_aws::suppression_list::Fault;
+use mailroom_core::suppression::Reason;
+use proptest::prelude::*;
+use proptest::test_runner::{Config as Cases, TestRunner};
+
+/// How much of it goes by import job.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Pace {
+    /// Sixty calls go singly.
+    Ses,
+    /// Two do.
+    Slow,
+}
+
+fn reason() -> impl Strategy<Value = Reason> {
+    prop_oneof![Just(Reason::Bounce), Just(Reason::Complaint)]
+}
+
+fn says() -> impl Strategy<Value = Step> {
+    let said = prop_oneof![
+        8 => Just(Said::Permanent),
+        4 => Just(Said::Transient),
+        1 => Just(Said::TooLarge),
+        1 => Just(Said::Undetermined),
+        1 => Just(Said::Delayed),
+        5 => Just(Said::Complaint),
+        2 => Just(Said::ComplaintOfSeveral),
+        1 => Just(Said::NotSpam),
+        2 => Just(Said::EchoOfBounce),
+        1 => Just(Said::EchoOfComplaint),
+        1 => Just(Said::Simulator),
+        1 => Just(Said::Delivery),
+    ];
+    // Just now, up to a day late, or by a clock that is ahead.
+    let ago = prop_oneof![6 => 0..5_i32, 3 => 5..90_000_i32, 1 => -280..0_i32];
+    let told = prop_oneof![2 => Just(Told::Publishing), 1 => Just(Told::Identity), 1 => Just(Told::Both)];
+    let copies = prop_oneof![4 => Just(0), 1 => Just(1_usize)];
+    (0..3_usize, said, 0..3_usize, 0..2_usize, ago, told, copies, any::<bool>()).prop_map(
+        |(region, said, who, spelling, ago, told, copies, lists)| Step::Says {
+            region,
+            said,
+            who,
+            spelling,
+            ago,
+            told,
+            copies,
+            lists,
+        },
+    )
+}
+
+fn wakes() -> impl Strategy<Value = Step> {
+    let function = prop_oneof![
+        4 => Just(Function::Feedback),
+        5 => Just(Function::Decide),
+        1 => Just(Function::DecideAgain),
+        4 => Just(Function::Merge),
+        6 => Just(Function::Apply),
+        2 => Just(Function::Reconcile),
+    ];
+    let dies_after = prop_oneof![3 => Just(None), 1 => (0..12_usize).prop_map(Some)];
+    (0..3_usize, function, dies_after).prop_map(|(region, function, dies_after)| Step::Wakes {
+        region,
+        function,
+        dies_after,
+    })
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let region = || 0..3_usize;
+    let suppress = prop_oneof![3 => Just(None), 2 => reason().prop_map(Some)];
+    let put = prop_oneof![2 => Just(None), 1 => reason().prop_map(Some)];
+    let lost = prop_oneof![Just(Lost::StreamRecords), Just(Lost::PeersMessages)];
+    let fault = prop_oneof![Just(Fault::Throttled), Just(Fault::Unavailable), Just(Fault::Unanswered)];
+    prop_oneof![
+        10 => says(),
+        4 => (region(), 0..3_usize, suppress)
+            .prop_map(|(region, who, suppress)| Step::Decides { region, who, suppress }),
+        2 => (region(), 0..3_usize, 0..3_usize, put)
+            .prop_map(|(region, who, spelling, put)| Step::Edits { region, who, spelling, put }),
+        16 => wakes(),
+        1 => (region(), lost).prop_map(|(region, what)| Step::Loses { region, what }),
+        1 => (region(), any::<bool>()).prop_map(|(region, down)| Step::Unreachable { region, down }),
+        1 => (region(), any::<bool>()).prop_map(|(region, inside)| Step::Sandbox { region, inside }),
+        2 => (region(), fault).prop_map(|(region, fault)| Step::Faults { region, fault }),
+        1 => (region(), 0..4_usize).prop_map(|(region, writes)| Step::Lags { region, writes }),
+        6 => (1..20_usize).prop_map(Step::Turns),
+        4 => (0..5_000_u64).prop_map(|millis| Step::Time(Duration::from_millis(millis))),
+        3 => (5..400_u64).prop_map(|seconds| Step::Time(Duration::from_secs(seconds))),
+        6 => region().prop_map(|region| Step::Minute { region }),
+    ]
+}
+
+fn history(regions: usize, pace: Pace) -> impl Strategy<Value = History> {
+    let parameters = (any::<bool>(), any::<bool>(), any::<bool>(), any::<bool>(), 0..4_u8);
+    let job = (5..200_u64, prop_oneof![Just(0_u64), Just(1), Just(20_000)]);
+    let failing = (any::<bool>(), prop_oneof![3 => Just(None), 1 => (0..3_usize).prop_map(Some)]);
+    let clocks = proptest::collection::vec(-1_000..1_000_i64, 3 * regions + 1);
+    let entries = proptest::collection::vec((0..3_usize, 0..3_usize, 0..3_usize, reason()), 0..3);
+    let steps = proptest::collection::vec(step(), 0..50);
+    let config = (parameters, job, failing, clocks, 1..4_usize, 1..4_usize, any::<u64>());
+    (config, entries, steps).prop_map(move |(config, entries, steps)| {
+        let (
+            parameters,
+            (wait, per_record),
+            (tells_failed, fails_in_jobs),
+            clocks,
+            addresses,
+            per_page,
+            seed,
+        ) = config;
+        let (put_back, all_candidates, count_undetermined, trust_origin, settled) = parameters;
+        let config = Config {
+            regions,
+            addresses: if pace == Pace::Slow { 3 } else { addresses },
+            requests_per_second: if pace == Pace::Slow { 0.04 } else { 1.0 },
+            trust_origin,
+            put_back,
+            all_candidates,
+            count_undetermined,
+            settled: settled > 0,
+            job: (Duration::from_secs(wait), Duration::from_millis(per_record)),
+            tells_failed,
+            fails_in_jobs,
+            page: per_page,
+            clocks,
+            seed,
+        };
+        History { config, entries, steps }
+    })
+}
+
+/// What a test's histories must hold, so that its laws are not kept by there being nothing to break them.
+const TROUBLE: &[&str] = &[
+    "Regions that could not be reached",
+    "a BOUNCE over a COMPLAINT that was released, or that nobody knew of",
+    "accounts in the sandbox",
+    "apply found another at work",
+    "attempts that failed",
+    "bounces at the simulator",
+    "bounces of who has complained",
+    "calls done and not answered",
+    "calls that failed",
+    "calls throttled",
+    "complaints of one of several",
+    "complaints of who has bounced",
+    "deaths of apply",
+    "deaths of decide",
+    "deaths of feedback",
+    "deaths of merge",
+    "deaths of reconcile",
+    "drift",
+    "echoes",
+    "entries left off after a hand took them off",
+    "entries put by SES itself",
+    "entries put by hand",
+    "entries taken off by hand",
+    "events dated ahead",
+    "events in both vocabularies",
+    "events that say nothing against an address",
+    "events told again",
+    "evidence from before a release",
+    "mended by reconcile",
+    "peers' messages lost",
+    "records decided late",
+    "refused in the sandbox",
+    "releases",
+    "states pushed",
+    "stream records brought again",
+    "stream records lost",
+    "suppressed again after a release",
+    "transient bounces",
+    "two instances of apply",
+    "two instances of decide",
+    "two instances of feedback",
+    "two instances of merge",
+    "two instances of reconcile",
+    "writes to a list by call",
+];
+/// The same of histories in which much goes by import job.
+const TROUBLE_WITH_JOBS: &[&str] = &[
+    "complaints while a job puts a BOUNCE",
+    "evidence while a job holds the address",
+    "import jobs",
+    "records that failed in import jobs",
+    "releases while a job puts the address",
+    "writes to a list by job",
+];
+
+/// Tells so many histories (`PROPTEST_CASES` may be more), and says what they held.
+fn hold(name: &str, cases: u32, histories: &impl Strategy<Value = History>, trouble: &[&[&str]]) {
+    let cases = Cases::default().cases.max(cases);
+    let coverage = RefCell::new(Coverage::default());
+    let config = Cases { cases, failure_persistence: None, ..Cases::default() };
+    let told = TestRunner::new(config).run(histories, |history| {
+        let held = run(&history).map_err(|broken| TestCaseError::fail(broken.to_string()))?;
+        coverage.borrow_mut().add(&held);
+        Ok(())
+    });
+    let coverage = coverage.into_inner();
+    println!("{name}: {cases} histories\n{coverage}");
+    if let Err(error) = told {
+        panic!("{error}");
+    }
+    for what in trouble.iter().copied().flatten() {
+        assert!(coverage.of(what) > 0, "{what}: in none of {cases} histories");
+    }
+}
+
+#[test]
+fn singly_in_two_regions() {
+    hold("singly, two Regions", 3_500, &history(2, Pace::Ses), &[TROUBLE]);
+}
+
+#[test]
+fn by_job_in_two_regions() {
+    let trouble = [TROUBLE, TROUBLE_WITH_JOBS];
+    hold("by import job, two Regions", 3_500, &history(2, Pace::Slow), &trouble);
+}
+
+#[test]
+fn singly_and_by_job_in_three_regions() {
+    let histories = prop_oneof![history(3, Pace::Ses), history(3, Pace::Slow)];
+    let trouble = [TROUBLE, TROUBLE_WITH_JOBS];
+    hold("singly and by import job, three Regions", 3_500, &histories, &trouble);
+}
