@@ -136,6 +136,9 @@ class Scenario:
             case "Fn::Join":
                 parts = self.evaluate(argument[1])  # a list is a parameter's here, as it is written
                 return parts if isinstance(parts, str) else argument[0].join(parts)
+            case "Fn::Select":
+                index, parts = argument[0], self.evaluate(argument[1])
+                return (parts.split(",") if isinstance(parts, str) else parts)[index]
         raise NotImplementedError(function)
 
     def is_there(self, entry):
