@@ -1,9 +1,10 @@
-//! What else can be wrong, so that each command that the audit can print for the local SES is run once.
+//! What else can be wrong, so that other commands that the audit prints are run, too.
 
 use std::time::Duration;
 
 use aws_sdk_sesv2::types::{
     BehaviorOnMxFailure, DkimSigningAttributes, DkimSigningAttributesOrigin, DkimSigningKeyLength,
+    EventDestinationDefinition, EventType, SnsDestination,
 };
 use local_aws::clients::ACCOUNT;
 use mailroom_core::audit::{Section, Verdict};
@@ -74,6 +75,17 @@ async fn in_ireland(world: &World) {
         create.policy(policy).send().await.expect("made");
     }
     v1.set_active_receipt_rule_set().send().await.expect("none");
+    let of = world.aws.region(IRELAND).outputs();
+    let to = SnsDestination::builder().topic_arn(of.get("FeedbackTopicArn")).build().expect("complete");
+    let deaf =
+        EventDestinationDefinition::builder().matching_event_types(EventType::Send).sns_destination(to);
+    v2.update_configuration_set_event_destination()
+        .configuration_set_name(of.get("ConfigurationSetName"))
+        .event_destination_name("feedback")
+        .event_destination(deaf.build())
+        .send()
+        .await
+        .expect("changed");
 }
 
 fn statement(principal: &Value, region: &str) -> Value {
@@ -103,7 +115,7 @@ async fn in_sydney(world: &World) {
 
 pub(crate) fn expected(world: &World) -> Wrong {
     let set = |region| world.aws.region(region).outputs().get("ConfigurationSetName");
-    let all: [(&str, Section, Verdict, &[&str]); 13] = [
+    let all: [(&str, Section, Verdict, &[&str]); 14] = [
         (VIRGINIA, Section::Sandbox, Verdict::Fail, &[""]),
         (VIRGINIA, Section::Verification, Verdict::Fail, &[LATE]),
         (VIRGINIA, Section::Dkim, Verdict::Fail, &[UNSIGNED]),
@@ -111,6 +123,7 @@ pub(crate) fn expected(world: &World) -> Wrong {
         (VIRGINIA, Section::Feedback, Verdict::Warn, &[ELSEWHERE, LATE]),
         (VIRGINIA, Section::Receiving, Verdict::Fail, &[bucket(world)]),
         (IRELAND, Section::Dkim, Verdict::Warn, &[SHORT]),
+        (IRELAND, Section::Feedback, Verdict::Fail, &[set(IRELAND)]),
         (IRELAND, Section::Authorization, Verdict::Fail, &[DOMAIN, DOMAIN, DOMAIN]),
         (IRELAND, Section::Receiving, Verdict::Fail, &[""]),
         (SYDNEY, Section::Feedback, Verdict::Fail, &[set(SYDNEY)]),
