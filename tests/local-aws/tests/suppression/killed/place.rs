@@ -8,7 +8,7 @@ use aws_sdk_dynamodb::types::{AttributeValue, BillingMode, GlobalSecondaryIndex,
 use local_aws::clients::{ACCOUNT, Clients};
 use local_aws::proxy::{Matcher, Proxy};
 use local_aws::stack::Deployment;
-use local_aws::{LocalAws, Regional, paths};
+use local_aws::{LocalAws, Regional};
 use local_ses::suppression::Rules;
 use local_ses::{Config, LocalSes};
 use mailroom_core::suppression::message;
@@ -42,12 +42,8 @@ impl Lab {
     pub(crate) async fn start() -> Self {
         let mut aws = LocalAws::start().await.expect("a local AWS");
         // For its table only: here nobody is woken but by the test.
-        let deployment = Deployment::new("mailroom")
-            .idle()
-            // The local AWS makes the custom resource of which the template's condition says that there is none.
-            .binary("setup", paths::binary("setup"))
-            .parameter("Suppression", "off")
-            .parameter("Receiving", "off");
+        let deployment =
+            Deployment::new("mailroom").idle().parameter("Suppression", "off").parameter("Receiving", "off");
         aws.deploy(&deployment, &[REGION]).await.expect("a stack");
         let region = aws.region(REGION);
         let clients = region.clients();
