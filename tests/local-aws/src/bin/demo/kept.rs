@@ -55,8 +55,12 @@ impl Note {
         serde_json::from_slice(&fs::read(path).ok()?).ok()
     }
 
+    /// Also when its folder has gone, which goes before it does: the kernel says so behind the name.
     fn is_running(&self) -> bool {
-        fs::read_link(format!("/proc/{}/cwd", self.process)).is_ok_and(|folder| folder == self.folder)
+        let mut deleted = self.folder.clone().into_os_string();
+        deleted.push(" (deleted)");
+        fs::read_link(format!("/proc/{}/cwd", self.process))
+            .is_ok_and(|folder| folder == self.folder || folder == deleted)
     }
 }
 
