@@ -17,6 +17,7 @@
 //! | `truth` | what was said and when, to judge by |
 //! | `law` | the laws |
 //! | [`coverage`] | what the histories held |
+//! | [`storm`] | a history of its own: thousands of bounces, and how many calls of SES they cost |
 
 #![allow(clippy::missing_errors_doc, reason = "a test's world: the error is the law that was broken")]
 
@@ -26,6 +27,7 @@ mod law;
 mod queue;
 mod region;
 pub mod step;
+pub mod storm;
 mod tasks;
 pub mod time;
 mod truth;

@@ -20,7 +20,7 @@ use mailroom_aws::objects::MemoryObjects;
 use mailroom_aws::peers::MemoryPeers;
 use mailroom_aws::states::{Image, MemoryStates};
 use mailroom_aws::stream;
-use mailroom_aws::suppression_list::MemoryList;
+use mailroom_aws::suppression_list::{MemoryList, SuppressionList};
 use mailroom_core::inbound::Location;
 use mailroom_core::ours::Ours;
 use mailroom_core::record::Retention;
@@ -95,7 +95,7 @@ pub(crate) struct Region {
     pub(crate) excuses: usize,
     leases: MemoryLease,
     notes: MemoryNotes,
-    objects: MemoryObjects,
+    pub(crate) objects: MemoryObjects,
     peers: MemoryPeers,
     parameters: Parameters,
     runs: usize,
@@ -257,11 +257,22 @@ impl Region {
     }
 
     pub(crate) fn apply(&mut self, payload: String, fuse: Fuse) -> impl Future<Output = Ended> + 'static {
+        let list = self.list.with_fuse(&fuse);
+        self.apply_to(list, payload, fuse)
+    }
+
+    /// The same to another list.
+    pub(crate) fn apply_to<L: SuppressionList + 'static>(
+        &mut self,
+        list: L,
+        payload: String,
+        fuse: Fuse,
+    ) -> impl Future<Output = Ended> + 'static {
         self.runs += 1;
         let holder = format!("run {}", self.runs);
         let function = Apply {
             states: self.table.with_fuse(&fuse),
-            list: self.list.with_fuse(&fuse),
+            list,
             leases: self.leases.with_fuse(&fuse),
             notes: self.notes.with_fuse(&fuse),
             objects: self.objects.with_fuse(&fuse),
@@ -285,9 +296,20 @@ impl Region {
     }
 
     pub(crate) fn reconcile(&self, wake: Wake, fuse: Fuse) -> impl Future<Output = Ended> + 'static {
+        let list = self.list.with_fuse(&fuse);
+        self.reconcile_with(list, wake, fuse)
+    }
+
+    /// The same with another list.
+    pub(crate) fn reconcile_with<L: SuppressionList + 'static>(
+        &self,
+        list: L,
+        wake: Wake,
+        fuse: Fuse,
+    ) -> impl Future<Output = Ended> + 'static {
         let function = Reconcile {
             states: self.table.with_fuse(&fuse),
-            list: self.list.with_fuse(&fuse),
+            list,
             notes: self.notes.with_fuse(&fuse),
             peers: self.peers.with_fuse(&fuse),
             clock: self.clock.clone(),

@@ -1,0 +1,389 @@
+//! A storm of permanent bounces in one Region, through the shipped handlers of three: what its lists cost.
+//!
+//! Mappings and schedules are the template's. What takes time is what SES does and the waits between invocations; the
+//! table and the queues answer at once.
+
+use std::collections::{BTreeMap, HashSet};
+use std::time::Duration;
+
+use apply::handler::Ran;
+use fastrand::Rng;
+use mailroom_aws::clock::{MemoryClock, Timer};
+use mailroom_aws::fuse::Fuse;
+use mailroom_aws::objects::MemoryObjects;
+use mailroom_aws::peers::MemoryPeers;
+use mailroom_aws::suppression_list::{ListError, MemoryList, SuppressionList};
+use mailroom_core::suppression::policy::Policy;
+use mailroom_core::suppression::reconcile::Gone;
+use mailroom_core::suppression::{AddressState, Reason};
+use mailroom_core::timestamp::Timestamp;
+use reconcile::handler::{Passed, Wake};
+
+use crate::event::{Event, Said, Told};
+use crate::law::{Broken, broken};
+use crate::region::{ACCOUNT, Ended, Parameters, Region};
+use crate::tasks::{Tasks, Turn};
+use crate::time::{SkewedClock, Time};
+
+/// Where the storm is, and its peers.
+pub const REGIONS: [&str; 3] = ["us-east-1", "us-west-2", "eu-west-1"];
+const START: i64 = 1_769_940_000_000;
+const SECOND: Duration = Duration::from_secs(1);
+/// `FeedbackMapping`, `DecideMapping` and `MergeMapping`: messages of a batch, and batches at a time.
+const FEEDBACK: (usize, usize) = (100, 10);
+const DECIDE: (usize, usize) = (100, 10);
+const MERGE: (usize, usize) = (10, 5);
+/// `ApplySchedule` and `ReconcileSchedule`, in seconds. Nobody knows which second: this is one.
+const APPLY: (usize, usize) = (60, 37);
+const RECONCILE: (usize, usize) = (300, 90);
+/// What a schedule tells.
+const NOTHING: &str = "{}";
+/// Seconds from one look at the lists to the next.
+const LOOK: usize = 5;
+/// Seconds after which the storm must be over, whatever it cost.
+const LONGEST: usize = 3600;
+
+/// SES in every Region, and whoever makes its calls.
+pub trait Ses {
+    /// A Region's list.
+    type List: SuppressionList + 'static;
+
+    /// Comes to be, with the objects that import jobs are to read.
+    fn open(&mut self, region: &'static str, clock: &SkewedClock, objects: &MemoryObjects);
+
+    /// A Region's list, for one invocation.
+    fn list(&self, region: &str) -> Self::List;
+
+    /// Whether somebody waits for its answer, which takes no virtual time.
+    fn is_asked(&self) -> bool;
+
+    /// Time goes by.
+    fn go_on(&self, by: Duration);
+
+    /// What is on a Region's list.
+    fn entries(&self, region: &str) -> BTreeMap<String, Reason>;
+
+    /// How many calls there were of each action.
+    fn calls(&self, region: &str) -> BTreeMap<String, usize>;
+}
+
+/// A storm: distinct addresses, all of one Region's mail.
+#[derive(Debug, Clone, Copy)]
+pub struct Storm {
+    /// How many.
+    pub bounces: usize,
+    /// How many of them come every second.
+    pub per_second: usize,
+}
+
+/// What it cost a Region.
+#[derive(Debug, Clone)]
+pub struct Cost {
+    /// Which.
+    pub region: &'static str,
+    /// From the storm's first bounce until the list held all of them; to five seconds.
+    pub complete_after: Duration,
+    /// Calls of SES since the storm began and until nothing was left to do, by action.
+    pub calls: BTreeMap<String, usize>,
+}
+
+impl Cost {
+    /// Of all actions.
+    pub fn total(&self) -> usize {
+        self.calls.values().sum()
+    }
+}
+
+/// SES in memory.
+#[derive(Default)]
+pub struct MemorySes(BTreeMap<&'static str, MemoryList<SkewedClock>>);
+
+impl Ses for MemorySes {
+    type List = MemoryList<SkewedClock>;
+
+    fn open(&mut self, region: &'static str, clock: &SkewedClock, objects: &MemoryObjects) {
+        self.0.insert(region, crate::region::list(clock.clone(), objects));
+    }
+
+    fn list(&self, region: &str) -> Self::List {
+        self.0[region].clone()
+    }
+
+    fn is_asked(&self) -> bool {
+        false
+    }
+
+    fn go_on(&self, _: Duration) {}
+
+    fn entries(&self, region: &str) -> BTreeMap<String, Reason> {
+        self.0[region].entries()
+    }
+
+    fn calls(&self, region: &str) -> BTreeMap<String, usize> {
+        self.0[region].calls().into_iter().map(|(action, count)| (action.to_owned(), count)).collect()
+    }
+}
+
+/// What the storm would cost with one call for each bounce: calls, and how long they take.
+///
+/// # Errors
+/// SES does not take them.
+pub async fn one_put_per_bounce(bounces: usize) -> Result<(usize, Duration), ListError> {
+    let start = Timestamp::from_millis(START).unwrap_or(Timestamp::MIN);
+    let clock = MemoryClock::at(start);
+    let list = MemoryList::new(clock.clone(), |_: &str| None);
+    for index in 0..bounces {
+        list.put(&address(index), Reason::Bounce).await?;
+        clock.sleep(SECOND).await;
+    }
+    let took = mailroom_aws::clock::Clock::now(&clock).since(start);
+    Ok((list.calls().values().sum(), took))
+}
+
+fn address(index: usize) -> String {
+    format!("user{index}@example.com")
+}
+
+/// Who woke an invocation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum By {
+    Stream,
+    Others,
+}
+
+struct Run<'a, S> {
+    storm: Storm,
+    ses: &'a mut S,
+    time: Time,
+    rng: Rng,
+    peers: MemoryPeers,
+    regions: Vec<Region>,
+    tasks: Tasks<(Ended, By)>,
+    /// Regions whose mapping waits for apply to return.
+    mapping_waits: [bool; REGIONS.len()],
+    passed: usize,
+    said: usize,
+}
+
+/// Lets a storm go over three Regions whose lists have been gone through once, and waits until nothing is left to do.
+///
+/// # Errors
+/// What was lost or went wrong.
+pub fn run(storm: Storm, ses: &mut impl Ses) -> Result<Vec<Cost>, Broken> {
+    let time = Time::at(Timestamp::from_millis(START).unwrap_or(Timestamp::MIN));
+    let peers = MemoryPeers::default();
+    let region = |name: &'static str| {
+        let parameters = Parameters {
+            peers: REGIONS.iter().filter(|peer| **peer != name).map(|peer| (*peer).to_owned()).collect(),
+            policy: Policy::default(),
+            requests_per_second: 1.0,
+            trust_origin: false,
+            gone: Gone::LeaveOff,
+        };
+        let region = Region::new(name, [time.clock(0), time.clock(0), time.clock(0)], &peers, parameters);
+        ses.open(name, &region.clock, &region.objects);
+        region
+    };
+    let regions = REGIONS.map(region).into();
+    Run {
+        storm,
+        ses,
+        time,
+        rng: Rng::with_seed(1),
+        peers,
+        regions,
+        tasks: Tasks::new(),
+        mapping_waits: [false; REGIONS.len()],
+        passed: 0,
+        said: 0,
+    }
+    .go()
+}
+
+impl<S: Ses> Run<'_, S> {
+    fn go(mut self) -> Result<Vec<Cost>, Broken> {
+        for index in 0..self.regions.len() {
+            self.reconcile(index, true);
+        }
+        self.pass(Duration::from_mins(5))?;
+        if self.passed != self.regions.len() {
+            return broken("a first pass did not end");
+        }
+        let before: Vec<_> = REGIONS.iter().map(|region| self.ses.calls(region)).collect();
+        let mut complete = [None; REGIONS.len()];
+        for second in 1..=LONGEST {
+            self.second(second)?;
+            if second % LOOK != 0 {
+                continue;
+            }
+            for (region, complete) in REGIONS.iter().zip(&mut complete) {
+                if complete.is_none() && self.ses.entries(region).len() == self.storm.bounces {
+                    *complete = Some(SECOND * u32::try_from(second).unwrap_or(u32::MAX));
+                }
+            }
+            if complete.iter().all(Option::is_some) && self.is_at_rest() {
+                self.is_right()?;
+                let cost =
+                    |((region, complete), before): ((&&'static str, Option<Duration>), &BTreeMap<_, _>)| {
+                        let mut calls = self.ses.calls(region);
+                        for (action, count) in &mut calls {
+                            *count -= before.get(action).copied().unwrap_or(0);
+                        }
+                        calls.retain(|_, count| *count > 0);
+                        Cost { region, complete_after: complete.unwrap_or_default(), calls }
+                    };
+                return Ok(REGIONS.iter().zip(complete).zip(&before).map(cost).collect());
+            }
+        }
+        let listed = REGIONS.map(|region| self.ses.entries(region).len());
+        broken(format!("not over after {LONGEST} seconds: {listed:?}"))
+    }
+
+    /// What SES says in a second of the storm, and whom the mappings and schedules wake.
+    fn second(&mut self, second: usize) -> Result<(), Broken> {
+        for _ in 0..self.storm.per_second.min(self.storm.bounces - self.said) {
+            let (to, id) = (address(self.said), format!("event-{}", self.said));
+            let (occurred_at, region) = (self.time.now(), REGIONS[0]);
+            let event =
+                Event { said: Said::Permanent, to: &[&to], id: &id, occurred_at, account: ACCOUNT, region };
+            for body in event.messages(Told::Publishing) {
+                self.regions[0].feedback_queue.send(body);
+            }
+            self.said += 1;
+        }
+        for index in 0..self.regions.len() {
+            self.wake(index, second);
+        }
+        self.pass(SECOND)
+    }
+
+    fn wake(&mut self, index: usize, second: usize) {
+        let region = &mut self.regions[index];
+        region.observe();
+        for message in self.peers.receive(region.name) {
+            region.merge_queue.send(message);
+        }
+        for _ in 0..FEEDBACK.1 {
+            let Some(batch) = region.feedback_queue.receive(FEEDBACK.0, false, &mut self.rng) else { break };
+            let invocation = region.feedback(batch, Fuse::default());
+            self.tasks.spawn(index, async move { (invocation.await, By::Stream) });
+        }
+        for _ in 0..MERGE.1 {
+            let Some(batch) = region.merge_queue.receive(MERGE.0, false, &mut self.rng) else { break };
+            let invocation = region.merge(batch, Fuse::default());
+            self.tasks.spawn(index, async move { (invocation.await, By::Others) });
+        }
+        for _ in 0..DECIDE.1 {
+            let (batch, until) = region.undecided(DECIDE.0);
+            // None of them fails here.
+            region.decided = until;
+            if batch.is_empty() {
+                break;
+            }
+            let payload = region.batch(batch.into_iter());
+            let invocation = region.decide(payload, None, Fuse::default());
+            self.tasks.spawn(index, async move { (invocation.await, By::Stream) });
+        }
+        if !self.mapping_waits[index] {
+            let payload = region.newly_pending();
+            if payload != NOTHING {
+                self.mapping_waits[index] = true;
+                let list = self.ses.list(region.name);
+                let invocation = region.apply_to(list, payload, Fuse::default());
+                self.tasks.spawn(index, async move { (invocation.await, By::Stream) });
+            }
+        }
+        if second % APPLY.0 == APPLY.1 {
+            let list = self.ses.list(region.name);
+            let invocation = region.apply_to(list, NOTHING.to_owned(), Fuse::default());
+            self.tasks.spawn(index, async move { (invocation.await, By::Others) });
+        }
+        if second % RECONCILE.0 == RECONCILE.1 {
+            self.reconcile(index, false);
+        }
+    }
+
+    fn reconcile(&mut self, index: usize, pass: bool) {
+        let region = &self.regions[index];
+        let wake = Wake { pass, ..Wake::default() };
+        let invocation = region.reconcile_with(self.ses.list(region.name), wake, Fuse::default());
+        self.tasks.spawn(index, async move { (invocation.await, By::Others) });
+    }
+
+    /// Time goes by: everybody does what they can.
+    fn pass(&mut self, by: Duration) -> Result<(), Broken> {
+        let until = self.time.now().plus(by);
+        loop {
+            if let Some(Turn { region, ended }) = self.tasks.turn(&mut self.rng) {
+                if let Some((ended, by)) = ended {
+                    self.ended(region, by, &ended)?;
+                }
+                continue;
+            }
+            if self.ses.is_asked() {
+                std::thread::sleep(Duration::from_micros(100));
+                continue;
+            }
+            let next = self.time.next().filter(|next| *next <= until);
+            let then = next.unwrap_or(until);
+            self.ses.go_on(then.since(self.time.now()));
+            self.time.go_on_to(then);
+            if next.is_none() {
+                return Ok(());
+            }
+        }
+    }
+
+    fn ended(&mut self, index: usize, by: By, ended: &Ended) -> Result<(), Broken> {
+        let region = &mut self.regions[index];
+        let (name, went_well) = match ended {
+            Ended::Feedback { batch, failed } => {
+                region.feedback_queue.settle(batch, failed.as_ref());
+                ("feedback", failed.as_ref().is_some_and(HashSet::is_empty))
+            }
+            Ended::Merge { batch, failed } => {
+                region.merge_queue.settle(batch, failed.as_ref());
+                ("merge", failed.as_ref().is_some_and(HashSet::is_empty))
+            }
+            Ended::Decide { done, .. } => ("decide", *done == Some(true)),
+            Ended::Apply { ran, failed, .. } => {
+                if by == By::Stream {
+                    self.mapping_waits[index] = false;
+                }
+                ("apply", matches!(ran, Some(Ran::Busy | Ran::Drained | Ran::Left)) && *failed == 0)
+            }
+            Ended::Reconcile { woken, .. } => {
+                let passed = woken.map(|woken| woken.passed);
+                self.passed += usize::from(matches!(passed, Some(Passed::Ended(_))));
+                ("reconcile", passed.is_some())
+            }
+        };
+        if went_well { Ok(()) } else { broken(format!("{name} failed in {}", region.name)) }
+    }
+
+    fn is_at_rest(&self) -> bool {
+        let left = |state: &AddressState| state.is_pending() || state.job().is_some();
+        let rests = |region: &Region| {
+            region.feedback_queue.len() + region.merge_queue.len() == 0
+                && !region.table.states().iter().any(left)
+        };
+        self.tasks.is_empty() && self.regions.iter().all(rests)
+    }
+
+    /// All bounces on every list, nothing else, and every state says so.
+    fn is_right(&self) -> Result<(), Broken> {
+        let expected: BTreeMap<_, _> =
+            (0..self.storm.bounces).map(|index| (address(index), Reason::Bounce)).collect();
+        for region in &self.regions {
+            if self.ses.entries(region.name) != expected {
+                return broken(format!("{}: the list is not right", region.name));
+            }
+            let says = |state: AddressState| Some((state.address().to_owned(), state.applied()?.reason?));
+            let applied: BTreeMap<_, _> = region.table.states().into_iter().filter_map(says).collect();
+            if applied != expected {
+                return broken(format!("{}: the states are not right", region.name));
+            }
+        }
+        Ok(())
+    }
+}
