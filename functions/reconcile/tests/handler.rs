@@ -458,8 +458,9 @@ async fn what_apply_or_a_job_has_to_do_is_left_to_it() {
     let c = home.state("c@example.com").await.unwrap();
     let released = c.job_ended("key", failed, home.clock.now()).unwrap();
     home.write(released.clone(), Some(c.version())).await;
-    let for_good = Attempt::Failed { why: "refused".to_owned(), may_pass: false };
-    let for_good = released.attempted(released.version(), for_good, home.clock.now());
+    let refused = Attempt::Failed { why: "refused".to_owned(), may_pass: false };
+    let once = released.attempted(released.version(), refused.clone(), home.clock.now());
+    let for_good = once.attempted(once.version(), refused, home.clock.now());
     home.write(for_good, Some(released.version())).await;
     let counts = home.counts().await;
     assert_eq!((counts.busy, counts.left, counts.mended), (2, 1, 0));

@@ -595,7 +595,9 @@ fn what_fails_waits_longer_each_time_until_something_new_is_said() {
     item = advanced(Some(&item), &bounce(30), 31);
     assert!(matches!(item.to_do(HERE, at(31)), ToDo::Put { .. }));
     assert_eq!(item.outcome(), None);
-    item = item.attempted(item.version(), failed(false), at(32));
+    for _ in 0..2 {
+        item = item.attempted(item.version(), failed(false), at(32));
+    }
     assert_eq!(item.to_do(HERE, at(99_999)), ToDo::Nothing);
     item = advanced(Some(&item), &bounce(33), 34);
     item = item.attempted(item.version(), Attempt::RefusedSandbox, at(35));
@@ -747,6 +749,37 @@ fn the_entry_with_the_wrong_reason_is_the_one_that_is_put_over() {
     assert_eq!(action, Action::Put(Some(wrong)));
     let spelling = "JANE@example.com".to_owned();
     assert_eq!(item.unwrap().to_do(HERE, at(100_001)), ToDo::Put { spelling, reason: Reason::Complaint });
+}
+
+#[test]
+fn an_own_complaint_from_before_a_release_was_heard_of_is_no_new_one() {
+    let complained = written(&advanced(None, &complaint(10), 12), Some(Reason::Complaint), 5_000);
+    // Told late by a peer: released before that was written, and bounced after.
+    let released = advanced(Some(&complained), &release(20), 6_000);
+    let bounced = advanced(Some(&released), &bounce(400), 6_001);
+    let item = written(&bounced, Some(Reason::Bounce), 6_100);
+    let entries = [entry("JANE@example.com", Reason::Complaint, 5_000), entry(JANE, Reason::Bounce, 6_100)];
+    let (action, next) = judged(&entries, Some(&item));
+    assert_eq!(action, Action::Put(Some(entries[0].clone())));
+    assert_eq!(next.unwrap().effective(), Some(Reason::Bounce));
+    // One that is newer than all that we wrote is SES's.
+    let newer = entry("JANE@example.com", Reason::Complaint, 6_401);
+    assert_eq!(judged(std::slice::from_ref(&newer), Some(&item)).0, Action::Join(newer));
+}
+
+#[test]
+fn a_refusal_is_believed_when_it_is_repeated() {
+    let item = advanced(None, &bounce(10), 12);
+    let refused = |item: &AddressState, why: &str, now| {
+        item.attempted(item.version(), Attempt::Failed { why: why.to_owned(), may_pass: false }, at(now))
+    };
+    let kind = |item: &AddressState| item.outcome().map(|outcome| outcome.kind);
+    let once = refused(&item, "sandbox", 13);
+    assert_eq!((kind(&once), once.is_pending()), (Some(OutcomeKind::Failed), true));
+    let otherwise = refused(&once, "no such thing", 100);
+    assert_eq!((kind(&otherwise), otherwise.is_pending()), (Some(OutcomeKind::Failed), true));
+    let twice = refused(&otherwise, "no such thing", 200);
+    assert_eq!((kind(&twice), twice.is_pending()), (Some(OutcomeKind::FailedForGood), false));
 }
 
 #[test]

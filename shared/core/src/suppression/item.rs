@@ -144,7 +144,7 @@ pub enum OutcomeKind {
     ReasonNotEnabled,
     /// It will be tried again.
     Failed,
-    /// It won't be tried again until something new is said.
+    /// SES has said the same no twice. It won't be tried again until something new is said.
     FailedForGood,
 }
 
@@ -425,7 +425,13 @@ impl AddressState {
             }
             Attempt::RefusedSandbox => (OutcomeKind::RefusedSandbox, None, 0),
             Attempt::Failed { why, may_pass: true } => (OutcomeKind::Failed, Some(why), tries + 1),
-            Attempt::Failed { why, may_pass: false } => (OutcomeKind::FailedForGood, Some(why), tries + 1),
+            Attempt::Failed { why, may_pass: false } => {
+                // Believed when it is repeated: an account may leave the sandbox between a refusal and the look at the account.
+                let before = self.outcome.as_ref().and_then(|outcome| outcome.why.as_deref());
+                let repeated = before == Some(visible(&why, WHY).as_str());
+                let kind = if repeated { OutcomeKind::FailedForGood } else { OutcomeKind::Failed };
+                (kind, Some(why), tries + 1)
+            }
         };
         if kind == OutcomeKind::Failed {
             self.due_at = Some(now.plus(backoff(tries)));

@@ -180,9 +180,9 @@ enum OnList {
 /// How old the entry is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Age {
-    /// Than the release, or not newer by the margin.
+    /// Than the release, or not newer by the margin; or as good as that: see [`age`].
     Older,
-    /// Newer than the release, but not than our own last write.
+    /// Newer than the release, but not than our own last write, and not our own complaint from before we knew of the release.
     AfterRelease,
     /// Newer than both: not our doing.
     AfterWrite,
@@ -356,10 +356,14 @@ fn age(
 ) -> Age {
     let Some(entry) = entry else { return Age::Older };
     let wrote = state.and_then(AddressState::applied).map(|applied| applied.at.plus(pass.margin));
+    // Put before we knew of the release, in another spelling than was written last: our own complaint is no news.
+    let said = state.map(AddressState::state);
+    let complaint_released =
+        said.is_some_and(|said| said.complained_at().is_some() && said.complained_at() <= said.released_at());
     if Some(entry.updated_at) <= released {
         Age::Older
     } else if Some(entry.updated_at) <= wrote {
-        Age::AfterRelease
+        if complaint_released && entry.reason == Reason::Complaint { Age::Older } else { Age::AfterRelease }
     } else {
         Age::AfterWrite
     }
