@@ -4,8 +4,9 @@
 #![allow(
     clippy::expect_used,
     clippy::panic,
+    clippy::print_stdout,
     clippy::unwrap_used,
-    reason = "a test says what failed by panicking"
+    reason = "a test says what failed by panicking, and what it measured"
 )]
 
 mod killed;
