@@ -35,9 +35,11 @@ pub(crate) struct Event {
 }
 
 impl Event {
-    /// When it was so at the latest: what it says of a later time is not to be believed.
+    /// When it was so at the latest: what it says of a later time is not to be believed. But what counts with others counts
+    /// from the time that it says, which may not lie ahead any more when the last of them comes.
     pub(crate) fn was_at(&self) -> Option<Timestamp> {
-        self.recorded_at.map(|recorded_at| recorded_at.min(self.occurred_at))
+        let recorded_at = self.recorded_at?;
+        Some(if self.weight == Weight::Counts { self.occurred_at } else { recorded_at.min(self.occurred_at) })
     }
 }
 
