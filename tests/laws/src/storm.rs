@@ -23,11 +23,12 @@ use crate::event::{Event, Said, Told};
 use crate::law::{Broken, broken};
 use crate::region::{ACCOUNT, Ended, Parameters, Region};
 use crate::tasks::{Tasks, Turn};
-use crate::time::{SkewedClock, Time};
+use crate::time::Time;
 
 /// Where the storm is, and its peers.
 pub const REGIONS: [&str; 3] = ["us-east-1", "us-west-2", "eu-west-1"];
-const START: i64 = 1_769_940_000_000;
+/// When it begins to be watched, in milliseconds since 1970.
+pub const START: i64 = 1_769_940_000_000;
 const SECOND: Duration = Duration::from_secs(1);
 /// `FeedbackMapping`, `DecideMapping` and `MergeMapping`: messages of a batch, and batches at a time.
 const FEEDBACK: (usize, usize) = (100, 10);
@@ -49,7 +50,7 @@ pub trait Ses {
     type List: SuppressionList + 'static;
 
     /// Comes to be, with the objects that import jobs are to read.
-    fn open(&mut self, region: &'static str, clock: &SkewedClock, objects: &MemoryObjects);
+    fn open(&self, region: &'static str, objects: &MemoryObjects);
 
     /// A Region's list, for one invocation.
     fn list(&self, region: &str) -> Self::List;
@@ -94,36 +95,6 @@ impl Cost {
     }
 }
 
-/// SES in memory.
-#[derive(Default)]
-pub struct MemorySes(BTreeMap<&'static str, MemoryList<SkewedClock>>);
-
-impl Ses for MemorySes {
-    type List = MemoryList<SkewedClock>;
-
-    fn open(&mut self, region: &'static str, clock: &SkewedClock, objects: &MemoryObjects) {
-        self.0.insert(region, crate::region::list(clock.clone(), objects));
-    }
-
-    fn list(&self, region: &str) -> Self::List {
-        self.0[region].clone()
-    }
-
-    fn is_asked(&self) -> bool {
-        false
-    }
-
-    fn go_on(&self, _: Duration) {}
-
-    fn entries(&self, region: &str) -> BTreeMap<String, Reason> {
-        self.0[region].entries()
-    }
-
-    fn calls(&self, region: &str) -> BTreeMap<String, usize> {
-        self.0[region].calls().into_iter().map(|(action, count)| (action.to_owned(), count)).collect()
-    }
-}
-
 /// What the storm would cost with one call for each bounce: calls, and how long they take.
 ///
 /// # Errors
@@ -153,7 +124,7 @@ enum By {
 
 struct Run<'a, S> {
     storm: Storm,
-    ses: &'a mut S,
+    ses: &'a S,
     time: Time,
     rng: Rng,
     peers: MemoryPeers,
@@ -169,7 +140,7 @@ struct Run<'a, S> {
 ///
 /// # Errors
 /// What was lost or went wrong.
-pub fn run(storm: Storm, ses: &mut impl Ses) -> Result<Vec<Cost>, Broken> {
+pub fn run(storm: Storm, ses: &impl Ses) -> Result<Vec<Cost>, Broken> {
     let time = Time::at(Timestamp::from_millis(START).unwrap_or(Timestamp::MIN));
     let peers = MemoryPeers::default();
     let region = |name: &'static str| {
@@ -181,7 +152,7 @@ pub fn run(storm: Storm, ses: &mut impl Ses) -> Result<Vec<Cost>, Broken> {
             gone: Gone::LeaveOff,
         };
         let region = Region::new(name, [time.clock(0), time.clock(0), time.clock(0)], &peers, parameters);
-        ses.open(name, &region.clock, &region.objects);
+        ses.open(name, &region.objects);
         region
     };
     let regions = REGIONS.map(region).into();
