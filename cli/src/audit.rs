@@ -150,9 +150,11 @@ impl Audit {
         match table.audits().verdicts(aws::deadline()).await {
             Ok(verdicts) if verdicts.is_empty() => Got::NotAudited,
             Ok(verdicts) => Got::Verdicts(verdicts),
-            Err(error) => {
-                Got::Failed(format!("{} in {name}: {}", table.name(), aws::verdicts_not_read(&error)))
-            }
+            Err(error) => Got::Failed(format!(
+                "{} in {name}: {}",
+                table.name(),
+                aws::not_read(&error, "dynamodb:Query")
+            )),
         }
     }
 

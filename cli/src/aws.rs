@@ -4,7 +4,6 @@ use std::future::Future;
 use std::io;
 use std::time::Duration;
 
-use mailroom_aws::audit_table::AuditTableError;
 use mailroom_aws::operator::{Access, OpenError, Table};
 use mailroom_aws::records::AppendError;
 use mailroom_aws::states::TableError;
@@ -105,18 +104,13 @@ pub(crate) async fn access() -> Result<Access, String> {
     })
 }
 
-/// Why a table could not be read, in words.
-pub(crate) fn not_read(error: &TableError) -> String {
-    match error {
-        TableError::Refused(code) => needing(code, "dynamodb:GetItem and dynamodb:Query"),
-        other => other.to_string(),
-    }
-}
+/// What it takes to read somebody's state and history.
+pub(crate) const TO_READ: &str = "dynamodb:GetItem and dynamodb:Query";
 
-/// Why an audit's verdicts could not be read, in words.
-pub(crate) fn verdicts_not_read(error: &AuditTableError) -> String {
+/// Why a table could not be read, in words, and what that takes.
+pub(crate) fn not_read(error: &TableError, takes: &str) -> String {
     match error {
-        AuditTableError::Refused(code) => needing(code, "dynamodb:Query"),
+        TableError::Refused(code) => needing(code, takes),
         other => other.to_string(),
     }
 }

@@ -269,7 +269,7 @@ async fn decide(
                 Ok(state) => state,
                 // A newer version's, perhaps: the decision is good for it too.
                 Err(TableError::NotAnItem(_)) => None,
-                Err(error) => return (tally, Some(aws::not_read(&error))),
+                Err(error) => return (tally, Some(aws::not_read(&error, aws::TO_READ))),
             };
             let so = is_so(state.as_ref(), what.suppress);
             were_so.push(so);

@@ -131,8 +131,11 @@ async fn look(
     limit: usize,
 ) -> Result<Known, String> {
     let deadline = aws::deadline();
-    let state = states.get(address, deadline).await.map_err(|error| aws::not_read(&error))?;
-    let history = history.newest(address, limit, deadline).await.map_err(|error| aws::not_read(&error))?;
+    let state = states.get(address, deadline).await.map_err(|error| aws::not_read(&error, aws::TO_READ))?;
+    let history = history
+        .newest(address, limit, deadline)
+        .await
+        .map_err(|error| aws::not_read(&error, aws::TO_READ))?;
     Ok(Known { state, history })
 }
 

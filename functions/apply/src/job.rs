@@ -89,7 +89,7 @@ impl Ended {
     /// Whether an address is to be tried again. What a job came to and only a job can delete is not: it was not there, or
     /// reconcile finds it.
     fn failed_at(&self, address: &str) -> bool {
-        self.unfinished.contains(address) && !(self.deleted && address.contains('/'))
+        self.unfinished.contains(address) && !(self.deleted && import::only_a_job_deletes(address))
     }
 }
 

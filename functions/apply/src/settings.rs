@@ -64,6 +64,7 @@ mod tests {
         ("AWS_LAMBDA_FUNCTION_NAME", "f"),
         ("AWS_REGION", "us-east-1"),
         ("TRANSIT_BUCKET", "b"),
+        ("REQUESTS_PER_SECOND", "1"),
         ("TRUST_ORIGIN", "false"),
     ];
 

@@ -14,13 +14,14 @@ use std::time::Duration;
 
 use mailroom_aws::audit_buckets::Buckets;
 use mailroom_aws::audit_ses::SesReader;
-use mailroom_aws::audit_table::{AuditTable, AuditTableError};
+use mailroom_aws::audit_table::AuditTable;
 use mailroom_aws::clock::Timer;
 use mailroom_aws::iam::AccessKeys;
 use mailroom_aws::metrics::Metrics;
 use mailroom_aws::notes::{NoteError, Noted, Notes};
 use mailroom_aws::notification_topics::NotificationTopics;
 use mailroom_aws::rule_sets::RuleSets;
+use mailroom_aws::states::TableError;
 use mailroom_core::audit::facts::{Asked, ListPass};
 use mailroom_core::audit::{Section, SectionVerdict, Verdict, audit};
 use mailroom_core::timestamp::Timestamp;
@@ -95,7 +96,7 @@ pub enum AuditError {
     Note(#[from] NoteError),
     /// What was read, or found, can't be kept.
     #[error("the table: {0}")]
-    Table(#[from] AuditTableError),
+    Table(#[from] TableError),
 }
 
 /// What is kept between invocations.

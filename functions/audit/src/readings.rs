@@ -4,7 +4,8 @@ use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 
-use mailroom_aws::audit_table::{AuditTable, AuditTableError};
+use mailroom_aws::audit_table::AuditTable;
+use mailroom_aws::states::TableError;
 use mailroom_core::audit::facts::Asked;
 use mailroom_core::timestamp::Timestamp;
 use serde::Serialize;
@@ -42,9 +43,9 @@ pub(crate) struct InTable<'a, A> {
 }
 
 impl<A: AuditTable> Keep for InTable<'_, A> {
-    type Error = AuditTableError;
+    type Error = TableError;
 
-    async fn keep(&self, name: &str, reading: &str) -> Result<(), AuditTableError> {
+    async fn keep(&self, name: &str, reading: &str) -> Result<(), TableError> {
         self.table.keep(self.pass, name, reading, self.deadline).await
     }
 }

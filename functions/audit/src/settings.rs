@@ -35,8 +35,6 @@ impl Settings {
         let peers = variables.peers(&region)?;
         let hours = |text: &str| text.parse().ok().filter(|hours: &u32| *hours > 0);
         let hours = variables.parsed("AUDIT_EVERY_HOURS", "a number of hours", hours)?;
-        let rate = |text: &str| text.parse().ok().filter(|rate| (0.01..=1000.0).contains(rate));
-        let rate: f64 = variables.parsed("REQUESTS_PER_SECOND", "a number from 0.01 to 1000", rate)?;
         Ok(Self {
             table: variables.required("TABLE_NAME")?,
             function: variables.required("AWS_LAMBDA_FUNCTION_NAME")?,
@@ -51,7 +49,7 @@ impl Settings {
                 suppresses: flag("SUPPRESSES")?,
             },
             pass_every: Duration::from_secs(u64::from(hours) * 3600),
-            pace: Duration::from_secs_f64(1.0 / rate),
+            pace: variables.pace()?,
         })
     }
 }

@@ -70,7 +70,7 @@ impl Settings {
             },
             pass_every,
             policy: variables.policy()?,
-            pace: Duration::from_secs_f64(1.0 / variables.requests_per_second()?),
+            pace: variables.pace()?,
         })
     }
 }
@@ -89,6 +89,7 @@ mod tests {
         ("QUEUE_NAME", "q"),
         ("PUT_BACK", "false"),
         ("GONE_SHARE_PERCENT", "10"),
+        ("REQUESTS_PER_SECOND", "1"),
         ("TRANSIENT_EVENTS", "5"),
         ("TRANSIENT_DAYS", "3"),
         ("TRANSIENT_WITHIN_DAYS", "30"),

@@ -19,9 +19,7 @@ impl Settings {
     /// # Errors
     /// The first that is missing or unusable.
     pub fn read(variables: &Variables<impl Fn(&str) -> Option<String>>) -> Result<Self, SettingError> {
-        let rate = |text: &str| text.parse().ok().filter(|rate| (0.01..=1000.0).contains(rate));
-        let rate: f64 = variables.parsed("REQUESTS_PER_SECOND", "a number from 0.01 to 1000", rate)?;
-        Ok(Self { table: variables.required("TABLE_NAME")?, interval: Duration::from_secs_f64(1.0 / rate) })
+        Ok(Self { table: variables.required("TABLE_NAME")?, interval: variables.pace()? })
     }
 }
 

@@ -175,21 +175,21 @@ mod tests {
 
     use super::*;
     use crate::clock::MemoryClock;
-    use crate::ses::tests::server;
+    use crate::stub::Stub;
 
     #[tokio::test]
     async fn what_was_read_can_be_put_back() {
         const VALIDATED: &str = r#"{"SuppressionAttributes":{"SuppressedReasons":["COMPLAINT","NEW"],"ValidationAttributes":
             {"ConditionThreshold":{"ConditionThresholdEnabled":"ENABLED","OverallConfidenceThreshold":
             {"ConfidenceVerdictThreshold":"HIGH"}}}}}"#;
-        let (config, requests) = server(&[
+        let stub = Stub::start([
             (200, VALIDATED),
             (200, "{}"),
             (200, r#"{"SuppressionAttributes":{"SuppressedReasons":[]}}"#),
             (200, "{}"),
             (200, "{}"),
         ]);
-        let account = SesAccount::new(&config);
+        let account = SesAccount::new(&stub.config());
         let read = account.settings().await.unwrap();
         assert_eq!(read.reasons, BTreeSet::from(["COMPLAINT", "NEW"].map(str::to_owned)));
         assert_eq!(account.put_settings(&read).await, Ok(()));
@@ -197,7 +197,7 @@ mod tests {
         assert_eq!(read, SuppressionAttributes::default());
         assert_eq!(account.put_settings(&read).await, Ok(()));
         assert_eq!(account.settings().await, Ok(SuppressionAttributes::default()));
-        let sent: Vec<_> = requests.iter().collect();
+        let sent = stub.bodies();
         assert_eq!(
             sent[1],
             r#"{"SuppressedReasons":["COMPLAINT","NEW"],"ValidationAttributes":{"ConditionThreshold":{"ConditionThresholdEnabled":"ENABLED","OverallConfidenceThreshold":{"ConfidenceVerdictThreshold":"HIGH"}}}}"#

@@ -97,39 +97,8 @@ impl Buckets for MemoryBuckets {
 
 #[cfg(test)]
 mod tests {
-    use std::io::{Read, Write};
-    use std::net::TcpListener;
-
-    use aws_config::BehaviorVersion;
-    use aws_sdk_s3::config::{Credentials, SharedCredentialsProvider};
-
     use super::*;
-
-    /// Answers each connection's first request with a status and a bucket's Region, as S3 answers HEAD: without a body.
-    fn s3(answers: &'static [(u16, Option<&'static str>)]) -> S3Buckets {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap());
-        std::thread::spawn(move || {
-            for (status, region) in answers {
-                let (mut connection, _) = listener.accept().unwrap();
-                let mut request = vec![0; 65_536];
-                let read = connection.read(&mut request).unwrap();
-                let request = String::from_utf8_lossy(&request[..read]);
-                assert!(request.starts_with("HEAD /mail"), "{request}");
-                let region = region.map(|region| format!("x-amz-bucket-region: {region}\r\n"));
-                let answer =
-                    format!("HTTP/1.1 {status} X\r\n{}connection: close\r\n\r\n", region.unwrap_or_default());
-                connection.write_all(answer.as_bytes()).unwrap();
-            }
-        });
-        let credentials = Credentials::new("key", "secret", None, None, "test");
-        let config = SdkConfig::builder()
-            .behavior_version(BehaviorVersion::latest())
-            .region(Region::new("us-east-1"))
-            .credentials_provider(SharedCredentialsProvider::new(credentials))
-            .endpoint_url(url);
-        S3Buckets::new(&config.build())
-    }
+    use crate::stub::{Answer, Stub};
 
     #[tokio::test]
     async fn a_bucket_is_there_or_elsewhere_or_not_or_nobody_says() {
@@ -139,7 +108,7 @@ mod tests {
         let there = |region| bucket(Asked::Answered(true), Some(region));
         let denied = Asked::Denied("s3:ListBucket".to_owned());
         let (here, other) = (Some("us-east-1"), Some("eu-west-1"));
-        let s3 = s3(&[
+        let answers = [
             (200, Some("us-east-1")),
             // Older stand-ins do not say it.
             (200, None),
@@ -150,7 +119,13 @@ mod tests {
             (403, Some("us-east-1")),
             (404, None),
             (503, None),
-        ]);
+        ];
+        // As S3 answers HEAD: without a body.
+        let stub = Stub::start(answers.map(|(status, region)| {
+            let answer = Answer::from((status, ""));
+            region.into_iter().fold(answer, |answer, region| answer.with("x-amz-bucket-region", region))
+        }));
+        let s3 = S3Buckets::new(&stub.config());
         for expected in [
             there("us-east-1"),
             there("us-east-1"),
@@ -161,6 +136,9 @@ mod tests {
             Err(AskError::Unavailable("status 503".to_owned())),
         ] {
             assert_eq!(s3.bucket("mail").await, expected);
+        }
+        for request in stub.requests() {
+            assert!(request.head.starts_with("HEAD /mail"), "{}", request.head);
         }
     }
 }

@@ -13,14 +13,14 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use aws_sdk_dynamodb::Client;
-use aws_sdk_dynamodb::error::ProvideErrorMetadata;
 use aws_sdk_dynamodb::types::AttributeValue;
 use mailroom_core::audit::SectionVerdict;
 use mailroom_core::timestamp::Timestamp;
 use tokio::time::Instant;
 
-use crate::dynamo::{Failure, retried, told};
+use crate::dynamo::retried;
 use crate::fuse::Fuse;
+use crate::states::TableError;
 
 /// Much longer than a pass takes over as many identities as SES allows.
 const READINGS_LAST: Duration = Duration::from_hours(24 * 7);
@@ -30,18 +30,18 @@ pub trait AuditTable {
     /// What a pass has read so far: JSON by name.
     ///
     /// # Errors
-    /// See [`AuditTableError`].
+    /// See [`TableError`].
     #[expect(async_fn_in_trait, reason = "called through generics by functions that run on one thread")]
     async fn readings(
         &self,
         pass: Timestamp,
         deadline: Instant,
-    ) -> Result<BTreeMap<String, String>, AuditTableError>;
+    ) -> Result<BTreeMap<String, String>, TableError>;
 
     /// Keeps a reading.
     ///
     /// # Errors
-    /// See [`AuditTableError`]. It may be kept all the same.
+    /// See [`TableError`]. It may be kept all the same.
     #[expect(async_fn_in_trait, reason = "called through generics by functions that run on one thread")]
     async fn keep(
         &self,
@@ -49,46 +49,22 @@ pub trait AuditTable {
         name: &str,
         reading: &str,
         deadline: Instant,
-    ) -> Result<(), AuditTableError>;
+    ) -> Result<(), TableError>;
 
     /// Writes a section's verdict, over the one that is there.
     ///
     /// # Errors
-    /// See [`AuditTableError`]. It may be written all the same.
+    /// See [`TableError`]. It may be written all the same.
     #[expect(async_fn_in_trait, reason = "called through generics by functions that run on one thread")]
-    async fn put(&self, verdict: &SectionVerdict, deadline: Instant) -> Result<(), AuditTableError>;
+    async fn put(&self, verdict: &SectionVerdict, deadline: Instant) -> Result<(), TableError>;
 
     /// The verdicts that were written last. Of a Region without a pass there are none, and of one that is at the end of a pass
     /// some may be older than the others.
     ///
     /// # Errors
-    /// See [`AuditTableError`].
+    /// See [`TableError`].
     #[expect(async_fn_in_trait, reason = "called through generics by functions that run on one thread")]
-    async fn verdicts(&self, deadline: Instant) -> Result<Vec<SectionVerdict>, AuditTableError>;
-}
-
-/// Why the table did not do as asked.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum AuditTableError {
-    /// Throttled, failed or unanswered until the deadline. A retry can help.
-    #[error("no answer but errors until the deadline, the last: {0}")]
-    Deadline(String),
-    /// Refused, such as for want of a permission. A retry can help once that is mended.
-    #[error("refused: {0}")]
-    Refused(String),
-    /// It can't be put as an item, or is none that this version can read. No retry can help.
-    #[error("not an item: {0}")]
-    NotAnItem(String),
-}
-
-impl<E: ProvideErrorMetadata> From<Failure<E>> for AuditTableError {
-    fn from(failure: Failure<E>) -> Self {
-        match failure {
-            Failure::Deadline(trouble) => Self::Deadline(trouble),
-            Failure::Refused(error) => Self::Refused(told(&error)),
-        }
-    }
+    async fn verdicts(&self, deadline: Instant) -> Result<Vec<SectionVerdict>, TableError>;
 }
 
 type Item = std::collections::HashMap<String, AttributeValue>;
@@ -108,7 +84,7 @@ impl DynamoAuditTable {
     }
 
     /// Every item of the Region whose sort key begins so.
-    async fn items(&self, prefix: &str, deadline: Instant) -> Result<Vec<Item>, AuditTableError> {
+    async fn items(&self, prefix: &str, deadline: Instant) -> Result<Vec<Item>, TableError> {
         let (mut items, mut start) = (Vec::new(), None);
         loop {
             let query = || {
@@ -131,7 +107,7 @@ impl DynamoAuditTable {
         }
     }
 
-    async fn write(&self, item: Item, deadline: Instant) -> Result<(), AuditTableError> {
+    async fn write(&self, item: Item, deadline: Instant) -> Result<(), TableError> {
         let put = || self.client.put_item().table_name(&self.table).set_item(Some(item.clone())).send();
         retried(deadline, put).await?;
         Ok(())
@@ -143,14 +119,14 @@ impl AuditTable for DynamoAuditTable {
         &self,
         pass: Timestamp,
         deadline: Instant,
-    ) -> Result<BTreeMap<String, String>, AuditTableError> {
+    ) -> Result<BTreeMap<String, String>, TableError> {
         let prefix = prefix(pass);
         let items = self.items(&prefix, deadline).await?.into_iter();
         let reading = |item: Item| {
             let name = item.get("sk")?.as_s().ok()?.strip_prefix(&prefix)?.to_owned();
             Some((name, item.get("reading")?.as_s().ok()?.clone()))
         };
-        let unread = || AuditTableError::NotAnItem("a reading without a text".to_owned());
+        let unread = || TableError::NotAnItem("a reading without a text".to_owned());
         items.map(|item| reading(item).ok_or_else(unread)).collect()
     }
 
@@ -160,7 +136,7 @@ impl AuditTable for DynamoAuditTable {
         name: &str,
         reading: &str,
         deadline: Instant,
-    ) -> Result<(), AuditTableError> {
+    ) -> Result<(), TableError> {
         let expires_at = pass.plus(READINGS_LAST).seconds().to_string();
         let item = [
             ("pk", text(&SectionVerdict::partition_key(&self.region))),
@@ -171,18 +147,17 @@ impl AuditTable for DynamoAuditTable {
         self.write(item.map(|(name, value)| (name.to_owned(), value)).into(), deadline).await
     }
 
-    async fn put(&self, verdict: &SectionVerdict, deadline: Instant) -> Result<(), AuditTableError> {
+    async fn put(&self, verdict: &SectionVerdict, deadline: Instant) -> Result<(), TableError> {
         let mut item: Item =
-            serde_dynamo::to_item(verdict).map_err(|error| AuditTableError::NotAnItem(error.to_string()))?;
+            serde_dynamo::to_item(verdict).map_err(|error| TableError::NotAnItem(error.to_string()))?;
         item.retain(|_, value| !value.is_null());
         self.write(item, deadline).await
     }
 
-    async fn verdicts(&self, deadline: Instant) -> Result<Vec<SectionVerdict>, AuditTableError> {
+    async fn verdicts(&self, deadline: Instant) -> Result<Vec<SectionVerdict>, TableError> {
         let items = self.items(SectionVerdict::SORT_KEY_PREFIX, deadline).await?.into_iter();
-        let read = |item| {
-            serde_dynamo::from_item(item).map_err(|error| AuditTableError::NotAnItem(error.to_string()))
-        };
+        let read =
+            |item| serde_dynamo::from_item(item).map_err(|error| TableError::NotAnItem(error.to_string()));
         items.map(read).collect()
     }
 }
@@ -221,9 +196,9 @@ impl MemoryAuditTable {
         self.kept.lock().map_or(0, |kept| kept.written)
     }
 
-    async fn change(&self, change: impl FnOnce(&mut Kept)) -> Result<(), AuditTableError> {
+    async fn change(&self, change: impl FnOnce(&mut Kept)) -> Result<(), TableError> {
         self.fuse.effect().await;
-        let mut kept = self.kept.lock().map_err(|_| AuditTableError::Deadline("poisoned".to_owned()))?;
+        let mut kept = self.kept.lock().map_err(|_| TableError::Deadline("poisoned".to_owned()))?;
         kept.written += 1;
         change(&mut kept);
         Ok(())
@@ -231,53 +206,43 @@ impl MemoryAuditTable {
 }
 
 impl AuditTable for MemoryAuditTable {
-    async fn readings(
-        &self,
-        pass: Timestamp,
-        _: Instant,
-    ) -> Result<BTreeMap<String, String>, AuditTableError> {
-        let kept = self.kept.lock().map_err(|_| AuditTableError::Deadline("poisoned".to_owned()))?;
+    async fn readings(&self, pass: Timestamp, _: Instant) -> Result<BTreeMap<String, String>, TableError> {
+        let kept = self.kept.lock().map_err(|_| TableError::Deadline("poisoned".to_owned()))?;
         let of_pass = kept.readings.iter().filter(|((of, _), _)| *of == pass);
         Ok(of_pass.map(|((_, name), reading)| (name.clone(), reading.clone())).collect())
     }
 
-    async fn keep(
-        &self,
-        pass: Timestamp,
-        name: &str,
-        reading: &str,
-        _: Instant,
-    ) -> Result<(), AuditTableError> {
+    async fn keep(&self, pass: Timestamp, name: &str, reading: &str, _: Instant) -> Result<(), TableError> {
         self.change(|kept| {
             kept.readings.insert((pass, name.to_owned()), reading.to_owned());
         })
         .await
     }
 
-    async fn put(&self, verdict: &SectionVerdict, _: Instant) -> Result<(), AuditTableError> {
+    async fn put(&self, verdict: &SectionVerdict, _: Instant) -> Result<(), TableError> {
         let text =
-            serde_json::to_string(verdict).map_err(|error| AuditTableError::NotAnItem(error.to_string()))?;
+            serde_json::to_string(verdict).map_err(|error| TableError::NotAnItem(error.to_string()))?;
         self.change(|kept| {
             kept.verdicts.insert(verdict.section.number(), text);
         })
         .await
     }
 
-    async fn verdicts(&self, _: Instant) -> Result<Vec<SectionVerdict>, AuditTableError> {
-        let kept = self.kept.lock().map_err(|_| AuditTableError::Deadline("poisoned".to_owned()))?;
+    async fn verdicts(&self, _: Instant) -> Result<Vec<SectionVerdict>, TableError> {
+        let kept = self.kept.lock().map_err(|_| TableError::Deadline("poisoned".to_owned()))?;
         let read = |text: &String| {
-            serde_json::from_str(text).map_err(|error| AuditTableError::NotAnItem(error.to_string()))
+            serde_json::from_str(text).map_err(|error| TableError::NotAnItem(error.to_string()))
         };
         kept.verdicts.values().map(read).collect()
     }
 }
 
-#[cfg(all(test, feature = "audit"))]
+#[cfg(test)]
 mod tests {
     use mailroom_core::audit::{Section, Verdict};
 
     use super::*;
-    use crate::ses::tests::server;
+    use crate::stub::Stub;
 
     const FIRST: &str = r#"{"Items":[{"pk":{"S":"REGION#us-east-1"},"sk":{"S":"AUDIT-FACTS#2026-11-23T12:00:00.000Z#identity#a#b"},
         "reading":{"S":"1"}}],"LastEvaluatedKey":{"pk":{"S":"REGION#us-east-1"},"sk":{"S":"x"}}}"#;
@@ -287,9 +252,9 @@ mod tests {
 
     #[tokio::test]
     async fn readings_come_page_by_page_and_go_one_by_one() {
-        let (config, requests) =
-            server(&[(200, FIRST), (400, BUSY), (200, SECOND), (200, "{}"), (200, "{}")]);
-        let config = config.into_builder().retry_config(aws_config::retry::RetryConfig::disabled()).build();
+        let stub = Stub::start([(200, FIRST), (400, BUSY), (200, SECOND), (200, "{}"), (200, "{}")]);
+        let config =
+            stub.config().into_builder().retry_config(aws_config::retry::RetryConfig::disabled()).build();
         let table = DynamoAuditTable::new(&config, "table");
         let pass = Timestamp::parse("2026-11-23T12:00:00Z").unwrap();
         let deadline = Instant::now() + Duration::from_mins(1);
@@ -300,7 +265,7 @@ mod tests {
         let verdict = SectionVerdict::unknown("us-east-1", Section::MailFrom, "why", pass);
         table.put(&verdict, deadline).await.unwrap();
         let sent: Vec<serde_json::Value> =
-            requests.iter().take(5).map(|request| serde_json::from_str(&request).unwrap()).collect();
+            stub.bodies().iter().map(|body| serde_json::from_str(body).unwrap()).collect();
         assert_eq!(
             sent[0]["ExpressionAttributeValues"][":prefix"]["S"],
             "AUDIT-FACTS#2026-11-23T12:00:00.000Z#"
@@ -318,12 +283,12 @@ mod tests {
         const ITEM: &str = r#"{"Items":[{"pk":{"S":"REGION#us-east-1"},"sk":{"S":"AUDIT#dkim"},"region":{"S":"us-east-1"},
             "section":{"S":"dkim"},"verdict":{"S":"fail"},"evidence":{"S":"e"},"findings":{"L":[]},"more_findings":{"N":"0"},
             "checked_at":{"S":"2026-11-23T12:00:00.000Z"}}]}"#;
-        let (config, _requests) = server(&[(200, ITEM), (200, r#"{"Items":[{"sk":{"S":"AUDIT#new"}}]}"#)]);
-        let table = DynamoAuditTable::new(&config, "table");
+        let stub = Stub::start([(200, ITEM), (200, r#"{"Items":[{"sk":{"S":"AUDIT#new"}}]}"#)]);
+        let table = DynamoAuditTable::new(&stub.config(), "table");
         let deadline = Instant::now() + Duration::from_mins(1);
         let verdicts = table.verdicts(deadline).await.unwrap();
         assert_eq!((verdicts[0].section, verdicts[0].verdict), (Section::Dkim, Verdict::Fail));
         let unread = table.verdicts(deadline).await.unwrap_err();
-        assert!(matches!(unread, AuditTableError::NotAnItem(_)), "{unread}");
+        assert!(matches!(unread, TableError::NotAnItem(_)), "{unread}");
     }
 }

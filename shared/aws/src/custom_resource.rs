@@ -130,37 +130,13 @@ impl Answers for MemoryAnswers {
 
 #[cfg(test)]
 mod tests {
-    use std::io::{Read, Write};
-    use std::net::TcpListener;
-    use std::thread::JoinHandle;
-
     use super::*;
-
-    /// Answers each connection's first request with a status, and tells the requests.
-    fn server(statuses: &'static [u16]) -> (String, JoinHandle<Vec<String>>) {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let url = format!("http://{}/token?Signature=a%2Bb", listener.local_addr().unwrap());
-        let requests = std::thread::spawn(move || {
-            let answer = |status: &u16| {
-                let (mut connection, _) = listener.accept().unwrap();
-                let (mut request, mut buffer) = (String::new(), [0; 4096]);
-                while !request.ends_with('}') {
-                    let read = connection.read(&mut buffer).unwrap();
-                    assert_ne!(read, 0, "the request was cut off");
-                    request.push_str(std::str::from_utf8(&buffer[..read]).unwrap());
-                }
-                let answer = format!("HTTP/1.1 {status} X\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
-                connection.write_all(answer.as_bytes()).unwrap();
-                request
-            };
-            statuses.iter().map(answer).collect()
-        });
-        (url, requests)
-    }
+    use crate::stub::{Request, Stub};
 
     #[tokio::test]
     async fn an_answer_is_put_as_it_is() {
-        let (url, requests) = server(&[200, 503, 403]);
+        let stub = Stub::start([200, 503, 403].map(|status| (status, "")));
+        let url = format!("{}/token?Signature=a%2Bb", stub.url);
         let answers = HttpAnswers::new();
         let put = || answers.put(&url, r#"{"a":"ä"}"#);
         assert_eq!(put().await, Ok(()));
@@ -169,9 +145,9 @@ mod tests {
         assert_eq!(answers.put("not a URL", "{}").await, Err(AnswerError::NotAUrl));
         let nobody = answers.put("http://127.0.0.1:9/", "{}").await;
         assert!(matches!(nobody, Err(AnswerError::Unavailable(_))), "{nobody:?}");
-        let requests = requests.join().unwrap();
+        let requests = stub.requests();
         assert_eq!(requests.len(), 3, "each call is one request");
-        let (head, body) = requests[0].split_once("\r\n\r\n").unwrap();
+        let Request { head, body } = &requests[0];
         assert!(head.starts_with("PUT /token?Signature=a%2Bb HTTP/1.1\r\n"), "{head}");
         assert!(head.contains("content-length: 10") && !head.contains("content-type"), "{head}");
         assert_eq!(body, r#"{"a":"ä"}"#);

@@ -68,5 +68,7 @@ pub mod ses;
 pub mod settings;
 pub mod states;
 pub mod stream;
+#[cfg(test)]
+mod stub;
 #[cfg(feature = "suppression-list")]
 pub mod suppression_list;

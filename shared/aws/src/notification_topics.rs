@@ -258,7 +258,7 @@ mod tests {
 
     use super::*;
     use crate::clock::MemoryClock;
-    use crate::ses::tests::server;
+    use crate::stub::Stub;
 
     const TOPIC: &str = "arn:aws:sns:us-east-1:123456789012:t";
 
@@ -276,7 +276,7 @@ mod tests {
 
     #[tokio::test]
     async fn each_answer_says_whether_a_retry_can_help() {
-        let (config, requests) = server(&[
+        let stub = Stub::start([
             (200, ATTRIBUTES),
             (200, DONE),
             (200, DONE),
@@ -285,7 +285,7 @@ mod tests {
             (400, INVALID),
             (503, ""),
         ]);
-        let topics = SesTopics::new(&config);
+        let topics = SesTopics::new(&stub.config());
         let told = topics.attributes(&["user@example.com".to_owned()]).await.unwrap();
         let expected = NotificationAttributes {
             bounce_topic: Some(TOPIC.to_owned()),
@@ -302,7 +302,7 @@ mod tests {
         assert_eq!(refused.to_string(), "SES refuses it: InvalidParameterValue", "nothing personal");
         assert!(!refused.is_transient());
         assert_eq!(forward().await, Err(SesError::Unavailable("status 503".to_owned())));
-        let sent: Vec<_> = requests.iter().collect();
+        let sent = stub.bodies();
         assert_eq!(
             sent[1],
             "Action=SetIdentityNotificationTopic&Version=2010-12-01&Identity=example.com\

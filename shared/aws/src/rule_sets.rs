@@ -236,7 +236,7 @@ mod tests {
 
     use super::*;
     use crate::clock::MemoryClock;
-    use crate::ses::tests::server;
+    use crate::stub::Stub;
 
     const ACTIVE: &str = r#"<DescribeActiveReceiptRuleSetResponse xmlns="http://ses.amazonaws.com/doc/2010-12-01/">
         <DescribeActiveReceiptRuleSetResult><Metadata><Name>m-inbound</Name><CreatedTimestamp>2026-11-23T00:00:00Z</CreatedTimestamp>
@@ -255,9 +255,8 @@ mod tests {
 
     #[tokio::test]
     async fn the_active_set_with_whatever_its_rules_name() {
-        let (config, requests) =
-            server(&[(200, ACTIVE), (200, NONE), (200, DONE), (200, DONE), (400, UNKNOWN)]);
-        let sets = SesRuleSets::new(&config);
+        let stub = Stub::start([(200, ACTIVE), (200, NONE), (200, DONE), (200, DONE), (400, UNKNOWN)]);
+        let sets = SesRuleSets::new(&stub.config());
         let action = |kind, bucket: Option<&str>, arns: &[(&'static str, &str)]| RuleAction {
             kind,
             bucket: bucket.map(str::to_owned),
@@ -289,7 +288,7 @@ mod tests {
             matches!(refused, SesError::Refused { ref code, .. } if code == "RuleSetDoesNotExist"),
             "{refused:?}"
         );
-        let sent: Vec<_> = requests.iter().skip(2).collect();
+        let sent = &stub.bodies()[2..];
         assert_eq!(sent[0], "Action=SetActiveReceiptRuleSet&Version=2010-12-01&RuleSetName=m-inbound");
         assert_eq!(sent[1], "Action=SetActiveReceiptRuleSet&Version=2010-12-01");
     }

@@ -157,58 +157,8 @@ impl MemorySes {
 }
 
 #[cfg(test)]
-pub(crate) mod tests {
-    use std::io::{Read, Write};
-    use std::net::TcpListener;
-    use std::sync::mpsc::{Receiver, channel};
-
-    use aws_config::{BehaviorVersion, Region, SdkConfig};
-    use aws_sdk_dynamodb::config::{Credentials, SharedCredentialsProvider};
-
+mod tests {
     use super::*;
-
-    /// Answers each connection's first request with a status and a body, and tells what it was.
-    pub(crate) fn server(answers: &'static [(u16, &'static str)]) -> (SdkConfig, Receiver<String>) {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap());
-        let (requests, told) = channel();
-        std::thread::spawn(move || {
-            for (status, body) in answers {
-                let (mut connection, _) = listener.accept().unwrap();
-                let mut request = Vec::new();
-                let mut buffer = [0; 4096];
-                // Until the body is there, which says how long it is.
-                while !whole(&request) {
-                    let read = connection.read(&mut buffer).unwrap();
-                    assert_ne!(read, 0, "the request was cut off");
-                    request.extend_from_slice(&buffer[..read]);
-                }
-                let request = String::from_utf8(request).unwrap();
-                let (_, sent) = request.split_once("\r\n\r\n").unwrap();
-                let _ = requests.send(sent.to_owned());
-                let length = body.len();
-                let answer = format!(
-                    "HTTP/1.1 {status} X\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{body}"
-                );
-                connection.write_all(answer.as_bytes()).unwrap();
-            }
-        });
-        let credentials = Credentials::new("key", "secret", None, None, "test");
-        let config = SdkConfig::builder()
-            .behavior_version(BehaviorVersion::latest())
-            .region(Region::new("us-east-1"))
-            .credentials_provider(SharedCredentialsProvider::new(credentials))
-            .endpoint_url(url)
-            .build();
-        (config, told)
-    }
-
-    fn whole(request: &[u8]) -> bool {
-        let text = String::from_utf8_lossy(request).to_ascii_lowercase();
-        let Some((head, body)) = text.split_once("\r\n\r\n") else { return false };
-        let length = head.lines().find_map(|line| line.strip_prefix("content-length:"));
-        body.len() >= length.map_or(0, |length| length.trim().parse().unwrap())
-    }
 
     #[tokio::test]
     async fn in_memory_one_call_a_second_over_all_parts() {

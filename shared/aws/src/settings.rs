@@ -1,5 +1,7 @@
 //! What the template tells a function: environment variables, read once at its start.
 
+use std::time::Duration;
+
 use mailroom_core::suppression::policy::{Candidates, Policy, Tenants, Threshold};
 
 /// A variable that is missing or can't be used. Deployment is wrong; no retry can help.
@@ -66,13 +68,18 @@ impl<F: Fn(&str) -> Option<String>> Variables<F> {
     /// `REQUESTS_PER_SECOND`: of SES's API, which takes one for each account and Region unless its quota has been raised.
     ///
     /// # Errors
-    /// [`SettingError::Invalid`]
+    /// [`SettingError`]
     pub fn requests_per_second(&self) -> Result<f64, SettingError> {
         let rate = |text: &str| text.parse().ok().filter(|rate| (0.01..=1000.0).contains(rate));
-        match self.optional("REQUESTS_PER_SECOND") {
-            None => Ok(1.0),
-            Some(_) => self.parsed("REQUESTS_PER_SECOND", "a number from 0.01 to 1000", rate),
-        }
+        self.parsed("REQUESTS_PER_SECOND", "a number from 0.01 to 1000", rate)
+    }
+
+    /// Between two calls of SES: see [`Self::requests_per_second`].
+    ///
+    /// # Errors
+    /// [`SettingError`]
+    pub fn pace(&self) -> Result<Duration, SettingError> {
+        self.requests_per_second().map(|rate| Duration::from_secs_f64(1.0 / rate))
     }
 
     /// `PEERS`: the Regions that are told what is decided here, separated by commas. This one is no peer of itself, so

@@ -817,66 +817,29 @@ impl<C: Clock> SuppressionList for MemoryList<C> {
 
 #[cfg(test)]
 mod tests {
-    use std::io::{Read, Write};
-    use std::net::TcpListener;
-    use std::sync::mpsc::{Receiver, channel};
-
-    use aws_config::{BehaviorVersion, Region};
-    use aws_sdk_sesv2::config::{Credentials, SharedCredentialsProvider};
     use mailroom_core::suppression::import;
 
     use super::*;
     use crate::clock::MemoryClock;
-
-    /// Answers each connection's first request like this, and tells what it was.
-    fn server(answers: &'static [(&'static str, &'static str)]) -> (String, Receiver<String>) {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap());
-        let (requests, told) = channel();
-        std::thread::spawn(move || {
-            for (status, body) in answers {
-                let (mut connection, _) = listener.accept().unwrap();
-                let mut request = vec![0; 65_536];
-                let read = connection.read(&mut request).unwrap();
-                let _ = requests.send(String::from_utf8_lossy(&request[..read]).into_owned());
-                let (name, status) = status.split_once(' ').unwrap_or(("", status));
-                let length = body.len();
-                let answer = format!(
-                    "HTTP/1.1 {status} X\r\nx-amzn-errortype: {name}\r\ncontent-length: {length}\r\n\
-                     connection: close\r\n\r\n{body}"
-                );
-                connection.write_all(answer.as_bytes()).unwrap();
-            }
-        });
-        (url, told)
-    }
-
-    fn ses(url: &str) -> SesList {
-        let credentials = Credentials::new("key", "secret", None, None, "test");
-        let config = SdkConfig::builder()
-            .behavior_version(BehaviorVersion::latest())
-            .region(Region::new("us-east-1"))
-            .credentials_provider(SharedCredentialsProvider::new(credentials))
-            .endpoint_url(url);
-        SesList::new(&config.build())
-    }
+    use crate::stub::{Answer, Stub, config};
 
     #[tokio::test]
     async fn each_answer_says_whether_a_retry_can_help() {
-        let (url, requests) = server(&[
-            ("TooManyRequestsException 429", "{}"),
-            ("NotFoundException 404", "{}"),
-            ("NotFoundException 404", "{}"),
-            ("BadRequestException 400", r#"{"message":"why"}"#),
-            ("AccessDeniedException 403", "{}"),
-            ("InternalFailure 500", "{}"),
-            (
-                " 200",
+        let named = |name: &str, status, body| Answer::from((status, body)).with("x-amzn-errortype", name);
+        let stub = Stub::start([
+            named("TooManyRequestsException", 429, "{}"),
+            named("NotFoundException", 404, "{}"),
+            named("NotFoundException", 404, "{}"),
+            named("BadRequestException", 400, r#"{"message":"why"}"#),
+            named("AccessDeniedException", 403, "{}"),
+            named("InternalFailure", 500, "{}"),
+            Answer::from((
+                200,
                 r#"{"ProductionAccessEnabled":true,"SuppressionAttributes":{"SuppressedReasons":["BOUNCE","NEW"]}}"#,
-            ),
-            ("LimitExceededException 400", "{}"),
+            )),
+            named("LimitExceededException", 400, "{}"),
         ]);
-        let list = ses(&url);
+        let list = SesList::new(&stub.config());
         let put = || list.put("a@example.com", Reason::Bounce);
         assert_eq!(put().await, Err(ListError::Throttled));
         assert_eq!(list.delete("a@example.com").await, Ok(()));
@@ -888,23 +851,24 @@ mod tests {
         assert_eq!(list.account().await, Ok(Account { production_access: true, enabled }));
         let job = list.create_import_job(JobKind::Put, "s3://b/k").await;
         assert_eq!(job, Err(ListError::Unavailable("LimitExceededException".to_owned())));
-        assert_eq!(requests.iter().count(), 8, "each call is one request");
+        assert_eq!(stub.requests().len(), 8, "each call is one request");
     }
 
     #[tokio::test]
     async fn a_presigned_url_is_asked_for_as_it_is() {
         const FAILED: &str = "{\"emailAddress\":\"A@example.com\"}\n{\"emailAddress\":\"b@example.com\"}\n";
-        let (url, requests) = server(&[(" 200", FAILED), (" 403", "<Error/>")]);
+        let stub = Stub::start([(200, FAILED), (403, "<Error/>")]);
+        let url = stub.url.clone();
         // SES itself is elsewhere, and does not answer.
-        let list = ses("http://127.0.0.1:9");
+        let list = SesList::new(&config("http://127.0.0.1:9"));
         let records = list.failed_records(&format!("{url}/records?X-Amz-Signature=1")).await.unwrap();
         assert_eq!(records, FAILED);
         assert_eq!(import::named(&records).0.len(), 2);
-        let request = requests.recv().unwrap().to_ascii_lowercase();
-        assert!(request.starts_with("get /records?x-amz-signature=1 "), "{request}");
-        assert!(!request.contains("authorization") && !request.contains("x-amz-date"), "{request}");
         let denied = list.failed_records(&format!("{url}/records")).await;
         assert_eq!(denied, Err(ListError::Unavailable("status 403".to_owned())));
+        let request = stub.requests()[0].head.to_ascii_lowercase();
+        assert!(request.starts_with("get /records?x-amz-signature=1 "), "{request}");
+        assert!(!request.contains("authorization") && !request.contains("x-amz-date"), "{request}");
     }
 
     #[tokio::test]

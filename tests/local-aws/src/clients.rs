@@ -1,7 +1,9 @@
 //! The SDK's clients, as the test itself uses them: of one Region, past the proxy.
 
 use std::error::Error;
+use std::time::Duration;
 
+use aws_config::retry::RetryConfig;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_sdk_dynamodb::config::{Credentials, SharedCredentialsProvider};
 use aws_sdk_dynamodb::error::ErrorMetadata;
@@ -30,18 +32,29 @@ pub struct Clients {
     pub sqs: aws_sdk_sqs::Client,
 }
 
+/// Of clients that talk to an endpoint as to a Region. Nothing is read from the developer's environment or profile: no call of
+/// a test may reach a real account.
+pub fn config(endpoint: &str, region: &str) -> SdkConfig {
+    SdkConfig::builder()
+        .behavior_version(BehaviorVersion::latest())
+        .region(Region::new(region.to_owned()))
+        .endpoint_url(endpoint)
+        .credentials_provider(SharedCredentialsProvider::new(Credentials::new(
+            CREDENTIAL, CREDENTIAL, None, None, "local",
+        )))
+        .build()
+}
+
+/// The same, for a local SES that keeps SES's pace: what comes too fast is sent again.
+pub fn patient(endpoint: &str, region: &str) -> SdkConfig {
+    let retries = RetryConfig::standard().with_max_attempts(30).with_max_backoff(Duration::from_secs(2));
+    config(endpoint, region).into_builder().retry_config(retries).build()
+}
+
 impl Clients {
-    /// Clients that talk to an endpoint as to a Region. Nothing is read from the developer's environment or profile:
-    /// no call of a test may reach a real account.
+    /// See [`config`].
     pub fn new(endpoint: &str, region: &str) -> Self {
-        let config = SdkConfig::builder()
-            .behavior_version(BehaviorVersion::latest())
-            .region(Region::new(region.to_owned()))
-            .endpoint_url(endpoint)
-            .credentials_provider(SharedCredentialsProvider::new(Credentials::new(
-                CREDENTIAL, CREDENTIAL, None, None, "local",
-            )))
-            .build();
+        let config = config(endpoint, region);
         let s3 = aws_sdk_s3::config::Builder::from(&config)
             // Virtual hosts need names that resolve.
             .force_path_style(true)

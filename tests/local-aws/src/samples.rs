@@ -3,7 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::clients::ACCOUNT;
 
@@ -11,6 +11,31 @@ use crate::clients::ACCOUNT;
 const SAMPLE_REGION: &str = "us-east-1";
 const SAMPLE_ACCOUNT: &str = "123456789012";
 const SAMPLE_TOPIC: &str = "local-feedback";
+
+/// A hard bounce of one recipient that is no sample, as a configuration set's event destination tells it. `time` as SES has it.
+pub fn hard_bounce(region: &str, id: &str, address: &str, time: &str) -> String {
+    json!({
+        "eventType": "Bounce",
+        "bounce": {
+            "feedbackId": format!("feedback-{id}"),
+            "bounceType": "Permanent",
+            "bounceSubType": "General",
+            "bouncedRecipients": [{
+                "emailAddress": address, "action": "failed", "status": "5.1.1",
+                "diagnosticCode": "smtp; 550 5.1.1 user unknown",
+            }],
+            "timestamp": time,
+        },
+        "mail": {
+            "timestamp": time,
+            "messageId": format!("message-{id}"),
+            "destination": [address],
+            "sourceArn": format!("arn:aws:ses:{region}:{ACCOUNT}:identity/example.com"),
+            "sendingAccountId": ACCOUNT,
+        },
+    })
+    .to_string()
+}
 
 /// Why there are no samples.
 #[derive(Debug, thiserror::Error)]

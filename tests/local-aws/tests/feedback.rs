@@ -15,7 +15,7 @@ use std::time::Duration;
 use local_aws::clients::ACCOUNT;
 use local_aws::proxy::{Action, Failure, Matcher, Moment, Rule};
 use local_aws::runtime_api::{Outcome, Sandbox, Spec};
-use local_aws::samples::Sample;
+use local_aws::samples::{Sample, hard_bounce};
 use local_aws::stack::Deployment;
 use local_aws::{LocalAws, Regional, paths};
 use serde_json::{Value, json};
@@ -37,26 +37,8 @@ async fn stack(visibility: u32, receives: u32) -> LocalAws {
     aws
 }
 
-/// A hard bounce of one recipient, as a configuration set's event destination tells it.
 fn bounce(n: usize, address: &str) -> String {
-    json!({
-        "eventType": "Bounce",
-        "bounce": {
-            "feedbackId": format!("feedback-{n:06}"),
-            "bounceType": "Permanent",
-            "bounceSubType": "General",
-            "bouncedRecipients": [{"emailAddress": address, "action": "failed", "status": "5.1.1"}],
-            "timestamp": "2026-11-23T09:15:27.123Z",
-        },
-        "mail": {
-            "timestamp": "2026-11-23T09:15:26.000Z",
-            "messageId": format!("message-{n:06}"),
-            "destination": [address],
-            "sourceArn": format!("arn:aws:ses:{REGION}:{ACCOUNT}:identity/example.com"),
-            "sendingAccountId": ACCOUNT,
-        },
-    })
-    .to_string()
+    hard_bounce(REGION, &format!("{n:06}"), address, "2026-11-23T09:15:27.123Z")
 }
 
 fn address(n: usize) -> String {

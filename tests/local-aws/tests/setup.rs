@@ -12,14 +12,12 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_sdk_cloudformation::types::{Capability, Parameter};
 use aws_sdk_dynamodb::types::{
     AttributeDefinition, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType,
 };
-use aws_sdk_ses::config::{Credentials, SharedCredentialsProvider};
 use futures_util::{StreamExt, stream};
-use local_aws::clients::{ACCOUNT, CREDENTIAL};
+use local_aws::clients::{self, ACCOUNT};
 use local_aws::proxy::{Matcher, Moment, Proxy};
 use local_aws::runtime_api::{Outcome, Sandbox, Spec};
 use local_aws::stack::Deployment;
@@ -55,13 +53,7 @@ impl Account {
             ..Config::default()
         };
         let ses = LocalSes::start(config).await.expect("a local SES");
-        let credentials = Credentials::new(CREDENTIAL, CREDENTIAL, None, None, "local");
-        let config = SdkConfig::builder()
-            .behavior_version(BehaviorVersion::latest())
-            .region(Region::new(REGION))
-            .endpoint_url(ses.endpoint())
-            .credentials_provider(SharedCredentialsProvider::new(credentials))
-            .build();
+        let config = clients::config(&ses.endpoint(), REGION);
         let account =
             Self { ses, v1: aws_sdk_ses::Client::new(&config), v2: aws_sdk_sesv2::Client::new(&config) };
         if let Some(aws) = aws {

@@ -57,10 +57,15 @@ pub fn goes_by_job(calls: usize, calls_per_minute: usize) -> bool {
     calls > calls_per_minute
 }
 
-/// Whether nothing but a job does it: `DeleteSuppressedDestination` has the address in its path, and answers 400 to one with a
-/// slash (aws/aws-sdk#158, where SES's people say so themselves and name import jobs; open since 2022).
+/// Whether nothing but a job does it: see [`only_a_job_deletes`].
 pub fn only_by_job(to_do: &ToDo) -> bool {
-    matches!(to_do, ToDo::Delete { spellings } if spellings.iter().any(|spelling| spelling.contains('/')))
+    matches!(to_do, ToDo::Delete { spellings } if spellings.iter().any(|spelling| only_a_job_deletes(spelling)))
+}
+
+/// Whether no call deletes this spelling: `DeleteSuppressedDestination` has the address in its path, and answers 400 to one
+/// with a slash (aws/aws-sdk#158, where SES's people say so themselves and name import jobs; open since 2022).
+pub fn only_a_job_deletes(spelling: &str) -> bool {
+    spelling.contains('/')
 }
 
 /// A job, before it is made.

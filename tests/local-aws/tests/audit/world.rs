@@ -3,14 +3,11 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use aws_config::retry::RetryConfig;
-use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_sdk_lambda::primitives::Blob;
 use aws_sdk_lambda::types::Environment;
-use aws_sdk_sesv2::config::{Credentials, SharedCredentialsProvider};
 use aws_sdk_sesv2::types::{BehaviorOnMxFailure, EventDestinationDefinition, EventType, SnsDestination};
 use futures_util::future::join_all;
-use local_aws::clients::{ACCOUNT, CREDENTIAL};
+use local_aws::clients::{self, ACCOUNT};
 use local_aws::stack::Deployment;
 use local_aws::{LocalAws, Regional, receiving};
 use local_ses::{Config, LocalSes};
@@ -151,26 +148,11 @@ impl World {
     }
 
     pub(crate) fn v1(&self, region: &str) -> aws_sdk_ses::Client {
-        aws_sdk_ses::Client::new(&self.config(region))
+        aws_sdk_ses::Client::new(&clients::patient(&self.ses.endpoint(), region))
     }
 
     pub(crate) fn v2(&self, region: &str) -> aws_sdk_sesv2::Client {
-        aws_sdk_sesv2::Client::new(&self.config(region))
-    }
-
-    /// Patient: SES takes one request a second.
-    fn config(&self, region: &str) -> SdkConfig {
-        SdkConfig::builder()
-            .behavior_version(BehaviorVersion::latest())
-            .region(Region::new(region.to_owned()))
-            .endpoint_url(self.ses.endpoint())
-            .retry_config(
-                RetryConfig::standard().with_max_attempts(30).with_max_backoff(Duration::from_secs(2)),
-            )
-            .credentials_provider(SharedCredentialsProvider::new(Credentials::new(
-                CREDENTIAL, CREDENTIAL, None, None, "local",
-            )))
-            .build()
+        aws_sdk_sesv2::Client::new(&clients::patient(&self.ses.endpoint(), region))
     }
 }
 

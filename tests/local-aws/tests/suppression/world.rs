@@ -5,10 +5,11 @@ use std::time::{Duration, Instant};
 
 use local_aws::LocalAws;
 use local_aws::clients::ACCOUNT;
+use local_aws::samples::hard_bounce;
 use local_aws::stack::Deployment;
 use local_ses::suppression::Reason;
 use local_ses::{Config, LocalSes};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 pub(crate) const REGIONS: [&str; 3] = ["us-east-1", "eu-west-1", "ap-southeast-2"];
 
@@ -118,28 +119,10 @@ pub(crate) fn address(n: usize) -> String {
 }
 
 pub(crate) fn bounce(region: &str, n: usize) -> String {
-    let address = address(n);
     let now = time::OffsetDateTime::now_utc()
         .format(&time::format_description::well_known::Rfc3339)
         .expect("a time");
-    json!({
-        "eventType": "Bounce",
-        "bounce": {
-            "feedbackId": format!("feedback-{n:06}"),
-            "bounceType": "Permanent",
-            "bounceSubType": "General",
-            "bouncedRecipients": [{"emailAddress": address, "action": "failed", "status": "5.1.1"}],
-            "timestamp": now,
-        },
-        "mail": {
-            "timestamp": now,
-            "messageId": format!("message-{n:06}"),
-            "destination": [address],
-            "sourceArn": format!("arn:aws:ses:{region}:{ACCOUNT}:identity/example.com"),
-            "sendingAccountId": ACCOUNT,
-        },
-    })
-    .to_string()
+    hard_bounce(region, &format!("{n:06}"), &address(n), &now)
 }
 
 pub(crate) fn bounced(numbers: impl IntoIterator<Item = usize>) -> List {

@@ -30,11 +30,12 @@ pub(super) fn put_suppression(ses: &Ses, region: &str, call: &Call<'_>) -> Resul
     Ok(json!({}))
 }
 
+/// Of an account, or of a configuration set.
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
-struct Sending {
+pub(super) struct Sending {
     #[serde(default)]
-    sending_enabled: bool,
+    pub(super) sending_enabled: bool,
 }
 
 /// `PutAccountSendingAttributes`. Sending that SES has stopped, it alone lets go on (API reference v2); how it says so, no

@@ -3,6 +3,7 @@
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use super::account::Sending;
 use super::{Call, reason_of};
 use crate::configuration_sets::{ConfigurationSet, Definition};
 use crate::ses::Ses;
@@ -81,13 +82,6 @@ pub(super) fn put_suppression(ses: &Ses, region: &str, call: &Call<'_>) -> Resul
         set.suppressed_reasons = reasons;
         Ok(())
     })
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct Sending {
-    #[serde(default)]
-    sending_enabled: bool,
 }
 
 /// `PutConfigurationSetSendingOptions`

@@ -1,15 +1,11 @@
 //! An account such as people have, with one thing that was forgotten in the second Region.
 
 use std::error::Error;
-use std::time::Duration;
 
-use aws_config::retry::RetryConfig;
-use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_sdk_sesv2::Client;
-use aws_sdk_sesv2::config::{Credentials, SharedCredentialsProvider};
 use aws_sdk_sesv2::types::{BehaviorOnMxFailure, EventDestinationDefinition, EventType, SnsDestination};
 use futures_util::future::try_join_all;
-use local_aws::clients::CREDENTIAL;
+use local_aws::clients;
 use local_ses::LocalSes;
 use local_ses::suppression::Refused;
 use serde_json::json;
@@ -51,7 +47,7 @@ pub(crate) async fn prepare(ses: &LocalSes) -> Result<(), Box<dyn Error>> {
 }
 
 async fn prepare_in(ses: &LocalSes, region: &str) -> Result<(), Box<dyn Error>> {
-    let client = client(ses, region);
+    let client = Client::new(&clients::patient(&ses.endpoint(), region));
     client.create_configuration_set().configuration_set_name(STACK).send().await?;
     for domain in domains(region) {
         // Each Region's own: of several MX records SES takes none.
@@ -81,7 +77,7 @@ async fn complete_in(world: &World, region: &str) -> Result<(), Box<dyn Error>> 
         .matching_event_types(EventType::Bounce)
         .matching_event_types(EventType::Complaint)
         .sns_destination(topic);
-    client(&world.ses, region)
+    Client::new(&clients::patient(&world.ses.endpoint(), region))
         .create_configuration_set_event_destination()
         .configuration_set_name(outputs.get("ConfigurationSetName"))
         .event_destination_name("feedback")
@@ -89,20 +85,4 @@ async fn complete_in(world: &World, region: &str) -> Result<(), Box<dyn Error>> 
         .send()
         .await?;
     Ok(())
-}
-
-/// SES's, at its pace: what comes too fast is sent again.
-fn client(ses: &LocalSes, region: &str) -> Client {
-    let retries = RetryConfig::standard().with_max_attempts(20).with_max_backoff(Duration::from_secs(2));
-    Client::new(
-        &SdkConfig::builder()
-            .behavior_version(BehaviorVersion::latest())
-            .region(Region::new(region.to_owned()))
-            .endpoint_url(ses.endpoint())
-            .retry_config(retries)
-            .credentials_provider(SharedCredentialsProvider::new(Credentials::new(
-                CREDENTIAL, CREDENTIAL, None, None, "local",
-            )))
-            .build(),
-    )
 }

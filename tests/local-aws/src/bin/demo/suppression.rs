@@ -4,10 +4,9 @@ use std::collections::BTreeMap;
 use std::error::Error;
 use std::time::{Duration, Instant};
 
-use local_aws::clients::ACCOUNT;
+use local_aws::samples::hard_bounce;
 use local_ses::suppression::Entry;
 use mailroom_core::timestamp::Timestamp;
-use serde_json::json;
 use time::OffsetDateTime;
 
 use crate::print::{self, Part, Progress, seconds};
@@ -21,35 +20,14 @@ const RELEASED_IN: &str = "eu-west-1";
 pub(crate) const ADDRESS: &str = "marta@example.net";
 
 /// How the ids of bounces begin that are no sample's.
-pub(crate) const MADE_UP: &str = "demo-";
+pub(crate) const MADE_UP: &str = "feedback-demo-";
 
 /// How long it may take until a list has followed.
 const FOLLOWS: Duration = Duration::from_mins(1);
 
 /// A permanent bounce that happens now, as SES tells it to a Region's topic.
 pub(crate) fn bounce(region: &str, address: &str, id: &str) -> String {
-    let now = timestamp(OffsetDateTime::now_utc());
-    json!({
-        "eventType": "Bounce",
-        "bounce": {
-            "feedbackId": format!("{MADE_UP}{id}"),
-            "bounceType": "Permanent",
-            "bounceSubType": "General",
-            "bouncedRecipients": [{
-                "emailAddress": address, "action": "failed", "status": "5.1.1",
-                "diagnosticCode": "smtp; 550 5.1.1 user unknown",
-            }],
-            "timestamp": now,
-        },
-        "mail": {
-            "timestamp": now,
-            "messageId": format!("mail-of-{id}"),
-            "destination": [address],
-            "sourceArn": format!("arn:aws:ses:{region}:{ACCOUNT}:identity/example.com"),
-            "sendingAccountId": ACCOUNT,
-        },
-    })
-    .to_string()
+    hard_bounce(region, &format!("demo-{id}"), address, &timestamp(OffsetDateTime::now_utc()))
 }
 
 fn timestamp(time: OffsetDateTime) -> String {
