@@ -46,6 +46,7 @@ impl Chronicle {
         for said in [&state.state().bounced, &state.state().complained].into_iter().flatten() {
             said_by_what_counts(said, &state, truth)?;
         }
+        settled_is_in_force(region, &state)?;
         if let Some(old) = old {
             release_stands(region, old, &state, truth)?;
             note(old, &state, coverage);
@@ -135,6 +136,21 @@ fn said_by_what_counts(said: &Said, state: &AddressState, truth: &Truth) -> Resu
     }
     if !event.addresses.iter().any(|address| address == state.address()) {
         return broken(format!("{} is suppressed for another's event: {event:?}", state.address()));
+    }
+    Ok(())
+}
+
+/// What is pending is settled only for the version that was acted on: what is settled as done is what is in force. Of this
+/// moment, since reconcile would mend it before all is at rest.
+fn settled_is_in_force(region: &str, state: &AddressState) -> Result<(), Broken> {
+    let done = state.outcome().map(|outcome| outcome.kind);
+    let done = matches!(done, Some(OutcomeKind::Applied | OutcomeKind::ReasonNotEnabled));
+    let applied = state.applied();
+    // What a hand has taken off stays off.
+    let left_off = applied.is_some_and(|applied| applied.left_off);
+    let applied = applied.and_then(|applied| applied.reason);
+    if done && !left_off && !state.is_pending() && applied != state.effective() {
+        return broken(format!("{region}: settled, and not as it should be: {state:?}"));
     }
     Ok(())
 }
