@@ -577,10 +577,11 @@ def check_settings(template):
     for name, function in of_type(template, "AWS::Serverless::Function").items():
         crate = Path(function["CodeUri"]).name
         settings = without_tests((ROOT / "functions" / crate / "src/settings.rs").read_text())
-        read = set(re.findall(r'"([A-Z][A-Z0-9_]+)"', settings))
-        for method, body in functions_in(shared):
-            if f".{method}(" in settings:
-                read |= set(re.findall(r'"([A-Z][A-Z0-9_]+)"', body))
+        reached, pending = [settings], dict(functions_in(shared))
+        for body in reached:  # A shared setting may be made of another.
+            called = [method for method in pending if f".{method}(" in body]
+            reached += [pending.pop(method) for method in called]
+        read = {variable for body in reached for variable in re.findall(r'"([A-Z][A-Z0-9_]+)"', body)}
         read = {variable for variable in read if not variable.startswith("AWS_")}  # those are Lambda's
         told = set(function["Environment"]["Variables"])
         problems += [f"{name} is not told {variable}, which {crate} reads" for variable in sorted(read - told)]
