@@ -43,7 +43,6 @@ pub mod proxy;
 pub mod receiving;
 pub mod runtime_api;
 pub mod samples;
-mod server;
 pub mod stack;
 pub mod tls;
 

@@ -13,6 +13,7 @@ use bytes::Bytes;
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use hyper::{Method, Request, Response, StatusCode};
+use local_ses::loopback::{Answer, Cut, Server};
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
 use tokio::process::{Child, Command};
@@ -21,7 +22,6 @@ use tokio::task::JoinHandle;
 
 use crate::process::{cpu_time, peak_memory};
 use crate::proxy::{Action, Flow, Matcher, Moment, Proxy, Rule, RuleId, hook};
-use crate::server::{Answer, Cut, Server};
 
 /// How often a process is asked whether it has ended.
 const WATCH: Duration = Duration::from_millis(2);

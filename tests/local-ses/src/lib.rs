@@ -28,6 +28,7 @@
 //! | [`suppression`] | the suppression list, its import jobs and its pace, pure; the account |
 //! | [`sending`] | mail that is sent: who is suppressed, who bounces, what SES tells |
 //! | [`faults`] | requests counted, delayed, failed and left without an answer |
+//! | [`loopback`] | the server, and those of others that stand in for a service |
 //! | [`clock`] | SES's time, which a test may turn |
 //! | [`template`] | the receipt rules that a CloudFormation template describes |
 //!
@@ -53,6 +54,7 @@ pub mod faults;
 pub mod iam;
 pub mod identities;
 mod ids;
+pub mod loopback;
 pub mod mail;
 mod pages;
 mod permissions;

@@ -1,82 +1,18 @@
-//! The HTTP side: a loopback server that lives as long as its value.
+//! The HTTP side: which API a request is of, and the faults that it meets.
 
-use std::io;
-use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http_body_util::{BodyExt, Full};
+use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderValue};
 use hyper::http::request::Parts;
-use hyper::service::service_fn;
 use hyper::{Request, Response, StatusCode};
-use hyper_util::rt::TokioIo;
 use serde_json::json;
-use tokio::net::TcpListener;
-use tokio::task::{JoinHandle, JoinSet};
 
+use crate::loopback::{Answer, Cut};
 use crate::ses::Ses;
 use crate::{api, faults, iam, query, v2};
-
-type Answer = Response<Full<Bytes>>;
-
-/// Accepts until dropped; its connections end with it.
-#[derive(Debug)]
-pub(crate) struct Server {
-    address: SocketAddr,
-    task: JoinHandle<()>,
-}
-
-impl Server {
-    pub(crate) async fn start(ses: Arc<Ses>) -> io::Result<Self> {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
-        let address = listener.local_addr()?;
-        Ok(Self { address, task: tokio::spawn(accept(listener, ses)) })
-    }
-
-    pub(crate) const fn address(&self) -> SocketAddr {
-        self.address
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        self.task.abort();
-    }
-}
-
-async fn accept(listener: TcpListener, ses: Arc<Ses>) {
-    // A set, not detached tasks: aborting this one then ends every connection.
-    let mut connections = JoinSet::new();
-    loop {
-        tokio::select! {
-            accepted = listener.accept() => {
-                let Ok((stream, _)) = accepted else { continue };
-                // Small answers to a waiting client: Nagle would add 40 ms to some.
-                let _ = stream.set_nodelay(true);
-                let ses = Arc::clone(&ses);
-                let service = service_fn(move |request| {
-                    let ses = Arc::clone(&ses);
-                    async move { answer(&ses, request).await }
-                });
-                connections.spawn(async move {
-                    // An error is a client that went away.
-                    let _ = hyper::server::conn::http1::Builder::new()
-                        .serve_connection(TokioIo::new(stream), service)
-                        .await;
-                });
-            }
-            Some(_) = connections.join_next() => {}
-        }
-    }
-}
-
-/// No answer: hyper closes the connection.
-#[derive(Debug, thiserror::Error)]
-#[error("a fault that was asked for")]
-struct Disconnected;
 
 /// Longer than any client waits; if one does, it is disconnected.
 const NEVER: Duration = Duration::from_mins(10);
@@ -87,7 +23,8 @@ enum Met {
     Error { status: u16, code: String, message: String },
 }
 
-async fn answer(ses: &Ses, request: Request<Incoming>) -> Result<Answer, Disconnected> {
+/// Serves a request.
+pub(crate) async fn answer(ses: &Ses, request: Request<Incoming>) -> Result<Answer, Cut> {
     let (head, body) = request.into_parts();
     let Ok(body) = body.collect().await else { return Ok(plain(StatusCode::BAD_REQUEST, "half a request")) };
     let body = body.to_bytes();
@@ -113,7 +50,7 @@ async fn answer(ses: &Ses, request: Request<Incoming>) -> Result<Answer, Disconn
 }
 
 /// v1, and IAM, which speaks the same protocol.
-async fn query(ses: &Ses, region: &str, is_iam: bool, form: &[u8]) -> Result<Answer, Disconnected> {
+async fn query(ses: &Ses, region: &str, is_iam: bool, form: &[u8]) -> Result<Answer, Cut> {
     let params = query::decode(form);
     let action = params["Action"].as_str().unwrap_or_default().to_owned();
     let request_id = ses.ids.request();
@@ -141,7 +78,7 @@ async fn query(ses: &Ses, region: &str, is_iam: bool, form: &[u8]) -> Result<Ans
 }
 
 /// v2.
-async fn rest(ses: &Ses, region: &str, head: &Parts, body: &[u8]) -> Result<Answer, Disconnected> {
+async fn rest(ses: &Ses, region: &str, head: &Parts, body: &[u8]) -> Result<Answer, Cut> {
     let call = v2::Call::of(&head.method, &head.uri, body);
     let host = head.headers.get(HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
     let serve = async {
@@ -162,7 +99,7 @@ async fn meet(
     region: &str,
     action: &str,
     serve: impl Future<Output = Answer>,
-) -> Result<Met, Disconnected> {
+) -> Result<Met, Cut> {
     let plan = ses.requests.meet(region, action);
     if !plan.delay.is_zero() {
         tokio::time::sleep(plan.delay).await;
@@ -180,9 +117,9 @@ async fn meet(
         Some(faults::Answer::Error { status, code, message }) => Ok(Met::Error { status, code, message }),
         Some(faults::Answer::Never) => {
             tokio::time::sleep(NEVER).await;
-            Err(Disconnected)
+            Err(Cut)
         }
-        Some(faults::Answer::Disconnect) | None => Err(Disconnected),
+        Some(faults::Answer::Disconnect) | None => Err(Cut),
     }
 }
 
@@ -198,7 +135,7 @@ fn error(status: u16, code: &str, message: &str) -> Answer {
 }
 
 fn reply(status: u16, kind: &'static str, body: String) -> Answer {
-    let mut answer = Response::new(Full::new(Bytes::from(body)));
+    let mut answer = Response::new(Bytes::from(body));
     *answer.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
     answer
@@ -213,7 +150,7 @@ fn scope(head: &Parts) -> Option<(String, String)> {
 }
 
 fn plain(status: StatusCode, text: &'static str) -> Answer {
-    let mut answer = Response::new(Full::new(Bytes::from_static(text.as_bytes())));
+    let mut answer = Response::new(Bytes::from_static(text.as_bytes()));
     *answer.status_mut() = status;
     answer
 }

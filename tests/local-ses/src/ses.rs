@@ -7,7 +7,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use serde_json::Value;
 use time::OffsetDateTime;
 
-use crate::api;
 use crate::aws::Aws;
 use crate::clock::Clock;
 use crate::configuration_sets::ConfigurationSets;
@@ -17,12 +16,13 @@ use crate::faults::{Fault, Requests};
 use crate::iam::Iam;
 use crate::identities::{Identities, Told};
 use crate::ids::Ids;
+use crate::loopback::Server;
 use crate::mail::Envelope;
 use crate::rules::{Refusal, RuleSets};
 use crate::sending::{NotSent, Outgoing, Sender};
-use crate::server::Server;
 use crate::suppression::{Account, Entry, Pace, Pacer, Refused, Rules, SuppressionList};
 use crate::template::TemplateRuleSet;
+use crate::{api, server};
 
 /// What to start it with.
 #[derive(Debug, Clone)]
@@ -184,7 +184,13 @@ impl LocalSes {
             regions: Mutex::default(),
             config,
         });
-        Ok(Self { server: Server::start(Arc::clone(&ses)).await?, ses })
+        let serving = Arc::clone(&ses);
+        let server = Server::start(move |request| {
+            let ses = Arc::clone(&serving);
+            async move { server::answer(&ses, request).await }
+        })
+        .await?;
+        Ok(Self { server, ses })
     }
 
     /// Says where S3, SNS and Lambda are. Apart from the start, because the local AWS in turn must know where SES is

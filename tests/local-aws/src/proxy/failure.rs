@@ -4,9 +4,9 @@ use bytes::Bytes;
 use hyper::header::CONTENT_TYPE;
 use hyper::http::request::Parts;
 use hyper::{Response, StatusCode};
+use local_ses::loopback::Answer;
 
 use super::call::Call;
-use crate::server::Answer;
 
 /// An error answer: status and code. The service decides how it is spelled on the wire.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -18,13 +18,13 @@ use hyper::body::Incoming;
 use hyper::header::{CONNECTION, CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
 use hyper::http::request::Parts;
 use hyper::{Method, Request, Response, StatusCode};
+use local_ses::loopback::{Answer, Cut, Server};
 
 pub use call::{Call, Matcher};
 pub use failure::Failure;
 pub use rule::{Action, Flow, Hook, Moment, Rule, RuleId, hook};
 
 use crate::http::{self, Pool};
-use crate::server::{Answer, Cut, Server};
 use rule::{End, Plan, Rules};
 
 /// One request as it went through.

@@ -3,9 +3,8 @@
 use bytes::Bytes;
 use hyper::Response;
 use hyper::header::CONTENT_TYPE;
+use local_ses::loopback::Answer;
 use serde_json::{Map, Value, json};
-
-use crate::server::Answer;
 
 /// Writes by table, as `RequestItems` and `UnprocessedItems` hold them.
 type Writes = Map<String, Value>;

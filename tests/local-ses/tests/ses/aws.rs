@@ -1,7 +1,6 @@
 //! S3, SNS and Lambda as far as SES uses them, each call kept.
 
 use std::collections::BTreeMap;
-use std::convert::Infallible;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -10,15 +9,12 @@ use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_sdk_ses::config::{Credentials, SharedCredentialsProvider};
 use aws_sdk_ses::error::{ProvideErrorMetadata, SdkError};
 use bytes::Bytes;
-use http_body_util::{BodyExt, Full};
+use http_body_util::BodyExt;
 use hyper::body::Incoming;
-use hyper::service::service_fn;
 use hyper::{Method, Request, Response};
-use hyper_util::rt::TokioIo;
+use local_ses::loopback::{Answer, Server};
 use local_ses::{Config, LocalSes};
 use serde_json::{Value, json};
-use tokio::net::TcpListener;
-use tokio::task::JoinHandle;
 
 pub(crate) const ACCOUNT: &str = "123456789012";
 
@@ -51,36 +47,20 @@ pub(crate) struct State {
 pub(crate) struct Aws {
     pub(crate) state: Arc<Mutex<State>>,
     pub(crate) endpoint: String,
-    task: JoinHandle<()>,
-}
-
-impl Drop for Aws {
-    fn drop(&mut self) {
-        self.task.abort();
-    }
+    _server: Server,
 }
 
 impl Aws {
     pub(crate) async fn start() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-        let endpoint = format!("http://{}", listener.local_addr().expect("an address"));
         let state = Arc::new(Mutex::new(State::default()));
         let shared = Arc::clone(&state);
-        let task = tokio::spawn(async move {
-            while let Ok((stream, _)) = listener.accept().await {
-                let state = Arc::clone(&shared);
-                tokio::spawn(async move {
-                    let service = service_fn(|request| {
-                        let state = Arc::clone(&state);
-                        async move { Ok::<_, Infallible>(answer(&state, request).await) }
-                    });
-                    let _ = hyper::server::conn::http1::Builder::new()
-                        .serve_connection(TokioIo::new(stream), service)
-                        .await;
-                });
-            }
-        });
-        Self { state, endpoint, task }
+        let server = Server::start(move |request| {
+            let state = Arc::clone(&shared);
+            async move { Ok(answer(&state, request).await) }
+        })
+        .await
+        .expect("a port");
+        Self { state, endpoint: format!("http://{}", server.address()), _server: server }
     }
 
     pub(crate) fn change<T>(&self, work: impl FnOnce(&mut State) -> T) -> T {
@@ -101,7 +81,7 @@ impl State {
     }
 }
 
-async fn answer(state: &Mutex<State>, request: Request<Incoming>) -> Response<Full<Bytes>> {
+async fn answer(state: &Mutex<State>, request: Request<Incoming>) -> Answer {
     let (head, body) = request.into_parts();
     let body = body.collect().await.expect("a body").to_bytes();
     let header =
@@ -110,7 +90,7 @@ async fn answer(state: &Mutex<State>, request: Request<Incoming>) -> Response<Fu
     let service = header("authorization").split('/').nth(3).unwrap_or_default().to_owned();
     let mut state = state.lock().expect("unpoisoned");
     let reply = |status: u16, body: &str| {
-        Response::builder().status(status).body(Full::new(Bytes::from(body.to_owned()))).expect("an answer")
+        Response::builder().status(status).body(Bytes::from(body.to_owned())).expect("an answer")
     };
     match service.as_str() {
         "s3" => {
@@ -142,7 +122,7 @@ async fn answer(state: &Mutex<State>, request: Request<Incoming>) -> Response<Fu
                 let stored = state.objects.get(&(bucket.to_owned(), key.to_owned()));
                 return stored.map_or_else(
                     || reply(404, "<Error><Code>NoSuchKey</Code></Error>"),
-                    |object| Response::new(Full::new(object.content.clone())),
+                    |object| Response::new(object.content.clone()),
                 );
             }
             reply(200, "")

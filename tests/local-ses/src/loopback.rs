@@ -1,7 +1,6 @@
-//! A loopback HTTP/1 server that lives as long as its value: the proxy, the Runtime API and the tests' upstreams.
+//! A loopback HTTP/1 server that lives as long as its value: SES itself, and what else stands in for a service.
 
 use std::convert::Infallible;
-use std::fmt;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 
@@ -15,19 +14,12 @@ use tokio::net::TcpListener;
 use tokio::task::{JoinHandle, JoinSet};
 
 /// A whole answer: nothing here is large enough to stream.
-pub(crate) type Answer = Response<Bytes>;
+pub type Answer = Response<Bytes>;
 
 /// In place of an answer: close the connection. The client sees it end without a byte.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Cut;
-
-impl fmt::Display for Cut {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the connection was cut on purpose")
-    }
-}
-
-impl std::error::Error for Cut {}
+#[derive(Debug, Clone, Copy, thiserror::Error)]
+#[error("the connection was cut on purpose")]
+pub struct Cut;
 
 impl From<Infallible> for Cut {
     fn from(never: Infallible) -> Self {
@@ -37,14 +29,14 @@ impl From<Infallible> for Cut {
 
 /// Accepts until dropped; its connections end with it.
 #[derive(Debug)]
-pub(crate) struct Server {
+pub struct Server {
     address: SocketAddr,
     task: JoinHandle<()>,
 }
 
 impl Server {
     /// Listens on a free loopback port and answers with `handler`.
-    pub(crate) async fn start<H, F>(handler: H) -> io::Result<Self>
+    pub async fn start<H, F>(handler: H) -> io::Result<Self>
     where
         H: Fn(Request<Incoming>) -> F + Clone + Send + 'static,
         F: Future<Output = Result<Answer, Cut>> + Send + 'static,
@@ -56,7 +48,7 @@ impl Server {
     }
 
     /// Where it listens.
-    pub(crate) const fn address(&self) -> SocketAddr {
+    pub const fn address(&self) -> SocketAddr {
         self.address
     }
 }
