@@ -13,13 +13,14 @@ use mailroom_aws::audit_buckets::MemoryBuckets;
 use mailroom_aws::audit_ses::MemorySesReader;
 use mailroom_aws::audit_table::{AuditTable, MemoryAuditTable};
 use mailroom_aws::clock::{Clock, MemoryClock};
+use mailroom_aws::fault::Fault;
 use mailroom_aws::fuse::Fuse;
 use mailroom_aws::iam::{MemoryIam, User};
 use mailroom_aws::metrics::MemoryMetrics;
 use mailroom_aws::notes::{MemoryNotes, Notes};
 use mailroom_aws::notification_topics::{MemoryTopics, NotificationAttributes};
 use mailroom_aws::rule_sets::{MemoryRuleSets, Rule, RuleAction, RuleSet};
-use mailroom_aws::ses::{Fault, MemorySes};
+use mailroom_aws::ses::MemorySes;
 use mailroom_core::audit::facts::{
     AccessKey, Asked, Bucket, ConfigurationSet, Destination, Dkim, EventDestination, Identity, LastUsed,
     ListPass, Stack,

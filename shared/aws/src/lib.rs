@@ -15,7 +15,8 @@
 //! | `account` | the account's suppression settings, with the feature of that name |
 //! | `notification_topics` | where SES tells what became of identities' mail, with the feature `identity-topics` |
 //! | `rule_sets` | receipt rule sets, with the feature `rule-sets` |
-//! | `ses` | how calls of SES fail, with any of those |
+//! | `ses` | how calls of SES fail, with any of those three |
+//! | [`fault`], [`fuse`] | trouble for tests |
 //! | `operator` | what only the operator's tool asks of AWS, with the feature of that name |
 //! | [`audit_table`] | the audit's verdicts in the table, and what a pass has read: [`audit_table::AuditTable`] |
 //! | `audit`, `audit_ses`, `audit_buckets`, `iam` | what a Region is like, read only, with the feature `audit` |
@@ -43,6 +44,7 @@ pub mod clock;
 pub mod custom_resource;
 pub mod decidable;
 mod dynamo;
+pub mod fault;
 pub mod fuse;
 pub mod history;
 #[cfg(feature = "audit")]

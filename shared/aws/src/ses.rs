@@ -13,6 +13,7 @@ use aws_sdk_dynamodb::error::{DisplayErrorContext, ProvideErrorMetadata, SdkErro
 use mailroom_core::timestamp::Timestamp;
 
 use crate::clock::{Clock, MemoryClock};
+use crate::fault::Fault;
 use crate::fuse::Fuse;
 
 /// Why SES did not do as asked.
@@ -64,21 +65,6 @@ where
         (400..=499, _) => SesError::Refused { code, message: error.message().unwrap_or_default().to_owned() },
         _ => SesError::Unavailable(code),
     }
-}
-
-/// What becomes of a call of an SES in memory.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Fault {
-    /// Nothing out of the ordinary.
-    None,
-    /// Throttled.
-    Throttled,
-    /// Nothing is done.
-    Unavailable,
-    /// It is done and not answered.
-    Unanswered,
-    /// The role may not.
-    Denied,
 }
 
 /// What the parts of an SES in memory have in common: one pace for all calls, trouble on demand, and a function that may
@@ -147,6 +133,10 @@ impl MemorySes {
         match fault {
             Fault::Unavailable => Err(SesError::Unavailable("told to fail".to_owned())),
             Fault::Denied => Err(SesError::Denied("AccessDenied".to_owned())),
+            Fault::Refused => Err(SesError::Refused {
+                code: "BadRequestException".to_owned(),
+                message: "told to refuse".to_owned(),
+            }),
             Fault::Unanswered => {
                 call()?;
                 Err(SesError::Unavailable("told to time out".to_owned()))

@@ -8,7 +8,7 @@ use laws::coverage::Coverage;
 use laws::event::{Said, Told};
 use laws::step::{Function, Lost, Step};
 use laws::world::{Config, History, run};
-use mailroom_aws::suppression_list::Fault;
+use mailroom_aws::fault::Fault;
 use mailroom_core::suppression::Reason;
 use proptest::prelude::*;
 use proptest::test_runner::{Config as Cases, RngSeed, TestRunner};

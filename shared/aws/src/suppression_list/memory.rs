@@ -1,0 +1,482 @@
+//! A suppression list in memory.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use mailroom_core::suppression::Reason;
+use mailroom_core::suppression::import::{JobKind, JobStatus};
+use mailroom_core::suppression::reconcile::Entry;
+use mailroom_core::timestamp::Timestamp;
+use serde_json::Value;
+
+use super::{Account, ImportJob, ListError, ListPage, ListedJob, SuppressionList};
+use crate::clock::Clock;
+use crate::fault::Fault;
+use crate::fuse::Fuse;
+
+/// A list in memory, with SES's rules that a handler can run into: exact case, Put over what is there, a pace, the sandbox,
+/// jobs that take their time and have failed records; and trouble on demand. Clones are one list.
+#[derive(Clone)]
+pub struct MemoryList<C> {
+    inner: Arc<Mutex<Inner>>,
+    read: Arc<ReadObject>,
+    clock: C,
+    fuse: Fuse,
+}
+
+/// Gives what lies at `s3://bucket/key`.
+type ReadObject = dyn Fn(&str) -> Option<String> + Send + Sync;
+
+struct Inner {
+    account: Account,
+    rules: MemoryRules,
+    entries: BTreeMap<String, (Reason, Timestamp)>,
+    jobs: Vec<MemoryJob>,
+    poisoned: BTreeSet<String>,
+    failing_in_jobs: BTreeSet<String>,
+    faults: VecDeque<Fault>,
+    last: Option<Timestamp>,
+    calls: BTreeMap<&'static str, usize>,
+    writes: Vec<Write>,
+}
+
+/// Something that was written to the list, changed or not.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Write {
+    /// When.
+    pub at: Timestamp,
+    /// Exactly so.
+    pub spelling: String,
+    /// What stood there before.
+    pub before: Option<Reason>,
+    /// And after.
+    pub after: Option<Reason>,
+    /// By whom.
+    pub by: Writer,
+}
+
+/// Who wrote to the list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Writer {
+    /// A call of its own.
+    Call,
+    /// The import job of this object: `s3://bucket/key`.
+    Job(String),
+    /// Not Mailroom.
+    Others,
+}
+
+/// What no source tells of SES, or a test wants otherwise.
+#[derive(Debug, Clone, Copy)]
+pub struct MemoryRules {
+    /// Between two calls; whoever is faster is throttled.
+    pub interval: Duration,
+    /// Until a job does its first record.
+    pub job_wait: Duration,
+    /// From one record to the next.
+    pub job_per_record: Duration,
+    /// Whether a job tells which of its records have failed.
+    pub tells_failed: bool,
+    /// Whether a job fails at a record that deletes what is not there. No source tells.
+    pub fails_at_absent: bool,
+    /// Whether no call deletes an address with a slash (aws/aws-sdk#158).
+    pub refuses_slashes: bool,
+    /// Entries on a page.
+    pub page: usize,
+}
+
+impl Default for MemoryRules {
+    fn default() -> Self {
+        Self {
+            interval: Duration::from_secs(1),
+            job_wait: Duration::from_secs(5),
+            job_per_record: Duration::from_millis(1),
+            tells_failed: true,
+            fails_at_absent: true,
+            refuses_slashes: true,
+            page: 1000,
+        }
+    }
+}
+
+struct MemoryJob {
+    kind: JobKind,
+    url: String,
+    created_at: Timestamp,
+    lines: Vec<String>,
+    done: usize,
+    failed: Vec<String>,
+    unreadable: bool,
+}
+
+impl<C: Clock> MemoryList<C> {
+    /// An empty list of an account with production access. `read` gives what lies at `s3://bucket/key`.
+    pub fn new(clock: C, read: impl Fn(&str) -> Option<String> + Send + Sync + 'static) -> Self {
+        let enabled = BTreeSet::from([Reason::Bounce, Reason::Complaint]);
+        let inner = Inner {
+            account: Account { production_access: true, enabled },
+            rules: MemoryRules::default(),
+            entries: BTreeMap::new(),
+            jobs: Vec::new(),
+            poisoned: BTreeSet::new(),
+            failing_in_jobs: BTreeSet::new(),
+            faults: VecDeque::new(),
+            last: None,
+            calls: BTreeMap::new(),
+            writes: Vec::new(),
+        };
+        Self { inner: Arc::new(Mutex::new(inner)), read: Arc::new(read), clock, fuse: Fuse::default() }
+    }
+
+    /// The same list, by way of a function that may die.
+    #[must_use]
+    pub fn with_fuse(&self, fuse: &Fuse) -> Self
+    where
+        C: Clone,
+    {
+        Self { fuse: fuse.clone(), ..self.clone() }
+    }
+
+    /// What is on it now, by spelling.
+    pub fn entries(&self) -> BTreeMap<String, Reason> {
+        let now = self.clock.now();
+        self.lock().map_or_else(
+            |_| BTreeMap::new(),
+            |mut inner| {
+                inner.advance(now);
+                inner.entries.iter().map(|(spelling, (reason, _))| (spelling.clone(), *reason)).collect()
+            },
+        )
+    }
+
+    /// Puts an entry there, not by way of Mailroom.
+    pub fn insert(&self, spelling: &str, reason: Reason) {
+        let now = self.clock.now();
+        self.change(|inner| inner.write(spelling, Some(reason), now, Writer::Others));
+    }
+
+    /// Takes one away, not by way of Mailroom.
+    pub fn remove(&self, spelling: &str) {
+        let now = self.clock.now();
+        self.change(|inner| inner.write(spelling, None, now, Writer::Others));
+    }
+
+    /// Another account.
+    pub fn set_account(&self, account: Account) {
+        self.change(|inner| inner.account = account);
+    }
+
+    /// Other rules.
+    pub fn set_rules(&self, rules: MemoryRules) {
+        self.change(|inner| inner.rules = rules);
+    }
+
+    /// SES refuses to put this spelling, and a job's record of it fails.
+    pub fn poison(&self, spelling: &str) {
+        self.change(|inner| {
+            inner.poisoned.insert(spelling.to_owned());
+        });
+    }
+
+    /// A job's record of this spelling fails; a call with it does not.
+    pub fn fail_in_jobs(&self, spelling: &str) {
+        self.change(|inner| {
+            inner.failing_in_jobs.insert(spelling.to_owned());
+        });
+    }
+
+    /// What was written so far, without the first so many.
+    pub fn writes(&self, skip: usize) -> Vec<Write> {
+        let now = self.clock.now();
+        self.lock().map_or_else(
+            |_| Vec::new(),
+            |mut inner| {
+                inner.advance(now);
+                inner.writes.iter().skip(skip).cloned().collect()
+            },
+        )
+    }
+
+    /// No call fails that was to, as far as it was not made.
+    pub fn recover(&self) {
+        self.change(|inner| inner.faults.clear());
+    }
+
+    /// What becomes of the next calls, one each.
+    pub fn fault(&self, faults: impl IntoIterator<Item = Fault>) {
+        self.change(|inner| inner.faults.extend(faults));
+    }
+
+    /// How many calls there were of each method, the throttled ones among them.
+    pub fn calls(&self) -> BTreeMap<&'static str, usize> {
+        self.lock().map_or_else(|_| BTreeMap::new(), |inner| inner.calls.clone())
+    }
+
+    fn lock(&self) -> Result<MutexGuard<'_, Inner>, ListError> {
+        self.inner.lock().map_err(|_| ListError::Unavailable("poisoned".to_owned()))
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Inner)) {
+        let now = self.clock.now();
+        if let Ok(mut inner) = self.lock() {
+            inner.advance(now);
+            change(&mut inner);
+        }
+    }
+
+    async fn call<T>(
+        &self,
+        name: &'static str,
+        call: impl FnOnce(&mut Inner, Timestamp) -> Result<T, ListError>,
+    ) -> Result<T, ListError> {
+        self.fuse.effect().await;
+        let now = self.clock.now();
+        let mut inner = self.lock()?;
+        inner.advance(now);
+        *inner.calls.entry(name).or_default() += 1;
+        let fault = inner.faults.pop_front().unwrap_or(Fault::None);
+        let hasty = inner.last.is_some_and(|last| now < last.plus(inner.rules.interval));
+        if hasty || fault == Fault::Throttled {
+            return Err(ListError::Throttled);
+        }
+        inner.last = Some(now);
+        if fault == Fault::Unavailable {
+            return Err(ListError::Unavailable("told to fail".to_owned()));
+        }
+        if fault == Fault::Denied {
+            return Err(ListError::Unavailable("AccessDeniedException".to_owned()));
+        }
+        if fault == Fault::Refused {
+            return Err(ListError::Refused("BadRequestException: told to refuse".to_owned()));
+        }
+        let done = call(&mut inner, now);
+        if fault == Fault::Unanswered {
+            return Err(ListError::Unavailable("told to time out".to_owned()));
+        }
+        done
+    }
+}
+
+impl Inner {
+    fn write(&mut self, spelling: &str, after: Option<Reason>, at: Timestamp, by: Writer) {
+        let before = match after {
+            Some(reason) => self.entries.insert(spelling.to_owned(), (reason, at)),
+            None => self.entries.remove(spelling),
+        };
+        let before = before.map(|(reason, _)| reason);
+        self.writes.push(Write { at, spelling: spelling.to_owned(), before, after, by });
+    }
+
+    /// Does what jobs have done until now.
+    fn advance(&mut self, now: Timestamp) {
+        for index in 0..self.jobs.len() {
+            while let Some((spelling, reason, at, by)) = self.next_record(index, now) {
+                self.write(&spelling, reason, at, by);
+            }
+        }
+    }
+
+    /// What a job's next record that is due and can be done writes.
+    fn next_record(
+        &mut self,
+        index: usize,
+        now: Timestamp,
+    ) -> Option<(String, Option<Reason>, Timestamp, Writer)> {
+        let job = self.jobs.get_mut(index)?;
+        while let Some(line) = job.lines.get(job.done) {
+            let records = u32::try_from(job.done).unwrap_or(u32::MAX);
+            let wait = self.rules.job_wait + self.rules.job_per_record.saturating_mul(records);
+            let at = job.created_at.plus(wait);
+            if at > now {
+                return None;
+            }
+            job.done += 1;
+            let fields: Value = serde_json::from_str(line).unwrap_or_default();
+            let spelling = fields.get("emailAddress").and_then(Value::as_str).unwrap_or_default();
+            let reason = fields.get("reason").and_then(Value::as_str).and_then(Reason::from_ses);
+            let absent = job.kind == JobKind::Delete && !self.entries.contains_key(spelling);
+            let fails = spelling.is_empty()
+                || (absent && self.rules.fails_at_absent)
+                || self.poisoned.contains(spelling)
+                || self.failing_in_jobs.contains(spelling);
+            match (job.kind, reason) {
+                (JobKind::Put, Some(_)) | (JobKind::Delete, _) if !fails => {
+                    let reason = reason.filter(|_| job.kind == JobKind::Put);
+                    return Some((spelling.to_owned(), reason, at, Writer::Job(job.url.clone())));
+                }
+                _ => job.failed.push(line.clone()),
+            }
+        }
+        None
+    }
+
+    fn outside_sandbox(&self) -> Result<(), ListError> {
+        let refused = || ListError::Refused("BadRequestException: sandbox".to_owned());
+        self.account.production_access.then_some(()).ok_or_else(refused)
+    }
+}
+
+impl<C: Clock> SuppressionList for MemoryList<C> {
+    async fn put(&self, spelling: &str, reason: Reason) -> Result<(), ListError> {
+        self.call("put", |inner, now| {
+            inner.outside_sandbox()?;
+            if inner.poisoned.contains(spelling) {
+                return Err(ListError::Refused("BadRequestException: told to refuse".to_owned()));
+            }
+            inner.write(spelling, Some(reason), now, Writer::Call);
+            Ok(())
+        })
+        .await
+    }
+
+    async fn delete(&self, spelling: &str) -> Result<(), ListError> {
+        self.call("delete", |inner, now| {
+            if inner.rules.refuses_slashes && spelling.contains('/') {
+                return Err(ListError::Refused("BadRequestException: a slash".to_owned()));
+            }
+            inner.write(spelling, None, now, Writer::Call);
+            Ok(())
+        })
+        .await
+    }
+
+    async fn get(&self, spelling: &str) -> Result<Option<Entry>, ListError> {
+        let entry = |(reason, updated_at): &(Reason, Timestamp)| Entry {
+            spelling: spelling.to_owned(),
+            reason: *reason,
+            updated_at: *updated_at,
+        };
+        self.call("get", |inner, _| Ok(inner.entries.get(spelling).map(entry))).await
+    }
+
+    async fn page(&self, next: Option<&str>) -> Result<ListPage<Entry>, ListError> {
+        self.call("page", |inner, _| {
+            let mut left =
+                inner.entries.iter().filter(|(spelling, _)| next.is_none_or(|next| spelling.as_str() > next));
+            let entry = |(spelling, (reason, updated_at)): (&String, &(Reason, Timestamp))| Entry {
+                spelling: spelling.clone(),
+                reason: *reason,
+                updated_at: *updated_at,
+            };
+            let items: Vec<_> = left.by_ref().take(inner.rules.page).map(entry).collect();
+            let more = left.next().is_some();
+            let next = items.last().filter(|_| more).map(|entry| entry.spelling.clone());
+            Ok(ListPage { items, unread: 0, next })
+        })
+        .await
+    }
+
+    async fn account(&self) -> Result<Account, ListError> {
+        self.call("account", |inner, _| Ok(inner.account.clone())).await
+    }
+
+    async fn create_import_job(&self, kind: JobKind, url: &str) -> Result<String, ListError> {
+        let content = (self.read)(url);
+        self.call("create_import_job", |inner, now| {
+            inner.outside_sandbox()?;
+            let lines: Vec<String> =
+                content.as_deref().unwrap_or_default().lines().map(str::to_owned).collect();
+            if lines.len() > kind.max_entries() {
+                return Err(ListError::Refused("BadRequestException: too many entries".to_owned()));
+            }
+            inner.jobs.push(MemoryJob {
+                kind,
+                url: url.to_owned(),
+                created_at: now,
+                lines,
+                done: 0,
+                failed: Vec::new(),
+                unreadable: content.is_none(),
+            });
+            Ok((inner.jobs.len() - 1).to_string())
+        })
+        .await
+    }
+
+    async fn import_job(&self, id: &str) -> Result<ImportJob, ListError> {
+        self.call("import_job", |inner, _| {
+            let job = id.parse().ok().and_then(|id: usize| inner.jobs.get(id)).ok_or(ListError::NotFound)?;
+            let status = match job.unreadable {
+                true => JobStatus::Failed,
+                false if job.done < job.lines.len() => JobStatus::Running,
+                false => JobStatus::Completed,
+            };
+            let told = inner.rules.tells_failed && !job.failed.is_empty();
+            Ok(ImportJob {
+                url: Some(job.url.clone()),
+                status,
+                failed: job.failed.len(),
+                failed_records_url: told.then(|| id.to_owned()),
+                error: job.unreadable.then(|| "no such object".to_owned()),
+            })
+        })
+        .await
+    }
+
+    async fn import_jobs(&self, next: Option<&str>) -> Result<ListPage<ListedJob>, ListError> {
+        self.call("import_jobs", |inner, _| {
+            let from = next.and_then(|next| next.parse().ok()).unwrap_or(0);
+            let job = |(id, job): (usize, &MemoryJob)| ListedJob {
+                id: id.to_string(),
+                kind: Some(job.kind),
+                created_at: Some(job.created_at),
+            };
+            let items: Vec<_> =
+                inner.jobs.iter().enumerate().skip(from).take(inner.rules.page).map(job).collect();
+            let to = from + items.len();
+            Ok(ListPage { items, unread: 0, next: (to < inner.jobs.len()).then(|| to.to_string()) })
+        })
+        .await
+    }
+
+    async fn failed_records(&self, url: &str) -> Result<String, ListError> {
+        let inner = self.lock()?;
+        let job = url.parse().ok().and_then(|id: usize| inner.jobs.get(id));
+        job.map(|job| job.failed.join("\n")).ok_or(ListError::NotFound)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::MemoryClock;
+
+    #[tokio::test]
+    async fn the_list_in_memory_keeps_the_rules() {
+        let clock = MemoryClock::at(Timestamp::from_millis(1_769_525_978_237).unwrap());
+        let object = "{\"emailAddress\":\"b@example.com\",\"reason\":\"BOUNCE\"}\n{\"emailAddress\":\"c@example.com\"}";
+        let list =
+            MemoryList::new(clock.clone(), move |url: &str| (url == "s3://b/k").then(|| object.to_owned()));
+        let second = || clock.advance(Duration::from_secs(1));
+        assert_eq!(list.put("A@example.com", Reason::Complaint).await, Ok(()));
+        assert_eq!(list.get("A@example.com").await, Err(ListError::Throttled));
+        second();
+        assert_eq!(list.get("a@example.com").await, Ok(None));
+        second();
+        assert_eq!(list.put("A@example.com", Reason::Bounce).await, Ok(()));
+        second();
+        assert_eq!(list.get("A@example.com").await.unwrap().unwrap().reason, Reason::Bounce);
+        second();
+        let id = list.create_import_job(JobKind::Put, "s3://b/k").await.unwrap();
+        second();
+        assert_eq!(list.import_job(&id).await.unwrap().status, JobStatus::Running);
+        clock.advance(Duration::from_mins(1));
+        let job = list.import_job(&id).await.unwrap();
+        assert_eq!((job.status, job.failed), (JobStatus::Completed, 1));
+        let failed = list.failed_records(&job.failed_records_url.unwrap()).await.unwrap();
+        assert_eq!(failed, "{\"emailAddress\":\"c@example.com\"}");
+        assert_eq!(list.entries().into_keys().collect::<Vec<_>>(), ["A@example.com", "b@example.com"]);
+        list.set_rules(MemoryRules { page: 1, ..MemoryRules::default() });
+        second();
+        let first = list.page(None).await.unwrap();
+        second();
+        let rest = list.page(first.next.as_deref()).await.unwrap();
+        assert_eq!((first.items.len(), rest.items.len(), rest.next), (1, 1, None));
+        list.set_account(Account { production_access: false, enabled: BTreeSet::new() });
+        second();
+        assert!(matches!(list.put("c@example.com", Reason::Bounce).await, Err(ListError::Refused(_))));
+        second();
+        assert_eq!(list.delete("A@example.com").await, Ok(()));
+    }
+}
