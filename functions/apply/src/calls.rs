@@ -3,15 +3,14 @@
 use std::time::Duration;
 
 use mailroom_aws::clock::Timer;
+use mailroom_aws::pace::{ATTEMPTS, OutOfTime, Pace};
 use mailroom_aws::suppression_list::{ListError, SuppressionList};
 use mailroom_core::timestamp::Timestamp;
 
 /// A call may take three seconds, and what became of it must be written down.
 const TO_RECORD: Duration = Duration::from_secs(5);
-const LONGEST_BACKOFF: Duration = Duration::from_secs(16);
-/// Pauses of 2, 4, 8 and 16 times the interval: others call SES too, but not that often.
-const THROTTLED_IN_A_ROW: u32 = 5;
-const ATTEMPTS: u32 = 3;
+/// Of a call that is not answered: the next address may fare better.
+const UNANSWERED: u32 = 3;
 
 /// Why a call has no result.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -37,9 +36,8 @@ pub enum Twice {
 pub struct Calls<'a, L, C> {
     list: &'a L,
     clock: &'a C,
-    interval: Duration,
-    ends_at: Timestamp,
-    next_at: Timestamp,
+    until: Timestamp,
+    pace: Pace<'a, C>,
     /// How many there were.
     pub made: usize,
     /// How many of them SES throttled.
@@ -49,21 +47,18 @@ pub struct Calls<'a, L, C> {
 impl<'a, L: SuppressionList, C: Timer> Calls<'a, L, C> {
     /// None made yet.
     pub fn new(list: &'a L, clock: &'a C, interval: Duration, ends_at: Timestamp) -> Self {
-        Self { list, clock, interval, ends_at, next_at: Timestamp::MIN, made: 0, throttled: 0 }
+        let until = ends_at.minus(TO_RECORD);
+        Self { list, clock, until, pace: Pace::new(clock, interval, Some(until)), made: 0, throttled: 0 }
     }
 
     /// How long there is time for calls.
     pub fn left(&self) -> Duration {
-        self.ends_at.since(self.clock.now()).saturating_sub(TO_RECORD)
+        self.until.since(self.clock.now())
     }
 
     /// Waits for something that is not a call; `false`, and at once, if there is no time for it.
     pub async fn wait(&self, by: Duration) -> bool {
-        let there_is = by < self.left();
-        if there_is {
-            self.clock.sleep(by).await;
-        }
-        there_is
+        self.pace.wait(by).await.is_ok()
     }
 
     /// Calls when it is time to, again if throttled, and again without an answer if that is harmless.
@@ -88,35 +83,29 @@ impl<'a, L: SuppressionList, C: Timer> Calls<'a, L, C> {
         still: impl AsyncFn() -> Result<(), E>,
         call: impl AsyncFn(&L) -> Result<T, ListError>,
     ) -> Result<T, E> {
-        let (mut throttled, mut attempts) = (0, 0);
+        let (mut throttled, mut unanswered) = (0, 0);
         loop {
-            if !self.wait(self.next_at.since(self.clock.now())).await {
-                return Err(CallError::Later("no time is left").into());
-            }
+            self.pace.turn().await.map_err(|OutOfTime| CallError::Later("no time is left"))?;
             still().await?;
             self.made += 1;
             let answer = call(self.list).await;
-            // From its end: SES counts when it comes in, and nobody knows when that was.
-            let mut pause = self.interval;
-            let again = match &answer {
+            let (in_vain, again) = match &answer {
                 Err(ListError::Throttled) => {
                     self.throttled += 1;
                     throttled += 1;
-                    pause =
-                        self.interval.saturating_mul(1 << throttled).min(LONGEST_BACKOFF.max(self.interval));
-                    true
+                    (throttled, true)
                 }
                 Err(ListError::Unavailable(_)) => {
-                    attempts += 1;
-                    twice == Twice::Harmless && attempts < ATTEMPTS
+                    unanswered += 1;
+                    (0, twice == Twice::Harmless && unanswered < UNANSWERED)
                 }
-                _ => false,
+                _ => (0, false),
             };
-            self.next_at = self.clock.now().plus(pause);
+            self.pace.called(in_vain);
             if !again {
                 return answer.map_err(|error| CallError::from(error).into());
             }
-            if throttled == THROTTLED_IN_A_ROW {
+            if throttled == ATTEMPTS {
                 return Err(CallError::Later("SES throttles").into());
             }
         }

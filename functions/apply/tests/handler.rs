@@ -402,7 +402,7 @@ async fn a_throttled_call_is_made_again_later() {
 
     world.say("b@example.com", Say::Bounced).await;
     world.clock.advance(MINUTE);
-    world.list.fault([Fault::Throttled; 5]);
+    world.list.fault([Fault::Throttled; 6]);
     assert_eq!((world.run().await.ran(), world.pending()), (Ran::Left, 1));
     assert_eq!(world.outcome("b@example.com").await, None, "its own fault it is not");
     world.run_until_quiet().await;

@@ -8,27 +8,20 @@
 //! A service that keeps failing is left alone for the rest of the invocation, as is a permission that is missing each time: five
 //! hundred identities must not be asked for one by one only to hear the same.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use mailroom_aws::audit::AskError;
 use mailroom_aws::clock::Timer;
+use mailroom_aws::pace::{OutOfTime, Pace};
 use mailroom_core::audit::facts::Asked;
 use mailroom_core::timestamp::Timestamp;
 
-/// How often a call is made before it counts as failed: with pauses of 1, 2, 4, 8 and 16 seconds.
-const ATTEMPTS: u32 = 6;
-/// Not the pace, which may be set to much less: it is too fast for SES, then.
-const FIRST_PAUSE: Duration = Duration::from_secs(1);
 /// After so many failures in a row there is no use in more.
 const ENOUGH: u32 = 3;
 /// To keep what was read, and to answer in.
 const TO_KEEP: Duration = Duration::from_secs(10);
-
-/// There is no time left for another call.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct NoTime;
 
 /// What was heard.
 #[derive(Debug)]
@@ -41,10 +34,7 @@ pub(crate) enum Heard<T> {
 
 /// Asks.
 pub(crate) struct Asker<'a, C> {
-    clock: &'a C,
-    every: Duration,
-    ends_at: Option<Timestamp>,
-    last: Cell<Timestamp>,
+    pace: Pace<'a, C>,
     /// Failures in a row, by service, and denials in a row, by permission.
     in_vain: RefCell<BTreeMap<&'static str, (u32, AskError)>>,
 }
@@ -52,7 +42,9 @@ pub(crate) struct Asker<'a, C> {
 impl<'a, C: Timer> Asker<'a, C> {
     /// A call every so often, and none that could not be kept before `ends_at`. Whoever asked before has asked until now.
     pub(crate) fn new(clock: &'a C, every: Duration, ends_at: Option<Timestamp>) -> Self {
-        Self { clock, every, ends_at, last: Cell::new(clock.now()), in_vain: RefCell::default() }
+        let pace = Pace::new(clock, every, ends_at.map(|ends_at| ends_at.minus(TO_KEEP)));
+        pace.called(0);
+        Self { pace, in_vain: RefCell::default() }
     }
 
     /// Makes a call that takes the permission `action`.
@@ -60,32 +52,20 @@ impl<'a, C: Timer> Asker<'a, C> {
         &self,
         action: &'static str,
         call: impl AsyncFn() -> Result<T, AskError>,
-    ) -> Result<Heard<T>, NoTime> {
+    ) -> Result<Heard<T>, OutOfTime> {
         if let Some(error) = self.known(action) {
             return Ok(heard(action, error));
         }
-        let mut pause = FIRST_PAUSE;
-        let mut error = AskError::Throttled;
-        for attempt in 0..ATTEMPTS {
-            if attempt > 0 {
-                self.sleep(pause).await?;
-                pause *= 2;
+        let passes = |error: &AskError| matches!(error, AskError::Throttled | AskError::Unavailable(_));
+        let error = match self.pace.call(passes, call).await? {
+            Ok(answer) => {
+                let mut in_vain = self.in_vain.borrow_mut();
+                in_vain.remove(service(action));
+                in_vain.remove(action);
+                return Ok(Heard::Settled(Asked::Answered(answer)));
             }
-            self.turn().await?;
-            match call().await {
-                Ok(answer) => {
-                    let mut in_vain = self.in_vain.borrow_mut();
-                    in_vain.remove(service(action));
-                    in_vain.remove(action);
-                    return Ok(Heard::Settled(Asked::Answered(answer)));
-                }
-                Err(passing @ (AskError::Throttled | AskError::Unavailable(_))) => error = passing,
-                Err(other) => {
-                    error = other;
-                    break;
-                }
-            }
-        }
+            Err(error) => error,
+        };
         let of = match &error {
             AskError::Denied => action,
             _ => service(action),
@@ -106,23 +86,6 @@ impl<'a, C: Timer> Asker<'a, C> {
             (_, error @ AskError::NotEnabled(_)) => Some(error.clone()),
             (times, error) => (*times >= ENOUGH).then(|| error.clone()),
         })
-    }
-
-    async fn turn(&self) -> Result<(), NoTime> {
-        let since = self.clock.now().since(self.last.get());
-        self.sleep(self.every.saturating_sub(since)).await?;
-        self.last.set(self.clock.now());
-        Ok(())
-    }
-
-    async fn sleep(&self, by: Duration) -> Result<(), NoTime> {
-        if self.ends_at.is_some_and(|ends_at| self.clock.now().plus(by).plus(TO_KEEP) >= ends_at) {
-            return Err(NoTime);
-        }
-        if !by.is_zero() {
-            self.clock.sleep(by).await;
-        }
-        Ok(())
     }
 }
 

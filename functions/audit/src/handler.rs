@@ -220,7 +220,7 @@ where
         let facts = match reader.facts(scope).await {
             Ok(facts) => facts,
             Err(Interrupted::Unkept(error)) => return Err(error.into()),
-            Err(Interrupted::NoTime(progress)) => {
+            Err(Interrupted::OutOfTime(progress)) => {
                 info!(?progress, "the pass goes on at the next wake");
                 return Ok(Done::Unfinished(progress));
             }

@@ -51,7 +51,7 @@ where
     };
     match reader.facts(scope).await {
         Ok(facts) => Ok(audit(&facts, clock.now())),
-        Err(Interrupted::NoTime(progress)) => Err(TimeUp(progress)),
+        Err(Interrupted::OutOfTime(progress)) => Err(TimeUp(progress)),
         Err(Interrupted::Unkept(never)) => match never {},
     }
 }

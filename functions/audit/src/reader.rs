@@ -8,6 +8,7 @@ use mailroom_aws::audit_ses::{ListedIdentity, SesReader};
 use mailroom_aws::clock::Timer;
 use mailroom_aws::iam::{AccessKeys, User};
 use mailroom_aws::notification_topics::{MOST_IDENTITIES, NotificationAttributes, NotificationTopics};
+use mailroom_aws::pace::OutOfTime;
 use mailroom_aws::rule_sets::{self, RuleSets};
 use mailroom_core::audit::facts::{
     AccessKey, Asked, Bucket, ConfigurationSet, Facts, Identity, IdentityFacts, ListPass, Notifications,
@@ -17,7 +18,7 @@ use mailroom_core::timestamp::Timestamp;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::asker::{Asker, Heard, NoTime};
+use crate::asker::{Asker, Heard};
 use crate::readings::{Keep, Readings};
 
 /// What SMTP credentials that should be replaced were created before: 2019-01-10T00:00:00Z, in milliseconds (Amazon SES
@@ -64,7 +65,7 @@ pub struct Progress {
 #[derive(Debug)]
 pub(crate) enum Interrupted<E> {
     /// The rest must wait.
-    NoTime(Progress),
+    OutOfTime(Progress),
     /// What was read can't be kept.
     Unkept(E),
 }
@@ -126,7 +127,7 @@ where
                 self.readings.missed();
                 Ok(asked)
             }
-            Err(NoTime) => Err(Interrupted::NoTime(self.at.get())),
+            Err(OutOfTime) => Err(Interrupted::OutOfTime(self.at.get())),
         }
     }
 

@@ -9,6 +9,7 @@ use mailroom_aws::clock::Timer;
 use mailroom_aws::decidable::DecidableRecords;
 use mailroom_aws::metrics::Metrics;
 use mailroom_aws::notes::{NoteError, Notes};
+use mailroom_aws::pace::Pace;
 use mailroom_aws::peers::Peers;
 use mailroom_aws::states::StateTable;
 use mailroom_aws::suppression_list::SuppressionList;
@@ -20,7 +21,7 @@ pub use crate::pass::{Counts, PassError, Passed};
 pub use crate::push::Pushed;
 pub use crate::records::{LookBackError, LookedBack};
 
-use crate::pass::{Kept, Pace, Passing};
+use crate::pass::{Kept, Passing, TO_KEEP};
 use crate::push::Push;
 use crate::records::LookBack;
 use crate::settings::Settings;
@@ -126,7 +127,8 @@ where
             deadline,
         };
         let pushed = push.to_all(&self.settings.peers).await;
-        let pace = Pace::new(self.settings.pace);
+        let ends_at = now.plus(time);
+        let pace = Pace::new(&self.clock, self.settings.pace, Some(ends_at.minus(TO_KEEP)));
         let passing = Passing {
             states: &self.states,
             list: &self.list,
@@ -136,7 +138,7 @@ where
             region: &self.settings.region,
             gone: self.settings.gone,
             guard: self.settings.guard,
-            ends_at: now.plus(time),
+            ends_at,
             deadline,
         };
         let passed = passing.go_on(&mut kept, self.settings.pass_every, wake.pass).await;

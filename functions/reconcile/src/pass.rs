@@ -12,12 +12,12 @@
 //! SES does not say how long a page's token is good for. The list is begun again when one is refused; what was seen of it
 //! stays seen.
 
-use std::cell::Cell;
 use std::time::Duration;
 
 use futures_util::{StreamExt, stream};
 use mailroom_aws::clock::Timer;
 use mailroom_aws::notes::{FIRST_PASS, FirstPass, NoteError, Noted, Notes};
+use mailroom_aws::pace::{OutOfTime, Pace};
 use mailroom_aws::states::{Cursor, Put, StateTable, TableError};
 use mailroom_aws::suppression_list::{ListError, SuppressionList};
 use mailroom_core::audit::facts::ListPass;
@@ -38,14 +38,12 @@ const PARALLEL: usize = 32;
 const PAGE: usize = 10_000;
 /// How often a state that somebody else writes is read again.
 const TRIES: usize = 5;
-/// How often SES is asked again, with a pause that doubles, before the pass waits for the next wake.
-const ATTEMPTS: u32 = 5;
 /// Between two times that a pass is kept: what a crash costs.
 const KEEP_EVERY: Duration = Duration::from_mins(1);
 /// A pass asks SES for no more entries than this, an hour's worth; the next one goes on.
 const MOST_CONFIRMED: usize = 3600;
 /// To keep the pass and to answer in.
-const TO_KEEP: Duration = Duration::from_secs(10);
+pub(crate) const TO_KEEP: Duration = Duration::from_secs(10);
 const NOTE: &str = "reconcile";
 
 /// What is kept between invocations.
@@ -141,6 +139,9 @@ pub enum PassError {
     /// Another instance goes on with it.
     #[error("another instance is at it")]
     Contended,
+    /// For another call: the next wake goes on.
+    #[error(transparent)]
+    OutOfTime(#[from] OutOfTime),
 }
 
 impl From<&ListError> for PassError {
@@ -178,33 +179,13 @@ impl Kept {
     }
 }
 
-/// One call of SES after the other.
-#[derive(Debug)]
-pub(crate) struct Pace {
-    every: Duration,
-    last: Cell<Option<Timestamp>>,
-}
-
-impl Pace {
-    pub(crate) fn new(every: Duration) -> Self {
-        Self { every, last: Cell::default() }
-    }
-
-    async fn turn(&self, timer: &impl Timer) {
-        if let Some(last) = self.last.get() {
-            timer.sleep(self.every.saturating_sub(timer.now().since(last))).await;
-        }
-        self.last.set(Some(timer.now()));
-    }
-}
-
 /// Who passes.
 pub(crate) struct Passing<'a, S, L, N, C> {
     pub(crate) states: &'a S,
     pub(crate) list: &'a L,
     pub(crate) notes: &'a N,
     pub(crate) clock: &'a C,
-    pub(crate) pace: &'a Pace,
+    pub(crate) pace: &'a Pace<'a, C>,
     pub(crate) region: &'a str,
     pub(crate) gone: Gone,
     pub(crate) guard: Guard,
@@ -243,7 +224,10 @@ impl<S: StateTable, L: SuppressionList, N: Notes, C: Timer> Passing<'_, S, L, N,
         };
         kept.progress.open = Some(open.clone());
         let mut seen = Seen::load(self.notes, open.started_at, open.chunks).await?;
-        let passed = self.steps(kept, &mut open, &mut seen).await;
+        let passed = match self.steps(kept, &mut open, &mut seen).await {
+            Err(PassError::OutOfTime(_)) => Ok(Passed::Unfinished(open.counts)),
+            passed => passed,
+        };
         match passed {
             Ok(Passed::Ended(_) | Passed::Alarmed(_)) => {
                 kept.progress.last = Some(ListPass {
@@ -276,7 +260,7 @@ impl<S: StateTable, L: SuppressionList, N: Notes, C: Timer> Passing<'_, S, L, N,
     }
 
     async fn steps(&self, kept: &mut Kept, open: &mut Open, seen: &mut Seen) -> Result<Passed, PassError> {
-        let account = self.asking(async || self.list.account().await).await;
+        let account = self.asking(async || self.list.account().await).await?;
         let account = account.map_err(|error| PassError::from(&error))?;
         let mut pass = Pass::new(self.region, open.started_at);
         pass.sandbox = !account.production_access;
@@ -319,19 +303,12 @@ impl<S: StateTable, L: SuppressionList, N: Notes, C: Timer> Passing<'_, S, L, N,
     }
 
     /// Calls SES until it answers, for a while. What it refuses it refuses again.
-    async fn asking<T>(&self, call: impl AsyncFn() -> Result<T, ListError>) -> Result<T, ListError> {
-        let mut pause = self.pace.every;
-        for _ in 1..ATTEMPTS {
-            self.pace.turn(self.clock).await;
-            match call().await {
-                Err(ListError::Throttled | ListError::Unavailable(_)) => {}
-                answer => return answer,
-            }
-            self.clock.sleep(pause).await;
-            pause *= 2;
-        }
-        self.pace.turn(self.clock).await;
-        call().await
+    async fn asking<T>(
+        &self,
+        call: impl AsyncFn() -> Result<T, ListError>,
+    ) -> Result<Result<T, ListError>, OutOfTime> {
+        let passes = |error: &ListError| matches!(error, ListError::Throttled | ListError::Unavailable(_));
+        self.pace.call(passes, call).await
     }
 
     /// Judges a page of the list.
@@ -342,7 +319,7 @@ impl<S: StateTable, L: SuppressionList, N: Notes, C: Timer> Passing<'_, S, L, N,
         pass: &Pass<'_>,
         counts: &mut Counts,
     ) -> Result<Option<Step>, PassError> {
-        let page = match self.asking(async || self.list.page(token).await).await {
+        let page = match self.asking(async || self.list.page(token).await).await? {
             Ok(page) => page,
             Err(ListError::Refused(_)) if token.is_some() => {
                 info!("SES no longer takes the list's token: it is begun again");
@@ -475,7 +452,7 @@ impl<S: StateTable, L: SuppressionList, N: Notes, C: Timer> Passing<'_, S, L, N,
             };
             let mut found = None;
             for spelling in state.spellings().iter() {
-                let answer = self.asking(async || self.list.get(spelling).await).await;
+                let answer = self.asking(async || self.list.get(spelling).await).await?;
                 found = answer.map_err(|error| PassError::from(&error))?;
                 if found.is_some() {
                     break;

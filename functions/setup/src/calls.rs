@@ -1,15 +1,13 @@
 //! Calls of SES, one after the other: at its pace, again if that can help, and no more once time is up. And of the table.
 
-use std::cell::Cell;
 use std::time::Duration;
 
 use mailroom_aws::clock::Timer;
 use mailroom_aws::notes::NoteError;
+use mailroom_aws::pace::{ATTEMPTS, OutOfTime, Pace};
 use mailroom_aws::ses::SesError;
 use mailroom_core::timestamp::Timestamp;
 
-/// How often a call is made, with a pause that doubles, before the request is given up.
-const ATTEMPTS: u32 = 6;
 /// What a call takes at most; the SDK gives an attempt up after three.
 const A_CALL: Duration = Duration::from_secs(4);
 
@@ -19,7 +17,7 @@ pub(crate) struct Calls<'a, C> {
     clock: &'a C,
     interval: Duration,
     ends_at: Timestamp,
-    last: Cell<Option<Timestamp>>,
+    pace: Pace<'a, C>,
 }
 
 /// Why a call came to nothing.
@@ -32,7 +30,7 @@ pub(crate) enum CallError {
 impl<'a, C: Timer> Calls<'a, C> {
     /// Calls an interval apart, and done by then.
     pub(crate) fn new(clock: &'a C, interval: Duration, ends_at: Timestamp) -> Self {
-        Self { clock, interval, ends_at, last: Cell::default() }
+        Self { clock, interval, ends_at, pace: Pace::new(clock, interval, Some(ends_at.minus(A_CALL))) }
     }
 
     /// How many there is time for. A fifth is kept for those that SES takes its time with, or that must be made again. In
@@ -69,35 +67,17 @@ impl<'a, C: Timer> Calls<'a, C> {
 
     /// Makes a call, which may be made twice.
     pub(crate) async fn call<T>(&self, call: impl AsyncFn() -> Result<T, SesError>) -> Result<T, CallError> {
-        let (mut attempt, mut pause) = (1, Duration::ZERO);
-        loop {
-            self.turn(pause).await?;
-            match call().await {
-                Ok(done) => return Ok(done),
-                Err(error) if error.is_transient() && attempt < ATTEMPTS => {
-                    pause = self.interval.max(Duration::from_secs(1)) * 2_u32.pow(attempt);
-                    attempt += 1;
-                }
-                Err(error) => return Err(CallError::Ses(error)),
-            }
+        match self.pace.call(SesError::is_transient, call).await {
+            Ok(answer) => answer.map_err(CallError::Ses),
+            Err(OutOfTime) => Err(CallError::OutOfTime),
         }
-    }
-
-    async fn turn(&self, pause: Duration) -> Result<(), CallError> {
-        let now = self.clock.now();
-        let since = self.last.get().map_or(Duration::MAX, |last| now.since(last));
-        let wait = self.interval.max(pause).saturating_sub(since);
-        if now.plus(wait + A_CALL) > self.ends_at {
-            return Err(CallError::OutOfTime);
-        }
-        self.clock.sleep(wait).await;
-        self.last.set(Some(self.clock.now()));
-        Ok(())
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
+
     use mailroom_aws::clock::{Clock, MemoryClock};
 
     use super::*;
@@ -106,31 +86,6 @@ mod tests {
 
     fn clock() -> MemoryClock {
         MemoryClock::at(Timestamp::parse("2026-11-23T12:00:00Z").unwrap())
-    }
-
-    #[tokio::test]
-    async fn one_a_second_and_again_if_that_can_help() {
-        let clock = clock();
-        let start = clock.now();
-        let calls = Calls::new(&clock, SECOND, start.plus(Duration::from_secs(100)));
-        let times = Cell::new(0);
-        for (fails, expected, at) in [
-            (0, Ok(()), 0),
-            (0, Ok(()), 1),
-            // After 2 and 4 more.
-            (2, Ok(()), 1 + 1 + 2 + 4),
-            (u32::MAX, Err(CallError::Ses(SesError::Throttled)), 8 + 1 + 2 + 4 + 8 + 16 + 32),
-        ] {
-            times.set(0);
-            let result = calls
-                .call(async || {
-                    times.set(times.get() + 1);
-                    if times.get() > fails { Ok(()) } else { Err(SesError::Throttled) }
-                })
-                .await;
-            assert_eq!((result, clock.now().since(start).as_secs()), (expected, at));
-        }
-        assert_eq!(times.get(), ATTEMPTS);
     }
 
     #[tokio::test]
@@ -154,22 +109,6 @@ mod tests {
         assert_eq!(ask(1, &unreadable).await, (Err(unreadable.clone()), 1, 3));
         assert_eq!(ask(u32::MAX, &refused).await, (Err(refused.clone()), ATTEMPTS, 3 + 31));
         assert_eq!(ask(u32::MAX, &unavailable).await, (Err(unavailable.clone()), 4, 34 + 7), "time is up");
-    }
-
-    #[tokio::test]
-    async fn what_cannot_help_is_not_tried() {
-        let clock = clock();
-        let calls = Calls::new(&clock, SECOND, clock.now().plus(Duration::from_secs(100)));
-        let refused =
-            || SesError::Refused { code: "InvalidParameterValue".to_owned(), message: String::new() };
-        let times = Cell::new(0);
-        let result = calls
-            .call(async || {
-                times.set(times.get() + 1);
-                Err::<(), _>(refused())
-            })
-            .await;
-        assert_eq!((result, times.get()), (Err(CallError::Ses(refused())), 1));
     }
 
     #[tokio::test]

@@ -27,6 +27,7 @@
 //! | [`notes`] | what a Region's functions keep for themselves: [`notes::Notes`] |
 //! | [`settings`] | what the template tells a function |
 //! | [`clock`] | what time it is |
+//! | [`pace`] | one call of SES after the other |
 //! | [`metrics`] | counts for CloudWatch, as log lines |
 
 #[cfg(feature = "account")]
@@ -59,6 +60,7 @@ pub mod notification_topics;
 pub mod objects;
 #[cfg(feature = "operator")]
 pub mod operator;
+pub mod pace;
 #[cfg(feature = "peers")]
 pub mod peers;
 pub mod queue;
