@@ -105,6 +105,32 @@ fn what_does_not_fit_is_not_taken_for_missing() {
 }
 
 #[test]
+fn what_is_more_than_is_told_is_counted_with_what_was_more_already() {
+    let mut regions = healthy();
+    let of = |region: &'static str, what: &str, n: usize| -> Vec<_> {
+        (0..n).map(|n| identity_of(region, &format!("{what}{n:03}.example"))).collect()
+    };
+    if let Asked::Answered(all) = &mut regions[0].identities {
+        all.extend(of("us-east-1", "unverified", 250).into_iter().map(|mut listed| {
+            if let Asked::Answered(identity) = &mut listed.identity {
+                identity.verified_for_sending = false;
+            }
+            listed
+        }));
+    }
+    if let Asked::Answered(all) = &mut regions[1].identities {
+        all.extend(of("eu-west-1", "missing", 7));
+    }
+    let alone = audit::audit(&regions[0], now());
+    let counts = |all: &[SectionVerdict]| {
+        let told = all.iter().find(|told| told.section == Section::Verification).unwrap();
+        (told.region.clone(), told.findings.len(), told.more_findings)
+    };
+    assert_eq!(counts(&alone), ("us-east-1".to_owned(), 200, 50));
+    assert_eq!(counts(&compared(&regions)), ("us-east-1".to_owned(), 200, 57));
+}
+
+#[test]
 fn a_list_that_is_much_shorter_than_a_peers() {
     let mut regions = healthy();
     for (facts, entries) in regions.iter_mut().zip([1_000, 950, 949]) {
