@@ -397,6 +397,7 @@ async fn a_throttled_call_is_made_again_later() {
     world.list.fault([Fault::Throttled, Fault::None, Fault::Throttled, Fault::Throttled]);
     let report = world.run().await;
     assert_eq!((report.metrics.get("SesCallsThrottled"), world.calls()), (3, 5));
+    assert_eq!(report.metrics.get("SesCalls"), 5);
     assert_eq!(report.ran(), Ran::Drained);
     world.assert_right();
 
@@ -530,6 +531,23 @@ async fn a_storm_goes_by_job_and_what_is_said_meanwhile_wins() {
     world.run_until_quiet().await;
     assert_eq!(world.list.entries().len(), 1);
     assert_eq!(world.of("create_import_job"), 2);
+    world.assert_right();
+}
+
+#[tokio::test]
+async fn a_storm_that_comes_while_a_job_runs_waits_for_its_end_and_goes_by_the_next() {
+    let mut world = World::new().await;
+    world.list.set_rules(MemoryRules { job_wait: Duration::from_secs(15), ..MemoryRules::default() });
+    bounces(&world, 100).await;
+    world.run().await.ran();
+    for n in 0..100 {
+        world.say(&format!("later{n}@example.com"), Say::Bounced).await;
+    }
+    world.clock.advance(Duration::from_secs(1));
+    assert_eq!(world.run().await.ran(), Ran::Drained);
+    assert_eq!((world.of("create_import_job"), world.of("put")), (2, 0));
+    assert_eq!(world.of("import_job"), 3, "at once, and every ten seconds");
+    world.run_until_quiet().await;
     world.assert_right();
 }
 
