@@ -248,6 +248,17 @@ async fn what_stood_on_a_list_is_taken_in_and_comes_to_the_others() {
 }
 
 #[tokio::test]
+async fn what_is_no_address_stays_on_the_list_and_is_counted() {
+    let (home, _) = regions();
+    for spelling in ["a@example.com", "no address", "two@signs@example.com"] {
+        home.list.insert(spelling, Reason::Bounce);
+    }
+    let counts = home.counts().await;
+    assert_eq!((counts.entries, counts.unread), (3, 2));
+    assert_eq!((home.list.entries().len(), home.states.states().len()), (3, 1));
+}
+
+#[tokio::test]
 async fn a_bounce_is_not_put_over_a_complaint_that_nobody_knew_of() {
     let (home, _) = regions();
     home.clock.advance(A_WHILE);
