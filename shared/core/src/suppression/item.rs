@@ -351,10 +351,12 @@ impl AddressState {
             return ToDo::Wait(Wait::NotDue);
         }
         let Some((reason, said)) = self.state.in_force() else {
-            let mut spellings = self.spellings.clone();
+            let mut spellings: Vec<_> = self.spellings.iter().map(str::to_owned).collect();
             // Whoever put it on the list by hand has most likely typed it in lower case.
-            spellings.add(&self.address);
-            return ToDo::Delete { spellings: spellings.iter().map(str::to_owned).collect() };
+            if !spellings.contains(&self.address) {
+                spellings.push(self.address.clone());
+            }
+            return ToDo::Delete { spellings };
         };
         let by_ses = matches!(said.source, Source::Bounce | Source::Complaint) && said.region == site.region;
         // Once: what is pending again although the list should hold it, it does not hold.
@@ -453,7 +455,7 @@ impl AddressState {
             return None;
         }
         let mut next = self.clone();
-        next.spellings.add_all(found);
+        next.spellings.add_listed(found);
         if let Some(put) = put {
             next.spellings.prefer(put);
         }

@@ -15,26 +15,31 @@ const MAX: usize = 32;
 pub struct Spellings(Vec<String>);
 
 impl Spellings {
-    /// Adds one; whether it was new. Beyond the cap the second oldest goes: what is left on a list in a spelling that was
-    /// forgotten, reconcile finds there.
+    /// Adds one; whether that changed anything. Beyond the cap nothing is added and nothing makes room: two Regions that
+    /// know different spellings would else tell each other for ever. What is left on a list in a spelling that was not
+    /// kept, reconcile finds there.
     pub fn add(&mut self, spelling: &str) -> bool {
-        if self.0.iter().any(|known| known == spelling) {
+        if self.0.len() >= MAX || self.0.iter().any(|known| known == spelling) {
             return false;
-        }
-        if self.0.len() == MAX {
-            self.0.remove(1);
         }
         self.0.push(spelling.to_owned());
         true
     }
 
-    /// Adds them all; whether any was new.
+    /// Adds them all; whether that changed anything.
     pub fn add_all<'a>(&mut self, spellings: impl IntoIterator<Item = &'a str>) -> bool {
         let mut new = false;
         for spelling in spellings {
             new |= self.add(spelling);
         }
         new
+    }
+
+    /// Adds those that stand on the list, which must be known to be deleted: beyond the cap, others make room for them.
+    pub(super) fn add_listed<'a>(&mut self, listed: impl IntoIterator<Item = &'a str>) {
+        let others = self.0.split_off(self.0.len().min(1));
+        self.add_all(listed);
+        self.add_all(others.iter().map(String::as_str));
     }
 
     /// Makes this one the first: the one that is put.
@@ -75,6 +80,8 @@ impl<S: AsRef<str>> FromIterator<S> for Spellings {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -91,5 +98,32 @@ mod tests {
         spellings.prefer("5");
         assert_eq!((spellings.first(), spellings.iter().count()), (Some("5"), MAX));
         assert!(!spellings.all_match("jane@example.com"));
+    }
+
+    #[test]
+    fn what_stands_on_a_list_is_known_even_beyond_the_cap() {
+        let numbers = |range: std::ops::Range<usize>| range.map(|n| n.to_string()).collect::<Vec<_>>();
+        let mut spellings: Spellings = numbers(0..MAX).into_iter().collect();
+        let listed = numbers(MAX - 1..MAX + 9);
+        spellings.add_listed(listed.iter().map(String::as_str));
+        assert_eq!((spellings.first(), spellings.iter().count()), (Some("0"), MAX));
+        assert!(listed.iter().all(|listed| spellings.iter().any(|known| known == listed)));
+    }
+
+    proptest! {
+        /// Spellings, as peers exchange them, come to rest: what was added once changes nothing any more.
+        #[test]
+        fn adding_again_changes_nothing_and_exchanging_ends(
+            ours in prop::collection::vec(0_u8..80, 0..60),
+            theirs in prop::collection::vec(0_u8..80, 0..60),
+        ) {
+            let spelled = |numbers: &[u8]| numbers.iter().map(u8::to_string).collect::<Spellings>();
+            let (mut ours, mut theirs) = (spelled(&ours), spelled(&theirs));
+            ours.add_all(theirs.iter());
+            prop_assert!(!ours.add_all(theirs.iter()));
+            theirs.add_all(ours.iter());
+            prop_assert!(!ours.add_all(theirs.iter()) && !theirs.add_all(ours.iter()));
+            prop_assert!(ours.iter().count() <= MAX && theirs.iter().count() <= MAX);
+        }
     }
 }
