@@ -505,6 +505,30 @@ proptest! {
 
 // ---- the item
 
+/// A batch of the stream that ends with a crash comes again, and all of it may be of one address.
+#[test]
+fn a_batch_of_decisions_is_taken_in_once() {
+    let address = Address::parse(JANE).unwrap();
+    let decisions: Vec<_> = (0..100)
+        .map(|n: i64| {
+            let suppress = (n % 2 == 0).then_some(Reason::Bounce);
+            OperatorDecision::new(&address, suppress, "ops", "why", at(n), "")
+        })
+        .collect();
+    let mut item = None;
+    let mut take_in = |decision: &OperatorDecision| {
+        let known = item.as_ref().map(AddressState::state).cloned().unwrap_or_default();
+        let change = decision.change(&known, REGIONS[0], Seen::InStream(at(200)));
+        let next = AddressState::advance(item.as_ref(), &change, at(200));
+        let new = next.is_some();
+        item = next.or(item.take());
+        new
+    };
+    assert!(decisions.iter().all(&mut take_in));
+    assert!(!decisions.iter().any(&mut take_in));
+    assert_eq!(item.unwrap().effective(), None);
+}
+
 #[test]
 fn pending_until_applied_and_again_when_something_is_said() {
     let item = advanced(None, &bounce(10), 12);

@@ -28,8 +28,9 @@ use crate::timestamp::Timestamp;
 pub const SHARDS: u8 = 16;
 /// The sort key of every state.
 pub const SORT_KEY: &str = "SUPPRESSION";
-/// Of this many decisions of operators it is remembered that they were taken in: more than a batch redelivers.
-const DECISIONS: usize = 16;
+/// Of this many decisions of operators it is remembered that they were taken in: as many as a batch of the stream holds,
+/// all of which may be of one address and come again.
+const DECISIONS: usize = 100;
 /// Of an error's text.
 const WHY: usize = 256;
 const FIRST_BACKOFF: Duration = Duration::from_mins(1);
