@@ -205,8 +205,8 @@ impl Policy {
         counted && !(self.tenants == Tenants::TheirOwn && told.tenant.is_some())
     }
 
-    /// When the threshold was reached, with the new record's help: the end of the last window that holds enough. Records
-    /// come in any order, so the new one need not be the last.
+    /// When the threshold was reached, with the new record's help: the end of the last window that holds enough of what
+    /// came after the last delivery or release. Records come in any order, so the new one need not be the last.
     fn reached(
         &self,
         threshold: Threshold,
@@ -214,26 +214,22 @@ impl Policy {
         history: &[&Told],
         released_at: Option<Timestamp>,
     ) -> Option<Timestamp> {
-        let same_address = |told: &&&Told| told.address == new.address;
+        let same_address = || history.iter().filter(|told| told.address == new.address);
+        let deliveries = same_address().filter(|told| told.kind == "delivery");
+        // Also one that came after the new record, which is then found late: the mailbox is not dead.
+        let after = released_at.max(deliveries.map(|told| told.occurred_at).max());
         // Both formats of one event have its id and its time.
-        let mut events: BTreeSet<(Timestamp, &str)> = history
-            .iter()
-            .filter(same_address)
+        let mut events: BTreeSet<(Timestamp, &str)> = same_address()
             .filter(|told| self.counts(told))
             .map(|told| (told.occurred_at, told.event_id.as_str()))
             .collect();
         events.insert((new.occurred_at, &new.event_id));
-        let deliveries = history.iter().filter(same_address).filter(|told| told.kind == "delivery");
-        let deliveries: BTreeSet<Timestamp> = deliveries.map(|told| told.occurred_at).collect();
+        events.retain(|(at, _)| Some(*at) > after);
 
         let ends = events.range((new.occurred_at, "")..).rev().map(|(end, _)| *end);
         ends.into_iter().find(|end| {
-            let delivered_at = deliveries.range(..=*end).next_back().copied();
             let from = end.minus(threshold.within()).max(Timestamp::MIN);
-            // What lies before the window's start, a delivery or a release does not count.
-            let after = released_at.max(delivered_at);
-            let window = events.iter().filter(|(at, _)| (from..=*end).contains(at) && Some(*at) > after);
-            let counted: Vec<_> = window.collect();
+            let counted: Vec<_> = events.iter().filter(|(at, _)| (from..=*end).contains(at)).collect();
             let ids: BTreeSet<_> = counted.iter().map(|(_, id)| id).collect();
             let days: BTreeSet<_> = counted.iter().map(|(at, _)| at.seconds() / 86_400).collect();
             counted.iter().any(|(at, _)| *at == new.occurred_at)
