@@ -112,7 +112,8 @@ pub fn normalize(
         mail.tags.get(name).and_then(|values| values.first()).map(|value| visible(value, SES_TEXT))
     };
 
-    let candidates = recipients.len();
+    // Whoever could not be read may be the one who complained.
+    let candidates = recipients.len() + malformed.len();
     let record = |(address, recipient): (Address, &Recipient)| {
         let decidable = decidable(&notification.body, recipient).filter(|_| !address.is_simulator());
         FeedbackRecord {
