@@ -2,8 +2,6 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::evidence::Evidence;
-
 /// Why an address is suppressed. The greater one may replace the lesser on a list, never the other way round.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -26,14 +24,5 @@ impl Reason {
     /// The reverse. `None` for a reason that SES may add.
     pub fn from_ses(text: &str) -> Option<Self> {
         [Self::Bounce, Self::Complaint].into_iter().find(|reason| reason.as_ses() == text)
-    }
-}
-
-impl From<Evidence> for Reason {
-    fn from(evidence: Evidence) -> Self {
-        match evidence {
-            Evidence::Bounce => Self::Bounce,
-            Evidence::Complaint => Self::Complaint,
-        }
     }
 }
