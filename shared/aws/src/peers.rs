@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use aws_config::timeout::TimeoutConfig;
 use aws_config::{Region, SdkConfig};
 use aws_sdk_sqs::Client;
 use aws_sdk_sqs::config::http::HttpResponse;
@@ -21,6 +22,11 @@ const ATTEMPTS: usize = 2;
 /// would delay the others.
 const SILENT: Duration = Duration::from_secs(1);
 const LEFT_ALONE: Duration = Duration::from_secs(30);
+
+/// A peer may be at the other end of the world, where a connection with TLS alone takes a second: more than the timeouts of
+/// the table at hand allow for.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Sends messages to peers.
 pub trait Peers {
@@ -90,8 +96,13 @@ impl SqsPeers {
 
     fn client(&self, region: &str) -> Client {
         let make = || {
-            let config =
-                aws_sdk_sqs::config::Builder::from(&self.config).region(Region::new(region.to_owned()));
+            let timeouts = TimeoutConfig::builder()
+                .connect_timeout(CONNECT_TIMEOUT)
+                .operation_attempt_timeout(ATTEMPT_TIMEOUT)
+                .build();
+            let config = aws_sdk_sqs::config::Builder::from(&self.config)
+                .region(Region::new(region.to_owned()))
+                .timeout_config(timeouts);
             Client::from_conf(config.build())
         };
         self.clients.lock().map_or_else(
@@ -201,6 +212,16 @@ impl Peers for MemoryPeers {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_far_peer_is_given_more_time_than_the_table_at_hand() {
+        let at_hand = TimeoutConfig::builder().connect_timeout(Duration::from_secs(1)).build();
+        let config = crate::stub::config("http://localhost").into_builder().timeout_config(at_hand).build();
+        let client = SqsPeers::new(&config, "123456789012", "queue").client("ap-south-1");
+        let timeouts = client.config().timeout_config().unwrap();
+        assert_eq!(timeouts.connect_timeout(), Some(CONNECT_TIMEOUT));
+        assert_eq!(timeouts.operation_attempt_timeout(), Some(ATTEMPT_TIMEOUT));
+    }
 
     #[test]
     fn who_is_silent_is_left_alone_for_a_while() {
