@@ -83,6 +83,17 @@ mod tests {
     }
 
     #[test]
+    fn a_policy_that_could_never_decide_is_refused() {
+        assert_eq!(with("TRANSIENT_WITHIN_DAYS", "2").unwrap().policy.transient.unwrap().days, 3);
+        let error = with("TRANSIENT_WITHIN_DAYS", "1").unwrap_err().to_string();
+        assert!(error.starts_with("environment variable TRANSIENT_DAYS must be no more than"), "{error}");
+        // Who does not count does not mind.
+        assert!(with("TRANSIENT_DAYS", "99").is_err());
+        let none = [&[("TRANSIENT_EVENTS", "0")], &ALL[..6], &ALL[7..]].concat();
+        assert_eq!(Settings::read(&but_for(&none, "TRANSIENT_DAYS", "99")).unwrap().policy.transient, None);
+    }
+
+    #[test]
     fn a_policy_of_ones_own() {
         assert_eq!(with("TRANSIENT_EVENTS", "0").unwrap().policy.transient, None);
         assert!(with("UNDETERMINED_BOUNCES", "count").unwrap().policy.count_undetermined);

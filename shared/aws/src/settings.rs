@@ -116,8 +116,13 @@ impl<F: Fn(&str) -> Option<String>> Variables<F> {
                 days.parse().ok().filter(|days| *days > 0)
             })?,
         };
+        let transient = Some(threshold).filter(|threshold| threshold.events > 0);
+        if transient.is_some_and(|threshold| threshold.days > usize::from(threshold.within_days) + 1) {
+            let what = "no more than can begin within TRANSIENT_WITHIN_DAYS, which is one more than that";
+            return Err(SettingError::Invalid("TRANSIENT_DAYS", what));
+        }
         Ok(Policy {
-            transient: Some(threshold).filter(|threshold| threshold.events > 0),
+            transient,
             count_undetermined: self.parsed(
                 "UNDETERMINED_BOUNCES",
                 "count or ignore",
