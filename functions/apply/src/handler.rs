@@ -582,7 +582,7 @@ where
             let Some(next) = change(&state, self.now()) else { return Ok(()) };
             match self.apply.states.put(&next, Some(state.version()), self.deadline).await? {
                 Put::Done => return Ok(()),
-                Put::Conflict => match self.apply.states.get(state.address(), self.deadline).await? {
+                Put::Conflict(_) => match self.apply.states.get(state.address(), self.deadline).await? {
                     Some(fresh) => state = fresh,
                     None => return Ok(()),
                 },

@@ -20,7 +20,7 @@ use mailroom_aws::clock::Clock;
 use mailroom_aws::invocation::InvocationError;
 use mailroom_aws::metrics::Metrics;
 use mailroom_aws::peers::{PeerError, Peers};
-use mailroom_aws::states::{Put, StateTable, TableError};
+use mailroom_aws::states::{self, StateTable, TableError, Updated};
 use mailroom_aws::stream::{self as table_stream, Unread, Written};
 use mailroom_core::suppression::SuppressionState;
 use mailroom_core::suppression::item::{AddressState, Change};
@@ -173,23 +173,17 @@ impl<T: StateTable, P: Peers, C: Clock, M: Metrics> Decide<T, P, C, M> {
             Some(time) => self.table.history(address, &time, HISTORY_LIMIT, deadline).await?,
             None => Vec::new(),
         };
-        loop {
-            let known = self.table.get(address, deadline).await?;
-            let read_version = known.as_ref().map(AddressState::version);
-            let Advanced { state, says, new } = self.advance(known, news, &history);
-            let Some(state) = state.filter(|_| says) else { return Ok(Decided::Left) };
-            let state = Box::new(state);
-            if !new {
-                return Ok(Decided::Stands { state, written: false });
-            }
-            match self.table.put(&state, read_version, deadline).await? {
-                Put::Done => return Ok(Decided::Stands { state, written: true }),
-                Put::Conflict if Instant::now() >= deadline => {
-                    return Err(TableError::Deadline("conflict".to_owned()));
-                }
-                Put::Conflict => {}
-            }
-        }
+        let mut says = false;
+        let updated = states::update(&self.table, address, deadline, |known| {
+            let advanced = self.advance(known, news, &history);
+            says = advanced.says;
+            advanced.next
+        });
+        let Updated { state, written } = updated.await?;
+        Ok(match state.filter(|_| says) {
+            Some(state) => Decided::Stands { state: Box::new(state), written },
+            None => Decided::Left,
+        })
     }
 
     /// Of what time the policy must see other records, to judge all of these.
@@ -201,16 +195,16 @@ impl<T: StateTable, P: Peers, C: Clock, M: Metrics> Decide<T, P, C, M> {
         times.reduce(|a, b| *a.start().min(b.start())..=*a.end().max(b.end()))
     }
 
-    fn advance(&self, known: Option<AddressState>, news: &[New], history: &[Told]) -> Advanced {
+    fn advance(&self, known: Option<&AddressState>, news: &[New], history: &[Told]) -> Advanced {
         let (now, nothing) = (self.clock.now(), SuppressionState::default());
-        let mut advanced = Advanced { state: known, says: false, new: false };
+        let mut advanced = Advanced { next: None, says: false };
         for new in news {
-            let known = advanced.state.as_ref().map_or(&nothing, AddressState::state);
-            let Some(change) = self.change(new, known, history) else { continue };
+            let latest = advanced.next.as_ref().or(known);
+            let state = latest.map_or(&nothing, AddressState::state);
+            let Some(change) = self.change(new, state, history) else { continue };
             advanced.says = true;
-            if let Some(next) = AddressState::advance(advanced.state.as_ref(), &change, now) {
-                advanced.state = Some(next);
-                advanced.new = true;
+            if let Some(next) = AddressState::advance(latest, &change, now) {
+                advanced.next = Some(next);
             }
         }
         advanced
@@ -263,9 +257,8 @@ impl<T: StateTable, P: Peers, C: Clock, M: Metrics> Decide<T, P, C, M> {
 
 /// What all that is new makes of a state.
 struct Advanced {
-    state: Option<AddressState>,
+    /// The next one, if something was said that was not known.
+    next: Option<AddressState>,
     /// Something that counts was said, known already or not.
     says: bool,
-    /// Something was said that was not known.
-    new: bool,
 }

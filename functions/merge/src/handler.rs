@@ -8,7 +8,7 @@ use mailroom_aws::clock::Clock;
 use mailroom_aws::invocation::{InvocationError, Response};
 use mailroom_aws::metrics::Metrics;
 use mailroom_aws::queue;
-use mailroom_aws::states::{Put, StateTable, TableError};
+use mailroom_aws::states::{self, StateTable, TableError};
 use mailroom_core::malformed::{Malformed, Problem};
 use mailroom_core::suppression::item::{AddressState, Change};
 use mailroom_core::suppression::message;
@@ -130,21 +130,12 @@ impl<T: StateTable, C: Clock, M: Metrics> Merge<T, C, M> {
 
     /// Joins all that peers say of an address, in one write; whether there was anything new.
     async fn join(&self, address: &str, changes: &[Change], deadline: Instant) -> Result<bool, TableError> {
-        loop {
-            let known = self.table.get(address, deadline).await?;
-            let read_version = known.as_ref().map(AddressState::version);
+        let updated = states::update(&self.table, address, deadline, |known| {
             let now = self.clock.now();
-            let next = changes.iter().fold(None, |next: Option<AddressState>, change| {
-                AddressState::advance(next.as_ref().or(known.as_ref()), change, now).or(next)
-            });
-            let Some(next) = next else { return Ok(false) };
-            match self.table.put(&next, read_version, deadline).await? {
-                Put::Done => return Ok(true),
-                Put::Conflict if Instant::now() >= deadline => {
-                    return Err(TableError::Deadline("conflict".to_owned()));
-                }
-                Put::Conflict => {}
-            }
-        }
+            changes.iter().fold(None, |next: Option<AddressState>, change| {
+                AddressState::advance(next.as_ref().or(known), change, now).or(next)
+            })
+        });
+        Ok(updated.await?.written)
     }
 }

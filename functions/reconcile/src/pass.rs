@@ -482,7 +482,7 @@ impl<S: StateTable, L: SuppressionList, N: Notes, C: Timer> Passing<'_, S, L, N,
         };
         match self.states.put(&next, state.map(AddressState::version), self.deadline).await? {
             Put::Done => Ok(Some(true)),
-            Put::Conflict => Ok(None),
+            Put::Conflict(_) => Ok(None),
         }
     }
 }

@@ -152,7 +152,7 @@ impl<S: StateTable + DecidableRecords, N: Notes, C: Clock> LookBack<'_, S, N, C>
             let Some(next) = AddressState::advance(known.as_ref(), &change, now) else { return Ok(false) };
             match self.states.put(&next, known.map(|known| known.version()), self.deadline).await? {
                 Put::Done => return Ok(true),
-                Put::Conflict => {}
+                Put::Conflict(_) => {}
             }
         }
         Err(LookBackError::Contended)

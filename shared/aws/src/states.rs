@@ -95,12 +95,45 @@ pub trait StateTable {
 }
 
 /// What became of a conditional write.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Put {
     /// It is durable.
     Done,
-    /// The table holds another version than was read: read again.
-    Conflict,
+    /// The table holds another version than was read: this one, where it was told; else read again.
+    Conflict(Option<Box<AddressState>>),
+}
+
+/// What an [`update`] has left in the table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Updated {
+    /// The state, if there is one.
+    pub state: Option<AddressState>,
+    /// Whether it was written.
+    pub written: bool,
+}
+
+/// Writes what `change` makes of an address's state, if anything; if somebody else was faster, of what it is then.
+///
+/// # Errors
+/// See [`TableError`]. It may have been written nevertheless.
+pub async fn update(
+    table: &impl StateTable,
+    address: &str,
+    deadline: Instant,
+    mut change: impl FnMut(Option<&AddressState>) -> Option<AddressState>,
+) -> Result<Updated, TableError> {
+    let mut known = table.get(address, deadline).await?;
+    loop {
+        let Some(next) = change(known.as_ref()) else { return Ok(Updated { state: known, written: false }) };
+        known = match table.put(&next, known.as_ref().map(AddressState::version), deadline).await? {
+            Put::Done => return Ok(Updated { state: Some(next), written: true }),
+            Put::Conflict(_) if Instant::now() >= deadline => {
+                return Err(TableError::Deadline("conflict".to_owned()));
+            }
+            Put::Conflict(Some(held)) => Some(*held),
+            Put::Conflict(None) => table.get(address, deadline).await?,
+        };
+    }
 }
 
 /// States, as an index holds them.
@@ -291,10 +324,11 @@ impl StateTable for DynamoStates {
         match retried(deadline, put).await {
             Ok(_) => Ok(Put::Done),
             Err(Failure::Refused(error)) => match error.as_service_error() {
-                Some(PutItemError::ConditionalCheckFailedException(failed)) => {
-                    let ours = failed.item() == Some(&new);
-                    Ok(if ours { Put::Done } else { Put::Conflict })
-                }
+                Some(PutItemError::ConditionalCheckFailedException(failed)) => match failed.item() {
+                    Some(held) if *held == new => Ok(Put::Done),
+                    // One that can't be read is for whoever reads it again to tell of.
+                    held => Ok(Put::Conflict(held.cloned().and_then(|held| read(held).ok()))),
+                },
                 _ => Err(TableError::Refused(told(&error))),
             },
             Err(failure) => Err(failure.into()),
@@ -378,9 +412,11 @@ fn readable(told: Result<Told, TableError>) -> Option<Told> {
 #[cfg(test)]
 mod tests {
     use mailroom_core::suppression::item::Change;
+    use mailroom_core::suppression::policy::HISTORY_LIMIT;
     use mailroom_core::suppression::{Reason, Said, Source, SuppressionState};
 
     use super::*;
+    use crate::stub::Stub;
 
     pub(super) fn at(millis: i64) -> Timestamp {
         Timestamp::from_millis(millis).unwrap()
@@ -411,6 +447,85 @@ mod tests {
         assert_eq!(item["due_at"].as_s().map(String::as_str), Ok("1970-01-01T00:01:00.002Z"));
         assert!(item.values().all(|value| !value.is_null()));
         assert_eq!(read::<AddressState>(item).unwrap(), state);
+    }
+
+    /// A record of a day of January 1970, which stands for what `history` finds, and the page's end after it.
+    const PAGES: [&str; 2] = [
+        r#"{"Items":[{"kind":{"S":"delivery"},"event_id":{"S":"d"},"occurred_at":{"S":"1970-01-03T00:00:00.000Z"},
+            "recipient":{"S":"a@example.com"},"address":{"S":"a@example.com"}}],"Count":1,"ScannedCount":300,
+            "LastEvaluatedKey":{"pk":{"S":"ADDR#a@example.com"},"sk":{"S":"FEEDBACK#1970-01-03"}}}"#,
+        r#"{"Items":[{"odd":{"S":"record"}},{"kind":{"S":"bounce"},"event_id":{"S":"b"},"decidable":{"S":"transient"},
+            "occurred_at":{"S":"1970-01-02T00:00:00.000Z"},"recipient":{"S":"a@example.com"},
+            "address":{"S":"a@example.com"}}],"Count":2,"ScannedCount":200,
+            "LastEvaluatedKey":{"pk":{"S":"ADDR#a@example.com"},"sk":{"S":"FEEDBACK#1970-01-02"}}}"#,
+    ];
+
+    /// What was asked, and of which events `history` told.
+    async fn history(pages: &[&'static str], limit: usize) -> (Vec<serde_json::Value>, Vec<String>) {
+        let stub = Stub::start(pages.iter().map(|page| (200, *page)));
+        let table = DynamoStates::new(&stub.config(), "table");
+        let deadline = Instant::now() + std::time::Duration::from_secs(30);
+        let told = table.history("a@example.com", &(at(0)..=at(1)), limit, deadline).await.unwrap();
+        let asked = stub.bodies().iter().map(|body| serde_json::from_str(body).unwrap()).collect();
+        (asked, told.into_iter().map(|told| told.event_id).collect())
+    }
+
+    /// DynamoDB's limit is of a page, and of what is looked at: what the filter leaves out counts.
+    #[tokio::test]
+    async fn a_history_is_read_page_by_page_up_to_its_limit() {
+        // The limit is reached, and nobody asks for the page after that.
+        let (asked, told) = history(&PAGES, HISTORY_LIMIT).await;
+        assert_eq!(told, ["d", "b"]);
+        assert_eq!((asked[0]["Limit"].as_u64(), asked[1]["Limit"].as_u64()), (Some(500), Some(200)));
+        assert!(asked[0].get("ExclusiveStartKey").is_none());
+        assert_eq!(asked[1]["ExclusiveStartKey"]["sk"]["S"], "FEEDBACK#1970-01-03");
+        let bounds = &asked[1]["ExpressionAttributeValues"];
+        assert_eq!(bounds[":from"]["S"], "FEEDBACK#1970-01-01T00:00:00.000Z#");
+        assert_eq!(bounds[":to"]["S"], "FEEDBACK#1970-01-01T00:00:00.001Z$");
+
+        let (asked, told) = history(&PAGES[..1], 300).await;
+        assert_eq!((asked.len(), told.as_slice()), (1, ["d".to_owned()].as_slice()));
+        let (asked, told) = history(&[PAGES[0], r#"{"Items":[],"Count":0,"ScannedCount":0}"#], 9_999).await;
+        assert_eq!((asked[1]["Limit"].as_u64(), told.len()), (Some(9_699), 1));
+    }
+
+    /// An item as DynamoDB tells it of a condition that failed.
+    fn in_conflict_with(state: &AddressState) -> (u16, &'static str) {
+        let item: serde_dynamo::Item = serde_dynamo::to_item(state).unwrap();
+        let kind = "com.amazonaws.dynamodb.v20120810#ConditionalCheckFailedException";
+        let body = serde_json::json!({"__type": kind, "message": "no", "Item": item});
+        (400, body.to_string().leak())
+    }
+
+    #[tokio::test]
+    async fn an_update_in_conflict_goes_on_from_what_the_table_holds() {
+        let (theirs, ours) = (change("a@example.com", 1), change("a@example.com", 2));
+        let held = AddressState::advance(None, &theirs, at(1)).unwrap();
+        let both = AddressState::advance(Some(&held), &ours, at(2)).unwrap();
+        let advance = |known: Option<&AddressState>| AddressState::advance(known, &ours, at(2));
+        let deadline = Instant::now() + std::time::Duration::from_secs(30);
+        // Nobody reads it again; and an answer that was lost is no conflict.
+        for last in [(200, "{}"), in_conflict_with(&both)] {
+            let stub = Stub::start([(200, "{}"), in_conflict_with(&held), last]);
+            let table = DynamoStates::new(&stub.config(), "table");
+            let updated = update(&table, "a@example.com", deadline, advance).await.unwrap();
+            assert_eq!(updated, Updated { state: Some(both.clone()), written: true });
+            assert_eq!(stub.bodies().len(), 3);
+        }
+    }
+
+    #[tokio::test]
+    async fn an_update_in_conflict_with_nobody_knows_what_reads_again() {
+        let table = MemoryStates::default();
+        let change = change("a@example.com", 1);
+        let advance = |known: Option<&AddressState>| AddressState::advance(known, &change, at(1));
+        let deadline = Instant::now() + std::time::Duration::from_secs(30);
+        table.conflict(2);
+        let first = update(&table, "a@example.com", deadline, advance).await.unwrap();
+        assert_eq!((first.state.as_ref(), first.written), (table.states().first(), true));
+        let again = update(&table, "a@example.com", deadline, advance).await.unwrap();
+        assert_eq!(again, Updated { written: false, ..first });
+        assert_eq!(update(&table, "b@example.com", deadline, |_| None).await.unwrap().state, None);
     }
 
     #[test]

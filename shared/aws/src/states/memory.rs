@@ -160,14 +160,14 @@ impl StateTable for MemoryStates {
         let mut inner = self.answering()?;
         if let Some(left) = inner.conflicts.checked_sub(1) {
             inner.conflicts = left;
-            return Ok(Put::Conflict);
+            return Ok(Put::Conflict(None));
         }
         let held = inner.states.get(item.address());
         if held == Some(item) {
             return Ok(Put::Done);
         }
         if held.map(AddressState::version) != read_version {
-            return Ok(Put::Conflict);
+            return Ok(Put::Conflict(held.cloned().map(Box::new)));
         }
         let json = |state: &AddressState| {
             serde_json::to_value(state).map_err(|error| TableError::NotAnItem(error.to_string()))
@@ -260,8 +260,9 @@ mod tests {
         assert_eq!(table.put(&first, None, deadline).await, Ok(Put::Done));
         assert_eq!(table.put(&first, None, deadline).await, Ok(Put::Done));
         let second = AddressState::advance(Some(&first), &change("a@example.com", 2), at(2)).unwrap();
-        assert_eq!(table.put(&second, None, deadline).await, Ok(Put::Conflict));
-        assert_eq!(table.put(&second, Some(2), deadline).await, Ok(Put::Conflict));
+        let held = Ok(Put::Conflict(Some(Box::new(first.clone()))));
+        assert_eq!(table.put(&second, None, deadline).await, held);
+        assert_eq!(table.put(&second, Some(2), deadline).await, held);
         assert_eq!(table.put(&second, Some(1), deadline).await, Ok(Put::Done));
         assert_eq!(table.get("a@example.com", deadline).await, Ok(Some(second.clone())));
         assert_eq!(table.stream(0).len(), 2);
