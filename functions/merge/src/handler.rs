@@ -49,6 +49,7 @@ struct News {
 #[derive(Default)]
 struct Tally {
     states: usize,
+    /// Those that lie in the future. What can't be read at all is counted by its message.
     refused: usize,
 }
 
@@ -116,6 +117,7 @@ impl<T: StateTable, C: Clock, M: Metrics> Merge<T, C, M> {
         let mut poison: Vec<Poison> = incoming.malformed.into_iter().map(Poison::from).collect();
         for state in incoming.states {
             if let Err(ahead) = state.state.check_not_ahead(now) {
+                tally.refused += 1;
                 poison.push(ahead.into());
                 continue;
             }
@@ -124,7 +126,6 @@ impl<T: StateTable, C: Clock, M: Metrics> Merge<T, C, M> {
             news.changes.push(state.into());
             news.messages.push(index);
         }
-        tally.refused += poison.len();
         poison
     }
 
