@@ -204,6 +204,7 @@ SUPPRESSING = {
     "DecideLogGroup",
     "DecideMapping",
     "DecideRole",
+    "DecideUnreadableAlarm",
     "DriftAlarm",
     "ListFailuresAlarm",
     "ListGoneAlarm",

@@ -5,11 +5,13 @@
 //! ```text
 //! decide  reads the state at version 3                merge   reads it too
 //! decide  joins both records                          merge   writes version 4
-//! decide  writes, if it is still 3: conflict
-//! decide  reads version 4, joins, writes version 6, tells the peers what version 6 holds
+//! decide  writes, if it is still 3: conflict, and is told version 4
+//! decide  joins both records, writes version 6, tells the peers what version 6 holds
 //! ```
 //!
-//! A crash anywhere has the batch come back: what is joined already changes nothing, and the peers are told again.
+//! A crash anywhere has the batch come back: what is joined already changes nothing, and the peers are told again. A record
+//! that can't be read has nothing come back, since it would hold up its neighbours and be read no better: it is counted, and
+//! stays in the table, where reconcile looks back on it.
 
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
@@ -59,15 +61,13 @@ pub enum DecideError {
     /// Not a batch of a table's stream. No retry can help.
     #[error(transparent)]
     Payload(#[from] InvocationError),
-    /// Some records are not decided on. A retry can help unless all of them are unreadable.
-    #[error("{failed} of {addresses} addresses failed, {unread} records can't be read; see the log")]
-    Records {
+    /// Some addresses are not decided on. A retry can help.
+    #[error("{failed} of {addresses} addresses failed; see the log")]
+    Addresses {
         /// Addresses whose state could not be advanced.
         failed: usize,
         /// Of how many.
         addresses: usize,
-        /// Records that are none that this version can read.
-        unread: usize,
     },
 }
 
@@ -140,8 +140,8 @@ impl<T: StateTable, P: Peers, C: Clock, M: Metrics> Decide<T, P, C, M> {
             ("PeerMessagesNotSent", not_sent),
             ("PeersFailed", peers_failed),
         ]);
-        if failed + unread > 0 {
-            return Err(DecideError::Records { failed, addresses: by_address.len(), unread });
+        if failed > 0 {
+            return Err(DecideError::Addresses { failed, addresses: by_address.len() });
         }
         Ok(())
     }
