@@ -27,7 +27,7 @@ use mailroom_aws::stream::{self as table_stream, Unread, Written};
 use mailroom_core::suppression::SuppressionState;
 use mailroom_core::suppression::item::{AddressState, Change};
 use mailroom_core::suppression::message::{self, PeerState};
-use mailroom_core::suppression::operator::OperatorDecision;
+use mailroom_core::suppression::operator::{Action, OperatorDecision};
 use mailroom_core::suppression::policy::{HISTORY_LIMIT, Told};
 use mailroom_core::suppression::seen::Seen;
 use mailroom_core::timestamp::Timestamp;
@@ -75,6 +75,18 @@ pub enum DecideError {
 enum New {
     Told(Told, Seen),
     Decision(OperatorDecision, Seen),
+}
+
+impl New {
+    /// When it releases its address, if it does.
+    fn released_at(&self) -> Option<Timestamp> {
+        match self {
+            Self::Decision(decision, seen) if decision.action == Action::Release => {
+                Some(seen.decision(decision.decided_at))
+            }
+            Self::Decision(..) | Self::Told(..) => None,
+        }
+    }
 }
 
 /// What became of an address.
@@ -197,11 +209,12 @@ impl<T: StateTable, P: Peers, C: Clock, M: Metrics> Decide<T, P, C, M> {
 
     fn advance(&self, known: Option<&AddressState>, news: &[New], history: &[Told]) -> Advanced {
         let (now, nothing) = (self.clock.now(), SuppressionState::default());
+        let released_at = news.iter().filter_map(New::released_at).max();
         let mut advanced = Advanced { next: None, says: false };
         for new in news {
             let latest = advanced.next.as_ref().or(known);
             let state = latest.map_or(&nothing, AddressState::state);
-            let Some(change) = self.change(new, state, history) else { continue };
+            let Some(change) = self.change(new, state, released_at, history) else { continue };
             advanced.says = true;
             if let Some(next) = AddressState::advance(latest, &change, now) {
                 advanced.next = Some(next);
@@ -210,12 +223,20 @@ impl<T: StateTable, P: Peers, C: Clock, M: Metrics> Decide<T, P, C, M> {
         advanced
     }
 
-    /// What a record comes to, given what is known.
-    fn change(&self, new: &New, known: &SuppressionState, history: &[Told]) -> Option<Change> {
+    /// What a record comes to, given what is known. `released_at` is the last release of the batch, which may still be to
+    /// come: the history holds what happened after it, and that does not count together with what happened before.
+    fn change(
+        &self,
+        new: &New,
+        known: &SuppressionState,
+        released_at: Option<Timestamp>,
+        history: &[Told],
+    ) -> Option<Change> {
         let region = &self.settings.region;
         match new {
             New::Told(told, seen) => {
-                let verdict = self.settings.policy.judge(told, history, known.released_at(), *seen);
+                let released_at = known.released_at().max(released_at);
+                let verdict = self.settings.policy.judge(told, history, released_at, *seen);
                 told.change(&verdict, region)
             }
             New::Decision(decision, seen) => Some(decision.change(known, region, *seen)),

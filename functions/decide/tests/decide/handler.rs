@@ -114,7 +114,7 @@ async fn transient_bounces_count_by_event_and_with_those_before() {
 }
 
 #[tokio::test]
-async fn a_delivery_or_a_release_starts_the_count_again() {
+async fn a_delivery_starts_the_count_again() {
     let (regions, _) = world();
     let home = &regions[0];
     for (n, day) in [20, 21, 22, 24].into_iter().enumerate() {
@@ -124,6 +124,31 @@ async fn a_delivery_or_a_release_starts_the_count_again() {
     home.happens(&Event::new(Said::Transient, JANE, "t-9", on(25, 0))).await;
     home.decide_all().await.unwrap();
     assert_eq!(home.table.states(), []);
+}
+
+#[tokio::test]
+async fn a_release_starts_the_count_again() {
+    for in_one_batch in [true, false] {
+        let (regions, _) = world();
+        let home = &regions[0];
+        home.clock.set(on(23, 0));
+        for (n, day) in [20, 21, 22, 23].into_iter().enumerate() {
+            home.happens(&Event::new(Said::Transient, JANE, &format!("t-{n}"), on(day, 0))).await;
+        }
+        if !in_one_batch {
+            home.decide_all().await.unwrap();
+        }
+        home.clock.set(on(24, 0));
+        home.decides(JANE, None, "1").await;
+        if !in_one_batch {
+            home.decide_all().await.unwrap();
+        }
+        home.clock.set(on(26, 0));
+        home.happens(&Event::new(Said::Transient, JANE, "t-9", on(25, 0))).await;
+        home.decide_all().await.unwrap();
+        // It is the fifth of its month.
+        assert_eq!((home.effective(JANE), home.state(JANE).unwrap().state().bounced_at()), (None, None));
+    }
 }
 
 #[tokio::test]
