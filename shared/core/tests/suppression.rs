@@ -564,6 +564,29 @@ fn pending_until_applied_and_again_when_something_is_said() {
     assert_eq!(written(&item, None, 23).to_do(HERE, at(23)), ToDo::Nothing);
 }
 
+/// However often it was spelled otherwise, what is found on the list is deleted from it, and so is the match form.
+#[test]
+fn a_spelling_beyond_the_cap_is_deleted_once_it_is_found() {
+    let spelled = |n: u32| {
+        let letters = "example".char_indices();
+        let cased = letters.map(|(i, c)| if n >> i & 1 == 1 { c.to_ascii_uppercase() } else { c });
+        format!("jane@{}.com", cased.collect::<String>())
+    };
+    let change = Change { spellings: (1..40).map(spelled).collect(), ..release(10) };
+    let item = written(&advanced(None, &change, 10), None, 11);
+    let found = "JANE@example.com";
+    let deleted = |item: &AddressState| match item.to_do(HERE, at(20)) {
+        ToDo::Delete { spellings } => spellings,
+        other => panic!("{other:?}"),
+    };
+    let marked = item.marked([JANE], None, at(12)).unwrap();
+    assert!(!deleted(&marked).iter().any(|spelling| spelling == found));
+    let marked = item.marked([found], None, at(12)).unwrap();
+    assert!(
+        [found, JANE].iter().all(|expected| deleted(&marked).iter().any(|spelling| spelling == expected))
+    );
+}
+
 #[test]
 fn what_was_said_meanwhile_stays_pending() {
     let read = advanced(None, &bounce(10), 12);
