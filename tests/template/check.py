@@ -16,9 +16,12 @@ from pathlib import Path
 import botocore.loaders
 import cfnlint
 import cfnlint.decode
+import filters
+import mutations
+import wiring
 from botocore import xform_name
+from parts import ROOT, as_list, of_type
 
-ROOT = Path(__file__).resolve().parents[2]
 CATALOGUE = ROOT / "shared/core/data/regions.csv"
 SCHEMAS = Path(cfnlint.__file__).parent / "data/schemas/providers"
 
@@ -336,14 +339,6 @@ def check_lint(path, receiving, regions):
 # ── Permissions ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def of_type(template, kind):
-    return {name: entry["Properties"] for name, entry in template["Resources"].items() if entry["Type"] == kind}
-
-
-def as_list(value):
-    return value if isinstance(value, list) else [value]
-
-
 def statements(role):
     for policy in role.get("Policies", []):
         for statement in policy["PolicyDocument"]["Statement"]:
@@ -615,16 +610,15 @@ def check_items(template):
     """The attributes and values that indexes and filters name are those that the domain writes."""
     core = {p: without_tests(p.read_text()) for p in sorted((ROOT / "shared/core/src").rglob("*.rs"))}
     fields = {field for source in core.values() for field in re.findall(r"^ +(?:pub )?(\w+): ", source, re.M)}
-    outcomes = re.search(r"pub enum OutcomeKind \{(.*?)\n\}", core[ROOT / "shared/core/src/suppression/item.rs"], re.S)
-    words = {re.sub(r"(?<!^)([A-Z])", r"_\1", w).lower() for w in re.findall(r"^    (\w+),", outcomes.group(1), re.M)}
+    words = filters.outcomes()
     table = template["Resources"]["Table"]["Properties"]
     named = {f"the table: {entry['AttributeName']}" for entry in table["AttributeDefinitions"]}
     problems = []
     for name, mapping in of_type(template, "AWS::Lambda::EventSourceMapping").items():
-        filters = mapping.get("FilterCriteria", {}).get("Filters", [])
-        if len(filters) > 5:
+        entries = mapping.get("FilterCriteria", {}).get("Filters", [])
+        if len(entries) > 5:
             problems.append(f"{name}: Lambda takes five filters")
-        for path, values in itertools.chain(*(leaves(json.loads(f["Pattern"])) for f in filters)):
+        for path, values in itertools.chain(*(leaves(json.loads(entry["Pattern"])) for entry in entries)):
             head, image, *attributes = path
             if head != "dynamodb" or image not in ("NewImage", "OldImage"):
                 problems.append(f"{name} filters by {'.'.join(path)}")
@@ -657,6 +651,14 @@ def main():
         "settings: each function is told what it reads": check_settings(template),
         "alarms: on what the functions count": check_metrics(template),
         "items: indexes and filters go by what the domain writes": check_items(template),
+        "mappings: batches fail in part, and not for ever": wiring.check_mappings(template),
+        "mappings: what is given up lies in a queue, and an alarm says so": wiring.check_given_up(template),
+        "filters: what wakes decide": filters.check_decide(template),
+        "filters: what wakes apply": filters.check_apply(template),
+        "schedules: whom they wake, and how often": wiring.check_schedules(template),
+        "alarms: from where on they go off": wiring.check_thresholds(template),
+        "transit: files with addresses are gone within days": wiring.check_transit(template),
+        f"the checks of these find each of {len(mutations.MUTATIONS)} ways to break them": mutations.check_mutations(template),
     }
     for check, found in checks.items():
         print(f"{'FAILED' if found else 'ok    '} {check}")

@@ -1,0 +1,99 @@
+"""Ways to break the wiring, each of which the checks must find: a check that finds nothing in a good template may find nothing
+in any."""
+
+import json
+
+import filters
+import wiring
+
+CHECKS = (
+    wiring.check_mappings,
+    wiring.check_given_up,
+    wiring.check_transit,
+    wiring.check_schedules,
+    wiring.check_thresholds,
+    filters.check_decide,
+    filters.check_apply,
+)
+
+GONE = object()
+
+
+def pattern(image, attribute, rule):
+    return json.dumps({"dynamodb": {image: {attribute: {"S": [rule]}}}})
+
+
+# A resource's property, or a parameter's, and what becomes of it.
+MUTATIONS = [
+    ("DecideMapping/BisectBatchOnFunctionError", GONE),
+    ("DecideMapping/BisectBatchOnFunctionError", False),
+    ("DecideMapping/MaximumRetryAttempts", GONE),
+    ("DecideMapping/MaximumRetryAttempts", -1),
+    ("DecideMapping/MaximumRetryAttempts", 0),
+    ("DecideMapping/MaximumRecordAgeInSeconds", GONE),
+    ("DecideMapping/MaximumRecordAgeInSeconds", -1),
+    ("DecideMapping/DestinationConfig", GONE),
+    ("DecideMapping/FilterCriteria", GONE),
+    ("DecideMapping/FilterCriteria/Filters/0/Pattern", pattern("NewImage", "decidable", {"exists": False})),
+    ("DecideMapping/FilterCriteria/Filters/0/Pattern", pattern("OldImage", "decidable", {"exists": True})),
+    ("DecideMapping/FilterCriteria/Filters/0/Pattern", pattern("NewImage", "decidable", "bounce")),
+    ("DecideMapping/FilterCriteria/Filters/0/Pattern", pattern("NewImage", "sk", {"prefix": "FEEDBACK#"})),
+    ("DecideMapping/FilterCriteria/Filters/0/Pattern", pattern("NewImage", "pk", {"prefix": "ADDR#"})),
+    ("DecideMapping/BatchSize", 1_000),
+    ("DecideMapping/Enabled", False),
+    ("ApplyMapping/MaximumRetryAttempts", GONE),
+    ("ApplyMapping/MaximumRetryAttempts", 3),
+    ("ApplyMapping/MaximumRecordAgeInSeconds", GONE),
+    ("ApplyMapping/FilterCriteria", GONE),
+    ("ApplyMapping/FilterCriteria/Filters/0", GONE),
+    ("ApplyMapping/FilterCriteria/Filters/1", GONE),
+    ("ApplyMapping/FilterCriteria/Filters/2", GONE),
+    ("ApplyMapping/FilterCriteria/Filters/0/Pattern", pattern("NewImage", "pending", {"exists": True})),
+    ("ApplyMapping/FilterCriteria/Filters/0/Pattern", pattern("OldImage", "pending", {"exists": False})),
+    ("MergeMapping/FunctionResponseTypes", GONE),
+    ("MergeFunction/Timeout", 31),
+    ("SuppressionQueue/VisibilityTimeout", 29),
+    ("SuppressionVisibilityTimeout/MinValue", 29),
+    ("SuppressionVisibilityTimeout/Default", 29),
+    ("SuppressionQueue/RedrivePolicy", GONE),
+    ("FeedbackMapping/FunctionResponseTypes", GONE),
+    ("FeedbackVisibilityTimeout/Default", 29),
+    ("FeedbackQueue/RedrivePolicy", GONE),
+    ("FeedbackSubscription/RedrivePolicy", GONE),
+    ("InboundFunction/EventInvokeConfig", GONE),
+    ("TransitBucket/LifecycleConfiguration", GONE),
+    ("TransitBucket/LifecycleConfiguration/Rules/0/Status", "Disabled"),
+    ("TransitBucket/LifecycleConfiguration/Rules/0/Prefix", "import/"),
+    ("TransitBucket/LifecycleConfiguration/Rules/0/ExpirationInDays", 365),
+    ("ApplySchedule/ScheduleExpression", "rate(1 day)"),
+    ("ApplySchedule/State", "DISABLED"),
+    ("ApplySchedule/Target/Input", '{"everything": true}'),
+    ("ReconcileSchedule/Target/Arn", {"Fn::GetAtt": ["ApplyFunction", "Arn"]}),
+    ("OldestPendingAlarm/Threshold", 360_000),
+    ("DriftAlarm/ComparisonOperator", "LessThanThreshold"),
+    ("DecideFailuresAlarm/MetricName", "NumberOfMessagesSent"),
+    ("SuppressionDeadLettersAlarm/Dimensions/0/Value", {"Fn::GetAtt": ["DecideFailuresQueue", "QueueName"]}),
+]
+
+
+def mutated(template, path, value):
+    template = json.loads(json.dumps(template))
+    name, *keys, last = path.split("/")
+    resource = template["Resources"].get(name)
+    place = resource["Properties"] if resource else template["Parameters"][name]
+    for key in keys:
+        place = place[int(key) if isinstance(place, list) else key]
+    last = int(last) if isinstance(place, list) else last
+    if value is GONE:
+        del place[last]
+    else:
+        place[last] = value
+    return template
+
+
+def check_mutations(template):
+    return [
+        f"nobody minds {path} {'gone' if value is GONE else f'= {value}'}"
+        for path, value in MUTATIONS
+        if not any(check(mutated(template, path, value)) for check in CHECKS)
+    ]
