@@ -79,7 +79,6 @@ bounce.xn--bcher-kva.example. IN MX 10 feedback-smtp.us-east-1.amazonses.com.
 ; Exactly one MX, or SES does not take the domain. These are as good; SES passes bounces on to the Region that sent the mail:
 ;bounce.xn--bcher-kva.example. IN MX 10 feedback-smtp.eu-west-1.amazonses.com.
 bounce.xn--bcher-kva.example. IN TXT \"v=spf1 include:amazonses.com ~all\"
-; CONFLICT: SES also receives mail for it, and a MAIL FROM domain can't be one that receives.
 ; To set it:
 ;   aws sesv2 put-email-identity-mail-from-attributes --email-identity xn--bcher-kva.example --mail-from-domain bounce.xn--bcher-kva.example --region eu-west-1
 

@@ -6,18 +6,26 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use super::dns::{self, OWN_KEY};
-use super::facts::{Asked, Identity, RuleSet};
+use super::facts::{Asked, Identity, ReceiptRule, RuleSet};
 use super::fix::{DnsRecord, Fix};
 
-/// What a Region asks for.
+/// What SES of a Region asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RegionAsks {
-    /// Which.
+    /// The Region's name.
     pub region: String,
     /// `GetEmailIdentity` of the domain; `None` if it is no identity there.
     pub identity: Asked<Option<Identity>>,
     /// `DescribeActiveReceiptRuleSet`; `None` if no rule set is active. Not asked where SES does not receive.
     pub rule_set: Asked<Option<RuleSet>>,
+}
+
+impl RegionAsks {
+    /// Whether SES has answered all that it was asked.
+    pub fn is_complete(&self) -> bool {
+        let unanswered = unanswered(&self.identity).or_else(|| unanswered(&self.rule_set));
+        unanswered.is_none()
+    }
 }
 
 /// A domain's records.
@@ -43,8 +51,8 @@ enum Line {
 }
 
 impl Zone {
-    /// Of a domain as SES has it, in the Regions' order. `mail_from` is the custom MAIL FROM domain that is to be set where
-    /// there is none yet.
+    /// The records of a domain, whose name is as SES has it, in the Regions' order. `mail_from` is the custom MAIL FROM domain
+    /// that is to be set where there is none yet.
     pub fn new(domain: &str, asks: &[RegionAsks], mail_from: Option<&str>) -> Self {
         let sections = [
             not_known(domain, asks),
@@ -90,6 +98,16 @@ fn identities(asks: &[RegionAsks]) -> impl Iterator<Item = (&str, &Identity)> {
     asks.iter().filter_map(|asks| Some((asks.region.as_str(), asks.identity.answer()?.as_ref()?)))
 }
 
+/// Why a question that was asked has no answer.
+fn unanswered<T>(asked: &Asked<T>) -> Option<String> {
+    match asked {
+        Asked::Answered(_) | Asked::NotAsked => None,
+        Asked::Denied(action) => Some(format!("not permitted: {action}")),
+        Asked::NotEnabled(code) => Some(format!("not enabled ({code})")),
+        Asked::Failed { action, why } => Some(format!("{action}: {why}")),
+    }
+}
+
 fn not_known(domain: &str, asks: &[RegionAsks]) -> Section {
     let mut lines = Vec::new();
     for RegionAsks { region, identity, .. } in asks {
@@ -103,10 +121,7 @@ fn not_known(domain: &str, asks: &[RegionAsks]) -> Section {
                     Fix::aws(&["sesv2", "create-email-identity", "--email-identity", domain], region);
                 lines.extend(create.map(|fix| Line::Comment(format!("  {fix}"))));
             }
-            Asked::Denied(action) => lines.push(Line::Comment(format!("{region}: not permitted: {action}"))),
-            Asked::NotEnabled(code) => lines.push(Line::Comment(format!("{region}: not enabled ({code})"))),
-            Asked::Failed { action, why } => lines.push(Line::Comment(format!("{region}: {action}: {why}"))),
-            Asked::NotAsked => lines.push(Line::Comment(format!("{region}: not asked"))),
+            _ => lines.extend(unanswered(identity).map(|why| Line::Comment(format!("{region}: {why}")))),
         }
     }
     Section { title: "Not here".to_owned(), lines }
@@ -189,9 +204,9 @@ fn custom_mail_from(domain: &str, asks: &[RegionAsks], planned: Option<&str>) ->
             lines.extend(regions.map(|region| Line::Commented(dns::mail_from_mx(mail_from, region))));
         }
         lines.push(Line::Record(dns::spf(mail_from)));
-        if receive(asks, mail_from) {
+        if rule_sets(asks).any(|set| names(set, mail_from)) {
             let what =
-                "CONFLICT: SES also receives mail for it, and a MAIL FROM domain can't be one that receives.";
+                "CONFLICT: a receipt rule names it, and a MAIL FROM domain can't be one that receives mail.";
             lines.push(Line::Comment(what.to_owned()));
         }
     }
@@ -203,16 +218,24 @@ fn custom_mail_from(domain: &str, asks: &[RegionAsks], planned: Option<&str>) ->
     Section { title: "Custom MAIL FROM".to_owned(), lines }
 }
 
-fn receive(asks: &[RegionAsks], domain: &str) -> bool {
-    asks.iter()
-        .any(|asks| asks.rule_set.answer().and_then(Option::as_ref).is_some_and(|set| receives(set, domain)))
+fn rule_sets(asks: &[RegionAsks]) -> impl Iterator<Item = &RuleSet> {
+    asks.iter().filter_map(|asks| asks.rule_set.answer()?.as_ref())
 }
 
-/// Whether an enabled rule takes mail for some address of a domain. A rule without recipients takes all verified domains'.
+fn enabled(set: &RuleSet) -> impl Iterator<Item = &ReceiptRule> {
+    set.rules.iter().filter(|rule| rule.enabled)
+}
+
+/// Whether an enabled rule takes mail for some address of a domain. A rule without recipients takes that of all verified domains.
+fn receives(set: &RuleSet, domain: &str) -> bool {
+    enabled(set).any(|rule| rule.recipients.is_empty()) || names(set, domain)
+}
+
+/// Whether an enabled rule has a domain, an address of it or a pattern of subdomains that covers it among its recipients.
 ///
 /// Source: Amazon SES Developer Guide, "Creating receipt rules", read 2026-11: an address, a domain, or with a dot in front
 /// its subdomains.
-fn receives(set: &RuleSet, domain: &str) -> bool {
+fn names(set: &RuleSet, domain: &str) -> bool {
     let domain = domain.to_ascii_lowercase();
     let takes = |recipient: &String| {
         let recipient = recipient.to_ascii_lowercase();
@@ -221,10 +244,7 @@ fn receives(set: &RuleSet, domain: &str) -> bool {
             None => dns::domain_of(&recipient) == domain,
         }
     };
-    set.rules
-        .iter()
-        .filter(|rule| rule.enabled)
-        .any(|rule| rule.recipients.is_empty() || rule.recipients.iter().any(takes))
+    enabled(set).any(|rule| rule.recipients.iter().any(takes))
 }
 
 /// An MX is published where SES is set up to receive the domain's mail. Elsewhere it would take the mail away from whoever gets it
@@ -233,6 +253,11 @@ fn receiving(domain: &str, asks: &[RegionAsks]) -> Section {
     let mut lines = Vec::new();
     let (mut set_up, mut not) = (Vec::new(), Vec::new());
     for RegionAsks { region, rule_set, .. } in asks {
+        if let Some(why) = unanswered(rule_set) {
+            lines.push(Line::Comment(format!(
+                "{region}: {why}: whether a rule takes this domain's mail is not known."
+            )));
+        }
         match rule_set {
             Asked::Answered(Some(set)) if receives(set, domain) => set_up.push(region.as_str()),
             Asked::NotAsked => {}

@@ -1,6 +1,6 @@
 //! A domain's records over several Regions.
 
-use mailroom_core::audit::facts::{Asked, Identity};
+use mailroom_core::audit::facts::{Asked, Identity, RuleSet};
 use mailroom_core::audit::zone::{RegionAsks, Zone};
 
 use crate::healthy::{facts_of, identity_of};
@@ -18,6 +18,17 @@ fn tokens(identity: &mut Identity, tokens: [&str; 3]) {
 
 fn asks(region: &str, identity: Asked<Option<Identity>>) -> RegionAsks {
     RegionAsks { region: region.to_owned(), identity, rule_set: Asked::NotAsked }
+}
+
+/// The active rule set, of one rule with these recipients.
+fn rules(region: &str, recipients: &[&str], enabled: bool) -> Asked<Option<RuleSet>> {
+    facts_of(region).rule_set.map(|set| {
+        set.map(|mut set| {
+            set.rules[0].recipients = recipients.iter().map(|of| (*of).to_owned()).collect();
+            set.rules[0].enabled = enabled;
+            set
+        })
+    })
 }
 
 fn shown(asks: &[RegionAsks], mail_from: Option<&str>) -> Vec<String> {
@@ -65,7 +76,6 @@ bounce.example.com. IN MX 10 feedback-smtp.us-east-1.amazonses.com.
 ; Exactly one MX, or SES does not take the domain. These are as good; SES passes bounces on to the Region that sent the mail:
 ;bounce.example.com. IN MX 10 feedback-smtp.eu-west-1.amazonses.com.
 bounce.example.com. IN TXT \"v=spf1 include:amazonses.com ~all\"
-; CONFLICT: SES also receives mail for it, and a MAIL FROM domain can't be one that receives.
 
 ; Receiving
 ; us-east-1:
@@ -170,13 +180,7 @@ fn regions_that_have_not_got_it_say_so() {
 fn an_mx_is_published_where_rules_take_the_mail() {
     let with = |region: &str, recipients: &[&str], enabled: bool| {
         let mut asks = asks(region, identity(region, |identity| identity.mail_from = None));
-        asks.rule_set = facts_of(region).rule_set.map(|set| {
-            set.map(|mut set| {
-                set.rules[0].recipients = recipients.iter().map(|of| (*of).to_owned()).collect();
-                set.rules[0].enabled = enabled;
-                set
-            })
-        });
+        asks.rule_set = rules(region, recipients, enabled);
         asks
     };
     for (recipients, enabled, published) in [
@@ -199,4 +203,61 @@ fn an_mx_is_published_where_rules_take_the_mail() {
     assert_eq!(lines[0], "; us-east-1, us-west-2:");
     assert!(lines[1].starts_with("; Each gets its share"), "{lines:?}");
     assert_eq!(lines[5], ";example.com. IN MX 10 inbound-smtp.eu-west-1.amazonaws.com.");
+}
+
+#[test]
+fn a_mail_from_domain_that_a_rule_names_is_a_conflict() {
+    for (recipients, enabled, conflict) in [
+        // The stack's own rule by default: everybody at every verified domain.
+        (&[][..], true, false),
+        (&["example.com", "jane@example.com"], true, false),
+        (&["bounce.example.com.example"], true, false),
+        (&[".bounce.example.com"], true, false),
+        (&["Bounce.Example.com"], true, true),
+        (&["jane@bounce.example.com"], true, true),
+        (&["other.example", ".example.com"], true, true),
+        (&["bounce.example.com"], false, false),
+    ] {
+        let mut asks = asks("us-east-1", identity("us-east-1", |_| ()));
+        asks.rule_set = rules("us-east-1", recipients, enabled);
+        let lines = section(&shown(&[asks], None), "Custom MAIL FROM");
+        let told = lines.iter().any(|line| line.starts_with("; CONFLICT: a receipt rule names it"));
+        assert_eq!(told, conflict, "{recipients:?} {enabled}: {lines:?}");
+    }
+}
+
+#[test]
+fn where_the_rules_are_not_told_the_mx_is_commented_and_says_why() {
+    for (rule_set, why) in [
+        (
+            Asked::Denied("ses:DescribeActiveReceiptRuleSet".to_owned()),
+            "not permitted: ses:DescribeActiveReceiptRuleSet",
+        ),
+        (
+            Asked::Failed {
+                action: "ses:DescribeActiveReceiptRuleSet".to_owned(),
+                why: "throttled".to_owned(),
+            },
+            "ses:DescribeActiveReceiptRuleSet: throttled",
+        ),
+    ] {
+        let asks = RegionAsks { rule_set, ..asks("us-east-1", identity("us-east-1", |_| ())) };
+        assert!(!asks.is_complete());
+        let lines = section(&shown(&[asks], None), "Receiving");
+        assert_eq!(
+            lines[0],
+            format!("; us-east-1: {why}: whether a rule takes this domain's mail is not known.")
+        );
+        assert_eq!(lines[2], ";example.com. IN MX 10 inbound-smtp.us-east-1.amazonaws.com.");
+    }
+}
+
+#[test]
+fn what_was_not_to_be_asked_is_not_missing() {
+    let here = asks("us-east-1", identity("us-east-1", |_| ()));
+    assert!(here.is_complete());
+    let none = RegionAsks { rule_set: Asked::Answered(None), ..here.clone() };
+    assert!(none.is_complete() && asks("us-east-1", Asked::Answered(None)).is_complete());
+    let denied = Asked::Denied("ses:GetEmailIdentity".to_owned());
+    assert!(!RegionAsks { identity: denied, ..here }.is_complete());
 }
