@@ -19,6 +19,9 @@ pub(super) fn judge(facts: &Facts) -> Judged {
     let Some(active) = facts.rule_set.answer() else { return Judged::unknown(&facts.rule_set) };
     let mx = format!("MX: 10 inbound-smtp.{}.amazonaws.com", stack.region);
     let Some(active) = active else {
+        if stack.feedback_topic.is_none() {
+            return Judged::not_applicable("no receipt rule set is active, and no stack here asks for one");
+        }
         let mut judged = Judged::passes("no active receipt rule set");
         judged.found(
             Verdict::Fail,

@@ -2,7 +2,7 @@
 
 use mailroom_core::audit::facts::{
     Account, Asked, ConfigurationSet, Destination, Dkim, EventDestination, Facts, Identity, ListPass,
-    Notifications, Review, SendQuota,
+    Notifications, Review, SendQuota, Stack,
 };
 use mailroom_core::audit::{self, Section, SectionVerdict, Verdict};
 
@@ -1057,6 +1057,16 @@ fn receiving() {
                 },
                 Verdict::Fail,
                 "no receipt rule set is active",
+                &[],
+            ),
+            Case(
+                "none is active, and there is no stack",
+                |f| {
+                    f.rule_set = Asked::Answered(None);
+                    f.stack = Stack { region: f.stack.region.clone(), receives: true, ..Stack::default() };
+                },
+                Verdict::NotApplicable,
+                "no stack here asks for one",
                 &[],
             ),
             Case(
