@@ -5,6 +5,7 @@ mod shown;
 
 use std::io;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use futures_util::future::join_all;
 use mailroom_aws::audit_table::AuditTable;
@@ -17,25 +18,49 @@ use mailroom_core::region::Region;
 use mailroom_core::timestamp::Timestamp;
 
 use crate::aws::{self, Named};
+use crate::receiving::{self, Said};
+
+/// How long a verdict holds. A stack's audit begins at least every 23 hours and ends within 24: what is older is of a function that
+/// has stopped.
+const HOLDS: Duration = Duration::from_hours(48);
 
 /// Tell for each Region and each section of AWS's page "Regions and Amazon SES" whether it is ready, and what mends it
 ///
-/// Verdicts are read from the tables, where each stack's audit function writes them, and compared between the Regions. A
-/// verdict is `pass`, `warn`, `FAIL`, `n/a` or `unknown`; what was found is told beneath, the worst first, with the commands
-/// and DNS records that mend it. Nothing is changed.
+/// Verdicts are read from the tables, where each stack's audit function writes them, and compared
+/// between the Regions. A verdict is `pass`, `warn`, `FAIL`, `n/a` or `unknown`; what was found is
+/// told beneath, the worst first, with the commands and DNS records that mend it. A verdict older
+/// than 48 hours is unknown: the function has stopped. Nothing is changed.
 ///
-/// With --live the Regions are asked now, with your credentials, without the tables: at a request a second, as SES has it, so that
-/// it takes a second for each identity.
+/// With --live the Regions are asked now, with your credentials, without the tables: at a request a
+/// second, as SES has it, so that it takes a second for each identity.
 ///
-/// With --json a line is an object, a section of a Region: `region`, `number`, `section`, `verdict` (`pass`, `warn`, `fail`,
-/// `not_applicable`, `unknown`), `evidence`, `findings` (each with `verdict`, `subject`, `evidence`, `todo` and `fixes`),
-/// `more_findings` and `checked_at`.
+/// With --json a line is an object, a section of a Region: `region`, `number`, `section`, `verdict`
+/// (`pass`, `warn`, `fail`, `not_applicable`, `unknown`), `evidence`, `findings` (each with
+/// `verdict`, `subject`, `evidence`, `todo` and `fixes`, each a `command`, or a `dns` record of
+/// `name`, `type` and `value`), `more_findings` (how many more there are) and `checked_at`.
 ///
-/// Exit status: 1 if a section of a Region fails; else 2 if a Region could not be read, or for a wrong argument; else 0.
+/// Exit status: 1 if something fails; else 2 if something is not known (no credentials; a Region
+/// that could not be read, has no stack though it was named, or was not audited for 48 hours; a
+/// part that the audit was not permitted to read) or for a wrong argument; else 0, with warnings
+/// too.
 #[derive(clap::Args)]
+#[command(
+    verbatim_doc_comment,
+    after_help = "\
+Examples:
+  mailroom audit
+  mailroom audit --regions us-east-1,eu-west-1 --live
+  mailroom audit --json | jq -c 'select(.verdict == \"fail\") | {region, section, evidence}'"
+)]
 pub(crate) struct Audit {
     /// The Regions, with commas; or all that have the stack
-    #[arg(long, value_name = "all|LIST", value_delimiter = ',', default_value = "all", alias = "region")]
+    #[arg(
+        long,
+        value_name = "all|LIST",
+        value_delimiter = ',',
+        default_value = "all",
+        visible_alias = "region"
+    )]
     regions: Vec<String>,
     /// Ask SES and IAM now instead of reading the tables
     #[arg(long, conflicts_with = "table")]
@@ -44,32 +69,44 @@ pub(crate) struct Audit {
     #[arg(long)]
     json: bool,
     #[command(flatten)]
+    receiving: receiving::Arguments,
+    #[command(flatten)]
     named: Named,
 }
 
-/// What came of a Region.
+/// What came of asking a Region.
 enum Got {
-    /// Its verdicts.
+    /// The Region's verdicts.
     Verdicts(Vec<SectionVerdict>),
     /// There is no stack.
     NoStack,
     /// There is a stack, and nothing to be read yet.
     NotAudited,
-    /// The account has not enabled it: what AWS said.
+    /// The account has not enabled the Region: what AWS said.
     NotEnabled(String),
-    /// It could not be read, and why.
+    /// The Region could not be read, and why.
     Failed(String),
 }
 
 impl Audit {
     pub(crate) fn run(&self) -> ExitCode {
         let all = self.regions == ["all"];
-        let named = match self.regions.iter().map(|name| crate::region(name)).collect::<Result<Vec<_>, _>>() {
-            _ if all => Vec::new(),
-            Ok(named) => named,
-            Err(why) => return crate::refuse(&why),
+        if all && self.named.is_table() {
+            return crate::refuse(
+                "--table: not every Region has that table. Name those that have it with --regions",
+            );
+        }
+        if !self.live && !self.receiving.is_empty() {
+            return crate::refuse(
+                "--receiving is for --live: the tables hold what each stack's parameter Receiving says",
+            );
+        }
+        let named = if all { Ok(Vec::new()) } else { crate::regions(&self.regions) };
+        let (named, said) = match (named, self.receiving.read()) {
+            (Ok(named), Ok(said)) => (named, said),
+            (Err(why), _) | (_, Err(why)) => return crate::refuse(&why),
         };
-        let got = match aws::run(self.ask(&named)) {
+        let got = match aws::run(self.ask(&named, &said)) {
             Ok(Ok(got)) => got,
             Ok(Err(why)) => return crate::refuse(&why),
             Err(error) => return crate::refuse(&error.to_string()),
@@ -110,24 +147,16 @@ impl Audit {
         } else {
             shown::table(&verdicts, &left_out, &mut out)
         };
-        let mut status = ExitCode::SUCCESS;
         for why in &unread {
-            status = crate::refuse(why);
+            crate::complain(why);
         }
-        if verdicts.iter().any(|told| told.verdict == Verdict::Fail) {
-            status = ExitCode::from(1);
-        }
-        crate::end(printed.map(|()| status))
+        crate::end(printed, ExitCode::from(status(&verdicts)))
     }
 
-    async fn ask(&self, named: &[Region]) -> Result<Vec<(Region, Got)>, String> {
+    /// What comes of asking the Regions that are named, or all of the credentials' partition.
+    async fn ask(&self, named: &[Region], said: &Said) -> Result<Vec<(Region, Got)>, String> {
         let access = aws::access().await?;
-        let mut regions: Vec<Region> = Vec::new();
-        for region in named {
-            if !regions.contains(region) {
-                regions.push(*region);
-            }
-        }
+        let mut regions = named.to_vec();
         if regions.is_empty() {
             // Credentials are of one partition.
             let partition = access.region().and_then(Region::find).map(|region| region.partition());
@@ -135,12 +164,12 @@ impl Audit {
             regions.extend(Region::all().filter(|region| region.partition() == partition));
         }
         if self.live {
-            return Ok(live::ask(&access, &regions, self.named.stack(), named.is_empty()).await);
+            return Ok(live::ask(&access, &regions, self.named.stack(), said, named.is_empty()).await);
         }
         Ok(join_all(regions.into_iter().map(async |region| (region, self.read(&access, region).await))).await)
     }
 
-    /// From the table.
+    /// What a Region's table says.
     async fn read(&self, access: &Access, region: Region) -> Got {
         let name = region.name();
         let table = match self.named.try_open(access, Some(name)).await {
@@ -167,9 +196,25 @@ impl Audit {
     }
 }
 
-/// All ten sections: those that a table lacks are unknown.
+/// What a pipeline is told: 1 if something fails, else 2 if something is not known, be it a section or a part of one.
+fn status(verdicts: &[SectionVerdict]) -> u8 {
+    let any = |verdict| {
+        verdicts.iter().any(|told| {
+            told.verdict == verdict || told.findings.iter().any(|finding| finding.verdict == verdict)
+        })
+    };
+    if any(Verdict::Fail) {
+        1
+    } else if any(Verdict::Unknown) {
+        2
+    } else {
+        0
+    }
+}
+
+/// A Region's verdicts on all ten sections: those that its table lacks are unknown, and so are those that hold no longer.
 fn whole(region: &str, verdicts: Vec<SectionVerdict>, now: Timestamp) -> Vec<SectionVerdict> {
-    let mut verdicts = verdicts;
+    let mut verdicts: Vec<_> = verdicts.into_iter().map(|told| holding(told, now)).collect();
     for section in Section::ALL {
         if !verdicts.iter().any(|told| told.section == section) {
             verdicts.push(SectionVerdict::unknown(region, section, "not audited yet", now));
@@ -179,11 +224,26 @@ fn whole(region: &str, verdicts: Vec<SectionVerdict>, now: Timestamp) -> Vec<Sec
     verdicts
 }
 
+/// A verdict; or, if it is too old to say how things are, that nothing is known.
+fn holding(told: SectionVerdict, now: Timestamp) -> SectionVerdict {
+    if now.since(told.checked_at) <= HOLDS {
+        return told;
+    }
+    let why = format!(
+        "last audited {}, more than {} hours ago: see the log of the stack's audit function (output AuditFunctionName), and \
+         whether its schedule wakes it",
+        told.checked_at,
+        HOLDS.as_secs() / 3600
+    );
+    SectionVerdict::unknown(&told.region, told.section, &why, told.checked_at)
+}
+
+/// The verdicts on a Region of which nothing is known, and why.
 fn nothing(region: &str, why: &str, now: Timestamp) -> Vec<SectionVerdict> {
     Section::ALL.into_iter().map(|section| SectionVerdict::unknown(region, section, why, now)).collect()
 }
 
-/// That is section 1's to tell.
+/// The verdicts on a Region that is not enabled: section 1 fails, and nothing else is known.
 fn not_enabled(region: &str, code: String, now: Timestamp) -> Vec<SectionVerdict> {
     let facts = Facts {
         stack: Stack { region: region.to_owned(), receives: true, ..Stack::default() },
@@ -196,4 +256,59 @@ fn not_enabled(region: &str, code: String, now: Timestamp) -> Vec<SectionVerdict
         buckets: Vec::new(),
     };
     audit(&facts, now)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test says what failed by panicking")]
+mod tests {
+    use mailroom_core::audit::Finding;
+
+    use super::*;
+
+    fn told(verdict: Verdict, found: &[Verdict]) -> SectionVerdict {
+        let at = Timestamp::parse("2026-11-23T12:00:00Z").unwrap();
+        let finding = |verdict: &Verdict| Finding {
+            verdict: *verdict,
+            subject: "example.com".to_owned(),
+            evidence: "e".to_owned(),
+            todo: "t".to_owned(),
+            fixes: vec![],
+        };
+        let mut told = SectionVerdict::unknown("eu-west-1", Section::Dkim, "it was looked at", at);
+        told.verdict = verdict;
+        told.findings = found.iter().map(finding).collect();
+        told
+    }
+
+    #[test]
+    fn what_is_not_known_is_no_success() {
+        use Verdict::{Fail, NotApplicable, Pass, Unknown, Warn};
+        let fine = [told(Pass, &[]), told(NotApplicable, &[]), told(Warn, &[Warn])];
+        for (verdict, found, expected) in [
+            (Pass, &[][..], 0),
+            (Unknown, &[], 2),
+            (Unknown, &[Unknown], 2),
+            (Warn, &[Warn, Unknown], 2),
+            (Fail, &[Fail, Unknown], 1),
+        ] {
+            let verdicts = [&fine[..], &[told(verdict, found)]].concat();
+            assert_eq!(status(&verdicts), expected, "{verdict} {found:?}");
+        }
+        assert_eq!(status(&[told(Unknown, &[]), told(Fail, &[Fail])]), 1);
+    }
+
+    #[test]
+    fn an_old_verdict_holds_no_longer() {
+        let failed = told(Verdict::Fail, &[Verdict::Fail]);
+        let at = failed.checked_at;
+        assert_eq!(holding(failed.clone(), at.plus(HOLDS)), failed);
+        // A clock that is behind.
+        assert_eq!(holding(failed.clone(), at.minus(HOLDS)), failed);
+        let old = holding(failed, at.plus(HOLDS + Duration::from_millis(1)));
+        assert_eq!((old.verdict, old.findings.len(), old.checked_at), (Verdict::Unknown, 0, at));
+        let expected = "last audited 2026-11-23T12:00:00.000Z, more than 48 hours ago: see the log";
+        assert!(old.evidence.starts_with(expected), "{}", old.evidence);
+        let whole = whole("eu-west-1", vec![old], at.plus(HOLDS));
+        assert!(whole.iter().map(|told| told.section).eq(Section::ALL));
+    }
 }

@@ -10,16 +10,16 @@ use mailroom_aws::states::TableError;
 use tokio::runtime;
 use tokio::time::Instant;
 
-/// For a call or a few, retries included.
+/// How long a call or a few may take, retries included.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Which table it is.
+/// The arguments that say which table it is.
 #[derive(clap::Args)]
 pub(crate) struct Named {
     /// The stack whose output `TableName` names the table
     #[arg(long, value_name = "NAME", default_value = "mailroom")]
     stack: String,
-    /// The table itself; CloudFormation is not asked then
+    /// The table's own name, which CloudFormation is not asked for then
     #[arg(long, value_name = "NAME", conflicts_with = "stack")]
     table: Option<String>,
 }
@@ -30,20 +30,18 @@ impl Named {
         &self.stack
     }
 
-    /// Opens the table of a Region, or the environment's Region. In words what stands in the way.
-    pub(crate) async fn open(&self, access: &Access, region: Option<&str>) -> Result<Table, String> {
-        let opened = self.try_open(access, region).await;
-        let region = region.or(access.region()).unwrap_or_default();
-        opened.map_err(|error| match error {
-            OpenError::NoStack => format!(
-                "{region} has no stack {}: name it with --stack, or its table with --table",
-                self.stack
-            ),
-            other => self.not_opened(&other, region),
-        })
+    /// Whether the table itself is named.
+    pub(crate) fn is_table(&self) -> bool {
+        self.table.is_some()
     }
 
-    /// The same, for those to whom it matters what stands in the way.
+    /// Opens the table of a Region, or of the environment's Region. Tells in words what stands in the way.
+    pub(crate) async fn open(&self, access: &Access, region: Option<&str>) -> Result<Table, String> {
+        let opened = self.try_open(access, region).await;
+        opened.map_err(|error| self.not_opened(&error, region.or(access.region()).unwrap_or_default()))
+    }
+
+    /// Opens the table, for those to whom it matters what stands in the way.
     pub(crate) async fn try_open(&self, access: &Access, region: Option<&str>) -> Result<Table, OpenError> {
         match &self.table {
             Some(table) => access.table(region, table),
@@ -51,9 +49,13 @@ impl Named {
         }
     }
 
-    /// What stands in the way, in words.
+    /// Why a Region's table could not be opened, in words.
     pub(crate) fn not_opened(&self, error: &OpenError, region: &str) -> String {
         match error {
+            OpenError::NoStack => format!(
+                "{region} has no stack {}: name it with --stack, or its table with --table",
+                self.stack
+            ),
             OpenError::Refused(code) => {
                 format!(
                     "{region}: cloudformation:DescribeStacks: {}; --table NAME does without",
@@ -84,7 +86,7 @@ pub(crate) fn is_not_enabled(code: &str) -> bool {
     ["InvalidClientTokenId", "OptInRequired", "UnrecognizedClientException"].contains(&code)
 }
 
-/// When a call that starts now has failed.
+/// When to give up a call that starts now.
 pub(crate) fn deadline() -> Instant {
     Instant::now() + PATIENCE
 }
@@ -123,7 +125,7 @@ pub(crate) fn not_written(error: &AppendError) -> String {
     }
 }
 
-/// What AWS means by a code, and what it takes where it is a permission.
+/// What AWS means by a code, and which permissions it takes if they are missing.
 fn needing(code: &str, actions: &str) -> String {
     if code == "AccessDeniedException" {
         return format!("{}: it takes {actions}", refused(code));

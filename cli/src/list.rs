@@ -5,24 +5,24 @@ use mailroom_core::address::Address;
 /// How a column of addresses may be headed, apart from case and whatever is no letter. `address` alone may be the postal one.
 const HEADINGS: [&str; 5] = ["email", "emailaddress", "mail", "recipient", "address"];
 
-/// What was read.
+/// What was read of a list.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct List {
     /// Each spelling once, in the order of the list: a release takes every spelling off SES's list.
     pub(crate) addresses: Vec<Address>,
-    /// The others.
+    /// The lines that have none.
     pub(crate) unreadable: Vec<Unreadable>,
 }
 
-/// A line that nothing can be done about.
+/// A line in which no address can be read.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Unreadable {
-    /// Counted from 1.
+    /// The line's number, from 1.
     pub(crate) line: usize,
     pub(crate) why: String,
 }
 
-/// A list that is better not read at all.
+/// Why a list is not read at all: some of it would be lost.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Garbled {
     #[error("it is UTF-16, as spreadsheets save \"Unicode text\": save it as CSV in UTF-8")]
@@ -31,7 +31,7 @@ pub(crate) enum Garbled {
     OpenQuote(usize),
 }
 
-/// An address that operators may decide on.
+/// Reads an address that operators may decide on.
 pub(crate) fn address(text: &str) -> Result<Address, String> {
     let address = Address::parse(text).map_err(|error| {
         let told = error.to_string();
@@ -105,7 +105,8 @@ fn separator(text: &str) -> char {
     [',', ';', '\t'].into_iter().find(|separator| first.contains(*separator)).unwrap_or(',')
 }
 
-/// RFC 4180, and a field that only starts with a quoted part is taken as it stands: `"Doe, Jane" <jane@example.com>`.
+/// The rows of CSV as RFC 4180 has it; a field that only starts with a quoted part is taken as it stands:
+/// `"Doe, Jane" <jane@example.com>`.
 struct Rows<'a> {
     rest: &'a str,
     line: usize,

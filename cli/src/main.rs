@@ -1,11 +1,21 @@
 //! `mailroom`: the operator's tool.
+//!
+//! | module | does |
+//! |---|---|
+//! | a command's own | its arguments, what it asks of AWS, what it prints |
+//! | [`aws`] | how commands reach AWS, and its refusals in words |
+//! | [`list`] | reads lists of addresses |
+//! | [`receiving`] | what the operator says of receiving in a Region |
+//! | [`columns`] | prints tables |
 
 mod audit;
 mod aws;
+mod columns;
 mod decide;
 mod dns;
 mod list;
 mod normalize;
+mod receiving;
 mod regions;
 mod show;
 mod smtp_password;
@@ -16,9 +26,13 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use mailroom_core::region::Region;
 
-/// Mailroom turns what Amazon SES says about mail into durable records.
+/// The operator's tool of Mailroom: who gets no mail and why, and whether Amazon SES is ready in every Region
+///
+/// Credentials come from AWS's environment variables, a profile or the machine's role; the Region
+/// from an argument, else from the variable `AWS_REGION` or the profile. The --help of each command
+/// has examples, and says what its exit status means.
 #[derive(Parser)]
-#[command(name = "mailroom", version, max_term_width = 100)]
+#[command(name = "mailroom", version, verbatim_doc_comment)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -26,52 +40,54 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    Normalize(normalize::Normalize),
-    Regions(regions::Regions),
-    SmtpPassword(smtp_password::SmtpPassword),
+    Show(show::Show),
     Suppress(decide::Suppress),
     Release(decide::Release),
-    Show(show::Show),
     Audit(audit::Audit),
     Dns(dns::Dns),
+    SmtpPassword(smtp_password::SmtpPassword),
+    Regions(regions::Regions),
+    Normalize(normalize::Normalize),
 }
 
 fn main() -> ExitCode {
     match Cli::parse().command {
-        Command::Normalize(normalize) => normalize.run(),
-        Command::Regions(regions) => regions.run(),
-        Command::SmtpPassword(smtp_password) => smtp_password.run(),
+        Command::Show(show) => show.run(),
         Command::Suppress(suppress) => suppress.run(),
         Command::Release(release) => release.run(),
-        Command::Show(show) => show.run(),
         Command::Audit(audit) => audit.run(),
         Command::Dns(dns) => dns.run(),
+        Command::SmtpPassword(smtp_password) => smtp_password.run(),
+        Command::Regions(regions) => regions.run(),
+        Command::Normalize(normalize) => normalize.run(),
     }
 }
 
-/// Exit status of a command that has printed, or could not.
-fn end(printed: io::Result<ExitCode>) -> ExitCode {
+/// The exit status of a command that has printed, or could not print, what it found.
+fn end(printed: io::Result<()>, status: ExitCode) -> ExitCode {
     match printed {
-        Ok(status) => status,
-        // `mailroom … | head -1` has got what it wanted.
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
-        Err(error) => {
-            let _ = writeln!(io::stderr(), "mailroom: standard output: {error}");
-            ExitCode::from(1)
-        }
+        Ok(()) => status,
+        // `mailroom … | head -1` has got what it wanted, and what was found is as it is.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => status,
+        Err(error) => fail(&format!("standard output: {error}")),
     }
 }
 
-/// Exit status of a command that something outside stood in the way of.
+/// The exit status of a command that something outside stood in the way of, told on standard error.
 fn fail(why: &str) -> ExitCode {
-    let _ = writeln!(io::stderr(), "mailroom: {why}");
+    complain(why);
     ExitCode::from(1)
 }
 
-/// Exit status of a command that was asked for something that can't be.
+/// The exit status of a command that was asked for something that can't be, told on standard error.
 fn refuse(why: &str) -> ExitCode {
-    let _ = writeln!(io::stderr(), "mailroom: {why}");
+    complain(why);
     ExitCode::from(2)
+}
+
+/// Tells on standard error what is wrong.
+fn complain(what: &str) {
+    let _ = writeln!(io::stderr(), "mailroom: {what}");
 }
 
 /// The Region that an argument names.
@@ -83,4 +99,20 @@ fn region(name: &str) -> Result<Region, String> {
         let shown = if like_a_region { name } else { "an argument" };
         format!("{shown} is no Region that the catalogue has (`mailroom regions` prints it)")
     })
+}
+
+/// The Regions that arguments name, each once, in the order of the arguments.
+fn regions(names: &[String]) -> Result<Vec<Region>, String> {
+    names.iter().map(|name| region(name)).collect::<Result<_, _>>().map(each_once)
+}
+
+/// The same Regions in the same order, without repetition.
+fn each_once(named: Vec<Region>) -> Vec<Region> {
+    let mut regions = Vec::with_capacity(named.len());
+    for region in named {
+        if !regions.contains(&region) {
+            regions.push(region);
+        }
+    }
+    regions
 }

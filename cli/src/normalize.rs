@@ -13,15 +13,22 @@ use mailroom_core::record::{Record, Retention};
 
 /// Print the records that a payload would become, one JSON object a line
 ///
-/// The payload may be a Lambda event of SQS, SNS, EventBridge or a receipt rule, SNS's envelope, or the bare notification
-/// that SES wrote: they are told apart by content. All kinds are printed; which of them a stack stores is its parameter
-/// `KindsNotStored`. Of a mail that was received, what only S3 knows is null, and its structure too unless the mail came
-/// with the notification.
+/// The payload may be a Lambda event of SQS, SNS, EventBridge or a receipt rule, SNS's envelope, or
+/// the bare notification that SES wrote: they are told apart by content. All kinds are printed;
+/// which of them a stack stores is its parameter `KindsNotStored`. Of a mail that was received,
+/// what only S3 knows is null, and its structure too unless the mail came with the notification.
 ///
-/// Exit status: 0 with the records; 0 with nothing but a line on stderr for a message that is acknowledged and ignored;
-/// 2 with a line on stderr that names the field for each message that can't be read (the others are printed); 1 if the
-/// input itself can't be read.
+/// Exit status: 0 with the records; 0 with nothing but a line on stderr for a message that is
+/// acknowledged and ignored; 2 with a line on stderr that names the field for each message that
+/// can't be read (the others are printed); 1 if the input itself can't be read.
 #[derive(clap::Args)]
+#[command(
+    verbatim_doc_comment,
+    after_help = "\
+Examples:
+  mailroom normalize events/feedback/bounce-permanent-general.json
+  aws sqs receive-message --queue-url URL --query 'Messages[0].Body' --output text | mailroom normalize"
+)]
 pub(crate) struct Normalize {
     /// The payload; `-` is standard input
     #[arg(value_name = "FILE", default_value = "-")]
@@ -33,16 +40,14 @@ pub(crate) struct Normalize {
 
 impl Normalize {
     pub(crate) fn run(&self) -> ExitCode {
-        let mut stderr = io::stderr().lock();
         let payload = match self.read() {
             Ok(payload) => payload,
-            Err(error) => {
-                let _ = writeln!(stderr, "mailroom: {}: {error}", self.file.display());
-                return ExitCode::from(1);
-            }
+            Err(error) => return crate::fail(&format!("{}: {error}", self.file.display())),
         };
-        let printed = self.print(&payload, &mut io::stdout().lock(), &mut stderr);
-        crate::end(printed.map(|readable| if readable { ExitCode::SUCCESS } else { ExitCode::from(2) }))
+        let printed = self.print(&payload, &mut io::stdout().lock(), &mut io::stderr().lock());
+        let unreadable = matches!(printed, Ok(false));
+        let status = if unreadable { ExitCode::from(2) } else { ExitCode::SUCCESS };
+        crate::end(printed.map(|_| ()), status)
     }
 
     fn read(&self) -> io::Result<Vec<u8>> {
@@ -54,7 +59,7 @@ impl Normalize {
         Ok(payload)
     }
 
-    /// Whether every message could be read.
+    /// Prints the records; whether every message could be read.
     fn print(&self, payload: &[u8], out: &mut impl Write, err: &mut impl Write) -> io::Result<bool> {
         let opened = std::str::from_utf8(payload)
             .map_err(|_| Malformed::new("", Problem::NotUtf8))
@@ -80,7 +85,7 @@ impl Normalize {
         Ok(readable)
     }
 
-    /// What can't be read of it.
+    /// Prints a message's records; what of it can't be read.
     fn print_message(
         &self,
         message: &Message,

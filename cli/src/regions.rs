@@ -6,18 +6,28 @@ use std::process::ExitCode;
 use mailroom_core::region::{Listed, Receiving, Region};
 use serde_json::json;
 
+use crate::{columns, receiving};
+
 /// Print the Regions that have Amazon SES, what it does in each, and its endpoints
 ///
-/// What the catalogue says of SMTP and of receiving mail is from AWS's lists as they were in a month: `yes (2024-01)` is
-/// the first list that has the Region, `no` is a source that says so, and `unknown` is none that says either. Their
-/// sources are in shared/core/data/regions.csv.
+/// What the catalogue says of SMTP and of receiving mail is from AWS's lists as they were in a
+/// month: `yes (2024-01)` is the first list that has the Region, `no` is a source that says so, and
+/// `unknown` is none that says either. Their sources are in shared/core/data/regions.csv.
 ///
-/// With --json a line is an object: `region`, `partition`, `title`, `api_endpoint`, `smtp` and `receiving` (a month, "no"
-/// or "unknown"), `smtp_endpoint` (null if `smtp` is "no"), `receives` (--receiving is taken into account),
-/// `inbound_endpoint` (null unless it receives) and `mail_from_endpoint`.
+/// With --json a line is an object: `region`, `partition`, `title`, `api_endpoint`, `smtp` and
+/// `receiving` (a month, "no" or "unknown"), `smtp_endpoint` (null if `smtp` is "no"), `receives`
+/// (--receiving is taken into account), `inbound_endpoint` (null unless it receives) and
+/// `mail_from_endpoint`.
 ///
 /// Exit status: 0; 2 if the catalogue lacks a Region that was asked for.
 #[derive(clap::Args)]
+#[command(
+    verbatim_doc_comment,
+    after_help = "\
+Examples:
+  mailroom regions
+  mailroom regions --json eu-west-1 | jq -r .inbound_endpoint"
+)]
 pub(crate) struct Regions {
     /// Only these, in this order; all of them by default
     #[arg(value_name = "REGION")]
@@ -25,16 +35,14 @@ pub(crate) struct Regions {
     /// One JSON object a line, with every endpoint's name
     #[arg(long)]
     json: bool,
-    /// What you know better than the catalogue of receiving in a Region, as you told the stack there by its parameter
-    /// `Receiving` [possible values: on, off, auto]; may be repeated
-    #[arg(long, value_name = "REGION=VALUE", value_delimiter = ',')]
-    receiving: Vec<String>,
+    #[command(flatten)]
+    receiving: receiving::Arguments,
 }
 
 impl Regions {
     pub(crate) fn run(&self) -> ExitCode {
-        let choices = match self.receiving.iter().map(|text| choice(text)).collect::<Result<Vec<_>, _>>() {
-            Ok(choices) => choices,
+        let said = match self.receiving.read() {
+            Ok(said) => said,
             Err(why) => return crate::refuse(&why),
         };
         let regions = match self.names.iter().map(|name| crate::region(name)).collect::<Result<Vec<_>, _>>() {
@@ -42,29 +50,15 @@ impl Regions {
             Ok(named) => named,
             Err(why) => return crate::refuse(&why),
         };
-        let rows: Vec<_> = regions
-            .into_iter()
-            .map(|region| {
-                // The last word counts.
-                let said = choices.iter().rev().find(|(of, _)| *of == region);
-                Row { region, receiving: said.map_or(Receiving::Auto, |(_, receiving)| *receiving) }
-            })
-            .collect();
+        let row = |region| Row { region, receiving: said.of(region) };
+        let rows: Vec<_> = regions.into_iter().map(row).collect();
         let mut out = io::stdout().lock();
         let printed = if self.json { print_json(&rows, &mut out) } else { print_table(&rows, &mut out) };
-        crate::end(printed.map(|()| ExitCode::SUCCESS))
+        crate::end(printed, ExitCode::SUCCESS)
     }
 }
 
-/// `il-central-1=off`
-fn choice(text: &str) -> Result<(Region, Receiving), String> {
-    let (name, value) = text.split_once('=').unwrap_or((text, ""));
-    let region = crate::region(name)?;
-    let receiving = Receiving::parse(value)
-        .ok_or_else(|| format!("--receiving {name}={value}: what it says is none of on, off, auto"))?;
-    Ok((region, receiving))
-}
-
+/// A line of the catalogue, and what the operator says of it.
 struct Row {
     region: Region,
     receiving: Receiving,
@@ -124,12 +118,7 @@ fn print_table(rows: &[Row], out: &mut impl Write) -> io::Result<()> {
         ]
     });
     let lines: Vec<_> = std::iter::once(head).chain(cells).collect();
-    let [first, second, third, fourth, _] = std::array::from_fn(|column| {
-        lines.iter().map(|line| line[column].chars().count()).max().unwrap_or(0)
-    });
-    for [region, partition, smtp, receives, name] in &lines {
-        writeln!(out, "{region:first$}  {partition:second$}  {smtp:third$}  {receives:fourth$}  {name}")?;
-    }
+    columns::print(&lines, out)?;
     writeln!(
         out,
         "\n\

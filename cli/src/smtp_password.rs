@@ -12,23 +12,29 @@ const READ: u64 = 1024;
 
 /// Derive an IAM user's SMTP password in each Region from its secret access key on standard input
 ///
-/// The name to log in with is the access key's id. The user needs to be allowed ses:SendRawEmail; temporary credentials
-/// don't work. The passwords are printed and nothing else is: with one Region the password alone; with several, a line
-/// for each, the Region's name, a tab and the password, in the order of the arguments.
+/// The name to log in with is the access key's id. The user needs to be allowed ses:SendRawEmail;
+/// temporary credentials don't work. The passwords are printed and nothing else is: with one Region
+/// the password alone; with several, a line for each, the Region's name, a tab and the password, in
+/// the order of the arguments.
 ///
-///   aws iam create-access-key --user-name USER --query AccessKey.SecretAccessKey --output text |
-///       mailroom smtp-password --region eu-west-1
+/// The secret is never taken as an argument, which other users of the machine could see, nor from a
+/// terminal, which would show it.
 ///
-/// The secret is never taken as an argument, which other users of the machine could see, nor from a terminal, which would
-/// show it: `read -rs SECRET; mailroom smtp-password --region eu-west-1 <<< "$SECRET"` asks for it.
-///
-/// Exit status: 0 with the passwords; 2 with none and a line on stderr if a Region or the secret can't be right; 1 if
-/// standard input can't be read. A line on stderr also tells of a Region that is known to have no SMTP.
+/// Exit status: 0 with the passwords; 2 with none and a line on stderr if a Region or the secret
+/// can't be right; 1 if standard input can't be read. A line on stderr also tells of a Region that
+/// is known to have no SMTP.
 #[derive(clap::Args)]
-#[command(verbatim_doc_comment)]
+#[command(
+    verbatim_doc_comment,
+    after_help = "\
+Examples:
+  read -rs SECRET; mailroom smtp-password --regions eu-west-1 <<< \"$SECRET\"
+  aws iam create-access-key --user-name USER --query AccessKey.SecretAccessKey --output text |
+      mailroom smtp-password --regions us-east-1,eu-west-1"
+)]
 pub(crate) struct SmtpPassword {
-    /// A Region; may be repeated, or several, with commas. `all` is every commercial Region but those known to have no SMTP
-    #[arg(long = "region", value_name = "REGION", value_delimiter = ',', required = true)]
+    /// The Regions, with commas; `all` is every commercial Region but those known to have no SMTP
+    #[arg(long, value_name = "all|LIST", value_delimiter = ',', required = true, visible_alias = "region")]
     regions: Vec<String>,
     /// Where a secret lands that is given as an argument: clap would repeat it in its message.
     #[arg(hide = true, value_name = "NOTHING")]
@@ -56,37 +62,31 @@ impl SmtpPassword {
         let secret = match read(stdin) {
             Ok(Ok(secret)) => secret,
             Ok(Err(why)) => return crate::refuse(&format!("standard input: {why}")),
-            Err(error) => {
-                let _ = writeln!(io::stderr(), "mailroom: standard input: {error}");
-                return ExitCode::from(1);
-            }
+            Err(error) => return crate::fail(&format!("standard input: {error}")),
         };
         for region in regions.iter().filter(|region| region.smtp() == Listed::No) {
-            let _ = writeln!(io::stderr(), "mailroom: {} is known to have no SMTP endpoint", region.name());
+            crate::complain(&format!("{} is known to have no SMTP endpoint", region.name()));
         }
-        crate::end(print(&secret, &regions, &mut io::stdout().lock()).map(|()| ExitCode::SUCCESS))
+        crate::end(print(&secret, &regions, &mut io::stdout().lock()), ExitCode::SUCCESS)
     }
 
-    /// Each once, in the order of the arguments.
+    /// The Regions that are named, each once, in the order of the arguments.
     fn regions(&self) -> Result<Vec<Region>, String> {
-        let mut regions = Vec::new();
+        let mut named = Vec::new();
         for name in &self.regions {
-            let named = if name == "all" { commercial() } else { vec![crate::region(name)?] };
-            for region in named {
-                if !regions.contains(&region) {
-                    regions.push(region);
-                }
+            if name == "all" {
+                named.extend(commercial());
+            } else {
+                named.push(crate::region(name)?);
             }
         }
-        Ok(regions)
+        Ok(crate::each_once(named))
     }
 }
 
-/// Where one account's key can be of use: those of `us-gov-*` are others.
-fn commercial() -> Vec<Region> {
-    Region::all()
-        .filter(|region| region.partition() == Partition::Aws && region.smtp() != Listed::No)
-        .collect()
+/// The Regions in which a commercial account's key can be of use: accounts of `us-gov-*` are others.
+fn commercial() -> impl Iterator<Item = Region> {
+    Region::all().filter(|region| region.partition() == Partition::Aws && region.smtp() != Listed::No)
 }
 
 fn read(input: impl Read) -> io::Result<Result<SecretKey, Implausible>> {

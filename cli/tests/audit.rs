@@ -3,10 +3,12 @@
 
 mod aws;
 
-use aws::{Answer, Request, mailroom};
+use std::time::Duration;
+
+use aws::{Answer, Request, mailroom, mailroom_unread};
+use mailroom_aws::clock::{Clock, SystemClock};
 use mailroom_core::audit::audit;
 use mailroom_core::audit::facts::{Account, Asked, Facts, Stack};
-use mailroom_core::timestamp::Timestamp;
 use serde_json::{Value, json};
 
 /// The account of a Region in which nothing is set up, and in which mail may be sent or not.
@@ -45,30 +47,29 @@ fn item(value: &Value) -> Value {
     }
 }
 
-fn items(region: &str, sends: bool) -> String {
-    let verdicts = audit(&facts(region, sends), Timestamp::parse("2026-11-23T12:00:00Z").unwrap());
+/// The verdicts of an audit of some hours ago.
+fn items(region: &str, sends: bool, hours: u64) -> String {
+    let at = SystemClock.now().minus(Duration::from_hours(hours));
+    let verdicts = audit(&facts(region, sends), at);
     let items: Vec<_> =
         verdicts.iter().map(|told| item(&serde_json::to_value(told).unwrap())["M"].clone()).collect();
     json!({"Count": items.len(), "ScannedCount": items.len(), "Items": items}).to_string()
 }
 
 /// Stacks in us-east-1, which fails, in us-west-2, which passes, in eu-west-1, which has not been audited, and in eu-west-2, where
-/// the table can't be read. ap-south-2 is not enabled. Elsewhere there is no stack.
+/// the table can't be read. eu-west-3 has a table and no stack, and passed too long ago. ap-south-2 is not enabled. Elsewhere there
+/// is no stack.
 fn account(request: &Request) -> Answer {
     let region = request.region.as_str();
     match (request.service.as_str(), region) {
         ("cloudformation", "us-east-1" | "us-west-2" | "eu-west-1" | "eu-west-2") => {
-            let output = "<member><OutputKey>TableName</OutputKey><OutputValue>t</OutputValue></member>";
-            let stack = format!(
-                "<member><StackName>mailroom</StackName><CreationTime>2026-11-01T00:00:00Z</CreationTime><StackStatus>CREATE_COMPLETE</StackStatus><Outputs>{output}</Outputs></member>"
-            );
-            let result = format!("<DescribeStacksResult><Stacks>{stack}</Stacks></DescribeStacksResult>");
-            (200, format!("<DescribeStacksResponse>{result}</DescribeStacksResponse>"))
+            aws::stack(&[("TableName", "t")])
         }
         ("cloudformation", "ap-south-2") => (403, error("InvalidClientTokenId")),
         ("cloudformation", _) => (400, error("ValidationError")),
-        ("dynamodb", "us-east-1") => (200, items(region, false)),
-        ("dynamodb", "us-west-2") => (200, items(region, true)),
+        ("dynamodb", "us-east-1") => (200, items(region, false, 1)),
+        ("dynamodb", "us-west-2") => (200, items(region, true, 47)),
+        ("dynamodb", "eu-west-3") => (200, items(region, true, 49)),
         ("dynamodb", "eu-west-1") => (200, json!({"Count": 0, "ScannedCount": 0, "Items": []}).to_string()),
         ("dynamodb", "eu-west-2") => (
             400,
@@ -123,13 +124,33 @@ fn all_that_have_the_stack() {
 fn the_exit_status_tells_what_the_worst_is() {
     for (regions, expected) in [
         ("us-west-2", 0),
-        ("us-west-2,eu-west-1,sa-east-1", 0),
+        ("us-west-2,eu-west-1", 2),
+        ("us-west-2,sa-east-1", 2),
         ("us-west-2,eu-west-2", 2),
         ("us-east-1,eu-west-2", 1),
         ("ap-south-2", 1),
     ] {
         let (status, out, err) = mailroom(&["audit", "--regions", regions], Some(account));
         assert_eq!(status, expected, "{regions}: {out}{err}");
+    }
+}
+
+#[test]
+fn passes_of_a_function_that_has_stopped_are_no_success() {
+    let (status, out, err) =
+        mailroom(&["audit", "--table", "t", "--regions", "us-west-2,eu-west-3"], Some(account));
+    assert_eq!((status, err.as_str()), (2, ""), "{out}");
+    assert!(out.contains("\neu-west-3\n  ? unknown  last audited 20"), "{out}");
+    assert!(out.contains("\n2 Regions, 20 sections: 0 fail, 0 warn, 10 unknown; audited "), "{out}");
+}
+
+#[test]
+fn whoever_reads_only_the_start_is_told_the_same_by_the_status() {
+    for (regions, expected) in [("us-west-2", 0), ("us-east-1", 1), ("eu-west-1", 2)] {
+        for json in [&[][..], &["--json"]] {
+            let (status, err) = mailroom_unread(&[&["audit", "--regions", regions], json].concat(), account);
+            assert_eq!((status, err.as_str()), (expected, ""), "{regions}");
+        }
     }
 }
 
@@ -170,6 +191,9 @@ fn what_is_wrong_is_said() {
     for (arguments, expected) in [
         (&["--regions", "mars-1"][..], "mailroom: mars-1 is no Region"),
         (&["--regions", "all,us-east-1"], "mailroom: all is no Region"),
+        (&["--table", "t"], "mailroom: --table: not every Region has that table. Name those that have it"),
+        (&["--receiving", "us-east-1=on"], "mailroom: --receiving is for --live"),
+        (&["--live", "--receiving", "us-east-1"], "mailroom: --receiving us-east-1=: what it says"),
         (&["--live", "--table", "t"], "error: the argument '--live' cannot be used with '--table"),
         (&[], "mailroom: no credentials"),
     ] {

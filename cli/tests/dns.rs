@@ -3,14 +3,19 @@
 
 mod aws;
 
-use aws::{Answer, Request, mailroom};
+use aws::{Answer, Request, mailroom, mailroom_unread};
 
-/// us-east-1 has the domain and receives; eu-west-1 has a replica, and no rule set; us-west-2 has nothing; ca-central-1 refuses.
+/// us-east-1 has the domain and receives; eu-west-1 has a replica, and no rule set; us-west-2 has nothing; ca-central-1 refuses;
+/// eu-west-2 has a replica, and does not tell of rule sets.
 fn ses(request: &Request) -> Answer {
     let region = request.region.as_str();
     assert_eq!(request.service, "ses");
     if request.line == "POST /" {
         assert!(request.body.contains("DescribeActiveReceiptRuleSet"), "{}", request.body);
+        if region == "eu-west-2" {
+            let denied = "<Error><Type>Sender</Type><Code>AccessDenied</Code><Message>no</Message></Error>";
+            return (403, format!("<ErrorResponse>{denied}</ErrorResponse>"));
+        }
         let rules = "<Metadata><Name>m</Name></Metadata><Rules><member><Name>r</Name><Enabled>true</Enabled></member></Rules>";
         let found = if region == "us-east-1" { rules } else { "" };
         let result = format!(
@@ -23,7 +28,7 @@ fn ses(request: &Request) -> Answer {
     assert_eq!(request.line, "GET /v2/email/identities/xn--bcher-kva.example");
     let origin = match region {
         "us-east-1" => "AWS_SES",
-        "eu-west-1" => "AWS_SES_US_EAST_1",
+        "eu-west-1" | "eu-west-2" => "AWS_SES_US_EAST_1",
         "us-west-2" => return (404, r#"{"__type":"NotFoundException","message":"no"}"#.to_owned()),
         _ => return (403, r#"{"__type":"AccessDeniedException","message":"no"}"#.to_owned()),
     };
@@ -105,12 +110,31 @@ fn a_region_that_does_not_tell_does_not_hide_the_others() {
 }
 
 #[test]
+fn rules_that_are_not_told_are_told_as_that() {
+    let arguments = ["dns", "bücher.example", "--regions", "eu-west-2"];
+    let (status, out, err) = mailroom(&arguments, Some(ses));
+    assert_eq!((status, err.as_str()), (1, ""), "{out}");
+    let why = "; eu-west-2: not permitted: ses:DescribeActiveReceiptRuleSet: whether a rule takes";
+    assert!(out.contains(why), "{out}");
+    assert!(
+        out.contains("\n;xn--bcher-kva.example. IN MX 10 inbound-smtp.eu-west-2.amazonaws.com.\n"),
+        "{out}"
+    );
+    assert_eq!(mailroom_unread(&arguments, ses).0, 1);
+    // Who knows better is not told of what was not to be asked.
+    let arguments = [&arguments[..], &["--receiving", "eu-west-2=off"]].concat();
+    let (status, out, _) = mailroom(&arguments, Some(ses));
+    assert_eq!((status, out.contains("inbound-smtp")), (0, false), "{out}");
+}
+
+#[test]
 fn what_is_wrong_is_said_before_anybody_is_asked() {
     for (arguments, expected) in [
         (&["jane@example.com"][..], "DOMAIN: jane@example.com is no domain"),
         (&["localhost"], "DOMAIN: localhost is no domain"),
         (&["-"], "DOMAIN: - is no domain"),
         (&["example.com", "--regions", "mars-1"], "mars-1 is no Region"),
+        (&["example.com", "--receiving", "us-east-1=maybe"], "--receiving us-east-1=maybe: what it says"),
         (&["example.com", "--mail-from", "a..b"], "--mail-from: a..b is no subdomain of example.com"),
         (&["example.com", "--mail-from", ""], "--mail-from:  is no subdomain of example.com"),
     ] {

@@ -58,6 +58,7 @@ fn several_are_a_line_each_in_the_arguments_order() {
         &["--region", "us-east-1", "--region", "eu-west-1"][..],
         &["--region", "us-east-1,eu-west-1"],
         &["--region", "us-east-1,eu-west-1", "--region=us-east-1"],
+        &["--regions", "us-east-1,eu-west-1"],
     ] {
         let output = smtp_password(arguments, SECRET.as_bytes());
         assert_eq!((output.status, output.stdout, output.stderr), (0, expected.clone(), String::new()));
@@ -109,7 +110,7 @@ fn regions_that_are_not_there_are_refused() {
     );
     // In the wrong place.
     assert_eq!(refused_region(&["--region", SECRET]), format!("mailroom: an argument {lacks}"));
-    assert!(refused_region(&[]).contains("--region <REGION>"));
+    assert!(refused_region(&[]).contains("--regions <all|LIST>"));
 }
 
 #[test]

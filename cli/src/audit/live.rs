@@ -16,19 +16,21 @@ use mailroom_aws::operator::{Access, OpenError, Outputs};
 use mailroom_aws::rule_sets::SesRuleSets;
 use mailroom_core::arn::Arn;
 use mailroom_core::audit::facts::{Asked, ListPass, Stack};
-use mailroom_core::region::Region;
+use mailroom_core::region::{Receiving, Region};
 
 use super::Got;
 use crate::aws;
+use crate::receiving::Said;
 
 /// Between two calls in a Region, by SES's quota.
 const PACE: Duration = Duration::from_secs(1);
 
-/// All at once, since each Region has its own quota. `stacks_only` leaves out Regions without the stack.
+/// Audits Regions, all at once, since each has its own quota. `stacks_only` leaves out those without the stack.
 pub(super) async fn ask(
     access: &Access,
     regions: &[Region],
     stack: &str,
+    said: &Said,
     stacks_only: bool,
 ) -> Vec<(Region, Got)> {
     let found =
@@ -48,9 +50,9 @@ pub(super) async fn ask(
     let bars = bars();
     let one = async |(region, outputs, iam): (Region, Result<Outputs, OpenError>, bool)| {
         let got = match outputs {
-            Ok(outputs) => audited(access, region, Some(&outputs), iam, &bars).await,
+            Ok(outputs) => audited(access, region, said.of(region), Some(&outputs), iam, &bars).await,
             Err(OpenError::NoStack) if stacks_only => Got::NoStack,
-            Err(OpenError::NoStack) => audited(access, region, None, iam, &bars).await,
+            Err(OpenError::NoStack) => audited(access, region, said.of(region), None, iam, &bars).await,
             Err(OpenError::Refused(code)) if aws::is_not_enabled(&code) => Got::NotEnabled(code),
             Err(other) => Got::Failed(aws::stack_not_found(&other, region.name(), stack)),
         };
@@ -62,6 +64,7 @@ pub(super) async fn ask(
 async fn audited(
     access: &Access,
     region: Region,
+    receiving: Receiving,
     outputs: Option<&Outputs>,
     iam: bool,
     bars: &MultiProgress,
@@ -75,7 +78,7 @@ async fn audited(
         buckets: S3Buckets::new(config),
     };
     let list = last_pass(access, region, outputs).await;
-    let scope = Scope { stack: ours(region, outputs), list, iam };
+    let scope = Scope { stack: ours(region, receiving, outputs), list, iam };
     let bar = bars.add(bar(region));
     let told = live::run(&ports, scope, &SystemClock, PACE, None, |at: Progress| {
         bar.set_length(at.of.unwrap_or_default() as u64);
@@ -94,8 +97,9 @@ async fn audited(
     }
 }
 
-/// By the outputs of the template.
-fn ours(region: Region, outputs: Option<&Outputs>) -> Stack {
+/// What is ours in a Region, by the outputs of the template; and whether SES is to receive there, which the operator knows best,
+/// then the stack, then the catalogue: without a stack there may be a rule set of the operator's own.
+fn ours(region: Region, receiving: Receiving, outputs: Option<&Outputs>) -> Stack {
     let output = |name: &str| outputs.and_then(|outputs| outputs.get(name)).map(str::to_owned);
     let feedback_topic = output("FeedbackTopicArn");
     let account = feedback_topic.as_deref().and_then(Arn::parse).map(|arn| arn.account.to_owned());
@@ -104,8 +108,11 @@ fn ours(region: Region, outputs: Option<&Outputs>) -> Stack {
         account,
         configuration_set: output("ConfigurationSetName"),
         rule_set: output("ReceiptRuleSetName"),
-        // They stand under these parts' conditions.
-        receives: output("MailBucketName").is_some(),
+        // The outputs of a part stand under its condition.
+        receives: match (receiving, outputs) {
+            (Receiving::Auto, Some(_)) => output("MailBucketName").is_some(),
+            (said, _) => said.in_region(region),
+        },
         suppresses: output("ReconcileFunctionName").is_some(),
         feedback_topic,
     }
@@ -131,4 +138,23 @@ fn bar(region: Region) -> ProgressBar {
     let style = ProgressStyle::with_template("{prefix:15} {bar:30} {human_pos} of {human_len} identities");
     let bar = ProgressBar::new(0).with_prefix(region.name());
     bar.with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test says what failed by panicking")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn without_a_stack_the_catalogue_says_where_mail_is_received_and_the_operator_knows_better() {
+        for (region, receiving, expected) in [
+            ("eu-central-1", Receiving::Auto, true),
+            ("eu-central-1", Receiving::Off, false),
+            ("us-gov-east-1", Receiving::Auto, false),
+            ("us-gov-east-1", Receiving::On, true),
+        ] {
+            let ours = ours(Region::find(region).unwrap(), receiving, None);
+            assert_eq!((ours.receives, ours.feedback_topic), (expected, None), "{region} {receiving:?}");
+        }
+    }
 }

@@ -6,7 +6,9 @@ use mailroom_core::audit::{Finding, Section, SectionVerdict, Verdict};
 use mailroom_core::text::visible;
 use serde_json::json;
 
-/// Of a line that others wrote; commands are as long as they are.
+use crate::columns;
+
+/// What a line that others wrote has room for; commands are as long as they are.
 const LINE: usize = 700;
 
 pub(super) fn json(verdicts: &[SectionVerdict], out: &mut impl Write) -> io::Result<()> {
@@ -45,7 +47,7 @@ pub(super) fn table(verdicts: &[SectionVerdict], left_out: &[&str], out: &mut im
     out.flush()
 }
 
-/// A section in a word or two.
+/// A section's name, in a word or two.
 fn name(section: Section) -> &'static str {
     match section {
         Section::Endpoints => "endpoints",
@@ -61,7 +63,7 @@ fn name(section: Section) -> &'static str {
     }
 }
 
-/// To be told apart without colours, and by a search.
+/// A verdict as it stands in the matrix, where it is to be told apart without colours, and by a search.
 fn cell(verdict: Verdict) -> &'static str {
     match verdict {
         Verdict::Pass => "✓ pass",
@@ -74,24 +76,16 @@ fn cell(verdict: Verdict) -> &'static str {
 
 fn matrix(verdicts: &[SectionVerdict], regions: &[&str], out: &mut impl Write) -> io::Result<()> {
     let heads = Section::ALL.map(|section| format!("{} {}", section.number(), name(section)));
-    let rows: Vec<Vec<String>> = std::iter::once(std::iter::once("REGION".to_owned()).chain(heads).collect())
-        .chain(regions.iter().map(|region| {
-            let cells = Section::ALL.map(|section| {
-                let told = verdicts.iter().find(|told| told.region == *region && told.section == section);
-                told.map_or("", |told| cell(told.verdict)).to_owned()
-            });
-            std::iter::once((*region).to_owned()).chain(cells).collect()
-        }))
-        .collect();
-    let width = |column: usize| {
-        rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max().unwrap_or(0)
-    };
-    let widths: Vec<_> = (0..=Section::ALL.len()).map(width).collect();
-    for row in &rows {
-        let padded: Vec<_> = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}")).collect();
-        writeln!(out, "{}", padded.join("  ").trim_end())?;
-    }
-    Ok(())
+    let row = |first: &str, cells: [String; Section::ALL.len()]| [&[first.to_owned()], &cells[..]].concat();
+    let mut rows = vec![row("REGION", heads)];
+    rows.extend(regions.iter().map(|region| {
+        let cells = Section::ALL.map(|section| {
+            let told = verdicts.iter().find(|told| told.region == *region && told.section == section);
+            told.map_or("", |told| cell(told.verdict)).to_owned()
+        });
+        row(region, cells)
+    }));
+    columns::print(&rows, out)
 }
 
 /// What was found in a Region, the worst first.
@@ -163,6 +157,7 @@ fn summary(verdicts: &[SectionVerdict], regions: usize, out: &mut impl Write) ->
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test says what failed by panicking")]
 mod tests {
     use mailroom_core::audit::audit;
     use mailroom_core::audit::facts::{Account, Asked, Facts, Stack};
@@ -252,6 +247,11 @@ eu-west-1
         assert_eq!(lines.len(), 10);
         assert_eq!((&lines[1]["section"], &lines[1]["number"]), (&json!("sandbox"), &json!(2)));
         assert_eq!(lines[1]["verdict"], "fail");
+        let keys = |of: &serde_json::Value| of.as_object().unwrap().keys().cloned().collect::<Vec<_>>();
+        let told = "checked_at evidence findings more_findings number region section verdict";
+        assert_eq!(keys(&lines[1]).join(" "), told, "as --help has it");
+        let finding = &lines[1]["findings"][0];
+        assert_eq!(keys(finding).join(" "), "evidence fixes subject todo verdict", "as --help has it");
         assert!(lines[1]["findings"][0]["fixes"][0]["command"].as_str().unwrap().starts_with("aws sesv2"));
     }
 }

@@ -3,7 +3,7 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::process::Command;
+use std::process::{Command, Output, Stdio};
 use std::thread;
 
 /// A request, as far as an answer depends on it.
@@ -70,13 +70,42 @@ fn one(stream: TcpStream, answer: fn(&Request) -> Answer) {
 
 /// The command as a user runs it, with an AWS or without: status, standard output, standard error.
 pub(crate) fn mailroom(arguments: &[&str], answer: Option<fn(&Request) -> Answer>) -> (i32, String, String) {
+    told(command(arguments, answer).output().unwrap())
+}
+
+/// The same with a reader of standard output that has gone already: status, standard error.
+pub(crate) fn mailroom_unread(arguments: &[&str], answer: fn(&Request) -> Answer) -> (i32, String) {
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let child = command(arguments, Some(answer)).stdout(writer).stderr(Stdio::piped()).spawn().unwrap();
+    let (status, _, err) = told(child.wait_with_output().unwrap());
+    (status, err)
+}
+
+fn command(arguments: &[&str], answer: Option<fn(&Request) -> Answer>) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_mailroom"));
     command.args(arguments).env_clear().env("AWS_EC2_METADATA_DISABLED", "true");
     if let Some(answer) = answer {
         command.envs([("AWS_ACCESS_KEY_ID", "AKID"), ("AWS_SECRET_ACCESS_KEY", "secret")]);
         command.env("AWS_REGION", "us-east-1").env("AWS_ENDPOINT_URL", serve(answer));
     }
-    let output = command.output().unwrap();
+    command
+}
+
+fn told(output: Output) -> (i32, String, String) {
     let text = |bytes| String::from_utf8(bytes).unwrap();
     (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
+}
+
+/// What CloudFormation answers of a stack that has these outputs.
+pub(crate) fn stack(outputs: &[(&str, &str)]) -> Answer {
+    let output = |(name, value): &(&str, &str)| {
+        format!("<member><OutputKey>{name}</OutputKey><OutputValue>{value}</OutputValue></member>")
+    };
+    let outputs: String = outputs.iter().map(output).collect();
+    let stack = format!(
+        "<member><StackName>mailroom</StackName><CreationTime>2026-11-01T00:00:00Z</CreationTime><StackStatus>CREATE_COMPLETE</StackStatus><Outputs>{outputs}</Outputs></member>"
+    );
+    let result = format!("<DescribeStacksResult><Stacks>{stack}</Stacks></DescribeStacksResult>");
+    (200, format!("<DescribeStacksResponse>{result}</DescribeStacksResponse>"))
 }

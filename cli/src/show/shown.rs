@@ -1,0 +1,110 @@
+//! What Regions know of an address, as a table for people and as JSON.
+
+use std::cmp::Reverse;
+use std::io::{self, Write};
+
+use mailroom_core::address::Address;
+use mailroom_core::text::visible;
+use serde_json::{Value, json};
+
+use super::Report;
+use super::known::Known;
+use crate::columns;
+
+/// What a line of history has room for.
+const WHY: usize = 100;
+
+pub(super) fn json(address: &Address, reports: &[Report], out: &mut impl Write) -> io::Result<()> {
+    for report in reports {
+        let mut object = json!({
+            "region": report.region,
+            "table": report.table,
+            "address": address.match_form(),
+        });
+        match &report.known {
+            Ok(known) => {
+                object["state"] = known.word().into();
+                object["item"] = serde_json::to_value(&known.state)?;
+                object["history"] = known.history.clone().into();
+            }
+            Err(why) => object["error"] = why.as_str().into(),
+        }
+        writeln!(out, "{object}")?;
+    }
+    out.flush()
+}
+
+pub(super) fn table(address: &Address, reports: &[Report], out: &mut impl Write) -> io::Result<()> {
+    writeln!(out, "{}", address.match_form())?;
+    let mut spellings: Vec<&str> = Vec::new();
+    for state in reports.iter().filter_map(|report| report.known.as_ref().ok()?.state.as_ref()) {
+        spellings.extend(state.spellings().iter().filter(|spelling| *spelling != address.match_form()));
+    }
+    spellings.sort_unstable();
+    spellings.dedup();
+    if !spellings.is_empty() {
+        writeln!(out, "also spelled {}", spellings.join(", "))?;
+    }
+    writeln!(out)?;
+
+    let mut rows = vec![["REGION", "STATE", "SINCE", "BY", "SES'S LIST"].map(str::to_owned)];
+    let mut history = Vec::new();
+    for report in reports {
+        let Ok(known) = &report.known else {
+            rows.push([report.region.as_str(), "?", "-", "-", "could not be read"].map(str::to_owned));
+            continue;
+        };
+        let rests_on = known.rests_on();
+        let id = rests_on.as_ref().map_or("", |(_, _, id)| id);
+        let (since, by) = rests_on
+            .as_ref()
+            .map_or(("-".to_owned(), "-".to_owned()), |(at, by, _)| (at.to_string(), by.clone()));
+        rows.push([report.region.clone(), known.word().to_owned(), since, by, known.list()]);
+        history.extend(known.history.iter().map(|record| event(record, &report.region, id)));
+    }
+    columns::print(&rows, out)?;
+    for report in reports {
+        if let Some(at) = report.known.as_ref().ok().and_then(Known::waits) {
+            writeln!(out, "\n{}: what was decided at {at} has not been taken in yet", report.region)?;
+        }
+    }
+    // Those of one time stay Region by Region, as they were asked.
+    history.sort_by_key(|[when, ..]| Reverse(when.clone()));
+    if history.is_empty() {
+        writeln!(out, "\nNo records.")?;
+    } else {
+        writeln!(out)?;
+        history.insert(0, ["WHEN", "REGION", "WHAT", "WHY"].map(str::to_owned));
+        columns::print(&history, out)?;
+    }
+    out.flush()
+}
+
+/// A record as a line: when, where it is kept, what, why. `id` is of the one that the Region's state rests on.
+fn event(record: &Value, region: &str, id: &str) -> [String; 4] {
+    let text = |name: &str| record[name].as_str().filter(|text| !text.is_empty());
+    let joined =
+        |names: &[&str], by: &str| names.iter().filter_map(|name| text(name)).collect::<Vec<_>>().join(by);
+    let (when, what, why) = if text("kind") == Some("operator") {
+        (text("decided_at"), joined(&["action", "reason"], " "), joined(&["who", "why"], ": "))
+    } else {
+        let subtype = joined(
+            &["bounce_type", "bounce_subtype", "complaint_feedback_type", "complaint_subtype", "delay_type"],
+            "/",
+        );
+        let what = [text("kind").unwrap_or("?").to_owned(), subtype].join(" ");
+        let why = joined(
+            &["action", "status", "diagnostic", "reject_reason", "smtp_response", "failure_message"],
+            ", ",
+        );
+        (text("occurred_at"), what, why)
+    };
+    let rests = !id.is_empty() && (text("sk") == Some(id) || text("event_id") == Some(id));
+    let star = if rests { "*" } else { "" };
+    [
+        when.unwrap_or("?").to_owned(),
+        region.to_owned(),
+        format!("{}{star}", visible(what.trim(), WHY)),
+        visible(&why, WHY),
+    ]
+}

@@ -1,0 +1,163 @@
+//! What is shown of tables in memory.
+#![allow(clippy::unwrap_used, reason = "a test says what failed by panicking")]
+
+use mailroom_aws::records::RecordTable;
+use mailroom_aws::states::MemoryStates;
+use mailroom_core::record::Record;
+use mailroom_core::suppression::Seen;
+use mailroom_core::suppression::item::AddressState;
+use mailroom_core::suppression::item::Attempt;
+use mailroom_core::suppression::operator::OperatorDecision;
+use mailroom_core::suppression::reason::Reason;
+use mailroom_core::timestamp::Timestamp;
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use super::*;
+
+fn at(second: u32) -> Timestamp {
+    Timestamp::parse(&format!("2026-03-01T12:00:{second:02}Z")).unwrap()
+}
+
+/// A record as it lies in a table.
+#[derive(Serialize)]
+struct Stored(Value);
+
+impl Record for Stored {
+    fn key(&self) -> (&str, &str) {
+        (self.0["pk"].as_str().unwrap(), self.0["sk"].as_str().unwrap())
+    }
+}
+
+async fn bounce(table: &MemoryStates, second: u32) {
+    let record = json!({
+        "pk": "ADDR#jane@example.com",
+        "sk": format!("FEEDBACK#{}#bounce#f-{second}#identity", at(second)),
+        "kind": "bounce", "occurred_at": at(second), "event_id": format!("f-{second}"),
+        "bounce_type": "Permanent", "bounce_subtype": "General", "action": "failed", "status": "5.1.1",
+        "diagnostic": "smtp; 550 5.1.1 user unknown",
+    });
+    assert!(table.append(&[Stored(record)], aws::deadline()).await.is_empty());
+}
+
+/// Records a decision and takes it in, as decide does.
+async fn decide(table: &MemoryStates, suppress: Option<Reason>, second: u32) {
+    let address = Address::parse("Jane@Example.com").unwrap();
+    let decision = OperatorDecision::new(&address, suppress, "ops", "ticket 7", at(second), "");
+    table.append(std::slice::from_ref(&decision), aws::deadline()).await;
+    let known = table.get("jane@example.com", aws::deadline()).await.unwrap();
+    let before = known.as_ref().map(|known| known.state().clone()).unwrap_or_default();
+    let change = decision.change(&before, "us-east-1", Seen::InStream(at(second)));
+    let next = AddressState::advance(known.as_ref(), &change, at(second)).unwrap();
+    table.put(&next, known.map(|known| known.version()), aws::deadline()).await.unwrap();
+}
+
+async fn report(region: &str, table: &MemoryStates) -> Report {
+    let known = look(table, table, "jane@example.com", 20).await;
+    Report { region: region.to_owned(), table: Some("records".to_owned()), known }
+}
+
+async fn reports() -> Vec<Report> {
+    let (one, two) = (MemoryStates::default(), MemoryStates::default());
+    bounce(&one, 1).await;
+    decide(&one, Some(Reason::Complaint), 2).await;
+    let state = one.states().remove(0);
+    let written = Attempt::Written { reason: Some(Reason::Complaint), enabled: false };
+    let done = state.attempted(state.version(), written, at(3));
+    one.put(&done, Some(state.version()), aws::deadline()).await.unwrap();
+    decide(&two, Some(Reason::Bounce), 4).await;
+    decide(&two, None, 5).await;
+    let lost = Report { region: "eu-west-2".to_owned(), table: None, known: Err("down".to_owned()) };
+    let empty = MemoryStates::default();
+    vec![
+        report("us-east-1", &one).await,
+        report("eu-west-1", &two).await,
+        lost,
+        report("eu-west-3", &empty).await,
+    ]
+}
+
+#[tokio::test]
+async fn a_table_for_people() {
+    let mut out = Vec::new();
+    shown::table(&Address::parse("JANE@example.com").unwrap(), &reports().await, &mut out).unwrap();
+    let expected = "\
+jane@example.com
+also spelled Jane@Example.com
+
+REGION     STATE      SINCE                     BY                   SES'S LIST
+us-east-1  complaint  2026-03-01T12:00:02.000Z  operator, us-east-1  complaint 2026-03-01T12:00:03.000Z; has no effect: the reason is not enabled there
+eu-west-1  released   2026-03-01T12:00:05.000Z  operator, us-east-1  never written; pending since 2026-03-01T12:00:04.000Z
+eu-west-2  ?          -                         -                    could not be read
+eu-west-3  none       -                         -                    -
+
+WHEN                      REGION     WHAT                     WHY
+2026-03-01T12:00:05.000Z  eu-west-1  release*                 ops: ticket 7
+2026-03-01T12:00:04.000Z  eu-west-1  suppress bounce          ops: ticket 7
+2026-03-01T12:00:02.000Z  us-east-1  suppress complaint*      ops: ticket 7
+2026-03-01T12:00:01.000Z  us-east-1  bounce Permanent/General  failed, 5.1.1, smtp; 550 5.1.1 user unknown
+";
+    let plain = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let out = String::from_utf8(out).unwrap();
+    let (lines, expected): (Vec<_>, Vec<_>) =
+        (out.lines().map(plain).collect(), expected.lines().map(plain).collect());
+    assert_eq!(lines, expected, "\n{out}");
+}
+
+#[tokio::test]
+async fn an_object_a_region() {
+    let mut out = Vec::new();
+    shown::json(&Address::parse("jane@example.com").unwrap(), &reports().await, &mut out).unwrap();
+    let lines: Vec<Value> =
+        String::from_utf8(out).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let states: Vec<_> = lines.iter().map(|line| line["state"].clone()).collect();
+    assert_eq!(states, [json!("complaint"), json!("released"), json!(null), json!("none")]);
+    assert_eq!(lines[0]["item"]["applied"]["reason"], "complaint");
+    let kinds: Vec<_> =
+        lines[0]["history"].as_array().unwrap().iter().map(|record| &record["kind"]).collect();
+    assert_eq!(kinds, ["operator", "bounce"]);
+    assert_eq!(
+        lines[2],
+        json!({"region": "eu-west-2", "table": null, "address": "jane@example.com", "error": "down"})
+    );
+    assert_eq!((&lines[3]["item"], &lines[3]["history"]), (&json!(null), &json!([])));
+}
+
+#[tokio::test]
+async fn a_decision_that_waits_is_told() {
+    let table = MemoryStates::default();
+    let record = json!({
+        "pk": "ADDR#jane@example.com", "sk": format!("OPERATOR#{}#1", at(9)), "kind": "operator",
+        "decided_at": at(9), "action": "release", "who": "ops", "why": "ticket 8",
+    });
+    for taken_in in [None, Some(5)] {
+        if let Some(second) = taken_in {
+            decide(&table, Some(Reason::Bounce), second).await;
+        }
+        table.append(&[Stored(record.clone())], aws::deadline()).await;
+        let mut out = Vec::new();
+        let reports = [report("us-east-1", &table).await];
+        shown::table(&Address::parse("jane@example.com").unwrap(), &reports, &mut out).unwrap();
+        let out = String::from_utf8(out).unwrap();
+        let told = "us-east-1: what was decided at 2026-03-01T12:00:09.000Z has not been taken in yet";
+        assert!(out.lines().any(|line| line == told), "{out}");
+    }
+    decide(&table, None, 9).await;
+    assert_eq!(report("us-east-1", &table).await.known.unwrap().waits(), None);
+}
+
+#[tokio::test]
+async fn the_newest_only() {
+    let table = MemoryStates::default();
+    for second in 0..30 {
+        bounce(&table, second).await;
+    }
+    decide(&table, None, 10).await;
+    let known = look(&table, &table, "jane@example.com", 2).await.unwrap();
+    let times: Vec<_> = known.history.iter().map(|record| record["occurred_at"].clone()).collect();
+    assert_eq!(times, [json!(at(29)), json!(at(28))]);
+    assert_eq!(known.waits(), None);
+    table.fail(1);
+    let why = look(&table, &table, "jane@example.com", 2).await.unwrap_err();
+    assert_eq!(why, "no answer but errors until the deadline, the last: told to fail");
+}
