@@ -41,6 +41,33 @@ impl Named {
         opened.map_err(|error| self.not_opened(&error, region.or(access.region()).unwrap_or_default()))
     }
 
+    /// The same, for decisions: a stack that has no decide function keeps records, and would leave a decision lying among them.
+    /// A table that is named itself is taken as it is, since nothing tells what becomes of its records.
+    pub(crate) async fn open_to_decide(
+        &self,
+        access: &Access,
+        region: Option<&str>,
+    ) -> Result<Table, String> {
+        if self.table.is_some() {
+            return self.open(access, region).await;
+        }
+        let opened = access.outputs(region, &self.stack, deadline()).await.and_then(|outputs| {
+            let table = access.table(region, outputs.get("TableName").ok_or(OpenError::NoTable)?)?;
+            Ok((table, outputs.get("DecideFunctionName").is_some()))
+        });
+        match opened {
+            Ok((table, true)) => Ok(table),
+            Ok((table, false)) => Err(format!(
+                "{}: nothing has been written, for nobody would act on it: the stack {} does not keep the suppression list \
+                 (Suppression=off; it has no output DecideFunctionName). Name a Region whose stack does with --region, or update \
+                 this one with Suppression=on",
+                table.region(),
+                self.stack
+            )),
+            Err(error) => Err(self.not_opened(&error, region.or(access.region()).unwrap_or_default())),
+        }
+    }
+
     /// Opens the table, for those to whom it matters what stands in the way.
     pub(crate) async fn try_open(&self, access: &Access, region: Option<&str>) -> Result<Table, OpenError> {
         match &self.table {

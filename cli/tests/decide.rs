@@ -1,8 +1,12 @@
-//! `mailroom suppress`, `release` and `show` as a user runs them, up to where AWS would come in: no credentials are there.
-#![allow(clippy::unwrap_used, reason = "a test says what failed by panicking")]
+//! `mailroom suppress`, `release` and `show` as a user runs them, most of it up to where AWS would come in.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test says what failed by panicking")]
+
+mod aws;
 
 use std::io::Write;
 use std::process::{Command, Stdio};
+
+use aws::{Answer, Request};
 
 fn mailroom(arguments: &[&str], stdin: &str) -> (i32, Vec<String>, Vec<String>) {
     let mut child = Command::new(env!("CARGO_BIN_EXE_mailroom"))
@@ -99,5 +103,34 @@ fn without_credentials_it_says_so_at_once() {
         assert_eq!((status, out.len()), (1, 0));
         assert_eq!((err.len(), &err[0][..]), (2, "mailroom: no credentials: no credentials found in chain."));
         assert!(err[1].contains("AWS_PROFILE"), "{err:?}");
+    }
+}
+
+/// Stacks in us-east-1, which keeps the list, and in eu-west-1, which keeps records only.
+fn stacks(request: &Request) -> Answer {
+    match (request.service.as_str(), request.region.as_str()) {
+        ("cloudformation", "us-east-1") => aws::stack(&[("TableName", "t"), ("DecideFunctionName", "d")]),
+        ("cloudformation", "eu-west-1") => aws::stack(&[("TableName", "t")]),
+        ("dynamodb", "us-east-1") if request.body.contains("RequestItems") => {
+            (200, r#"{"UnprocessedItems":{}}"#.to_owned())
+        }
+        ("dynamodb", "us-east-1") => (200, "{}".to_owned()),
+        (service, region) => panic!("{service} in {region}: {}", request.line),
+    }
+}
+
+#[test]
+fn where_nobody_would_act_on_a_decision_none_is_written() {
+    for command in [&SUPPRESS[..], &RELEASE[..]] {
+        let here = [command, &["jane@example.com", "--region", "us-east-1"]].concat();
+        let (status, out, err) = aws::mailroom(&here, Some(stacks));
+        assert_eq!((status, err.as_str()), (0, ""));
+        assert!(out.starts_with("t in us-east-1: "), "{out}");
+
+        let records_only = [command, &["jane@example.com", "--region", "eu-west-1"]].concat();
+        let (status, out, err) = aws::mailroom(&records_only, Some(stacks));
+        assert_eq!((status, out.as_str()), (1, ""));
+        let expected = "mailroom: eu-west-1: nothing has been written, for nobody would act on it: the stack mailroom does not";
+        assert!(err.starts_with(expected) && err.contains("Suppression=on"), "{err}");
     }
 }

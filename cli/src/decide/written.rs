@@ -1,0 +1,241 @@
+//! Writes an operator's decisions as records, but for those that would change nothing.
+
+use std::collections::HashSet;
+
+use futures_util::{StreamExt, stream};
+use mailroom_aws::clock::Clock;
+use mailroom_aws::records::RecordTable;
+use mailroom_aws::states::{StateTable, TableError};
+use mailroom_core::address::Address;
+use mailroom_core::suppression::item::{AddressState, Applied};
+use mailroom_core::suppression::operator::OperatorDecision;
+use mailroom_core::suppression::reason::Reason;
+
+use crate::aws;
+
+/// Addresses that are read and written at a time: what the table's adapter has under way at once.
+pub(super) const CHUNK: usize = 400;
+/// States that are read at once.
+const PARALLEL: usize = 32;
+
+/// What is decided.
+pub(super) struct What<'a> {
+    /// The addresses are suppressed for this reason; with `None` they are released.
+    pub(super) suppress: Option<Reason>,
+    pub(super) who: &'a str,
+    pub(super) why: &'a str,
+}
+
+/// How many addresses there were. Spellings of one address are counted apart only in `done`.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Tally {
+    /// So many were otherwise before.
+    pub(super) new: usize,
+    /// So many were as decided before.
+    pub(super) already: usize,
+    /// So many of the list are done with, whether or not anything was to be written.
+    pub(super) done: usize,
+}
+
+/// Writes the decisions, as many at a time as go at once. Tells what has been done, and in words what stopped it.
+pub(super) async fn write(
+    states: &impl StateTable,
+    records: &impl RecordTable,
+    clock: &impl Clock,
+    what: &What<'_>,
+    addresses: &[Address],
+    mut progress: impl FnMut(u64),
+) -> (Tally, Option<String>) {
+    let mut tally = Tally::default();
+    let mut counted = HashSet::new();
+    for chunk in addresses.chunks(CHUNK) {
+        let deadline = aws::deadline();
+        let read = stream::iter(chunk).map(|address| states.get(address.match_form(), deadline));
+        let read: Vec<_> = read.buffered(PARALLEL).collect().await;
+        // Not the whole run's time: a decision counts from the second in which it is written.
+        let now = clock.now();
+        let (mut decisions, mut were_so) = (Vec::new(), Vec::new());
+        for (address, state) in chunk.iter().zip(read) {
+            let state = match state {
+                Ok(state) => state,
+                // A newer version may have written it: the decision is good for that one too.
+                Err(TableError::NotAnItem(_)) => None,
+                Err(error) => return (tally, Some(aws::not_read(&error, aws::TO_READ))),
+            };
+            let so = is_so(state.as_ref(), what.suppress);
+            were_so.push(so);
+            if !so || what.suppress.is_none() {
+                decisions.push(OperatorDecision::new(address, what.suppress, what.who, what.why, now, ""));
+            }
+        }
+        let lost = records.append(&decisions, aws::deadline()).await;
+        let lost_of: HashSet<_> = lost.iter().map(|lost| decisions[lost.index].recipient.as_str()).collect();
+        for (address, so) in chunk.iter().zip(were_so) {
+            if lost_of.contains(address.raw()) {
+                continue;
+            }
+            tally.done += 1;
+            if counted.insert(address.match_form()) {
+                *(if so { &mut tally.already } else { &mut tally.new }) += 1;
+            }
+        }
+        if let Some(first) = lost.first() {
+            return (tally, Some(aws::not_written(&first.error)));
+        }
+        progress(chunk.len() as u64);
+    }
+    (tally, None)
+}
+
+/// Whether an address is as was decided. A suppression must also have got to the list, or be on its way there: where it was
+/// given up, or taken off by hand, saying so again is what makes it go there.
+fn is_so(state: Option<&AddressState>, suppress: Option<Reason>) -> bool {
+    let Some(wanted) = suppress else {
+        return state.is_none_or(|state| state.effective().is_none());
+    };
+    state.is_some_and(|state| {
+        let on_list = matches!(state.applied(), Some(Applied { reason, left_off: false, .. }) if reason == state.effective());
+        state.effective() >= Some(wanted) && (state.is_pending() || on_list)
+    })
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test says what failed by panicking")]
+mod tests {
+    use mailroom_aws::clock::MemoryClock;
+    use mailroom_aws::records::MemoryRecords;
+    use mailroom_aws::states::MemoryStates;
+    use mailroom_core::suppression::Seen;
+    use mailroom_core::suppression::item::Attempt;
+    use mailroom_core::timestamp::Timestamp;
+
+    use super::*;
+    use crate::list;
+
+    const BOUNCE: Option<Reason> = Some(Reason::Bounce);
+    const COMPLAINT: Option<Reason> = Some(Reason::Complaint);
+
+    fn now() -> Timestamp {
+        Timestamp::parse("2026-03-01T12:00:00Z").unwrap()
+    }
+
+    fn addresses(texts: &[&str]) -> Vec<Address> {
+        texts.iter().map(|text| list::address(text).unwrap()).collect()
+    }
+
+    async fn run(
+        states: &MemoryStates,
+        records: &impl RecordTable,
+        suppress: Option<Reason>,
+        addresses: &[Address],
+    ) -> (Tally, Option<String>, u64) {
+        let what = What { suppress, who: "ops", why: "ticket 7" };
+        let mut seen = 0;
+        let clock = MemoryClock::at(now());
+        let (tally, stopped) = write(states, records, &clock, &what, addresses, |done| seen += done).await;
+        (tally, stopped, seen)
+    }
+
+    /// Takes all decisions in, as decide does, and has `apply` write the list.
+    async fn settle(states: &MemoryStates, written: bool) {
+        for record in states.records() {
+            let decision: OperatorDecision = serde_json::from_value(record).unwrap();
+            let known = states.get(&decision.address, aws::deadline()).await.unwrap();
+            let before = known.as_ref().map(|known| known.state().clone()).unwrap_or_default();
+            let change = decision.change(&before, "us-east-1", Seen::InStream(now()));
+            let Some(next) = AddressState::advance(known.as_ref(), &change, now()) else { continue };
+            states.put(&next, known.map(|known| known.version()), aws::deadline()).await.unwrap();
+            if written {
+                let attempt = Attempt::Written { reason: next.effective(), enabled: true };
+                let done = next.attempted(next.version(), attempt, now());
+                states.put(&done, Some(next.version()), aws::deadline()).await.unwrap();
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_decision_is_a_record_and_making_it_again_is_none() {
+        let states = MemoryStates::default();
+        let two = addresses(&["Jane@Example.com", "joe@example.com"]);
+        let (tally, stopped, seen) = run(&states, &states, COMPLAINT, &two).await;
+        assert_eq!((tally, stopped, seen), (Tally { new: 2, already: 0, done: 2 }, None, 2));
+        let records = states.records();
+        assert_eq!(records.len(), 2);
+        let jane = &records[0];
+        for (field, value) in [
+            ("pk", "ADDR#jane@example.com"),
+            ("kind", "operator"),
+            ("action", "suppress"),
+            ("reason", "complaint"),
+            ("recipient", "Jane@Example.com"),
+            ("who", "ops"),
+            ("why", "ticket 7"),
+            ("decided_at", "2026-03-01T12:00:00.000Z"),
+        ] {
+            assert_eq!(jane[field], value, "{field}");
+        }
+        for written in [false, true] {
+            settle(&states, written).await;
+            // A complaint is the graver of the two.
+            for reason in [COMPLAINT, BOUNCE] {
+                let (tally, ..) = run(&states, &states, reason, &two).await;
+                assert_eq!(tally, Tally { new: 0, already: 2, done: 2 });
+                assert_eq!(states.records().len(), 2);
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_graver_reason_and_a_lost_entry_are_new() {
+        let states = MemoryStates::default();
+        let jane = addresses(&["jane@example.com"]);
+        run(&states, &states, BOUNCE, &jane).await;
+        settle(&states, true).await;
+        assert_eq!(run(&states, &MemoryRecords::default(), COMPLAINT, &jane).await.0.new, 1);
+        let state = states.states().remove(0);
+        states.put(&state.left_off(now()), Some(state.version()), aws::deadline()).await.unwrap();
+        assert_eq!(run(&states, &MemoryRecords::default(), BOUNCE, &jane).await.0.new, 1);
+        let refused = states.states().remove(0);
+        let refused = refused.attempted(refused.version(), Attempt::RefusedSandbox, now());
+        states.put(&refused, Some(refused.version() - 1), aws::deadline()).await.unwrap();
+        assert_eq!(run(&states, &MemoryRecords::default(), BOUNCE, &jane).await.0.new, 1);
+    }
+
+    #[tokio::test]
+    async fn a_release_is_always_written_in_every_spelling_and_counted_once() {
+        let states = MemoryStates::default();
+        run(&states, &states, BOUNCE, &addresses(&["jane@example.com"])).await;
+        settle(&states, true).await;
+        let records = MemoryRecords::default();
+        let three = addresses(&["jane@example.com", "Jane@Example.com", "joe@example.com"]);
+        let (tally, stopped, _) = run(&states, &records, None, &three).await;
+        assert_eq!((tally, stopped), (Tally { new: 1, already: 1, done: 3 }, None));
+        assert_eq!(records.records().len(), 3);
+        assert!(records.records().iter().all(|record| record["action"] == "release"));
+    }
+
+    #[tokio::test]
+    async fn a_long_list_goes_in_pieces_and_trouble_stops_it_where_it_is() {
+        let many: Vec<_> = (0..1000).map(|n| format!("a{n}@example.com")).collect();
+        let many = addresses(&many.iter().map(String::as_str).collect::<Vec<_>>());
+        let states = MemoryStates::default();
+        let records = MemoryRecords::default();
+        let (tally, stopped, seen) = run(&states, &records, BOUNCE, &many).await;
+        assert_eq!((tally.new, stopped, seen, records.records().len()), (1000, None, 1000, 1000));
+
+        let records = MemoryRecords::default();
+        records.fail(&["ADDR#a450@example.com"]);
+        let (tally, stopped, seen) = run(&states, &records, BOUNCE, &many).await;
+        assert_eq!((tally, seen), (Tally { new: 799, already: 0, done: 799 }, 400));
+        assert_eq!(
+            stopped.as_deref(),
+            Some("no answer but errors until the deadline, the last: told to fail")
+        );
+        assert_eq!(records.records().len(), 799);
+
+        let records = MemoryRecords::default();
+        states.fail(1);
+        let (tally, stopped, _) = run(&states, &records, BOUNCE, &many).await;
+        assert_eq!((tally.done, stopped.is_some(), records.records().len()), (0, true, 0));
+    }
+}
