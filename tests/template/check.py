@@ -270,7 +270,11 @@ def check_suppression(template):
 
 def check_receiving(template):
     """What receives is there exactly where the catalogue says so, or the parameter; and refers to nothing that is not."""
-    problems = []
+    condition = json.dumps(template["Conditions"]["RegionReceives"])
+    named = set(re.findall(r'\[\{"Ref": "AWS::Region"\}, "([^"]+)"\]', condition))
+    # What the catalogue lacks is not among the scenarios below.
+    differ = named ^ {region for region, known in catalogue().items() if known}
+    problems = [f"{region}: either RegionReceives names it, or it receives by the catalogue" for region in sorted(differ)]
     optional = RECEIVING | OWN_BUCKET | GIVEN_BUCKET | OWN_RULES | SETTING_UP
     always = set(template["Resources"]) - optional
     for (region, known), receiving, rules, bucket in itertools.product(
