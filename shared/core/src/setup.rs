@@ -52,7 +52,7 @@ pub enum Foreign {
     Replace,
 }
 
-/// How things are: of what [`Wanted::concerns`] names.
+/// How things are, as far as [`Wanted::concerns`] asks.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Found {
     /// The active rule set.
@@ -100,6 +100,17 @@ pub struct Remembered {
     rule_set: Option<Noted<Option<String>>>,
     reasons: Option<Noted<BTreeSet<String>>>,
     identities: BTreeMap<String, RememberedIdentity>,
+    undone: Undone,
+}
+
+/// What the last request has undone, as it was remembered before; forgotten when the next one is carried out. If another
+/// resource of the stack fails after that last request, CloudFormation asks once more for what was before it. That is
+/// nothing new then, and must not be refused: a stack whose rollback fails can be updated no more.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+struct Undone {
+    rule_set: Option<Noted<Option<String>>>,
+    identities: BTreeMap<String, RememberedIdentity>,
 }
 
 /// An identity that is looked after, even if nothing had to be changed of it.
@@ -115,11 +126,11 @@ struct RememberedIdentity {
 /// What has to be looked at.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Concerned {
-    /// Which rule set is active.
+    /// Whether to ask which rule set is active.
     pub rule_set: bool,
-    /// The enabled reasons.
+    /// Whether to ask which reasons are enabled.
     pub reasons: bool,
-    /// Whom SES tells of these.
+    /// The identities of which to ask whom SES tells.
     pub identities: Vec<String>,
 }
 
@@ -132,6 +143,15 @@ impl Wanted {
             reasons: self.reasons.is_some() || remembered.reasons.is_some(),
             identities: identities.into_iter().cloned().collect(),
         }
+    }
+
+    /// Whether an identity is listed that is not remembered. Only such a request may be refused for its size: any other
+    /// one asks for what fitted into a run before, as a rollback does.
+    pub fn lists_new(&self, remembered: &Remembered) -> bool {
+        let Remembered { identities, undone, .. } = remembered;
+        self.identities
+            .iter()
+            .any(|identity| !identities.contains_key(identity) && !undone.identities.contains_key(identity))
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::setting::{Course, Noted, is_foreign};
-use super::{Foreign, Found, Notifies, Remembered, RememberedIdentity, Told, Wanted, described};
+use super::{Foreign, Found, Notifies, Remembered, RememberedIdentity, Told, Undone, Wanted, described};
 use crate::suppression::Reason;
 
 /// What to change. There is nothing to do if there are no changes and nothing new to remember.
@@ -19,7 +19,7 @@ pub struct Plan {
     pub left_alone: usize,
 }
 
-/// A change.
+/// A change of the plan.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Planned {
     /// What is changed.
@@ -37,18 +37,18 @@ pub enum Change {
     PutReasons(BTreeSet<String>),
     /// Sets an identity's topic, or takes it away.
     SetTopic {
-        /// Whose.
+        /// The identity whose it is.
         identity: String,
-        /// For what.
+        /// What the topic is told of.
         kind: Notifies,
-        /// Its ARN.
+        /// The topic's ARN; `None` takes the topic away.
         topic: Option<String>,
     },
     /// Switches an identity's e-mail on or off.
     SetForwarding {
-        /// Whose.
+        /// The identity whose it is.
         identity: String,
-        /// On.
+        /// Whether e-mail is sent from now on.
         enabled: bool,
     },
 }
@@ -65,11 +65,11 @@ pub enum Refusal {
         Notifies::Complaint => "complaints",
     })]
     ForeignTopic {
-        /// Whose.
+        /// The identity whose it is.
         identity: String,
-        /// For what.
+        /// What the topic is told of.
         kind: Notifies,
-        /// Its ARN.
+        /// The other topic's ARN.
         topic: String,
     },
     /// Not an identity of this account and Region.
@@ -116,10 +116,12 @@ pub fn most_identities(calls: usize) -> usize {
 ///
 /// # Errors
 /// See [`Refusal`]. Only what is asked for newly is refused: what was set up before, and somebody has changed since, is left
-/// alone. An update that has nothing to do with it must not fail of it, nor must the rollback of one.
+/// alone. An update that has nothing to do with it must not fail of it, nor must the rollback of one. What the last request
+/// has undone is not new either, since its rollback asks for it.
 pub fn plan(wanted: &Wanted, found: &Found, remembered: &Remembered) -> Result<Plan, Refusal> {
     let mut plan = Plan {
-        during: Remembered::default(),
+        // Cut off, it may be rolled back as well as the request before.
+        during: Remembered { undone: remembered.undone.clone(), ..Remembered::default() },
         changes: Vec::new(),
         after: Remembered::default(),
         left_alone: 0,
@@ -128,20 +130,29 @@ pub fn plan(wanted: &Wanted, found: &Found, remembered: &Remembered) -> Result<P
     plan.reasons(wanted, found, remembered);
     let identities: BTreeSet<_> = wanted.identities.iter().chain(remembered.identities.keys()).collect();
     for identity in identities {
+        let undone = remembered.undone.identities.get(identity);
         let noted = remembered.identities.get(identity);
         match (wanted.identities.contains(identity), found.identities.get(identity)) {
-            (true, Some(told)) => plan.identity(identity, told, noted, wanted)?,
-            (false, Some(told)) => plan.identity_back(identity, told, noted),
-            (true, None) => match noted {
+            (true, Some(told)) => {
+                plan.identity(identity, told, noted.or(undone), undone.is_some(), wanted)?;
+            }
+            (true, None) => match noted.or(undone) {
                 None => return Err(Refusal::NoSuchIdentity(identity.clone())),
                 Some(noted) => {
                     plan.left_alone += 1;
-                    plan.remember(identity, noted.clone(), Some(noted.clone()));
+                    plan.remember(identity, noted.clone());
                 }
             },
-            // It has gone, and what was set of it.
-            (false, None) => {}
+            (false, told) => {
+                if let Some(noted) = noted {
+                    plan.identity_back(identity, told, noted);
+                }
+            }
         }
+    }
+    if *wanted == Wanted::default() {
+        // A deletion is not rolled back.
+        plan.after.undone = Undone::default();
     }
     Ok(plan)
 }
@@ -151,38 +162,46 @@ impl Plan {
         self.changes.push(Planned { change, undoes });
     }
 
-    fn remember(&mut self, identity: &str, during: RememberedIdentity, after: Option<RememberedIdentity>) {
-        self.during.identities.insert(identity.to_owned(), during);
-        if let Some(after) = after {
-            self.after.identities.insert(identity.to_owned(), after);
-        }
+    /// Remembers an identity as before, since nothing of it is changed.
+    fn remember(&mut self, identity: &str, noted: RememberedIdentity) {
+        self.during.identities.insert(identity.to_owned(), noted.clone());
+        self.after.identities.insert(identity.to_owned(), noted);
     }
 
     fn rule_set(&mut self, wanted: &Wanted, found: &Found, remembered: &Remembered) -> Result<(), Refusal> {
-        let (is, noted) = (&found.rule_set, remembered.rule_set.as_ref());
-        let course = match &wanted.rule_set {
-            None => Course::back(is, noted),
-            Some(_) => match is {
-                Some(other)
-                    if is_foreign(is, noted, &wanted.rule_set)
-                        && wanted.foreign_rule_set == Foreign::Refuse =>
-                {
-                    if noted.is_none() {
-                        return Err(Refusal::ForeignRuleSet(other.clone()));
-                    }
-                    self.left_alone += 1;
-                    Course::leave(noted)
+        let is = &found.rule_set;
+        let Some(name) = &wanted.rule_set else {
+            let noted = &remembered.rule_set;
+            if let Some(set) = Course::back(is, noted.as_ref()).set {
+                self.change(Change::ActivateRuleSet(set), true);
+            }
+            if noted.is_some() {
+                self.during.undone.rule_set.clone_from(noted);
+            }
+            self.during.rule_set.clone_from(noted);
+            self.after.undone.rule_set.clone_from(noted);
+            return Ok(());
+        };
+        let undone = remembered.undone.rule_set.as_ref();
+        let noted = remembered.rule_set.as_ref().or(undone);
+        let wanted_set = Some(name.clone());
+        let course = match is {
+            Some(other)
+                if is_foreign(is, noted, &wanted_set)
+                    && wanted.foreign_rule_set == Foreign::Refuse
+                    && !was_put_back(is, noted, undone.is_some()) =>
+            {
+                if noted.is_none() {
+                    return Err(Refusal::ForeignRuleSet(other.clone()));
                 }
-                _ if *is == wanted.rule_set => {
-                    // It is the stack's own: whoever has activated it, it must be deactivated or it could not be deleted.
-                    let before = noted.and_then(|noted| noted.before.clone());
-                    Course::leave(Some(&Noted { before, ours: vec![is.clone()] }))
-                }
-                _ => Course::towards(is, noted, &wanted.rule_set),
-            },
+                self.left_alone += 1;
+                Course::leave(noted)
+            }
+            Some(own) if own == name => as_found(own, noted),
+            _ => Course::towards(is, noted, &wanted_set),
         };
         if let Some(set) = course.set {
-            self.change(Change::ActivateRuleSet(set), wanted.rule_set.is_none());
+            self.change(Change::ActivateRuleSet(set), false);
         }
         (self.during.rule_set, self.after.rule_set) = (course.during, course.after);
         Ok(())
@@ -210,6 +229,7 @@ impl Plan {
         identity: &str,
         told: &Told,
         noted: Option<&RememberedIdentity>,
+        undone: bool,
         wanted: &Wanted,
     ) -> Result<(), Refusal> {
         let topic = Some(wanted.topic.clone());
@@ -219,7 +239,11 @@ impl Plan {
                 Notifies::Complaint => (&told.complaint, noted.and_then(|noted| noted.complaint.as_ref())),
             };
             match is {
-                Some(other) if is_foreign(is, known, &topic) && wanted.foreign_topics == Foreign::Refuse => {
+                Some(other)
+                    if is_foreign(is, known, &topic)
+                        && wanted.foreign_topics == Foreign::Refuse
+                        && !was_put_back(is, known, undone) =>
+                {
                     if noted.is_none() {
                         let (identity, topic) = (identity.to_owned(), other.clone());
                         return Err(Refusal::ForeignTopic { identity, kind, topic });
@@ -227,39 +251,42 @@ impl Plan {
                     self.left_alone += 1;
                     Ok(Course::leave(known))
                 }
+                Some(own) if *own == wanted.topic => Ok(as_found(own, known)),
                 _ => Ok(Course::towards(is, known, &topic)),
             }
         };
         let (bounce, complaint) = (course(Notifies::Bounce)?, course(Notifies::Complaint)?);
-        // Of whom somebody else is told now, by the topic, the sender may want to be told by e-mail.
+        // If one of the topics stays somebody else's, the sender may want to be told by e-mail.
         let ours = *bounce.end(&told.bounce) == topic && *complaint.end(&told.complaint) == topic;
         let silence = ours && told.forwarding;
-        let silenced = silence || noted.is_some_and(|noted| noted.silenced);
+        // Somebody may have switched e-mail on since Mailroom switched it off. If it is off again, that is not Mailroom's doing.
+        let silenced = silence || noted.is_some_and(|noted| noted.silenced && !told.forwarding);
         self.set_topics(identity, &bounce, &complaint, false);
         if silence {
             self.change(Change::SetForwarding { identity: identity.to_owned(), enabled: false }, false);
         }
         let during = RememberedIdentity { bounce: bounce.during, complaint: complaint.during, silenced };
         let after = RememberedIdentity { bounce: bounce.after, complaint: complaint.after, silenced };
-        self.remember(identity, during, Some(after));
+        self.during.identities.insert(identity.to_owned(), during);
+        self.after.identities.insert(identity.to_owned(), after);
         Ok(())
     }
 
     /// First e-mail, then the topics, for the same reasons. If a topic goes, SES insists on e-mail, whoever has switched it
-    /// off.
-    fn identity_back(&mut self, identity: &str, told: &Told, noted: Option<&RememberedIdentity>) {
-        let Some(noted) = noted else { return };
-        let bounce = Course::back(&told.bounce, noted.bounce.as_ref());
-        let complaint = Course::back(&told.complaint, noted.complaint.as_ref());
-        let goes = bounce.set == Some(None) || complaint.set == Some(None);
-        let before = self.changes.len();
-        if !told.forwarding && (noted.silenced || goes) {
-            self.change(Change::SetForwarding { identity: identity.to_owned(), enabled: true }, true);
+    /// off. Of an identity that SES does not know any more, there is nothing to undo.
+    fn identity_back(&mut self, identity: &str, told: Option<&Told>, noted: &RememberedIdentity) {
+        if let Some(told) = told {
+            let bounce = Course::back(&told.bounce, noted.bounce.as_ref());
+            let complaint = Course::back(&told.complaint, noted.complaint.as_ref());
+            let goes = bounce.set == Some(None) || complaint.set == Some(None);
+            if !told.forwarding && (noted.silenced || goes) {
+                self.change(Change::SetForwarding { identity: identity.to_owned(), enabled: true }, true);
+            }
+            self.set_topics(identity, &bounce, &complaint, true);
         }
-        self.set_topics(identity, &bounce, &complaint, true);
-        if self.changes.len() > before {
-            self.remember(identity, noted.clone(), None);
-        }
+        self.during.identities.insert(identity.to_owned(), noted.clone());
+        self.during.undone.identities.insert(identity.to_owned(), noted.clone());
+        self.after.undone.identities.insert(identity.to_owned(), noted.clone());
     }
 
     fn set_topics(
@@ -276,6 +303,18 @@ impl Plan {
             }
         }
     }
+}
+
+/// It is the stack's own already. Whoever has set it, it must be set back in the end, or it would be left pointing at what
+/// has gone; and SES does not delete an active rule set.
+fn as_found(is: &str, noted: Option<&Noted<Option<String>>>) -> Course<Option<String>> {
+    let before = noted.and_then(|noted| noted.before.clone());
+    Course::leave(Some(&Noted { before, ours: vec![Some(is.to_owned())] }))
+}
+
+/// Whether it is as Mailroom itself has put it back, in the last request: a rollback takes it once more.
+fn was_put_back<T: PartialEq>(is: &T, noted: Option<&Noted<T>>, undone: bool) -> bool {
+    undone && noted.is_some_and(|noted| noted.before == *is)
 }
 
 #[cfg(test)]
@@ -377,8 +416,19 @@ mod tests {
                 ],
                 vec!["rule set -", "reasons ", "e-mail", "Bounce -", "Complaint -"],
             ),
-            // Nothing is to be done of it, and nothing undone: but a stack's rule set must not be active when it goes.
-            (Refuse, found("m-inbound", both(), told("ours", "ours", false)), vec![], vec!["rule set -"]),
+            // Nothing is to be done. But when the stack goes, its rule set must not be active, nor its topic in use.
+            (
+                Refuse,
+                found("m-inbound", both(), told("ours", "ours", false)),
+                vec![],
+                vec!["rule set -", "e-mail", "Bounce -", "Complaint -"],
+            ),
+            (
+                Replace,
+                found("m-inbound", both(), told("ours", "theirs", false)),
+                vec!["Complaint ours"],
+                vec!["rule set -", "e-mail", "Bounce -", "Complaint theirs"],
+            ),
             (
                 Replace,
                 found("theirs", set(["COMPLAINT", "NEW"]), told("theirs", "-", true)),
@@ -483,7 +533,96 @@ mod tests {
         let fewer = Wanted { identities: BTreeSet::new(), ..wanted(Foreign::Refuse) };
         let update = plan(&fewer, &carried_out(&start, &first), &first.after).unwrap();
         assert_eq!(changes(&update), ["e-mail", "Bounce -", "Complaint -"]);
-        assert_eq!(update.during, first.after);
+        assert_eq!(update.during.identities, first.after.identities);
+        assert_eq!(update.after.identities, BTreeMap::new());
+    }
+
+    /// An update undoes something, and another resource of the stack fails: CloudFormation asks for what was before, in
+    /// other words for what an update might refuse.
+    #[test]
+    fn a_rollback_is_not_refused() {
+        let both = || set(["BOUNCE", "COMPLAINT"]);
+        let start = found("theirs", both(), told("theirs", "theirs", true));
+        let first = plan(&wanted(Foreign::Replace), &start, &Remembered::default()).unwrap();
+        let end = carried_out(&start, &first);
+        // Nothing needs replacing any more.
+        let old = wanted(Foreign::Refuse);
+        let second = plan(&old, &end, &first.after).unwrap();
+        assert_eq!(changes(&second), [""; 0]);
+        let new = Wanted { identities: BTreeSet::new(), rule_set: None, ..wanted(Foreign::Refuse) };
+        let update = plan(&new, &end, &second.after).unwrap();
+        assert_eq!(
+            changes(&update),
+            ["rule set theirs", "e-mail", "Bounce theirs", "Complaint theirs"].map(str::to_owned)
+        );
+        let all = ["rule set m-inbound", "Bounce ours", "Complaint ours", "silence"];
+        // After the whole update, or cut off after so many changes, or while it was rolled back.
+        for (done, remembered) in (0..=4).map(|done| (done, &update.during)).chain([(4, &update.after)]) {
+            let cut = Plan { changes: update.changes[..done].to_vec(), ..update.clone() };
+            let middle = carried_out(&end, &cut);
+            let rollback = plan(&old, &middle, remembered).unwrap();
+            for (done, remembered) in (0..=rollback.changes.len()).map(|done| (done, &rollback.during)) {
+                let cut = Plan { changes: rollback.changes[..done].to_vec(), ..rollback.clone() };
+                let middle = carried_out(&middle, &cut);
+                let again = plan(&old, &middle, remembered).unwrap();
+                assert_eq!(carried_out(&middle, &again), end, "{done}");
+                let undone = plan(&Wanted::default(), &end, &again.after).unwrap();
+                assert_eq!(
+                    (carried_out(&end, &undone), undone.after),
+                    (start.clone(), Remembered::default())
+                );
+            }
+            if done == 4 {
+                assert_eq!(changes(&rollback), all);
+            }
+        }
+        // It has gone since, or somebody has set it otherwise since: left alone.
+        let mut gone = carried_out(&end, &update);
+        gone.rule_set = Some("others".to_owned());
+        gone.identities.clear();
+        let rollback = plan(&old, &gone, &update.after).unwrap();
+        assert_eq!((changes(&rollback), rollback.left_alone), (vec![], 2));
+        let mut gone = end.clone();
+        gone.identities.clear();
+        let update = plan(&new, &gone, &second.after).unwrap();
+        let rollback = plan(&old, &carried_out(&gone, &update), &update.after).unwrap();
+        assert_eq!((changes(&rollback), rollback.left_alone), (vec!["rule set m-inbound".to_owned()], 1));
+    }
+
+    #[test]
+    fn what_was_undone_longer_ago_is_new() {
+        let both = || set(["BOUNCE", "COMPLAINT"]);
+        let start = found("theirs", both(), told("theirs", "theirs", true));
+        let first = plan(&wanted(Foreign::Replace), &start, &Remembered::default()).unwrap();
+        let new = Wanted { identities: BTreeSet::new(), rule_set: None, ..wanted(Foreign::Refuse) };
+        let update = plan(&new, &carried_out(&start, &first), &first.after).unwrap();
+        assert!(!wanted(Foreign::Refuse).lists_new(&update.after));
+        // The stack has come to rest, and is updated again.
+        let another = plan(&new, &start, &update.after).unwrap();
+        assert_eq!(another.changes, []);
+        assert!(wanted(Foreign::Refuse).lists_new(&another.after));
+        let refused = plan(&wanted(Foreign::Refuse), &start, &another.after);
+        assert_eq!(refused, Err(Refusal::ForeignRuleSet("theirs".to_owned())));
+        let listed = Wanted { rule_set: None, ..wanted(Foreign::Refuse) };
+        assert!(matches!(plan(&listed, &start, &another.after), Err(Refusal::ForeignTopic { .. })));
+        let gone = Found { identities: BTreeMap::new(), ..start };
+        assert!(matches!(plan(&listed, &gone, &another.after), Err(Refusal::NoSuchIdentity(_))));
+    }
+
+    #[test]
+    fn e_mail_that_somebody_has_switched_on_and_off_again_stays_off() {
+        let wanted = Wanted { rule_set: None, reasons: None, ..wanted(Foreign::Replace) };
+        let start = found("-", set([]), told("theirs", "theirs", true));
+        let first = plan(&wanted, &start, &Remembered::default()).unwrap();
+        assert_eq!(changes(&first), ["Bounce ours", "Complaint ours", "silence"]);
+        // Somebody points bounces elsewhere and wants e-mail, which an update leaves alone; and then no more e-mail.
+        let wanted = Wanted { foreign_topics: Foreign::Refuse, ..wanted };
+        let mut hand = found("-", set([]), told("theirs", "ours", true));
+        let update = plan(&wanted, &hand, &first.after).unwrap();
+        assert_eq!(changes(&update), [""; 0]);
+        hand.identities.get_mut("example.com").unwrap().forwarding = false;
+        let undone = plan(&Wanted::default(), &hand, &update.after).unwrap();
+        assert_eq!(changes(&undone), ["Complaint theirs"]);
     }
 
     #[test]
