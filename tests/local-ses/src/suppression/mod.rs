@@ -104,6 +104,8 @@ pub struct Account {
     /// The reasons for which SES adds addresses, and for which an entry stops mail (guide, "account-level suppression
     /// list": both, for accounts since 2019-11-25).
     pub suppressed_reasons: Vec<Reason>,
+    /// Auto Validation, as it was told (API reference v2, `SuppressionValidationAttributes`). Nothing here goes by it.
+    pub validation: Option<serde_json::Map<String, serde_json::Value>>,
     /// What was told of the account when production access was asked for.
     pub details: Option<AccountDetails>,
 }
@@ -149,6 +151,7 @@ impl Default for Account {
             max_send_rate: 14.0,
             sent_last_24_hours: 0.0,
             suppressed_reasons: vec![Reason::Bounce, Reason::Complaint],
+            validation: None,
             details: None,
         }
     }

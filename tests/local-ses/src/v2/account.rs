@@ -17,16 +17,21 @@ pub(super) fn get(ses: &Ses, region: &str) -> Value {
 struct Attributes {
     #[serde(default)]
     suppressed_reasons: Vec<String>,
+    validation_attributes: Option<Map<String, Value>>,
 }
 
-/// `PutAccountSuppressionAttributes`
+/// `PutAccountSuppressionAttributes`. No source says whether Auto Validation stays as it was if a call leaves it out: here it
+/// does not, since whoever hands it back is right with either.
 pub(super) fn put_suppression(ses: &Ses, region: &str, call: &Call<'_>) -> Result<Value, Refused> {
-    let Attributes { suppressed_reasons } = call.read()?;
+    let Attributes { suppressed_reasons, validation_attributes } = call.read()?;
     let reasons = suppressed_reasons
         .iter()
         .map(|reason| reason_of("suppressedReasons", reason))
         .collect::<Result<_, _>>()?;
-    ses.suppression(region, |list| list.account.suppressed_reasons = reasons);
+    ses.suppression(region, |list| {
+        list.account.suppressed_reasons = reasons;
+        list.account.validation = validation_attributes;
+    });
     Ok(json!({}))
 }
 
@@ -81,6 +86,9 @@ fn described(account: &Account) -> Value {
         },
         "SuppressionAttributes": { "SuppressedReasons": reasons },
     });
+    if let Some(validation) = &account.validation {
+        described["SuppressionAttributes"]["ValidationAttributes"] = Value::Object(validation.clone());
+    }
     // Left out until there are some (probed).
     if let Some(details) = &account.details {
         described["Details"] = Value::Object(details.told.clone());

@@ -7,9 +7,9 @@ use aws_sdk_sesv2::error::SdkError;
 use aws_sdk_sesv2::operation::list_suppressed_destinations::ListSuppressedDestinationsOutput;
 use aws_sdk_sesv2::primitives::DateTime;
 use aws_sdk_sesv2::types::{
-    DataFormat, ImportDataSource, ImportDestination, ImportDestinationType, JobStatus,
-    SuppressedDestinationSummary, SuppressionListDestination, SuppressionListImportAction,
-    SuppressionListReason,
+    DataFormat, FeatureStatus, ImportDataSource, ImportDestination, ImportDestinationType, JobStatus,
+    SuppressedDestinationSummary, SuppressionConditionThreshold, SuppressionListDestination,
+    SuppressionListImportAction, SuppressionListReason, SuppressionValidationAttributes,
 };
 use bytes::Bytes;
 use http_body_util::{BodyExt, Empty};
@@ -155,8 +155,23 @@ async fn the_account_tells_how_it_is_and_takes_reasons() {
         .expect("taken");
     let account = client.get_account().send().await.expect("an account");
     assert_eq!(reasons(&account), [SuppressionListReason::Complaint]);
+    let attributes = account.suppression_attributes.expect("attributes");
+    assert_eq!(attributes.validation_attributes, None);
+
+    let condition = SuppressionConditionThreshold::builder()
+        .condition_threshold_enabled(FeatureStatus::Enabled)
+        .build()
+        .expect("complete");
+    let validation = SuppressionValidationAttributes::builder().condition_threshold(condition).build();
+    let put_validation = client.put_account_suppression_attributes();
+    put_validation.validation_attributes(validation.clone()).send().await.expect("taken");
+    let account = client.get_account().send().await.expect("an account");
+    let attributes = account.suppression_attributes.expect("attributes");
+    assert_eq!(attributes.validation_attributes, Some(validation));
     client.put_account_suppression_attributes().send().await.expect("taken");
-    assert!(ses.account(EAST, |account| account.suppressed_reasons.is_empty()));
+    assert!(
+        ses.account(EAST, |account| account.suppressed_reasons.is_empty() && account.validation.is_none())
+    );
 
     let sandboxed = put(&client, "a@example.com", SuppressionListReason::Bounce).await;
     assert_eq!(refused(sandboxed), error(400, "BadRequestException"));
