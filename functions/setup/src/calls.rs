@@ -1,4 +1,5 @@
-//! Calls of SES, one after the other: at its pace, again if that can help, and no more once time is up. And of the table.
+//! Calls of SES: one after the other at its pace, again if that can help, and none once time is up. Calls of the table, which
+//! knows no pace, are made again, too.
 
 use std::time::Duration;
 
@@ -8,15 +9,19 @@ use mailroom_aws::pace::{ATTEMPTS, OutOfTime, Pace};
 use mailroom_aws::ses::SesError;
 use mailroom_core::timestamp::Timestamp;
 
-/// What a call takes at most; the SDK gives an attempt up after three.
+/// What a call takes at most: the SDK gives an attempt up after three seconds.
 const A_CALL: Duration = Duration::from_secs(4);
 
-/// Who calls.
+/// How long after it was overtaken an instance may still change something: it has read the note just before, and its call is
+/// under way.
+const LANDING: Duration = Duration::from_secs(2 * A_CALL.as_secs());
+
+/// What makes the calls of one invocation.
 #[derive(Debug)]
 pub(crate) struct Calls<'a, C> {
     clock: &'a C,
-    interval: Duration,
     ends_at: Timestamp,
+    room: usize,
     pace: Pace<'a, C>,
 }
 
@@ -25,23 +30,31 @@ pub(crate) struct Calls<'a, C> {
 pub(crate) enum CallError {
     Ses(SesError),
     OutOfTime,
+    /// It was not made, since the note could not be read.
+    Note(NoteError),
+    /// It was not made, since another instance has answered the request, or is at a newer one.
+    Contended,
 }
 
 impl<'a, C: Timer> Calls<'a, C> {
-    /// Calls an interval apart, and done by then.
+    /// Calls an interval apart, all of them done by `ends_at`.
     pub(crate) fn new(clock: &'a C, interval: Duration, ends_at: Timestamp) -> Self {
-        Self { clock, interval, ends_at, pace: Pace::new(clock, interval, Some(ends_at.minus(A_CALL))) }
+        let room = room(ends_at.since(clock.now()), interval);
+        Self { clock, ends_at, room, pace: Pace::new(clock, interval, Some(ends_at.minus(A_CALL))) }
     }
 
-    /// How many there is time for. A fifth is kept for those that SES takes its time with, or that must be made again. In
-    /// steps of ten seconds: what fits for one request is to fit for the next, too.
+    /// How many calls an invocation has time for, whatever was done of it already: the number is told to whoever asks for
+    /// more, and must not depend on what has gone wrong meanwhile.
     pub(crate) fn room(&self) -> usize {
-        let left = self.ends_at.since(self.clock.now()).as_secs() / 10 * 8;
-        let interval = self.interval.as_millis().max(1);
-        usize::try_from(u128::from(left) * 1000 / interval).unwrap_or(usize::MAX)
+        self.room
     }
 
-    /// Reads or writes the table, again if that can help: that is not SES's, and knows no pace.
+    /// Waits until whatever an overtaken instance has begun is done.
+    pub(crate) async fn wait_for_others(&self) -> Result<(), OutOfTime> {
+        self.pace.wait(LANDING).await
+    }
+
+    /// Reads or writes the table, again if that can help.
     pub(crate) async fn table<T>(
         &self,
         call: impl AsyncFn() -> Result<T, NoteError>,
@@ -66,12 +79,17 @@ impl<'a, C: Timer> Calls<'a, C> {
     }
 
     /// Makes a call, which may be made twice.
-    pub(crate) async fn call<T>(&self, call: impl AsyncFn() -> Result<T, SesError>) -> Result<T, CallError> {
-        match self.pace.call(SesError::is_transient, call).await {
-            Ok(answer) => answer.map_err(CallError::Ses),
-            Err(OutOfTime) => Err(CallError::OutOfTime),
-        }
+    pub(crate) async fn call<T>(&self, call: impl AsyncFn() -> Result<T, CallError>) -> Result<T, CallError> {
+        let helps = |error: &CallError| matches!(error, CallError::Ses(error) if error.is_transient());
+        self.pace.call(helps, call).await.unwrap_or_else(|OutOfTime| Err(CallError::OutOfTime))
     }
+}
+
+/// How many calls there is time for. A fifth is kept for those that SES takes its time with, or that must be made again. In
+/// steps of ten seconds, since no two invocations are given exactly the same time.
+fn room(time: Duration, interval: Duration) -> usize {
+    let seconds = u128::from(time.as_secs() / 10 * 8);
+    usize::try_from(seconds * 1000 / interval.as_millis().max(1)).unwrap_or(usize::MAX)
 }
 
 #[cfg(test)]
@@ -122,15 +140,16 @@ mod tests {
         assert_eq!(call().await, Err(CallError::OutOfTime));
     }
 
-    #[test]
-    fn room() {
+    #[tokio::test]
+    async fn room_is_what_an_invocation_has() {
+        let seconds = Duration::from_secs;
+        assert_eq!(room(seconds(889), SECOND), 704);
+        assert_eq!(room(seconds(880), SECOND), 704);
+        assert_eq!(room(seconds(880), Duration::from_millis(250)), 704 * 4);
+        assert_eq!(room(seconds(5), SECOND), 0);
         let clock = clock();
-        let room = |seconds, interval| {
-            Calls::new(&clock, interval, clock.now().plus(Duration::from_secs(seconds))).room()
-        };
-        assert_eq!(room(889, SECOND), 704);
-        assert_eq!(room(880, SECOND), 704);
-        assert_eq!(room(880, Duration::from_millis(250)), 704 * 4);
-        assert_eq!(room(5, SECOND), 0);
+        let calls = Calls::new(&clock, SECOND, clock.now().plus(seconds(889)));
+        clock.advance(seconds(100));
+        assert_eq!(calls.room(), 704, "however much of it has passed");
     }
 }

@@ -1,9 +1,11 @@
 //! A request: has it carried out, and answers, whatever comes.
 //!
-//! CloudFormation waits until it is answered, or an hour. So whoever is killed at it must be tried again: Lambda does.
+//! CloudFormation waits for an answer, up to an hour. An invocation that is killed must be made again, which Lambda does.
 
+use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use mailroom_aws::account::SuppressionSettings;
 use mailroom_aws::clock::Timer;
 use mailroom_aws::custom_resource::{AnswerError, Answers};
@@ -25,7 +27,7 @@ pub use crate::run::Failure;
 
 /// What is kept of an invocation's time to answer in, however often that fails at first.
 const TO_ANSWER: Duration = Duration::from_secs(10);
-/// Before an answer is delivered again; doubles.
+/// The pause before an answer is delivered again. It doubles each time.
 const PAUSE: Duration = Duration::from_millis(500);
 
 /// The function.
@@ -69,7 +71,7 @@ where
     W: Answers,
     C: Timer,
 {
-    /// Handles one request; has answered by `deadline`. What has failed is an answer, and no error.
+    /// Handles one request, and has answered by `deadline`. A request that has failed is answered, too, and is no error.
     ///
     /// # Errors
     /// See [`SetupError`].
@@ -86,9 +88,13 @@ where
         // Whatever does not keep its own time.
         let stop_at = deadline.checked_sub(TO_ANSWER).unwrap_or(deadline);
         // Boxed: with optimisations, the compiler gives up on what this, the SDK's clients and Lambda's are together.
-        let failed = timeout_at(stop_at, Box::pin(run.carry_out(&request)))
-            .await
-            .unwrap_or_else(|_| Some("out of time; another try goes on from there".to_owned()));
+        let work = AssertUnwindSafe(Box::pin(run.carry_out(&request))).catch_unwind();
+        let failed = match timeout_at(stop_at, work).await {
+            Ok(Ok(failed)) => failed,
+            // Lambda would try again, to the same end, while CloudFormation waits. Rust has logged what it was.
+            Ok(Err(_)) => Some("a bug of Mailroom's: the function's log has more".to_owned()),
+            Err(_) => Some("out of time; another try goes on from there".to_owned()),
+        };
         if let Some(failed) = &failed {
             warn!(failed, "failed");
         }

@@ -1,4 +1,4 @@
-//! What is remembered from one request to the next, in a note of the table.
+//! What is remembered from one request to the next, in a note of the table: what was before, and which requests there were.
 
 use mailroom_aws::clock::Timer;
 use mailroom_aws::notes::{NoteError, Noted, Notes};
@@ -9,8 +9,8 @@ use crate::calls::Calls;
 
 const NOTE: &str = "setup";
 
-/// How many requests are remembered. Lambda may bring one twice, so long as it keeps it: a few at most.
-const MOST_ANSWERED: usize = 10;
+/// How many requests are remembered. Lambda brings one again for half an hour at most, in which there are a few.
+const MOST_REQUESTS: usize = 10;
 
 /// The note, as it was read or written last.
 #[derive(Debug, Default)]
@@ -24,28 +24,62 @@ pub(crate) struct Record {
 #[serde(default)]
 pub(crate) struct Kept {
     pub(crate) remembered: Remembered,
-    pub(crate) answered: Vec<Answered>,
+    /// The last requests, in the order in which they came.
+    pub(crate) requests: Vec<Known>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Answered {
-    request: String,
-    /// Why it has failed, if it has.
-    pub(crate) failed: Option<String>,
+pub(crate) struct Known {
+    id: String,
+    answer: Option<Answer>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Answer {
+    /// Why the request has failed, if it has.
+    failed: Option<String>,
+}
+
+/// How a request stands. Only the newest one is carried out, and only until it is answered: CloudFormation goes on as soon
+/// as it has an answer or needs none any more, and wants things otherwise then.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Standing<'a> {
+    /// It has come just now.
+    New,
+    /// It has come last, and is not answered.
+    Newest,
+    /// It was not answered when a newer one came: CloudFormation has cancelled it, or has waited in vain.
+    Overtaken,
+    /// It was answered: with this reason if it has failed.
+    Answered(Option<&'a str>),
 }
 
 impl Kept {
-    /// What a request was answered. It is not carried out again: CloudFormation goes on as soon as it is answered, so things
-    /// may be wanted otherwise by now.
-    pub(crate) fn answered(&self, request: &str) -> Option<&Answered> {
-        self.answered.iter().find(|answered| answered.request == request)
+    pub(crate) fn standing(&self, request: &str) -> Standing<'_> {
+        match self.requests.iter().rev().find(|known| known.id == request) {
+            None => Standing::New,
+            Some(Known { answer: Some(answer), .. }) => Standing::Answered(answer.failed.as_deref()),
+            Some(_) if self.requests.last().is_some_and(|last| last.id == request) => Standing::Newest,
+            Some(_) => Standing::Overtaken,
+        }
+    }
+
+    /// Whether another request was begun and not answered: some instance may be at it still.
+    pub(crate) fn others_under_way(&self, request: &str) -> bool {
+        self.requests.iter().any(|known| known.id != request && known.answer.is_none())
+    }
+
+    /// From now on it is the newest.
+    pub(crate) fn begin(&mut self, request: &str) {
+        self.requests.push(Known { id: request.to_owned(), answer: None });
+        let old = self.requests.len().saturating_sub(MOST_REQUESTS);
+        self.requests.drain(..old);
     }
 
     pub(crate) fn answer(&mut self, request: &str, failed: Option<&str>) {
-        let answered = Answered { request: request.to_owned(), failed: failed.map(str::to_owned) };
-        self.answered.push(answered);
-        let old = self.answered.len().saturating_sub(MOST_ANSWERED);
-        self.answered.drain(..old);
+        if let Some(known) = self.requests.iter_mut().find(|known| known.id == request) {
+            known.answer = Some(Answer { failed: failed.map(str::to_owned) });
+        }
     }
 }
 
@@ -55,7 +89,7 @@ impl Record {
         Ok(note.map_or_else(Self::default, |note| Self { kept: note.value, version: Some(note.version) }))
     }
 
-    /// `false` if somebody else has written meanwhile; or this has, and the table has not answered.
+    /// `false` if another instance has written meanwhile, or if this one has and the table did not answer it.
     pub(crate) async fn keep(
         &mut self,
         notes: &impl Notes,
@@ -77,14 +111,30 @@ mod tests {
     use super::*;
 
     #[test]
+    fn the_newest_is_carried_out_until_it_is_answered() {
+        let mut kept = Kept::default();
+        assert_eq!(kept.standing("a"), Standing::New);
+        kept.begin("a");
+        assert_eq!((kept.standing("a"), kept.others_under_way("a")), (Standing::Newest, false));
+        kept.begin("b");
+        assert_eq!((kept.standing("a"), kept.standing("b")), (Standing::Overtaken, Standing::Newest));
+        assert!(kept.others_under_way("b"));
+        kept.answer("b", Some("why"));
+        assert_eq!(
+            (kept.standing("a"), kept.standing("b")),
+            (Standing::Overtaken, Standing::Answered(Some("why")))
+        );
+        kept.answer("a", None);
+        assert_eq!((kept.standing("a"), kept.others_under_way("c")), (Standing::Answered(None), false));
+    }
+
+    #[test]
     fn the_last_few_requests_are_remembered() {
         let mut kept = Kept::default();
-        for request in 0..=MOST_ANSWERED {
-            kept.answer(&request.to_string(), (request % 2 == 1).then_some("why"));
+        for request in 0..=MOST_REQUESTS {
+            kept.begin(&request.to_string());
         }
-        assert_eq!(kept.answered("0"), None);
-        assert_eq!(kept.answered("1").unwrap().failed.as_deref(), Some("why"));
-        assert_eq!(kept.answered("10").unwrap().failed, None);
-        assert_eq!(kept.answered.len(), MOST_ANSWERED);
+        assert_eq!(kept.requests.len(), MOST_REQUESTS);
+        assert_eq!((kept.standing("0"), kept.standing("1")), (Standing::New, Standing::Overtaken));
     }
 }

@@ -59,11 +59,6 @@ impl<'a> Request<'a> {
         })
     }
 
-    /// Whether all is to be undone.
-    pub fn is_delete(&self) -> bool {
-        self.kind() == Some("Delete")
-    }
-
     fn kind(&self) -> Option<&'a str> {
         self.event.get("RequestType").and_then(Value::as_str)
     }
@@ -136,7 +131,7 @@ fn is_no_name(c: char) -> bool {
     c.is_whitespace() || c.is_control() || matches!(c, ':' | '/' | '*')
 }
 
-/// None, if they are to be left alone.
+/// The reasons that a list names, none if they are to be left alone. `None` if a word is no reason.
 fn reasons(list: &str) -> Option<BTreeSet<String>> {
     if list == "leave" {
         return Some(BTreeSet::new());
@@ -235,7 +230,7 @@ mod tests {
     fn a_deletion_needs_no_properties() {
         let event = event("Delete", "Topic", &json!(7));
         let request = Request::read(&event).unwrap();
-        assert_eq!((request.is_delete(), request.wanted()), (true, Ok(Wanted::default())));
+        assert_eq!(request.wanted(), Ok(Wanted::default()));
     }
 
     #[test]

@@ -1,17 +1,27 @@
 //! Looks, remembers, changes, forgets.
 //!
 //! ```text
-//! what was answered?   yes: the same again
-//! SES: how is it?      what to change, and what to remember
-//! remember             ✗ cut off here or later: the same is found to be done or to be left, and remembered
-//! SES: change, change, ...
+//! how does the request stand?   answered: the same again; overtaken by a newer one: failed; new: noted as the newest
+//! SES: how is it?               what to change, and what to remember
+//! remember                      ✗ cut off here or later: the same is found to be done or to be left, and remembered
+//! SES: change, change, ...      before each: is it still the newest?
 //! forget what was undone; what the answer is
+//! ```
+//!
+//! CloudFormation does not wait for a request that it cancels, as it does when another resource has failed: it sends the next
+//! one at once, to another instance. From the moment at which that one is noted as the newest, the one before changes nothing
+//! more, but for the call that is under way:
+//!
+//! ```text
+//! Create   noted   look   set   set   [newest? yes   set...........]   newest? no: failed
+//! Delete                                    noted   wait...........    look   set back   set back   done
 //! ```
 
 use mailroom_aws::account::{SuppressionAttributes, SuppressionSettings};
 use mailroom_aws::clock::Timer;
 use mailroom_aws::notes::{NoteError, Notes};
 use mailroom_aws::notification_topics::{MOST_IDENTITIES, NotificationTopics};
+use mailroom_aws::pace::OutOfTime;
 use mailroom_aws::rule_sets::RuleSets;
 use mailroom_aws::ses::SesError;
 use mailroom_core::setup::plan::{Change, Plan, Planned, Refusal, most_identities, plan};
@@ -19,10 +29,10 @@ use mailroom_core::setup::{Concerned, Found, Told, described};
 use tracing::{info, warn};
 
 use crate::calls::{CallError, Calls};
-use crate::record::{Kept, Record};
+use crate::record::{Kept, Record, Standing};
 use crate::request::{Request, Unreadable};
 
-/// How often it is begun again because another instance has written. Lambda may bring a request twice.
+/// How often a request is begun because another instance has written. Lambda may bring one twice.
 const TRIES: usize = 5;
 
 /// Why a request has failed. `Display` is for CloudFormation's events: short, and without an address.
@@ -48,7 +58,10 @@ pub enum Failure {
     /// Another instance is at it. A retry can help.
     #[error("another instance is at it")]
     Contended,
-    /// A retry goes on from there.
+    /// CloudFormation has sent another request meanwhile, and that one counts. No retry can help.
+    #[error("overtaken by a newer request")]
+    Overtaken,
+    /// There was not time enough for all of it. A retry goes on from there.
     #[error(
         "out of time after {done} of {all} changes; what is done stays, and another try goes on from there"
     )]
@@ -60,7 +73,7 @@ pub enum Failure {
     },
 }
 
-/// Who carries requests out.
+/// Carries requests out.
 pub(crate) struct Run<'a, T, R, A, N, C> {
     pub(crate) topics: &'a T,
     pub(crate) rule_sets: &'a R,
@@ -77,16 +90,20 @@ where
     N: Notes,
     C: Timer,
 {
-    /// Carries a request out, unless it was; what to answer: a reason if it has failed.
+    /// Carries a request out, unless it was or must not be any more. What to answer: a reason if it has failed.
     pub(crate) async fn carry_out(&self, request: &Request<'_>) -> Option<String> {
         for _ in 0..TRIES {
             let mut record = match Record::read(self.notes, &self.calls).await {
                 Ok(record) => record,
                 Err(error) => return Some(Failure::from(error).to_string()),
             };
-            if let Some(answered) = record.kept.answered(request.id) {
-                info!("was answered before");
-                return answered.failed.clone();
+            match record.kept.standing(request.id) {
+                Standing::New | Standing::Newest => {}
+                Standing::Overtaken => return Some(Failure::Overtaken.to_string()),
+                Standing::Answered(failed) => {
+                    info!("was answered before");
+                    return failed.map(str::to_owned);
+                }
             }
             match self.begin(request, &mut record).await {
                 Ok(()) => return None,
@@ -109,18 +126,28 @@ where
     }
 
     async fn begin(&self, request: &Request<'_>, record: &mut Record) -> Result<(), Failure> {
+        if record.kept.standing(request.id) == Standing::New {
+            let mut kept = record.kept.clone();
+            kept.begin(request.id);
+            self.keep(record, kept).await?;
+        }
         let wanted = request.wanted()?;
-        let (listed, most) = (wanted.identities.len(), most_identities(self.calls.room()));
-        if listed > most {
+        let (lists_new, room) = (wanted.lists_new(&record.kept.remembered), self.calls.room());
+        let (listed, most) = (wanted.identities.len(), most_identities(room));
+        if lists_new && listed > most {
             return Err(Refusal::TooManyIdentities { listed, most }.into());
+        }
+        if record.kept.others_under_way(request.id) {
+            let landed = self.calls.wait_for_others().await;
+            landed.map_err(|OutOfTime| Failure::OutOfTime { done: 0, all: 0 })?;
         }
         let concerned = wanted.concerns(&record.kept.remembered);
         let (found, settings) = self.look(&concerned).await?;
         let Plan { during, changes, after, left_alone } = plan(&wanted, &found, &record.kept.remembered)?;
-        let (all, most) = (changes.len(), self.calls.room());
-        // What is to be undone is undone as far as it goes: nobody could ask for less.
-        if all > most && !request.is_delete() {
-            return Err(Refusal::TooManyChanges { changes: all, most }.into());
+        let all = changes.len();
+        // What is to be undone, or done again, is done as far as it goes: nobody could ask for less.
+        if lists_new && all > room {
+            return Err(Refusal::TooManyChanges { changes: all, most: room }.into());
         }
         if left_alone > 0 {
             warn!(left_alone, "changed by somebody else since it was set up");
@@ -129,7 +156,7 @@ where
             self.keep(record, Kept { remembered: during, ..record.kept.clone() }).await?;
         }
         for (done, change) in changes.iter().enumerate() {
-            self.change(change, &settings)
+            self.change(request, change, &settings)
                 .await
                 .map_err(|error| failure(error, || doing(&change.change), done, all))?;
         }
@@ -140,6 +167,15 @@ where
         Ok(())
     }
 
+    /// Whether the request is still the one to carry out.
+    async fn is_newest(&self, request: &Request<'_>) -> Result<(), CallError> {
+        let record = Record::read(self.notes, &self.calls).await.map_err(CallError::Note)?;
+        match record.kept.standing(request.id) {
+            Standing::Newest => Ok(()),
+            _ => Err(CallError::Contended),
+        }
+    }
+
     async fn keep(&self, record: &mut Record, kept: Kept) -> Result<(), Failure> {
         if record.keep(self.notes, &self.calls, kept).await? { Ok(()) } else { Err(Failure::Contended) }
     }
@@ -148,21 +184,26 @@ where
         let told = |doing: &'static str| move |error| failure(error, || doing.to_owned(), 0, 0);
         let mut found = Found::default();
         if concerned.rule_set {
-            let active = self.calls.call(async || self.rule_sets.active().await).await;
+            let active =
+                self.calls.call(async || self.rule_sets.active().await.map_err(CallError::Ses)).await;
             found.rule_set = active.map_err(told("which rule set is active"))?.map(|set| set.name);
         }
         let mut settings = SuppressionAttributes::default();
         if concerned.reasons {
             settings = self
                 .calls
-                .call(async || self.account.settings().await)
+                .call(async || self.account.settings().await.map_err(CallError::Ses))
                 .await
                 .map_err(told("the account's suppression settings"))?;
             found.reasons.clone_from(&settings.reasons);
         }
         for identities in concerned.identities.chunks(MOST_IDENTITIES) {
-            let page = self.calls.call(async || self.topics.attributes(identities).await).await;
-            let page = page.map_err(told("whom identities' notifications are sent to"))?;
+            let attributes = async || self.topics.attributes(identities).await.map_err(CallError::Ses);
+            let page = self
+                .calls
+                .call(attributes)
+                .await
+                .map_err(told("whom identities' notifications are sent to"))?;
             found.identities.extend(page.into_iter().map(|(identity, attributes)| {
                 let told = Told {
                     bounce: attributes.bounce_topic,
@@ -175,41 +216,56 @@ where
         Ok((found, settings))
     }
 
-    async fn change(&self, planned: &Planned, settings: &SuppressionAttributes) -> Result<(), CallError> {
-        match self.make(&planned.change, settings).await {
+    async fn change(
+        &self,
+        request: &Request<'_>,
+        planned: &Planned,
+        settings: &SuppressionAttributes,
+    ) -> Result<(), CallError> {
+        match self.make(request, &planned.change, settings).await {
             Err(CallError::Ses(why @ SesError::Refused { .. })) if planned.undoes => {
-                self.give_up(&planned.change, why).await
+                self.give_up(request, &planned.change, why).await
             }
             result => result,
         }
     }
 
-    async fn make(&self, change: &Change, settings: &SuppressionAttributes) -> Result<(), CallError> {
-        let call = async || match change {
-            Change::ActivateRuleSet(name) => self.rule_sets.activate(name.as_deref()).await,
-            Change::PutReasons(reasons) => {
-                let settings = SuppressionAttributes { reasons: reasons.clone(), ..settings.clone() };
-                self.account.put_settings(&settings).await
-            }
-            Change::SetTopic { identity, kind, topic } => {
-                self.topics.set_topic(identity, *kind, topic.as_deref()).await
-            }
-            Change::SetForwarding { identity, enabled } => {
-                self.topics.set_forwarding(identity, *enabled).await
-            }
+    async fn make(
+        &self,
+        request: &Request<'_>,
+        change: &Change,
+        settings: &SuppressionAttributes,
+    ) -> Result<(), CallError> {
+        let call = async || {
+            // Here, after the pause before the call: it may be a long one.
+            self.is_newest(request).await?;
+            let made = match change {
+                Change::ActivateRuleSet(name) => self.rule_sets.activate(name.as_deref()).await,
+                Change::PutReasons(reasons) => {
+                    let settings = SuppressionAttributes { reasons: reasons.clone(), ..settings.clone() };
+                    self.account.put_settings(&settings).await
+                }
+                Change::SetTopic { identity, kind, topic } => {
+                    self.topics.set_topic(identity, *kind, topic.as_deref()).await
+                }
+                Change::SetForwarding { identity, enabled } => {
+                    self.topics.set_forwarding(identity, *enabled).await
+                }
+            };
+            made.map_err(CallError::Ses)
         };
         self.calls.call(call).await
     }
 
-    /// SES does not take what was before: a rule set, a topic or an identity that has gone since. A stack must not become one
-    /// that can't be deleted of that.
-    async fn give_up(&self, change: &Change, why: SesError) -> Result<(), CallError> {
+    /// SES does not take what was before: a rule set, a topic or an identity that has gone since. That must not make the stack
+    /// one that can't be deleted.
+    async fn give_up(&self, request: &Request<'_>, change: &Change, why: SesError) -> Result<(), CallError> {
         let settings = SuppressionAttributes::default();
         match change {
             // SES then receives nothing, which is the nearest to what was.
             Change::ActivateRuleSet(Some(_)) => {
                 warn!("the rule set that was active before has gone: none is active now");
-                self.make(&Change::ActivateRuleSet(None), &settings).await
+                self.make(request, &Change::ActivateRuleSet(None), &settings).await
             }
             // SES tells the sender by e-mail, which it insists on while there is no topic.
             Change::SetTopic { identity, kind, topic: Some(_) } => {
@@ -217,7 +273,7 @@ where
                 let (identity, kind) = (identity.clone(), *kind);
                 let on = Change::SetForwarding { identity: identity.clone(), enabled: true };
                 for change in [on, Change::SetTopic { identity, kind, topic: None }] {
-                    tolerate(self.make(&change, &settings).await)?;
+                    tolerate(self.make(request, &change, &settings).await)?;
                 }
                 Ok(())
             }
@@ -245,6 +301,8 @@ fn failure(error: CallError, doing: impl FnOnce() -> String, done: usize, all: u
     match error {
         CallError::Ses(why) => Failure::Ses { doing: doing(), why },
         CallError::OutOfTime => Failure::OutOfTime { done, all },
+        CallError::Note(error) => Failure::Note(error),
+        CallError::Contended => Failure::Contended,
     }
 }
 

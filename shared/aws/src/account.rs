@@ -15,14 +15,14 @@ use crate::ses::{MemorySes, SesError, told};
 
 /// Reads and writes the account's suppression settings. Each method is one call of SES's API.
 pub trait SuppressionSettings {
-    /// As they are.
+    /// Reads all of them.
     ///
     /// # Errors
     /// See [`SesError`].
     #[expect(async_fn_in_trait, reason = "called through generics by functions that run on one thread")]
     async fn settings(&self) -> Result<SuppressionAttributes, SesError>;
 
-    /// Sets all of them.
+    /// Writes all of them.
     ///
     /// # Errors
     /// See [`SesError`].
@@ -50,7 +50,7 @@ pub struct AutoValidation {
     pub threshold: Option<String>,
 }
 
-/// SES itself.
+/// The account by SES's own API.
 pub struct SesAccount {
     client: Client,
 }
@@ -134,16 +134,16 @@ impl MemoryAccount {
         Self { ses: ses.clone(), ..self.clone() }
     }
 
-    /// Sets the reasons, not by way of Mailroom.
-    pub fn set_reasons(&self, reasons: &[&str]) {
-        if let Ok(mut settings) = self.lock() {
-            settings.reasons = reasons.iter().map(|reason| (*reason).to_owned()).collect();
+    /// Sets all of them, not by way of Mailroom.
+    pub fn set(&self, settings: SuppressionAttributes) {
+        if let Ok(mut kept) = self.lock() {
+            *kept = settings;
         }
     }
 
-    /// The reasons.
-    pub fn reasons(&self) -> BTreeSet<String> {
-        self.lock().map_or_else(|_| BTreeSet::new(), |settings| settings.reasons.clone())
+    /// The settings as they are.
+    pub fn now(&self) -> SuppressionAttributes {
+        self.lock().map_or_else(|_| SuppressionAttributes::default(), |settings| settings.clone())
     }
 
     fn lock(&self) -> Result<MutexGuard<'_, SuppressionAttributes>, SesError> {
@@ -214,8 +214,8 @@ mod tests {
         settings.reasons.remove("BOUNCE");
         clock.advance(Duration::from_secs(1));
         assert_eq!(account.put_settings(&settings).await, Ok(()));
-        assert_eq!(account.reasons(), BTreeSet::from(["COMPLAINT".to_owned()]));
-        account.set_reasons(&[]);
+        assert_eq!(account.now().reasons, BTreeSet::from(["COMPLAINT".to_owned()]));
+        account.set(SuppressionAttributes::default());
         clock.advance(Duration::from_secs(1));
         assert_eq!(account.settings().await, Ok(SuppressionAttributes::default()));
         assert_eq!(ses.calls(), ["GetAccount", "PutAccountSuppressionAttributes COMPLAINT", "GetAccount"]);

@@ -44,15 +44,15 @@ pub trait NotificationTopics {
     async fn set_forwarding(&self, identity: &str, enabled: bool) -> Result<(), SesError>;
 }
 
-/// Where SES tells of one identity's mail. Topics are ARNs.
+/// Where SES tells of one identity's mail. Topics are told by their ARNs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[expect(clippy::struct_excessive_bools, reason = "these are SES's own switches")]
 pub struct NotificationAttributes {
-    /// Of bounces.
+    /// The topic that is told of bounces.
     pub bounce_topic: Option<String>,
-    /// Of complaints.
+    /// The topic that is told of complaints.
     pub complaint_topic: Option<String>,
-    /// Of deliveries.
+    /// The topic that is told of deliveries.
     pub delivery_topic: Option<String>,
     /// Whether bounces and complaints are told by e-mail.
     pub forwarding: bool,
@@ -80,7 +80,7 @@ impl Default for NotificationAttributes {
     }
 }
 
-/// SES itself.
+/// Identities by SES's own API.
 pub struct SesTopics {
     client: Client,
 }
@@ -142,7 +142,7 @@ pub struct MemoryTopics {
 }
 
 impl MemoryTopics {
-    /// No identities, of this SES.
+    /// No identities yet, behind this SES.
     pub fn new(ses: &MemorySes) -> Self {
         Self { identities: Arc::default(), gone: Arc::default(), ses: ses.clone() }
     }
@@ -174,7 +174,7 @@ impl MemoryTopics {
         }
     }
 
-    /// All of them.
+    /// How all identities are set, by name.
     pub fn all(&self) -> BTreeMap<String, NotificationAttributes> {
         self.lock().map_or_else(|_| BTreeMap::new(), |identities| identities.clone())
     }

@@ -33,7 +33,7 @@ pub trait RuleSets {
 pub struct RuleSet {
     /// Its name, unique in the account and Region.
     pub name: String,
-    /// In SES's order.
+    /// Its rules, in SES's order.
     pub rules: Vec<Rule>,
 }
 
@@ -50,7 +50,7 @@ pub struct Rule {
     pub requires_tls: bool,
     /// For whom it is: addresses, domains, subdomains with a dot in front. Empty: everybody.
     pub recipients: Vec<String>,
-    /// What it does, in order.
+    /// What it does with a mail, in this order.
     pub actions: Vec<RuleAction>,
 }
 
@@ -66,7 +66,7 @@ pub struct RuleAction {
     pub arns: BTreeMap<&'static str, String>,
 }
 
-/// SES itself.
+/// Rule sets by SES's own API.
 pub struct SesRuleSets {
     client: Client,
 }
@@ -158,7 +158,7 @@ struct Sets {
 }
 
 impl MemoryRuleSets {
-    /// None, of this SES.
+    /// No rule sets yet, behind this SES.
     pub fn new(ses: &MemorySes) -> Self {
         Self { sets: Arc::default(), ses: ses.clone() }
     }
@@ -191,7 +191,7 @@ impl MemoryRuleSets {
         }
     }
 
-    /// The active one's name.
+    /// The name of the active rule set.
     pub fn active_name(&self) -> Option<String> {
         self.lock().ok().and_then(|sets| sets.active.clone())
     }
