@@ -251,6 +251,7 @@ fn not_enabled(region: &str, code: String, now: Timestamp) -> Vec<SectionVerdict
         identities: Asked::NotEnabled(code.clone()),
         configuration_sets: Asked::NotEnabled(code.clone()),
         list: Asked::NotAsked,
+        peers: Asked::NotAsked,
         access_keys: Asked::NotAsked,
         rule_set: Asked::NotEnabled(code),
         buckets: Vec::new(),

@@ -26,6 +26,7 @@ fn facts(region: &str, sends: bool) -> Facts {
         identities: Asked::Answered(vec![]),
         configuration_sets: Asked::Answered(vec![]),
         list: Asked::NotAsked,
+        peers: Asked::NotAsked,
         access_keys: Asked::Answered(vec![]),
         rule_set: Asked::NotAsked,
         buckets: vec![],

@@ -38,21 +38,23 @@ pub(super) async fn ask(
             (*region, access.outputs(Some(region.name()), stack, aws::deadline()).await)
         }));
     let found = found.await;
-    // IAM is asked once, by the first Region of its partition that is audited.
+    // IAM is asked once, by the first Region of its partition that is audited, and for the identities of all that are.
     let mut partitions = HashSet::new();
+    let mut all = Vec::new();
     let asked: Vec<_> = found
         .into_iter()
         .map(|(region, outputs)| {
             let audited = outputs.is_ok() || (!stacks_only && matches!(outputs, Err(OpenError::NoStack)));
+            all.extend(audited.then(|| region.name().to_owned()));
             (region, outputs, audited && partitions.insert(region.partition()))
         })
         .collect();
     let bars = bars();
     let one = async |(region, outputs, iam): (Region, Result<Outputs, OpenError>, bool)| {
         let got = match outputs {
-            Ok(outputs) => audited(access, region, said.of(region), Some(&outputs), iam, &bars).await,
+            Ok(outputs) => audited(access, region, said.of(region), Some(&outputs), iam, &all, &bars).await,
             Err(OpenError::NoStack) if stacks_only => Got::NoStack,
-            Err(OpenError::NoStack) => audited(access, region, said.of(region), None, iam, &bars).await,
+            Err(OpenError::NoStack) => audited(access, region, said.of(region), None, iam, &all, &bars).await,
             Err(OpenError::Refused(code)) if aws::is_not_enabled(&code) => Got::NotEnabled(code),
             Err(other) => Got::Failed(aws::stack_not_found(&other, region.name(), stack)),
         };
@@ -67,6 +69,7 @@ async fn audited(
     receiving: Receiving,
     outputs: Option<&Outputs>,
     iam: bool,
+    all: &[String],
     bars: &MultiProgress,
 ) -> Got {
     let config = &access.config(region.name());
@@ -78,7 +81,10 @@ async fn audited(
         buckets: S3Buckets::new(config),
     };
     let list = last_pass(access, region, outputs).await;
-    let scope = Scope { stack: ours(region, receiving, outputs), list, iam };
+    let peers = all.iter().filter(|other| *other != region.name()).cloned().collect();
+    // The stack's Peers are not among its outputs.
+    let told = Asked::NotAsked;
+    let scope = Scope { stack: ours(region, receiving, outputs), list, told, iam, peers };
     let bar = bars.add(bar(region));
     let told = live::run(&ports, scope, &SystemClock, PACE, None, |at: Progress| {
         bar.set_length(at.of.unwrap_or_default() as u64);
@@ -113,7 +119,7 @@ fn ours(region: Region, receiving: Receiving, outputs: Option<&Outputs>) -> Stac
             (Receiving::Auto, Some(_)) => output("MailBucketName").is_some(),
             (said, _) => said.in_region(region),
         },
-        suppresses: output("ReconcileFunctionName").is_some(),
+        reconcile_function: output("ReconcileFunctionName"),
         feedback_topic,
     }
 }

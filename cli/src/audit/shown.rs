@@ -179,6 +179,7 @@ mod tests {
             identities: Asked::Answered(vec![]),
             configuration_sets: Asked::Denied("ses:ListConfigurationSets".to_owned()),
             list: Asked::NotAsked,
+            peers: Asked::NotAsked,
             access_keys: Asked::Answered(vec![]),
             rule_set: Asked::NotAsked,
             buckets: vec![],
@@ -200,7 +201,7 @@ mod tests {
         let all = [region("us-east-1", false), nothing.to_vec()].concat();
         let expected = "\
 REGION     1 endpoints  2 sandbox  3 verified  4 DKIM     5 list     6 feedback  7 SMTP keys  8 MAIL FROM  9 delegates  10 receiving
-us-east-1  ✓ pass       ✗ FAIL     · n/a       · n/a      ? unknown  · n/a       · n/a        · n/a        · n/a        · n/a
+us-east-1  ✓ pass       ✗ FAIL     · n/a       · n/a      ? unknown  · n/a       ✓ pass       · n/a        · n/a        · n/a
 eu-west-1  ? unknown    ? unknown  ? unknown   ? unknown  ? unknown  ? unknown   ? unknown    ? unknown    ? unknown    ? unknown
 
 Not here, for there is no stack: sa-east-1
@@ -210,6 +211,9 @@ us-east-1
       sending is paused in this Region
       Find out who paused it and why (SES does it for an account in trouble), then enable it.
         aws sesv2 put-account-sending-attributes --sending-enabled --region us-east-1
+  ? unknown  2 sandbox: configuration sets
+      not permitted: ses:ListConfigurationSets
+      Allow ses:ListConfigurationSets to whoever audits: the audit function's role, or the credentials of --live.
   ? unknown  5 list: configuration sets
       not permitted: ses:ListConfigurationSets
       Allow ses:ListConfigurationSets to whoever audits: the audit function's role, or the credentials of --live.

@@ -1,7 +1,7 @@
 //! One call after the other, at SES's pace; and what to make of a call that is not answered.
 //!
 //! ```text
-//! throttled, failed, no answer   asked again, with a pause that doubles; then told as failed, and asked again by the next wake
+//! throttled, failed, no answer   asked again, with a pause that doubles; then told as that, and asked again by the next wake
 //! denied, refused                an answer, too: it is told, and kept
 //! ```
 //!
@@ -99,6 +99,7 @@ fn heard<T>(action: &str, error: AskError) -> Heard<T> {
     match error {
         AskError::Denied => Heard::Settled(Asked::Denied(action.to_owned())),
         AskError::NotEnabled(code) => Heard::Settled(Asked::NotEnabled(code)),
+        AskError::Throttled => Heard::Nothing(Asked::Throttled(action.to_owned())),
         AskError::Refused(_) => Heard::Settled(failed(&error)),
         _ => Heard::Nothing(failed(&error)),
     }

@@ -18,11 +18,11 @@ use mailroom_aws::audit_table::AuditTable;
 use mailroom_aws::clock::Timer;
 use mailroom_aws::iam::AccessKeys;
 use mailroom_aws::metrics::Metrics;
-use mailroom_aws::notes::{NoteError, Noted, Notes};
+use mailroom_aws::notes::{NoteError, Noted, Notes, PeerNote, peer_note};
 use mailroom_aws::notification_topics::NotificationTopics;
 use mailroom_aws::rule_sets::RuleSets;
 use mailroom_aws::states::TableError;
-use mailroom_core::audit::facts::{Asked, ListPass};
+use mailroom_core::audit::facts::{Asked, ListPass, PeerTold};
 use mailroom_core::audit::{Section, SectionVerdict, Verdict, audit};
 use mailroom_core::timestamp::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -127,8 +127,25 @@ struct ReconcileNote {
 pub async fn last_pass(notes: &impl Notes) -> Asked<Option<ListPass>> {
     match notes.get::<ReconcileNote>("reconcile").await {
         Ok(note) => Asked::Answered(note.and_then(|note| note.value.last)),
-        Err(error) => Asked::Failed { action: "dynamodb:GetItem".to_owned(), why: error.to_string() },
+        Err(error) => note_unread(&error),
     }
+}
+
+/// What reconcile's notes say of peers.
+async fn peers_told(notes: &impl Notes, peers: &[String]) -> Asked<Vec<PeerTold>> {
+    let mut told = Vec::with_capacity(peers.len());
+    for peer in peers {
+        let until = match notes.get::<PeerNote>(&peer_note(peer)).await {
+            Ok(note) => note.and_then(|note| note.value.until),
+            Err(error) => return note_unread(&error),
+        };
+        told.push(PeerTold { region: peer.clone(), until });
+    }
+    Asked::Answered(told)
+}
+
+fn note_unread<T>(error: &NoteError) -> Asked<T> {
+    Asked::Failed { action: "dynamodb:GetItem".to_owned(), why: error.to_string() }
 }
 
 impl<S, T, R, K, B, N, A, C, M> Audit<S, T, R, K, B, N, A, C, M>
@@ -207,7 +224,9 @@ where
         let scope = Scope {
             stack: self.settings.stack.clone(),
             list: last_pass(&self.notes).await,
+            told: peers_told(&self.notes, &self.settings.peers).await,
             iam: self.settings.iam,
+            peers: self.settings.peers.clone(),
         };
         let kept = self.table.readings(pass, deadline).await?;
         let reader = Reader {

@@ -12,7 +12,7 @@ use mailroom_aws::pace::OutOfTime;
 use mailroom_aws::rule_sets::{self, RuleSets};
 use mailroom_core::audit::facts::{
     AccessKey, Asked, Bucket, ConfigurationSet, Facts, Identity, IdentityFacts, ListPass, Notifications,
-    ReceiptAction, ReceiptRule, RuleSet, Stack,
+    PeerTold, ReceiptAction, ReceiptRule, RuleSet, Stack,
 };
 use mailroom_core::timestamp::Timestamp;
 use serde::Serialize;
@@ -24,6 +24,8 @@ use crate::readings::{Keep, Readings};
 /// What SMTP credentials that should be replaced were created before: 2019-01-10T00:00:00Z, in milliseconds (Amazon SES
 /// Developer Guide, "Regions and Amazon SES", "SMTP credentials", November 2026).
 const SIGNATURE_VERSION_4: i64 = 1_547_078_400_000;
+/// How often an invocation begins a listing, at most.
+const MOST_LISTINGS: usize = 2;
 /// Identities that a user's policies are tried on at once.
 const MOST_SIMULATED: usize = 100;
 
@@ -48,8 +50,12 @@ pub struct Scope {
     pub stack: Stack,
     /// How the suppression list and the table agree, which the table's notes tell.
     pub list: Asked<Option<ListPass>>,
+    /// How far peers have been told, which the table's notes tell, too.
+    pub told: Asked<Vec<PeerTold>>,
     /// Whether IAM is asked, which is global: once for all Regions is enough.
     pub iam: bool,
+    /// Other Regions from whose identities a user may be allowed to send. Named like those here, since no Region lists another's.
+    pub peers: Vec<String>,
 }
 
 /// How far a pass is.
@@ -92,20 +98,35 @@ where
 {
     /// All there is to know. What could not be had is told as that.
     pub(crate) async fn facts(&self, scope: Scope) -> Result<Facts, Interrupted<P::Error>> {
-        let Scope { stack, list, iam } = scope;
+        let Scope { stack, list, told, iam, peers } = scope;
         let ses = &self.ports.ses;
         let account = self.once("account", "ses:GetAccount", async || ses.account().await).await?;
         let configuration_sets = self.configuration_sets().await?;
         let rule_set = if stack.receives { self.rule_set().await? } else { Asked::NotAsked };
         let buckets = self.buckets(rule_set.answer().and_then(Option::as_ref)).await?;
         let listed = self.listed().await?;
-        let access_keys =
-            if iam { self.access_keys(&stack.region, listed.answer()).await? } else { Asked::NotAsked };
+        let access_keys = if iam {
+            let regions: Vec<_> = [&stack.region].into_iter().chain(&peers).map(String::as_str).collect();
+            self.access_keys(&regions, listed.answer()).await?
+        } else {
+            Asked::NotAsked
+        };
         let identities = match listed {
             Asked::Answered(listed) => Asked::Answered(self.identities(listed).await?),
             unanswered => not_told(unanswered),
         };
-        Ok(Facts { stack, account, identities, configuration_sets, list, access_keys, rule_set, buckets })
+        let peers = told;
+        Ok(Facts {
+            stack,
+            account,
+            identities,
+            configuration_sets,
+            list,
+            peers,
+            access_keys,
+            rule_set,
+            buckets,
+        })
     }
 
     /// Makes a call, unless it was made before.
@@ -118,42 +139,83 @@ where
         if let Some(kept) = self.readings.take(name) {
             return Ok(kept);
         }
-        match self.asker.ask(action, call).await {
-            Ok(Heard::Settled(asked)) => {
+        let heard = self.ask(action, call).await?;
+        self.settle(name, heard).await
+    }
+
+    async fn ask<A>(
+        &self,
+        action: &'static str,
+        call: impl AsyncFn() -> Result<A, AskError>,
+    ) -> Result<Heard<A>, Interrupted<P::Error>> {
+        self.asker.ask(action, call).await.map_err(|OutOfTime| Interrupted::OutOfTime(self.at.get()))
+    }
+
+    /// Keeps what another call would not change, and counts what it may.
+    async fn settle<A: Serialize>(
+        &self,
+        name: &str,
+        heard: Heard<A>,
+    ) -> Result<Asked<A>, Interrupted<P::Error>> {
+        match heard {
+            Heard::Settled(asked) => {
                 self.readings.keep(name, &asked).await.map_err(Interrupted::Unkept)?;
                 Ok(asked)
             }
-            Ok(Heard::Nothing(asked)) => {
+            Heard::Nothing(asked) => {
                 self.readings.missed();
                 Ok(asked)
             }
-            Err(OutOfTime) => Err(Interrupted::OutOfTime(self.at.get())),
         }
     }
 
     /// Pages through something. Either all of it or nothing: SES does not say how long a page's token is good for, and what is
-    /// left out would look as if it were not there.
+    /// left out would look as if it were not there. A listing whose token has expired since a former invocation got it is begun
+    /// again; one that does not come to its end even so is left to the next wake.
     async fn all<A: Serialize + DeserializeOwned>(
         &self,
         name: &str,
         action: &'static str,
         page: impl AsyncFn(Option<&str>) -> Result<Page<A>, AskError>,
     ) -> Result<Asked<Vec<A>>, Interrupted<P::Error>> {
+        for _ in 0..MOST_LISTINGS {
+            if let Some(all) = self.pages(name, action, &page).await? {
+                return Ok(all);
+            }
+        }
+        self.readings.missed();
+        Ok(Asked::Failed { action: action.to_owned(), why: "a page's token is refused".to_owned() })
+    }
+
+    /// `None` if a page's token is refused, which is not kept.
+    async fn pages<A: Serialize + DeserializeOwned>(
+        &self,
+        name: &str,
+        action: &'static str,
+        page: &impl AsyncFn(Option<&str>) -> Result<Page<A>, AskError>,
+    ) -> Result<Option<Asked<Vec<A>>>, Interrupted<P::Error>> {
         let (mut all, mut next) = (Vec::new(), None);
         for number in 0.. {
-            let call = async || page(next.as_deref()).await;
-            match self.once(&format!("{name}#{number}"), action, call).await? {
+            let name = format!("{name}#{number}");
+            let asked = match self.readings.take(&name) {
+                Some(kept) => kept,
+                None => match self.ask(action, async || page(next.as_deref()).await).await? {
+                    Heard::Settled(Asked::Failed { .. }) if number > 0 => return Ok(None),
+                    heard => self.settle(&name, heard).await?,
+                },
+            };
+            match asked {
                 Asked::Answered(page) => {
                     all.extend(page.items);
                     next = page.next;
                 }
-                unanswered => return Ok(not_told(unanswered)),
+                unanswered => return Ok(Some(not_told(unanswered))),
             }
             if next.is_none() {
                 break;
             }
         }
-        Ok(Asked::Answered(all))
+        Ok(Some(Asked::Answered(all)))
     }
 
     async fn configuration_sets(&self) -> Result<Asked<Vec<Asked<ConfigurationSet>>>, Interrupted<P::Error>> {
@@ -200,7 +262,7 @@ where
             let asked = self.once(&format!("bucket#{name}"), "s3:ListBucket", head).await?;
             buckets.push(match asked {
                 Asked::Answered(bucket) => bucket,
-                unanswered => Bucket { name, exists: not_told(unanswered), region: None },
+                unanswered => Bucket { name, exists: not_told(unanswered) },
             });
         }
         Ok(buckets)
@@ -269,7 +331,7 @@ where
     /// Keys of before Signature Version 4. Only users who are as old can have some.
     async fn access_keys(
         &self,
-        region: &str,
+        regions: &[&str],
         identities: Option<&Vec<ListedIdentity>>,
     ) -> Result<Asked<Vec<AccessKey>>, Interrupted<P::Error>> {
         let iam = &self.ports.keys;
@@ -292,11 +354,13 @@ where
                     let used = async || iam.last_used(&key.id).await;
                     let reading = format!("last-used#{}", key.id);
                     key.last_used = self.once(&reading, "iam:GetAccessKeyLastUsed", used).await?;
-                    key.may_send = match may_send.take() {
-                        Some(known) => known,
-                        None => self.may_send(user, region, identities).await?,
-                    };
-                    may_send = Some(key.may_send.clone());
+                    if !key.used_for_ses() {
+                        key.may_send = match may_send.take() {
+                            Some(known) => known,
+                            None => self.may_send(user, regions, identities).await?,
+                        };
+                        may_send = Some(key.may_send.clone());
+                    }
                 }
                 all.push(key);
             }
@@ -304,11 +368,11 @@ where
         Ok(Asked::Answered(all))
     }
 
-    /// Whether a user may send at all: from any identity, or from one of those here.
+    /// Whether a user may send at all: from any identity, or from one that has the name of one here, in any of these Regions.
     async fn may_send(
         &self,
         user: &User,
-        region: &str,
+        regions: &[&str],
         identities: Option<&Vec<ListedIdentity>>,
     ) -> Result<Asked<bool>, Interrupted<P::Error>> {
         const ACTION: &str = "iam:SimulatePrincipalPolicy";
@@ -320,10 +384,12 @@ where
             return Ok(asked);
         }
         let identities = identities.map(Vec::as_slice).unwrap_or_default();
-        for (number, some) in identities.chunks(MOST_SIMULATED).enumerate() {
-            let arns: Vec<_> =
-                some.iter().filter_map(|of| identity_arn(&user.arn, region, &of.name)).collect();
-            let these = async || iam.may_send(&user.arn, &arns).await;
+        let arns: Vec<_> = identities
+            .iter()
+            .flat_map(|of| regions.iter().filter_map(|region| identity_arn(&user.arn, region, &of.name)))
+            .collect();
+        for (number, arns) in arns.chunks(MOST_SIMULATED).enumerate() {
+            let these = async || iam.may_send(&user.arn, arns).await;
             let asked = self.once(&name(number + 1), ACTION, these).await?;
             if asked != Asked::Answered(false) {
                 return Ok(asked);
@@ -338,6 +404,7 @@ fn not_told<A, U>(asked: Asked<A>) -> Asked<U> {
     match asked {
         Asked::Denied(action) => Asked::Denied(action),
         Asked::NotEnabled(code) => Asked::NotEnabled(code),
+        Asked::Throttled(action) => Asked::Throttled(action),
         Asked::Failed { action, why } => Asked::Failed { action, why },
         Asked::Answered(_) | Asked::NotAsked => Asked::NotAsked,
     }
@@ -355,7 +422,6 @@ fn notifications(attributes: NotificationAttributes) -> Notifications {
     Notifications {
         bounce_topic: topic(attributes.bounce_topic),
         complaint_topic: topic(attributes.complaint_topic),
-        delivery_topic: topic(attributes.delivery_topic),
         forwarding_enabled: attributes.forwarding,
     }
 }

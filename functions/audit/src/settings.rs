@@ -13,10 +13,12 @@ pub struct Settings {
     /// `AWS_LAMBDA_FUNCTION_NAME`, set by Lambda.
     pub function: String,
     /// `AWS_REGION`, set by Lambda; `ACCOUNT_ID`, `FEEDBACK_TOPIC_ARN`, `CONFIGURATION_SET`; `RULE_SET`, empty if the stack has
-    /// none; `RECEIVES` and `SUPPRESSES`, `true` or `false`.
+    /// none; `RECEIVES`, `true` or `false`; `RECONCILE_FUNCTION`, empty if the stack does not keep the suppression list.
     pub stack: Stack,
-    /// Whether this Region asks IAM, which is global: the first by name of itself and its `PEERS` does (see
-    /// [`Variables::peers`]), so that of Regions with the same peers one asks.
+    /// `PEERS`: see [`Variables::peers`].
+    pub peers: Vec<String>,
+    /// Whether this Region asks IAM, which is global: the first by name of itself and its peers does, so that of Regions with the
+    /// same peers one asks.
     pub iam: bool,
     /// `AUDIT_EVERY_HOURS`: how long after the start of a pass the next one begins.
     pub pass_every: Duration,
@@ -31,7 +33,6 @@ impl Settings {
     /// The first that is missing or unusable.
     pub fn read(variables: &Variables<impl Fn(&str) -> Option<String>>) -> Result<Self, SettingError> {
         let region = variables.required("AWS_REGION")?;
-        let flag = |name| variables.parsed(name, "true or false", |text| text.parse().ok());
         let peers = variables.peers(&region)?;
         let hours = |text: &str| text.parse().ok().filter(|hours: &u32| *hours > 0);
         let hours = variables.parsed("AUDIT_EVERY_HOURS", "a number of hours", hours)?;
@@ -39,14 +40,15 @@ impl Settings {
             table: variables.required("TABLE_NAME")?,
             function: variables.required("AWS_LAMBDA_FUNCTION_NAME")?,
             iam: peers.iter().all(|peer| region < *peer),
+            peers,
             stack: Stack {
                 region,
                 account: Some(variables.required("ACCOUNT_ID")?),
                 feedback_topic: Some(variables.required("FEEDBACK_TOPIC_ARN")?),
                 configuration_set: Some(variables.required("CONFIGURATION_SET")?),
                 rule_set: variables.optional("RULE_SET"),
-                receives: flag("RECEIVES")?,
-                suppresses: flag("SUPPRESSES")?,
+                receives: variables.parsed("RECEIVES", "true or false", |text| text.parse().ok())?,
+                reconcile_function: variables.optional("RECONCILE_FUNCTION"),
             },
             pass_every: Duration::from_secs(u64::from(hours) * 3600),
             pace: variables.pace()?,
@@ -68,7 +70,6 @@ mod tests {
         ("FEEDBACK_TOPIC_ARN", "arn:aws:sns:eu-west-1:123456789012:m-feedback"),
         ("CONFIGURATION_SET", "m"),
         ("RECEIVES", "true"),
-        ("SUPPRESSES", "false"),
         ("AUDIT_EVERY_HOURS", "24"),
         ("REQUESTS_PER_SECOND", "1"),
     ];
@@ -81,8 +82,10 @@ mod tests {
     fn all_or_a_clear_error() {
         let settings = with("", "").unwrap();
         assert_eq!((settings.pass_every, settings.pace), (Duration::from_hours(24), Duration::from_secs(1)));
-        assert_eq!((settings.stack.receives, settings.stack.suppresses), (true, false));
-        assert_eq!(settings.stack.rule_set, None);
+        assert!(settings.stack.receives);
+        assert_eq!((settings.stack.rule_set, settings.stack.reconcile_function), (None, None));
+        let reconcile = with("RECONCILE_FUNCTION", "m-reconcile").unwrap().stack.reconcile_function;
+        assert_eq!(reconcile.as_deref(), Some("m-reconcile"));
         assert_eq!(with("RULE_SET", "m-inbound").unwrap().stack.rule_set.as_deref(), Some("m-inbound"));
         assert_eq!(with("REQUESTS_PER_SECOND", "4").unwrap().pace, Duration::from_millis(250));
         for (name, _) in ALL {
@@ -92,7 +95,6 @@ mod tests {
             ("AUDIT_EVERY_HOURS", "0"),
             ("REQUESTS_PER_SECOND", "0"),
             ("RECEIVES", "auto"),
-            ("SUPPRESSES", "on"),
             ("PEERS", "example.com/"),
         ] {
             assert!(matches!(with(name, value).unwrap_err(), SettingError::Invalid(..)), "{name}");

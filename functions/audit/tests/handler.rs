@@ -89,8 +89,9 @@ fn region(identities: usize) -> Region {
                 configuration_set: Some("m".to_owned()),
                 rule_set: Some("m-inbound".to_owned()),
                 receives: true,
-                suppresses: false,
+                reconcile_function: None,
             },
+            peers: Vec::new(),
             iam: true,
             pass_every: Duration::from_hours(24),
             pace: Duration::from_secs(1),
@@ -132,11 +133,7 @@ fn region(identities: usize) -> Region {
         }],
     });
     region.rule_sets.set_active(Some("m-inbound"));
-    let mail = Bucket {
-        name: "mail".to_owned(),
-        exists: Asked::Answered(true),
-        region: Some("us-east-1".to_owned()),
-    };
+    let mail = Bucket { name: "mail".to_owned(), exists: Asked::Answered(true) };
     region.buckets.set("mail", Ok(mail));
     region
 }
@@ -500,7 +497,7 @@ fn user(name: &str, created_at: &str) -> User {
 fn key(user: &str, id: &str, status: &str, created_at: &str) -> AccessKey {
     let last_used = LastUsed {
         at: Timestamp::parse("2026-11-01T00:00:00Z").unwrap(),
-        service: "ses".to_owned(),
+        service: "s3".to_owned(),
         region: "eu-west-1".to_owned(),
     };
     AccessKey {
@@ -529,6 +526,11 @@ async fn keys_of_before_signature_version_4_that_may_send_are_found_with_few_que
     );
     region.iam.add(user("g-all", OLD), vec![key("g-all", "AKIAALL", "Active", OLD)]);
     region.iam.let_send(&user("g-all", OLD).arn, &[]);
+    let mut used = key("h-used", "AKIAUSED", "Active", OLD);
+    if let Asked::Answered(Some(last)) = &mut used.last_used {
+        "ses".clone_into(&mut last.service);
+    }
+    region.iam.add(user("h-used", OLD), vec![used]);
     region
         .iam
         .let_send(&user("f-one", OLD).arn, &["arn:aws:ses:us-east-1:123456789012:identity/d1.example.com"]);
@@ -543,14 +545,26 @@ async fn keys_of_before_signature_version_4_that_may_send_are_found_with_few_que
         ("AKIAONE", true),
         ("AKIATWO", true),
         ("AKIAALL", true),
+        ("AKIAUSED", true),
     ] {
         assert_eq!(told.contains(id), found, "{id}");
     }
     let calls = region.iam.calls();
     let of = |method: &str| calls.iter().filter(|call| call.starts_with(method)).count();
-    assert_eq!((of("users"), of("keys"), of("last_used")), (4, 6, 4));
-    // Of each user who has an old key whether from anywhere; if not, whether from one of the identities here.
+    assert_eq!((of("users"), of("keys"), of("last_used")), (4, 7, 5));
+    // Of each user who has an old key, unless SES has seen it, whether from anywhere; if not, whether from one of the identities.
     assert_eq!(of("may_send"), 3 + 2);
+}
+
+#[tokio::test]
+async fn a_key_that_may_send_from_a_peers_identity_alone_is_found() {
+    const OLD: &str = "2018-05-01T00:00:00Z";
+    let mut region = region(2);
+    region.settings.peers = vec!["us-west-2".to_owned()];
+    region.iam.add(user("one", OLD), vec![key("one", "AKIAONE", "Active", OLD)]);
+    let identity = "arn:aws:ses:us-west-2:123456789012:identity/d1.example.com";
+    region.iam.let_send(&user("one", OLD).arn, &[identity]);
+    assert_eq!(wrong(&region.pass().await.1), BTreeMap::from([("smtp_credentials", Verdict::Warn)]));
 }
 
 #[tokio::test]
@@ -574,7 +588,7 @@ async fn a_region_that_is_not_to_receive_is_not_asked_what_it_receives_by() {
 #[tokio::test]
 async fn what_reconcile_found_is_in_its_note() {
     let mut region = region(1);
-    region.settings.stack.suppresses = true;
+    region.settings.stack.reconcile_function = Some("m-reconcile".to_owned());
     let passed = ListPass {
         started_at: region.clock.now(),
         ended_at: Some(region.clock.now()),
@@ -593,9 +607,68 @@ async fn what_reconcile_found_is_in_its_note() {
 }
 
 #[tokio::test]
+async fn how_far_peers_have_been_told_is_in_their_notes() {
+    let mut region = region(1);
+    region.settings.stack.reconcile_function = Some("m-reconcile".to_owned());
+    region.settings.peers = ["ca-central-1", "eu-west-1", "us-west-2"].map(str::to_owned).to_vec();
+    let until = |hours| region.clock.now().minus(Duration::from_hours(hours));
+    for (peer, until) in [("ca-central-1", until(1)), ("eu-west-1", until(49))] {
+        // As reconcile keeps it, whose walk is none of the audit's business.
+        let note = json!({"until": until, "everything_at": until, "walk": {"shard": 3}});
+        region.notes.put(&format!("peer-{peer}"), &note, None).await.unwrap();
+    }
+    region.pass().await;
+    let list = region.verdict(Section::SuppressionList).await;
+    let warned: Vec<_> = list.findings.iter().filter(|of| of.verdict == Verdict::Warn).collect();
+    assert_eq!(warned.iter().map(|of| of.subject.as_str()).collect::<Vec<_>>(), ["eu-west-1", "us-west-2"]);
+    assert!(list.evidence.ends_with("1 of 3 peers have been told"), "{}", list.evidence);
+}
+
+#[tokio::test]
+async fn a_listing_whose_token_has_expired_is_begun_again() {
+    let region = region(30);
+    region.reader.set_page(3);
+    // As far as some page of identities, whose token is for the next invocation.
+    for seconds in 11.. {
+        let done = region.wake(WAKE, seconds).await.unwrap();
+        assert!(matches!(done, Done::Unfinished(_)), "{seconds}");
+        if region.counted().contains_key("ListEmailIdentities") {
+            break;
+        }
+    }
+    let pages = || region.counted().keys().filter(|call| call.starts_with("ListEmailIdentities")).count();
+    assert!((1..10).contains(&pages()), "{}", pages());
+    region.reader.expire_tokens();
+    region.clock.advance(A_WHILE);
+    let (wakes, verdicts) = region.pass().await;
+    assert_eq!((wakes, wrong(&verdicts)), (1, BTreeMap::new()));
+    assert_eq!(region.counted()["ListEmailIdentities"], 2);
+    let verification = region.verdict(Section::Verification).await;
+    assert!(verification.evidence.contains("30 of 30"), "{}", verification.evidence);
+}
+
+#[tokio::test]
+async fn a_region_that_throttles_has_answered() {
+    let region = region(1);
+    region.reader.refuse("GetAccount", Some(AskError::Throttled));
+    let (wakes, verdicts) = region.pass().await;
+    assert_eq!(wakes, 6);
+    assert_eq!(
+        (verdicts[&Section::Endpoints], verdicts[&Section::Sandbox]),
+        (Verdict::Pass, Verdict::Unknown)
+    );
+}
+
+#[tokio::test]
 async fn in_one_go_with_somebody_looking_on() {
     let region = region(30);
-    let scope = Scope { stack: region.settings.stack.clone(), list: Asked::NotAsked, iam: true };
+    let scope = Scope {
+        stack: region.settings.stack.clone(),
+        list: Asked::NotAsked,
+        told: Asked::NotAsked,
+        iam: true,
+        peers: Vec::new(),
+    };
     let ports = region.ports(&Fuse::default());
     let told = RefCell::new(Vec::new());
     let pace = Duration::from_secs(1);

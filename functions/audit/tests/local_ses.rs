@@ -29,6 +29,7 @@ use time::macros::datetime;
 use tokio::time::Instant;
 
 const HERE: &str = "eu-west-1";
+const PEER: &str = "us-west-2";
 const SECOND: Duration = Duration::from_secs(1);
 type Wired = Ports<Ses, SesTopics, SesRuleSets, Iam, MemoryBuckets>;
 
@@ -82,7 +83,13 @@ fn stack() -> Stack {
 }
 
 async fn at_once(ses: &LocalSes, clock: &Turned) -> BTreeMap<Section, SectionVerdict> {
-    let scope = Scope { stack: stack(), list: Asked::Answered(None), iam: true };
+    let scope = Scope {
+        stack: stack(),
+        list: Asked::Answered(None),
+        told: Asked::NotAsked,
+        iam: true,
+        peers: vec![PEER.to_owned()],
+    };
     let verdicts = live::run(&ports(ses), scope, clock, SECOND, None, |_| {}).await.unwrap();
     verdicts.into_iter().map(|verdict| (verdict.section, verdict)).collect()
 }
@@ -106,6 +113,7 @@ async fn five_hundred_identities_over_several_invocations_with_nothing_asked_twi
             table: "table".to_owned(),
             function: "audit".to_owned(),
             stack: stack(),
+            peers: vec![PEER.to_owned()],
             iam: true,
             pass_every: Duration::from_hours(12),
             pace: SECOND,
@@ -224,14 +232,17 @@ async fn old_keys_that_may_send_are_found_whatever_their_policies_say_besides() 
     };
     let everything = || allow("*", "*", json!({}));
     let here = format!("arn:aws:ses:{HERE}:123456789012:identity/example.com");
-    let elsewhere = "arn:aws:ses:us-west-2:123456789012:identity/example.com";
+    let of_peer = format!("arn:aws:ses:{PEER}:123456789012:identity/example.com");
+    let of_nobody = "arn:aws:ses:us-west-2:123456789012:identity/nobody.example.com";
     let mfa = json!({"Bool": {"aws:MultiFactorAuthPresent": "true"}});
     let from = json!({"StringEquals": {"ses:FromAddress": "a@example.com"}});
     let users = [
         ("of-everything", everything(), old, true),
         ("of-smtp", allow("ses:SendRawEmail", "*", json!({})), old, true),
         ("of-one-identity", allow("ses:*", &here, json!({})), old, true),
-        ("of-one-elsewhere", allow("ses:*", elsewhere, json!({})), old, false),
+        ("of-one-at-a-peer", allow("ses:*", &of_peer, json!({})), old, true),
+        ("of-one-that-sends", allow("ses:*", of_nobody, json!({})), old, true),
+        ("of-one-that-is-nobodys", allow("ses:*", of_nobody, json!({})), old, false),
         ("of-one-sender", allow("ses:SendRawEmail", "*", from), old, true),
         ("with-a-second-factor", allow("ses:SendRawEmail", "*", mfa), old, false),
         ("of-storage", allow("s3:*", "*", json!({})), old, false),
@@ -242,7 +253,9 @@ async fn old_keys_that_may_send_are_found_whatever_their_policies_say_besides() 
             iam.add_user(name, *created, policies.clone());
             assert!(iam.add_key(name, &format!("AKIA{number}"), *created));
         }
-        assert!(iam.use_key("AKIA1", datetime!(2026-11-01 00:00 UTC), "ses", "us-west-2"));
+        for used in ["AKIA1", "AKIA4"] {
+            assert!(iam.use_key(used, datetime!(2026-11-01 00:00 UTC), "ses", "us-west-2"));
+        }
     });
     let keys = &at_once(&ses, &clock).await[&Section::SmtpCredentials];
     let told = format!("{keys:?}");

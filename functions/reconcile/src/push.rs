@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use mailroom_aws::clock::Clock;
-use mailroom_aws::notes::{NoteError, Noted, Notes};
+use mailroom_aws::notes::{NoteError, Noted, Notes, peer_note};
 use mailroom_aws::peers::{PeerError, Peers};
 use mailroom_aws::states::{Cursor, StateTable, TableError};
 use mailroom_core::suppression::item::shards;
@@ -115,7 +115,7 @@ impl<S: StateTable, N: Notes, P: Peers, C: Clock> Push<'_, S, N, P, C> {
 
     /// Tells one; whether it has been told all.
     async fn to(&self, peer: &str, pushed: &mut Pushed) -> Result<bool, PushError> {
-        let name = format!("peer-{peer}");
+        let name = peer_note(peer);
         let (mut told, mut version) = match self.notes.get::<Told>(&name).await? {
             None => (Told::default(), None),
             Some(note) => (note.value, Some(note.version)),

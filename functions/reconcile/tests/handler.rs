@@ -8,7 +8,7 @@ use mailroom_aws::clock::{Clock, MemoryClock};
 use mailroom_aws::fault::Fault;
 use mailroom_aws::fuse::Fuse;
 use mailroom_aws::metrics::MemoryMetrics;
-use mailroom_aws::notes::{FIRST_PASS, FirstPass, MemoryNotes, Notes};
+use mailroom_aws::notes::{FIRST_PASS, FirstPass, MemoryNotes, Notes, PeerNote, peer_note};
 use mailroom_aws::peers::{MemoryPeers, PeerError};
 use mailroom_aws::records::RecordTable;
 use mailroom_aws::states::{MemoryStates, Put, StateTable};
@@ -357,6 +357,15 @@ async fn the_audit_finds_in_the_note_what_the_last_pass_found() {
         alarmed: false,
     };
     assert_eq!(note.last, expected);
+}
+
+#[tokio::test]
+async fn the_audit_finds_in_the_note_how_far_a_peer_has_been_told() {
+    let (home, peer) = regions();
+    let begun = home.clock.now().plus(A_WHILE);
+    home.counts().await;
+    let note = home.notes.get::<PeerNote>(&peer_note(peer.name)).await.unwrap().unwrap().value;
+    assert_eq!(note, PeerNote { until: Some(begun) });
 }
 
 #[tokio::test]

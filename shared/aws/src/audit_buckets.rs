@@ -14,11 +14,10 @@ use crate::audit::{AskError, told};
 
 /// Asks after buckets.
 pub trait Buckets {
-    /// Whether there is such a bucket, and where (S3's `HeadBucket`, which takes `s3:ListBucket`). S3 says where it is even if it
-    /// says no more.
+    /// Whether there is such a bucket (S3's `HeadBucket`, which takes `s3:ListBucket`).
     ///
     /// # Errors
-    /// See [`AskError`]; a denial is in the answer, with the Region.
+    /// See [`AskError`]; a denial is in the answer.
     #[expect(async_fn_in_trait, reason = "called through generics by functions that run on one thread")]
     async fn bucket(&self, name: &str) -> Result<Bucket, AskError>;
 }
@@ -54,18 +53,17 @@ impl Buckets for S3Buckets {
         if let Some(region) = elsewhere {
             asked = self.client(Some(region)).head_bucket().bucket(name).send().await;
         }
-        let told_region = asked.as_ref().err().and_then(region_told);
-        let (exists, region) = match asked {
-            Ok(found) => (Asked::Answered(true), found.bucket_region.or(home)),
+        let exists = match asked {
+            Ok(_) => Asked::Answered(true),
             Err(error) if error.raw_response().is_some_and(|answer| answer.status().as_u16() == 404) => {
-                (Asked::Answered(false), None)
+                Asked::Answered(false)
             }
             Err(error) => match told(&error) {
-                AskError::Denied => (Asked::Denied("s3:ListBucket".to_owned()), told_region),
+                AskError::Denied => Asked::Denied("s3:ListBucket".to_owned()),
                 error => return Err(error),
             },
         };
-        Ok(Bucket { name: name.to_owned(), exists, region })
+        Ok(Bucket { name: name.to_owned(), exists })
     }
 }
 
@@ -90,7 +88,7 @@ impl MemoryBuckets {
 impl Buckets for MemoryBuckets {
     async fn bucket(&self, name: &str) -> Result<Bucket, AskError> {
         let buckets = self.0.lock().map_err(|_| AskError::Unavailable("poisoned".to_owned()))?;
-        let missing = Bucket { name: name.to_owned(), exists: Asked::Answered(false), region: None };
+        let missing = Bucket { name: name.to_owned(), exists: Asked::Answered(false) };
         buckets.get(name).cloned().unwrap_or(Ok(missing))
     }
 }
@@ -102,12 +100,9 @@ mod tests {
 
     #[tokio::test]
     async fn a_bucket_is_there_or_elsewhere_or_not_or_nobody_says() {
-        let bucket = |exists: Asked<bool>, region: Option<&str>| {
-            Ok(Bucket { name: "mail".to_owned(), exists, region: region.map(str::to_owned) })
-        };
-        let there = |region| bucket(Asked::Answered(true), Some(region));
-        let denied = Asked::Denied("s3:ListBucket".to_owned());
-        let (here, other) = (Some("us-east-1"), Some("eu-west-1"));
+        let bucket = |exists: Asked<bool>| Ok(Bucket { name: "mail".to_owned(), exists });
+        let there = || bucket(Asked::Answered(true));
+        let denied = || bucket(Asked::Denied("s3:ListBucket".to_owned()));
         let answers = [
             (200, Some("us-east-1")),
             // Older stand-ins do not say it.
@@ -127,17 +122,20 @@ mod tests {
         }));
         let s3 = S3Buckets::new(&stub.config());
         for expected in [
-            there("us-east-1"),
-            there("us-east-1"),
-            there("eu-west-1"),
-            bucket(denied.clone(), other),
-            bucket(denied, here),
-            bucket(Asked::Answered(false), None),
+            there(),
+            there(),
+            there(),
+            denied(),
+            denied(),
+            bucket(Asked::Answered(false)),
             Err(AskError::Unavailable("status 503".to_owned())),
         ] {
             assert_eq!(s3.bucket("mail").await, expected);
         }
-        for request in stub.requests() {
+        let requests = stub.requests();
+        // One that is elsewhere is asked after there, too.
+        assert_eq!(requests.len(), answers.len());
+        for request in requests {
             assert!(request.head.starts_with("HEAD /mail"), "{}", request.head);
         }
     }

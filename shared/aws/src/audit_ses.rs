@@ -270,6 +270,26 @@ struct Inner {
     configuration_sets: BTreeMap<String, ConfigurationSet>,
     page: usize,
     refusals: BTreeMap<&'static str, AskError>,
+    /// How often the pages' tokens have expired: it is a part of each.
+    expired: usize,
+}
+
+impl Inner {
+    /// A page of what has these names, from where a token says.
+    fn page<A>(
+        &self,
+        mut names: impl Iterator<Item = (String, A)>,
+        next: Option<&str>,
+    ) -> Result<Page<A>, AskError> {
+        let from = match next.map(|token| token.split_once(' ').unwrap_or_default()) {
+            None => "",
+            Some((expired, from)) if expired == self.expired.to_string() => from,
+            Some(_) => return Err(AskError::Refused("InvalidNextTokenException".to_owned())),
+        };
+        let mut left = names.by_ref().skip_while(|(name, _)| name.as_str() < from);
+        let items = left.by_ref().take(self.page).map(|(_, item)| item).collect();
+        Ok(Page { items, next: left.next().map(|(name, _)| format!("{} {name}", self.expired)) })
+    }
 }
 
 impl MemorySesReader {
@@ -290,6 +310,7 @@ impl MemorySesReader {
             configuration_sets: BTreeMap::new(),
             page: 1000,
             refusals: BTreeMap::new(),
+            expired: 0,
         };
         Self { inner: Arc::new(Mutex::new(inner)), ses: ses.clone() }
     }
@@ -324,6 +345,11 @@ impl MemorySesReader {
     /// So many on a page.
     pub fn set_page(&self, page: usize) {
         self.change(|inner| inner.page = page);
+    }
+
+    /// Takes no token any more that it has given so far.
+    pub fn expire_tokens(&self) {
+        self.change(|inner| inner.expired += 1);
     }
 
     /// Answers every call of this action like this (`GetEmailIdentity`); `None`: as usual.
@@ -362,16 +388,13 @@ impl SesReader for MemorySesReader {
     }
 
     async fn identities(&self, next: Option<&str>) -> Result<Page<ListedIdentity>, AskError> {
-        self.call("ListEmailIdentities", next.unwrap_or_default(), |inner| {
-            let mut left = inner.identities.range(next.map(str::to_owned).unwrap_or_default()..);
-            let listed = |(name, (kind, _)): (&String, &(Option<String>, Identity))| ListedIdentity {
-                name: name.clone(),
-                kind: kind.clone(),
-            };
-            let items = left.by_ref().take(inner.page).map(listed).collect();
-            Page { items, next: left.next().map(|(name, _)| name.clone()) }
-        })
-        .await
+        let page = self.call("ListEmailIdentities", next.unwrap_or_default(), |inner| {
+            let listed = inner.identities.iter().map(|(name, (kind, _))| {
+                (name.clone(), ListedIdentity { name: name.clone(), kind: kind.clone() })
+            });
+            inner.page(listed, next)
+        });
+        page.await?
     }
 
     async fn identity(&self, name: &str) -> Result<Option<Identity>, AskError> {
@@ -382,12 +405,10 @@ impl SesReader for MemorySesReader {
     }
 
     async fn configuration_sets(&self, next: Option<&str>) -> Result<Page<String>, AskError> {
-        self.call("ListConfigurationSets", next.unwrap_or_default(), |inner| {
-            let mut left = inner.configuration_sets.range(next.map(str::to_owned).unwrap_or_default()..);
-            let items = left.by_ref().take(inner.page).map(|(name, _)| name.clone()).collect();
-            Page { items, next: left.next().map(|(name, _)| name.clone()) }
-        })
-        .await
+        let page = self.call("ListConfigurationSets", next.unwrap_or_default(), |inner| {
+            inner.page(inner.configuration_sets.keys().map(|name| (name.clone(), name.clone())), next)
+        });
+        page.await?
     }
 
     async fn configuration_set(&self, name: &str) -> Result<Option<ConfigurationSet>, AskError> {

@@ -30,6 +30,18 @@ pub struct FirstPass {
     pub ended_at: Timestamp,
 }
 
+/// The name of the note in which reconcile keeps how far it has told a peer.
+pub fn peer_note(region: &str) -> String {
+    format!("peer-{region}")
+}
+
+/// What [`peer_note`] says, as far as others than reconcile read it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PeerNote {
+    /// The peer has been told all that changed before then; `None` if it has not been told all even once.
+    pub until: Option<Timestamp>,
+}
+
 /// Keeps notes.
 pub trait Notes {
     /// A note as it was last written. The read is consistent.

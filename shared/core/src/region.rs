@@ -13,6 +13,7 @@ pub struct Region {
     partition: Partition,
     title: &'static str,
     smtp: Listed,
+    own_dkim_zone: bool,
     receiving: Listed,
 }
 
@@ -176,6 +177,17 @@ impl Region {
     }
 }
 
+/// Where the Easy DKIM keys of a Region are published: `dkim.eu-south-1.amazonses.com`, or the zone that most Regions share, which
+/// it is for a Region that the catalogue doesn't have, too.
+///
+/// Source: `data/regions.csv`.
+pub fn dkim_zone(region: &str) -> String {
+    match Region::find(region) {
+        Some(Region { own_dkim_zone: true, name, .. }) => format!("dkim.{name}.amazonses.com"),
+        _ => "dkim.amazonses.com".to_owned(),
+    }
+}
+
 fn lines() -> impl Iterator<Item = &'static str> {
     CATALOGUE.lines().filter(|line| !line.starts_with('#'))
 }
@@ -185,8 +197,14 @@ fn parse(line: &'static str) -> Option<Region> {
     let (name, partition, title) = (fields.next()?, fields.next()?, fields.next()?);
     let partition = [Partition::Aws, Partition::AwsUsGov].into_iter().find(|p| p.as_str() == partition)?;
     let smtp = Listed::parse(fields.next()?, &["2023-10", "2026-11"])?;
+    let own_dkim_zone = match fields.next()? {
+        "own" => true,
+        "common" => false,
+        _ => return None,
+    };
     let receiving = Listed::parse(fields.next()?, &["2023-02", "2024-01", "2026-09"])?;
-    fields.next().is_none().then_some(Region { name, partition, title, smtp, receiving })
+    let region = Region { name, partition, title, smtp, own_dkim_zone, receiving };
+    fields.next().is_none().then_some(region)
 }
 
 #[cfg(test)]
@@ -199,20 +217,22 @@ mod tests {
 
     #[test]
     fn every_line_is_a_region() {
-        assert_eq!(lines().next(), Some("name,partition,title,smtp,receives"));
+        assert_eq!(lines().next(), Some("name,partition,title,smtp,dkim,receives"));
         let unread: Vec<_> = lines().skip(1).filter(|line| parse(line).is_none()).collect();
         assert_eq!(unread, [""; 0]);
         for line in [
             "",
-            "x-1,aws,X,no",
-            "x-1,aws,X,no,no,",
-            "x-1,aws-cn,X,no,no",
-            "x-1,aws,X,no,yes",
-            "x-1,aws,X,yes,no",
-            "x-1,aws,X,2023-02,no",
+            "x-1,aws,X,no,own",
+            "x-1,aws,X,no,own,no,",
+            "x-1,aws-cn,X,no,own,no",
+            "x-1,aws,X,no,own,yes",
+            "x-1,aws,X,yes,own,no",
+            "x-1,aws,X,2023-02,own,no",
+            "x-1,aws,X,no,no,no",
         ] {
             assert_eq!(parse(line), None, "{line}");
         }
+        assert!(parse("x-1,aws,X,no,own,no").is_some());
     }
 
     #[test]
@@ -246,6 +266,7 @@ mod tests {
         };
         assert_eq!(without(Listed::No), ["af-south-1", "ap-southeast-3", "me-south-1"]);
         assert_eq!(without(Listed::Unknown).len(), 6);
+        assert_eq!(Region::all().filter(|region| region.own_dkim_zone).count(), 11);
     }
 
     #[test]
@@ -270,6 +291,15 @@ mod tests {
         assert_eq!(
             region("us-gov-west-1").smtp_endpoint().unwrap(),
             "email-smtp.us-gov-west-1.amazonaws.com"
+        );
+        assert_eq!(
+            ["eu-west-1", "eu-south-1", "us-gov-east-1", "mars-north-1"].map(dkim_zone),
+            [
+                "dkim.amazonses.com",
+                "dkim.eu-south-1.amazonses.com",
+                "dkim.us-gov-east-1.amazonses.com",
+                "dkim.amazonses.com"
+            ]
         );
         assert_eq!(region("ap-southeast-3").smtp_endpoint(), None);
         assert_eq!(region("ca-west-1").smtp(), Listed::Unknown);

@@ -56,51 +56,39 @@ pub(super) fn judge(facts: &Facts) -> Judged {
     judged
 }
 
+/// One finding and one command, however much is wrong with the policy: of two commands that each write the policy without one of
+/// its faults, the second would write back what the first has mended.
 fn one(judged: &mut Judged, of: &IdentityFacts, name: &str, policy: &Value, region: &str) {
-    let is_open = |statement: &&Value| allows(statement) && who(statement).any(|who| who.contains('*'));
-    let open: Vec<_> = statements(policy).filter(is_open).collect();
+    let mut found: Vec<(Verdict, String, &str)> = Vec::new();
+    let open: Vec<_> = statements(policy).filter(|statement| is_open(statement)).collect();
     if !open.is_empty() {
         let anybody = open.iter().any(|statement| statement.get("Condition").is_none());
-        let rest: Vec<_> = statements(policy).filter(|statement| !is_open(statement)).cloned().collect();
-        let fix = if rest.is_empty() {
-            let delete = [
-                "sesv2",
-                "delete-email-identity-policy",
-                "--email-identity",
-                &of.name,
-                "--policy-name",
-                name,
-            ];
-            Fix::aws(&delete, region)
-        } else {
-            let mut without = policy.clone();
-            without["Statement"] = rest.into();
-            put("update", &of.name, name, &without.to_string(), region)
-        };
         let (verdict, whom) = if anybody {
             (Verdict::Fail, "anybody with an AWS account")
         } else {
             (Verdict::Warn, "anybody for whom its condition holds")
         };
-        judged.found(
-            verdict,
-            &of.name,
-            format!("policy {name} lets {whom} send as this identity"),
-            "Name the delegates' accounts, users or roles instead. The command takes the open statement away.",
-            fix,
-        );
+        let todo = "Name the delegates' accounts, users or roles instead. The command takes the open statement away.";
+        found.push((verdict, format!("lets {whom} send as this identity"), todo));
     }
     let elsewhere: BTreeSet<_> =
-        statements(policy).flat_map(resources).filter_map(|arn| Arn::parse(arn)?.region()).collect();
-    for other in elsewhere.into_iter().filter(|other| *other != region && !other.contains(['*', '?'])) {
-        judged.found(
-            Verdict::Fail,
-            &of.name,
-            format!("policy {name} names a resource of {other}: here it authorizes nobody"),
-            "Have it name the identity of this Region.",
-            put("update", &of.name, name, &moved(policy, other, region).to_string(), region),
-        );
+        statements(policy).flat_map(resources).filter_map(|arn| elsewhere(arn, region)).collect();
+    for other in elsewhere {
+        let evidence = format!("names a resource of {other}: here it authorizes nobody");
+        found.push((Verdict::Fail, evidence, "Have it name the identity of this Region."));
     }
+    let Some(verdict) = found.iter().map(|(verdict, ..)| *verdict).max() else { return };
+    let evidence: Vec<_> = found.iter().map(|(_, evidence, _)| evidence.as_str()).collect();
+    let mut todo: Vec<_> = found.iter().map(|(.., todo)| *todo).collect();
+    todo.dedup();
+    let fix = match corrected(policy, region) {
+        Some(corrected) => put("update", &of.name, name, &corrected.to_string(), region),
+        None => Fix::aws(
+            &["sesv2", "delete-email-identity-policy", "--email-identity", &of.name, "--policy-name", name],
+            region,
+        ),
+    };
+    judged.found(verdict, &of.name, format!("policy {name} {}", evidence.join("; ")), todo.join(" "), fix);
 }
 
 /// A command that writes a policy.
@@ -110,44 +98,60 @@ pub(super) fn put(verb: &str, identity: &str, name: &str, policy: &str, region: 
     Fix::aws(&of, region)
 }
 
-/// The policy, with resources of another Region made those of this one.
-pub(super) fn moved(policy: &Value, from: &str, to: &str) -> Value {
-    let arn = |text: &str| match Arn::parse(text).and_then(Arn::region) {
-        Some(region) if region == from => {
-            let mut parts: Vec<_> = text.splitn(6, ':').collect();
-            if let Some(region) = parts.get_mut(3) {
-                *region = to;
-            }
-            Value::from(parts.join(":"))
-        }
-        _ => Value::from(text),
-    };
-    let mut policy = policy.clone();
-    let list = match policy.get_mut("Statement") {
-        Some(Value::Array(list)) => list.iter_mut().collect(),
-        Some(single) => vec![single],
-        None => Vec::new(),
-    };
-    for resource in list.into_iter().filter_map(|statement| statement.get_mut("Resource")) {
-        match resource {
-            Value::String(text) => *resource = arn(text),
-            Value::Array(list) => {
-                for resource in list {
-                    if let Value::String(text) = resource {
-                        *resource = arn(text);
-                    }
-                }
-            }
-            Value::Null | Value::Bool(_) | Value::Number(_) | Value::Object(_) => {}
-        }
+/// The policy as it should be in a Region: without statements that let everybody, and with the resources of that Region. `None` if
+/// no statement is left.
+pub(super) fn corrected(policy: &Value, region: &str) -> Option<Value> {
+    let closed = statements(policy).filter(|statement| !is_open(statement));
+    let rest: Vec<_> = closed.map(|statement| moved(statement, region)).collect();
+    if rest.is_empty() {
+        return None;
     }
-    policy
+    let mut corrected = policy.clone();
+    *corrected.get_mut("Statement")? = rest.into();
+    Some(corrected)
 }
 
-/// Whom a policy allows anything, but for everybody.
+/// The statement, with the resources of other Regions made those of this one.
+fn moved(statement: &Value, to: &str) -> Value {
+    let arn = |text: &str| {
+        let mut parts: Vec<_> = text.splitn(6, ':').collect();
+        match (elsewhere(text, to), parts.get_mut(3)) {
+            (Some(_), Some(region)) => {
+                *region = to;
+                parts.join(":")
+            }
+            _ => text.to_owned(),
+        }
+    };
+    let mut statement = statement.clone();
+    match statement.get_mut("Resource") {
+        Some(Value::String(text)) => *text = arn(text),
+        Some(Value::Array(list)) => {
+            for resource in list {
+                if let Value::String(text) = resource {
+                    *text = arn(text);
+                }
+            }
+        }
+        _ => {}
+    }
+    statement
+}
+
+/// The Region that an ARN names, if it is another one. A pattern is of this one, too.
+fn elsewhere<'a>(arn: &'a str, region: &str) -> Option<&'a str> {
+    Arn::parse(arn)?.region().filter(|other| *other != region && !other.contains(['*', '?']))
+}
+
+/// Whether a statement lets everybody.
+fn is_open(statement: &Value) -> bool {
+    allows(statement) && who(statement).any(|who| who.contains('*'))
+}
+
+/// Whom a policy allows anything by name. Whoever stands in an open statement besides everybody goes with it.
 pub(super) fn principals(policy: &Value) -> BTreeSet<String> {
-    let allowed = statements(policy).filter(|statement| allows(statement)).flat_map(who);
-    allowed.filter(|who| !who.contains('*')).map(account_or_arn).collect()
+    let allowed = statements(policy).filter(|statement| allows(statement) && !is_open(statement));
+    allowed.flat_map(who).map(account_or_arn).collect()
 }
 
 /// `arn:aws:iam::123456789012:root` is a way of saying `123456789012`.

@@ -1,5 +1,5 @@
-//! Comparisons between Regions, of what each Region's verdicts say: identities (section 3), lists (5), delegates (9). And what
-//! every Region would say the same is said once (7).
+//! Comparisons between Regions, of what each Region's verdicts say: identities (section 3), lists (5), delegates (9). Of a MAIL
+//! FROM domain that Regions share, one says what to publish (8). And what every Region would say the same is said once (7).
 //!
 //! What is compared is kept with the verdict, as much as fits: names in their order, up to one *through* which a Region's
 //! list is complete. What comes after it is compared with nothing.
@@ -9,13 +9,12 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::authorization::{moved, principals, put};
-use super::dns::domain_of;
-use super::fix::Fix;
+use super::authorization::{corrected, principals, put};
+use super::dns::covers;
+use super::fix::{DnsRecord, Fix};
 use super::judged::{Judged, capped};
-use super::{Section, SectionVerdict, Verdict};
+use super::{Finding, Section, SectionVerdict, Verdict};
 use crate::region::{Partition, Region};
-use crate::timestamp::Timestamp;
 
 /// Of an item's 400 KB: see [`super::judged`].
 const MOST_BYTES: usize = 180_000;
@@ -32,6 +31,8 @@ pub enum Compared {
     Identities(Identities),
     /// Section 5.
     List(ListSize),
+    /// Section 8.
+    MailFrom(MailFromDomains),
     /// Section 9.
     Delegates(Delegates),
 }
@@ -48,12 +49,20 @@ pub struct Identities {
 }
 
 /// A Region's list.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ListSize {
-    /// Its entries,
+    /// Its entries, when reconcile went through it last.
     pub entries: usize,
-    /// when reconcile went through.
-    pub started_at: Timestamp,
+    /// The Region's reconcile function, which tells the peers.
+    #[serde(default)]
+    pub reconcile_function: Option<String>,
+}
+
+/// A Region's custom MAIL FROM domains.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct MailFromDomains {
+    /// Those that SES uses: their MX records are published. As many as fit.
+    pub in_use: Vec<String>,
 }
 
 /// A Region's sending authorization policies.
@@ -105,7 +114,15 @@ impl Identities {
 
     /// Whether mail from an address can be sent by its domain's identity.
     fn covers(&self, address: &str) -> bool {
-        address.contains('@') && self.verified.iter().any(|of| of.eq_ignore_ascii_case(domain_of(address)))
+        let domains = self.verified.iter().filter(|of| !of.contains('@'));
+        address.contains('@') && domains.into_iter().any(|domain| covers(domain, address))
+    }
+}
+
+impl MailFromDomains {
+    pub(super) fn new(in_use: BTreeSet<String>) -> Self {
+        let mut bytes = 0;
+        Self { in_use: in_use.into_iter().take_while(|of| fits(&mut bytes, json_len(of) + 1)).collect() }
     }
 }
 
@@ -164,7 +181,8 @@ pub fn compare(verdicts: &[SectionVerdict]) -> Vec<SectionVerdict> {
             if here.section == Section::SmtpCredentials {
                 return once_only(here, &once, &mut told);
             }
-            let mut judged = Judged { findings: here.findings.clone(), ..Judged::default() };
+            let findings = here.findings.iter().map(|finding| with_one_mx(finding, here, verdicts)).collect();
+            let mut judged = Judged { findings, ..Judged::default() };
             let mut missing = Missing::new();
             for peer in
                 verdicts.iter().filter(|peer| peer.section == here.section && peer.region != here.region)
@@ -192,7 +210,7 @@ fn pair(
         (Some(Compared::Identities(own)), Some(Compared::Identities(theirs))) => {
             identities(judged, missing, here, own, (peer, theirs));
         }
-        (Some(Compared::List(own)), Some(Compared::List(theirs))) => list(judged, *own, peer, *theirs),
+        (Some(Compared::List(own)), Some(Compared::List(theirs))) => list(judged, own, peer, theirs),
         (Some(Compared::Delegates(own)), Some(Compared::Delegates(theirs))) => {
             let identities = all.iter().find_map(|of| match &of.compared {
                 Some(Compared::Identities(identities)) if of.region == here.region => Some(identities),
@@ -232,22 +250,66 @@ fn identities(
     }
 }
 
-fn list(judged: &mut Judged, own: ListSize, peer: &SectionVerdict, theirs: ListSize) {
+fn list(judged: &mut Judged, own: &ListSize, peer: &SectionVerdict, theirs: &ListSize) {
     let missing = theirs.entries.saturating_sub(own.entries);
     if missing <= (theirs.entries / SIZE_DIFFERENCE).max(SIZE_DIFFERENCE) {
         return;
     }
+    let function = theirs.reconcile_function.as_deref();
     judged.found(
         Verdict::Warn,
         "",
         format!("{} entries here, {} in {}", own.entries, theirs.entries, peer.region),
         format!(
-            "A new Region needs some hours. After that: is this Region among the Peers of the stack in {0}? Then invoke the reconcile \
-             function there (output ReconcileFunctionName) with {{\"everything\": true}}.",
+            "A new Region needs some hours. After that: is this Region among the Peers of the stack in {0}? Then have the reconcile \
+             function there (output ReconcileFunctionName) tell its peers everything.",
             peer.region
         ),
-        [],
+        function.and_then(|function| Fix::invoke(function, r#"{"everything":true}"#, &peer.region)),
     );
+}
+
+/// A finding whose MAIL FROM domain another Region uses, too, without the MX record: of several at one name SES accepts none.
+///
+/// Source: Amazon SES Developer Guide, "Regions and Amazon SES", "Custom MAIL FROM domains": one Region's record serves all.
+fn with_one_mx(finding: &Finding, here: &SectionVerdict, all: &[SectionVerdict]) -> Finding {
+    let mut finding = finding.clone();
+    let Some(name) = mx(&finding).filter(|_| here.section == Section::MailFrom).map(|of| of.name.clone())
+    else {
+        return finding;
+    };
+    let mut sections = all.iter().filter(|of| of.section == Section::MailFrom);
+    let published = |of: &&SectionVerdict| match &of.compared {
+        Some(Compared::MailFrom(domains)) => domains.in_use.iter().any(|of| of.eq_ignore_ascii_case(&name)),
+        _ => false,
+    };
+    let prints = |of: &&SectionVerdict| {
+        of.findings.iter().filter_map(mx).any(|of| of.name.eq_ignore_ascii_case(&name))
+    };
+    let (by, told) = if let Some(by) = sections.clone().find(published) {
+        (by, "whose MX record is published and serves here, too: publish no second one")
+    } else if let Some(by) = sections.find(prints) {
+        (by, "whose MX record is printed there and serves here, too: publish that and no second one")
+    } else {
+        return finding;
+    };
+    if by.region != here.region {
+        finding.fixes.retain(|fix| !matches!(fix, Fix::Dns(record) if record.kind == "MX"));
+        finding.todo = format!(
+            "The name is shared with {}, {told}. Then begin again here, if SES has given up. Or set a MAIL FROM subdomain of its \
+             own for each Region.",
+            by.region
+        );
+    }
+    finding
+}
+
+/// The MX record that a finding has published.
+fn mx(finding: &Finding) -> Option<&DnsRecord> {
+    finding.fixes.iter().find_map(|fix| match fix {
+        Fix::Dns(record) if record.kind == "MX" => Some(record),
+        _ => None,
+    })
 }
 
 fn delegates(
@@ -272,6 +334,7 @@ fn delegates(
         if whom.is_empty() {
             continue;
         }
+        let Some(corrected) = corrected(&read, &here.region) else { continue };
         let taken = own.of(identity).any(|of| of.name == policy.name);
         let name = if taken { renamed(&policy.name, &peer.region) } else { policy.name.clone() };
         judged.found(
@@ -279,13 +342,7 @@ fn delegates(
             identity,
             format!("{} may send in {} (policy {}), and not here", whom.join(", "), peer.region, policy.name),
             "If they are to send from here, too: give the identity of this Region the same policy.",
-            put(
-                "create",
-                identity,
-                &name,
-                &moved(&read, &peer.region, &here.region).to_string(),
-                &here.region,
-            ),
+            put("create", identity, &name, &corrected.to_string(), &here.region),
         );
     }
 }
@@ -333,7 +390,7 @@ fn once_only(
     let partition = partition(&here.region);
     let by = once.iter().find(|(of, _)| *of == partition).map_or("", |(_, region)| *region);
     if by == here.region && told.insert(partition) {
-        return here.clone();
+        return if here.verdict == Verdict::NotApplicable { nobody_asked(here) } else { here.clone() };
     }
     SectionVerdict {
         verdict: Verdict::NotApplicable,
@@ -342,4 +399,18 @@ fn once_only(
         more_findings: 0,
         ..here.clone()
     }
+}
+
+/// Nobody has looked for old keys, which is not to have found none.
+fn nobody_asked(here: &SectionVerdict) -> SectionVerdict {
+    let mut judged = Judged::default();
+    judged.found(
+        Verdict::Unknown,
+        "",
+        "no Region that was audited has asked IAM",
+        "The first by name of a Region and its Peers asks, for all: audit that one, too, or deploy the stack there. Or ask now, by \
+         `mailroom audit --live`.",
+        [],
+    );
+    SectionVerdict { verdict: Verdict::Unknown, findings: judged.findings, ..here.clone() }
 }

@@ -28,7 +28,7 @@ pub(super) fn judge(facts: &Facts) -> Judged {
         let dkim = identity.dkim.as_ref().unwrap_or(&unknown);
         if of.is_domain() {
             domain(&mut judged, of, dkim, region);
-        } else if !signs(dkim) && !domains.iter().any(|domain| covers(domain, &of.name)) {
+        } else if !signs(dkim) && !domains.iter().any(|domain| dns::covers(domain, &of.name)) {
             judged.found(
                 Verdict::Warn,
                 &of.name,
@@ -62,14 +62,6 @@ fn evidence(identities: &[IdentityFacts]) -> String {
 
 fn signs(dkim: &Dkim) -> bool {
     dkim.signing_enabled && dkim.status.as_deref() == Some("SUCCESS")
-}
-
-/// A domain's identity is its subdomains', too.
-///
-/// Source: Amazon SES Developer Guide, "Verified identities in Amazon SES", read 2026-11.
-fn covers(domain: &str, address: &str) -> bool {
-    let (domain, of) = (domain.to_ascii_lowercase(), domain_of(address).to_ascii_lowercase());
-    of.strip_suffix(&domain).is_some_and(|before| before.is_empty() || before.ends_with('.'))
 }
 
 /// How a domain's DKIM, and with it its verification, is begun again: a replica's from its parent. `None` with a key of one's
@@ -125,7 +117,7 @@ fn domain(judged: &mut Judged, of: &IdentityFacts, dkim: &Dkim, region: &str) {
             Some("PENDING" | "TEMPORARY_FAILURE") => None,
             _ => restarted(of, region),
         };
-        let fixes = dns::dkim(name, dkim).into_iter().map(Fix::Dns).chain(restarted);
+        let fixes = dns::dkim(name, dkim, region).into_iter().map(Fix::Dns).chain(restarted);
         let evidence = format!("DKIM status {}{by}", status.unwrap_or("not told"));
         judged.found(verdict, name, evidence, todo, fixes);
     }

@@ -2,11 +2,8 @@
 
 use super::facts::Dkim;
 use super::fix::DnsRecord;
+use crate::region;
 
-/// Where Easy DKIM's CNAMEs point if SES does not say: in answers from before it gave `SigningHostedZone` it was the same for all.
-///
-/// Source: Amazon SES Developer Guide, "Easy DKIM in Amazon SES", read 2026-11.
-const DKIM_ZONE: &str = "dkim.amazonses.com";
 /// Source: Amazon SES Developer Guide, "Using a custom MAIL FROM domain", read 2026-11; in that page the value stands in quotes.
 const SPF: &str = "v=spf1 include:amazonses.com ~all";
 /// `DkimSigningAttributesOrigin` of a key of one's own.
@@ -19,14 +16,28 @@ pub fn domain_of(identity: &str) -> &str {
     identity.rsplit_once('@').map_or(identity, |(_, domain)| domain)
 }
 
-/// A CNAME for each token. None with a key of one's own: SES does not tell the public key that its record holds.
+/// Whether mail from an address can be sent, and is signed for, by a domain's identity, which is its subdomains', too.
 ///
-/// Source: SES API v2 Reference, `DkimAttributes`: `SigningHostedZone`, as the SDK's model has it in November 2026.
-pub fn dkim(identity: &str, dkim: &Dkim) -> Vec<DnsRecord> {
+/// Source: Amazon SES Developer Guide, "Verified identities in Amazon SES", read 2026-11.
+pub(super) fn covers(domain: &str, address: &str) -> bool {
+    let (domain, of) = (domain.to_ascii_lowercase(), domain_of(address).to_ascii_lowercase());
+    of.strip_suffix(&domain).is_some_and(|before| before.is_empty() || before.ends_with('.'))
+}
+
+/// A CNAME for each token of an identity in a Region. None with a key of one's own: SES does not tell the public key that its
+/// record holds.
+///
+/// Source: SES API v2 Reference, `DkimAttributes`: `SigningHostedZone`, as the SDK's model has it in November 2026. Answers from
+/// before it was there lack it: then it is the zone of the Region whose keys they are.
+pub fn dkim(identity: &str, dkim: &Dkim, region: &str) -> Vec<DnsRecord> {
     if dkim.signing_attributes_origin.as_deref() == Some(OWN_KEY) {
         return Vec::new();
     }
-    let zone = dkim.signing_hosted_zone.as_deref().map_or(DKIM_ZONE, |zone| zone.trim_end_matches('.'));
+    let zone = dkim.signing_hosted_zone.as_deref().map(|zone| zone.trim_end_matches('.').to_owned());
+    let zone = zone.unwrap_or_else(|| {
+        let parent = dkim.signing_attributes_origin.as_deref().and_then(parent_region);
+        region::dkim_zone(parent.as_deref().unwrap_or(region))
+    });
     let domain = domain_of(identity);
     let record = |token: &String| {
         DnsRecord::new(format!("{token}._domainkey.{domain}"), "CNAME", format!("{token}.{zone}"))
@@ -66,9 +77,20 @@ mod tests {
     #[test]
     fn cnames_point_where_the_api_says() {
         let mut of = Dkim { tokens: vec!["abc".to_owned()], ..Dkim::default() };
-        let shown =
-            |of: &Dkim| dkim("jane@example.com", of).iter().map(ToString::to_string).collect::<Vec<_>>();
-        assert_eq!(shown(&of), ["abc._domainkey.example.com. IN CNAME abc.dkim.amazonses.com."]);
+        let shown_in = |of: &Dkim, region: &str| {
+            dkim("jane@example.com", of, region).iter().map(ToString::to_string).collect::<Vec<_>>()
+        };
+        let shown = |of: &Dkim| shown_in(of, "eu-west-1");
+        let common = ["abc._domainkey.example.com. IN CNAME abc.dkim.amazonses.com."];
+        let milan = ["abc._domainkey.example.com. IN CNAME abc.dkim.eu-south-1.amazonses.com."];
+        assert_eq!(
+            (shown(&of), shown_in(&of, "eu-south-1")),
+            (common.map(str::to_owned).into(), milan.map(str::to_owned).into())
+        );
+        of.signing_attributes_origin = Some("AWS_SES_EU_SOUTH_1".to_owned());
+        assert_eq!(shown(&of), milan);
+        of.signing_attributes_origin = Some("AWS_SES_EU_WEST_1".to_owned());
+        assert_eq!(shown_in(&of, "eu-south-1"), common);
         of.signing_hosted_zone = Some("x1.dkim.eu-west-1.amazonses.com.".to_owned());
         assert_eq!(shown(&of), ["abc._domainkey.example.com. IN CNAME abc.x1.dkim.eu-west-1.amazonses.com."]);
         of.signing_attributes_origin = Some(OWN_KEY.to_owned());

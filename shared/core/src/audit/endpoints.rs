@@ -1,6 +1,6 @@
 //! Section 1: the Region is enabled and answers.
 //!
-//! A denied call is an answer: from an enabled Region, to credentials that it knows.
+//! A denied call is an answer, and so is a throttled one: from an enabled Region, to credentials that it knows.
 
 use super::Verdict;
 use super::facts::{Asked, Facts};
@@ -12,7 +12,7 @@ pub(super) fn judge(facts: &Facts) -> Judged {
     let name = facts.stack.region.as_str();
     let mut judged = Judged::passes(format!("email.{name}.amazonaws.com answers"));
     match &facts.account {
-        Asked::Answered(_) | Asked::Denied(_) => {}
+        Asked::Answered(_) | Asked::Denied(_) | Asked::Throttled(_) => {}
         Asked::NotEnabled(code) => {
             judged.evidence = format!("{code} from email.{name}.amazonaws.com");
             judged.found(

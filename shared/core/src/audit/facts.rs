@@ -7,8 +7,8 @@
 //! | [`stack`] | the stack's own settings | what is ours |
 //! | [`account`] | SES v2 `GetAccount` | 1, 2, 5 |
 //! | [`identity`] | `ListEmailIdentities`, `GetEmailIdentity`; v1 `GetIdentityNotificationAttributes` | 3, 4, 6, 8, 9 |
-//! | [`configuration_set`] | `ListConfigurationSets`, `GetConfigurationSet`, `GetConfigurationSetEventDestinations` | 5, 6 |
-//! | [`list`] | reconcile's note of its last pass | 5 |
+//! | [`configuration_set`] | `ListConfigurationSets`, `GetConfigurationSet`, `GetConfigurationSetEventDestinations` | 2, 5, 6 |
+//! | [`list`] | reconcile's notes: of its last pass, and of each peer | 5 |
 //! | [`access_key`] | IAM `ListUsers`, `ListAccessKeys`, `GetAccessKeyLastUsed`, and the users' policies | 7 |
 //! | [`receiving`] | v1 `DescribeActiveReceiptRuleSet`, S3 `HeadBucket` | 10 |
 //!
@@ -31,7 +31,7 @@ pub use account::{Account, Review, SendQuota};
 pub use asked::Asked;
 pub use configuration_set::{ConfigurationSet, Destination, EventDestination};
 pub use identity::{Dkim, Identity, IdentityFacts, MailFrom, Notifications};
-pub use list::ListPass;
+pub use list::{ListPass, PeerTold};
 pub use receiving::{Bucket, ReceiptAction, ReceiptRule, RuleSet};
 pub use stack::Stack;
 
@@ -52,6 +52,9 @@ pub struct Facts {
     /// Reconcile's last pass; `None` if none has ended yet.
     #[serde(default)]
     pub list: Asked<Option<ListPass>>,
+    /// How far each of the stack's peers has been told. Not asked where that is not known, which is then not judged.
+    #[serde(default)]
+    pub peers: Asked<Vec<PeerTold>>,
     /// Access keys of all IAM users, in any order; keys that were created on 2019-01-10 or later may be left out.
     #[serde(default)]
     pub access_keys: Asked<Vec<AccessKey>>,

@@ -23,6 +23,12 @@ use super::fix::Fix;
 use super::judged::Judged;
 use crate::arn::Arn;
 
+/// The stack's event destination, as the template names it,
+const DESTINATION: &str = "feedback";
+/// and what it publishes. Operators add others (`SEND`, `DELIVERY`), which are to stay.
+const EVENT_TYPES: [&str; 6] =
+    ["BOUNCE", "COMPLAINT", "REJECT", "RENDERING_FAILURE", "DELIVERY_DELAY", "SUBSCRIPTION"];
+
 /// What the feedback of an identity is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
@@ -94,7 +100,7 @@ pub(super) fn judge(facts: &Facts) -> Judged {
     let everything_read =
         facts.configuration_sets.answer().is_some_and(|sets| sets.iter().all(|set| set.answer().is_some()));
     own_set(&mut judged, &facts.stack, sets.as_ref(), everything_read);
-    let mut ours = 0;
+    let (mut ours, mut forward) = (0, 0);
     for of in identities {
         let Some(identity) = of.identity.answer() else {
             judged.unanswered(&of.name, &of.identity);
@@ -106,9 +112,8 @@ pub(super) fn judge(facts: &Facts) -> Judged {
         };
         let one =
             One { of, identity, notifications, stack: &facts.stack, sets: sets.as_ref(), everything_read };
-        if one.judge(&mut judged) {
-            ours += 1;
-        }
+        ours += usize::from(one.judge(&mut judged));
+        forward += usize::from(one.forwards());
     }
     judged.applies = !identities.is_empty() || facts.stack.configuration_set.is_some();
     judged.evidence = match (&facts.stack.feedback_topic, identities.len()) {
@@ -118,6 +123,9 @@ pub(super) fn judge(facts: &Facts) -> Judged {
         }
         (None, all) => format!("{all} identities, no stack"),
     };
+    if forward > 0 {
+        judged.evidence += &["; of ", &forward.to_string(), " SES mails it to the sender, too"].concat();
+    }
     judged
 }
 
@@ -147,15 +155,22 @@ fn own_set(judged: &mut Judged, stack: &Stack, sets: Option<&Sets<'_>>, everythi
     if Kind::ALL.iter().all(|kind| destinations.iter().any(|of| tells(of, *kind) && is_sns(of, topic))) {
         return;
     }
-    // As the template has it.
-    let types = r#"["BOUNCE","COMPLAINT","REJECT","RENDERING_FAILURE","DELIVERY_DELAY","SUBSCRIPTION"]"#;
-    let definition = format!(
-        r#"{{"Enabled":true,"MatchingEventTypes":{types},"SnsDestination":{{"TopicArn":"{topic}"}}}}"#
-    );
-    let there = destinations.iter().find(|of| is_sns(of, topic));
+    let there = destinations
+        .iter()
+        .find(|of| is_sns(of, topic))
+        .or_else(|| destinations.iter().find(|of| of.name == DESTINATION));
+    let more = there.into_iter().flat_map(|of| &of.event_types).map(String::as_str);
+    let mut types = EVENT_TYPES.to_vec();
+    types.extend(more.filter(|of| !EVENT_TYPES.contains(of)));
+    let definition = serde_json::json!({
+        "Enabled": true,
+        "MatchingEventTypes": types,
+        "SnsDestination": { "TopicArn": topic },
+    });
+    let definition = definition.to_string();
     let verb = if there.is_some() { "update" } else { "create" };
     let command = format!("{verb}-configuration-set-event-destination");
-    let destination = there.map_or("feedback", |of| of.name.as_str());
+    let destination = there.map_or(DESTINATION, |of| of.name.as_str());
     let arguments =
         ["sesv2", &command, "--configuration-set-name", name, "--event-destination-name", destination];
     judged.found(
@@ -239,9 +254,13 @@ impl One<'_> {
             Some(_) if self.is_elsewhere(kind) => Heard::Nobody,
             Some(topic) => self.whose(topic),
         };
-        let forwarded = self.notifications.forwarding_enabled || self.identity.feedback_forwarding;
-        let by_mail = if forwarded { Heard::Mail } else { Heard::Nobody };
+        let by_mail = if self.forwards() { Heard::Mail } else { Heard::Nobody };
         by_topic.max(self.by_set(kind)).max(by_mail)
+    }
+
+    /// Whether bounces and complaints come as mail, which is no fault where they come by a topic as well.
+    fn forwards(&self) -> bool {
+        self.notifications.forwarding_enabled || self.identity.feedback_forwarding
     }
 
     fn whose(&self, topic: &str) -> Heard {

@@ -89,6 +89,11 @@ fn why_not<T>(asked: &Asked<T>) -> Option<(String, String)> {
             format!("AWS does not take these credentials in this Region ({code})"),
             "See section 1.".to_owned(),
         )),
+        Asked::Throttled(action) => Some((
+            format!("{action}: throttled"),
+            "Audit again, at a time when less calls AWS, or more slowly (parameter AuditRequestsPerSecond)."
+                .to_owned(),
+        )),
         Asked::Failed { action, why } => Some((
             format!("{action}: {why}"),
             "Audit again. If it stays, look at AWS's health dashboard.".to_owned(),

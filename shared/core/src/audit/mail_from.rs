@@ -1,8 +1,12 @@
 //! Section 8: custom MAIL FROM domains.
 //!
-//! An identity without one is fine: SPF then passes for SES's own domain, and DMARC by DKIM.
+//! An identity without one is fine: SPF then passes for SES's own domain, and DMARC by DKIM. What to do about a domain that Regions
+//! share is for [`super::compared`], too.
+
+use std::collections::BTreeSet;
 
 use super::Verdict;
+use super::compared::{Compared, MailFromDomains};
 use super::dns;
 use super::facts::{Facts, MailFrom};
 use super::fix::Fix;
@@ -13,6 +17,7 @@ pub(super) fn judge(facts: &Facts) -> Judged {
     let region = facts.stack.region.as_str();
     let mut judged = Judged::passes("");
     let (mut custom, mut work) = (0, 0);
+    let mut in_use = BTreeSet::new();
     for of in identities {
         let Some(identity) = of.identity.answer() else {
             judged.unanswered(&of.name, &of.identity);
@@ -25,11 +30,13 @@ pub(super) fn judge(facts: &Facts) -> Judged {
         custom += 1;
         if mail_from.status == "SUCCESS" {
             work += 1;
+            in_use.insert(mail_from.domain.to_ascii_lowercase());
         } else {
             one(&mut judged, &of.name, mail_from, region);
         }
     }
     judged.applies = custom > 0;
+    judged.compared = Some(Compared::MailFrom(MailFromDomains::new(in_use)));
     judged.evidence = if custom == 0 {
         format!("none of {} identities has a custom MAIL FROM domain", identities.len())
     } else {

@@ -50,6 +50,12 @@ pub(super) fn judge(facts: &Facts) -> Judged {
         );
     }
     let enabled: Vec<_> = active.rules.iter().filter(|rule| rule.enabled).collect();
+    // SES's default is not to, so that it is no fault.
+    let unscanned = enabled.iter().filter(|rule| !rule.scan_enabled).count();
+    if unscanned > 0 {
+        judged.evidence +=
+            &["; ", &unscanned.to_string(), " enabled rules scan for neither spam nor viruses"].concat();
+    }
     if enabled.is_empty() {
         judged.found(
             Verdict::Fail,

@@ -1,7 +1,7 @@
-//! Section 2: production access, sending enabled, enforcement, quota.
+//! Section 2: production access, sending enabled for the account and for each configuration set, enforcement, quota.
 
 use super::Verdict;
-use super::facts::{Account, Facts, Review, SendQuota};
+use super::facts::{Account, Asked, Facts, Review, SendQuota};
 use super::fix::{Fix, quoted};
 use super::judged::Judged;
 
@@ -55,7 +55,33 @@ pub(super) fn judge(facts: &Facts) -> Judged {
     if let Some(used) = account.send_quota {
         quota(&mut judged, used, region);
     }
+    configuration_sets(&mut judged, facts);
     judged
+}
+
+/// SES refuses mail that names a configuration set for which sending is off.
+fn configuration_sets(judged: &mut Judged, facts: &Facts) {
+    const SUBJECT: &str = "configuration sets";
+    let Asked::Answered(sets) = &facts.configuration_sets else {
+        return judged.unanswered(SUBJECT, &facts.configuration_sets);
+    };
+    for set in sets {
+        let Some(set) = set.answer() else {
+            judged.unanswered(SUBJECT, set);
+            continue;
+        };
+        if set.sending_enabled {
+            continue;
+        }
+        let put = ["sesv2", "put-configuration-set-sending-options", "--configuration-set-name", &set.name];
+        judged.found(
+            Verdict::Warn,
+            &set.name,
+            "sending is paused for mail with this configuration set",
+            "Unless it is meant so, find out who paused it and why (an alarm on its reputation may), then enable it.",
+            Fix::aws(&[&put[..], &["--sending-enabled"]].concat(), &facts.stack.region),
+        );
+    }
 }
 
 fn evidence(account: &Account) -> String {

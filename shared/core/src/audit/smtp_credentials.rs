@@ -24,11 +24,9 @@ pub(super) fn judge(facts: &Facts) -> Judged {
         keys.len(),
         keys.iter().filter(old).count()
     ));
-    if keys.is_empty() {
-        judged.applies = false;
-    }
     for key in keys.iter().filter(old) {
         match key.may_send {
+            _ if key.used_for_ses() => one(&mut judged, key, &facts.stack.region),
             Asked::Answered(false) => {}
             Asked::Answered(true) => one(&mut judged, key, &facts.stack.region),
             _ => judged.unanswered(&key.user, &key.may_send),
@@ -38,17 +36,15 @@ pub(super) fn judge(facts: &Facts) -> Judged {
 }
 
 fn one(judged: &mut Judged, key: &AccessKey, region: &str) {
-    let (verdict, used) = match &key.last_used {
-        Asked::Answered(Some(used)) if used.service == "ses" => {
-            (Verdict::Fail, format!("last used {} for ses in {}", day(used.at), used.region))
-        }
+    let used = match &key.last_used {
         Asked::Answered(Some(used)) => {
-            (Verdict::Warn, format!("last used {} for {} in {}", day(used.at), used.service, used.region))
+            format!("last used {} for {} in {}", day(used.at), used.service, used.region)
         }
-        Asked::Answered(None) => (Verdict::Warn, "never used".to_owned()),
-        _ => (Verdict::Warn, "when it was last used is not known".to_owned()),
+        Asked::Answered(None) => "never used".to_owned(),
+        _ => "when it was last used is not known".to_owned(),
     };
-    let in_use = verdict == Verdict::Fail;
+    let in_use = key.used_for_ses();
+    let verdict = if in_use { Verdict::Fail } else { Verdict::Warn };
     let new =
         in_use.then(|| Fix::aws(&["iam", "create-access-key", "--user-name", &key.user], region)).flatten();
     let update = ["iam", "update-access-key", "--user-name", &key.user, "--access-key-id", &key.id];

@@ -1,15 +1,16 @@
 //! Section 5: the account-level suppression list. How it compares with peers' is for [`super::compared`].
 //!
-//! A configuration set may override the account's reasons, and one that overrides them by none sends to everybody on the list.
+//! A configuration set may override the account's reasons, and one that overrides them by none sends to everybody on the list. One
+//! whose suppression scope is a tenant sends to everybody who is not on that tenant's own list, which Mailroom does not keep.
 //!
-//! Source: Amazon SES Developer Guide, "Using configuration set-level suppression to override your account-level suppression
-//! list", read 2026-11.
+//! Sources: Amazon SES Developer Guide, "Using configuration set-level suppression to override your account-level suppression
+//! list"; SES API v2 Reference, `SuppressionOptions`; both read 2026-11.
 
 use std::time::Duration;
 
 use super::Verdict;
 use super::compared::{Compared, ListSize};
-use super::facts::{Account, Asked, ConfigurationSet, Facts, ListPass};
+use super::facts::{Account, Asked, ConfigurationSet, Facts, ListPass, PeerTold, Stack};
 use super::fix::Fix;
 use super::judged::Judged;
 use crate::suppression::reason::Reason;
@@ -19,6 +20,8 @@ use crate::timestamp::Timestamp;
 const LATE: Duration = Duration::from_hours(48);
 /// Of the entries: fewer addresses differ in a pass while things go on.
 const DIFFERENCE: usize = 20;
+/// Has reconcile compare the list at once.
+const PASS: &str = r#"{"pass":true}"#;
 const REASONS: [Reason; 2] = [Reason::Bounce, Reason::Complaint];
 
 pub(super) fn judge(facts: &Facts, now: Timestamp) -> Judged {
@@ -37,26 +40,37 @@ pub(super) fn judge(facts: &Facts, now: Timestamp) -> Judged {
         }
         unanswered => judged.unanswered("configuration sets", unanswered),
     }
-    if facts.stack.suppresses {
+    if facts.stack.reconcile_function.is_some() {
         match &facts.list {
             Asked::Answered(Some(pass)) => {
-                agreement(&mut judged, pass, now);
-                let size = ListSize { entries: pass.entries, started_at: pass.started_at };
+                agreement(&mut judged, pass, &facts.stack, now);
+                let reconcile_function = facts.stack.reconcile_function.clone();
+                let size = ListSize { entries: pass.entries, reconcile_function };
                 judged.compared = Some(Compared::List(size));
             }
             Asked::Answered(None) => judged.found(
                 Verdict::Unknown,
                 "",
                 "reconcile has not been through the list yet: how it agrees with the table is not known",
-                "Wait for its first pass, or invoke the stack's reconcile function (output ReconcileFunctionName) with {\"pass\": true}.",
-                [],
+                "Wait for its first pass, or have it begin one now.",
+                reconcile(&facts.stack, PASS),
             ),
             unanswered => judged.unanswered("reconcile's last pass", unanswered),
+        }
+        match &facts.peers {
+            Asked::Answered(told) => peers(&mut judged, told, &facts.stack, now),
+            Asked::NotAsked => {}
+            unanswered => judged.unanswered("what peers have been told", unanswered),
         }
     } else {
         judged.evidence += "; the stack does not keep the list (Suppression=off)";
     }
     judged
+}
+
+/// The command that wakes reconcile to do that.
+fn reconcile(stack: &Stack, wake: &str) -> Option<Fix> {
+    Fix::invoke(stack.reconcile_function.as_deref()?, wake, &stack.region)
 }
 
 fn listed(reasons: &[String]) -> String {
@@ -89,30 +103,92 @@ fn reasons(judged: &mut Judged, account: &Account, region: &str) {
 }
 
 fn configuration_set(judged: &mut Judged, set: &ConfigurationSet, account: &Account, region: &str) {
-    let Some(own) = &set.suppressed_reasons else { return };
-    let off: Vec<_> = missing(own)
+    let own = set.suppressed_reasons.as_ref();
+    let off: Vec<_> = own
+        .map(|own| missing(own))
+        .unwrap_or_default()
         .into_iter()
         .filter(|reason| account.suppressed_reasons.iter().any(|of| of == reason))
         .collect();
-    if off.is_empty() {
+    let mut evidence = Vec::new();
+    if let Some(own) = own.filter(|_| !off.is_empty()) {
+        let (own, off) = (listed(own), off.join(", no "));
+        evidence.push(format!("this configuration set overrides the account's reasons by {own}: no {off}"));
+    }
+    let by_tenant = match set.suppression_scope.as_deref() {
+        None | Some("ACCOUNT") => false,
+        Some("TENANT") => {
+            evidence
+                .push("this configuration set goes by a tenant's list, and not by the account's".to_owned());
+            true
+        }
+        Some(other) => {
+            judged.found(
+                Verdict::Unknown,
+                &set.name,
+                format!("suppression scope {other}, which Mailroom does not know"),
+                "Look it up in SES's API reference, SuppressionOptions.",
+                [],
+            );
+            false
+        }
+    };
+    if evidence.is_empty() {
         return;
     }
-    let put =
-        ["sesv2", "put-configuration-set-suppression-options", "--configuration-set-name", set.name.as_str()];
-    judged.found(
-        Verdict::Warn,
-        &set.name,
-        format!(
-            "this configuration set overrides the account's reasons by {}: no {}",
-            listed(own),
-            off.join(", no ")
-        ),
-        "Unless it is meant so, have the configuration set use both reasons.",
-        Fix::aws(&[&put[..], &["--suppressed-reasons", "BOUNCE", "COMPLAINT"]].concat(), region),
-    );
+    let mut put =
+        vec!["sesv2", "put-configuration-set-suppression-options", "--configuration-set-name", &set.name];
+    // What the call does not name is as if it had never been set, so it names what is to stay.
+    match own {
+        Some(own) if off.is_empty() && !own.is_empty() => {
+            put.push("--suppressed-reasons");
+            put.extend(own.iter().map(String::as_str));
+        }
+        Some(_) => put.extend(["--suppressed-reasons", "BOUNCE", "COMPLAINT"]),
+        None => {}
+    }
+    if by_tenant {
+        put.extend(["--suppression-scope", "ACCOUNT"]);
+    }
+    let todo = match (off.is_empty(), by_tenant) {
+        (false, false) => "Unless it is meant so, have the configuration set use both reasons.",
+        (true, _) => {
+            "Unless it is meant so, have the configuration set go by the account's list (with an AWS CLI that knows the option)."
+        }
+        (false, true) => {
+            "Unless it is meant so, have the configuration set go by the account's list and use both reasons (with an AWS CLI that \
+             knows the option)."
+        }
+    };
+    judged.found(Verdict::Warn, &set.name, evidence.join("; "), todo, Fix::aws(&put, region));
 }
 
-fn agreement(judged: &mut Judged, pass: &ListPass, now: Timestamp) {
+/// Peers are told at every wake of reconcile, which is every few minutes.
+fn peers(judged: &mut Judged, told: &[PeerTold], stack: &Stack, now: Timestamp) {
+    for peer in told {
+        let evidence = match peer.until {
+            Some(until) if now.since(until) <= LATE => continue,
+            Some(until) => format!("this peer has not been told all that has changed here since {until}"),
+            None => "this peer has not been told all that is decided here even once".to_owned(),
+        };
+        judged.found(
+            Verdict::Warn,
+            &peer.region,
+            evidence,
+            "Is there a stack of this name in that Region, and does it keep the list? If not, take the Region from Peers. If so, look at \
+             the reconcile function's log and alarms here, and have it tell its peers everything.",
+            reconcile(stack, r#"{"everything":true}"#),
+        );
+    }
+    if !told.is_empty() {
+        let late = |peer: &&PeerTold| peer.until.is_none_or(|until| now.since(until) > LATE);
+        let late = told.iter().filter(late).count();
+        let (in_time, all) = ((told.len() - late).to_string(), told.len().to_string());
+        judged.evidence += &["; ", &in_time, " of ", &all, " peers have been told"].concat();
+    }
+}
+
+fn agreement(judged: &mut Judged, pass: &ListPass, stack: &Stack, now: Timestamp) {
     let agreed = match (pass.agree, pass.differ) {
         (Some(agree), Some(differ)) => format!(", {agree} addresses agreed with the table, {differ} did not"),
         _ => String::new(),
@@ -140,8 +216,8 @@ fn agreement(judged: &mut Judged, pass: &ListPass, now: Timestamp) {
             Verdict::Warn,
             "",
             format!("reconcile has not ended a pass since {}", pass.ended_at.unwrap_or(pass.started_at)),
-            "Look at the reconcile function's log (output ReconcileFunctionName) and its alarms.",
-            [],
+            "Look at the reconcile function's log (output ReconcileFunctionName) and its alarms, and have it begin a pass.",
+            reconcile(stack, PASS),
         );
     }
     let differ = pass.differ.unwrap_or(0);
@@ -152,7 +228,7 @@ fn agreement(judged: &mut Judged, pass: &ListPass, now: Timestamp) {
             format!("{differ} addresses did not agree with the table, of {} entries", pass.entries),
             "Reconcile has taken in or marked what it may. If the next pass finds as many, somebody else writes the list, or apply \
              is behind: look at its alarms.",
-            [],
+            reconcile(stack, PASS),
         );
     }
 }

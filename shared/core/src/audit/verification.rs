@@ -49,6 +49,7 @@ fn one(judged: &mut Judged, of: &IdentityFacts, identity: &Identity, region: &st
         (!identity.verified_for_sending).then(|| "not verified for sending".to_owned()),
         identity.verification_error.as_ref().map(|error| format!("error {error}")),
         identity.last_checked_at.map(|at| format!("last checked {at}")),
+        identity.last_success_at.map(|at| format!("last verified {at}")),
     ];
     let evidence = told.into_iter().flatten().collect::<Vec<_>>().join(", ");
     let (todo, fixes) = mended(of, identity, region);
@@ -64,7 +65,7 @@ fn mended(of: &IdentityFacts, identity: &Identity, region: &str) -> (&'static st
     if let Some(told) = identity.verification_error.as_deref().and_then(replication::mended) {
         return (told, Vec::new());
     }
-    let records = identity.dkim.iter().flat_map(|dkim| dns::dkim(&of.name, dkim)).map(Fix::Dns);
+    let records = identity.dkim.iter().flat_map(|dkim| dns::dkim(&of.name, dkim, region)).map(Fix::Dns);
     let fixes: Vec<_> = records.chain(dkim::restarted(of, region)).collect();
     (
         "Publish the DKIM records: SES verifies a domain by them. It looks for 72 hours; begin again after that.",

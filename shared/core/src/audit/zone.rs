@@ -104,6 +104,7 @@ fn unanswered<T>(asked: &Asked<T>) -> Option<String> {
         Asked::Answered(_) | Asked::NotAsked => None,
         Asked::Denied(action) => Some(format!("not permitted: {action}")),
         Asked::NotEnabled(code) => Some(format!("not enabled ({code})")),
+        Asked::Throttled(action) => Some(format!("{action}: throttled")),
         Asked::Failed { action, why } => Some(format!("{action}: {why}")),
     }
 }
@@ -138,7 +139,7 @@ fn easy_dkim(domain: &str, asks: &[RegionAsks]) -> Section {
                 Line::Comment(format!("{region}: a key of your own: its public key in a TXT record, {name}"))
             }));
         }
-        for record in dns::dkim(domain, of) {
+        for record in dns::dkim(domain, of, region) {
             match asking.iter_mut().find(|(of, _)| *of == record) {
                 Some((_, regions)) => regions.push(region),
                 None => asking.push((record, vec![region])),

@@ -2,7 +2,7 @@
 
 use mailroom_core::audit::facts::{
     Account, Asked, ConfigurationSet, Destination, Dkim, EventDestination, Facts, Identity, ListPass,
-    Notifications, Review, SendQuota, Stack,
+    Notifications, PeerTold, Review, SendQuota, Stack,
 };
 use mailroom_core::audit::{self, Section, SectionVerdict, Verdict};
 
@@ -132,7 +132,7 @@ fn where_nothing_is_nothing_is_wrong() {
     facts.stack.configuration_set = None;
     let verdicts: Vec<_> = audit::audit(&facts, now()).iter().map(|told| told.verdict).collect();
     let (pass, none) = (Verdict::Pass, Verdict::NotApplicable);
-    assert_eq!(verdicts, [pass, pass, none, none, pass, none, none, none, none, none]);
+    assert_eq!(verdicts, [pass, pass, none, none, pass, none, pass, none, none, none]);
 }
 
 #[test]
@@ -143,6 +143,7 @@ fn an_audit_with_nothing_answered_knows_nothing() {
         identities: denied("ses:ListEmailIdentities"),
         configuration_sets: denied("ses:ListConfigurationSets"),
         list: Asked::NotAsked,
+        peers: denied("dynamodb:GetItem"),
         access_keys: denied("iam:ListUsers"),
         rule_set: denied("ses:DescribeActiveReceiptRuleSet"),
         buckets: vec![],
@@ -169,6 +170,13 @@ fn endpoints() {
             Case(
                 "denied",
                 |f| f.account = denied("ses:GetAccount"),
+                Verdict::Pass,
+                "email.eu-west-1.amazonaws.com answers",
+                &[],
+            ),
+            Case(
+                "throttled",
+                |f| f.account = Asked::Throttled("ses:GetAccount".to_owned()),
                 Verdict::Pass,
                 "email.eu-west-1.amazonaws.com answers",
                 &[],
@@ -266,6 +274,22 @@ fn sandbox() {
             Case("100 %", |f| quota(f, 1000.0, 1000.0), Verdict::Fail, "1000 of 1000", &[RAISE]),
             Case("nothing allowed", |f| quota(f, 0.0, 0.0), Verdict::Fail, "0 of 0", &[RAISE]),
             Case("unlimited", |f| quota(f, -1.0, 9e9), Verdict::Pass, "any number", &[]),
+            Case(
+                "a configuration set is paused",
+                |f| set(f).sending_enabled = false,
+                Verdict::Warn,
+                "sending is paused for mail with this configuration set",
+                &[
+                    "aws sesv2 put-configuration-set-sending-options --configuration-set-name mailroom --sending-enabled --region eu-west-1",
+                ],
+            ),
+            Case(
+                "configuration sets denied",
+                |f| f.configuration_sets = denied("ses:ListConfigurationSets"),
+                Verdict::Unknown,
+                "ses:ListConfigurationSets",
+                &[],
+            ),
         ],
     );
 }
@@ -335,7 +359,7 @@ fn verification() {
                     first(f).verification_error = some("HOST_NOT_FOUND");
                 },
                 Verdict::Fail,
-                "error HOST_NOT_FOUND, last checked 2026-11-23T06:00:00.000Z",
+                "error HOST_NOT_FOUND, last checked 2026-11-23T06:00:00.000Z, last verified 2026-11-22T06:00:00.000Z",
                 &MENDED,
             ),
             Case(
@@ -472,6 +496,21 @@ fn easy_dkim() {
                 &[],
             ),
             Case(
+                "a replica, and no zone told",
+                |f| {
+                    dkim(f).status = some("PENDING");
+                    dkim(f).signing_hosted_zone = None;
+                    dkim(f).signing_attributes_origin = some("AWS_SES_EU_SOUTH_1");
+                },
+                Verdict::Fail,
+                "PENDING",
+                &[
+                    "aaa._domainkey.example.com. IN CNAME aaa.dkim.eu-south-1.amazonses.com.",
+                    CNAMES[1],
+                    CNAMES[2],
+                ],
+            ),
+            Case(
                 "nothing told",
                 |f| first(f).dkim = None,
                 Verdict::Fail,
@@ -511,6 +550,21 @@ fn suppression_list() {
             ConfigurationSet { suppressed_reasons: Some(reasons), ..configuration_set("bulk's", "x") },
         );
     }
+    fn scoped(facts: &mut Facts, reasons: Option<&[&str]>, scope: &str) {
+        let set = ConfigurationSet {
+            suppressed_reasons: reasons
+                .map(|reasons| reasons.iter().map(|reason| (*reason).to_owned()).collect()),
+            suppression_scope: some(scope),
+            ..configuration_set("bulk", "x")
+        };
+        add_set(facts, set);
+    }
+    fn told(facts: &mut Facts, hours: Option<u64>) {
+        let until = hours.map(|hours| now().minus(std::time::Duration::from_hours(hours)));
+        facts.peers = Asked::Answered(vec![PeerTold { region: "ca-central-1".to_owned(), until }]);
+    }
+    const INVOKE: &str = r#"printf %s '{"pass":true}' | aws lambda invoke --cli-read-timeout 0 --function-name mailroom-reconcile --payload fileb:///dev/stdin --region eu-west-1 /dev/stdout"#;
+    const EVERYTHING: &str = r#"printf %s '{"everything":true}' | aws lambda invoke "#;
     hold(
         Section::SuppressionList,
         &[
@@ -559,6 +613,35 @@ fn suppression_list() {
                 &[],
             ),
             Case(
+                "by a tenant's list",
+                |f| scoped(f, None, "TENANT"),
+                Verdict::Warn,
+                "goes by a tenant's list",
+                &[
+                    "aws sesv2 put-configuration-set-suppression-options --configuration-set-name bulk --suppression-scope ACCOUNT --region eu-west-1",
+                ],
+            ),
+            Case(
+                "by a tenant's list, with reasons that are to stay",
+                |f| scoped(f, Some(&["COMPLAINT", "BOUNCE"]), "TENANT"),
+                Verdict::Warn,
+                "goes by a tenant's list",
+                &[
+                    "aws sesv2 put-configuration-set-suppression-options --configuration-set-name bulk --suppressed-reasons COMPLAINT BOUNCE --suppression-scope ACCOUNT --region eu-west-1",
+                ],
+            ),
+            Case(
+                "by a tenant's list, and half off",
+                |f| scoped(f, Some(&["BOUNCE"]), "TENANT"),
+                Verdict::Warn,
+                "by BOUNCE: no COMPLAINT; this configuration set goes by a tenant's list",
+                &[
+                    "aws sesv2 put-configuration-set-suppression-options --configuration-set-name bulk --suppressed-reasons BOUNCE COMPLAINT --suppression-scope ACCOUNT --region eu-west-1",
+                ],
+            ),
+            Case("by the account's", |f| scoped(f, None, "ACCOUNT"), Verdict::Pass, "BOUNCE, COMPLAINT", &[]),
+            Case("by a new word", |f| scoped(f, None, "GALAXY"), Verdict::Unknown, "GALAXY", &[]),
+            Case(
                 "sets denied",
                 |f| f.configuration_sets = denied("ses:ListConfigurationSets"),
                 Verdict::Unknown,
@@ -570,12 +653,12 @@ fn suppression_list() {
                 |f| f.list = Asked::Answered(None),
                 Verdict::Unknown,
                 "reconcile has not been",
-                &[],
+                &[INVOKE],
             ),
             Case(
                 "not kept",
                 |f| {
-                    f.stack.suppresses = false;
+                    f.stack.reconcile_function = None;
                     f.list = Asked::NotAsked;
                 },
                 Verdict::Pass,
@@ -597,7 +680,7 @@ fn suppression_list() {
                 |f| pass(f).ended_at = Some(now().minus(std::time::Duration::from_hours(49))),
                 Verdict::Warn,
                 "has not ended a pass",
-                &[],
+                &[INVOKE],
             ),
             Case(
                 "in time",
@@ -607,7 +690,30 @@ fn suppression_list() {
                 &[],
             ),
             Case("50 of 1000 differ", |f| pass(f).differ = Some(50), Verdict::Pass, "50 did not", &[]),
-            Case("51 of 1000 differ", |f| pass(f).differ = Some(51), Verdict::Warn, "51 addresses", &[]),
+            Case(
+                "51 of 1000 differ",
+                |f| pass(f).differ = Some(51),
+                Verdict::Warn,
+                "51 addresses",
+                &[INVOKE],
+            ),
+            Case("a peer is told", |f| told(f, Some(48)), Verdict::Pass, "1 of 1 peers have been told", &[]),
+            Case(
+                "a peer is told no more",
+                |f| told(f, Some(49)),
+                Verdict::Warn,
+                "has not been told all that has changed here since 2026-11-21T11:00:00.000Z",
+                &[EVERYTHING],
+            ),
+            Case("a peer was never told", |f| told(f, None), Verdict::Warn, "even once", &[EVERYTHING]),
+            Case(
+                "what peers are told can't be read",
+                |f| f.peers = denied("dynamodb:GetItem"),
+                Verdict::Unknown,
+                "dynamodb:GetItem",
+                &[],
+            ),
+            Case("no peers are known", |f| f.peers = Asked::NotAsked, Verdict::Pass, "1000 entries", &[]),
         ],
     );
 }
@@ -769,6 +875,46 @@ fn feedback() {
                 ],
             ),
             Case(
+                "our destination publishes to somebody else, and more than ours",
+                |f| {
+                    if let Asked::Answered(events) = &mut set(f).event_destinations {
+                        events[0].destination = Destination::Sns(OTHER.to_owned());
+                        events[0].event_types = ["SEND", "BOUNCE", "DELIVERY"].map(str::to_owned).to_vec();
+                    }
+                },
+                Verdict::Fail,
+                "does not publish",
+                &[
+                    r#"aws sesv2 update-configuration-set-event-destination --configuration-set-name mailroom --event-destination-name feedback --event-destination '{"Enabled":true,"MatchingEventTypes":["BOUNCE","COMPLAINT","REJECT","RENDERING_FAILURE","DELIVERY_DELAY","SUBSCRIPTION","SEND","DELIVERY"],"SnsDestination":{"TopicArn":"arn:aws:sns:eu-west-1:123456789012:mailroom-feedback"}}' --region eu-west-1"#,
+                ],
+            ),
+            Case(
+                "our topic by another destination",
+                |f| {
+                    if let Asked::Answered(events) = &mut set(f).event_destinations {
+                        events[0].destination = Destination::Sns(OTHER.to_owned());
+                        events.push(EventDestination {
+                            name: "of-old".to_owned(),
+                            enabled: true,
+                            event_types: vec!["BOUNCE".to_owned()],
+                            destination: ours(),
+                        });
+                    }
+                },
+                Verdict::Fail,
+                "does not publish",
+                &[
+                    "aws sesv2 update-configuration-set-event-destination --configuration-set-name mailroom --event-destination-name of-old",
+                ],
+            ),
+            Case(
+                "by mail, too",
+                |f| topics(f).forwarding_enabled = true,
+                Verdict::Pass,
+                "Mailroom hears of 2 of 2 identities, whatever the mail was sent with; of 1 SES mails it to the sender, too",
+                &[],
+            ),
+            Case(
                 "our set is disabled",
                 |f| {
                     if let Asked::Answered(events) = &mut set(f).event_destinations {
@@ -850,14 +996,34 @@ fn smtp_credentials() {
             ),
             Case(
                 "may not send",
-                |f| old(f, |key| key.may_send = Asked::Answered(false)),
+                |f| {
+                    old(f, |key| {
+                        key.may_send = Asked::Answered(false);
+                        key.last_used = Asked::Answered(None);
+                    })
+                },
                 Verdict::Pass,
                 "1 of them active and from before",
                 &[],
             ),
             Case(
+                "may not send, by what was asked, and does",
+                |f| {
+                    old(f, |key| key.may_send = Asked::Answered(false));
+                },
+                Verdict::Fail,
+                "last used 2026-11-20 for ses in eu-west-1",
+                &["aws iam create-access-key --user-name smtp", OFF],
+            ),
+            Case("no keys", |f| f.access_keys = Asked::Answered(vec![]), Verdict::Pass, "0 access keys", &[]),
+            Case(
                 "may it?",
-                |f| old(f, |key| key.may_send = denied("iam:ListUserPolicies")),
+                |f| {
+                    old(f, |key| {
+                        key.may_send = denied("iam:ListUserPolicies");
+                        key.last_used = Asked::Answered(None);
+                    })
+                },
                 Verdict::Unknown,
                 "iam:ListUserPolicies",
                 &[],
@@ -953,6 +1119,13 @@ fn authorization() {
         first(facts).policies = [("partner".to_owned(), text.to_owned())].into();
         second(facts).policies.clear();
     }
+    fn statements(all: &[(&str, &str)]) -> String {
+        let statement = |(principal, region): &(&str, &str)| {
+            let resource = format!("arn:aws:ses:{region}:123456789012:identity/example.com");
+            serde_json::json!({"Effect": "Allow", "Principal": {"AWS": principal}, "Resource": resource})
+        };
+        serde_json::json!({ "Statement": all.iter().map(statement).collect::<Vec<_>>() }).to_string()
+    }
     const GONE: &str = "aws sesv2 delete-email-identity-policy --email-identity example.com --policy-name partner --region eu-west-1";
     const PUT: &str = "aws sesv2 update-email-identity-policy --email-identity example.com --policy-name partner --policy '{";
     hold(
@@ -1020,15 +1193,49 @@ fn authorization() {
                 "names a resource of us-east-1",
                 &[PUT],
             ),
+            Case(
+                "open, and another statement of another Region",
+                |f| with(f, &statements(&[("*", "eu-west-1"), ("1", "us-east-1")])),
+                Verdict::Fail,
+                "anybody with an AWS account send as this identity; names a resource of us-east-1",
+                &[PUT],
+            ),
+            Case(
+                "open, of another Region, and nothing else",
+                |f| with(f, &statements(&[("*", "us-east-1")])),
+                Verdict::Fail,
+                "anybody with an AWS account send as this identity; names a resource of us-east-1",
+                &[GONE],
+            ),
+            Case(
+                "of two other Regions",
+                |f| with(f, &statements(&[("1", "us-east-1"), ("2", "us-west-2")])),
+                Verdict::Fail,
+                "names a resource of us-east-1: here it authorizes nobody; names a resource of us-west-2",
+                &[PUT],
+            ),
             Case("no JSON", |f| with(f, "{"), Verdict::Unknown, "policy partner can't be read", &[]),
             Case("any JSON", |f| with(f, "[1]"), Verdict::Pass, "1 policies", &[]),
         ],
     );
-    let mut facts = facts();
-    with(&mut facts, &policy("us-east-1", "111122223333"));
-    let told = verdict(&facts, Section::Authorization);
-    let fix = told.findings[0].fixes[0].to_string();
-    assert!(fix.contains(r#""Resource":"arn:aws:ses:eu-west-1:123456789012:identity/example.com""#), "{fix}");
+    let fix = |text: &str| {
+        let mut facts = facts();
+        with(&mut facts, text);
+        let told = verdict(&facts, Section::Authorization);
+        let all: Vec<_> = told.findings.iter().flat_map(|of| &of.fixes).map(ToString::to_string).collect();
+        assert_eq!(all.len(), 1, "a second command would undo the first: {all:#?}");
+        all[0].clone()
+    };
+    const HERE: &str = r#""Resource":"arn:aws:ses:eu-west-1:123456789012:identity/example.com""#;
+    let moved = fix(&policy("us-east-1", "111122223333"));
+    assert!(moved.contains(HERE), "{moved}");
+    // Everybody is gone, and every resource is of this Region.
+    let all = [("*", "eu-west-1"), ("1", "us-east-1"), ("2", "us-west-2"), ("*", "us-west-2")];
+    let corrected = fix(&statements(&all));
+    assert_eq!(corrected.matches(HERE).count(), 2, "{corrected}");
+    for gone in ["*", "us-east-1", "us-west-2"] {
+        assert!(!corrected.contains(gone), "{corrected}");
+    }
 }
 
 #[test]
@@ -1101,6 +1308,13 @@ fn receiving() {
                 },
                 Verdict::Fail,
                 "no rule",
+                &[],
+            ),
+            Case(
+                "no scan",
+                |f| rule(f).scan_enabled = false,
+                Verdict::Pass,
+                "1 enabled rules scan for neither spam nor viruses",
                 &[],
             ),
             Case(

@@ -40,6 +40,7 @@ fn an_identity_that_a_peer_has_and_this_region_has_not() {
         // Its domain is everywhere.
         all.push(identity_of("us-east-1", "joe@example.com"));
         all.push(identity_of("us-east-1", "LOUD@EXAMPLE.COM"));
+        all.push(identity_of("us-east-1", "joe@mail.example.com"));
     }
     if let Asked::Answered(all) = &mut regions[1].identities {
         all.push(identity_of("eu-west-1", "SHOP.example"));
@@ -146,6 +147,10 @@ fn a_list_that_is_much_shorter_than_a_peers() {
         ("ap-northeast-1", Section::SuppressionList, Verdict::Warn)
     );
     assert_eq!(of.evidence, "949 entries here, 1000 in us-east-1");
+    assert_eq!(
+        of.fixes[0].to_string(),
+        r#"printf %s '{"everything":true}' | aws lambda invoke --cli-read-timeout 0 --function-name mailroom-reconcile --payload fileb:///dev/stdin --region us-east-1 /dev/stdout"#
+    );
 }
 
 #[test]
@@ -190,6 +195,93 @@ fn a_delegate_of_an_identity_that_is_not_here_is_not_missed() {
     }
     let sections: Vec<_> = found(&regions).into_iter().map(|(_, section, _)| section).collect();
     assert_eq!(sections, [Section::Verification; 2]);
+}
+
+/// The first identity's MAIL FROM domain, in each Region: `bounce.example.com`.
+fn mail_from_is(regions: &mut [Facts], statuses: [&str; 3]) {
+    for (facts, status) in regions.iter_mut().zip(statuses) {
+        if let Asked::Answered(all) = &mut facts.identities
+            && let Asked::Answered(identity) = &mut all[0].identity
+        {
+            status.clone_into(&mut identity.mail_from.as_mut().unwrap().status);
+        }
+    }
+}
+
+fn printed(found: &[(String, Section, Finding)]) -> Vec<(&str, Vec<String>)> {
+    let fixes = |of: &Finding| of.fixes.iter().map(ToString::to_string).collect();
+    found.iter().map(|(region, _, of)| (region.as_str(), fixes(of))).collect()
+}
+
+#[test]
+fn of_a_mail_from_domain_that_regions_share_one_mx_is_printed() {
+    let mut regions = healthy();
+    mail_from_is(&mut regions, ["FAILED", "PENDING", "FAILED"]);
+    let found = found(&regions);
+    let printed = printed(&found);
+    let [(first, fixes), (_, second), (_, third)] = printed.as_slice() else { panic!("{found:#?}") };
+    let mx: Vec<_> =
+        printed.iter().flat_map(|(_, fixes)| fixes).filter(|fix| fix.contains(" IN MX ")).collect();
+    assert_eq!(mx, ["bounce.example.com. IN MX 10 feedback-smtp.us-east-1.amazonses.com."], "{found:#?}");
+    assert!((*first, fixes.len(), second.len(), third.len()) == ("us-east-1", 3, 1, 2), "{found:#?}");
+    assert!(third[1].starts_with("aws sesv2 put-email-identity-mail-from-attributes"), "{third:?}");
+    assert!(
+        found[1].2.todo.starts_with("The name is shared with us-east-1, whose MX record is printed there")
+    );
+}
+
+#[test]
+fn of_a_mail_from_domain_that_works_elsewhere_no_mx_is_printed() {
+    let mut regions = healthy();
+    mail_from_is(&mut regions, ["FAILED", "SUCCESS", "FAILED"]);
+    let found = found(&regions);
+    assert_eq!(found.len(), 2, "{found:#?}");
+    let mut fixes = found.iter().flat_map(|(.., of)| &of.fixes).map(ToString::to_string);
+    assert!(!fixes.any(|fix| fix.contains(" IN MX ")), "{found:#?}");
+    for (_, _, of) in &found {
+        assert!(of.todo.starts_with("The name is shared with eu-west-1, whose MX record is published"));
+    }
+}
+
+#[test]
+fn an_open_statement_of_a_peers_policy_is_not_copied() {
+    let mut regions = healthy();
+    let agency: serde_json::Value = serde_json::from_str(&policy("us-east-1", "444455556666")).unwrap();
+    let anybody: serde_json::Value = serde_json::from_str(&policy("us-east-1", "*")).unwrap();
+    let both = serde_json::json!({ "Statement": [anybody["Statement"][0], agency["Statement"][0]] });
+    if let Asked::Answered(all) = &mut regions[0].identities
+        && let Asked::Answered(identity) = &mut all[0].identity
+    {
+        identity.policies.insert("open".to_owned(), both.to_string());
+    }
+    let found = found(&regions);
+    let copies: Vec<_> = found
+        .iter()
+        .filter(|(region, ..)| region != "us-east-1")
+        .flat_map(|(.., of)| &of.fixes)
+        .map(ToString::to_string)
+        .collect();
+    assert_eq!(copies.len(), 2, "{found:#?}");
+    for copy in copies {
+        assert!(copy.contains("create-email-identity-policy") && copy.contains("444455556666"), "{copy}");
+        assert!(!copy.contains('*') && !copy.contains("us-east-1"), "{copy}");
+    }
+}
+
+#[test]
+fn where_nobody_asked_iam_that_is_not_known() {
+    let mut regions = healthy();
+    regions.push(facts_of("us-gov-west-1"));
+    for facts in &mut regions[..3] {
+        facts.access_keys = Asked::NotAsked;
+    }
+    let all = compared(&regions);
+    let told: Vec<_> = all.iter().filter(|told| told.section == Section::SmtpCredentials).collect();
+    let verdicts: Vec<_> = told.iter().map(|told| told.verdict).collect();
+    let none = Verdict::NotApplicable;
+    assert_eq!(verdicts, [Verdict::Unknown, none, none, Verdict::Pass]);
+    assert_eq!(told[0].findings[0].evidence, "no Region that was audited has asked IAM");
+    assert_eq!(compare(&all), all);
 }
 
 #[test]

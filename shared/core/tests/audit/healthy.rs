@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use mailroom_core::audit::facts::{
     AccessKey, Account, Asked, Bucket, ConfigurationSet, Destination, Dkim, EventDestination, Facts,
-    Identity, IdentityFacts, LastUsed, ListPass, MailFrom, Notifications, ReceiptAction, ReceiptRule,
-    RuleSet, SendQuota, Stack,
+    Identity, IdentityFacts, LastUsed, ListPass, MailFrom, Notifications, PeerTold, ReceiptAction,
+    ReceiptRule, RuleSet, SendQuota, Stack,
 };
 use mailroom_core::audit::{self, Section, SectionVerdict};
 use mailroom_core::timestamp::Timestamp;
@@ -38,7 +38,7 @@ pub(crate) fn identity(name: &str) -> IdentityFacts {
             verification_status: Some("SUCCESS".to_owned()),
             verification_error: None,
             last_checked_at: Some(at("2026-11-23T06:00:00Z")),
-            last_success_at: Some(at("2026-11-23T06:00:00Z")),
+            last_success_at: Some(at("2026-11-22T06:00:00Z")),
             dkim: Some(Dkim {
                 signing_enabled: true,
                 status: Some("SUCCESS".to_owned()),
@@ -60,7 +60,6 @@ pub(crate) fn identity(name: &str) -> IdentityFacts {
         notifications: Asked::Answered(Notifications {
             bounce_topic: Some(TOPIC.to_owned()),
             complaint_topic: Some(TOPIC.to_owned()),
-            delivery_topic: None,
             forwarding_enabled: false,
         }),
     }
@@ -110,7 +109,7 @@ pub(crate) fn facts() -> Facts {
             configuration_set: Some("mailroom".to_owned()),
             rule_set: Some("mailroom-inbound".to_owned()),
             receives: true,
-            suppresses: true,
+            reconcile_function: Some("mailroom-reconcile".to_owned()),
         },
         account: Asked::Answered(Account {
             production_access_enabled: true,
@@ -136,6 +135,10 @@ pub(crate) fn facts() -> Facts {
             gone: Some(0),
             alarmed: false,
         })),
+        peers: Asked::Answered(vec![PeerTold {
+            region: "ca-central-1".to_owned(),
+            until: Some(at("2026-11-23T11:55:00Z")),
+        }]),
         access_keys: Asked::Answered(vec![access_key("smtp", "2024-02-01T00:00:00Z")]),
         rule_set: Asked::Answered(Some(RuleSet {
             name: "mailroom-inbound".to_owned(),
@@ -154,11 +157,7 @@ pub(crate) fn facts() -> Facts {
                 ],
             }],
         })),
-        buckets: vec![Bucket {
-            name: "mailroom-mail".to_owned(),
-            exists: Asked::Answered(true),
-            region: Some("us-east-1".to_owned()),
-        }],
+        buckets: vec![Bucket { name: "mailroom-mail".to_owned(), exists: Asked::Answered(true) }],
     }
 }
 

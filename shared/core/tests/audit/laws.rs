@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use mailroom_core::audit::compared::compare;
 use mailroom_core::audit::facts::{
     AccessKey, Account, Asked, Bucket, ConfigurationSet, Destination, Dkim, EventDestination, Facts,
-    Identity, IdentityFacts, LastUsed, ListPass, MailFrom, Notifications, ReceiptAction, ReceiptRule, Review,
-    RuleSet, SendQuota, Stack,
+    Identity, IdentityFacts, LastUsed, ListPass, MailFrom, Notifications, PeerTold, ReceiptAction,
+    ReceiptRule, Review, RuleSet, SendQuota, Stack,
 };
 use mailroom_core::audit::{self, SectionVerdict, Verdict};
 use mailroom_core::timestamp::Timestamp;
@@ -125,12 +125,7 @@ fn an_identity() -> BoxedStrategy<IdentityFacts> {
         });
     let notifications =
         (option::of(arn()), option::of(arn()), any::<bool>()).prop_map(|(bounce, complaint, forwarding)| {
-            Notifications {
-                bounce_topic: bounce,
-                complaint_topic: complaint,
-                delivery_topic: None,
-                forwarding_enabled: forwarding,
-            }
+            Notifications { bounce_topic: bounce, complaint_topic: complaint, forwarding_enabled: forwarding }
         });
     (name(), option::of(word(&["DOMAIN", "EMAIL_ADDRESS"])), asked(identity), asked(notifications))
         .prop_map(|(name, kind, identity, notifications)| IdentityFacts {
@@ -159,14 +154,18 @@ fn a_set() -> BoxedStrategy<ConfigurationSet> {
     (
         word(&["mailroom", "bulk"]),
         option::of(prop::collection::vec(word(&["BOUNCE", "COMPLAINT"]), 0..3)),
+        option::of(word(&["ACCOUNT", "TENANT"])),
+        any::<bool>(),
         asked(prop::collection::vec(events, 0..3)),
     )
-        .prop_map(|(name, suppressed_reasons, event_destinations)| ConfigurationSet {
-            name,
-            suppressed_reasons,
-            suppression_scope: None,
-            sending_enabled: true,
-            event_destinations,
+        .prop_map(|(name, suppressed_reasons, suppression_scope, sending_enabled, event_destinations)| {
+            ConfigurationSet {
+                name,
+                suppressed_reasons,
+                suppression_scope,
+                sending_enabled,
+                event_destinations,
+            }
         })
         .boxed()
 }
@@ -264,35 +263,57 @@ fn any_facts() -> BoxedStrategy<Facts> {
         option::of(arn()),
         option::of(word(&["mailroom"])),
         any::<bool>(),
-        any::<bool>(),
+        option::of(word(&["mailroom-reconcile"])),
     )
-        .prop_map(|(region, account, feedback_topic, configuration_set, receives, suppresses)| Stack {
-            region,
-            account,
-            feedback_topic,
-            rule_set: configuration_set.as_ref().map(|name| format!("{name}-inbound")),
-            configuration_set,
-            receives,
-            suppresses,
-        });
-    let bucket = (word(&["b", "c"]), asked(any::<bool>())).prop_map(|(name, exists)| Bucket {
-        name,
-        exists,
-        region: None,
-    });
+        .prop_map(
+            |(region, account, feedback_topic, configuration_set, receives, reconcile_function)| Stack {
+                region,
+                account,
+                feedback_topic,
+                rule_set: configuration_set.as_ref().map(|name| format!("{name}-inbound")),
+                configuration_set,
+                receives,
+                reconcile_function,
+            },
+        );
+    let bucket = (word(&["b", "c"]), asked(any::<bool>())).prop_map(|(name, exists)| Bucket { name, exists });
+    let peer = (region(), option::of(time())).prop_map(|(region, until)| PeerTold { region, until });
     (
         stack,
         asked(an_account()),
         asked(prop::collection::vec(an_identity(), 0..5)),
         asked(prop::collection::vec(asked(a_set()), 0..3)),
         asked(option::of(a_pass())),
+        asked(prop::collection::vec(peer, 0..3)),
         asked(prop::collection::vec(a_key(), 0..3)),
         asked(option::of(a_rule_set())),
         prop::collection::vec(bucket, 0..3),
     )
-        .prop_map(|(stack, account, identities, configuration_sets, list, access_keys, rule_set, buckets)| {
-            Facts { stack, account, identities, configuration_sets, list, access_keys, rule_set, buckets }
-        })
+        .prop_map(
+            |(
+                stack,
+                account,
+                identities,
+                configuration_sets,
+                list,
+                peers,
+                access_keys,
+                rule_set,
+                buckets,
+            )| {
+                Facts {
+                    stack,
+                    account,
+                    identities,
+                    configuration_sets,
+                    list,
+                    peers,
+                    access_keys,
+                    rule_set,
+                    buckets,
+                }
+            },
+        )
         .boxed()
 }
 

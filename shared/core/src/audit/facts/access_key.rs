@@ -17,12 +17,21 @@ pub struct AccessKey {
     /// `CreateDate`
     pub created_at: Timestamp,
     /// Whether the user's policies allow `ses:SendRawEmail`, which is all that SMTP takes. Need not be asked of a key that
-    /// is inactive or was created on 2019-01-10 or later.
+    /// is inactive, was created on 2019-01-10 or later, or was last used for SES.
     #[serde(default)]
     pub may_send: Asked<bool>,
-    /// `GetAccessKeyLastUsed`; `None` for a key that was never used (`N/A`). Need not be asked of the same keys.
+    /// `GetAccessKeyLastUsed`; `None` for a key that was never used (`N/A`). Need not be asked of a key that is
+    /// inactive or was created on 2019-01-10 or later.
     #[serde(default)]
     pub last_used: Asked<Option<LastUsed>>,
+}
+
+impl AccessKey {
+    /// Whether it was last used for SES: then it may send, whatever a simulation of the policies knows to ask. That takes
+    /// identities' names, and a policy may let send from one that no audited Region has.
+    pub fn used_for_ses(&self) -> bool {
+        self.last_used.answer().and_then(Option::as_ref).is_some_and(|used| used.service == "ses")
+    }
 }
 
 /// `AccessKeyLastUsed`

@@ -14,6 +14,8 @@ pub enum Asked<T> {
     /// AWS does not take credentials there that it takes elsewhere, which is what it does in a Region that the account has not
     /// enabled: the error's code (`UnrecognizedClientException`, `InvalidClientTokenId`, `OptInRequired`, …).
     NotEnabled(String),
+    /// AWS is asked too often, by whomever, and a retry did not help: the permission's name, as for a denial.
+    Throttled(String),
     /// An error that a retry did not help, or no answer at all.
     Failed {
         /// The permission's name, as for a denial.
@@ -31,7 +33,11 @@ impl<T> Asked<T> {
     pub fn answer(&self) -> Option<&T> {
         match self {
             Self::Answered(answer) => Some(answer),
-            Self::Denied(_) | Self::NotEnabled(_) | Self::Failed { .. } | Self::NotAsked => None,
+            Self::Denied(_)
+            | Self::NotEnabled(_)
+            | Self::Throttled(_)
+            | Self::Failed { .. }
+            | Self::NotAsked => None,
         }
     }
 
@@ -41,6 +47,7 @@ impl<T> Asked<T> {
             Self::Answered(answer) => Asked::Answered(turned(answer)),
             Self::Denied(action) => Asked::Denied(action),
             Self::NotEnabled(code) => Asked::NotEnabled(code),
+            Self::Throttled(action) => Asked::Throttled(action),
             Self::Failed { action, why } => Asked::Failed { action, why },
             Self::NotAsked => Asked::NotAsked,
         }

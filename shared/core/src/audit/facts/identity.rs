@@ -99,8 +99,6 @@ pub struct Notifications {
     pub bounce_topic: Option<String>,
     /// Likewise.
     pub complaint_topic: Option<String>,
-    /// Likewise.
-    pub delivery_topic: Option<String>,
     /// Whether bounces and complaints come as mail, too.
     pub forwarding_enabled: bool,
 }

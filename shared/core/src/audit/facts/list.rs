@@ -1,4 +1,4 @@
-//! How SES's suppression list and the table agree, as reconcile found.
+//! How SES's suppression list and the table agree, and what peers have been told, as reconcile noted.
 
 use serde::{Deserialize, Serialize};
 
@@ -28,4 +28,13 @@ pub struct ListPass {
     /// Whether so much had gone that nothing was concluded.
     #[serde(default)]
     pub alarmed: bool,
+}
+
+/// How far a peer has been told what is decided here.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PeerTold {
+    /// The peer's Region.
+    pub region: String,
+    /// It has been told all that changed before then; `None` if it has not been told all even once.
+    pub until: Option<Timestamp>,
 }

@@ -44,13 +44,11 @@ pub struct ReceiptAction {
     pub arns: BTreeMap<String, String>,
 }
 
-/// A bucket that a rule names.
+/// A bucket that a rule names, in whichever Region.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Bucket {
     /// Its name.
     pub name: String,
     /// `HeadBucket`: whether there is such a bucket (`false`: 404). 403 is [`Asked::Denied`] of `s3:ListBucket`.
     pub exists: Asked<bool>,
-    /// `x-amz-bucket-region`, which S3 tells even when it denies.
-    pub region: Option<String>,
 }

@@ -18,6 +18,7 @@ pub struct Stack {
     pub rule_set: Option<String>,
     /// Whether SES is to receive there: the template's parameter `Receiving`, by the catalogue if it says `auto`.
     pub receives: bool,
-    /// Whether the suppression list is kept right: the template's parameter `Suppression`.
-    pub suppresses: bool,
+    /// The reconcile function. `None` if the stack does not keep the suppression list right: the template's parameter
+    /// `Suppression`.
+    pub reconcile_function: Option<String>,
 }
