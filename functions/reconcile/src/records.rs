@@ -10,17 +10,16 @@ use mailroom_aws::clock::Clock;
 use mailroom_aws::decidable::{DecidableRecords, RecordKey};
 use mailroom_aws::notes::{NoteError, Noted, Notes};
 use mailroom_aws::states::{Put, StateTable, TableError};
-use mailroom_core::suppression::operator::{Action, OperatorDecision};
-use mailroom_core::suppression::policy::{HISTORY_LIMIT, Policy, Told, Verdict};
-use mailroom_core::suppression::seen::{MAX_SKEW, Seen};
-use mailroom_core::suppression::{AddressState, Change, Reason, SuppressionState};
+use mailroom_core::suppression::operator::OperatorDecision;
+use mailroom_core::suppression::policy::{HISTORY_LIMIT, Policy, Told};
+use mailroom_core::suppression::{AddressState, SuppressionState, late};
 use mailroom_core::timestamp::Timestamp;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
-/// How often.
+/// How often it is looked back.
 const EVERY: Duration = Duration::from_hours(7 * 24);
-/// And how far back: past the last time, and what decide was a day behind with.
+/// How far back: past the last time, and what decide was a day behind with.
 const LOOK_BACK: Duration = Duration::from_hours(9 * 24);
 /// What decide may still be about to do.
 const TOO_NEW: Duration = Duration::from_hours(1);
@@ -44,23 +43,23 @@ struct Scan {
 }
 
 /// What came of looking back.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct LookedBack {
     /// Records that are worth deciding on.
     pub records: usize,
-    /// Of those, they could not be read.
+    /// How many of those could not be read.
     pub unreadable: usize,
-    /// Of those, nobody had decided on them.
+    /// How many of those nobody had decided on.
     pub decided: usize,
 }
 
 /// Why it did not go on. It does at the next wake.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum LookBackError {
-    /// The table.
+    /// The table can't be read or written.
     #[error(transparent)]
     Table(#[from] TableError),
-    /// Where it stands.
+    /// Where it stands can't be read or written.
     #[error(transparent)]
     Note(#[from] NoteError),
     /// Somebody else is at the same.
@@ -144,11 +143,11 @@ impl<S: StateTable + DecidableRecords, N: Notes, C: Clock> LookBack<'_, S, N, C>
             let nothing = SuppressionState::default();
             let state = known.as_ref().map_or(&nothing, AddressState::state);
             let now = self.clock.now();
-            let Some(change) = self.change(record, state, &history, now) else { return Ok(false) };
-            // A spelling or a decision alone is not worth a write.
-            if state.join(&change.state) == *state {
-                return Ok(false);
-            }
+            let change = match record {
+                Record::Told(told) => late::feedback(told, self.policy, &history, state, self.region, now),
+                Record::Decision(decision) => late::decision(decision, state, self.region, now),
+            };
+            let Some(change) = change else { return Ok(false) };
             let Some(next) = AddressState::advance(known.as_ref(), &change, now) else { return Ok(false) };
             match self.states.put(&next, known.map(|known| known.version()), self.deadline).await? {
                 Put::Done => return Ok(true),
@@ -156,39 +155,5 @@ impl<S: StateTable + DecidableRecords, N: Notes, C: Clock> LookBack<'_, S, N, C>
             }
         }
         Err(LookBackError::Contended)
-    }
-
-    fn change(
-        &self,
-        record: &Record,
-        known: &SuppressionState,
-        history: &[Told],
-        now: Timestamp,
-    ) -> Option<Change> {
-        let seen = Seen::Later(now);
-        match record {
-            Record::Told(told) => {
-                let verdict = self.policy.judge(told, history, known.released_at(), seen);
-                let Verdict::Suppress { reason, at, .. } = verdict else { return None };
-                let followed = match reason {
-                    Reason::Bounce => known.bounced_at(),
-                    Reason::Complaint => known.complained_at(),
-                };
-                // When it came to light is not known any more, so its own time has to do, by a clock that may be ahead. What
-                // is known of about that time was known then: a release must not be undone by what its operator knew.
-                let known_at = followed.max(known.released_at()).map(|at| at.plus(MAX_SKEW));
-                told.change(&verdict, self.region).filter(|_| known_at < Some(at))
-            }
-            Record::Decision(decision) => {
-                let followed = match (decision.action, decision.reason) {
-                    (Action::Release, _) => known.released_at(),
-                    (Action::Suppress, Some(Reason::Complaint)) => known.complained_at(),
-                    (Action::Suppress, Some(Reason::Bounce) | None) => known.bounced_at(),
-                };
-                // It may overrule what is a little newer, so taking it in again is no matter of course.
-                let unknown = followed < Some(decision.decided_at);
-                unknown.then(|| decision.change(known, self.region, seen))
-            }
-        }
     }
 }

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`policy`] | whether a new record, with the address's recent history, is reason to suppress |
 //! | [`operator`] | what an operator's suppress or release comes to |
+//! | [`late`] | what a record still changes that is found long after it was written |
 //! | [`state`] | how what was said joins, in any order and from any Region, and what is in force |
 //! | [`item`] | what the table keeps of an address, and when the list needs work |
 //! | [`message`] | what peers are told |
@@ -15,6 +16,7 @@
 
 pub mod import;
 pub mod item;
+pub mod late;
 pub mod message;
 pub mod operator;
 pub mod policy;
