@@ -18,13 +18,14 @@ use mailroom_aws::audit_table::AuditTable;
 use mailroom_aws::clock::Timer;
 use mailroom_aws::iam::AccessKeys;
 use mailroom_aws::metrics::Metrics;
-use mailroom_aws::notes::{NoteError, Noted, Notes, PeerNote, peer_note};
+use mailroom_aws::notes::{LIST_PASSES, ListPasses, NoteError, Noted, Notes, PeerNote, peer_note};
 use mailroom_aws::notification_topics::NotificationTopics;
 use mailroom_aws::rule_sets::RuleSets;
 use mailroom_aws::states::TableError;
 use mailroom_core::audit::facts::{Asked, ListPass, PeerTold};
 use mailroom_core::audit::{Section, SectionVerdict, Verdict, audit};
 use mailroom_core::timestamp::Timestamp;
+use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 use tracing::{info, warn};
@@ -117,15 +118,9 @@ struct Open {
     tries: u32,
 }
 
-/// Reconcile's note, as far as it is ours to read.
-#[derive(Deserialize)]
-struct ReconcileNote {
-    last: Option<ListPass>,
-}
-
 /// What reconcile's note says of its last pass; `None` if none has ended.
 pub async fn last_pass(notes: &impl Notes) -> Asked<Option<ListPass>> {
-    match notes.get::<ReconcileNote>("reconcile").await {
+    match notes.get::<ListPasses<IgnoredAny>>(LIST_PASSES).await {
         Ok(note) => Asked::Answered(note.and_then(|note| note.value.last)),
         Err(error) => note_unread(&error),
     }

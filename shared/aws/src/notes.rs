@@ -9,16 +9,25 @@
 //! ```
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
 
 use aws_sdk_dynamodb::Client;
-use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
-use aws_sdk_dynamodb::types::AttributeValue;
+use aws_sdk_dynamodb::error::ProvideErrorMetadata;
+use aws_sdk_dynamodb::operation::put_item::PutItemError;
+use aws_sdk_dynamodb::types::{AttributeValue, ReturnValuesOnConditionCheckFailure};
+use mailroom_core::audit::facts::ListPass;
 use mailroom_core::timestamp::Timestamp;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
 
+use crate::dynamo::{Failure, retried, told};
 use crate::fuse::Fuse;
+
+/// How long DynamoDB is asked again for. All notes of a Region are in one partition, which takes 1,000 write units a second;
+/// those of reconcile's filter are 342 units each, and it may write 16 of them in a row.
+const PATIENCE: Duration = Duration::from_secs(8);
 
 /// The note that is there once reconcile has been through this Region's list: from then on a BOUNCE may be put there.
 pub const FIRST_PASS: &str = "first-pass";
@@ -42,6 +51,24 @@ pub struct PeerNote {
     pub until: Option<Timestamp>,
 }
 
+/// The note in which reconcile keeps where its pass over the list stands, and what the last one found.
+pub const LIST_PASSES: &str = "reconcile";
+
+/// What [`LIST_PASSES`] says. Where a pass stands is reconcile's own business: others read it as `IgnoredAny`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ListPasses<O> {
+    /// The pass in progress.
+    pub open: Option<O>,
+    /// The last that has ended.
+    pub last: Option<ListPass>,
+}
+
+impl<O> Default for ListPasses<O> {
+    fn default() -> Self {
+        Self { open: None, last: None }
+    }
+}
+
 /// Keeps notes.
 pub trait Notes {
     /// A note as it was last written. The read is consistent.
@@ -51,7 +78,8 @@ pub trait Notes {
     #[expect(async_fn_in_trait, reason = "called through generics by functions that run on one thread")]
     async fn get<T: DeserializeOwned>(&self, name: &str) -> Result<Option<Note<T>>, NoteError>;
 
-    /// Writes a note if its version is still `read` (`None`: if there is no such note).
+    /// Writes a note if its version is still `read` (`None`: if there is no such note). Writing what is there already, with
+    /// the version that it would get, is done, not in conflict: an earlier attempt's answer was lost.
     ///
     /// # Errors
     /// [`NoteError`]. It may have been written all the same: read it again.
@@ -117,12 +145,11 @@ impl DynamoNotes {
 
 impl Notes for DynamoNotes {
     async fn get<T: DeserializeOwned>(&self, name: &str) -> Result<Option<Note<T>>, NoteError> {
-        let get = self.client.get_item().table_name(&self.table).consistent_read(true);
-        let answer = get
-            .set_key(Some(self.key(name).into_iter().collect()))
-            .send()
-            .await
-            .map_err(|error| told(&error))?;
+        let get = || {
+            let get = self.client.get_item().table_name(&self.table).consistent_read(true);
+            get.set_key(Some(self.key(name).into_iter().collect())).send()
+        };
+        let answer = retried(Instant::now() + PATIENCE, get).await?;
         let Some(item) = answer.item else { return Ok(None) };
         let number = |value: &AttributeValue| value.as_n().ok()?.parse().ok();
         let version = item.get("version").and_then(number);
@@ -132,24 +159,41 @@ impl Notes for DynamoNotes {
 
     async fn put<T: Serialize>(&self, name: &str, value: &T, read: Option<u64>) -> Result<Noted, NoteError> {
         let version = read.unwrap_or_default() + 1;
-        let mut put = self.client.put_item().table_name(&self.table);
-        for (name, value) in self.key(name) {
-            put = put.item(name, value);
-        }
-        put = put
-            .item("version", AttributeValue::N(version.to_string()))
-            .item("note", AttributeValue::S(write(name, value)?));
-        put = match read {
-            None => put.condition_expression("attribute_not_exists(pk)"),
-            Some(read) => put
-                .condition_expression("#version = :read")
-                .expression_attribute_names("#version", "version")
-                .expression_attribute_values(":read", AttributeValue::N(read.to_string())),
+        let mut item: HashMap<_, _> = self.key(name).into_iter().collect();
+        item.insert("version".to_owned(), AttributeValue::N(version.to_string()));
+        item.insert("note".to_owned(), AttributeValue::S(write(name, value)?));
+        let put = || {
+            let put = self.client.put_item().table_name(&self.table).set_item(Some(item.clone()));
+            let put =
+                put.return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
+            match read {
+                None => put.condition_expression("attribute_not_exists(pk)"),
+                Some(read) => put
+                    .condition_expression("#version = :read")
+                    .expression_attribute_names("#version", "version")
+                    .expression_attribute_values(":read", AttributeValue::N(read.to_string())),
+            }
+            .send()
         };
-        match put.send().await {
+        match retried(Instant::now() + PATIENCE, put).await {
             Ok(_) => Ok(Noted::Done(version)),
-            Err(error) if error.code() == Some("ConditionalCheckFailedException") => Ok(Noted::Conflict),
-            Err(error) => Err(told(&error)),
+            Err(Failure::Refused(error)) => match error.as_service_error() {
+                Some(PutItemError::ConditionalCheckFailedException(failed)) => {
+                    let ours = failed.item() == Some(&item);
+                    Ok(if ours { Noted::Done(version) } else { Noted::Conflict })
+                }
+                _ => Err(NoteError::Refused(told(&error))),
+            },
+            Err(failure) => Err(failure.into()),
+        }
+    }
+}
+
+impl<E: ProvideErrorMetadata> From<Failure<E>> for NoteError {
+    fn from(failure: Failure<E>) -> Self {
+        match failure {
+            Failure::Deadline(trouble) => Self::Unavailable(trouble),
+            Failure::Refused(error) => Self::Refused(told(&error)),
         }
     }
 }
@@ -170,49 +214,56 @@ fn read<T: DeserializeOwned>(
         .ok_or_else(|| NoteError::Unreadable(name.to_owned()))
 }
 
-fn told<E: ProvideErrorMetadata>(error: &SdkError<E>) -> NoteError {
-    let SdkError::ServiceError(service) = error else {
-        return NoteError::Unavailable(error.to_string());
-    };
-    let code = error.code().unwrap_or("no code").to_owned();
-    let throttled = ["Throttl", "ThroughputExceeded", "LimitExceeded", "TooManyRequests", "Unavailable"];
-    if service.raw().status().is_server_error() || throttled.iter().any(|word| code.contains(word)) {
-        NoteError::Unavailable(code)
-    } else {
-        NoteError::Refused(code)
-    }
-}
-
-/// Notes in memory, as text, so that whatever can't be read back shows. Clones are one table.
+/// Notes in memory, as text, so that whatever can't be read back shows; and trouble on demand. Clones are one table.
 #[derive(Debug, Clone, Default)]
 pub struct MemoryNotes {
-    notes: Arc<Mutex<HashMap<String, (String, u64)>>>,
+    inner: Arc<Mutex<Inner>>,
     fuse: Fuse,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    notes: HashMap<String, (String, u64)>,
+    failing: Option<String>,
 }
 
 impl MemoryNotes {
     /// The same notes, by way of a function that may die.
     #[must_use]
     pub fn with_fuse(&self, fuse: &Fuse) -> Self {
-        Self { notes: Arc::clone(&self.notes), fuse: fuse.clone() }
+        Self { inner: Arc::clone(&self.inner), fuse: fuse.clone() }
+    }
+
+    /// From now on no note is written whose name begins so; `None`: all are.
+    pub fn fail(&self, prefix: Option<&str>) {
+        if let Ok(mut inner) = self.lock() {
+            inner.failing = prefix.map(str::to_owned);
+        }
+    }
+
+    fn lock(&self) -> Result<MutexGuard<'_, Inner>, NoteError> {
+        self.inner.lock().map_err(|_| NoteError::Unavailable("poisoned".to_owned()))
     }
 }
 
 impl Notes for MemoryNotes {
     async fn get<T: DeserializeOwned>(&self, name: &str) -> Result<Option<Note<T>>, NoteError> {
-        let notes = self.notes.lock().map_err(|_| NoteError::Unavailable("poisoned".to_owned()))?;
-        notes.get(name).map(|(text, version)| read(name, Some(*version), Some(text))).transpose()
+        let inner = self.lock()?;
+        inner.notes.get(name).map(|(text, version)| read(name, Some(*version), Some(text))).transpose()
     }
 
     async fn put<T: Serialize>(&self, name: &str, value: &T, read: Option<u64>) -> Result<Noted, NoteError> {
         self.fuse.effect().await;
         let text = write(name, value)?;
-        let mut notes = self.notes.lock().map_err(|_| NoteError::Unavailable("poisoned".to_owned()))?;
-        if notes.get(name).map(|(_, version)| *version) != read {
+        let mut inner = self.lock()?;
+        if inner.failing.as_ref().is_some_and(|prefix| name.starts_with(prefix.as_str())) {
+            return Err(NoteError::Unavailable("told to fail".to_owned()));
+        }
+        if inner.notes.get(name).map(|(_, version)| *version) != read {
             return Ok(Noted::Conflict);
         }
         let version = read.unwrap_or_default() + 1;
-        notes.insert(name.to_owned(), (text, version));
+        inner.notes.insert(name.to_owned(), (text, version));
         Ok(Noted::Done(version))
     }
 }
@@ -220,6 +271,7 @@ impl Notes for MemoryNotes {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::stub::Stub;
 
     #[tokio::test]
     async fn of_two_who_read_the_same_one_writes() {
@@ -232,5 +284,36 @@ mod tests {
         assert_eq!(notes.get::<u32>("a").await, Ok(Some(Note { value: 3, version: 2 })));
         assert_eq!(notes.get::<u32>("b").await, Ok(None));
         assert_eq!(notes.get::<String>("a").await, Err(NoteError::Unreadable("a".to_owned())));
+    }
+    const THROTTLED: (u16, &str) =
+        (400, r#"{"__type":"x#ProvisionedThroughputExceededException","message":"slow down"}"#);
+
+    fn notes(stub: &Stub) -> DynamoNotes {
+        DynamoNotes::new(&stub.config(), "table")
+    }
+
+    #[tokio::test]
+    async fn a_throttled_note_is_written_all_the_same() {
+        let stub = Stub::start([THROTTLED, THROTTLED, (200, "{}")]);
+        assert_eq!(notes(&stub).put("a", &1, Some(3)).await, Ok(Noted::Done(4)));
+        assert_eq!(stub.bodies().len(), 3);
+        let stub = Stub::start([THROTTLED, (200, "{}")]);
+        assert_eq!(notes(&stub).get::<u32>("a").await, Ok(None));
+        assert_eq!(stub.bodies().len(), 2);
+        let stub = Stub::start([(400, r#"{"__type":"x#AccessDeniedException"}"#)]);
+        assert_eq!(
+            notes(&stub).put("a", &1, None).await,
+            Err(NoteError::Refused("AccessDeniedException".to_owned()))
+        );
+    }
+
+    #[tokio::test]
+    async fn a_write_whose_answer_was_lost_is_no_conflict() {
+        let ours = r#"{"__type":"x#ConditionalCheckFailedException","Item":{"pk":{"S":"REGION#us-east-1"},"sk":{"S":"NOTE#a"},"version":{"N":"4"},"note":{"S":"1"}}}"#;
+        let stub = Stub::start([(500, "{}"), (400, ours), (400, ours)]);
+        let notes = notes(&stub);
+        assert_eq!(notes.put("a", &1, Some(3)).await, Ok(Noted::Done(4)));
+        assert_eq!(notes.put("a", &2, Some(3)).await, Ok(Noted::Conflict), "somebody else's");
+        stub.bodies();
     }
 }
