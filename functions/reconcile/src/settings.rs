@@ -28,15 +28,13 @@ pub struct Settings {
     /// alarm. 100 concludes always: for one pass, after somebody has looked.
     pub guard: Guard,
     /// `PASS_EVERY_MINUTES`: how long after the start of a pass the next one begins. A pass in progress goes on, and peers
-    /// are told what has changed, whenever the function is woken. Default: six hours.
+    /// are told what has changed, whenever the function is woken.
     pub pass_every: Duration,
     /// By which records are decided on that nobody decided on: see [`Variables::policy`].
     pub policy: Policy,
     /// Between two calls of SES: see [`Variables::requests_per_second`].
     pub pace: Duration,
 }
-
-const SIX_HOURS: Duration = Duration::from_hours(6);
 
 impl Settings {
     /// Reads the variables above.
@@ -46,12 +44,8 @@ impl Settings {
     pub fn read(variables: &Variables<impl Fn(&str) -> Option<String>>) -> Result<Self, SettingError> {
         let region = variables.required("AWS_REGION")?;
         let percent = |text: &str| text.parse().ok().filter(|percent| *percent <= 100);
-        let pass_every = match variables.optional("PASS_EVERY_MINUTES") {
-            None => SIX_HOURS,
-            Some(_) => variables.parsed("PASS_EVERY_MINUTES", "a number of minutes", |minutes| {
-                minutes.parse().ok().map(|minutes: u32| Duration::from_secs(u64::from(minutes) * 60))
-            })?,
-        };
+        let minutes =
+            |text: &str| text.parse().ok().map(|minutes: u32| Duration::from_secs(u64::from(minutes) * 60));
         Ok(Self {
             table: variables.required("TABLE_NAME")?,
             function: variables.required("AWS_LAMBDA_FUNCTION_NAME")?,
@@ -68,7 +62,7 @@ impl Settings {
                 percent: variables.parsed("GONE_SHARE_PERCENT", "a percentage", percent)?,
                 ..Guard::default()
             },
-            pass_every,
+            pass_every: variables.parsed("PASS_EVERY_MINUTES", "a number of minutes", minutes)?,
             policy: variables.policy()?,
             pace: variables.pace()?,
         })
@@ -89,6 +83,7 @@ mod tests {
         ("QUEUE_NAME", "q"),
         ("PUT_BACK", "false"),
         ("GONE_SHARE_PERCENT", "10"),
+        ("PASS_EVERY_MINUTES", "360"),
         ("REQUESTS_PER_SECOND", "1"),
         ("TRANSIENT_EVENTS", "5"),
         ("TRANSIENT_DAYS", "3"),
@@ -106,7 +101,7 @@ mod tests {
     fn all_or_a_clear_error() {
         let settings = with("", "").unwrap();
         assert_eq!((settings.gone, settings.guard), (Gone::LeaveOff, Guard::default()));
-        assert_eq!((settings.peers.len(), settings.pass_every), (0, SIX_HOURS));
+        assert_eq!((settings.peers.len(), settings.pass_every), (0, Duration::from_hours(6)));
         assert_eq!(
             with("PEERS", "eu-west-1, us-east-1,,us-west-2").unwrap().peers,
             ["eu-west-1", "us-west-2"]
