@@ -1,19 +1,21 @@
 //! An invocation: pushes to peers, goes on with the pass, and looks back on records.
 //!
-//! Whoever finds the note held leaves at once: two passes at a time would be two requests a second. Woken every few
+//! Whoever finds the lease held leaves at once: two passes at a time would be two requests a second. Woken every few
 //! minutes, a pass of any length ends.
 
 use std::time::Duration;
 
 use mailroom_aws::clock::Timer;
 use mailroom_aws::decidable::DecidableRecords;
+use mailroom_aws::lease::{Acquired, Lease, LeaseError};
 use mailroom_aws::metrics::Metrics;
-use mailroom_aws::notes::{NoteError, Notes};
+use mailroom_aws::notes::Notes;
 use mailroom_aws::pace::Pace;
 use mailroom_aws::peers::Peers;
 use mailroom_aws::states::StateTable;
 use mailroom_aws::suppression_list::SuppressionList;
-use serde::Deserialize;
+use mailroom_core::timestamp::Timestamp;
+use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 use tracing::{info, warn};
 
@@ -21,27 +23,30 @@ pub use crate::pass::{Counts, PassError, Passed};
 pub use crate::push::Pushed;
 pub use crate::records::{LookBackError, LookedBack};
 
-use crate::pass::{Kept, Passing, TO_KEEP};
+use crate::pass::{Passing, TO_KEEP};
 use crate::push::Push;
 use crate::records::LookBack;
 use crate::settings::Settings;
 
-/// For clocks and for the answer's way: beyond its deadline nobody is at it any more.
-const HELD_LONGER: Duration = Duration::from_secs(5);
+const LEASE: &str = "reconcile";
+/// The lease is longer than the invocation by this, for clocks and for the answer's way.
+const LEASE_MARGIN: Duration = Duration::from_secs(5);
 
 /// The function.
-pub struct Reconcile<S, L, N, P, C, M> {
+pub struct Reconcile<S, L, E, N, P, C, M> {
     /// Suppression states, and the records that they come from.
     pub states: S,
     /// SES's list, which is only read.
     pub list: L,
+    /// The lease, of which only one invocation is the holder.
+    pub leases: E,
     /// Where a pass stands, and how far peers have been told.
     pub notes: N,
-    /// Their queues.
+    /// The peers' queues.
     pub peers: P,
-    /// The time.
+    /// What time it is.
     pub clock: C,
-    /// Counts.
+    /// Where counts go.
     pub metrics: M,
     /// What the template tells.
     pub settings: Settings,
@@ -59,62 +64,73 @@ pub struct Wake {
     pub records: bool,
 }
 
-/// What an invocation did.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// What an invocation did; its answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case", tag = "state")]
 pub enum Done {
-    /// Another invocation is at it.
+    /// It did nothing, and what it was to do is not remembered: another invocation is at it.
     Held,
-    /// This.
+    /// It did what it was woken for.
     Woken {
-        /// Of peers.
+        /// What came of telling the peers.
         pushed: Pushed,
-        /// Of the pass.
+        /// How the pass fared.
         passed: Passed,
-        /// On records.
+        /// What came of looking back on records.
         looked_back: LookedBack,
     },
 }
 
-/// The invocation has failed, and peers were told nevertheless. A retry can help; so does the next wake.
+/// The invocation has failed; peers were told nevertheless, once it held the lease. A retry can help; so does the next wake.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ReconcileError {
-    /// Where the pass stands is not known.
-    #[error("the notes: {0}")]
-    Note(#[from] NoteError),
-    /// The pass.
+    /// It is not known whether another invocation is at it.
+    #[error(transparent)]
+    Lease(#[from] LeaseError),
+    /// The pass did not go on.
     #[error(transparent)]
     Pass(#[from] PassError),
-    /// Looking back on records.
+    /// Looking back on records did not go on.
     #[error("records: {0}")]
     LookBack(#[from] LookBackError),
 }
 
-impl<S, L, N, P, C, M> Reconcile<S, L, N, P, C, M>
+impl<S, L, E, N, P, C, M> Reconcile<S, L, E, N, P, C, M>
 where
     S: StateTable + DecidableRecords,
     L: SuppressionList,
+    E: Lease,
     N: Notes,
     P: Peers,
     C: Timer,
     M: Metrics,
 {
-    /// Handles one wake; done by `deadline`.
+    /// Handles one wake, of the invocation whose id is `holder`; done by `deadline`.
     ///
     /// # Errors
     /// See [`ReconcileError`].
-    pub async fn handle(&self, wake: Wake, deadline: Instant) -> Result<Done, ReconcileError> {
-        let mut kept = Kept::read(&self.notes).await?;
+    pub async fn handle(&self, wake: Wake, holder: &str, deadline: Instant) -> Result<Done, ReconcileError> {
         let now = self.clock.now();
-        if kept.progress.held_until > Some(now) {
-            info!("another invocation is at it");
-            return Ok(Done::Held);
-        }
         let time = deadline.saturating_duration_since(Instant::now());
-        kept.progress.held_until = Some(now.plus(time + HELD_LONGER));
-        if !kept.keep(&self.notes).await? {
+        let ends_at = now.plus(time);
+        if self.leases.acquire(LEASE, holder, now, ends_at.plus(LEASE_MARGIN)).await? == Acquired::Held {
             info!("another invocation is at it");
             return Ok(Done::Held);
         }
+        let done = self.woken(wake, ends_at, Instant::now() + time / 2, deadline).await;
+        if let Err(error) = self.leases.release(LEASE, holder).await {
+            warn!("not given back, so it has to run out: {error}");
+        }
+        done
+    }
+
+    async fn woken(
+        &self,
+        wake: Wake,
+        ends_at: Timestamp,
+        half_time: Instant,
+        deadline: Instant,
+    ) -> Result<Done, ReconcileError> {
         let push = Push {
             states: &self.states,
             notes: &self.notes,
@@ -123,17 +139,17 @@ where
             region: &self.settings.region,
             everything: wake.everything,
             // A new peer must not keep the list from being read, nor the list a new peer from being told.
-            stop_at: Instant::now() + time / 2,
+            stop_at: half_time,
             deadline,
         };
         let pushed = push.to_all(&self.settings.peers).await;
-        let ends_at = now.plus(time);
         let pace = Pace::new(&self.clock, self.settings.pace, Some(ends_at.minus(TO_KEEP)));
         let passing = Passing {
             states: &self.states,
             list: &self.list,
             notes: &self.notes,
             clock: &self.clock,
+            metrics: &self.metrics,
             pace: &pace,
             region: &self.settings.region,
             gone: self.settings.gone,
@@ -141,7 +157,7 @@ where
             ends_at,
             deadline,
         };
-        let passed = passing.go_on(&mut kept, self.settings.pass_every, wake.pass).await;
+        let passed = passing.go_on(self.settings.pass_every, wake.pass).await;
         let look_back = LookBack {
             states: &self.states,
             notes: &self.notes,
@@ -153,12 +169,6 @@ where
         let mut looked_back = LookedBack::default();
         let result = look_back.go_on(wake.records, &mut looked_back).await;
         self.count(&pushed, &passed, &looked_back);
-        if !matches!(passed, Err(PassError::Contended)) {
-            kept.progress.held_until = None;
-            if !kept.keep(&self.notes).await? {
-                warn!("another invocation was at it");
-            }
-        }
         result?;
         Ok(Done::Woken { pushed, passed: passed?, looked_back })
     }
@@ -192,7 +202,6 @@ where
             ("LeftAsTheyAre", counts.left),
             ("EntriesGone", counts.gone),
             ("Drift", counts.drifted),
-            ("ListRestarts", counts.restarts),
         ]);
         info!(?counts, alarmed, "a pass has ended");
     }

@@ -3,6 +3,7 @@
 use lambda_runtime::{Error, LambdaEvent, service_fn, tracing};
 use mailroom_aws::client;
 use mailroom_aws::clock::SystemClock;
+use mailroom_aws::lease::DynamoLease;
 use mailroom_aws::metrics::EmbeddedMetrics;
 use mailroom_aws::notes::DynamoNotes;
 use mailroom_aws::peers::SqsPeers;
@@ -21,6 +22,7 @@ async fn main() -> Result<(), Error> {
     let reconcile = &Reconcile {
         states: DynamoStates::new(&config, settings.table.as_str()),
         list: SesList::new(&config),
+        leases: DynamoLease::new(&config, settings.table.as_str()),
         notes: DynamoNotes::new(&config, settings.table.as_str()),
         peers: SqsPeers::new(&config, settings.account.as_str(), settings.queue.as_str()),
         clock: SystemClock,
@@ -29,8 +31,8 @@ async fn main() -> Result<(), Error> {
     };
     lambda_runtime::run(service_fn(async |event: LambdaEvent<Wake>| {
         let deadline = client::deadline(event.context.deadline());
-        reconcile.handle(event.payload, deadline).await?;
-        Ok::<_, Error>(())
+        let done = reconcile.handle(event.payload, &event.context.request_id, deadline).await?;
+        Ok::<_, Error>(done)
     }))
     .await
 }

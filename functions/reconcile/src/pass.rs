@@ -16,11 +16,13 @@ use std::time::Duration;
 
 use futures_util::{StreamExt, stream};
 use mailroom_aws::clock::Timer;
-use mailroom_aws::notes::{FIRST_PASS, FirstPass, NoteError, Noted, Notes};
+use mailroom_aws::metrics::Metrics;
+use mailroom_aws::notes::{FIRST_PASS, FirstPass, LIST_PASSES, ListPasses, NoteError, Noted, Notes};
 use mailroom_aws::pace::{OutOfTime, Pace};
 use mailroom_aws::states::{Cursor, Put, StateTable, TableError};
 use mailroom_aws::suppression_list::{ListError, SuppressionList};
 use mailroom_core::audit::facts::ListPass;
+use mailroom_core::suppression::import::only_a_job_deletes;
 use mailroom_core::suppression::item::{AddressState, shards};
 use mailroom_core::suppression::reconcile::{
     Action, Gone, Guard, Leave, Listing, Pass, carried_out, confirmed, judge,
@@ -32,34 +34,24 @@ use tracing::{info, warn};
 
 use crate::seen::{Seen, chunks_for};
 
-/// Calls of the table at once.
+/// How many calls of the table are under way at once.
 const PARALLEL: usize = 32;
-/// Of an index, at once: as much as DynamoDB gives, which is 1 MiB.
+/// How many states are read from an index at once: as many as DynamoDB gives, which is 1 MiB.
 const PAGE: usize = 10_000;
 /// How often a state that somebody else writes is read again.
 const TRIES: usize = 5;
-/// Between two times that a pass is kept: what a crash costs.
+/// How long a pass goes on until it is kept again: what a crash costs.
 const KEEP_EVERY: Duration = Duration::from_mins(1);
 /// A pass asks SES for no more entries than this, an hour's worth; the next one goes on.
 const MOST_CONFIRMED: usize = 3600;
-/// To keep the pass and to answer in.
+/// How much of an invocation's time is left to keep the pass and to answer in.
 pub(crate) const TO_KEEP: Duration = Duration::from_secs(10);
-const NOTE: &str = "reconcile";
 
-/// What is kept between invocations.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
-pub(crate) struct Progress {
-    /// An invocation is at it until then, unless it ends before.
-    pub(crate) held_until: Option<Timestamp>,
-    open: Option<Open>,
-    /// Also read by the audit.
-    last: Option<ListPass>,
-}
-
+/// A pass in progress, as it is kept between invocations.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct Open {
     started_at: Timestamp,
-    /// Of the filter of what was seen.
+    /// How many chunks the filter of what was seen has.
     chunks: usize,
     step: Step,
     counts: Counts,
@@ -93,7 +85,7 @@ pub struct Counts {
     pub agree: usize,
     /// Addresses of which they don't.
     pub differ: usize,
-    /// Of those, what was written: taken in, marked, noted.
+    /// How many of those were written: taken in, marked, noted.
     pub mended: usize,
     /// Addresses at which somebody else is, or was when the pass began: for the next one.
     pub busy: usize,
@@ -103,16 +95,17 @@ pub struct Counts {
     pub expected: usize,
     /// Entries that should be there, and were not seen.
     pub gone: usize,
-    /// Of those, SES was asked for so many,
+    /// How many of those SES was asked for.
     pub asked: usize,
-    /// and had not got so many: drift.
+    /// How many of those SES had not got: drift.
     pub drifted: usize,
     /// How often the list was begun again, because SES no longer took its token.
     pub restarts: usize,
 }
 
 /// How a pass fared in an invocation.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case", tag = "state")]
 pub enum Passed {
     /// None was due.
     NotDue,
@@ -130,16 +123,16 @@ pub enum PassError {
     /// The list can't be read. No text of SES's: it may name an address.
     #[error("the list: {0}")]
     List(&'static str),
-    /// The table's states.
+    /// The table's states can't be read or written.
     #[error("the states: {0}")]
     Table(#[from] TableError),
-    /// The table's notes.
+    /// The table's notes can't be read or written.
     #[error("the notes: {0}")]
     Note(#[from] NoteError),
     /// Another instance goes on with it.
     #[error("another instance is at it")]
     Contended,
-    /// For another call: the next wake goes on.
+    /// No time is left for another call: the next wake goes on.
     #[error(transparent)]
     OutOfTime(#[from] OutOfTime),
 }
@@ -156,42 +149,43 @@ impl From<&ListError> for PassError {
 
 /// The note, as it was read or written last.
 #[derive(Debug, Default)]
-pub(crate) struct Kept {
-    pub(crate) progress: Progress,
+struct Kept {
+    passes: ListPasses<Open>,
     version: Option<u64>,
 }
 
 impl Kept {
-    pub(crate) async fn read(notes: &impl Notes) -> Result<Self, NoteError> {
-        let note = notes.get(NOTE).await?;
-        Ok(note.map_or_else(Self::default, |note| Self { progress: note.value, version: Some(note.version) }))
+    async fn read(notes: &impl Notes) -> Result<Self, NoteError> {
+        let note = notes.get(LIST_PASSES).await?;
+        Ok(note.map_or_else(Self::default, |note| Self { passes: note.value, version: Some(note.version) }))
     }
 
-    /// `false` if somebody else has written meanwhile.
-    pub(crate) async fn keep(&mut self, notes: &impl Notes) -> Result<bool, NoteError> {
-        match notes.put(NOTE, &self.progress, self.version).await? {
-            Noted::Conflict => Ok(false),
+    /// Fails if somebody else has written meanwhile.
+    async fn keep(&mut self, notes: &impl Notes) -> Result<(), PassError> {
+        match notes.put(LIST_PASSES, &self.passes, self.version).await? {
+            Noted::Conflict => Err(PassError::Contended),
             Noted::Done(version) => {
                 self.version = Some(version);
-                Ok(true)
+                Ok(())
             }
         }
     }
 }
 
-/// Who passes.
-pub(crate) struct Passing<'a, S, L, N, C> {
+/// A pass's ports, and what the template says of it.
+pub(crate) struct Passing<'a, S, L, N, C, M> {
     pub(crate) states: &'a S,
     pub(crate) list: &'a L,
     pub(crate) notes: &'a N,
     pub(crate) clock: &'a C,
+    pub(crate) metrics: &'a M,
     pub(crate) pace: &'a Pace<'a, C>,
     pub(crate) region: &'a str,
     pub(crate) gone: Gone,
     pub(crate) guard: Guard,
-    /// When to be done, by the clock,
+    /// When to be done, by the clock.
     pub(crate) ends_at: Timestamp,
-    /// and when the table must have answered.
+    /// When the table must have answered.
     pub(crate) deadline: Instant,
 }
 
@@ -201,18 +195,14 @@ struct Judged {
     mended: bool,
 }
 
-impl<S: StateTable, L: SuppressionList, N: Notes, C: Timer> Passing<'_, S, L, N, C> {
+impl<S: StateTable, L: SuppressionList, N: Notes, C: Timer, M: Metrics> Passing<'_, S, L, N, C, M> {
     /// Goes on with the open pass, or begins one if one is due.
-    pub(crate) async fn go_on(
-        &self,
-        kept: &mut Kept,
-        every: Duration,
-        demanded: bool,
-    ) -> Result<Passed, PassError> {
+    pub(crate) async fn go_on(&self, every: Duration, demanded: bool) -> Result<Passed, PassError> {
+        let mut kept = Kept::read(self.notes).await?;
         let now = self.clock.now();
-        let last = kept.progress.last.as_ref();
+        let last = kept.passes.last.as_ref();
         let due = demanded || last.is_none_or(|last| now.since(last.started_at) >= every);
-        let mut open = match kept.progress.open.take() {
+        let mut open = match kept.passes.open.clone() {
             Some(open) => open,
             None if !due => return Ok(Passed::NotDue),
             None => Open {
@@ -222,15 +212,14 @@ impl<S: StateTable, L: SuppressionList, N: Notes, C: Timer> Passing<'_, S, L, N,
                 counts: Counts::default(),
             },
         };
-        kept.progress.open = Some(open.clone());
         let mut seen = Seen::load(self.notes, open.started_at, open.chunks).await?;
-        let passed = match self.steps(kept, &mut open, &mut seen).await {
+        let passed = match self.steps(&mut kept, &mut open, &mut seen).await {
             Err(PassError::OutOfTime(_)) => Ok(Passed::Unfinished(open.counts)),
             passed => passed,
         };
         match passed {
             Ok(Passed::Ended(_) | Passed::Alarmed(_)) => {
-                kept.progress.last = Some(ListPass {
+                kept.passes.last = Some(ListPass {
                     started_at: open.started_at,
                     ended_at: Some(self.clock.now()),
                     entries: open.counts.entries,
@@ -240,23 +229,26 @@ impl<S: StateTable, L: SuppressionList, N: Notes, C: Timer> Passing<'_, S, L, N,
                     gone: Some(open.counts.gone),
                     alarmed: matches!(passed, Ok(Passed::Alarmed(_))),
                 });
-                kept.progress.open = None;
+                kept.passes.open = None;
+                kept.keep(self.notes).await?;
             }
             Err(PassError::Contended) => {}
             // A failure costs no more than what it failed at.
-            Ok(Passed::Unfinished(_) | Passed::NotDue) | Err(_) => self.keep(kept, &open, &mut seen).await?,
+            Ok(Passed::Unfinished(_) | Passed::NotDue) | Err(_) => {
+                self.keep(&mut kept, &open, &mut seen).await?;
+            }
         }
         passed
     }
 
-    /// The filter first: where the pass stands must not be ahead of what it has seen.
+    /// The filter first: where the pass stands must never be ahead of what it has seen, or what it has forgotten counts as
+    /// gone. If the filter is not kept, both stay as they were.
     async fn keep(&self, kept: &mut Kept, open: &Open, seen: &mut Seen) -> Result<(), PassError> {
-        kept.progress.open = Some(open.clone());
-        if seen.keep(self.notes).await? && kept.keep(self.notes).await? {
-            Ok(())
-        } else {
-            Err(PassError::Contended)
+        if !seen.keep(self.notes).await? {
+            return Err(PassError::Contended);
         }
+        kept.passes.open = Some(open.clone());
+        kept.keep(self.notes).await
     }
 
     async fn steps(&self, kept: &mut Kept, open: &mut Open, seen: &mut Seen) -> Result<Passed, PassError> {
@@ -323,6 +315,7 @@ impl<S: StateTable, L: SuppressionList, N: Notes, C: Timer> Passing<'_, S, L, N,
             Ok(page) => page,
             Err(ListError::Refused(_)) if token.is_some() => {
                 info!("SES no longer takes the list's token: it is begun again");
+                self.metrics.count(&[("ListRestarts", 1)]);
                 *counts = Counts { restarts: counts.restarts + 1, ..Counts::default() };
                 return Ok(Some(Step::List(None)));
             }
@@ -450,13 +443,24 @@ impl<S: StateTable, L: SuppressionList, N: Notes, C: Timer> Passing<'_, S, L, N,
                 // It has moved since.
                 return Ok(Judged { action: first, mended: false });
             };
-            let mut found = None;
+            let (mut found, mut untold) = (None, false);
             for spelling in state.spellings().iter() {
-                let answer = self.asking(async || self.list.get(spelling).await).await?;
-                found = answer.map_err(|error| PassError::from(&error))?;
+                match self.asking(async || self.list.get(spelling).await).await? {
+                    Ok(entry) => found = entry,
+                    // SES takes no call with such an address in its path. That the list did not show it has to do: were it
+                    // there all the same, the next pass would find it and note it.
+                    Err(ListError::Refused(_)) if only_a_job_deletes(spelling) => {}
+                    Err(ListError::Refused(_)) => untold = true,
+                    Err(error) => return Err(PassError::from(&error)),
+                }
                 if found.is_some() {
                     break;
                 }
+            }
+            if found.is_none() && untold {
+                // One address must not keep the pass from all others.
+                warn!("SES refuses to tell whether an entry is on its list; it is left as it is");
+                return Ok(Judged { action: Action::Leave(Leave::Untold), mended: false });
             }
             let gone = found.is_none();
             let listing = Listing::group(found.clone()).0.pop();
@@ -492,7 +496,9 @@ impl Counts {
         match judged.action {
             Action::Agree => self.agree += 1,
             Action::Leave(Leave::Pending | Leave::Job | Leave::Moved) => self.busy += 1,
-            Action::Leave(Leave::LeftOff | Leave::Sandbox | Leave::Failed | Leave::Simulator) => {
+            Action::Leave(
+                Leave::LeftOff | Leave::Sandbox | Leave::Failed | Leave::Untold | Leave::Simulator,
+            ) => {
                 self.left += 1;
             }
             Action::TakeIn(_)
@@ -501,7 +507,8 @@ impl Counts {
             | Action::Put(_)
             | Action::Confirm
             | Action::LeaveOff
-            | Action::Note(_) => self.differ += 1,
+            | Action::Note(_)
+            | Action::Spell => self.differ += 1,
         }
         self.mended += usize::from(judged.mended);
     }

@@ -23,7 +23,7 @@ use tracing::warn;
 const OVERLAP: Duration = MAX_SKEW.saturating_mul(2);
 /// How often a peer is told everything.
 const EVERYTHING_EVERY: Duration = Duration::from_hours(7 * 24);
-/// Of an index, at once: as much as DynamoDB gives, which is 1 MiB.
+/// How many states are read from an index at once: as many as DynamoDB gives, which is 1 MiB.
 const PAGE: usize = 10_000;
 /// With so many states messages are full enough to be sent.
 const ENOUGH: usize = 1000;
@@ -31,11 +31,11 @@ const ENOUGH: usize = 1000;
 /// How far a peer has been told.
 #[derive(Debug, Default, Serialize, Deserialize)]
 struct Told {
-    /// All that changed before then. `None`: nothing yet.
+    /// It has been told all that changed before then. `None`: nothing yet.
     until: Option<Timestamp>,
     /// When it was last begun to tell it everything that it has since been told.
     everything_at: Option<Timestamp>,
-    /// What is not finished.
+    /// The run over the index that is not finished.
     walk: Option<Walk>,
 }
 
@@ -50,11 +50,11 @@ struct Walk {
 }
 
 /// What came of telling the peers.
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Pushed {
     /// States that were sent, each as often as it was.
     pub states: usize,
-    /// In so many messages.
+    /// Messages in which they were sent.
     pub messages: usize,
     /// Peers that could not be told, now: they are told at the next wake.
     pub peers_failed: usize,
@@ -75,7 +75,7 @@ enum PushError {
     Contended,
 }
 
-/// Who tells.
+/// The ports by which peers are told, and what is to be told.
 pub(crate) struct Push<'a, S, N, P, C> {
     pub(crate) states: &'a S,
     pub(crate) notes: &'a N,
@@ -83,9 +83,9 @@ pub(crate) struct Push<'a, S, N, P, C> {
     pub(crate) clock: &'a C,
     pub(crate) region: &'a str,
     pub(crate) everything: bool,
-    /// From then on nothing more is begun,
+    /// From then on nothing more is begun.
     pub(crate) stop_at: Instant,
-    /// and then the table and the peers must have answered.
+    /// When the table and the peers must have answered.
     pub(crate) deadline: Instant,
 }
 
@@ -113,7 +113,7 @@ impl<S: StateTable, N: Notes, P: Peers, C: Clock> Push<'_, S, N, P, C> {
         all
     }
 
-    /// Tells one; whether it has been told all.
+    /// Tells one peer; whether it has been told all.
     async fn to(&self, peer: &str, pushed: &mut Pushed) -> Result<bool, PushError> {
         let name = peer_note(peer);
         let (mut told, mut version) = match self.notes.get::<Told>(&name).await? {

@@ -23,7 +23,7 @@ const EVERY: Duration = Duration::from_hours(7 * 24);
 const LOOK_BACK: Duration = Duration::from_hours(9 * 24);
 /// What decide may still be about to do.
 const TOO_NEW: Duration = Duration::from_hours(1);
-/// A page's worth of time: none is begun that would not be done.
+/// How long a page may take: none is begun that would not be done.
 const A_PAGE: Duration = Duration::from_secs(4);
 const PARALLEL: usize = 16;
 const TRIES: usize = 5;
@@ -67,7 +67,7 @@ pub enum LookBackError {
     Contended,
 }
 
-/// Who looks back.
+/// The ports by which it is looked back.
 pub(crate) struct LookBack<'a, S, N, C> {
     pub(crate) states: &'a S,
     pub(crate) notes: &'a N,
@@ -77,7 +77,7 @@ pub(crate) struct LookBack<'a, S, N, C> {
     pub(crate) deadline: Instant,
 }
 
-/// A record.
+/// A record that is worth deciding on.
 enum Record {
     Told(Told),
     Decision(OperatorDecision),
@@ -128,7 +128,7 @@ impl<S: StateTable + DecidableRecords, N: Notes, C: Clock> LookBack<'_, S, N, C>
         Ok(())
     }
 
-    /// Whether it said something that nobody knew.
+    /// Decides on a record; whether it said something that nobody knew.
     async fn decide(&self, record: &Record) -> Result<bool, LookBackError> {
         let (address, window) = match record {
             Record::Told(told) => (&told.address, self.policy.history(told)),

@@ -12,7 +12,8 @@ use serde::{Deserialize, Serialize};
 const CHUNK_BYTES: usize = 256 * 1024;
 /// Enough for two million addresses; more only blur it.
 const MAX_CHUNKS: usize = 16;
-/// Of the filter per address, and of them as many as are set: of 2,000 addresses one is taken for seen.
+/// How many bits the filter has for each address, and how many of them an address sets: with both, one of 2,000 addresses
+/// is taken for seen that was not.
 const BITS_PER_ADDRESS: usize = 16;
 const HASHES: u64 = 7;
 
@@ -26,7 +27,7 @@ pub(crate) struct Seen {
 #[derive(Debug)]
 struct Chunk {
     bits: Vec<u8>,
-    /// Of its note.
+    /// The version of its note.
     version: Option<u64>,
     dirty: bool,
 }

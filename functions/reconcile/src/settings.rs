@@ -30,9 +30,9 @@ pub struct Settings {
     /// `PASS_EVERY_MINUTES`: how long after the start of a pass the next one begins. A pass in progress goes on, and peers
     /// are told what has changed, whenever the function is woken.
     pub pass_every: Duration,
-    /// By which records are decided on that nobody decided on: see [`Variables::policy`].
+    /// The policy for records that nobody decided on: see [`Variables::policy`].
     pub policy: Policy,
-    /// Between two calls of SES: see [`Variables::requests_per_second`].
+    /// How long from one call of SES to the next: see [`Variables::requests_per_second`].
     pub pace: Duration,
 }
 

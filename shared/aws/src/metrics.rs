@@ -49,9 +49,9 @@ fn line(function: &str, millis: u128, counts: &[(&'static str, usize)]) -> Optio
     Some(Value::Object(line))
 }
 
-/// Counts kept for a test to look at.
-#[derive(Default)]
-pub struct MemoryMetrics(std::sync::Mutex<std::collections::BTreeMap<&'static str, usize>>);
+/// Counts kept for a test to look at. Clones count together.
+#[derive(Clone, Default)]
+pub struct MemoryMetrics(std::sync::Arc<std::sync::Mutex<std::collections::BTreeMap<&'static str, usize>>>);
 
 impl MemoryMetrics {
     /// What `name` has been counted up to.

@@ -752,6 +752,26 @@ fn what_stood_there_is_taken_in_with_its_own_time() {
 }
 
 #[test]
+fn a_spelling_that_is_listed_and_was_not_known_is_recorded_as_long_as_there_is_room() {
+    let item = written(&advanced(None, &bounce(10), 12), Some(Reason::Bounce), 13);
+    let entries =
+        [entry("Jane@example.com", Reason::Bounce, 13), entry("JANE@example.com", Reason::Bounce, 500)];
+    let (action, next) = judged(&entries, Some(&item));
+    assert_eq!(action, Action::Spell);
+    let next = next.unwrap();
+    assert!(next.spellings().iter().eq(["Jane@example.com", "JANE@example.com"]));
+    // Nothing else is: not when, nor how it was applied, nor that there is anything to do.
+    assert_eq!((next.applied(), next.outcome()), (item.applied(), item.outcome()));
+    assert!(!next.is_pending() && next.state() == item.state());
+    let later = Pass::new("us-east-1", at(200_000));
+    assert_eq!(reconcile::judge(Some(&listing(&entries)), Some(&next), &later), Action::Agree);
+    // A release deletes both.
+    let released = advanced(Some(&next), &release(300_000), 300_001);
+    let ToDo::Delete { spellings } = released.to_do(HERE, at(300_002)) else { panic!("{released:?}") };
+    assert!(spellings.iter().any(|spelling| spelling == "JANE@example.com"));
+}
+
+#[test]
 fn a_complaint_that_stands_there_is_joined_into_a_bounce_that_waits() {
     let waiting = advanced(None, &bounce(10), 12);
     let complained = entry(JANE, Reason::Complaint, -9_000);

@@ -295,21 +295,24 @@ impl Region {
         }
     }
 
-    pub(crate) fn reconcile(&self, wake: Wake, fuse: Fuse) -> impl Future<Output = Ended> + 'static {
+    pub(crate) fn reconcile(&mut self, wake: Wake, fuse: Fuse) -> impl Future<Output = Ended> + 'static {
         let list = self.list.with_fuse(&fuse);
         self.reconcile_with(list, wake, fuse)
     }
 
     /// The same with another list.
     pub(crate) fn reconcile_with<L: SuppressionList + 'static>(
-        &self,
+        &mut self,
         list: L,
         wake: Wake,
         fuse: Fuse,
     ) -> impl Future<Output = Ended> + 'static {
+        self.runs += 1;
+        let holder = format!("run {}", self.runs);
         let function = Reconcile {
             states: self.table.with_fuse(&fuse),
             list,
+            leases: self.leases.with_fuse(&fuse),
             notes: self.notes.with_fuse(&fuse),
             peers: self.peers.with_fuse(&fuse),
             clock: self.clock.clone(),
@@ -329,7 +332,7 @@ impl Region {
             },
         };
         async move {
-            let ended = fuse.run(function.handle(wake, within(240))).await;
+            let ended = fuse.run(function.handle(wake, &holder, within(240))).await;
             let woken = |done| match done {
                 Ok(Done::Woken { pushed, passed, looked_back }) => {
                     Some(Woken { pushed, passed, looked_back })

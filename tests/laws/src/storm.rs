@@ -275,7 +275,7 @@ impl<S: Ses> Run<'_, S> {
     }
 
     fn reconcile(&mut self, index: usize, pass: bool) {
-        let region = &self.regions[index];
+        let region = &mut self.regions[index];
         let wake = Wake { pass, ..Wake::default() };
         let invocation = region.reconcile_with(self.ses.list(region.name), wake, Fuse::default());
         self.tasks.spawn(index, async move { (invocation.await, By::Others) });

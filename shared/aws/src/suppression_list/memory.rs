@@ -80,7 +80,7 @@ pub struct MemoryRules {
     pub tells_failed: bool,
     /// Whether a job fails at a record that deletes what is not there. No source tells.
     pub fails_at_absent: bool,
-    /// Whether no call deletes an address with a slash (aws/aws-sdk#158).
+    /// Whether no call deletes or gets an address with a slash (aws/aws-sdk#158).
     pub refuses_slashes: bool,
     /// Entries on a page.
     pub page: usize,
@@ -347,7 +347,13 @@ impl<C: Clock> SuppressionList for MemoryList<C> {
             reason: *reason,
             updated_at: *updated_at,
         };
-        self.call("get", |inner, _| Ok(inner.entries.get(spelling).map(entry))).await
+        self.call("get", |inner, _| {
+            if inner.rules.refuses_slashes && spelling.contains('/') {
+                return Err(ListError::Refused("BadRequestException: a slash".to_owned()));
+            }
+            Ok(inner.entries.get(spelling).map(entry))
+        })
+        .await
     }
 
     async fn page(&self, next: Option<&str>) -> Result<ListPage<Entry>, ListError> {

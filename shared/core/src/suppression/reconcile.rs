@@ -3,8 +3,6 @@
 //! Reconcile reads the list page by page, and marks; `apply` writes the list. A pass takes long and is no snapshot: what
 //! moved since it began is judged in the next one. The first pass takes in what stood there before Mailroom came.
 
-use std::time::Duration;
-
 use super::item::{AddressState, Change, OutcomeKind};
 use super::reason::Reason;
 use super::seen::MAX_SKEW;
@@ -82,8 +80,6 @@ pub struct Pass<'a> {
     pub started_at: Timestamp,
     /// Whether the account is in the sandbox: nothing can be put.
     pub sandbox: bool,
-    /// By how much one time must lie before another to be believed: default [`MAX_SKEW`].
-    pub margin: Duration,
     /// What to do with an entry that has gone without our doing.
     pub gone: Gone,
 }
@@ -91,7 +87,7 @@ pub struct Pass<'a> {
 impl<'a> Pass<'a> {
     /// With the defaults.
     pub fn new(region: &'a str, started_at: Timestamp) -> Self {
-        Self { region, started_at, sandbox: false, margin: MAX_SKEW, gone: Gone::LeaveOff }
+        Self { region, started_at, sandbox: false, gone: Gone::LeaveOff }
     }
 }
 
@@ -144,6 +140,8 @@ pub enum Action {
     LeaveOff,
     /// Record that the list is right: nobody here knew.
     Note(Option<Entry>),
+    /// Record the spellings in which it is listed, not all of which were known: a release is to delete each of them.
+    Spell,
     /// All is as it should be.
     Agree,
     /// Do nothing, for now or at all.
@@ -165,6 +163,8 @@ pub enum Leave {
     Sandbox,
     /// SES has refused it for good.
     Failed,
+    /// SES refuses to tell whether its entry is there.
+    Untold,
     /// SES's mailbox simulator is never suppressed.
     Simulator,
 }
@@ -180,11 +180,12 @@ enum OnList {
 /// How old the entry is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Age {
-    /// Than the release, or not newer by the margin; or as good as that: see [`age`].
+    /// It is older than the release, or not newer by [`MAX_SKEW`]; or as good as that: see [`age`].
     Older,
-    /// Newer than the release, but not than our own last write, and not our own complaint from before we knew of the release.
+    /// It is newer than the release, but not than our own last write, and not our own complaint from before we knew of the
+    /// release.
     AfterRelease,
-    /// Newer than both: not our doing.
+    /// It is newer than both, so it is not our doing.
     AfterWrite,
 }
 
@@ -316,7 +317,7 @@ pub fn judge(listing: Option<&Listing>, state: Option<&AddressState>, pass: &Pas
     if state.is_none() && listing.is_some_and(|listing| is_simulator(&listing.address)) {
         return Action::Leave(Leave::Simulator);
     }
-    let released = state.and_then(|state| state.state().released_at()).map(|at| at.plus(pass.margin));
+    let released = state.and_then(|state| state.state().released_at()).map(|at| at.plus(MAX_SKEW));
     let effective = state.and_then(AddressState::effective);
     let entry = listing.and_then(|listing| listing.telling(released, effective));
     let on_list = match entry.map(|entry| entry.reason) {
@@ -330,11 +331,11 @@ pub fn judge(listing: Option<&Listing>, state: Option<&AddressState>, pass: &Pas
         Some(Some(Reason::Bounce)) => InForce::Bounce,
         Some(Some(Reason::Complaint)) => InForce::Complaint,
     };
-    let verb =
-        verb(on_list, age(entry, released, state, pass), in_force, before(state, pass), hold(state, pass));
+    let verb = verb(on_list, age(entry, released, state), in_force, before(state, pass), hold(state, pass));
     match (verb, entry) {
         (Verb::TakeIn, Some(entry)) => Action::TakeIn(entry.clone()),
         (Verb::Join, Some(entry)) => Action::Join(entry.clone()),
+        (Verb::Agree, Some(_)) if has_unknown_spelling(listing, state) => Action::Spell,
         (Verb::TakeIn | Verb::Join | Verb::Agree, _) => Action::Agree,
         (Verb::Delete, _) => Action::Delete,
         (Verb::Put, _) => Action::Put(listing.and_then(|listing| listing.wrong(effective)).cloned()),
@@ -344,18 +345,19 @@ pub fn judge(listing: Option<&Listing>, state: Option<&AddressState>, pass: &Pas
     }
 }
 
+/// Whether the state would remember a spelling more. One that it has no room for is found again by each pass, and that
+/// is nothing to record.
+fn has_unknown_spelling(listing: Option<&Listing>, state: Option<&AddressState>) -> bool {
+    listing.zip(state).is_some_and(|(listing, state)| state.spellings().clone().add_all(listing.spellings()))
+}
+
 fn is_simulator(address: &str) -> bool {
     Address::parse(address).is_ok_and(|address| address.is_simulator())
 }
 
-fn age(
-    entry: Option<&Entry>,
-    released: Option<Timestamp>,
-    state: Option<&AddressState>,
-    pass: &Pass<'_>,
-) -> Age {
+fn age(entry: Option<&Entry>, released: Option<Timestamp>, state: Option<&AddressState>) -> Age {
     let Some(entry) = entry else { return Age::Older };
-    let wrote = state.and_then(AddressState::applied).map(|applied| applied.at.plus(pass.margin));
+    let wrote = state.and_then(AddressState::applied).map(|applied| applied.at.plus(MAX_SKEW));
     // Put before we knew of the release, in another spelling than was written last: our own complaint is no news.
     let said = state.map(AddressState::state);
     let complaint_released =
@@ -396,7 +398,7 @@ fn before(state: Option<&AddressState>, pass: &Pass<'_>) -> Before {
 
 fn hold(state: Option<&AddressState>, pass: &Pass<'_>) -> Hold {
     let Some(state) = state else { return Hold::Free };
-    let since = pass.started_at.minus(pass.margin);
+    let since = pass.started_at.minus(MAX_SKEW);
     let moved = state.changed_at() >= since || state.last_tried_at() >= Some(since);
     match (state.job(), state.is_pending(), moved) {
         (Some(_), _, _) => Hold::Job,
@@ -407,6 +409,10 @@ fn hold(state: Option<&AddressState>, pass: &Pass<'_>) -> Hold {
 }
 
 /// Judges again what was to be [confirmed](Action::Confirm), by what SES said of that very entry just now.
+///
+/// A put of ours that SES accepted and never did looks the same as an entry that somebody has taken off: a state does not
+/// know whether its entry was ever seen on the list, since that would take a write for each that is found in order. It is
+/// counted as drift and, with [`Gone::LeaveOff`], stays off until there is new evidence; the next bounce is.
 pub fn confirmed(found: Option<Entry>, state: &AddressState, pass: &Pass<'_>) -> Action {
     if let Some(entry) = found {
         let listing = Listing { address: state.address().to_owned(), entries: vec![entry] };
@@ -446,6 +452,12 @@ pub fn carried_out(
         Action::Note(entry) => {
             let at = entry.as_ref().map_or(pass.started_at, |entry| entry.updated_at);
             state?.seen_on_list(entry.as_ref().map(|entry| entry.reason), at, found())
+        }
+        Action::Spell => {
+            let spellings = found().collect();
+            let address = listing?.address.clone();
+            let change = Change { address, spellings, state: SuppressionState::default(), decision: None };
+            AddressState::advance(Some(state?), &change, now)
         }
         Action::LeaveOff => Some(state?.left_off(now)),
         Action::Confirm | Action::Agree | Action::Leave(_) => None,

@@ -1,0 +1,115 @@
+//! What has gone from a list without Mailroom's doing.
+
+use mailroom_aws::clock::Clock;
+use mailroom_aws::fault::Fault;
+use mailroom_core::suppression::Reason;
+use mailroom_core::suppression::item::Attempt;
+use mailroom_core::suppression::reconcile::Gone;
+use reconcile::handler::{Counts, Passed};
+
+use crate::world::{entries, regions, settle};
+
+#[tokio::test]
+async fn what_is_removed_by_hand_is_left_off_until_there_is_new_evidence() {
+    let (home, peer) = regions();
+    home.suppress_users(20).await;
+    settle(&home, &peer).await;
+    assert_eq!(home.listed().len(), 20);
+    home.list.remove("user7@example.com");
+    let counts = home.counts().await;
+    assert_eq!((counts.expected, counts.gone, counts.asked, counts.drifted), (20, 1, 1, 1));
+    assert_eq!(home.counted("Drift"), 1);
+    settle(&home, &peer).await;
+    assert_eq!((home.listed().len(), peer.listed().len()), (19, 20));
+    assert_eq!(home.counts().await.gone, 0);
+    home.suppress("user7@example.com", Reason::Bounce).await;
+    settle(&home, &peer).await;
+    assert_eq!(home.listed().len(), 20);
+}
+
+#[tokio::test]
+async fn what_is_removed_by_hand_is_put_back_if_so_set() {
+    let (mut home, peer) = regions();
+    home.settings.gone = Gone::PutBack;
+    home.suppress("a@example.com", Reason::Bounce).await;
+    settle(&home, &peer).await;
+    home.list.remove("a@example.com");
+    settle(&home, &peer).await;
+    assert_eq!(home.listed(), entries([("a@example.com", Reason::Bounce)]));
+}
+
+#[tokio::test]
+async fn nothing_is_concluded_from_a_list_that_has_been_emptied() {
+    let (mut home, peer) = regions();
+    home.suppress_users(20).await;
+    settle(&home, &peer).await;
+    for n in 0..20 {
+        home.list.remove(&format!("user{n}@example.com"));
+    }
+    let before = home.states.states();
+    for _ in 0..2 {
+        assert!(matches!(home.pass().await.1, Passed::Alarmed(Counts { gone: 20, mended: 0, .. })));
+    }
+    assert_eq!(home.states.states(), before);
+    assert_eq!((home.counted("ListGone"), home.counted("Drift")), (2, 0));
+    // Somebody has looked, and wants them back.
+    home.settings.guard.percent = 100;
+    home.settings.gone = Gone::PutBack;
+    settle(&home, &peer).await;
+    assert_eq!(home.listed().len(), 20);
+}
+
+/// SES refuses every call with a slash in the address (aws/aws-sdk#158).
+#[tokio::test]
+async fn an_entry_that_ses_cannot_be_asked_for_keeps_no_other_from_being_asked_for() {
+    let (home, peer) = regions();
+    home.suppress_users(20).await;
+    home.suppress("a/b@example.com", Reason::Bounce).await;
+    settle(&home, &peer).await;
+    for spelling in ["a/b@example.com", "user3@example.com", "user7@example.com"] {
+        home.list.remove(spelling);
+    }
+    let counts = home.counts().await;
+    assert_eq!((counts.gone, counts.asked, counts.drifted, counts.mended), (3, 3, 3, 3));
+    assert_eq!(home.counts().await.gone, 0);
+    // It is taken for gone on the list's word, and would be noted if it were there all the same.
+    home.list.insert("a/b@example.com", Reason::Bounce);
+    assert_eq!(home.counts().await.mended, 1);
+    let state = home.state("a/b@example.com").await.unwrap();
+    assert_eq!(state.applied().and_then(|applied| applied.reason), Some(Reason::Bounce));
+}
+
+#[tokio::test]
+async fn an_entry_that_ses_refuses_to_tell_of_is_left_as_it_is() {
+    let (home, peer) = regions();
+    home.suppress_users(20).await;
+    settle(&home, &peer).await;
+    home.list.remove("user3@example.com");
+    home.list.remove("user7@example.com");
+    // The account, the page, and the first of the two.
+    home.list.fault([Fault::None, Fault::None, Fault::Refused]);
+    let counts = home.counts().await;
+    assert_eq!((counts.gone, counts.asked, counts.drifted, counts.left), (2, 2, 1, 1));
+    let counts = home.counts().await;
+    assert_eq!((counts.gone, counts.asked, counts.drifted), (1, 1, 1));
+}
+
+/// It looks like an entry that somebody has taken off: a state does not know whether its entry was ever seen.
+#[tokio::test]
+async fn a_put_that_ses_accepted_and_never_did_is_drift_and_comes_with_the_next_bounce() {
+    let (home, peer) = regions();
+    home.suppress_users(20).await;
+    settle(&home, &peer).await;
+    home.suppress("lost@example.com", Reason::Bounce).await;
+    let state = home.state("lost@example.com").await.unwrap();
+    let accepted = Attempt::Written { reason: Some(Reason::Bounce), enabled: true };
+    let version = state.version();
+    home.write(state.attempted(version, accepted, home.clock.now()), Some(version)).await;
+    let counts = home.counts().await;
+    assert_eq!((counts.gone, counts.drifted, home.counted("Drift")), (1, 1, 1));
+    home.apply().await;
+    assert_eq!(home.listed().len(), 20);
+    home.suppress("lost@example.com", Reason::Bounce).await;
+    home.apply().await;
+    assert_eq!(home.listed().len(), 21);
+}

@@ -1,0 +1,63 @@
+//! What peers are told.
+
+use std::time::Duration;
+
+use mailroom_aws::peers::PeerError;
+use mailroom_core::suppression::Reason;
+use reconcile::handler::{Passed, Pushed, Wake};
+
+use crate::world::{A_WHILE, PEER, WAKE, regions};
+
+#[tokio::test]
+async fn a_peer_that_cannot_be_told_is_told_later_and_the_pass_goes_on() {
+    let (home, peer) = regions();
+    home.queues.fail(PEER, Some(PeerError::NoQueue));
+    home.list.insert("a@example.com", Reason::Bounce);
+    home.pass().await;
+    for _ in 0..2 {
+        let (pushed, passed) = home.pass().await;
+        assert!(pushed.peers_failed == 1 && matches!(passed, Passed::Ended(_)));
+    }
+    assert_eq!(home.counted("PeersFailed"), 2);
+    home.queues.fail(PEER, None);
+    assert_eq!(home.pass().await.0, Pushed { states: 1, messages: 1, ..Pushed::default() });
+    assert_eq!(peer.merge().await, 1);
+    assert_eq!(peer.effective()["a@example.com"], Some(Reason::Bounce));
+    // It has been told, and is not told again.
+    assert_eq!(home.pass().await.0, Pushed::default());
+}
+
+#[tokio::test]
+async fn a_message_that_was_accepted_and_lost_is_made_good_within_a_week() {
+    let (home, peer) = regions();
+    home.suppress("a@example.com", Reason::Bounce).await;
+    assert_eq!(home.pass().await.0.states, 1);
+    home.queues.receive(PEER);
+    assert_eq!(home.pass().await.0.states, 0);
+    assert_eq!(peer.merge().await, 0);
+    home.clock.advance(Duration::from_hours(7 * 24));
+    home.pass().await;
+    assert_eq!(peer.merge().await, 1);
+    // Or when an operator asks for it.
+    home.clock.advance(A_WHILE);
+    home.wake(Wake { everything: true, ..WAKE }, 900).await.unwrap();
+    assert_eq!(peer.merge().await, 1);
+}
+
+#[tokio::test]
+async fn a_peer_that_is_added_late_is_told_everything() {
+    let (mut home, peer) = regions();
+    home.settings.peers.clear();
+    home.suppress_users(3000).await;
+    home.clock.advance(Duration::from_hours(24));
+    home.pass().await;
+    home.apply().await;
+    home.settings.peers.push(PEER.to_owned());
+    let (pushed, _) = home.pass().await;
+    assert_eq!((pushed.states, pushed.messages), (3000, 3));
+    peer.pass().await;
+    peer.merge().await;
+    peer.apply().await;
+    assert_eq!(peer.listed(), home.listed());
+    assert_eq!(peer.listed().len(), 3000);
+}

@@ -1,0 +1,148 @@
+//! Records that the stream has lost.
+
+use std::time::Duration;
+
+use mailroom_aws::clock::Clock;
+use mailroom_aws::fuse::Fuse;
+use mailroom_aws::records::RecordTable;
+use mailroom_core::address::Address;
+use mailroom_core::record::Record;
+use mailroom_core::suppression::Reason;
+use mailroom_core::suppression::operator::OperatorDecision;
+use mailroom_core::timestamp::Timestamp;
+use reconcile::handler::{Done, Wake};
+use serde_json::{Value, json};
+use tokio::time::Instant;
+
+use crate::world::{A_WHILE, WAKE, regions, settle};
+
+/// Records whose stream records were lost: in the table, and nobody has decided on them.
+fn bounce(address: &str, event: u32, kind: &str, at: Timestamp) -> Value {
+    json!({
+        "pk": format!("ADDR#{address}"), "sk": format!("FEEDBACK#{at}#bounce#{event}#event"),
+        "kind": "bounce", "event_id": format!("{event}"), "occurred_at": at, "sent_at": at, "decidable": kind,
+        "recipient": address, "address": address,
+    })
+}
+
+#[tokio::test]
+async fn what_the_stream_has_lost_is_decided_on_late() {
+    let (home, peer) = regions();
+    let at = home.clock.now();
+    let day = |n: u64| at.plus(Duration::from_hours(24 * n));
+    let decision = |address: &str, suppress, at| {
+        let address = Address::parse(address).unwrap();
+        serde_json::to_value(OperatorDecision::new(&address, suppress, "ops", "ticket", at, "")).unwrap()
+    };
+    let records = [
+        bounce("gone@example.com", 1, "bounce", day(2)),
+        bounce("full@example.com", 2, "transient", day(0)),
+        bounce("full@example.com", 3, "transient", day(0).plus(Duration::from_secs(1))),
+        bounce("full@example.com", 4, "transient", day(1)),
+        bounce("full@example.com", 5, "transient", day(2)),
+        bounce("full@example.com", 6, "transient", day(3)),
+        bounce("slow@example.com", 7, "transient", day(3)),
+        bounce("known@example.com", 8, "bounce", day(3)),
+        bounce("freed@example.com", 9, "bounce", day(3)),
+        decision("freed@example.com", None, day(4)),
+        decision("unwanted@example.com", Some(Reason::Complaint), day(4)),
+        json!({"pk": "ADDR#odd@example.com", "sk": "FEEDBACK#x", "decidable": "bounce", "occurred_at": day(4)}),
+        json!({"pk": "ADDR#gone@example.com", "sk": "FEEDBACK#y", "kind": "delivery", "occurred_at": day(4)}),
+    ];
+    let records: Vec<_> = records.into_iter().map(Stored::new).collect();
+    assert!(home.states.append(&records, Instant::now()).await.is_empty());
+    home.clock.set(day(5));
+    home.suppress("known@example.com", Reason::Bounce).await;
+    home.suppress("freed@example.com", Reason::Bounce).await;
+    home.release("freed@example.com").await;
+    let before = home.states.states();
+    home.clock.advance(A_WHILE);
+    let looked_back = |done| match done {
+        Ok(Done::Woken { looked_back, .. }) => looked_back,
+        other => panic!("{other:?}"),
+    };
+    let done = looked_back(home.wake(WAKE, 900).await);
+    assert_eq!((done.records, done.unreadable), (11, 1));
+    assert!(done.decided >= 3, "{done:?}");
+    settle(&home, &peer).await;
+    let wanted = [
+        ("full@example.com", Some(Reason::Bounce)),
+        ("gone@example.com", Some(Reason::Bounce)),
+        ("known@example.com", Some(Reason::Bounce)),
+        ("unwanted@example.com", Some(Reason::Complaint)),
+    ];
+    let mut effective = peer.effective();
+    effective.retain(|_, reason| reason.is_some());
+    assert_eq!(effective, wanted.map(|(address, reason)| (address.to_owned(), reason)).into());
+    assert_eq!(peer.listed(), wanted.map(|(address, reason)| (address.to_owned(), reason.unwrap())).into());
+    for state in before {
+        assert_eq!(home.state(state.address()).await.unwrap().state(), state.state());
+    }
+    // Once a week, or when an operator asks; what is known changes nothing.
+    home.clock.advance(A_WHILE);
+    assert_eq!(looked_back(home.wake(WAKE, 900).await).records, 0);
+    home.clock.advance(A_WHILE);
+    let done = looked_back(home.wake(Wake { records: true, ..WAKE }, 900).await);
+    assert_eq!((done.records, done.decided), (11, 0));
+}
+
+#[tokio::test]
+async fn a_release_stands_against_what_is_dated_ahead_and_looked_at_again() {
+    let (home, peer) = regions();
+    // It came to light now, and was taken in so.
+    let ahead = home.clock.now().plus(Duration::from_secs(65));
+    home.suppress("a@example.com", Reason::Bounce).await;
+    home.suppress("b@example.com", Reason::Bounce).await;
+    let records: Vec<_> =
+        ["a", "b"].map(|name| Stored::new(bounce(&format!("{name}@example.com"), 1, "bounce", ahead))).into();
+    assert!(home.states.append(&records, Instant::now()).await.is_empty());
+    home.clock.advance(Duration::from_mins(1));
+    // Of one release the Region knows when it looks back, of the other not yet.
+    home.release("a@example.com").await;
+    peer.release("b@example.com").await;
+    home.clock.advance(Duration::from_hours(2));
+    settle(&home, &peer).await;
+    settle(&home, &peer).await;
+    assert!(home.effective().values().all(Option::is_none), "{:?}", home.effective());
+    assert_eq!((home.effective(), home.listed()), (peer.effective(), peer.listed()));
+}
+
+/// A scan dies after any effect; the next one finds what it had not decided on.
+#[tokio::test]
+async fn a_look_back_that_dies_goes_on() {
+    for effects in 0..20 {
+        let (home, _) = regions();
+        let names: Vec<_> = (0..7).map(|n| format!("user{n}@example.com")).collect();
+        let records = names.iter().map(|name| Stored::new(bounce(name, 1, "bounce", home.clock.now())));
+        assert!(home.states.append(&records.collect::<Vec<_>>(), Instant::now()).await.is_empty());
+        home.clock.advance(Duration::from_hours(2));
+        let fuse = Fuse::default();
+        let function = home.function(&fuse);
+        fuse.set(effects);
+        fuse.run(function.handle(WAKE, "dies", Instant::now() + Duration::from_mins(15))).await;
+        home.pass().await;
+        assert!(home.effective().keys().eq(&names), "{effects}");
+    }
+}
+
+/// A record as it lies in the table.
+#[derive(serde::Serialize)]
+#[serde(transparent)]
+struct Stored {
+    record: Value,
+    #[serde(skip)]
+    key: (String, String),
+}
+
+impl Stored {
+    fn new(record: Value) -> Self {
+        let [pk, sk] = ["pk", "sk"].map(|name| record[name].as_str().unwrap().to_owned());
+        Self { record, key: (pk, sk) }
+    }
+}
+
+impl Record for Stored {
+    fn key(&self) -> (&str, &str) {
+        (&self.key.0, &self.key.1)
+    }
+}

@@ -1,0 +1,267 @@
+//! Two Regions with their ports in memory, and the shipped functions that work together there.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use apply::handler::Apply;
+use mailroom_aws::clock::{Clock, MemoryClock};
+use mailroom_aws::fuse::Fuse;
+use mailroom_aws::lease::MemoryLease;
+use mailroom_aws::metrics::MemoryMetrics;
+use mailroom_aws::notes::MemoryNotes;
+use mailroom_aws::objects::MemoryObjects;
+use mailroom_aws::peers::MemoryPeers;
+use mailroom_aws::states::{MemoryStates, Put, StateTable};
+use mailroom_aws::suppression_list::MemoryList;
+use mailroom_core::address::Address;
+use mailroom_core::inbound::Location;
+use mailroom_core::suppression::policy::Policy;
+use mailroom_core::suppression::reconcile::{Gone, Guard};
+use mailroom_core::suppression::spellings::Spellings;
+use mailroom_core::suppression::{AddressState, Change, Reason, Said, Source, SuppressionState};
+use mailroom_core::timestamp::Timestamp;
+use merge::handler::Merge;
+use reconcile::handler::{Counts, Done, Passed, Pushed, Reconcile, ReconcileError, Wake};
+use reconcile::settings::Settings;
+use serde_json::json;
+use tokio::time::Instant;
+
+pub(crate) type Function = Reconcile<
+    MemoryStates,
+    MemoryList<MemoryClock>,
+    MemoryLease,
+    MemoryNotes,
+    MemoryPeers,
+    MemoryClock,
+    MemoryMetrics,
+>;
+
+pub(crate) const HOME: &str = "us-east-1";
+pub(crate) const PEER: &str = "eu-west-1";
+pub(crate) const WAKE: Wake = Wake { pass: false, everything: false, records: false };
+/// Longer than an invocation, so that whoever died at it holds nothing, and than what counts as moving.
+pub(crate) const A_WHILE: Duration = Duration::from_mins(20);
+/// How long the template lets them run.
+const RECONCILE: Duration = Duration::from_secs(240);
+const APPLY: Duration = Duration::from_secs(120);
+/// Messages in a batch of `MergeMapping`.
+const BATCH: usize = 10;
+
+/// A Region: its table, its list, and its functions.
+pub(crate) struct Region {
+    pub(crate) name: &'static str,
+    pub(crate) states: MemoryStates,
+    pub(crate) list: MemoryList<MemoryClock>,
+    pub(crate) notes: MemoryNotes,
+    pub(crate) queues: MemoryPeers,
+    pub(crate) clock: MemoryClock,
+    pub(crate) settings: Settings,
+    leases: MemoryLease,
+    objects: MemoryObjects,
+    metrics: MemoryMetrics,
+}
+
+pub(crate) fn regions() -> (Region, Region) {
+    let clock = MemoryClock::at(Timestamp::parse("2026-11-23T12:00:00Z").unwrap());
+    let queues = MemoryPeers::default();
+    let region = |name, peer: &str| {
+        let objects = MemoryObjects::default();
+        Region {
+            name,
+            states: MemoryStates::default(),
+            list: list(&clock, objects.clone()),
+            notes: MemoryNotes::default(),
+            queues: queues.clone(),
+            clock: clock.clone(),
+            settings: Settings {
+                table: "table".to_owned(),
+                function: "reconcile".to_owned(),
+                account: "123456789012".to_owned(),
+                region: name.to_owned(),
+                peers: vec![peer.to_owned()],
+                queue: "mailroom-suppression".to_owned(),
+                gone: Gone::LeaveOff,
+                guard: Guard::default(),
+                pass_every: Duration::from_mins(10),
+                policy: Policy::default(),
+                pace: Duration::from_secs(1),
+            },
+            leases: MemoryLease::default(),
+            objects,
+            metrics: MemoryMetrics::default(),
+        }
+    };
+    (region(HOME, PEER), region(PEER, HOME))
+}
+
+/// A list whose import jobs read these objects.
+fn list(clock: &MemoryClock, objects: MemoryObjects) -> MemoryList<MemoryClock> {
+    MemoryList::new(clock.clone(), move |url: &str| {
+        let (bucket, key) = url.strip_prefix("s3://")?.split_once('/')?;
+        let content = objects.content(&Location { bucket: bucket.to_owned(), key: key.to_owned() })?;
+        String::from_utf8(content).ok()
+    })
+}
+
+impl Region {
+    pub(crate) fn function(&self, fuse: &Fuse) -> Function {
+        Reconcile {
+            states: self.states.with_fuse(fuse),
+            list: self.list.with_fuse(fuse),
+            leases: self.leases.with_fuse(fuse),
+            notes: self.notes.with_fuse(fuse),
+            peers: self.queues.with_fuse(fuse),
+            clock: self.clock.clone(),
+            metrics: self.metrics.clone(),
+            settings: self.settings.clone(),
+        }
+    }
+
+    pub(crate) async fn wake(&self, wake: Wake, seconds: u64) -> Result<Done, ReconcileError> {
+        let deadline = Instant::now() + Duration::from_secs(seconds);
+        self.function(&Fuse::default()).handle(wake, "an invocation", deadline).await
+    }
+
+    /// What a function in this Region has counted so far under a name by which the template's alarms know it.
+    pub(crate) fn counted(&self, metric: &str) -> usize {
+        self.metrics.get(metric)
+    }
+
+    /// Wakes it later, in time for a whole pass.
+    pub(crate) async fn pass(&self) -> (Pushed, Passed) {
+        self.clock.advance(A_WHILE);
+        match self.wake(WAKE, RECONCILE.as_secs()).await.unwrap() {
+            Done::Woken { pushed, passed, .. } => (pushed, passed),
+            Done::Held => panic!("held"),
+        }
+    }
+
+    pub(crate) async fn counts(&self) -> Counts {
+        match self.pass().await.1 {
+            Passed::Ended(counts) => counts,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    pub(crate) async fn state(&self, address: &str) -> Option<AddressState> {
+        self.states.get(address, Instant::now()).await.unwrap()
+    }
+
+    pub(crate) async fn write(&self, next: AddressState, read: Option<u64>) {
+        assert_eq!(self.states.put(&next, read, Instant::now()).await, Ok(Put::Done));
+    }
+
+    async fn say(&self, spelling: &str, state: impl FnOnce(Said) -> SuppressionState) {
+        let address = Address::parse(spelling).unwrap();
+        let said = Said {
+            at: self.clock.now(),
+            source: Source::Operator,
+            region: self.name.to_owned(),
+            id: "OPERATOR#".to_owned(),
+        };
+        let change = Change {
+            address: address.match_form().to_owned(),
+            spellings: Spellings::from_iter([spelling]),
+            state: state(said),
+            decision: None,
+        };
+        let known = self.state(&change.address).await;
+        if let Some(next) = AddressState::advance(known.as_ref(), &change, self.clock.now()) {
+            self.write(next, known.map(|known| known.version())).await;
+        }
+    }
+
+    pub(crate) async fn suppress(&self, spelling: &str, reason: Reason) {
+        self.say(spelling, |said| SuppressionState::suppressed(reason, said)).await;
+    }
+
+    /// Suppresses so many: `user0@example.com` and so on.
+    pub(crate) async fn suppress_users(&self, count: usize) {
+        for n in 0..count {
+            self.suppress(&format!("user{n}@example.com"), Reason::Bounce).await;
+        }
+    }
+
+    pub(crate) async fn release(&self, spelling: &str) {
+        self.say(spelling, SuppressionState::released).await;
+    }
+
+    /// Wakes merge with all that its queue holds; how many messages that was.
+    pub(crate) async fn merge(&self) -> usize {
+        let messages = self.queues.receive(self.name);
+        let function =
+            Merge { table: self.states.clone(), clock: self.clock.clone(), metrics: self.metrics.clone() };
+        for batch in messages.chunks(BATCH) {
+            let record =
+                |(id, body)| json!({"messageId": format!("{id}"), "body": body, "eventSource": "aws:sqs"});
+            let records: Vec<_> = batch.iter().enumerate().map(record).collect();
+            let payload = json!({ "Records": records }).to_string();
+            let response = function.handle(&payload, Instant::now() + Duration::from_secs(30)).await.unwrap();
+            assert!(response.batch_item_failures.is_empty());
+        }
+        messages.len()
+    }
+
+    /// Wakes apply once; it is given this long.
+    pub(crate) async fn wake_apply(&self, time: Duration) {
+        let function = Apply {
+            states: self.states.clone(),
+            list: self.list.clone(),
+            leases: self.leases.clone(),
+            notes: self.notes.clone(),
+            objects: self.objects.clone(),
+            clock: self.clock.clone(),
+            metrics: self.metrics.clone(),
+            settings: apply::settings::Settings {
+                table: "table".to_owned(),
+                function: "apply".to_owned(),
+                region: self.name.to_owned(),
+                bucket: "transit".to_owned(),
+                requests_per_second: 1.0,
+                trust_origin: false,
+            },
+        };
+        function.handle("{}", "a run", Instant::now() + time).await.unwrap();
+    }
+
+    /// Wakes apply each minute until all is done that is due, but for what waits for something else.
+    pub(crate) async fn apply(&self) {
+        for _ in 0..10 {
+            self.wake_apply(APPLY).await;
+            let now = self.clock.now();
+            let is_due = |state: &AddressState| {
+                state.job().is_some() || state.due_at().is_some_and(|due_at| due_at <= now)
+            };
+            if !self.states.states().iter().any(is_due) {
+                return;
+            }
+            self.clock.advance(Duration::from_mins(1));
+        }
+    }
+
+    pub(crate) fn listed(&self) -> BTreeMap<String, Reason> {
+        self.list.entries()
+    }
+
+    pub(crate) fn effective(&self) -> BTreeMap<String, Option<Reason>> {
+        self.states.states().iter().map(|state| (state.address().to_owned(), state.effective())).collect()
+    }
+}
+
+/// All functions of both Regions, often enough to be done.
+pub(crate) async fn settle(home: &Region, peer: &Region) {
+    for _ in 0..3 {
+        for region in [home, peer] {
+            region.pass().await;
+            region.apply().await;
+        }
+        for region in [home, peer] {
+            region.merge().await;
+            region.apply().await;
+        }
+    }
+}
+
+pub(crate) fn entries<const N: usize>(entries: [(&str, Reason); N]) -> BTreeMap<String, Reason> {
+    entries.into_iter().map(|(spelling, reason)| (spelling.to_owned(), reason)).collect()
+}
