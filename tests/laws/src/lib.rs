@@ -17,10 +17,12 @@
 //! | `truth` | what was said and when, to judge by |
 //! | `law` | the laws |
 //! | [`coverage`] | what the histories held |
+//! | [`bootstrap`] | another: a Region with a long list, and one with none |
 //! | [`storm`] | a history of its own: thousands of bounces, and how many calls of SES they cost |
 
 #![allow(clippy::missing_errors_doc, reason = "a test's world: the error is the law that was broken")]
 
+pub mod bootstrap;
 pub mod coverage;
 pub mod event;
 mod law;

@@ -1,6 +1,6 @@
 //! The table in memory.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::RangeInclusive;
 use std::sync::{Arc, Mutex, MutexGuard};
 
@@ -26,6 +26,8 @@ pub struct MemoryStates {
 #[derive(Debug, Default)]
 struct Inner {
     states: BTreeMap<String, AddressState>,
+    /// Their addresses, by the indexes' partitions.
+    shards: HashMap<String, BTreeSet<String>>,
     records: BTreeMap<(String, String), Value>,
     stream: Vec<Image>,
     /// How many writes of states the indexes lag behind.
@@ -104,6 +106,7 @@ impl MemoryStates {
 
     fn page(
         &self,
+        shard: &str,
         key: impl Fn(&AddressState) -> Option<Timestamp>,
         after: Option<&Cursor>,
         limit: usize,
@@ -111,7 +114,8 @@ impl MemoryStates {
         let inner = self.answering()?;
         let lagging = inner.lagging();
         let mut found = Vec::new();
-        for (address, state) in &inner.states {
+        let addresses = inner.shards.get(shard).into_iter().flatten();
+        for (address, state) in addresses.filter_map(|address| inner.states.get_key_value(address)) {
             let shown = match lagging.get(address) {
                 Some(before) => before.as_ref(),
                 None => Some(state),
@@ -174,6 +178,7 @@ impl StateTable for MemoryStates {
         };
         let image = Image { old: held.map(json).transpose()?, new: json(item)? };
         inner.stream.push(image);
+        inner.shards.entry(item.shard().to_owned()).or_default().insert(item.address().to_owned());
         inner.states.insert(item.address().to_owned(), item.clone());
         Ok(Put::Done)
     }
@@ -204,8 +209,7 @@ impl StateTable for MemoryStates {
         limit: usize,
         _: Instant,
     ) -> Result<Page, TableError> {
-        let key = |state: &AddressState| state.due_at().filter(|at| *at <= due && state.shard() == shard);
-        self.page(key, after, limit)
+        self.page(shard, |state| state.due_at().filter(|at| *at <= due), after, limit)
     }
 
     async fn changed(
@@ -216,10 +220,7 @@ impl StateTable for MemoryStates {
         limit: usize,
         _: Instant,
     ) -> Result<Page, TableError> {
-        let key = |state: &AddressState| {
-            Some(state.changed_at()).filter(|at| *at >= since && state.shard() == shard)
-        };
-        self.page(key, after, limit)
+        self.page(shard, |state| Some(state.changed_at()).filter(|at| *at >= since), after, limit)
     }
 }
 
