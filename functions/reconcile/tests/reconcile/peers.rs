@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use mailroom_aws::clock::Clock;
+use mailroom_aws::notes::{Notes, PeerNote, peer_note};
 use mailroom_aws::peers::PeerError;
 use mailroom_core::suppression::Reason;
 use reconcile::handler::{Passed, Pushed, Wake};
@@ -60,4 +62,13 @@ async fn a_peer_that_is_added_late_is_told_everything() {
     peer.apply().await;
     assert_eq!(peer.listed(), home.listed());
     assert_eq!(peer.listed().len(), 3000);
+}
+
+#[tokio::test]
+async fn the_audit_finds_in_the_note_how_far_a_peer_has_been_told() {
+    let (home, peer) = regions();
+    let begun = home.clock.now().plus(A_WHILE);
+    home.counts().await;
+    let note = home.notes.get::<PeerNote>(&peer_note(peer.name)).await.unwrap().unwrap().value;
+    assert_eq!(note, PeerNote { until: Some(begun) });
 }

@@ -1126,6 +1126,7 @@ fn authorization() {
         };
         serde_json::json!({ "Statement": all.iter().map(statement).collect::<Vec<_>>() }).to_string()
     }
+    const HERE: &str = r#""Resource":"arn:aws:ses:eu-west-1:123456789012:identity/example.com""#;
     const GONE: &str = "aws sesv2 delete-email-identity-policy --email-identity example.com --policy-name partner --region eu-west-1";
     const PUT: &str = "aws sesv2 update-email-identity-policy --email-identity example.com --policy-name partner --policy '{";
     hold(
@@ -1226,7 +1227,6 @@ fn authorization() {
         assert_eq!(all.len(), 1, "a second command would undo the first: {all:#?}");
         all[0].clone()
     };
-    const HERE: &str = r#""Resource":"arn:aws:ses:eu-west-1:123456789012:identity/example.com""#;
     let moved = fix(&policy("us-east-1", "111122223333"));
     assert!(moved.contains(HERE), "{moved}");
     // Everybody is gone, and every resource is of this Region.
