@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
 use super::item::ToDo;
@@ -146,16 +146,14 @@ fn kind_of(to_do: &ToDo) -> Option<JobKind> {
 }
 
 /// The addresses, by match form, that an object of ours or a list of failed records names; and how many of its lines name
-/// none. The form of SES's list of failed records is not documented: JSON and CSV, the two forms that go in, are read.
+/// none. The form of SES's list of failed records is not documented: JSON and CSV, the two forms that go in, are read, and
+/// JSON that holds the record as it went in, beside what went wrong.
 pub fn named(text: &str) -> (BTreeSet<String>, usize) {
     let mut addresses = BTreeSet::new();
     let mut unread = 0;
     for line in text.lines().filter(|line| !line.trim().is_empty()) {
         let spelling = match serde_json::from_str::<Value>(line) {
-            Ok(Value::Object(fields)) => {
-                let address = fields.iter().find(|(name, _)| name.eq_ignore_ascii_case("emailAddress"));
-                address.and_then(|(_, value)| value.as_str()).map(str::to_owned)
-            }
+            Ok(Value::Object(fields)) => address_of(&fields),
             _ => line.split(',').next().map(|field| field.trim().trim_matches('"').to_owned()),
         };
         match spelling.and_then(|spelling| Address::parse(&spelling).ok()) {
@@ -164,6 +162,19 @@ pub fn named(text: &str) -> (BTreeSet<String>, usize) {
         }
     }
     (addresses, unread)
+}
+
+/// The address of a record, or of one that lies within it: as an object, or as the text of one.
+fn address_of(record: &Map<String, Value>) -> Option<String> {
+    let address = record.iter().find(|(name, _)| name.eq_ignore_ascii_case("emailAddress"));
+    let within = || {
+        record.values().find_map(|value| match value {
+            Value::Object(record) => address_of(record),
+            Value::String(text) => serde_json::from_str(text).ok().and_then(|record| address_of(&record)),
+            _ => None,
+        })
+    };
+    address.and_then(|(_, value)| value.as_str()).map(str::to_owned).or_else(within)
 }
 
 /// How far a job is.
@@ -294,10 +305,16 @@ mod tests {
     fn what_a_job_left_undone() {
         let these = |addresses: &[&str]| Unfinished::These(addresses.iter().map(|&a| a.to_owned()).collect());
         let json = r#"{"emailAddress":"A@example.com","reason":"BOUNCE","error":"x"}"#;
+        let as_text =
+            r#"{"error":"x","record":"{\"emailAddress\":\"A@example.com\",\"reason\":\"BOUNCE\"}"}"#;
+        let as_object = r#"{"error":"x","record":{"emailAddress":"A@example.com"}}"#;
         let cases = [
             (JobStatus::Completed, 0, None, Unfinished::None),
             (JobStatus::Completed, 1, Some(json), these(&["a@example.com"])),
             (JobStatus::Completed, 2, Some(json), Unfinished::Any),
+            (JobStatus::Completed, 1, Some(as_text), these(&["a@example.com"])),
+            (JobStatus::Completed, 1, Some(as_object), these(&["a@example.com"])),
+            (JobStatus::Completed, 1, Some(r#"{"record":"{}","error":"a@example.com"}"#), Unfinished::Any),
             (
                 JobStatus::Completed,
                 2,
