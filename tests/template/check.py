@@ -209,6 +209,7 @@ SUPPRESSING = {
     "DecideRole",
     "DecideUnreadableAlarm",
     "DriftAlarm",
+    "ImportJobsFailedAlarm",
     "ListFailuresAlarm",
     "ListGoneAlarm",
     "MergeErrorsAlarm",

@@ -11,6 +11,7 @@
 //! A crash between any two effects leaves the address pending and the job's intent written: the next run does again what
 //! changes nothing if it was done.
 
+use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 
 use futures_util::{StreamExt, stream};
@@ -22,12 +23,14 @@ use mailroom_aws::objects::{ObjectError, ObjectStore};
 use mailroom_aws::states::{Put, StateTable, TableError};
 use mailroom_aws::stream as table_stream;
 use mailroom_aws::suppression_list::{Account, ListError, SuppressionList};
-use mailroom_core::suppression::item::{Attempt, JobRecord, OutcomeKind, SORT_KEY, Site, ToDo, shards};
+use mailroom_core::suppression::item::{
+    Attempt, JobRecord, OutcomeKind, SHARDS, SORT_KEY, Site, ToDo, shards,
+};
 use mailroom_core::suppression::{AddressState, Reason, import};
 use mailroom_core::timestamp::Timestamp;
 use serde::Serialize;
 use tokio::time::Instant;
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use crate::calls::{CallError, Calls, Twice};
 use crate::job::Jobs;
@@ -39,14 +42,13 @@ pub const LEASE: &str = "apply";
 const LEASE_MARGIN: Duration = Duration::from_secs(30);
 /// What is kept in memory of what is pending; the rest is next.
 const MOST: usize = 25_000;
-/// About as many as DynamoDB gives at once.
-const PAGE: usize = 2_000;
+/// Of each shard in its turn, so that what is due first is seen whatever shard it is in: about as many as DynamoDB gives at
+/// once.
+const PAGE: usize = MOST / SHARDS as usize;
 /// Writes of states under way at once.
 const PARALLEL: usize = 16;
 /// Single calls before the backlog is looked at again: in a storm it has grown into a job's.
 const ROUND: usize = 10;
-/// While a job runs and the next one waits for it.
-const POLL: Duration = Duration::from_secs(10);
 const CONFLICTS: usize = 8;
 /// Of what the stream tells. In a storm the index shows enough.
 const NAMED: usize = 100;
@@ -105,8 +107,8 @@ pub enum ApplyError {
 pub(crate) enum End {
     #[error("the rest is left for the next run: {0}")]
     Later(&'static str),
-    /// Not quoted in the log: a refusal may name the address.
-    #[error("SES does not do as asked")]
+    /// Without what SES says to people: it may name the address.
+    #[error("the rest is left for the next run: {}", .0.kind())]
     List(ListError),
     #[error(transparent)]
     Failed(#[from] ApplyError),
@@ -195,7 +197,9 @@ where
             info!("another instance is at work");
             return Ok(Ran::Busy);
         }
-        let ran = self.run(&named(payload), deadline, ends_at).await;
+        let (named, unread) = named(payload);
+        self.metrics.count(&[("StreamRecordsUnread", unread)]);
+        let ran = self.run(&named, deadline, ends_at).await;
         // If this fails, the lease ends by itself.
         if let Err(error) = self.leases.release(LEASE, holder).await {
             warn!("{error}");
@@ -241,17 +245,31 @@ where
 }
 
 /// The addresses that the table's stream tells of; none if it was the clock that woke us. The index may lag behind the
-/// stream, so these are looked at besides.
-fn named(payload: &str) -> Vec<String> {
-    let written = table_stream::open(payload).unwrap_or_default().into_iter().flatten();
-    let states = written.filter(|written| written.sk() == SORT_KEY);
-    let mut named: Vec<_> = states
-        .filter_map(|written| Some(written.read::<AddressState>().ok()?.address().to_owned()))
-        .collect();
+/// stream, so these are looked at besides. And how many of its records could not be read.
+fn named(payload: &str) -> (Vec<String>, usize) {
+    let (mut named, mut unread) = (BTreeSet::new(), 0);
+    for record in table_stream::open(payload).unwrap_or_default() {
+        let state = match record {
+            Ok(written) if written.sk() != SORT_KEY => continue,
+            // Without the error's text: it may name the address.
+            Ok(written) => written.read::<AddressState>().map_err(|_| "not a state"),
+            Err(error) => Err(error.why),
+        };
+        match state {
+            // Bounces last: of a storm there are more than are looked at.
+            Ok(state) => {
+                named.insert((state.effective() == Some(Reason::Bounce), state.address().to_owned()));
+            }
+            Err(why) => {
+                unread += 1;
+                error!("a record of the stream is left to the index: {why}");
+            }
+        }
+    }
+    let mut named: Vec<_> = named.into_iter().take(NAMED).map(|(_, address)| address).collect();
     named.sort_unstable();
     named.dedup();
-    named.truncate(NAMED);
-    named
+    (named, unread)
 }
 
 impl<S, L, E, N, O, C, M> Run<'_, S, L, E, N, O, C, M>
@@ -269,47 +287,63 @@ where
     }
 
     async fn drain(&mut self, named: &[String]) -> Result<(), End> {
-        self.watch().await?;
         let mut named = named;
+        // Why it is not known how far the job is.
+        let mut unwatched = None;
         loop {
-            let due = self.collect(std::mem::take(&mut named)).await?;
-            let (due, mut done) = self.without_calls(due).await?;
+            let watched = if unwatched.is_none() { self.watch().await } else { Ok(()) };
+            // Whatever became of that: for how long something has been pending is counted.
+            let (due, unmarked) = self.collect(std::mem::take(&mut named)).await?;
+            match watched {
+                Err(End::List(error)) => {
+                    warn!("it is not known how far the import job is: {}", error.kind());
+                    unwatched = Some(error);
+                }
+                watched => watched?,
+            }
+            let (due, settled) = self.without_calls(due).await?;
+            let mut done = unmarked + settled;
             let (mut singly, by_job): (Work, Work) = due.into_iter().partition(failed_by_job);
             let calls = by_job.iter().map(|(_, to_do)| import::calls(to_do)).sum();
             let many = import::goes_by_job(calls, self.apply.settings.calls_per_minute());
+            let mut waits = None;
             if many && self.jobs_allowed().await? {
-                if self.jobs.in_flight() {
-                    if !self.calls.wait(POLL).await {
-                        return Err(End::Later("an import job is under way"));
+                if !self.jobs.in_flight() {
+                    if self.start(by_job).await? {
+                        continue;
                     }
-                    self.watch().await?;
-                    continue;
+                    return Ok(());
                 }
-                if self.start(by_job).await? {
-                    continue;
-                }
-                return Ok(());
+                // Not what the stream names: of a storm, it names all.
+                singly.extend(by_job.into_iter().filter(|(_, to_do)| is_urgent(to_do)));
+                waits = Some("an import job is under way");
+            } else {
+                singly.extend(by_job);
             }
-            let (only_by_job, rest): (Work, Work) =
-                by_job.into_iter().partition(|(_, to_do)| import::only_by_job(to_do));
-            singly.extend(rest);
-            let mut waits = false;
+            let (only_by_job, mut singly): (Work, Work) =
+                singly.into_iter().partition(|(_, to_do)| import::only_by_job(to_do));
             if !only_by_job.is_empty() {
                 if !self.account().await?.production_access {
                     // No jobs there: SES may have changed its mind.
                     singly.extend(only_by_job);
                 } else if self.jobs.in_flight() || !self.jobs_allowed().await? {
-                    waits = true;
+                    waits = waits.or(Some("it needs an import job, which must wait"));
                 } else if self.start(only_by_job).await? {
                     continue;
                 }
             }
             done += self.singly(singly).await?;
             // What the index shows but is done already, it will not show for long.
-            match (done, waits) {
-                (0, false) => return Ok(()),
-                (0, true) => return Err(End::Later("it needs an import job, which must wait")),
-                _ => {}
+            if done > 0 {
+                continue;
+            }
+            if let Some(error) = unwatched.take() {
+                return Err(End::List(error));
+            }
+            let Some(why) = waits else { return Ok(()) };
+            let until_watched = self.jobs.next_watch_in(self.now());
+            if !(many && self.jobs.in_flight() && self.calls.wait(until_watched).await) {
+                return Err(End::Later(why));
             }
         }
     }
@@ -337,31 +371,28 @@ where
         state.to_do(site, self.now())
     }
 
-    /// All states of the index that are due, until `take` has enough.
+    /// All states of the index that are due, until `take` has enough: of each shard what is due first, then of each the next.
     pub(crate) async fn due(&self, mut take: impl FnMut(AddressState) -> bool) -> Result<(), End> {
         let now = self.now();
-        for shard in shards() {
-            let mut after = None;
-            loop {
-                let states = &self.apply.states;
-                let page = states.pending(&shard, now, after.as_ref(), PAGE, self.deadline).await?;
-                for state in page.items {
-                    if !take(state) {
-                        return Ok(());
-                    }
+        let mut pages: VecDeque<_> = shards().map(|shard| (shard, None)).collect();
+        while let Some((shard, after)) = pages.pop_front() {
+            let page = self.apply.states.pending(&shard, now, after.as_ref(), PAGE, self.deadline).await?;
+            for state in page.items {
+                if !take(state) {
+                    return Ok(());
                 }
-                after = page.next;
-                if after.is_none() {
-                    break;
-                }
+            }
+            if page.next.is_some() {
+                pages.push_back((shard, page.next));
             }
         }
         Ok(())
     }
 
     /// What is due and can be done now. What an import job holds is not touched, unless nobody knows that job any more: its
-    /// intent was given up, or the job ended before the index showed that it holds the address.
-    async fn collect(&mut self, named: &[String]) -> Result<Work, End> {
+    /// intent was given up, or the job ended before the index showed that it holds the address. Of how many the mark of such
+    /// a job was taken off is told besides: they are due next.
+    async fn collect(&mut self, named: &[String]) -> Result<(Work, usize), End> {
         let mut work = Work::new();
         let mut reads = stream::iter(named)
             .map(|address| self.apply.states.get(address, self.deadline))
@@ -389,15 +420,16 @@ where
         })
         .await?;
         self.counts.oldest = self.counts.oldest.max(now.since(oldest));
-        self.each(stray, |state, now| {
-            let key = state.job()?.key.clone();
-            if self.jobs.holds(&key) {
-                return None;
-            }
-            state.job_ended(&key, JobRecord::Unknown, now)
-        })
-        .await?;
-        Ok(work)
+        let unmarked = self
+            .each(stray, |state, now| {
+                let key = state.job()?.key.clone();
+                if self.jobs.holds(&key) {
+                    return None;
+                }
+                state.job_ended(&key, JobRecord::Unknown, now)
+            })
+            .await?;
+        Ok((work, unmarked))
     }
 
     /// Records what needs no call, and returns the rest: what SES is trusted to have put, and what it refuses to put.
@@ -554,37 +586,39 @@ where
     /// Records what became of an attempt made for this version.
     async fn attempted(&self, state: AddressState, attempt: &Attempt) -> Result<(), End> {
         let acted_on = state.version();
-        self.update(state, |state, now| Some(state.attempted(acted_on, attempt.clone(), now))).await
+        self.update(state, |state, now| Some(state.attempted(acted_on, attempt.clone(), now))).await?;
+        Ok(())
     }
 
-    /// Writes what `change` makes of each state; those of which it makes nothing are left alone.
+    /// Writes what `change` makes of each state, and says of how many; those of which it makes nothing are left alone.
     pub(crate) async fn each(
         &self,
         states: Vec<AddressState>,
         change: impl Fn(&AddressState, Timestamp) -> Option<AddressState>,
-    ) -> Result<(), End> {
+    ) -> Result<usize, End> {
         let change = &change;
         let mut writes =
             stream::iter(states).map(|state| self.update(state, change)).buffer_unordered(PARALLEL);
+        let mut count = 0;
         while let Some(written) = writes.next().await {
-            written?;
+            count += usize::from(written?);
         }
-        Ok(())
+        Ok(count)
     }
 
-    /// Writes what `change` makes of a state; if somebody was faster, of what it is then.
+    /// Writes what `change` makes of a state; if somebody was faster, of what it is then. Whether it made something of it.
     async fn update(
         &self,
         mut state: AddressState,
         change: impl Fn(&AddressState, Timestamp) -> Option<AddressState>,
-    ) -> Result<(), End> {
+    ) -> Result<bool, End> {
         for _ in 0..CONFLICTS {
-            let Some(next) = change(&state, self.now()) else { return Ok(()) };
+            let Some(next) = change(&state, self.now()) else { return Ok(false) };
             match self.apply.states.put(&next, Some(state.version()), self.deadline).await? {
-                Put::Done => return Ok(()),
+                Put::Done => return Ok(true),
                 Put::Conflict(_) => match self.apply.states.get(state.address(), self.deadline).await? {
                     Some(fresh) => state = fresh,
-                    None => return Ok(()),
+                    None => return Ok(false),
                 },
             }
         }
@@ -599,16 +633,19 @@ fn failed_by_job((state, to_do): &(AddressState, ToDo)) -> bool {
     failed && matches!(to_do, ToDo::Delete { .. }) && !import::only_by_job(to_do)
 }
 
+/// What stops mail to somebody who complained, and what lets mail through again.
+fn is_urgent(to_do: &ToDo) -> bool {
+    matches!(to_do, ToDo::Put { reason: Reason::Complaint, .. } | ToDo::Delete { .. })
+}
+
 fn can_be_done(to_do: &ToDo) -> bool {
     !matches!(to_do, ToDo::Nothing | ToDo::Wait(_))
 }
 
-/// A refusal is about this address. No answer is about SES: one address bears it, so that it does not stand in the way of
-/// the others, and the run ends.
+/// That SES finds the input wrong is about this address. Anything else is about SES, or what we may: one address bears it, so
+/// that it does not stand in the way of the others, and the run ends.
 fn failed(error: &ListError) -> (Attempt, Option<ListError>) {
-    let (may_pass, end) = match error {
-        ListError::Refused(_) | ListError::NotFound => (false, None),
-        _ => (true, Some(error.clone())),
-    };
-    (Attempt::Failed { why: error.to_string(), may_pass }, end)
+    let of_address = matches!(error, ListError::Refused(refusal) if refusal.code == "BadRequestException");
+    let end = (!of_address).then(|| error.clone());
+    (Attempt::Failed { why: error.to_string(), may_pass: !of_address }, end)
 }

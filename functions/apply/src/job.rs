@@ -5,9 +5,12 @@
 //! ```text
 //! intent (a key) ─▶ addresses marked with it ─▶ object under it ─▶ CreateImportJob ─▶ its id noted ─▶ ... ─▶ it has ended:
 //!                                                                                  marks taken off, then the intent
-//! crash:           given up (no object):        ◀──┘   looked for among SES's jobs by that key; if there is none
-//!                  marks come off as stray ones                after a minute, made again of the same object
+//! crash:           given up (not asked for yet):  ◀──────────┘   looked for among SES's jobs by that key; if there is none
+//!                  marks come off as stray ones                  after a minute, given up
 //! ```
+//!
+//! What was given up is planned anew and never made of the old object: it says what was right when its addresses were marked,
+//! and since then somebody may have complained, or been released.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -17,7 +20,7 @@ use mailroom_aws::clock::Timer;
 use mailroom_aws::lease::Lease;
 use mailroom_aws::metrics::Metrics;
 use mailroom_aws::notes::{NoteError, Noted, Notes};
-use mailroom_aws::objects::{ObjectError, ObjectStore};
+use mailroom_aws::objects::ObjectStore;
 use mailroom_aws::states::{Put, StateTable};
 use mailroom_aws::suppression_list::{ImportJob, ListError, SuppressionList};
 use mailroom_core::inbound::Location;
@@ -36,10 +39,12 @@ pub const NOTE: &str = "import-job";
 const TO_START: Duration = Duration::from_secs(20);
 /// Time that is kept to make it, once no more are marked.
 const TO_CREATE: Duration = Duration::from_secs(10);
-/// Until a job that was made without an answer must be among SES's.
+/// Until a job that was asked for without an answer must be among SES's.
 const TO_APPEAR: Duration = Duration::from_mins(1);
 /// By which SES's clock may be behind ours.
 const SKEW: Duration = Duration::from_mins(5);
+/// Between two looks at a job that runs.
+const POLL: Duration = Duration::from_secs(10);
 /// After a job that failed, so that whatever is wrong with jobs does not keep the list wrong.
 const SINGLY: Duration = Duration::from_mins(10);
 /// Writes of states under way at once.
@@ -76,14 +81,12 @@ impl Intent {
     }
 }
 
-/// How a job has ended.
+/// What a job that came to its end has left undone.
 struct Ended {
     unfinished: Unfinished,
-    /// It deleted, and came to its end.
+    /// It deleted.
     deleted: bool,
 }
-
-const NOTHING_DONE: Ended = Ended { unfinished: Unfinished::Any, deleted: false };
 
 impl Ended {
     /// Whether an address is to be tried again. What a job came to and only a job can delete is not: it was not there, or
@@ -98,18 +101,30 @@ impl Ended {
 pub(crate) struct Jobs {
     noted: Said,
     version: Option<u64>,
+    /// When SES was last asked how far the job is, or made it.
+    watched_at: Option<Timestamp>,
 }
 
 impl Jobs {
     pub(crate) async fn read(notes: &impl Notes) -> Result<Self, NoteError> {
         let note = notes.get(NOTE).await?;
         let version = note.as_ref().map(|note| note.version);
-        Ok(Self { noted: note.map(|note| note.value).unwrap_or_default(), version })
+        Ok(Self { noted: note.map(|note| note.value).unwrap_or_default(), version, watched_at: None })
     }
 
     /// Whether there is a job that has not ended, or that may be.
     pub(crate) fn in_flight(&self) -> bool {
         self.noted.intent.is_some()
+    }
+
+    /// Whether SES is not to be asked yet how far the job is.
+    fn was_watched(&self, now: Timestamp) -> bool {
+        self.watched_at.is_some_and(|at| now.since(at) < POLL)
+    }
+
+    /// How long until SES is asked again how far the job is.
+    pub(crate) fn next_watch_in(&self, now: Timestamp) -> Duration {
+        self.watched_at.map_or(Duration::ZERO, |at| at.plus(POLL).since(now))
     }
 
     /// Whether the job that is in flight is of this key.
@@ -137,7 +152,10 @@ where
         let mut next = self.jobs.noted.clone();
         change(&mut next);
         match self.apply.notes.put(NOTE, &next, self.jobs.version).await? {
-            Noted::Done(version) => self.jobs = Jobs { noted: next, version: Some(version) },
+            Noted::Done(version) => {
+                self.jobs.noted = next;
+                self.jobs.version = Some(version);
+            }
             Noted::Conflict => return Err(End::Later("another instance has noted an import job")),
         }
         Ok(())
@@ -175,7 +193,7 @@ where
             self.note(|noted| noted.intent = None).await?;
             return Ok(false);
         };
-        self.apply.objects.put(&self.location(&key), plan.body.into_bytes()).await?;
+        self.apply.objects.put_here(&self.location(&key), plan.body.into_bytes()).await?;
         info!(kind = plan.kind.as_ses(), addresses = plan.addresses.len(), key, "import job");
         self.create().await?;
         Ok(true)
@@ -207,61 +225,76 @@ where
         match self.calls.call(Twice::Never, async |list| list.create_import_job(kind, &url).await).await {
             Ok(id) => {
                 self.counts.jobs_started += 1;
+                self.jobs.watched_at = Some(self.now());
                 self.note_intent(|intent| intent.id = Some(id)).await
             }
-            Err(CallError::List(ListError::Refused(why))) => {
-                self.end(&intent, &NOTHING_DONE, "SES refuses import jobs", Some(&why)).await
+            Err(CallError::List(error @ (ListError::Refused(_) | ListError::Denied(_)))) => {
+                self.give_up(&intent, &error.kind()).await
+            }
+            // None was made: it is due again at once, and planned anew.
+            Err(CallError::Later(why)) => {
+                self.note(|noted| noted.intent = None).await?;
+                Err(End::Later(why))
             }
             // Either none was made, or it will be found.
             Err(error) => Err(error.into()),
         }
     }
 
-    /// Looks whether the job has ended, and ends it here.
+    /// Looks whether the job has ended, and ends it here; not more often than is worth a call.
     pub(crate) async fn watch(&mut self) -> Result<(), End> {
+        let now = self.now();
         let Some(mut intent) = self.jobs.noted.intent.clone() else { return Ok(()) };
+        if self.jobs.was_watched(now) {
+            return Ok(());
+        }
         if intent.id.is_none() {
             intent.id = self.find(&intent).await?;
             if let Some(id) = intent.id.clone() {
                 self.note_intent(|intent| intent.id = Some(id)).await?;
             }
         }
-        let Some(id) = intent.id.clone() else { return self.without_job(&intent).await };
+        let Some(id) = intent.id.clone() else {
+            let may_appear = intent.tried_at.is_some_and(|at| self.now().since(at) < TO_APPEAR);
+            self.jobs.watched_at = Some(self.now());
+            if !may_appear {
+                info!(key = intent.key, "an import job was not made, and is given up");
+                self.note(|noted| noted.intent = None).await?;
+            }
+            return Ok(());
+        };
         let job = match self.calls.call(Twice::Harmless, async |list| list.import_job(&id).await).await {
             Ok(job) => job,
-            Err(CallError::List(ListError::NotFound)) => {
-                return self
-                    .end(&intent, &NOTHING_DONE, "SES does not know the import job any more", None)
-                    .await;
+            Err(CallError::List(error @ ListError::NotFound)) => {
+                return self.give_up(&intent, &error.kind()).await;
             }
             Err(error) => return Err(error.into()),
         };
-        if job.status == JobStatus::Running {
-            return Ok(());
+        self.jobs.watched_at = Some(self.now());
+        match job.status {
+            JobStatus::Running => Ok(()),
+            JobStatus::Failed => {
+                self.counts.jobs_ended += 1;
+                self.give_up(&intent, job.error.as_deref().unwrap_or("it failed")).await
+            }
+            JobStatus::Completed => {
+                self.counts.jobs_ended += 1;
+                self.completed(&intent, &job).await
+            }
         }
-        let records = match &job.failed_records_url {
-            Some(url) => self.apply.list.failed_records(url).await,
-            None => Ok(String::new()),
-        };
-        if let Err(error) = &records {
-            warn!("the failed records of an import job can't be read: {error}");
-        }
-        let unfinished = Unfinished::of(job.status, job.failed, records.ok().as_deref());
-        let deleted = intent.deletes && job.status == JobStatus::Completed;
-        self.counts.jobs_ended += 1;
-        self.end(&intent, &Ended { unfinished, deleted }, "failed in an import job", job.error.as_deref())
-            .await
     }
 
-    /// SES has no such job. It is made again, if all was ready for it; else it is given up, and its marks are stray.
-    async fn without_job(&mut self, intent: &Intent) -> Result<(), End> {
-        match self.apply.objects.head(&self.location(&intent.key)).await {
-            Ok(_) if intent.tried_at.is_some_and(|at| self.now().since(at) < TO_APPEAR) => Ok(()),
-            Ok(_) => self.create().await,
-            // S3 says so of an object that is not there to whoever may not list the bucket.
-            Err(ObjectError::NotFound | ObjectError::Denied) => self.note(|noted| noted.intent = None).await,
-            Err(error) => Err(error.into()),
-        }
+    /// Nothing of the job is to be relied on. Its marks are stray and come off, and what it held is as pending as before: that
+    /// is no fault of an address, and none may wait for it longer with each job.
+    async fn give_up(&mut self, intent: &Intent, why: &str) -> Result<(), End> {
+        warn!(key = intent.key, "an import job has failed, and for a while there are none: {why}");
+        self.counts.jobs_failed += 1;
+        let until = self.now().plus(SINGLY);
+        self.note(|noted| {
+            noted.intent = None;
+            noted.singly_until = Some(until);
+        })
+        .await
     }
 
     /// Looks for the job by its key, which only a call for each job tells.
@@ -295,14 +328,17 @@ where
         }
     }
 
-    /// Takes the marks off, and then the intent.
-    async fn end(
-        &mut self,
-        intent: &Intent,
-        ended: &Ended,
-        what: &str,
-        told: Option<&str>,
-    ) -> Result<(), End> {
+    /// Records what a job has done, which takes its marks off, and then takes off the intent.
+    async fn completed(&mut self, intent: &Intent, job: &ImportJob) -> Result<(), End> {
+        let records = match &job.failed_records_url {
+            Some(url) => self.apply.list.failed_records(url).await,
+            None => Ok(String::new()),
+        };
+        if let Err(error) = &records {
+            warn!("the failed records of an import job can't be read: {}", error.kind());
+        }
+        let unfinished = Unfinished::of(job.status, job.failed, records.ok().as_deref());
+        let ended = Ended { unfinished, deleted: intent.deletes };
         let enabled = self.account().await?.enabled.clone();
         let mut held = Vec::new();
         self.due(|state| {
@@ -312,7 +348,8 @@ where
             true
         })
         .await?;
-        let why = told.map_or_else(|| what.to_owned(), |told| format!("{what}: {told}"));
+        let what = "failed in an import job";
+        let why = job.error.as_deref().map_or_else(|| what.to_owned(), |told| format!("{what}: {told}"));
         let failed = held.iter().filter(|state| ended.failed_at(state.address())).count();
         let addresses = held.len();
         self.each(held, |state, now| {

@@ -20,14 +20,12 @@ async fn main() -> Result<(), Error> {
     tracing::init_default_subscriber();
     let settings = Settings::read(&Variables::of_process())?;
     let config = client::config().await;
-    // SES reads an import job's object in its own Region only, so the bucket is there.
-    let bucket = (settings.bucket.clone(), settings.region.clone());
     let apply = &Apply {
         states: DynamoStates::new(&config, settings.table.as_str()),
         list: SesList::new(&config),
         leases: DynamoLease::new(&config, settings.table.as_str()),
         notes: DynamoNotes::new(&config, settings.table.as_str()),
-        objects: S3Objects::new(&config, [bucket]),
+        objects: S3Objects::new(&config, []),
         clock: SystemClock,
         metrics: EmbeddedMetrics::new(settings.function.as_str()),
         settings: settings.clone(),

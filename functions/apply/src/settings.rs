@@ -13,7 +13,8 @@ pub struct Settings {
     pub function: String,
     /// `AWS_REGION`, set by Lambda.
     pub region: String,
-    /// `TRANSIT_BUCKET`, in this Region: SES reads import jobs' objects in it, by the bucket's policy, not by a role.
+    /// `TRANSIT_BUCKET`, in this Region, the only one in which SES reads import jobs' objects: by the bucket's policy, not by
+    /// a role.
     pub bucket: String,
     /// See [`Variables::requests_per_second`].
     pub requests_per_second: f64,

@@ -420,7 +420,8 @@ async fn a_refusal_is_for_good_and_no_answer_is_not() {
     // The account; what is refused; the account, which is not to blame; then SES is down.
     world.list.fault([Fault::None, Fault::None, Fault::None]);
     world.list.fault([Fault::Unanswered, Fault::Unavailable, Fault::Unavailable]);
-    assert_eq!(world.run().await.ran(), Ran::Left);
+    let report = world.run().await;
+    assert_eq!((report.metrics.get("Failed"), report.ran()), (2, Ran::Left));
     assert_eq!(world.outcome("a@example.com").await, Some(OutcomeKind::Failed), "not before it is repeated");
     assert_eq!(world.outcome("b@example.com").await, Some(OutcomeKind::Failed));
     assert_eq!((world.outcome("c@example.com").await, world.calls()), (None, 6));
@@ -590,11 +591,152 @@ async fn a_job_that_was_made_without_an_answer_is_found_again() {
         let _ = world.run().await;
         assert_eq!(world.of("create_import_job"), if fault == Fault::Throttled { 2 } else { 1 });
         world.run_until_quiet().await;
-        // One that failed without a trace is made again, of the same object.
+        // One that failed without a trace is planned anew.
         let made = if fault == Fault::Unanswered { 1 } else { 2 };
         assert_eq!((world.of("create_import_job"), world.of("put")), (made, 0), "{fault:?}");
         world.assert_right();
     }
+}
+
+#[tokio::test]
+async fn a_job_that_nobody_can_look_at_stops_nothing_else() {
+    for (create, look) in [
+        (Fault::None, &[Fault::Unavailable; 3][..]),
+        (Fault::None, &[Fault::Denied]),
+        (Fault::Unanswered, &[Fault::Unavailable; 3]),
+        (Fault::Unanswered, &[Fault::Refused]),
+    ] {
+        let mut world = World::new().await;
+        let job_wait = Duration::from_hours(1);
+        world.list.set_rules(MemoryRules { job_wait, ..MemoryRules::default() });
+        world.list.insert("jane@example.com", Reason::Bounce);
+        bounces(&world, 100).await;
+        world.list.fault([Fault::None, create]);
+        let _ = world.run().await;
+        world.clock.advance(3 * MINUTE);
+        world.say("joe@example.com", Say::Complained).await;
+        world.say("jane@example.com", Say::Released).await;
+        // Much else waits for the end of the job.
+        for n in 0..100 {
+            world.say(&format!("later{n}@example.com"), Say::Bounced).await;
+        }
+        world.list.fault(look.iter().copied());
+        let report = world.run().await;
+        assert!(report.metrics.get("OldestPendingSeconds") >= 180, "{look:?}");
+        assert_eq!(report.ran(), Ran::Left);
+        assert_eq!(world.list.entries(), entries(&[("joe@example.com", Reason::Complaint)]), "{look:?}");
+        world.clock.advance(job_wait);
+        world.run_until_quiet().await;
+        world.assert_right();
+    }
+}
+
+#[tokio::test]
+async fn what_is_pending_is_counted_though_there_is_no_time_to_look_at_the_job() {
+    let mut world = World::new().await;
+    bounces(&world, 100).await;
+    let _ = world.run().await;
+    world.clock.advance(3 * MINUTE);
+    world.list.fault([Fault::Throttled; 6]);
+    let report = world.run().await;
+    assert!(report.metrics.get("OldestPendingSeconds") >= 180);
+    assert_eq!(report.ran(), Ran::Left);
+}
+
+#[tokio::test]
+async fn a_job_that_ses_does_not_make_is_told_and_the_addresses_go_singly_at_once() {
+    for fault in [Fault::Refused, Fault::Denied] {
+        let mut world = World::new().await;
+        bounces(&world, 100).await;
+        world.list.fault([Fault::None, fault]);
+        let report = world.run().await;
+        assert_eq!((report.metrics.get("ImportJobsFailed"), report.metrics.get("Failed")), (1, 0));
+        assert!(world.of("put") > 40, "{fault:?}: {}", world.of("put"));
+        world.run_until_quiet().await;
+        assert_eq!(world.of("create_import_job"), 1);
+        world.assert_right();
+    }
+}
+
+/// Each of the jobs that are tried would keep an address waiting longer than the one before, if it were the address's fault.
+#[tokio::test]
+async fn a_role_that_may_never_make_jobs_is_no_dead_end() {
+    let mut world = World { requests_per_second: 0.2, ..World::new().await };
+    world.list.set_rules(MemoryRules { allows_jobs: false, ..MemoryRules::default() });
+    bounces(&world, 500).await;
+    let minutes = world.run_until_quiet().await;
+    assert!(minutes < 70, "{minutes}");
+    world.assert_right();
+}
+
+#[tokio::test]
+async fn no_job_is_made_of_what_was_right_long_ago() {
+    let mut world = World::new().await;
+    bounces(&world, 100).await;
+    // SES is down for an hour, from the call that was to make the job.
+    world.list.fault([Fault::None, Fault::Unavailable]);
+    assert_eq!(world.run().await.ran(), Ran::Left);
+    world.clock.advance(Duration::from_hours(1));
+    world.list.insert("User1@example.com", Reason::Complaint);
+    world.say("User1@example.com", Say::Complained).await;
+    world.say("User2@example.com", Say::Released).await;
+    world.run_until_quiet().await;
+    world.assert_right();
+    let wrong = world.list.writes(0).into_iter().find(|write| match write.spelling.as_str() {
+        "User1@example.com" => write.after == Some(Reason::Bounce),
+        "User2@example.com" => write.after.is_some(),
+        _ => false,
+    });
+    assert_eq!(wrong, None);
+}
+
+#[tokio::test]
+async fn releases_and_complaints_do_not_wait_behind_bounces() {
+    let mut world = World::new().await;
+    let rules = MemoryRules { job_wait: Duration::from_secs(90), ..MemoryRules::default() };
+    world.list.set_rules(rules);
+    world.list.insert("jane@example.com", Reason::Bounce);
+    bounces(&world, 100).await;
+    world.run().await.ran();
+    for n in 0..100 {
+        world.say(&format!("later{n}@example.com"), Say::Bounced).await;
+    }
+    world.say("jane@example.com", Say::Released).await;
+    world.say("joe@example.com", Say::Complained).await;
+    world.clock.advance(Duration::from_secs(1));
+    assert_eq!(world.run().await.ran(), Ran::Left, "the bounces wait for the job's end");
+    assert_eq!(world.list.entries(), entries(&[("joe@example.com", Reason::Complaint)]));
+    assert_eq!((world.of("create_import_job"), world.of("put"), world.of("delete")), (1, 1, 1));
+    world.run_until_quiet().await;
+    world.assert_right();
+}
+
+/// More than a run looks at.
+#[tokio::test]
+async fn a_release_is_seen_behind_a_large_backlog() {
+    let mut world = World::new().await;
+    bounces(&world, 28_000).await;
+    world.list.insert("jane@example.com", Reason::Bounce);
+    world.clock.advance(MINUTE);
+    world.say("jane@example.com", Say::Released).await;
+    let start = world.clock.now();
+    let _ = world.run_with("{}", usize::MAX).await;
+    let deleted = world.list.writes(0).into_iter().find(|write| write.after.is_none()).unwrap();
+    assert!(deleted.at < start.plus(MINUTE / 6), "{deleted:?}");
+}
+
+#[tokio::test]
+async fn records_of_the_stream_that_can_not_be_read_are_counted() {
+    let mut world = World::new().await;
+    world.say("a@example.com", Say::Bounced).await;
+    let images = world.states.stream(0);
+    let mut event = stream::event(images.iter().map(|image| (image, world.clock.now())), REGION).unwrap();
+    let records = event["Records"].as_array_mut().unwrap();
+    records.push(serde_json::json!({"dynamodb": {"NewImage": {"sk": {"S": "SUPPRESSION"}}}}));
+    records.push(serde_json::json!({"dynamodb": 1}));
+    let report = world.run_with(&event.to_string(), usize::MAX).await;
+    assert_eq!((report.metrics.get("StreamRecordsUnread"), report.ran()), (2, Ran::Drained));
+    world.assert_right();
 }
 
 #[tokio::test]
@@ -686,7 +828,7 @@ async fn what_only_a_job_deletes_waits_for_one_unless_there_are_none() {
     world.clock.advance(MINUTE);
     // The account, the job: SES refuses it, and for a while none is made.
     world.list.fault([Fault::None, Fault::Refused]);
-    assert_eq!((world.run().await.ran(), world.pending()), (Ran::Drained, 1));
+    assert_eq!((world.run().await.ran(), world.pending()), (Ran::Left, 1));
     world.clock.advance(2 * MINUTE);
     assert_eq!((world.run().await.ran(), world.of("create_import_job")), (Ran::Left, 1));
     assert!(world.run_until_quiet().await >= 8);

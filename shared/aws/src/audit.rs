@@ -2,10 +2,11 @@
 //! may name an address.
 
 use aws_sdk_dynamodb::config::http::HttpResponse;
-use aws_sdk_dynamodb::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
+use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use serde::{Deserialize, Serialize};
 
-use crate::ses::SesError;
+pub(crate) use crate::ses::is_not_found;
+use crate::ses::{self, SesError};
 
 /// A part of a list.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -40,59 +41,34 @@ pub enum AskError {
 
 impl From<SesError> for AskError {
     fn from(error: SesError) -> Self {
+        let not_enabled = |code: &str| {
+            matches!(
+                code.strip_suffix("Exception").unwrap_or(code),
+                "AuthFailure"
+                    | "InvalidClientTokenId"
+                    | "OptInRequired"
+                    | "SubscriptionRequired"
+                    | "UnrecognizedClient"
+            )
+        };
         match error {
+            SesError::Denied(code) | SesError::Refused { code, .. } if not_enabled(&code) => {
+                Self::NotEnabled(code)
+            }
             SesError::Throttled => Self::Throttled,
-            SesError::Denied(code) | SesError::Refused { code, .. } => refusal(&code),
+            SesError::Denied(_) => Self::Denied,
+            SesError::Refused { code, .. } => Self::Refused(code),
             SesError::Unavailable(why) => Self::Unavailable(why),
         }
     }
 }
 
-/// What an error says. The codes are those of "Common Errors" in the API references of SES, IAM and S3 (November 2026): the
-/// query protocol leaves out `Exception`, and S3, whose answers to HEAD have no body, all but the status.
+/// What an error says.
 pub(crate) fn told<E>(error: &SdkError<E, HttpResponse>) -> AskError
 where
     E: ProvideErrorMetadata + std::error::Error + 'static,
 {
-    let status = error.raw_response().map(|response| response.status().as_u16());
-    let Some(code) = error.code() else {
-        return match (status, error) {
-            (Some(401 | 403), _) => AskError::Denied,
-            (Some(429), _) => AskError::Throttled,
-            (Some(status), _) => AskError::Unavailable(format!("status {status}")),
-            (None, SdkError::ConstructionFailure(_)) => {
-                AskError::Refused(DisplayErrorContext(error).to_string())
-            }
-            (None, _) => AskError::Unavailable(DisplayErrorContext(error).to_string()),
-        };
-    };
-    match refusal(code) {
-        AskError::Refused(_) if status == Some(429) => AskError::Throttled,
-        AskError::Refused(_) if status.is_none_or(|status| status >= 500) => {
-            AskError::Unavailable(code.to_owned())
-        }
-        error => error,
-    }
-}
-
-fn refusal(code: &str) -> AskError {
-    match code.strip_suffix("Exception").unwrap_or(code) {
-        "AccessDenied" | "NotAuthorized" => AskError::Denied,
-        "AuthFailure"
-        | "InvalidClientTokenId"
-        | "OptInRequired"
-        | "SubscriptionRequired"
-        | "UnrecognizedClient" => AskError::NotEnabled(code.to_owned()),
-        "RequestLimitExceeded" | "SlowDown" | "Throttled" | "Throttling" | "TooManyRequests" => {
-            AskError::Throttled
-        }
-        _ => AskError::Refused(code.to_owned()),
-    }
-}
-
-/// Whether that is what it says: there is no such thing, or not any more.
-pub(crate) fn is_not_found<E: ProvideErrorMetadata>(error: &SdkError<E, HttpResponse>) -> bool {
-    matches!(error.code(), Some("NotFoundException" | "NoSuchEntity"))
+    ses::told(error).into()
 }
 
 #[cfg(test)]
@@ -100,24 +76,27 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_code_says_whether_a_retry_can_help() {
+    fn credentials_that_are_not_known_are_no_missing_permission() {
         let not_enabled = |code: &str| AskError::NotEnabled(code.to_owned());
-        for (code, expected) in [
-            ("AccessDenied", AskError::Denied),
-            ("AccessDeniedException", AskError::Denied),
-            ("Throttling", AskError::Throttled),
-            ("ThrottlingException", AskError::Throttled),
-            ("TooManyRequestsException", AskError::Throttled),
-            ("InvalidClientTokenId", not_enabled("InvalidClientTokenId")),
-            ("UnrecognizedClientException", not_enabled("UnrecognizedClientException")),
-            ("OptInRequired", not_enabled("OptInRequired")),
-            ("BadRequestException", AskError::Refused("BadRequestException".to_owned())),
+        for (code, denied, refused) in [
+            ("AccessDenied", AskError::Denied, AskError::Refused("AccessDenied".to_owned())),
+            ("BadRequestException", AskError::Denied, AskError::Refused("BadRequestException".to_owned())),
+            (
+                "InvalidClientTokenId",
+                not_enabled("InvalidClientTokenId"),
+                not_enabled("InvalidClientTokenId"),
+            ),
+            (
+                "UnrecognizedClientException",
+                not_enabled("UnrecognizedClientException"),
+                not_enabled("UnrecognizedClientException"),
+            ),
+            ("OptInRequired", not_enabled("OptInRequired"), not_enabled("OptInRequired")),
         ] {
-            assert_eq!(refusal(code), expected, "{code}");
-            // As version 1's adapters have it.
-            let refused = SesError::Refused { code: code.to_owned(), message: "a@example.com".to_owned() };
-            assert_eq!(AskError::from(refused), expected, "{code}");
-            assert_eq!(AskError::from(SesError::Denied(code.to_owned())), expected, "{code}");
+            let message = "a@example.com".to_owned();
+            assert_eq!(AskError::from(SesError::Denied(code.to_owned())), denied, "{code}");
+            let error = SesError::Refused { code: code.to_owned(), message };
+            assert_eq!(AskError::from(error), refused, "{code}");
         }
     }
 }

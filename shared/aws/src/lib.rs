@@ -67,7 +67,12 @@ pub mod queue;
 pub mod records;
 #[cfg(feature = "rule-sets")]
 pub mod rule_sets;
-#[cfg(any(feature = "account", feature = "identity-topics", feature = "rule-sets"))]
+#[cfg(any(
+    feature = "account",
+    feature = "identity-topics",
+    feature = "rule-sets",
+    feature = "suppression-list"
+))]
 pub mod ses;
 pub mod settings;
 pub mod states;

@@ -3,18 +3,15 @@
 //! Nothing is retried by these adapters: SES takes one request a second, so whoever calls keeps the pace and decides what
 //! is worth another call.
 
-use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::Duration;
+#[cfg(any(feature = "account", feature = "identity-topics", feature = "rule-sets"))]
+mod memory;
 
 // The SDK's crates share these; this one is there whatever the features.
 use aws_sdk_dynamodb::config::http::HttpResponse;
 use aws_sdk_dynamodb::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
-use mailroom_core::timestamp::Timestamp;
 
-use crate::clock::{Clock, MemoryClock};
-use crate::fault::Fault;
-use crate::fuse::Fuse;
+#[cfg(any(feature = "account", feature = "identity-topics", feature = "rule-sets"))]
+pub use self::memory::MemorySes;
 
 /// Why SES did not do as asked.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -47,126 +44,86 @@ impl SesError {
     }
 }
 
-/// What an error of either version of the API means: version 1 throttles as `Throttling` with status 400, version 2 as
-/// `TooManyRequestsException` with 429 (API references, "Common Errors", November 2026).
+/// What an error means, of either version of SES's API and of the others that the audit asks. Version 1 throttles as
+/// `Throttling` with status 400, version 2 as `TooManyRequestsException` with 429; the query protocol leaves out
+/// `Exception`; S3's answers to HEAD have no body, and so no code of their own ("Common Errors" in the API references of
+/// SES, IAM and S3, November 2026).
 pub(crate) fn told<E>(error: &SdkError<E, HttpResponse>) -> SesError
 where
     E: ProvideErrorMetadata + std::error::Error + 'static,
 {
     let Some(status) = error.raw_response().map(|response| response.status().as_u16()) else {
-        return SesError::Unavailable(DisplayErrorContext(error).to_string());
+        let why = DisplayErrorContext(error).to_string();
+        return match error {
+            SdkError::ConstructionFailure(_) => {
+                SesError::Refused { code: "ConstructionFailure".to_owned(), message: why }
+            }
+            _ => SesError::Unavailable(why),
+        };
     };
     let code = error.code().map_or_else(|| format!("status {status}"), str::to_owned);
-    match (status, code.as_str()) {
-        (429, _) | (_, "Throttling" | "ThrottlingException" | "TooManyRequestsException") => {
+    let message = error.message().unwrap_or_default();
+    classified(status, code, message)
+}
+
+fn classified(status: u16, code: String, message: &str) -> SesError {
+    match (status, code.strip_suffix("Exception").unwrap_or(&code)) {
+        (429, _)
+        | (_, "RequestLimitExceeded" | "SlowDown" | "Throttled" | "Throttling" | "TooManyRequests") => {
             SesError::Throttled
         }
-        (403, _) | (_, "AccessDenied" | "AccessDeniedException") => SesError::Denied(code),
-        (400..=499, _) => SesError::Refused { code, message: error.message().unwrap_or_default().to_owned() },
+        (401 | 403, _)
+        | (
+            _,
+            "AccessDenied"
+            | "AuthFailure"
+            | "ExpiredToken"
+            | "IncompleteSignature"
+            | "InvalidClientTokenId"
+            | "NotAuthorized"
+            | "OptInRequired"
+            | "RequestExpired"
+            | "SubscriptionRequired"
+            | "UnrecognizedClient",
+        ) => SesError::Denied(code),
+        (300..=499, _) => SesError::Refused { code, message: message.to_owned() },
         _ => SesError::Unavailable(code),
     }
 }
 
-/// What the parts of an SES in memory have in common: one pace for all calls, trouble on demand, and a function that may
-/// die. Clones are one SES.
-#[derive(Debug, Clone)]
-pub struct MemorySes {
-    inner: Arc<Mutex<Inner>>,
-    clock: MemoryClock,
-    fuse: Fuse,
-}
-
-#[derive(Debug, Default)]
-struct Inner {
-    last: Option<Timestamp>,
-    faults: VecDeque<Fault>,
-    calls: Vec<String>,
-}
-
-/// SES's documented limit for every action but sending.
-const INTERVAL: Duration = Duration::from_secs(1);
-
-impl MemorySes {
-    /// An SES on this clock.
-    pub fn new(clock: &MemoryClock) -> Self {
-        Self { inner: Arc::default(), clock: clock.clone(), fuse: Fuse::default() }
-    }
-
-    /// The same, by way of a function that may die.
-    #[must_use]
-    pub fn with_fuse(&self, fuse: &Fuse) -> Self {
-        Self { fuse: fuse.clone(), ..self.clone() }
-    }
-
-    /// What becomes of the next calls, one each.
-    pub fn fault(&self, faults: impl IntoIterator<Item = Fault>) {
-        if let Ok(mut inner) = self.lock() {
-            inner.faults.extend(faults);
-        }
-    }
-
-    /// The calls so far, the failed ones among them, each as its action and what it was about.
-    pub fn calls(&self) -> Vec<String> {
-        self.lock().map_or_else(|_| Vec::new(), |inner| inner.calls.clone())
-    }
-
-    fn lock(&self) -> Result<MutexGuard<'_, Inner>, SesError> {
-        self.inner.lock().map_err(|_| SesError::Unavailable("poisoned".to_owned()))
-    }
-
-    /// One call: `name` is for [`MemorySes::calls`], `call` does it.
-    pub(crate) async fn call<T>(
-        &self,
-        name: String,
-        call: impl FnOnce() -> Result<T, SesError>,
-    ) -> Result<T, SesError> {
-        self.fuse.effect().await;
-        let now = self.clock.now();
-        let mut inner = self.lock()?;
-        inner.calls.push(name);
-        let last = inner.last.replace(now);
-        let fault = inner.faults.pop_front().unwrap_or(Fault::None);
-        drop(inner);
-        if fault == Fault::Throttled || last.is_some_and(|last| now.since(last) < INTERVAL) {
-            return Err(SesError::Throttled);
-        }
-        match fault {
-            Fault::Unavailable => Err(SesError::Unavailable("told to fail".to_owned())),
-            Fault::Denied => Err(SesError::Denied("AccessDenied".to_owned())),
-            Fault::Refused => Err(SesError::Refused {
-                code: "BadRequestException".to_owned(),
-                message: "told to refuse".to_owned(),
-            }),
-            Fault::Unanswered => {
-                call()?;
-                Err(SesError::Unavailable("told to time out".to_owned()))
-            }
-            Fault::None | Fault::Throttled => call(),
-        }
-    }
+/// Whether that is what it says: there is no such thing, or not any more.
+#[cfg(any(feature = "audit", feature = "suppression-list"))]
+pub(crate) fn is_not_found<E: ProvideErrorMetadata>(error: &SdkError<E, HttpResponse>) -> bool {
+    matches!(error.code(), Some("NotFoundException" | "NoSuchEntity"))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[tokio::test]
-    async fn in_memory_one_call_a_second_over_all_parts() {
-        let clock = MemoryClock::at(Timestamp::from_millis(1_769_525_978_237).unwrap());
-        let ses = MemorySes::new(&clock);
-        let call = async |name: &str| ses.call(name.to_owned(), || Ok(())).await;
-        assert_eq!(call("a").await, Ok(()));
-        assert_eq!(call("b").await, Err(SesError::Throttled));
-        clock.advance(INTERVAL);
-        assert_eq!(call("c").await, Ok(()));
-        ses.fault([Fault::Unavailable, Fault::Denied, Fault::None]);
-        for expected in ["SES does not answer: told to fail", "SES denies it: AccessDenied"] {
-            clock.advance(INTERVAL);
-            let error = call("d").await.unwrap_err();
-            assert_eq!((error.to_string().as_str(), error.is_transient()), (expected, true));
+    #[test]
+    fn status_and_code_say_what_an_error_means() {
+        let denied = |code: &str| SesError::Denied(code.to_owned());
+        let refused = |code: &str| SesError::Refused { code: code.to_owned(), message: "why".to_owned() };
+        let unavailable = |code: &str| SesError::Unavailable(code.to_owned());
+        for (status, code, expected) in [
+            (400, "Throttling", SesError::Throttled),
+            (400, "ThrottlingException", SesError::Throttled),
+            (429, "TooManyRequestsException", SesError::Throttled),
+            (503, "SlowDown", SesError::Throttled),
+            (403, "AccessDenied", denied("AccessDenied")),
+            (400, "AccessDeniedException", denied("AccessDeniedException")),
+            (403, "status 403", denied("status 403")),
+            (400, "RequestExpired", denied("RequestExpired")),
+            (400, "UnrecognizedClientException", denied("UnrecognizedClientException")),
+            (400, "BadRequestException", refused("BadRequestException")),
+            (400, "LimitExceededException", refused("LimitExceededException")),
+            (404, "NotFoundException", refused("NotFoundException")),
+            (301, "PermanentRedirect", refused("PermanentRedirect")),
+            (500, "InternalFailure", unavailable("InternalFailure")),
+            (503, "ServiceUnavailable", unavailable("ServiceUnavailable")),
+        ] {
+            assert_eq!(classified(status, code.to_owned(), "why"), expected, "{status} {code}");
         }
-        clock.advance(INTERVAL);
-        assert_eq!(call("e").await, Ok(()));
-        assert_eq!(ses.calls(), ["a", "b", "c", "d", "d", "e"]);
     }
 }

@@ -6,6 +6,7 @@
 mod memory;
 
 use std::collections::BTreeSet;
+use std::fmt;
 use std::sync::{Arc, Mutex};
 
 use aws_config::SdkConfig;
@@ -16,7 +17,7 @@ use aws_sdk_sesv2::config::interceptors::{
 };
 use aws_sdk_sesv2::config::retry::RetryConfig;
 use aws_sdk_sesv2::config::{ConfigBag, Intercept, RuntimeComponents};
-use aws_sdk_sesv2::error::{BoxError, DisplayErrorContext, ProvideErrorMetadata, SdkError};
+use aws_sdk_sesv2::error::{BoxError, ProvideErrorMetadata, SdkError};
 use aws_sdk_sesv2::primitives::DateTime;
 use aws_sdk_sesv2::types::{
     DataFormat, ImportDataSource, ImportDestination, ImportDestinationType, JobStatus as SdkStatus,
@@ -28,6 +29,7 @@ use mailroom_core::suppression::reconcile::Entry;
 use mailroom_core::timestamp::Timestamp;
 
 pub use self::memory::{MemoryList, MemoryRules, Write, Writer};
+use crate::ses::{self, SesError, is_not_found};
 
 /// Reads and writes the list. Each method is one call of SES's API.
 pub trait SuppressionList {
@@ -153,13 +155,52 @@ pub enum ListError {
     /// There is no such job.
     #[error("no such import job")]
     NotFound,
+    /// The role, or the account, may not. Nothing was done; a retry can help once that is mended.
+    #[error("SES denies it: {0}")]
+    Denied(String),
     /// SES does not take it: the account is in the sandbox (ask [`SuppressionList::account`], not the text), or the
     /// input is not right. Nothing was done, and no retry can help. The text may name the address: not for a log line.
     #[error("SES refuses it: {0}")]
-    Refused(String),
-    /// Failed, unanswered, or not permitted to the role. A retry can help.
+    Refused(Refusal),
+    /// Failed or unanswered. A retry can help.
     #[error("SES does not answer: {0}")]
     Unavailable(String),
+}
+
+impl ListError {
+    /// What it is, in words that name no address: for a log line.
+    pub fn kind(&self) -> String {
+        match self {
+            Self::Refused(Refusal { code, .. }) => format!("SES refuses it: {code}"),
+            error => error.to_string(),
+        }
+    }
+}
+
+impl From<SesError> for ListError {
+    fn from(error: SesError) -> Self {
+        match error {
+            SesError::Throttled => Self::Throttled,
+            SesError::Denied(code) => Self::Denied(code),
+            SesError::Refused { code, message } => Self::Refused(Refusal { code, message }),
+            SesError::Unavailable(why) => Self::Unavailable(why),
+        }
+    }
+}
+
+/// What SES says when it does not take something.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    /// SES's own word for it, such as `BadRequestException`.
+    pub code: String,
+    /// What it says to people. It may name the address: not for a log line.
+    pub message: String,
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.code, self.message)
+    }
 }
 
 /// SES itself.
@@ -231,7 +272,9 @@ impl SuppressionList for SesList {
     }
 
     async fn create_import_job(&self, kind: JobKind, url: &str) -> Result<String, ListError> {
-        let unbuilt = |error: &dyn std::error::Error| ListError::Refused(error.to_string());
+        let unbuilt = |error: &dyn std::error::Error| {
+            ListError::Refused(Refusal { code: "unbuilt".to_owned(), message: error.to_string() })
+        };
         let action = SuppressionListImportAction::from(kind.as_ses());
         let list = SuppressionListDestination::builder().suppression_list_import_action(action).build();
         let list = list.map_err(|error| unbuilt(&error))?;
@@ -355,29 +398,11 @@ fn time(time: &DateTime) -> Option<Timestamp> {
     Timestamp::from_millis(time.to_millis().ok()?)
 }
 
-fn is_not_found<E: ProvideErrorMetadata>(error: &SdkError<E, HttpResponse>) -> bool {
-    error.code() == Some("NotFoundException")
-}
-
 fn told<E>(error: &SdkError<E, HttpResponse>) -> ListError
 where
     E: ProvideErrorMetadata + std::error::Error + 'static,
 {
-    let status = error.raw_response().map(|response| response.status().as_u16());
-    match (status, error.code()) {
-        (Some(429), _) | (_, Some("TooManyRequestsException" | "ThrottlingException")) => {
-            ListError::Throttled
-        }
-        (_, Some(code @ ("BadRequestException" | "NotFoundException" | "InvalidNextTokenException"))) => {
-            ListError::Refused(format!("{code}: {}", error.message().unwrap_or_default()))
-        }
-        (_, Some(code)) => ListError::Unavailable(code.to_owned()),
-        (Some(status), None) => ListError::Unavailable(format!("status {status}")),
-        (None, None) => match error {
-            SdkError::ConstructionFailure(_) => ListError::Refused(DisplayErrorContext(error).to_string()),
-            _ => ListError::Unavailable(DisplayErrorContext(error).to_string()),
-        },
-    }
+    ses::told(error).into()
 }
 
 #[cfg(test)]
@@ -408,13 +433,15 @@ mod tests {
         assert_eq!(put().await, Err(ListError::Throttled));
         assert_eq!(list.delete("a@example.com").await, Ok(()));
         assert_eq!(list.get("a@example.com").await, Ok(None));
-        assert_eq!(put().await, Err(ListError::Refused("BadRequestException: why".to_owned())));
-        assert_eq!(put().await, Err(ListError::Unavailable("AccessDeniedException".to_owned())));
+        let refused = put().await.unwrap_err();
+        assert_eq!(refused.to_string(), "SES refuses it: BadRequestException: why");
+        assert_eq!(refused.kind(), "SES refuses it: BadRequestException", "no word that may name an address");
+        assert_eq!(put().await, Err(ListError::Denied("AccessDeniedException".to_owned())));
         assert_eq!(put().await, Err(ListError::Unavailable("InternalFailure".to_owned())));
         let enabled = BTreeSet::from([Reason::Bounce]);
         assert_eq!(list.account().await, Ok(Account { production_access: true, enabled }));
         let job = list.create_import_job(JobKind::Put, "s3://b/k").await;
-        assert_eq!(job, Err(ListError::Unavailable("LimitExceededException".to_owned())));
+        assert_eq!(job.unwrap_err().kind(), "SES refuses it: LimitExceededException");
         assert_eq!(stub.requests().len(), 8, "each call is one request");
     }
 

@@ -1,6 +1,7 @@
 //! The laws. Those of a moment are held against every write, the others against what there is once all is at rest.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use mailroom_aws::suppression_list::{Write, Writer};
 use mailroom_core::address::Address;
@@ -10,6 +11,9 @@ use mailroom_core::timestamp::Timestamp;
 
 use crate::coverage::Coverage;
 use crate::truth::{self, OVERRULES, SKEW, Truth, Weight};
+
+/// How long apply may run: whoever marks the addresses of a job makes it.
+const RUN: Duration = Duration::from_mins(2);
 
 /// A law that was broken.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -73,20 +77,22 @@ impl Chronicle {
         let known = match &write.by {
             Writer::Others => return Ok(()),
             Writer::Call => self.before(&address, now),
-            // A job writes what was right when the address went into it, and can't be called back.
-            Writer::Job(url) => {
+            // A job writes what was right when the address went into it, and can't be called back. But that it was made of an
+            // object from long ago is nobody's excuse.
+            Writer::Job { url, created_at } => {
                 let held_by = |state: &AddressState| state.job().is_some_and(|job| url.ends_with(&job.key));
-                let mut states = self.of(&address).iter().map(|(_, state)| state);
-                match states.find(|state| held_by(state)) {
-                    Some(held) => Some(held),
-                    None => {
-                        return broken(format!("{region}: a job writes {address}, which was never in it"));
-                    }
+                let Some((marked_at, held)) = self.of(&address).iter().find(|(_, state)| held_by(state))
+                else {
+                    return broken(format!("{region}: a job writes {address}, which was never in it"));
+                };
+                if *created_at > marked_at.plus(RUN) {
+                    return broken(format!("{region}: a job is made of what was right long ago: {held:?}"));
                 }
+                Some(held)
             }
         };
         coverage.note(match write.by {
-            Writer::Job(_) => "writes to a list by job",
+            Writer::Job { .. } => "writes to a list by job",
             _ => "writes to a list by call",
         });
         if write.after != Some(Reason::Bounce) {

@@ -8,9 +8,9 @@ use mailroom_core::suppression::Reason;
 use mailroom_core::suppression::import::{JobKind, JobStatus};
 use mailroom_core::suppression::reconcile::Entry;
 use mailroom_core::timestamp::Timestamp;
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use super::{Account, ImportJob, ListError, ListPage, ListedJob, SuppressionList};
+use super::{Account, ImportJob, ListError, ListPage, ListedJob, Refusal, SuppressionList};
 use crate::clock::Clock;
 use crate::fault::Fault;
 use crate::fuse::Fuse;
@@ -61,14 +61,20 @@ pub struct Write {
 pub enum Writer {
     /// A call of its own.
     Call,
-    /// The import job of this object: `s3://bucket/key`.
-    Job(String),
+    /// An import job.
+    Job {
+        /// Its object: `s3://bucket/key`.
+        url: String,
+        /// When it was made.
+        created_at: Timestamp,
+    },
     /// Not Mailroom.
     Others,
 }
 
 /// What no source tells of SES, or a test wants otherwise.
 #[derive(Debug, Clone, Copy)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a rule of its own")]
 pub struct MemoryRules {
     /// Between two calls; whoever is faster is throttled.
     pub interval: Duration,
@@ -82,6 +88,8 @@ pub struct MemoryRules {
     pub fails_at_absent: bool,
     /// Whether no call deletes or gets an address with a slash (aws/aws-sdk#158).
     pub refuses_slashes: bool,
+    /// Whether the role may make import jobs.
+    pub allows_jobs: bool,
     /// Entries on a page.
     pub page: usize,
 }
@@ -95,6 +103,7 @@ impl Default for MemoryRules {
             tells_failed: true,
             fails_at_absent: true,
             refuses_slashes: true,
+            allows_jobs: true,
             page: 1000,
         }
     }
@@ -245,10 +254,10 @@ impl<C: Clock> MemoryList<C> {
             return Err(ListError::Unavailable("told to fail".to_owned()));
         }
         if fault == Fault::Denied {
-            return Err(ListError::Unavailable("AccessDeniedException".to_owned()));
+            return Err(ListError::Denied("AccessDeniedException".to_owned()));
         }
         if fault == Fault::Refused {
-            return Err(ListError::Refused("BadRequestException: told to refuse".to_owned()));
+            return Err(refused("told to refuse"));
         }
         let done = call(&mut inner, now);
         if fault == Fault::Unanswered {
@@ -256,6 +265,10 @@ impl<C: Clock> MemoryList<C> {
         }
         done
     }
+}
+
+fn refused(why: &str) -> ListError {
+    ListError::Refused(Refusal { code: "BadRequestException".to_owned(), message: why.to_owned() })
 }
 
 impl Inner {
@@ -303,17 +316,17 @@ impl Inner {
             match (job.kind, reason) {
                 (JobKind::Put, Some(_)) | (JobKind::Delete, _) if !fails => {
                     let reason = reason.filter(|_| job.kind == JobKind::Put);
-                    return Some((spelling.to_owned(), reason, at, Writer::Job(job.url.clone())));
+                    let by = Writer::Job { url: job.url.clone(), created_at: job.created_at };
+                    return Some((spelling.to_owned(), reason, at, by));
                 }
-                _ => job.failed.push(line.clone()),
+                _ => job.failed.push(json!({ "record": line, "error": "told to fail" }).to_string()),
             }
         }
         None
     }
 
     fn outside_sandbox(&self) -> Result<(), ListError> {
-        let refused = || ListError::Refused("BadRequestException: sandbox".to_owned());
-        self.account.production_access.then_some(()).ok_or_else(refused)
+        self.account.production_access.then_some(()).ok_or_else(|| refused("sandbox"))
     }
 }
 
@@ -322,7 +335,7 @@ impl<C: Clock> SuppressionList for MemoryList<C> {
         self.call("put", |inner, now| {
             inner.outside_sandbox()?;
             if inner.poisoned.contains(spelling) {
-                return Err(ListError::Refused("BadRequestException: told to refuse".to_owned()));
+                return Err(refused("told to refuse"));
             }
             inner.write(spelling, Some(reason), now, Writer::Call);
             Ok(())
@@ -333,7 +346,7 @@ impl<C: Clock> SuppressionList for MemoryList<C> {
     async fn delete(&self, spelling: &str) -> Result<(), ListError> {
         self.call("delete", |inner, now| {
             if inner.rules.refuses_slashes && spelling.contains('/') {
-                return Err(ListError::Refused("BadRequestException: a slash".to_owned()));
+                return Err(refused("a slash"));
             }
             inner.write(spelling, None, now, Writer::Call);
             Ok(())
@@ -381,10 +394,13 @@ impl<C: Clock> SuppressionList for MemoryList<C> {
         let content = (self.read)(url);
         self.call("create_import_job", |inner, now| {
             inner.outside_sandbox()?;
+            if !inner.rules.allows_jobs {
+                return Err(ListError::Denied("AccessDeniedException".to_owned()));
+            }
             let lines: Vec<String> =
                 content.as_deref().unwrap_or_default().lines().map(str::to_owned).collect();
             if lines.len() > kind.max_entries() {
-                return Err(ListError::Refused("BadRequestException: too many entries".to_owned()));
+                return Err(refused("too many entries"));
             }
             inner.jobs.push(MemoryJob {
                 kind,
@@ -471,7 +487,7 @@ mod tests {
         let job = list.import_job(&id).await.unwrap();
         assert_eq!((job.status, job.failed), (JobStatus::Completed, 1));
         let failed = list.failed_records(&job.failed_records_url.unwrap()).await.unwrap();
-        assert_eq!(failed, "{\"emailAddress\":\"c@example.com\"}");
+        assert_eq!(failed, r#"{"error":"told to fail","record":"{\"emailAddress\":\"c@example.com\"}"}"#);
         assert_eq!(list.entries().into_keys().collect::<Vec<_>>(), ["A@example.com", "b@example.com"]);
         list.set_rules(MemoryRules { page: 1, ..MemoryRules::default() });
         second();
