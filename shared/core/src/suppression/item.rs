@@ -33,6 +33,9 @@ pub const SORT_KEY: &str = "SUPPRESSION";
 const DECISIONS: usize = 100;
 /// Of an error's text.
 const WHY: usize = 256;
+/// By how much what stops mail to somebody who complained, and what lets mail through again, goes before bounces. Not more: a
+/// flood of releases must not keep bounces off the list for good.
+const HEAD_START: Duration = Duration::from_hours(1);
 const FIRST_BACKOFF: Duration = Duration::from_mins(1);
 const LONGEST_BACKOFF: Duration = Duration::from_hours(6);
 
@@ -81,7 +84,7 @@ pub struct AddressState {
     /// Partition key of the index `pending`, absent unless the list may need work.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pending: Option<String>,
-    /// Sort key of the index `pending`: `apply` does what is due.
+    /// Sort key of the index `pending`: `apply` does what is due, and first what has been for longest.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     due_at: Option<Timestamp>,
     #[serde(skip_serializing_if = "Option::is_none", default)]
@@ -324,8 +327,15 @@ impl AddressState {
     fn make_pending(&mut self, now: Timestamp) {
         self.pending_since.get_or_insert(now);
         self.pending = Some(self.shard.clone());
-        self.due_at = Some(now);
         self.outcome = None;
+        self.make_due(now);
+    }
+
+    /// What is pending is due now, in the order in which `apply` is to see it: it does not look at all of a large backlog.
+    fn make_due(&mut self, now: Timestamp) {
+        let bounce = self.effective() == Some(Reason::Bounce);
+        let at = if bounce { now } else { now.minus(HEAD_START) };
+        self.due_at = self.pending.as_ref().map(|_| at);
     }
 
     fn settle(&mut self) {
@@ -398,7 +408,7 @@ impl AddressState {
             JobRecord::Written { enabled } => Attempt::Written { reason: job.reason, enabled },
             JobRecord::Failed { why } => Attempt::Failed { why, may_pass: true },
             JobRecord::Unknown => {
-                next.due_at = next.pending.as_ref().map(|_| now);
+                next.make_due(now);
                 return Some(next.written());
             }
         };
@@ -415,7 +425,7 @@ impl AddressState {
             Attempt::RefusedSandbox | Attempt::Failed { .. } => {}
         }
         if !current {
-            self.due_at = self.pending.as_ref().map(|_| now);
+            self.make_due(now);
             return;
         }
         let tries = self.outcome.as_ref().map_or(0, |outcome| outcome.tries);
