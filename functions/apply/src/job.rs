@@ -31,7 +31,8 @@ use serde::{Deserialize, Serialize};
 use tracing::{info, warn};
 
 use crate::calls::{CallError, Twice};
-use crate::handler::{End, Run, Work};
+use crate::drain::Work;
+use crate::handler::{End, PARALLEL, Run};
 
 /// The note's name.
 pub const NOTE: &str = "import-job";
@@ -47,8 +48,6 @@ const SKEW: Duration = Duration::from_mins(5);
 const POLL: Duration = Duration::from_secs(10);
 /// After a job that failed, so that whatever is wrong with jobs does not keep the list wrong.
 const SINGLY: Duration = Duration::from_mins(10);
-/// Writes of states under way at once.
-const PARALLEL: usize = 16;
 
 /// What the note says.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]

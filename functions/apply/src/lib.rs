@@ -2,7 +2,9 @@
 //!
 //! | module | is |
 //! |---|---|
-//! | [`handler`] | the function: takes the lease, drains what is pending |
+//! | [`handler`] | the function: takes the lease, counts |
+//! | `drain` | what is due, and what of it goes by call, what by import job |
+//! | `singly` | one address after the other |
 //! | [`calls`] | SES's pace, and what is worth another call |
 //! | [`job`] | the import job: intent first, found again after a crash |
 //! | [`settings`] | what the template tells it |
@@ -10,6 +12,8 @@
 //! `main.rs` only wires.
 
 pub mod calls;
+mod drain;
 pub mod handler;
 pub mod job;
 pub mod settings;
+mod singly;
