@@ -362,7 +362,7 @@ impl<C: Clock> SuppressionList for MemoryList<C> {
         };
         self.call("get", |inner, _| {
             if inner.rules.refuses_slashes && spelling.contains('/') {
-                return Err(ListError::Refused("BadRequestException: a slash".to_owned()));
+                return Err(refused("a slash"));
             }
             Ok(inner.entries.get(spelling).map(entry))
         })
