@@ -19,14 +19,12 @@ pub trait SuppressionSettings {
     ///
     /// # Errors
     /// See [`SesError`].
-    #[expect(async_fn_in_trait, reason = "called through generics by functions that run on one thread")]
     async fn settings(&self) -> Result<SuppressionAttributes, SesError>;
 
     /// Writes all of them.
     ///
     /// # Errors
     /// See [`SesError`].
-    #[expect(async_fn_in_trait, reason = "called through generics by functions that run on one thread")]
     async fn put_settings(&self, settings: &SuppressionAttributes) -> Result<(), SesError>;
 }
 

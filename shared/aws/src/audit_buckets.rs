@@ -18,7 +18,6 @@ pub trait Buckets {
     ///
     /// # Errors
     /// See [`AskError`]; a denial is in the answer.
-    #[expect(async_fn_in_trait, reason = "called through generics by functions that run on one thread")]
     async fn bucket(&self, name: &str) -> Result<Bucket, AskError>;
 }
 

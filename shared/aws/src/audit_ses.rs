@@ -27,42 +27,36 @@ pub trait SesReader {
     ///
     /// # Errors
     /// See [`AskError`].
-    #[expect(async_fn_in_trait, reason = "called through generics by functions that run on one thread")]
     async fn account(&self) -> Result<Account, AskError>;
 
     /// A page of its identities, a thousand at most (`ses:ListEmailIdentities`).
     ///
     /// # Errors
     /// See [`AskError`].
-    #[expect(async_fn_in_trait, reason = "called through generics by functions that run on one thread")]
     async fn identities(&self, next: Option<&str>) -> Result<Page<ListedIdentity>, AskError>;
 
     /// An identity (`ses:GetEmailIdentity`); `None` if it has gone.
     ///
     /// # Errors
     /// See [`AskError`].
-    #[expect(async_fn_in_trait, reason = "called through generics by functions that run on one thread")]
     async fn identity(&self, name: &str) -> Result<Option<Identity>, AskError>;
 
     /// A page of the configuration sets' names (`ses:ListConfigurationSets`).
     ///
     /// # Errors
     /// See [`AskError`].
-    #[expect(async_fn_in_trait, reason = "called through generics by functions that run on one thread")]
     async fn configuration_sets(&self, next: Option<&str>) -> Result<Page<String>, AskError>;
 
     /// A configuration set without its event destinations (`ses:GetConfigurationSet`); `None` if it has gone.
     ///
     /// # Errors
     /// See [`AskError`].
-    #[expect(async_fn_in_trait, reason = "called through generics by functions that run on one thread")]
     async fn configuration_set(&self, name: &str) -> Result<Option<ConfigurationSet>, AskError>;
 
     /// A configuration set's event destinations (`ses:GetConfigurationSetEventDestinations`); none if it has gone.
     ///
     /// # Errors
     /// See [`AskError`].
-    #[expect(async_fn_in_trait, reason = "called through generics by functions that run on one thread")]
     async fn event_destinations(&self, configuration_set: &str) -> Result<Vec<EventDestination>, AskError>;
 }
 

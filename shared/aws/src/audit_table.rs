@@ -31,7 +31,6 @@ pub trait AuditTable {
     ///
     /// # Errors
     /// See [`TableError`].
-    #[expect(async_fn_in_trait, reason = "called through generics by functions that run on one thread")]
     async fn readings(
         &self,
         pass: Timestamp,
@@ -42,7 +41,6 @@ pub trait AuditTable {
     ///
     /// # Errors
     /// See [`TableError`]. It may be kept all the same.
-    #[expect(async_fn_in_trait, reason = "called through generics by functions that run on one thread")]
     async fn keep(
         &self,
         pass: Timestamp,
@@ -55,7 +53,6 @@ pub trait AuditTable {
     ///
     /// # Errors
     /// See [`TableError`]. It may be written all the same.
-    #[expect(async_fn_in_trait, reason = "called through generics by functions that run on one thread")]
     async fn put(&self, verdict: &SectionVerdict, deadline: Instant) -> Result<(), TableError>;
 
     /// The verdicts that were written last. Of a Region without a pass there are none, and of one that is at the end of a pass
@@ -63,7 +60,6 @@ pub trait AuditTable {
     ///
     /// # Errors
     /// See [`TableError`].
-    #[expect(async_fn_in_trait, reason = "called through generics by functions that run on one thread")]
     async fn verdicts(&self, deadline: Instant) -> Result<Vec<SectionVerdict>, TableError>;
 }
 

@@ -15,7 +15,6 @@ pub trait Clock {
 /// Also waits, for whoever keeps a pace.
 pub trait Timer: Clock {
     /// Returns after this long.
-    #[expect(async_fn_in_trait, reason = "called through generics by functions that run on one thread")]
     async fn sleep(&self, by: Duration);
 }
 

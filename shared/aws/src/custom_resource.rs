@@ -18,7 +18,6 @@ pub trait Answers {
     ///
     /// # Errors
     /// See [`AnswerError`].
-    #[expect(async_fn_in_trait, reason = "called through generics by functions that run on one thread")]
     async fn put(&self, url: &str, answer: &str) -> Result<(), AnswerError>;
 }
 

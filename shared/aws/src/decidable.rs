@@ -25,7 +25,6 @@ pub trait DecidableRecords {
     ///
     /// # Errors
     /// See [`TableError`].
-    #[expect(async_fn_in_trait, reason = "called through generics by functions that run on one thread")]
     async fn decidable(
         &self,
         since: Timestamp,

@@ -21,7 +21,6 @@ pub trait History {
     ///
     /// # Errors
     /// See [`TableError`].
-    #[expect(async_fn_in_trait, reason = "called through generics by a tool that runs on one thread")]
     async fn newest(&self, address: &str, limit: usize, deadline: Instant) -> Result<Vec<Value>, TableError>;
 }
 

@@ -32,7 +32,6 @@ pub trait AccessKeys {
     ///
     /// # Errors
     /// See [`AskError`].
-    #[expect(async_fn_in_trait, reason = "called through generics by functions that run on one thread")]
     async fn users(&self, next: Option<&str>) -> Result<Page<User>, AskError>;
 
     /// A user's keys (`iam:ListAccessKeys`), without what the other methods tell of them; none if the user has gone. IAM allows
@@ -40,14 +39,12 @@ pub trait AccessKeys {
     ///
     /// # Errors
     /// See [`AskError`].
-    #[expect(async_fn_in_trait, reason = "called through generics by functions that run on one thread")]
     async fn keys(&self, user: &str) -> Result<Vec<AccessKey>, AskError>;
 
     /// When, where and for what a key was used last (`iam:GetAccessKeyLastUsed`).
     ///
     /// # Errors
     /// See [`AskError`].
-    #[expect(async_fn_in_trait, reason = "called through generics by functions that run on one thread")]
     async fn last_used(&self, key: &str) -> Result<Option<LastUsed>, AskError>;
 
     /// Whether a user may send from any of these identities, or with none, from all (`iam:SimulatePrincipalPolicy`). A policy
@@ -55,7 +52,6 @@ pub trait AccessKeys {
     ///
     /// # Errors
     /// See [`AskError`].
-    #[expect(async_fn_in_trait, reason = "called through generics by functions that run on one thread")]
     async fn may_send(&self, user_arn: &str, identity_arns: &[String]) -> Result<bool, AskError>;
 }
 

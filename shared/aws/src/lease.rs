@@ -25,7 +25,6 @@ pub trait Lease {
     ///
     /// # Errors
     /// [`LeaseError`]. It may have been taken nevertheless.
-    #[expect(async_fn_in_trait, reason = "called through generics by functions that run on one thread")]
     async fn acquire(
         &self,
         name: &str,
@@ -38,7 +37,6 @@ pub trait Lease {
     ///
     /// # Errors
     /// [`LeaseError`]. It ends by itself.
-    #[expect(async_fn_in_trait, reason = "called through generics by functions that run on one thread")]
     async fn release(&self, name: &str, holder: &str) -> Result<(), LeaseError>;
 }
 

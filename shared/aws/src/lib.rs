@@ -30,6 +30,11 @@
 //! | [`pace`] | one call of SES after the other |
 //! | [`metrics`] | counts for CloudWatch, as log lines |
 
+#![expect(
+    async_fn_in_trait,
+    reason = "ports are called through generics, by functions and a tool that run on one thread"
+)]
+
 #[cfg(feature = "account")]
 pub mod account;
 #[cfg(feature = "audit")]

@@ -75,7 +75,6 @@ pub trait Notes {
     ///
     /// # Errors
     /// [`NoteError`]
-    #[expect(async_fn_in_trait, reason = "called through generics by functions that run on one thread")]
     async fn get<T: DeserializeOwned>(&self, name: &str) -> Result<Option<Note<T>>, NoteError>;
 
     /// Writes a note if its version is still `read` (`None`: if there is no such note). Writing what is there already, with
@@ -83,7 +82,6 @@ pub trait Notes {
     ///
     /// # Errors
     /// [`NoteError`]. It may have been written all the same: read it again.
-    #[expect(async_fn_in_trait, reason = "called through generics by functions that run on one thread")]
     async fn put<T: Serialize>(&self, name: &str, value: &T, read: Option<u64>) -> Result<Noted, NoteError>;
 }
 

@@ -22,7 +22,6 @@ pub trait NotificationTopics {
     ///
     /// # Errors
     /// See [`SesError`].
-    #[expect(async_fn_in_trait, reason = "called through generics by functions that run on one thread")]
     async fn attributes(
         &self,
         identities: &[String],
@@ -32,7 +31,6 @@ pub trait NotificationTopics {
     ///
     /// # Errors
     /// See [`SesError`]. SES publishes a trial message, so it must be let in before.
-    #[expect(async_fn_in_trait, reason = "called through generics by functions that run on one thread")]
     async fn set_topic(&self, identity: &str, kind: Notifies, topic: Option<&str>) -> Result<(), SesError>;
 
     /// Whether bounces and complaints are also told by e-mail.
@@ -40,7 +38,6 @@ pub trait NotificationTopics {
     /// # Errors
     /// See [`SesError`]. It can be switched off only while both topics are set (API reference,
     /// `SetIdentityFeedbackForwardingEnabled`, November 2026).
-    #[expect(async_fn_in_trait, reason = "called through generics by functions that run on one thread")]
     async fn set_forwarding(&self, identity: &str, enabled: bool) -> Result<(), SesError>;
 }
 

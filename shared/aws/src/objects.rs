@@ -23,14 +23,12 @@ pub trait ObjectStore {
     ///
     /// # Errors
     /// See [`ObjectError`]; a missing object is one.
-    #[expect(async_fn_in_trait, reason = "called through generics by functions that run on one thread")]
     async fn head(&self, location: &Location) -> Result<ObjectFacts, ObjectError>;
 
     /// At most the first `count` bytes, of the version that `facts` are of.
     ///
     /// # Errors
     /// See [`ObjectError`].
-    #[expect(async_fn_in_trait, reason = "called through generics by functions that run on one thread")]
     async fn first_bytes(
         &self,
         location: &Location,
@@ -42,14 +40,12 @@ pub trait ObjectStore {
     ///
     /// # Errors
     /// See [`ObjectError`].
-    #[expect(async_fn_in_trait, reason = "called through generics by functions that run on one thread")]
     async fn put(&self, location: &Location, content: Vec<u8>) -> Result<(), ObjectError>;
 
     /// Writes an object to a bucket in the function's own Region: nothing is asked before, and nobody elsewhere.
     ///
     /// # Errors
     /// See [`ObjectError`].
-    #[expect(async_fn_in_trait, reason = "called through generics by functions that run on one thread")]
     async fn put_here(&self, location: &Location, content: Vec<u8>) -> Result<(), ObjectError>;
 }
 

@@ -34,7 +34,6 @@ pub trait Peers {
     ///
     /// # Errors
     /// See [`PeerError`]. It may have been sent nevertheless.
-    #[expect(async_fn_in_trait, reason = "called through generics by functions that run on one thread")]
     async fn send(&self, region: &str, message: &str, deadline: Instant) -> Result<(), PeerError>;
 }
 

@@ -27,7 +27,6 @@ const INVALID: &str = "ValidationException";
 pub trait RecordTable {
     /// Writes all records, whose keys must differ, and returns those that are not durable when it returns, by their place
     /// in `records`. Returns by `deadline`. Writing a record twice changes nothing.
-    #[expect(async_fn_in_trait, reason = "called through generics by functions that run on one thread")]
     async fn append<R: Record>(&self, records: &[R], deadline: Instant) -> Vec<NotDurable>;
 }
 

@@ -16,7 +16,6 @@ pub trait RuleSets {
     ///
     /// # Errors
     /// See [`SesError`].
-    #[expect(async_fn_in_trait, reason = "called through generics by functions that run on one thread")]
     async fn active(&self) -> Result<Option<RuleSet>, SesError>;
 
     /// Activates a rule set in the place of the one that is active; `None`: none is active, and SES receives nothing
@@ -24,7 +23,6 @@ pub trait RuleSets {
     ///
     /// # Errors
     /// See [`SesError`]: `RuleSetDoesNotExist` among those that it refuses.
-    #[expect(async_fn_in_trait, reason = "called through generics by functions that run on one thread")]
     async fn activate(&self, name: Option<&str>) -> Result<(), SesError>;
 }
 

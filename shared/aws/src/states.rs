@@ -34,7 +34,6 @@ pub trait StateTable {
     ///
     /// # Errors
     /// See [`TableError`].
-    #[expect(async_fn_in_trait, reason = "called through generics by functions that run on one thread")]
     async fn get(&self, address: &str, deadline: Instant) -> Result<Option<AddressState>, TableError>;
 
     /// Writes a state, on condition that the table still holds the version that was read (`None`: no state). Writing what
@@ -42,7 +41,6 @@ pub trait StateTable {
     ///
     /// # Errors
     /// See [`TableError`]. It may have been written nevertheless.
-    #[expect(async_fn_in_trait, reason = "called through generics by functions that run on one thread")]
     async fn put(
         &self,
         item: &AddressState,
@@ -55,7 +53,6 @@ pub trait StateTable {
     ///
     /// # Errors
     /// See [`TableError`].
-    #[expect(async_fn_in_trait, reason = "called through generics by functions that run on one thread")]
     async fn history(
         &self,
         address: &str,
@@ -68,7 +65,6 @@ pub trait StateTable {
     ///
     /// # Errors
     /// See [`TableError`].
-    #[expect(async_fn_in_trait, reason = "called through generics by functions that run on one thread")]
     async fn pending(
         &self,
         shard: &str,
@@ -83,7 +79,6 @@ pub trait StateTable {
     ///
     /// # Errors
     /// See [`TableError`].
-    #[expect(async_fn_in_trait, reason = "called through generics by functions that run on one thread")]
     async fn changed(
         &self,
         shard: &str,

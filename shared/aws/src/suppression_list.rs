@@ -37,35 +37,30 @@ pub trait SuppressionList {
     ///
     /// # Errors
     /// See [`ListError`]. It may have been put nevertheless, unless throttled or refused.
-    #[expect(async_fn_in_trait, reason = "called through generics by functions that run on one thread")]
     async fn put(&self, spelling: &str, reason: Reason) -> Result<(), ListError>;
 
     /// Deletes an entry that is spelled exactly so. That there is none is fine.
     ///
     /// # Errors
     /// See [`ListError`]. It may have been deleted nevertheless, unless throttled or refused.
-    #[expect(async_fn_in_trait, reason = "called through generics by functions that run on one thread")]
     async fn delete(&self, spelling: &str) -> Result<(), ListError>;
 
     /// The entry that is spelled exactly so.
     ///
     /// # Errors
     /// See [`ListError`].
-    #[expect(async_fn_in_trait, reason = "called through generics by functions that run on one thread")]
     async fn get(&self, spelling: &str) -> Result<Option<Entry>, ListError>;
 
     /// A page of the list. It is no snapshot: what is put meanwhile may be missed.
     ///
     /// # Errors
     /// See [`ListError`]. [`ListError::Refused`] if SES does not take the token (any more).
-    #[expect(async_fn_in_trait, reason = "called through generics by functions that run on one thread")]
     async fn page(&self, next: Option<&str>) -> Result<ListPage<Entry>, ListError>;
 
     /// What the list depends on.
     ///
     /// # Errors
     /// See [`ListError`].
-    #[expect(async_fn_in_trait, reason = "called through generics by functions that run on one thread")]
     async fn account(&self) -> Result<Account, ListError>;
 
     /// Makes a job of the object at `s3://bucket/key`, newline-delimited JSON; the job's id. SES reads the object itself,
@@ -74,28 +69,24 @@ pub trait SuppressionList {
     /// # Errors
     /// See [`ListError`]. It may have been made nevertheless, unless throttled or refused, and there is no token that makes
     /// a second call the same: look for it first.
-    #[expect(async_fn_in_trait, reason = "called through generics by functions that run on one thread")]
     async fn create_import_job(&self, kind: JobKind, url: &str) -> Result<String, ListError>;
 
     /// One job, with what only this call tells: its object, and its failed records.
     ///
     /// # Errors
     /// See [`ListError`].
-    #[expect(async_fn_in_trait, reason = "called through generics by functions that run on one thread")]
     async fn import_job(&self, id: &str) -> Result<ImportJob, ListError>;
 
     /// A page of this list's jobs, in no order that is documented. It does not tell their objects.
     ///
     /// # Errors
     /// See [`ListError`].
-    #[expect(async_fn_in_trait, reason = "called through generics by functions that run on one thread")]
     async fn import_jobs(&self, next: Option<&str>) -> Result<ListPage<ListedJob>, ListError>;
 
     /// What lies at a job's [`ImportJob::failed_records_url`]. Not a call of SES's API: it does not count for its pace.
     ///
     /// # Errors
     /// See [`ListError`].
-    #[expect(async_fn_in_trait, reason = "called through generics by functions that run on one thread")]
     async fn failed_records(&self, url: &str) -> Result<String, ListError>;
 }
 
