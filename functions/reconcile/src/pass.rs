@@ -122,7 +122,7 @@ pub enum Passed {
 pub enum PassError {
     /// The list can't be read. No text of SES's: it may name an address.
     #[error("the list: {0}")]
-    List(&'static str),
+    List(String),
     /// The table's states can't be read or written.
     #[error("the states: {0}")]
     Table(#[from] TableError),
@@ -139,11 +139,7 @@ pub enum PassError {
 
 impl From<&ListError> for PassError {
     fn from(error: &ListError) -> Self {
-        Self::List(match error {
-            ListError::Throttled => "throttled",
-            ListError::Refused(_) => "refused",
-            _ => "no answer",
-        })
+        Self::List(error.kind())
     }
 }
 
