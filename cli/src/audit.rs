@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use mailroom_aws::audit_table::AuditTable;
+use mailroom_aws::audit::table::AuditTable;
 use mailroom_aws::clock::{Clock, SystemClock};
 use mailroom_aws::operator::{Access, OpenError};
 use mailroom_core::audit::compared::compare;

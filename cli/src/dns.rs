@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use mailroom_aws::audit::AskError;
-use mailroom_aws::audit_ses::{Ses, SesReader};
+use mailroom_aws::audit::ses::{Ses, SesReader};
 use mailroom_aws::clock::{SystemClock, Timer};
 use mailroom_aws::operator::Access;
 use mailroom_aws::pace::Pace;

@@ -12,11 +12,11 @@ use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use mailroom_aws::audit_buckets::Buckets;
-use mailroom_aws::audit_ses::SesReader;
-use mailroom_aws::audit_table::AuditTable;
+use mailroom_aws::audit::buckets::Buckets;
+use mailroom_aws::audit::iam::AccessKeys;
+use mailroom_aws::audit::ses::SesReader;
+use mailroom_aws::audit::table::AuditTable;
 use mailroom_aws::clock::Timer;
-use mailroom_aws::iam::AccessKeys;
 use mailroom_aws::metrics::Metrics;
 use mailroom_aws::notes::{LIST_PASSES, ListPasses, NoteError, Noted, Notes, PeerNote, peer_note};
 use mailroom_aws::notification_topics::NotificationTopics;

@@ -4,10 +4,10 @@ use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use mailroom_aws::audit_buckets::Buckets;
-use mailroom_aws::audit_ses::SesReader;
+use mailroom_aws::audit::buckets::Buckets;
+use mailroom_aws::audit::iam::AccessKeys;
+use mailroom_aws::audit::ses::SesReader;
 use mailroom_aws::clock::Timer;
-use mailroom_aws::iam::AccessKeys;
 use mailroom_aws::notification_topics::NotificationTopics;
 use mailroom_aws::rule_sets::RuleSets;
 use mailroom_core::audit::{SectionVerdict, audit};

@@ -2,11 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use mailroom_aws::audit::buckets::Buckets;
+use mailroom_aws::audit::iam::{AccessKeys, User};
+use mailroom_aws::audit::ses::{ListedIdentity, SesReader};
 use mailroom_aws::audit::{AskError, Page};
-use mailroom_aws::audit_buckets::Buckets;
-use mailroom_aws::audit_ses::{ListedIdentity, SesReader};
 use mailroom_aws::clock::Timer;
-use mailroom_aws::iam::{AccessKeys, User};
 use mailroom_aws::notification_topics::{MOST_IDENTITIES, NotificationAttributes, NotificationTopics};
 use mailroom_aws::pace::OutOfTime;
 use mailroom_aws::rule_sets::{self, RuleSets};

@@ -4,7 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 
-use mailroom_aws::audit_table::AuditTable;
+use mailroom_aws::audit::table::AuditTable;
 use mailroom_aws::states::TableError;
 use mailroom_core::audit::facts::Asked;
 use mailroom_core::timestamp::Timestamp;

@@ -1,12 +1,26 @@
-//! What the audit's ports have in common: pages, and why AWS did not tell. No text of AWS's is kept beyond an error's code: it
-//! may name an address.
+//! What the audit reads of a Region, and where it keeps what it found. Nothing here writes to SES.
+//!
+//! | module | is |
+//! |---|---|
+//! | [`ses`] | identities, configuration sets, receipt rules: both versions of SES's API |
+//! | [`iam`] | access keys, and what they may do |
+//! | [`buckets`] | whether the buckets that receipt rules name can be reached |
+//! | [`table`] | readings and verdicts |
+//!
+//! These ports have pages in common, and why AWS did not tell. No text of AWS's is kept beyond an error's code: it may name
+//! an address.
+
+pub mod buckets;
+pub mod iam;
+pub mod ses;
+pub mod table;
 
 use aws_sdk_dynamodb::config::http::HttpResponse;
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use serde::{Deserialize, Serialize};
 
+use crate::ses::SesError;
 pub(crate) use crate::ses::is_not_found;
-use crate::ses::{self, SesError};
 
 /// A part of a list.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -68,7 +82,7 @@ pub(crate) fn told<E>(error: &SdkError<E, HttpResponse>) -> AskError
 where
     E: ProvideErrorMetadata + std::error::Error + 'static,
 {
-    ses::told(error).into()
+    crate::ses::told(error).into()
 }
 
 #[cfg(test)]

@@ -1,34 +1,46 @@
 //! Mailroom's adapters: the only code that knows the AWS SDK. Each port is a small trait with its in-memory
 //! implementation beside the real one, so that every handler is tested without AWS.
 //!
+//! The table:
+//!
 //! | module | is |
 //! |---|---|
-//! | [`client`] | how the SDK's clients are made |
-//! | [`records`] | the table of records: [`records::RecordTable`] |
-//! | [`decidable`] | the records that are worth deciding on: [`decidable::DecidableRecords`] |
-//! | [`states`] | suppression states in the table: [`states::StateTable`] |
-//! | [`history`] | what the table remembers of an address, to be read by a person |
-//! | [`lease`] | of several instances one works: [`lease::Lease`] |
-//! | `suppression_list` | SES's list and its import jobs, with the feature `suppression-list` |
-//! | `peers` | other Regions' queues, with the feature of that name |
-//! | `custom_resource` | how CloudFormation is answered, with the feature `custom-resource` |
-//! | `account` | the account's suppression settings, with the feature of that name |
-//! | `notification_topics` | where SES tells what became of identities' mail, with the feature `identity-topics` |
-//! | `rule_sets` | receipt rule sets, with the feature `rule-sets` |
-//! | `ses` | how calls of SES fail, with any of those three |
-//! | [`fault`], [`fuse`] | trouble for tests |
-//! | `operator` | what only the operator's tool asks of AWS, with the feature of that name |
-//! | [`audit_table`] | the audit's verdicts in the table, and what a pass has read: [`audit_table::AuditTable`] |
-//! | `audit`, `audit_ses`, `audit_buckets`, `iam` | what a Region is like, read only, with the feature `audit` |
-//! | `objects` | mail in S3, with the feature of that name |
-//! | [`invocation`] | which messages wait for which record, and Lambda's partial batch response |
-//! | [`queue`] | messages of Mailroom's own |
-//! | [`stream`] | what the table's stream brings |
+//! | [`records`] | the records, appended: [`records::RecordTable`] |
+//! | [`states`] | suppression states, written on condition of their version: [`states::StateTable`] |
+//! | [`decidable`] | a scan of the records that are worth deciding on: [`decidable::DecidableRecords`] |
 //! | [`notes`] | what a Region's functions keep for themselves: [`notes::Notes`] |
-//! | [`settings`] | what the template tells a function |
-//! | [`clock`] | what time it is |
-//! | [`pace`] | one call of SES after the other |
+//! | [`lease`] | of several instances of a function one works: [`lease::Lease`] |
+//! | [`history`] | all that the table holds of an address, to be read by a person |
+//! | `operator` | what only the operator's tool asks for; feature of that name |
+//!
+//! SES and the services around it, each with a feature of its own, so that a function carries no SDK that it does not use:
+//!
+//! | module | is |
+//! |---|---|
+//! | `ses` | how calls of SES fail |
+//! | [`pace`] | one call of SES after the other, at its pace |
+//! | `suppression_list` | the account-level suppression list and its import jobs |
+//! | `account` | the account's suppression settings |
+//! | `notification_topics` | the topics to which identities' feedback goes |
+//! | `rule_sets` | receipt rule sets, and which one is active |
+//! | `peers` | other Regions' queues, in SQS |
+//! | `objects` | objects in S3, wherever their bucket lies |
+//! | `audit` | what the audit reads of SES, IAM and S3, and its verdicts in the table |
+//!
+//! Lambda, on both ends of a handler:
+//!
+//! | module | is |
+//! |---|---|
+//! | [`settings`] | what the template tells a function, by environment variables |
+//! | [`client`] | how the SDK's clients are made |
+//! | [`invocation`] | which messages wait for which record, and the partial batch response |
+//! | [`queue`] | messages of Mailroom's own in a batch of SQS |
+//! | [`stream`] | changes of the table in a batch of its stream |
+//! | `custom_resource` | how CloudFormation is answered |
+//! | [`clock`] | what time it is, and how to wait |
 //! | [`metrics`] | counts for CloudWatch, as log lines |
+//!
+//! For tests: [`fault`] makes a port fail, [`fuse`] makes a function die between two effects.
 
 #![expect(
     async_fn_in_trait,
@@ -39,11 +51,6 @@
 pub mod account;
 #[cfg(feature = "audit")]
 pub mod audit;
-#[cfg(feature = "audit")]
-pub mod audit_buckets;
-#[cfg(feature = "audit")]
-pub mod audit_ses;
-pub mod audit_table;
 pub mod client;
 pub mod clock;
 #[cfg(feature = "custom-resource")]
@@ -53,8 +60,6 @@ mod dynamo;
 pub mod fault;
 pub mod fuse;
 pub mod history;
-#[cfg(feature = "audit")]
-pub mod iam;
 pub mod invocation;
 pub mod lease;
 pub mod metrics;

@@ -10,7 +10,7 @@ use aws_sdk_cloudformation::error::ProvideErrorMetadata;
 use aws_sdk_cloudformation::types::Output;
 use tokio::time::Instant;
 
-use crate::audit_table::DynamoAuditTable;
+use crate::audit::table::DynamoAuditTable;
 use crate::client;
 use crate::dynamo::{Failure, retried, told};
 use crate::history::DynamoHistory;
