@@ -488,6 +488,21 @@ async fn an_index_that_lags_shows_nothing_that_is_done_twice_or_put_wrongly() {
     world.assert_right();
 }
 
+/// `sam local invoke` takes them. The index shows neither address yet: only the stream tells of one.
+#[tokio::test]
+async fn sample_events() {
+    for (sample, listed) in [("schedule", false), ("pending", true)] {
+        let path = format!("{}/../../events/apply/{sample}.json", env!("CARGO_MANIFEST_DIR"));
+        let event = std::fs::read_to_string(path).unwrap();
+        let mut world = World::new().await;
+        world.say("Jane@example.com", Say::Bounced).await;
+        world.states.lag(1);
+        world.clock.advance(MINUTE);
+        world.run_with(&event, usize::MAX).await.ran();
+        assert_eq!(world.list.entries().contains_key("Jane@example.com"), listed, "{sample}");
+    }
+}
+
 #[tokio::test]
 async fn what_is_said_between_reading_and_recording_stays_pending() {
     for waits in 0..4 {

@@ -8,4 +8,5 @@ mod lists;
 mod passes;
 mod peers;
 mod records;
+mod samples;
 mod world;

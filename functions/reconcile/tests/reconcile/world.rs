@@ -42,7 +42,7 @@ pub(crate) const WAKE: Wake = Wake { pass: false, everything: false, records: fa
 /// Longer than an invocation, so that whoever died at it holds nothing, and than what counts as moving.
 pub(crate) const A_WHILE: Duration = Duration::from_mins(20);
 /// How long the template lets them run.
-const RECONCILE: Duration = Duration::from_mins(4);
+pub(crate) const RECONCILE: Duration = Duration::from_mins(4);
 const APPLY: Duration = Duration::from_mins(2);
 /// Messages in a batch of `MergeMapping`.
 const BATCH: usize = 10;
