@@ -44,7 +44,7 @@ where
         loop {
             let watched = if unwatched.is_none() { self.watch().await } else { Ok(()) };
             // Whatever became of that: for how long something has been pending is counted.
-            let (due, unmarked) = self.collect(std::mem::take(&mut named)).await?;
+            let due = self.collect(std::mem::take(&mut named)).await?;
             match watched {
                 Err(End::List(error)) => {
                     warn!("it is not known how far the import job is: {}", error.kind());
@@ -52,8 +52,7 @@ where
                 }
                 watched => watched?,
             }
-            let (due, settled) = self.without_calls(due).await?;
-            let mut done = unmarked + settled;
+            let (due, mut done) = self.without_calls(due).await?;
             let (mut singly, by_job): (Work, Work) = due.into_iter().partition(failed_by_job);
             let calls = by_job.iter().map(|(_, to_do)| import::calls(to_do)).sum();
             let many = import::goes_by_job(calls, self.apply.settings.calls_per_minute());
@@ -141,9 +140,8 @@ where
     }
 
     /// What is due and can be done now. What an import job holds is not touched, unless nobody knows that job any more: its
-    /// intent was given up, or the job ended before the index showed that it holds the address. Of how many the mark of such
-    /// a job was taken off is told besides: they are due next.
-    async fn collect(&mut self, named: &[String]) -> Result<(Work, usize), End> {
+    /// intent was given up, or the job ended before the index showed that it holds the address.
+    async fn collect(&mut self, named: &[String]) -> Result<Work, End> {
         let mut work = Work::new();
         let mut reads = stream::iter(named)
             .map(|address| self.apply.states.get(address, self.deadline))
@@ -180,7 +178,9 @@ where
                 state.job_ended(&key, JobRecord::Unknown, now)
             })
             .await?;
-        Ok((work, unmarked))
+        let unmarked = unmarked.into_iter().map(|state| (self.to_do(&state), state));
+        work.extend(unmarked.filter(|(to_do, _)| can_be_done(to_do)).map(|(to_do, state)| (state, to_do)));
+        Ok(work)
     }
 
     /// Records what needs no call, and returns the rest: what SES is trusted to have put, and what it refuses to put.

@@ -260,35 +260,36 @@ where
         self.apply.clock.now()
     }
 
-    /// Writes what `change` makes of each state, and says of how many; those of which it makes nothing are left alone.
+    /// Writes what `change` makes of each state, and returns it; those of which it makes nothing are left alone.
     pub(crate) async fn each(
         &self,
         states: Vec<AddressState>,
         change: impl Fn(&AddressState, Timestamp) -> Option<AddressState>,
-    ) -> Result<usize, End> {
+    ) -> Result<Vec<AddressState>, End> {
         let change = &change;
         let mut writes =
             stream::iter(states).map(|state| self.update(state, change)).buffer_unordered(PARALLEL);
-        let mut count = 0;
+        let mut all = Vec::new();
         while let Some(written) = writes.next().await {
-            count += usize::from(written?);
+            all.extend(written?);
         }
-        Ok(count)
+        Ok(all)
     }
 
-    /// Writes what `change` makes of a state; if somebody was faster, of what it is then. Whether it made something of it.
+    /// Writes what `change` makes of a state, and returns it; if somebody was faster, of what it is then.
     pub(crate) async fn update(
         &self,
         mut state: AddressState,
         change: impl Fn(&AddressState, Timestamp) -> Option<AddressState>,
-    ) -> Result<bool, End> {
+    ) -> Result<Option<AddressState>, End> {
         for _ in 0..CONFLICTS {
-            let Some(next) = change(&state, self.now()) else { return Ok(false) };
+            let Some(next) = change(&state, self.now()) else { return Ok(None) };
             match self.apply.states.put(&next, Some(state.version()), self.deadline).await? {
-                Put::Done => return Ok(true),
-                Put::Conflict(_) => match self.apply.states.get(state.address(), self.deadline).await? {
+                Put::Done => return Ok(Some(next)),
+                Put::Conflict(Some(held)) => state = *held,
+                Put::Conflict(None) => match self.apply.states.get(state.address(), self.deadline).await? {
                     Some(fresh) => state = fresh,
-                    None => return Ok(false),
+                    None => return Ok(None),
                 },
             }
         }

@@ -673,6 +673,18 @@ async fn a_job_that_ses_does_not_make_is_told_and_the_addresses_go_singly_at_onc
     }
 }
 
+#[tokio::test]
+async fn a_run_ends_while_the_index_still_shows_marks_that_were_taken_off() {
+    let mut world = World::new().await;
+    bounces(&world, 100).await;
+    world.list.fault([Fault::None, Fault::Refused]);
+    world.states.lag(3);
+    world.run().await.ran();
+    world.states.lag(0);
+    world.run_until_quiet().await;
+    world.assert_right();
+}
+
 /// Each of the jobs that are tried would keep an address waiting longer than the one before, if it were the address's fault.
 #[tokio::test]
 async fn a_role_that_may_never_make_jobs_is_no_dead_end() {
