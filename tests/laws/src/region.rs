@@ -98,7 +98,8 @@ pub(crate) struct Region {
     pub(crate) objects: MemoryObjects,
     peers: MemoryPeers,
     parameters: Parameters,
-    runs: usize,
+    /// Of apply.
+    pub(crate) runs: usize,
 }
 
 /// A list that reads import jobs' objects.

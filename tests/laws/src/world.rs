@@ -10,7 +10,7 @@ use mailroom_aws::fault::Fault;
 use mailroom_aws::fuse::Fuse;
 use mailroom_aws::peers::{MemoryPeers, PeerError};
 use mailroom_aws::records::RecordTable;
-use mailroom_aws::suppression_list::{Account, MemoryRules};
+use mailroom_aws::suppression_list::{Account, MemoryRules, Writer};
 use mailroom_core::address::Address;
 use mailroom_core::suppression::operator::OperatorDecision;
 use mailroom_core::suppression::policy::{Candidates, Policy, Threshold};
@@ -711,13 +711,9 @@ impl World {
                 ));
             }
             list_is_right(region)?;
+            calls_are_bounded(region)?;
             let most = 4 * (region.chronicle.needs() + region.excuses);
-            let others = region
-                .list
-                .writes(0)
-                .iter()
-                .filter(|write| write.by == mailroom_aws::suppression_list::Writer::Others)
-                .count();
+            let others = region.list.writes(0).iter().filter(|write| write.by == Writer::Others).count();
             if region.writes - others > most {
                 return broken(format!(
                     "{}: {} writes where {most} were enough",
@@ -772,6 +768,29 @@ fn states(region: &Region) -> Vec<AddressState> {
 fn said(region: &Region) -> BTreeMap<String, mailroom_core::suppression::SuppressionState> {
     let said = |state: AddressState| (state.address().to_owned(), state.state().clone());
     region.table.states().into_iter().map(said).collect()
+}
+
+/// Calls of apply are bounded by what there was to do, the failed ones among them. An address has up to four spellings to be
+/// deleted, and costs nothing else; a job costs its making, and a look in each run that finds it: most find none, so that
+/// as many looks as runs are more than are ever needed.
+fn calls_are_bounded(region: &Region) -> Result<(), Broken> {
+    let calls = region.list.calls();
+    let of = |names: &[&str]| names.iter().filter_map(|name| calls.get(name)).sum::<usize>();
+    let needs = region.chronicle.needs() + region.excuses;
+    for (names, most) in [
+        (&["put", "delete"][..], 4 * needs),
+        (&["create_import_job"], needs),
+        (&["import_job", "import_jobs"], region.runs + region.excuses),
+    ] {
+        if of(names) > most {
+            return broken(format!(
+                "{}: {} calls {names:?} where {most} were enough",
+                region.name,
+                of(names)
+            ));
+        }
+    }
+    Ok(())
 }
 
 /// The list holds what is in force and nothing else, but for what a hand has taken off.
