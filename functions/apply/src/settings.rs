@@ -7,11 +7,11 @@ use mailroom_aws::settings::{SettingError, Variables};
 /// Read once, at start.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// `TABLE_NAME`
+    /// `TABLE_NAME`: the name of the table.
     pub table: String,
-    /// `AWS_LAMBDA_FUNCTION_NAME`, set by Lambda.
+    /// `AWS_LAMBDA_FUNCTION_NAME`: the name of this function, set by Lambda.
     pub function: String,
-    /// `AWS_REGION`, set by Lambda.
+    /// `AWS_REGION`: the name of this Region, set by Lambda.
     pub region: String,
     /// `TRANSIT_BUCKET`, in this Region, the only one in which SES reads import jobs' objects: by the bucket's policy, not by
     /// a role.

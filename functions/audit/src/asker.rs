@@ -1,12 +1,13 @@
-//! One call after the other, at SES's pace; and what to make of a call that is not answered.
+//! Makes one call after the other, at SES's pace, and says what to make of a call that is not answered.
 //!
 //! ```text
-//! throttled, failed, no answer   asked again, with a pause that doubles; then told as that, and asked again by the next wake
-//! denied, refused                an answer, too: it is told, and kept
+//! throttled, failed, no answer   called again after a pause that doubles; then reported as that, and asked by the next
+//! wake
+//! denied, refused                this is an answer, too: it is reported, and kept
 //! ```
 //!
-//! A service that keeps failing is left alone for the rest of the invocation, as is a permission that is missing each time: five
-//! hundred identities must not be asked for one by one only to hear the same.
+//! A service that keeps failing is left alone for the rest of the invocation, and so is a permission that is denied each
+//! time: it would make no sense to ask for five hundred identities one by one only to hear the same.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -18,21 +19,22 @@ use mailroom_aws::pace::{OutOfTime, Pace};
 use mailroom_core::audit::facts::Asked;
 use mailroom_core::timestamp::Timestamp;
 
-/// After so many failures in a row there is no use in more.
-const ENOUGH: u32 = 3;
-/// To keep what was read, and to answer in.
+/// After this many failures in a row of one service, or denials of one permission, it is not asked again in this
+/// invocation.
+const GIVE_UP_AFTER: u32 = 3;
+/// The time that is kept at the end of an invocation for storing what was read, and for answering.
 const TO_KEEP: Duration = Duration::from_secs(10);
 
-/// What was heard.
+/// What came of a call.
 #[derive(Debug)]
 pub(crate) enum Heard<T> {
-    /// This, which a second call would not change.
+    /// An answer that a second call would not change: the value, a denial or a refusal.
     Settled(Asked<T>),
-    /// Nothing, and another time it may be something.
+    /// No answer now, though there may be one another time: throttled, unavailable, failed.
     Nothing(Asked<T>),
 }
 
-/// Asks.
+/// Makes the calls of one invocation.
 pub(crate) struct Asker<'a, C> {
     pace: Pace<'a, C>,
     /// Failures in a row, by service, and denials in a row, by permission.
@@ -40,14 +42,15 @@ pub(crate) struct Asker<'a, C> {
 }
 
 impl<'a, C: Timer> Asker<'a, C> {
-    /// A call every so often, and none that could not be kept before `ends_at`. Whoever asked before has asked until now.
+    /// An asker that makes a call every `every`, and none whose answer could not be kept before `ends_at` (`None`: no such
+    /// end). It assumes that an earlier invocation has called until just now, and so waits before the first call.
     pub(crate) fn new(clock: &'a C, every: Duration, ends_at: Option<Timestamp>) -> Self {
         let pace = Pace::new(clock, every, ends_at.map(|ends_at| ends_at.minus(TO_KEEP)));
         pace.called(0);
         Self { pace, in_vain: RefCell::default() }
     }
 
-    /// Makes a call that takes the permission `action`.
+    /// Makes a call for which IAM requires the permission `action`.
     pub(crate) async fn ask<T>(
         &self,
         action: &'static str,
@@ -78,18 +81,18 @@ impl<'a, C: Timer> Asker<'a, C> {
         Ok(heard(action, error))
     }
 
-    /// What there would be to hear, if that is known.
+    /// The error with which the call would fail, if the calls so far tell; `None` if it has to be made.
     fn known(&self, action: &'static str) -> Option<AskError> {
         let in_vain = self.in_vain.borrow();
         [action, service(action)].into_iter().find_map(|of| match in_vain.get(of)? {
-            // Of the service's calls none would fare better.
+            // The service is not enabled, so none of its calls would fare better.
             (_, error @ AskError::NotEnabled(_)) => Some(error.clone()),
-            (times, error) => (*times >= ENOUGH).then(|| error.clone()),
+            (times, error) => (*times >= GIVE_UP_AFTER).then(|| error.clone()),
         })
     }
 }
 
-/// `ses` of `ses:GetAccount`
+/// The service of an action: `ses` of `ses:GetAccount`.
 fn service(action: &'static str) -> &'static str {
     action.split(':').next().unwrap_or(action)
 }

@@ -1,12 +1,13 @@
-//! An invocation: goes on with a pass over the Region, or begins one that is due.
+//! One invocation: it goes on with a pass over the Region, or begins one that is due.
 //!
 //! ```text
-//! wake 1   begins a pass: notes it, reads till its time is up, keeps each answer as it comes
-//! wake 2   finds the pass, and what was read of it; reads the rest; writes ten verdicts; notes that the pass has ended
+//! wake 1   begins a pass and notes it, reads until its time is up, keeps each answer as it comes
+//! wake 2   finds the pass and what was read of it, reads the rest, writes ten verdicts, notes that the pass has ended
 //! ```
 //!
-//! Whoever finds the note held leaves at once: two at a time would be two requests a second, and the same ones. Woken every few
-//! minutes, a pass over any number of identities ends. One that dies has lost the one answer that it had not kept.
+//! An invocation that finds the note held by another one leaves at once: both would make the same requests, two a second.
+//! Since the function is woken every few minutes, a pass over any number of identities comes to its end. An invocation that
+//! dies loses no more than the one answer that it had not kept.
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
@@ -36,77 +37,78 @@ use crate::readings::{InTable, Readings};
 use crate::settings::Settings;
 
 const NOTE: &str = "audit";
-/// For clocks and for the answer's way: beyond its deadline nobody is at it any more.
+/// How much longer than its deadline an invocation holds the note, for clocks that differ and for the answer's way. After
+/// that it is certain that it is no longer at work.
 const HELD_LONGER: Duration = Duration::from_secs(5);
-/// How many invocations come to the end of a pass with something unanswered before that is what the pass has to say.
-const MOST_TRIES: u32 = 6;
-/// What was read longer ago is not how things are.
-const LONGEST: Duration = Duration::from_hours(24);
+/// After this many invocations that have read everything but for something unanswered, the pass ends, with that as unknown.
+const TRIES_BEFORE_UNKNOWN: u32 = 6;
+/// How long a pass may take. After that it is begun anew, since its first readings are no longer how things are.
+const LONGEST_PASS: Duration = Duration::from_hours(24);
 
-/// The function.
+/// The audit function: its ports and its settings.
 pub struct Audit<S, T, R, K, B, N, A, C, M> {
-    /// Whom to ask.
+    /// SES, IAM and S3, which are read.
     pub ports: Ports<S, T, R, K, B>,
-    /// Where a pass stands; and reconcile's note.
+    /// Notes in the table: where the audit's pass stands, and what reconcile has noted of its own.
     pub notes: N,
-    /// What was read, and the verdicts.
+    /// The table's audit items: what was read so far, and the verdicts.
     pub table: A,
-    /// The time.
+    /// The clock.
     pub clock: C,
-    /// Counts.
+    /// Where metrics are counted.
     pub metrics: M,
-    /// What the template tells.
+    /// What the template tells the function.
     pub settings: Settings,
 }
 
-/// What wakes it: a schedule's event has none of these fields.
+/// The payload of an invocation. A schedule's event has none of these fields.
 #[derive(Debug, Clone, Copy, Default, Deserialize)]
 #[serde(default)]
 pub struct Wake {
-    /// Begin a pass, if none is in progress, though none is due.
+    /// Begin a pass now, unless one is in progress, even if none is due.
     pub now: bool,
 }
 
-/// What an invocation did; its answer.
+/// What an invocation did. This is also its answer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case", tag = "state")]
 pub enum Done {
-    /// Nothing: another invocation is at it.
+    /// It did nothing, since another invocation is at work.
     Held,
-    /// Nothing: no pass is due.
+    /// It did nothing, since no pass is due.
     NotDue,
-    /// It goes on at the next wake.
+    /// Its time was up before everything was read. The next wake goes on.
     Unfinished(Progress),
-    /// Something was not answered. It is asked for again at the next wake.
+    /// It read everything but for some calls that were not answered. The next wake makes those again.
     Unanswered {
-        /// How many calls.
+        /// The number of calls that were not answered.
         calls: usize,
     },
-    /// A pass has ended.
+    /// It brought the pass to its end and wrote the verdicts.
     Ended {
-        /// Each section's verdict.
+        /// The verdict of each section.
         verdicts: BTreeMap<Section, Verdict>,
     },
 }
 
-/// The invocation has failed. A retry can help; so does the next wake.
+/// Why an invocation failed. A retry may help, and the next wake is one.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum AuditError {
-    /// Where the pass stands is not known.
+    /// The notes could not be read or written, so it is not known where the pass stands.
     #[error("the notes: {0}")]
     Note(#[from] NoteError),
-    /// What was read, or found, can't be kept.
+    /// The table could not be read or written, so readings or verdicts are not kept.
     #[error("the table: {0}")]
     Table(#[from] TableError),
 }
 
-/// What is kept between invocations.
+/// The note on passes, which is kept between invocations.
 #[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
 struct Kept {
-    /// An invocation is at it until then, unless it ends before.
+    /// Until when an invocation holds the note, unless it ends before.
     held_until: Option<Timestamp>,
     open: Option<Open>,
-    /// When the last pass that has ended began.
+    /// When the last pass that has ended was begun.
     last: Option<Timestamp>,
 }
 
@@ -114,11 +116,11 @@ struct Kept {
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 struct Open {
     started_at: Timestamp,
-    /// Invocations that came to its end with something unanswered.
+    /// How many invocations have come to the end of the pass with something unanswered.
     tries: u32,
 }
 
-/// What reconcile's note says of its last pass; `None` if none has ended.
+/// Reads from reconcile's note what its last pass over the list found; `None` if no pass has ended yet.
 pub async fn last_pass(notes: &impl Notes) -> Asked<Option<ListPass>> {
     match notes.get::<ListPasses<IgnoredAny>>(LIST_PASSES).await {
         Ok(note) => Asked::Answered(note.and_then(|note| note.value.last)),
@@ -126,7 +128,7 @@ pub async fn last_pass(notes: &impl Notes) -> Asked<Option<ListPass>> {
     }
 }
 
-/// What reconcile's notes say of peers.
+/// Reads from reconcile's notes how far each peer has been told.
 async fn peers_told(notes: &impl Notes, peers: &[String]) -> Asked<Vec<PeerTold>> {
     let mut told = Vec::with_capacity(peers.len());
     for peer in peers {
@@ -155,7 +157,7 @@ where
     C: Timer,
     M: Metrics,
 {
-    /// Handles one wake; done by `deadline`.
+    /// Handles one invocation, and returns by `deadline`.
     ///
     /// # Errors
     /// See [`AuditError`].
@@ -192,11 +194,11 @@ where
         Ok(done)
     }
 
-    /// The pass in progress, or a new one.
+    /// The pass to go on with: the one in progress, or a new one if that is due; `None` if there is nothing to do.
     fn open(&self, kept: Kept, wake: Wake, now: Timestamp) -> Option<Open> {
         let new = Open { started_at: now, tries: 0 };
         match kept.open {
-            Some(open) if now.since(open.started_at) < LONGEST => Some(open),
+            Some(open) if now.since(open.started_at) < LONGEST_PASS => Some(open),
             Some(_) => {
                 warn!("a pass has not come to its end in a day, and is begun anew");
                 self.metrics.count(&[("PassesGivenUp", 1)]);
@@ -243,7 +245,7 @@ where
         if calls > 0 {
             open.tries += 1;
             warn!(calls, open.tries, "calls were not answered");
-            if open.tries < MOST_TRIES {
+            if open.tries < TRIES_BEFORE_UNKNOWN {
                 return Ok(Done::Unanswered { calls });
             }
         }

@@ -1,4 +1,4 @@
-//! The audit of a Region in one go, with somebody looking on.
+//! The audit of a Region in one go, without a table, while an operator waits.
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
@@ -17,16 +17,17 @@ use crate::asker::Asker;
 use crate::reader::{Interrupted, Ports, Progress, Reader, Scope};
 use crate::readings::{Nowhere, Readings};
 
-/// It took longer than it was allowed to.
+/// The audit did not end in the time that it was allowed. The field says how far it came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the time is up after {} of {} identities", .0.read, .0.of.map_or_else(|| "?".to_owned(), |of| of.to_string()))]
 pub struct TimeUp(pub Progress);
 
-/// The Region's verdicts. It takes as long as SES takes to be asked: a call every `pace`, one for each identity. What could not
-/// be had is told as unknown; no call is tried for longer than half a minute. `progress` is told of each identity.
+/// Reads a Region and gives its verdicts. This takes as long as SES takes to be asked: a call every `pace`, at least one
+/// for each identity. What could not be read is told as unknown; no call is tried for longer than half a minute. `progress`
+/// is called with each identity.
 ///
 /// # Errors
-/// [`TimeUp`], ten seconds before `ends_at`.
+/// [`TimeUp`], ten seconds before `ends_at`; never if that is `None`.
 pub async fn run<S, T, R, K, B>(
     ports: &Ports<S, T, R, K, B>,
     scope: Scope,

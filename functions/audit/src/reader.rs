@@ -1,4 +1,5 @@
-//! Reads a Region, from the first call to the last, as if in one go: what a former invocation has read is there already.
+//! Reads a Region from the first call to the last, as if in one go: answers that a former invocation has kept are not asked
+//! for again.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -21,62 +22,63 @@ use serde::de::DeserializeOwned;
 use crate::asker::{Asker, Heard};
 use crate::readings::{Keep, Readings};
 
-/// What SMTP credentials that should be replaced were created before: 2019-01-10T00:00:00Z, in milliseconds (Amazon SES
-/// Developer Guide, "Regions and Amazon SES", "SMTP credentials", November 2026).
-const SIGNATURE_VERSION_4: i64 = 1_547_078_400_000;
-/// How often an invocation begins a listing, at most.
-const MOST_LISTINGS: usize = 2;
-/// Identities that a user's policies are tried on at once.
-const MOST_SIMULATED: usize = 100;
+/// SMTP credentials that were created before this should be replaced: 2019-01-10T00:00:00Z, in milliseconds since 1970
+/// (Amazon SES Developer Guide, "Regions and Amazon SES", "SMTP credentials", November 2026).
+const SIGNATURE_VERSION_4_SINCE: i64 = 1_547_078_400_000;
+/// How often one invocation starts a listing, at most: once more after a page's token was refused.
+const LISTING_STARTS: usize = 2;
+/// How many identities one call of `iam:SimulatePrincipalPolicy` tries a user's policies on.
+const IDENTITIES_PER_SIMULATION: usize = 100;
 
-/// Whom to ask. All but `keys` and `buckets` are SES.
+/// The services that are read. All but `keys` and `buckets` are SES.
 pub struct Ports<S, T, R, K, B> {
-    /// Version 2 of its API.
+    /// SES's API, version 2.
     pub ses: S,
-    /// Version 1: identities' topics.
+    /// SES's API, version 1: the topics of identities.
     pub topics: T,
-    /// Version 1: the active receipt rule set.
+    /// SES's API, version 1: the active receipt rule set.
     pub rule_sets: R,
-    /// IAM's access keys.
+    /// IAM: users and their access keys.
     pub keys: K,
-    /// S3's buckets.
+    /// S3: buckets.
     pub buckets: B,
 }
 
-/// What is asked for.
+/// What an audit of a Region is about.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Scope {
-    /// What is ours in the Region.
+    /// What belongs to our stack in the Region.
     pub stack: Stack,
-    /// How the suppression list and the table agree, which the table's notes tell.
+    /// What reconcile noted of its last pass: how the suppression list and the table agree. `None` if no pass has ended.
     pub list: Asked<Option<ListPass>>,
-    /// How far peers have been told, which the table's notes tell, too.
+    /// How far each peer has been told, by reconcile's notes.
     pub told: Asked<Vec<PeerTold>>,
-    /// Whether IAM is asked, which is global: once for all Regions is enough.
+    /// Whether IAM is asked, too. IAM is global, so one Region asking is enough.
     pub iam: bool,
-    /// Other Regions from whose identities a user may be allowed to send. Named like those here, since no Region lists another's.
+    /// Other Regions from whose identities a user may be allowed to send. The identities there are taken to have the same
+    /// names as here, since no Region lists another's.
     pub peers: Vec<String>,
 }
 
-/// How far a pass is.
+/// How far a pass has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 pub struct Progress {
-    /// Identities that were read.
+    /// The number of identities that were read.
     pub read: usize,
-    /// Of so many, once they are listed.
+    /// The number of all identities; `None` until they are listed.
     pub of: Option<usize>,
 }
 
 /// Why a Region was not read to the end.
 #[derive(Debug)]
 pub(crate) enum Interrupted<E> {
-    /// The rest must wait.
+    /// The time is up. The rest must wait for the next invocation.
     OutOfTime(Progress),
-    /// What was read can't be kept.
+    /// What was read could not be kept.
     Unkept(E),
 }
 
-/// Reads.
+/// Reads a Region, for one invocation.
 pub(crate) struct Reader<'a, S, T, R, K, B, C, P, F> {
     pub(crate) ports: &'a Ports<S, T, R, K, B>,
     pub(crate) asker: Asker<'a, C>,
@@ -96,7 +98,7 @@ where
     P: Keep,
     F: Fn(Progress),
 {
-    /// All there is to know. What could not be had is told as that.
+    /// Reads everything that the audit judges. What could not be read is told as that.
     pub(crate) async fn facts(&self, scope: Scope) -> Result<Facts, Interrupted<P::Error>> {
         let Scope { stack, list, told, iam, peers } = scope;
         let ses = &self.ports.ses;
@@ -129,7 +131,7 @@ where
         })
     }
 
-    /// Makes a call, unless it was made before.
+    /// Makes a call and keeps its answer, unless an answer is kept already.
     async fn once<A: Serialize + DeserializeOwned>(
         &self,
         name: &str,
@@ -151,7 +153,8 @@ where
         self.asker.ask(action, call).await.map_err(|OutOfTime| Interrupted::OutOfTime(self.at.get()))
     }
 
-    /// Keeps what another call would not change, and counts what it may.
+    /// Keeps an answer that another call would not change. Any other is counted, so that the next wake makes the call
+    /// again.
     async fn settle<A: Serialize>(
         &self,
         name: &str,
@@ -169,16 +172,16 @@ where
         }
     }
 
-    /// Pages through something. Either all of it or nothing: SES does not say how long a page's token is good for, and what is
-    /// left out would look as if it were not there. A listing whose token has expired since a former invocation got it is begun
-    /// again; one that does not come to its end even so is left to the next wake.
+    /// Reads all pages of a listing. It gives either all of it or nothing, since whatever was left out would look as if it
+    /// were not there. SES does not say how long a page's token is good for: a listing whose token, got by a former
+    /// invocation, has expired is started again, and one that does not come to its end even so is left to the next wake.
     async fn all<A: Serialize + DeserializeOwned>(
         &self,
         name: &str,
         action: &'static str,
         page: impl AsyncFn(Option<&str>) -> Result<Page<A>, AskError>,
     ) -> Result<Asked<Vec<A>>, Interrupted<P::Error>> {
-        for _ in 0..MOST_LISTINGS {
+        for _ in 0..LISTING_STARTS {
             if let Some(all) = self.pages(name, action, &page).await? {
                 return Ok(all);
             }
@@ -187,7 +190,7 @@ where
         Ok(Asked::Failed { action: action.to_owned(), why: "a page's token is refused".to_owned() })
     }
 
-    /// `None` if a page's token is refused, which is not kept.
+    /// Reads the pages of a listing; `None` if a page's token is refused, which is not kept.
     async fn pages<A: Serialize + DeserializeOwned>(
         &self,
         name: &str,
@@ -232,7 +235,7 @@ where
                 self.once(&format!("configuration-set#{name}"), "ses:GetConfigurationSet", get).await?;
             let mut set = match asked {
                 Asked::Answered(Some(set)) => set,
-                // It has gone since it was listed.
+                // The set was deleted after it was listed.
                 Asked::Answered(None) => continue,
                 unanswered => {
                     all.push(not_told(unanswered));
@@ -292,13 +295,13 @@ where
                 (self.progress)(at);
                 let identity = match asked {
                     Asked::Answered(Some(identity)) => Asked::Answered(identity),
-                    // It has gone since it was listed.
+                    // The identity was deleted after it was listed.
                     Asked::Answered(None) => continue,
                     unanswered => not_told(unanswered),
                 };
                 let forwarding_enabled =
                     identity.answer().is_none_or(|identity| identity.feedback_forwarding);
-                // SES tells nothing of an identity that was never told where to.
+                // SES tells nothing of an identity for which nobody ever set a topic.
                 let none = Notifications { forwarding_enabled, ..Notifications::default() };
                 let notifications = match &notifications {
                     Asked::Answered(all) => Asked::Answered(all.get(name).cloned().unwrap_or(none)),
@@ -328,7 +331,7 @@ where
         self.once(&format!("notifications#{number}"), "ses:GetIdentityNotificationAttributes", get).await
     }
 
-    /// Keys of before Signature Version 4. Only users who are as old can have some.
+    /// Reads access keys that are older than Signature Version 4. Only users who are as old can have such a key.
     async fn access_keys(
         &self,
         regions: &[&str],
@@ -340,7 +343,7 @@ where
             Asked::Answered(users) => users,
             unanswered => return Ok(not_told(unanswered)),
         };
-        let old = |at: Timestamp| at.millis() < SIGNATURE_VERSION_4;
+        let old = |at: Timestamp| at.millis() < SIGNATURE_VERSION_4_SINCE;
         let mut all = Vec::new();
         for user in users.iter().filter(|user| old(user.created_at)) {
             let list = async || iam.keys(&user.name).await;
@@ -368,7 +371,8 @@ where
         Ok(Asked::Answered(all))
     }
 
-    /// Whether a user may send at all: from any identity, or from one that has the name of one here, in any of these Regions.
+    /// Whether a user may send at all: from any identity, or from one with the name of an identity here, in any of these
+    /// Regions.
     async fn may_send(
         &self,
         user: &User,
@@ -388,7 +392,7 @@ where
             .iter()
             .flat_map(|of| regions.iter().filter_map(|region| identity_arn(&user.arn, region, &of.name)))
             .collect();
-        for (number, arns) in arns.chunks(MOST_SIMULATED).enumerate() {
+        for (number, arns) in arns.chunks(IDENTITIES_PER_SIMULATION).enumerate() {
             let these = async || iam.may_send(&user.arn, arns).await;
             let asked = self.once(&name(number + 1), ACTION, these).await?;
             if asked != Asked::Answered(false) {
@@ -399,7 +403,7 @@ where
     }
 }
 
-/// The same, of something else that was not told.
+/// Says of something else that it could not be read, for the same reason.
 fn not_told<A, U>(asked: Asked<A>) -> Asked<U> {
     match asked {
         Asked::Denied(action) => Asked::Denied(action),
@@ -410,7 +414,7 @@ fn not_told<A, U>(asked: Asked<A>) -> Asked<U> {
     }
 }
 
-/// `arn:aws:iam::123456789012:user/smtp` is of a partition and an account; so are the identities.
+/// The ARN of an identity in the partition and account of a user's ARN, such as `arn:aws:iam::123456789012:user/smtp`.
 fn identity_arn(user_arn: &str, region: &str, identity: &str) -> Option<String> {
     let mut parts = user_arn.split(':');
     let (partition, account) = (parts.nth(1)?, parts.nth(2)?);
@@ -426,7 +430,7 @@ fn notifications(attributes: NotificationAttributes) -> Notifications {
     }
 }
 
-/// As the audit has it.
+/// Converts a rule set, as SES tells it, into the audit's own type.
 pub fn rule_set(set: rule_sets::RuleSet) -> RuleSet {
     let action = |action: rule_sets::RuleAction| ReceiptAction {
         kind: if action.kind.is_empty() { "unknown".to_owned() } else { action.kind.to_owned() },

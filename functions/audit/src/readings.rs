@@ -1,4 +1,4 @@
-//! What a pass has read: each call is made once, however many invocations the pass takes.
+//! The answers that a pass has read: each call is made once, however many invocations the pass takes.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -15,14 +15,14 @@ use tracing::warn;
 
 /// Where readings are kept for the next invocation.
 pub(crate) trait Keep {
-    /// Why one was not kept.
+    /// Why a reading could not be kept.
     type Error;
 
-    /// Keeps one.
+    /// Keeps a reading under a name.
     async fn keep(&self, name: &str, reading: &str) -> Result<(), Self::Error>;
 }
 
-/// Nowhere: there is no next invocation.
+/// Keeps nothing, since there is no next invocation.
 #[derive(Debug)]
 pub(crate) struct Nowhere;
 
@@ -34,7 +34,7 @@ impl Keep for Nowhere {
     }
 }
 
-/// In the table.
+/// Keeps readings in the table.
 #[derive(Debug)]
 pub(crate) struct InTable<'a, A> {
     pub(crate) table: &'a A,
@@ -54,7 +54,7 @@ impl<A: AuditTable> Keep for InTable<'_, A> {
 pub(crate) struct Readings<K> {
     kept: RefCell<BTreeMap<String, String>>,
     keep: K,
-    /// Calls of this invocation that came to nothing.
+    /// The number of this invocation's calls that were not answered.
     unanswered: Cell<usize>,
 }
 
@@ -63,7 +63,7 @@ impl<K: Keep> Readings<K> {
         Self { kept: RefCell::new(kept), keep, unanswered: Cell::new(0) }
     }
 
-    /// A reading that is kept. One that this version can't read is none.
+    /// Takes out a reading that was kept; `None` if there is none, or if this version can't read it.
     pub(crate) fn take<T: DeserializeOwned>(&self, name: &str) -> Option<Asked<T>> {
         let text = self.kept.borrow_mut().remove(name)?;
         serde_json::from_str(&text).ok()
@@ -72,7 +72,7 @@ impl<K: Keep> Readings<K> {
     pub(crate) async fn keep<T: Serialize>(&self, name: &str, reading: &Asked<T>) -> Result<(), K::Error> {
         match serde_json::to_string(reading) {
             Ok(text) => self.keep.keep(name, &text).await,
-            // Then it is read again by the next invocation, which is not worse than no audit.
+            // The next invocation then makes the call again, which is better than no audit at all.
             Err(error) => {
                 warn!(%error, "a reading is not kept");
                 Ok(())

@@ -5,32 +5,33 @@ use std::time::Duration;
 use mailroom_aws::settings::{SettingError, Variables};
 use mailroom_core::audit::facts::Stack;
 
-/// Read once, at start.
+/// The function's settings, read once at start.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// `TABLE_NAME`
+    /// `TABLE_NAME`: the name of the table.
     pub table: String,
-    /// `AWS_LAMBDA_FUNCTION_NAME`, set by Lambda.
+    /// `AWS_LAMBDA_FUNCTION_NAME`: the name of this function, set by Lambda.
     pub function: String,
-    /// `AWS_REGION`, set by Lambda; `ACCOUNT_ID`, `FEEDBACK_TOPIC_ARN`, `CONFIGURATION_SET`; `RULE_SET`, empty if the stack has
-    /// none; `RECEIVES`, `true` or `false`; `RECONCILE_FUNCTION`, empty if the stack does not keep the suppression list.
+    /// `AWS_REGION`, set by Lambda; `ACCOUNT_ID`, `FEEDBACK_TOPIC_ARN`, `CONFIGURATION_SET`; `RULE_SET`, empty if the stack
+    /// has none; `RECEIVES`, `true` or `false`; `RECONCILE_FUNCTION`, empty if the stack does not keep the suppression
+    /// list.
     pub stack: Stack,
     /// `PEERS`: see [`Variables::peers`].
     pub peers: Vec<String>,
-    /// Whether this Region asks IAM, which is global: the first by name of itself and its peers does, so that of Regions with the
-    /// same peers one asks.
+    /// Whether this Region asks IAM, which is global. Of itself and its peers, the Region whose name sorts first does, so
+    /// that of Regions with the same list of peers exactly one asks.
     pub iam: bool,
-    /// `AUDIT_EVERY_HOURS`: how long after the start of a pass the next one begins.
+    /// `AUDIT_EVERY_HOURS`: the time from the start of a pass to the start of the next one.
     pub pass_every: Duration,
-    /// From `REQUESTS_PER_SECOND`: between two calls. SES takes one a second, and may raise it.
+    /// The time between two calls, from `REQUESTS_PER_SECOND`. SES takes one a second, and may raise that.
     pub pace: Duration,
 }
 
 impl Settings {
-    /// Reads the variables above.
+    /// Reads the settings from the environment variables that the fields name.
     ///
     /// # Errors
-    /// The first that is missing or unusable.
+    /// The first variable that is missing or unusable.
     pub fn read(variables: &Variables<impl Fn(&str) -> Option<String>>) -> Result<Self, SettingError> {
         let region = variables.required("AWS_REGION")?;
         let peers = variables.peers(&region)?;

@@ -1,4 +1,4 @@
-//! A batch of the table's stream in, one conditional write per address out, and what was decided to the peers.
+//! Takes a batch of the table's stream, makes one conditional write per address, and tells the peers what was decided.
 //!
 //! Timeline of two formats of one bounce in a batch, while merge is at work on the same address:
 //!
@@ -9,9 +9,9 @@
 //! decide  joins both records, writes version 6, tells the peers what version 6 holds
 //! ```
 //!
-//! A crash anywhere has the batch come back: what is joined already changes nothing, and the peers are told again. A record
-//! that can't be read has nothing come back, since it would hold up its neighbours and be read no better: it is counted, and
-//! stays in the table, where reconcile looks back on it.
+//! After a crash anywhere Lambda brings the same batch again: what is joined already changes nothing, and the peers are
+//! told again. A record that can't be read does not bring the batch back, since it would hold up its neighbours and be no
+//! more readable the next time: it is counted, and stays in the table, where reconcile looks back on it.
 
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
@@ -36,37 +36,37 @@ use tracing::{error, warn};
 
 use crate::settings::Settings;
 
-/// Addresses under way at a time: each waits for the table alone.
+/// The number of addresses that are worked on at a time. Each of them only waits for the table.
 const PARALLEL: usize = 16;
-/// How long the peers are given, all at once: the next batch waits for this one.
+/// The time that all peers together are given. The next batch waits for this one, so it is short.
 const TO_TELL: Duration = Duration::from_secs(2);
 
 /// The function: its ports and what the template told it.
 pub struct Decide<T, P, C, M> {
-    /// States and records.
+    /// The table: states and records.
     pub table: T,
-    /// The other Regions.
+    /// The queues of the other Regions.
     pub peers: P,
-    /// What time it is.
+    /// The clock.
     pub clock: C,
-    /// Where counts go.
+    /// Where metrics are counted.
     pub metrics: M,
-    /// What the template told.
+    /// What the template tells the function.
     pub settings: Settings,
 }
 
-/// The batch is not done, and comes back whole. What is done of it already changes nothing then.
+/// Why a batch is not done. Lambda brings it back whole; what is done of it already then changes nothing.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DecideError {
-    /// Not a batch of a table's stream. No retry can help.
+    /// The payload is not a batch of a table's stream. No retry can help.
     #[error(transparent)]
     Payload(#[from] InvocationError),
-    /// Some addresses are not decided on. A retry can help.
+    /// Some addresses could not be decided on. A retry can help.
     #[error("{failed} of {addresses} addresses failed; see the log")]
     Addresses {
-        /// Addresses whose state could not be advanced.
+        /// The number of addresses whose state could not be advanced.
         failed: usize,
-        /// Of how many.
+        /// The number of all addresses in the batch.
         addresses: usize,
     },
 }
@@ -78,7 +78,7 @@ enum New {
 }
 
 impl New {
-    /// When it releases its address, if it does.
+    /// When the record releases its address; `None` if it does not.
     fn released_at(&self) -> Option<Timestamp> {
         match self {
             Self::Decision(decision, seen) if decision.action == Action::Release => {
@@ -91,9 +91,9 @@ impl New {
 
 /// What became of an address.
 enum Decided {
-    /// The records say nothing that counts.
+    /// None of the records says anything that counts.
     Left,
-    /// They do; this is the state with that in it.
+    /// Some record does. This is the state with that in it, and whether it had to be written.
     Stands { state: Box<AddressState>, written: bool },
 }
 
@@ -158,8 +158,8 @@ impl<T: StateTable, P: Peers, C: Clock, M: Metrics> Decide<T, P, C, M> {
         Ok(())
     }
 
-    /// What a record of the stream says, and of which address. The mapping's filter is trusted with the bill, not with
-    /// the truth: states, and what is nothing to decide on, are left out here too.
+    /// Reads a record of the stream: its address and what it says; `None` if there is nothing to decide on. The mapping's
+    /// filter keeps the bill small, but is not relied on: states and other items are left out here, too.
     fn read(&self, written: Result<Written, Unread>) -> Result<Option<(String, New)>, ()> {
         let written = written.map_err(|Unread { index, why }| {
             error!(index, "a record of the stream can't be read: {why}");
@@ -198,7 +198,7 @@ impl<T: StateTable, P: Peers, C: Clock, M: Metrics> Decide<T, P, C, M> {
         })
     }
 
-    /// Of what time the policy must see other records, to judge all of these.
+    /// The range of time whose records the policy must see to judge all of these; `None` if it needs none.
     fn history(&self, news: &[New]) -> Option<RangeInclusive<Timestamp>> {
         let times = news.iter().filter_map(|new| match new {
             New::Told(told, _) => self.settings.policy.history(told),
@@ -223,8 +223,9 @@ impl<T: StateTable, P: Peers, C: Clock, M: Metrics> Decide<T, P, C, M> {
         advanced
     }
 
-    /// What a record comes to, given what is known. `released_at` is the last release of the batch, which may still be to
-    /// come: the history holds what happened after it, and that does not count together with what happened before.
+    /// What a record changes, given what is known. `released_at` is the last release in the batch, which may come after
+    /// this record: the history holds only what happened after that release, and this must not be counted together with
+    /// what happened before.
     fn change(
         &self,
         new: &New,
@@ -243,7 +244,7 @@ impl<T: StateTable, P: Peers, C: Clock, M: Metrics> Decide<T, P, C, M> {
         }
     }
 
-    /// Tells every peer, as best it can: what a peer does not hear of now, reconcile tells it.
+    /// Tells every peer, as best it can. Reconcile tells a peer whatever it does not hear of now.
     async fn tell(&self, states: Vec<PeerState>, deadline: Instant) -> Tally {
         let messages: Vec<_> = message::pack(&self.settings.region, states).collect();
         let deadline = deadline.min(Instant::now() + TO_TELL);
@@ -260,7 +261,8 @@ impl<T: StateTable, P: Peers, C: Clock, M: Metrics> Decide<T, P, C, M> {
         tally
     }
 
-    /// How many messages a peer took, and why no more: after one that failed, the next would only take as long.
+    /// Tells one peer: the number of messages that it took, and the error that ended it. After one failed message no more
+    /// are tried, since each would take as long to fail.
     async fn tell_one(
         &self,
         peer: &str,
@@ -278,8 +280,8 @@ impl<T: StateTable, P: Peers, C: Clock, M: Metrics> Decide<T, P, C, M> {
 
 /// What all that is new makes of a state.
 struct Advanced {
-    /// The next one, if something was said that was not known.
+    /// The state to write; `None` if nothing was said that was not known.
     next: Option<AddressState>,
-    /// Something that counts was said, known already or not.
+    /// Whether something that counts was said, known already or not.
     says: bool,
 }

@@ -3,30 +3,30 @@
 use mailroom_aws::settings::{SettingError, Variables};
 use mailroom_core::suppression::policy::Policy;
 
-/// Read once, at start.
+/// The function's settings, read once at start.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// `TABLE_NAME`
+    /// `TABLE_NAME`: the name of the table.
     pub table: String,
-    /// `AWS_LAMBDA_FUNCTION_NAME`, set by Lambda.
+    /// `AWS_LAMBDA_FUNCTION_NAME`: the name of this function, set by Lambda.
     pub function: String,
-    /// `ACCOUNT_ID`
+    /// `ACCOUNT_ID`: the id of the AWS account.
     pub account: String,
-    /// `AWS_REGION`, set by Lambda.
+    /// `AWS_REGION`: the name of this Region, set by Lambda.
     pub region: String,
     /// `PEERS`: see [`Variables::peers`].
     pub peers: Vec<String>,
-    /// `QUEUE_NAME`: of the queue in which every Region takes what its peers decided.
+    /// `QUEUE_NAME`: the name of the queue, the same in every Region, in which a Region takes in what its peers decided.
     pub queue: String,
-    /// See [`Variables::policy`].
+    /// The policy for bounces and complaints: see [`Variables::policy`].
     pub policy: Policy,
 }
 
 impl Settings {
-    /// Reads the variables above.
+    /// Reads the settings from the environment variables that the fields name.
     ///
     /// # Errors
-    /// The first that is missing or unusable.
+    /// The first variable that is missing or unusable.
     pub fn read(variables: &Variables<impl Fn(&str) -> Option<String>>) -> Result<Self, SettingError> {
         let region = variables.required("AWS_REGION")?;
         Ok(Self {
@@ -87,7 +87,7 @@ mod tests {
         assert_eq!(with("TRANSIENT_WITHIN_DAYS", "2").unwrap().policy.transient.unwrap().days, 3);
         let error = with("TRANSIENT_WITHIN_DAYS", "1").unwrap_err().to_string();
         assert!(error.starts_with("environment variable TRANSIENT_DAYS must be no more than"), "{error}");
-        // Who does not count does not mind.
+        // Where transient bounces are not counted, the number of days does not matter.
         assert!(with("TRANSIENT_DAYS", "99").is_err());
         let none = [&[("TRANSIENT_EVENTS", "0")], &ALL[..6], &ALL[7..]].concat();
         assert_eq!(Settings::read(&but_for(&none, "TRANSIENT_DAYS", "99")).unwrap().policy.transient, None);

@@ -1,4 +1,4 @@
-//! A payload in, records out, and exactly the messages whose records are not durable back to the queue.
+//! Takes a payload, appends its records, and hands back to the queue exactly the messages whose records are not durable.
 
 use mailroom_aws::invocation::{Invocation, InvocationError, Response, Settled};
 use mailroom_aws::metrics::Metrics;
@@ -15,11 +15,11 @@ use crate::settings::Settings;
 
 /// The function: its ports and what the template told it.
 pub struct Feedback<T, M> {
-    /// Where records are appended.
+    /// The table, to which records are appended.
     pub table: T,
-    /// Where counts go.
+    /// Where metrics are counted.
     pub metrics: M,
-    /// What the template told.
+    /// What the template tells the function.
     pub settings: Settings,
 }
 
@@ -34,7 +34,7 @@ enum Poison {
     Received,
 }
 
-/// What a message asks for.
+/// What has to be done for a message.
 enum Work {
     Ignore,
     NotStored,
@@ -120,7 +120,8 @@ impl<T: RecordTable, M: Metrics> Feedback<T, M> {
     }
 }
 
-/// The one line that says why a message will end in the dead-letter queue: where and what, never a value.
+/// Writes the one log line that says why a message will end in the dead-letter queue: the field and what is wrong, never a
+/// value.
 fn log_poison(message: &Message, poison: &Poison) {
     warn!(message = message.id, ses_message = message.ses_message_id(), "can never be processed: {poison}");
 }

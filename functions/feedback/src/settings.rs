@@ -7,26 +7,26 @@ use mailroom_core::notification::Kind;
 use mailroom_core::ours::Ours;
 use mailroom_core::record::Retention;
 
-/// Read once, at start.
+/// The function's settings, read once at start.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// `TABLE_NAME`
+    /// `TABLE_NAME`: the name of the table.
     pub table: String,
-    /// `AWS_LAMBDA_FUNCTION_NAME`, set by Lambda.
+    /// `AWS_LAMBDA_FUNCTION_NAME`: the name of this function, set by Lambda.
     pub function: String,
-    /// `ACCOUNT_ID`, `FEEDBACK_TOPIC_ARN`, and Lambda's `AWS_REGION`.
+    /// `ACCOUNT_ID`, `FEEDBACK_TOPIC_ARN` and Lambda's `AWS_REGION`: by these a message is known to be ours.
     pub ours: Ours,
-    /// `RETENTION_DAYS`
+    /// `RETENTION_DAYS`: how long records are kept.
     pub retention: Retention,
-    /// `KINDS_NOT_STORED`
+    /// `KINDS_NOT_STORED`: the kinds of event that are acknowledged without a record.
     pub kinds_not_stored: KindsNotStored,
 }
 
 impl Settings {
-    /// Reads the variables above.
+    /// Reads the settings from the environment variables that the fields name.
     ///
     /// # Errors
-    /// The first that is missing or unusable.
+    /// The first variable that is missing or unusable.
     pub fn read(variables: &Variables<impl Fn(&str) -> Option<String>>) -> Result<Self, SettingError> {
         let days =
             variables.parsed("RETENTION_DAYS", "a number of days up to 65535", |days| days.parse().ok())?;
@@ -46,12 +46,13 @@ impl Settings {
     }
 }
 
-/// The kinds that are acknowledged without a record. Told by what is left out, so that a kind that SES adds is kept.
+/// The kinds of event that are acknowledged without a record. It lists what is left out, so that a kind that SES adds is
+/// kept.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct KindsNotStored(HashSet<String>);
 
 impl KindsNotStored {
-    /// `send,delivery,open,click`, as `mailroom normalize` prints kinds.
+    /// Reads a list such as `send,delivery,open,click`, with kinds as `mailroom normalize` prints them.
     pub fn parse(list: &str) -> Self {
         Self(list.split(',').map(str::trim).filter(|kind| !kind.is_empty()).map(str::to_owned).collect())
     }

@@ -1,4 +1,4 @@
-//! A receipt in, one record per recipient out, each pointing to a mail that was seen to be there.
+//! Takes a receipt and writes one record per recipient, each pointing to a mail that was seen to be there.
 
 use futures_util::{StreamExt, stream};
 use mailroom_aws::invocation::{Invocation, InvocationError, Response, Settled};
@@ -17,18 +17,18 @@ use tracing::{info, warn};
 
 use crate::settings::Settings;
 
-/// Mails looked at at a time, where a payload brings several: each waits for S3 alone.
+/// The number of mails that are looked at at a time, where a payload brings several. Each of them only waits for S3.
 const PARALLEL: usize = 8;
 
 /// The function: its ports and what the template told it.
 pub struct Inbound<T, O, M> {
-    /// Where records are appended.
+    /// The table, to which records are appended.
     pub table: T,
-    /// Where mail lies.
+    /// The buckets in which mail lies.
     pub objects: O,
-    /// Where counts go.
+    /// Where metrics are counted.
     pub metrics: M,
-    /// What the template told.
+    /// What the template tells the function.
     pub settings: Settings,
 }
 
@@ -56,7 +56,7 @@ impl<T: RecordTable, O: ObjectStore, M: Metrics> Inbound<T, O, M> {
     /// Handles one invocation; returns shortly after `deadline` at the latest.
     ///
     /// # Errors
-    /// See [`InvocationError`]. Lambda tries an event of SES's again, twice, and then hands it to the failure destination.
+    /// See [`InvocationError`]. Lambda tries an event from SES twice more, and then hands it to the failure destination.
     pub async fn handle(&self, payload: &str, deadline: Instant) -> Result<Response, InvocationError> {
         let mut invocation = Invocation::open(payload)?;
         let look = |message| async move {
@@ -126,8 +126,8 @@ impl<T: RecordTable, O: ObjectStore, M: Metrics> Inbound<T, O, M> {
         Ok(Work::Append(normalized.map_err(|error| error.within(&message.path))?))
     }
 
-    /// What S3 says of the mail. Content that came with the notification is put there first, once: a second version would
-    /// make another record of the same mail.
+    /// Asks S3 about the mail. If the notification brought the mail itself, it is put there first, but only if it is not
+    /// there yet: a second version would make another record of the same mail.
     async fn find(&self, receipt: &Receipt, location: &Location) -> Result<ObjectFacts, Trouble> {
         let found = self.objects.head(location).await;
         if found != Err(ObjectError::NotFound) {
@@ -138,7 +138,7 @@ impl<T: RecordTable, O: ObjectStore, M: Metrics> Inbound<T, O, M> {
         Ok(self.objects.head(location).await?)
     }
 
-    /// What is in the mail, from its first bytes; nothing if none are to be read.
+    /// Reads the structure of a mail from its first bytes; `None` if the settings say that none are to be read.
     async fn structure(
         &self,
         location: &Location,
@@ -163,7 +163,7 @@ fn within(trouble: Trouble, path: &str) -> Trouble {
     }
 }
 
-/// The one line that says why a message comes back or ends as a dead letter: where and what, never a value.
+/// Writes the one log line that says why a message comes back or ends as a dead letter: where and what, never a value.
 fn log_trouble(message: &Message, trouble: &Trouble) {
     let what = match trouble {
         Trouble::Object(_) | Trouble::Deadline => "not recorded",

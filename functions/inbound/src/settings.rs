@@ -5,32 +5,34 @@ use mailroom_core::inbound::{Disposition, DispositionPolicy, Store};
 use mailroom_core::ours::Ours;
 use mailroom_core::record::Retention;
 
-/// Read once, at start.
+/// The function's settings, read once at start.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// `TABLE_NAME`
+    /// `TABLE_NAME`: the name of the table.
     pub table: String,
-    /// `AWS_LAMBDA_FUNCTION_NAME`, set by Lambda.
+    /// `AWS_LAMBDA_FUNCTION_NAME`: the name of this function, set by Lambda.
     pub function: String,
-    /// `ACCOUNT_ID`, and Lambda's `AWS_REGION`. No topic: an operator's rules may have any.
+    /// `ACCOUNT_ID` and Lambda's `AWS_REGION`: by these a receipt is known to be ours. No topic is checked, since an
+    /// operator's rules may have any.
     pub ours: Ours,
     /// `MAIL_BUCKET` and `MAIL_PREFIX`: where the stack's rule puts mail, which the Lambda action does not say.
     pub store: Store,
-    /// `MAIL_BUCKET_REGION`; found out if it is not told.
+    /// `MAIL_BUCKET_REGION`: the bucket's Region. If `None`, the function finds it out.
     pub bucket_region: Option<String>,
-    /// `MAIL_HEAD_BYTES`: how much of a mail is read for its structure; 0 reads nothing.
+    /// `MAIL_HEAD_BYTES`: the number of bytes that are read of a mail for its structure; 0 reads nothing.
     pub head_bytes: u64,
-    /// `SPAM_DISPOSITION`, `INCONCLUSIVE_DISPOSITION`, `UNSCANNED_DISPOSITION`
+    /// `SPAM_DISPOSITION`, `INCONCLUSIVE_DISPOSITION` and `UNSCANNED_DISPOSITION`: what the verdicts of SES's scans come
+    /// to.
     pub disposition: DispositionPolicy,
-    /// `RETENTION_DAYS`
+    /// `RETENTION_DAYS`: how long records are kept.
     pub retention: Retention,
 }
 
 impl Settings {
-    /// Reads the variables above.
+    /// Reads the settings from the environment variables that the fields name.
     ///
     /// # Errors
-    /// The first that is missing or unusable.
+    /// The first variable that is missing or unusable.
     pub fn read(variables: &Variables<impl Fn(&str) -> Option<String>>) -> Result<Self, SettingError> {
         let disposition = |name| variables.parsed(name, "clean, suspect or reject", Disposition::parse);
         let days =

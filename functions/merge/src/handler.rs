@@ -1,5 +1,5 @@
-//! Peers' messages in, one conditional write per address out, and exactly the messages back of which something is not
-//! joined.
+//! Takes peers' messages, makes one conditional write per address, and hands back to the queue exactly the messages of
+//! which something is not joined.
 
 use std::collections::BTreeMap;
 
@@ -16,30 +16,30 @@ use mailroom_core::suppression::state::Ahead;
 use tokio::time::Instant;
 use tracing::warn;
 
-/// Addresses under way at a time: each waits for the table alone.
+/// The number of addresses that are worked on at a time. Each of them only waits for the table.
 const PARALLEL: usize = 16;
 
 /// The function and its ports.
 pub struct Merge<T, C, M> {
-    /// This Region's states.
+    /// The table: this Region's states.
     pub table: T,
-    /// What time it is.
+    /// The clock.
     pub clock: C,
-    /// Where counts go.
+    /// Where metrics are counted.
     pub metrics: M,
 }
 
-/// Why something in a message is not joined, however often it comes.
+/// Why a part of a message can't be joined.
 #[derive(Debug, thiserror::Error)]
 enum Poison {
     #[error("{}: {}", .0.field(), .0.problem())]
     Malformed(#[from] Malformed),
-    /// The clocks may agree by the time it comes back.
+    /// It lies in the future. By the time the message comes back, the clocks may agree.
     #[error(transparent)]
     Ahead(#[from] Ahead),
 }
 
-/// What is to be joined of an address, and by which messages.
+/// What is to be joined into one address's state, and the messages that it comes from.
 #[derive(Default)]
 struct News {
     changes: Vec<Change>,
@@ -49,7 +49,7 @@ struct News {
 #[derive(Default)]
 struct Tally {
     states: usize,
-    /// Those that lie in the future. What can't be read at all is counted by its message.
+    /// The number of states that lie in the future. What can't be read at all is counted by its message instead.
     refused: usize,
 }
 
@@ -65,7 +65,7 @@ impl<T: StateTable, C: Clock, M: Metrics> Merge<T, C, M> {
         for (index, message) in messages.iter().enumerate() {
             for poison in self.read(index, message.body.as_deref(), &mut by_address, &mut tally) {
                 ledger.fail(index);
-                // Where and what, never a value.
+                // The log says where and what is wrong, never a value: that may be an address.
                 warn!(message = message.id, "can never be joined as it is: {poison}");
             }
         }
@@ -100,7 +100,7 @@ impl<T: StateTable, C: Clock, M: Metrics> Merge<T, C, M> {
         ledger.respond()
     }
 
-    /// Adds what a message says; what of it can't be joined.
+    /// Adds what a message says, and returns what of it can't be joined.
     fn read(
         &self,
         index: usize,
@@ -129,7 +129,7 @@ impl<T: StateTable, C: Clock, M: Metrics> Merge<T, C, M> {
         poison
     }
 
-    /// Joins all that peers say of an address, in one write; whether there was anything new.
+    /// Joins all that peers say of an address, in one write. Returns whether there was anything new.
     async fn join(&self, address: &str, changes: &[Change], deadline: Instant) -> Result<bool, TableError> {
         let updated = states::update(&self.table, address, deadline, |known| {
             let now = self.clock.now();

@@ -2,20 +2,20 @@
 
 use mailroom_aws::settings::{SettingError, Variables};
 
-/// Read once, at start.
+/// The function's settings, read once at start.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// `TABLE_NAME`
+    /// `TABLE_NAME`: the name of the table.
     pub table: String,
-    /// `AWS_LAMBDA_FUNCTION_NAME`, set by Lambda.
+    /// `AWS_LAMBDA_FUNCTION_NAME`: the name of this function, set by Lambda.
     pub function: String,
 }
 
 impl Settings {
-    /// Reads the variables above.
+    /// Reads the settings from the environment variables that the fields name.
     ///
     /// # Errors
-    /// The first that is missing.
+    /// The first variable that is missing.
     pub fn read(variables: &Variables<impl Fn(&str) -> Option<String>>) -> Result<Self, SettingError> {
         Ok(Self {
             table: variables.required("TABLE_NAME")?,

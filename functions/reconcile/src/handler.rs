@@ -1,7 +1,7 @@
-//! An invocation: pushes to peers, goes on with the pass, and looks back on records.
+//! One invocation: it pushes to peers, goes on with the pass over the list, and looks back on records.
 //!
-//! Whoever finds the lease held leaves at once: two passes at a time would be two requests a second. Woken every few
-//! minutes, a pass of any length ends.
+//! An invocation that finds the lease held by another one leaves at once: two passes at a time would make two requests a
+//! second. Since the function is woken every few minutes, a pass of any length comes to its end.
 
 use std::time::Duration;
 
@@ -29,46 +29,46 @@ use crate::records::LookBack;
 use crate::settings::Settings;
 
 const LEASE: &str = "reconcile";
-/// The lease is longer than the invocation by this, for clocks and for the answer's way.
+/// How much longer than the invocation the lease lasts, for clocks that differ and for the answer's way.
 const LEASE_MARGIN: Duration = Duration::from_secs(5);
 
-/// The function.
+/// The reconcile function: its ports and its settings.
 pub struct Reconcile<S, L, E, N, P, C, M> {
-    /// Suppression states, and the records that they come from.
+    /// The table: suppression states, and the records that they come from.
     pub states: S,
-    /// SES's list, which is only read.
+    /// SES's suppression list, which is only read.
     pub list: L,
-    /// The lease, of which only one invocation is the holder.
+    /// The lease, which only one invocation holds at a time.
     pub leases: E,
-    /// Where a pass stands, and how far peers have been told.
+    /// Notes in the table: where a pass stands, and how far peers have been told.
     pub notes: N,
-    /// The peers' queues.
+    /// The queues of the peers.
     pub peers: P,
-    /// What time it is.
+    /// The clock.
     pub clock: C,
-    /// Where counts go.
+    /// Where metrics are counted.
     pub metrics: M,
-    /// What the template tells.
+    /// What the template tells the function.
     pub settings: Settings,
 }
 
-/// What wakes it: a schedule's event has none of these fields, an operator's any.
+/// The payload of an invocation. A schedule's event has none of these fields; an operator may give any of them.
 #[derive(Debug, Clone, Copy, Default, Deserialize)]
 #[serde(default)]
 pub struct Wake {
-    /// Begin a pass, if none is in progress.
+    /// Begin a pass over the list now, unless one is in progress.
     pub pass: bool,
-    /// Tell peers everything.
+    /// Tell the peers everything, and not only what has changed since they were last told.
     pub everything: bool,
-    /// Look back on records.
+    /// Look back on records now, even if that is not due.
     pub records: bool,
 }
 
-/// What an invocation did; its answer.
+/// What an invocation did. This is also its answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case", tag = "state")]
 pub enum Done {
-    /// It did nothing, and what it was to do is not remembered: another invocation is at it.
+    /// It did nothing, since another invocation is at work. What it was asked to do is not remembered.
     Held,
     /// It did what it was woken for.
     Woken {
@@ -81,13 +81,14 @@ pub enum Done {
     },
 }
 
-/// The invocation has failed; peers were told nevertheless, once it held the lease. A retry can help; so does the next wake.
+/// Why an invocation failed. The peers were told nevertheless, once it held the lease. A retry may help, and the next wake
+/// is one.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ReconcileError {
-    /// It is not known whether another invocation is at it.
+    /// The lease could not be taken, so it is not known whether another invocation is at work.
     #[error(transparent)]
     Lease(#[from] LeaseError),
-    /// The pass did not go on.
+    /// The pass over the list did not go on.
     #[error(transparent)]
     Pass(#[from] PassError),
     /// Looking back on records did not go on.
@@ -105,7 +106,7 @@ where
     C: Timer,
     M: Metrics,
 {
-    /// Handles one wake, of the invocation whose id is `holder`; done by `deadline`.
+    /// Handles one invocation, whose id is `holder`, and returns by `deadline`.
     ///
     /// # Errors
     /// See [`ReconcileError`].
@@ -138,7 +139,8 @@ where
             clock: &self.clock,
             region: &self.settings.region,
             everything: wake.everything,
-            // A new peer must not keep the list from being read, nor the list a new peer from being told.
+            // Telling a new peer everything must not keep the list from being read, nor the other way round: each has half
+            // of the time.
             stop_at: half_time,
             deadline,
         };

@@ -6,11 +6,11 @@
 //! Confirm  if something has gone, and no more than may: the index again, SES is asked for each of those entries.
 //! ```
 //!
-//! Where it stands is kept in a note: an invocation that runs out of time goes on there, one that dies goes back to what
-//! was kept last. All of it may be done twice.
+//! Where a pass stands is kept in a note. An invocation that runs out of time leaves the rest to the next one; if one dies,
+//! the next one goes back to what was kept last, so any of it may be done twice.
 //!
-//! SES does not say how long a page's token is good for. The list is begun again when one is refused; what was seen of it
-//! stays seen.
+//! SES does not say how long a page's token is good for. When a token is refused the list is read again from the start;
+//! what was seen of it counts as seen.
 
 use std::time::Duration;
 
@@ -34,24 +34,24 @@ use tracing::{info, warn};
 
 use crate::seen::{Seen, chunks_for};
 
-/// How many calls of the table are under way at once.
+/// The number of calls of the table that are under way at once.
 const PARALLEL: usize = 32;
-/// How many states are read from an index at once: as many as DynamoDB gives, which is 1 MiB.
+/// The number of states that are asked for at once. It is so high that DynamoDB's own limit of 1 MiB a page decides.
 const PAGE: usize = 10_000;
-/// How often a state that somebody else writes is read again.
+/// How often an address is tried again after somebody else has written its state meanwhile.
 const TRIES: usize = 5;
-/// How long a pass goes on until it is kept again: what a crash costs.
+/// How often a pass in progress is kept. This is how much a crash costs.
 const KEEP_EVERY: Duration = Duration::from_mins(1);
-/// A pass asks SES for no more entries than this, an hour's worth; the next one goes on.
+/// The number of entries that one pass asks SES for, at most: an hour's worth at a call a second. The next pass goes on.
 const MOST_CONFIRMED: usize = 3600;
-/// How much of an invocation's time is left to keep the pass and to answer in.
+/// The time that is kept at the end of an invocation for keeping the pass, and for answering.
 pub(crate) const TO_KEEP: Duration = Duration::from_secs(10);
 
 /// A pass in progress, as it is kept between invocations.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct Open {
     started_at: Timestamp,
-    /// How many chunks the filter of what was seen has.
+    /// The number of chunks of the filter that remembers what was seen.
     chunks: usize,
     step: Step,
     counts: Counts,
@@ -71,68 +71,69 @@ struct Place {
     after: Option<Cursor>,
 }
 
-/// What a pass has found. What was done over after a crash is counted again.
+/// What a pass has found so far. What was done twice, because of a crash, is counted twice.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Counts {
-    /// Entries of the list.
+    /// The number of entries on the list.
     pub entries: usize,
-    /// Entries that are no address to us, or for a reason that is none.
+    /// The number of entries on the list that Mailroom can't take for an address, or whose reason it does not know.
     pub unread: usize,
-    /// States that can't be read.
+    /// The number of states that can't be read.
     pub unreadable: usize,
-    /// Addresses of which list and state say the same.
+    /// The number of addresses of which list and state say the same.
     pub agree: usize,
-    /// Addresses of which they don't.
+    /// The number of addresses of which list and state do not say the same.
     pub differ: usize,
-    /// How many of those were written: taken in, marked, noted.
+    /// The number of those that differ whose state was written: taken in, marked as pending, or noted.
     pub mended: usize,
-    /// Addresses at which somebody else is, or was when the pass began: for the next one.
+    /// The number of addresses that somebody else is working on, or was when the pass began. They are left to the next
+    /// pass.
     pub busy: usize,
-    /// Addresses that are left as they are, for good reason.
+    /// The number of addresses that are left as they are, for good reason.
     pub left: usize,
-    /// Entries that should be there.
+    /// The number of entries that should be on the list, by the states.
     pub expected: usize,
-    /// Entries that should be there, and were not seen.
+    /// The number of entries that should be on the list and were not seen there.
     pub gone: usize,
-    /// How many of those SES was asked for.
+    /// The number of entries not seen on the list that SES was asked for one by one.
     pub asked: usize,
-    /// How many of those SES had not got: drift.
+    /// The number of entries that SES was asked for and did not have: drift.
     pub drifted: usize,
-    /// How often the list was begun again, because SES no longer took its token.
+    /// How often the list was read again from the start, because SES no longer took a page's token.
     pub restarts: usize,
 }
 
-/// How a pass fared in an invocation.
+/// How the pass fared in one invocation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case", tag = "state")]
 pub enum Passed {
-    /// None was due.
+    /// No pass is in progress and none is due.
     NotDue,
-    /// It goes on at the next wake.
+    /// The pass goes on at the next wake. These are its counts so far.
     Unfinished(Counts),
-    /// It has ended.
+    /// The pass has ended, with these counts.
     Ended(Counts),
-    /// It has ended, and concluded nothing of what has gone, since too much has.
+    /// The pass has ended, and concluded nothing from the entries that have gone, since too many have.
     Alarmed(Counts),
 }
 
-/// Why a pass did not go on. It does at the next wake.
+/// Why a pass did not go on. The next wake tries again.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PassError {
-    /// The list can't be read. No text of SES's: it may name an address.
+    /// The list can't be read. The text is not SES's own, which may name an address.
     #[error("the list: {0}")]
     List(String),
-    /// The table's states can't be read or written.
+    /// The states in the table can't be read or written.
     #[error("the states: {0}")]
     Table(#[from] TableError),
-    /// The table's notes can't be read or written.
+    /// The notes in the table can't be read or written.
     #[error("the notes: {0}")]
     Note(#[from] NoteError),
-    /// Another instance goes on with it.
+    /// Another instance goes on with the same pass.
     #[error("another instance is at it")]
     Contended,
-    /// No time is left for another call: the next wake goes on.
+    /// No time is left for another call. The next wake goes on.
     #[error(transparent)]
     OutOfTime(#[from] OutOfTime),
 }
@@ -143,7 +144,7 @@ impl From<&ListError> for PassError {
     }
 }
 
-/// The note, as it was read or written last.
+/// The note on passes, as it was last read or written.
 #[derive(Debug, Default)]
 struct Kept {
     passes: ListPasses<Open>,
@@ -156,7 +157,7 @@ impl Kept {
         Ok(note.map_or_else(Self::default, |note| Self { passes: note.value, version: Some(note.version) }))
     }
 
-    /// Fails if somebody else has written meanwhile.
+    /// Writes the note; fails if somebody else has written it meanwhile.
     async fn keep(&mut self, notes: &impl Notes) -> Result<(), PassError> {
         match notes.put(LIST_PASSES, &self.passes, self.version).await? {
             Noted::Conflict => Err(PassError::Contended),
@@ -168,7 +169,7 @@ impl Kept {
     }
 }
 
-/// A pass's ports, and what the template says of it.
+/// The ports of a pass, and what the template says about it.
 pub(crate) struct Passing<'a, S, L, N, C, M> {
     pub(crate) states: &'a S,
     pub(crate) list: &'a L,
@@ -179,7 +180,7 @@ pub(crate) struct Passing<'a, S, L, N, C, M> {
     pub(crate) region: &'a str,
     pub(crate) gone: Gone,
     pub(crate) guard: Guard,
-    /// When to be done, by the clock.
+    /// When to be done, by the function's clock.
     pub(crate) ends_at: Timestamp,
     /// When the table must have answered.
     pub(crate) deadline: Instant,
@@ -229,7 +230,7 @@ impl<S: StateTable, L: SuppressionList, N: Notes, C: Timer, M: Metrics> Passing<
                 kept.keep(self.notes).await?;
             }
             Err(PassError::Contended) => {}
-            // A failure costs no more than what it failed at.
+            // What was found before a failure is kept, so that a failure costs no more than the step that failed.
             Ok(Passed::Unfinished(_) | Passed::NotDue) | Err(_) => {
                 self.keep(&mut kept, &open, &mut seen).await?;
             }
@@ -237,8 +238,8 @@ impl<S: StateTable, L: SuppressionList, N: Notes, C: Timer, M: Metrics> Passing<
         passed
     }
 
-    /// The filter first: where the pass stands must never be ahead of what it has seen, or what it has forgotten counts as
-    /// gone. If the filter is not kept, both stay as they were.
+    /// Keeps the filter first and then the pass. Where the pass stands must never be ahead of what the filter has seen, or
+    /// what the filter has forgotten would count as gone. If the filter can't be kept, both stay as they were.
     async fn keep(&self, kept: &mut Kept, open: &Open, seen: &mut Seen) -> Result<(), PassError> {
         if !seen.keep(self.notes).await? {
             return Err(PassError::Contended);
@@ -290,7 +291,8 @@ impl<S: StateTable, L: SuppressionList, N: Notes, C: Timer, M: Metrics> Passing<
         self.clock.now().plus(TO_KEEP) < self.ends_at && Instant::now() < self.deadline
     }
 
-    /// Calls SES until it answers, for a while. What it refuses it refuses again.
+    /// Calls SES, again for a while if it is throttled or unavailable. A refusal is returned at once, since SES would
+    /// refuse again.
     async fn asking<T>(
         &self,
         call: impl AsyncFn() -> Result<T, ListError>,
@@ -334,7 +336,7 @@ impl<S: StateTable, L: SuppressionList, N: Notes, C: Timer, M: Metrics> Passing<
         if page.next.is_some() {
             return Ok(Some(Step::List(page.next)));
         }
-        // That it is there already is as good.
+        // If the note is there already, that is as good.
         self.notes.put(FIRST_PASS, &FirstPass { ended_at: self.clock.now() }, None).await?;
         Ok(Some(Step::States(Place::default())))
     }
@@ -372,7 +374,7 @@ impl<S: StateTable, L: SuppressionList, N: Notes, C: Timer, M: Metrics> Passing<
         Ok(Some(next))
     }
 
-    /// Asks SES for those entries of a page of states that have gone.
+    /// Asks SES for those entries of a page of states that seem to have gone.
     async fn confirm_page(
         &self,
         place: &Place,
@@ -389,7 +391,7 @@ impl<S: StateTable, L: SuppressionList, N: Notes, C: Timer, M: Metrics> Passing<
                 return Ok(None);
             }
             if !self.has_time() {
-                // What was asked is settled and is not asked again.
+                // What was asked before is settled by now, so that the same page asks only for the rest.
                 return Ok(Some(place.clone()));
             }
             counts.asked += 1;
@@ -399,7 +401,7 @@ impl<S: StateTable, L: SuppressionList, N: Notes, C: Timer, M: Metrics> Passing<
         Ok(Some(next))
     }
 
-    /// A page of the index of states, and where to go on; `None` after the last shard.
+    /// Reads a page of the index of states, and says where the next one begins; `None` after the last shard.
     async fn page(&self, place: &Place) -> Result<Option<(Vec<AddressState>, Counts, Place)>, PassError> {
         let Some(shard) = shards().nth(place.shard) else { return Ok(None) };
         let page =
@@ -408,7 +410,7 @@ impl<S: StateTable, L: SuppressionList, N: Notes, C: Timer, M: Metrics> Passing<
         Ok(Some((page.items, Counts { unreadable: page.unreadable, ..Counts::default() }, next)))
     }
 
-    /// Judges an address by its state as it is now, and writes what comes of it; again, if somebody else was faster.
+    /// Judges an address by its state as it is now, and writes what follows; tries again if somebody else was faster.
     async fn mend(
         &self,
         address: &str,
@@ -425,7 +427,7 @@ impl<S: StateTable, L: SuppressionList, N: Notes, C: Timer, M: Metrics> Passing<
         Err(PassError::Contended)
     }
 
-    /// Asks SES for an entry that was not seen, under each of its names, and judges again.
+    /// Asks SES for an entry that was not seen, in each of its spellings, and judges the address again.
     async fn confirm(
         &self,
         address: &str,
@@ -436,15 +438,15 @@ impl<S: StateTable, L: SuppressionList, N: Notes, C: Timer, M: Metrics> Passing<
             let state = self.states.get(address, self.deadline).await?;
             let first = judge(None, state.as_ref(), pass);
             let Some(state) = state.filter(|_| first == Action::Confirm) else {
-                // It has moved since.
+                // The state has changed since it was read from the index.
                 return Ok(Judged { action: first, mended: false });
             };
             let (mut found, mut untold) = (None, false);
             for spelling in state.spellings().iter() {
                 match self.asking(async || self.list.get(spelling).await).await? {
                     Ok(entry) => found = entry,
-                    // SES takes no call with such an address in its path. That the list did not show it has to do: were it
-                    // there all the same, the next pass would find it and note it.
+                    // SES refuses such an address in the path of any call. So it has to be enough that the list did not
+                    // show it: if it were there all the same, the next pass would see it and note it.
                     Err(ListError::Refused(_)) if only_a_job_deletes(spelling) => {}
                     Err(ListError::Refused(_)) => untold = true,
                     Err(error) => return Err(PassError::from(&error)),
@@ -454,7 +456,7 @@ impl<S: StateTable, L: SuppressionList, N: Notes, C: Timer, M: Metrics> Passing<
                 }
             }
             if found.is_none() && untold {
-                // One address must not keep the pass from all others.
+                // This address is left as it is, so that it does not keep the pass from all others.
                 warn!("SES refuses to tell whether an entry is on its list; it is left as it is");
                 return Ok(Judged { action: Action::Leave(Leave::Untold), mended: false });
             }
@@ -469,7 +471,8 @@ impl<S: StateTable, L: SuppressionList, N: Notes, C: Timer, M: Metrics> Passing<
         Err(PassError::Contended)
     }
 
-    /// Whether something was written; `None` if somebody else was faster.
+    /// Writes what an action makes of a state, and returns whether there was anything to write; `None` if somebody else was
+    /// faster.
     async fn carry_out(
         &self,
         action: &Action,

@@ -1,7 +1,8 @@
-//! Tells each peer what has changed since it was last told: the guarantee behind what decide sends as best it can.
+//! Tells each peer what has changed since it was last told. Decide has sent the same as best it could; this is the
+//! guarantee.
 //!
-//! Once in a while a peer is told everything, as it is when it is new: a message may be accepted and be lost all the same,
-//! and a peer's table may be another one under the same name.
+//! Once in a while a peer is told everything, as it is when it is new: SQS may have accepted a message and lost it all the
+//! same, and a peer's table may have been replaced by another one of the same name.
 
 use std::time::Duration;
 
@@ -18,24 +19,24 @@ use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 use tracing::warn;
 
-/// How much of what was told is told again: whoever wrote it had another clock, and took a while until it was durable and
+/// How much of what was told is told again: a state was written by another clock, and took a while until it was durable and
 /// in the index.
 const OVERLAP: Duration = MAX_SKEW.saturating_mul(2);
 /// How often a peer is told everything.
 const EVERYTHING_EVERY: Duration = Duration::from_hours(7 * 24);
-/// How many states are read from an index at once: as many as DynamoDB gives, which is 1 MiB.
+/// The number of states that are asked for at once. It is so high that DynamoDB's own limit of 1 MiB a page decides.
 const PAGE: usize = 10_000;
-/// With so many states messages are full enough to be sent.
-const ENOUGH: usize = 1000;
+/// After this many states have been read, they are sent: their messages are full enough by then.
+const STATES_PER_SEND: usize = 1000;
 
 /// How far a peer has been told.
 #[derive(Debug, Default, Serialize, Deserialize)]
 struct Told {
-    /// It has been told all that changed before then. `None`: nothing yet.
+    /// The peer has been told all that changed before then. `None`: it has not been told anything yet.
     until: Option<Timestamp>,
-    /// When it was last begun to tell it everything that it has since been told.
+    /// When the last run that told the peer everything, and came to its end, was begun. `None`: there was none yet.
     everything_at: Option<Timestamp>,
-    /// The run over the index that is not finished.
+    /// The run over the index that is not finished; `None` if none is in progress.
     walk: Option<Walk>,
 }
 
@@ -52,17 +53,17 @@ struct Walk {
 /// What came of telling the peers.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Pushed {
-    /// States that were sent, each as often as it was.
+    /// The number of states that were sent. One that was sent to two peers counts twice.
     pub states: usize,
-    /// Messages in which they were sent.
+    /// The number of messages in which they were sent.
     pub messages: usize,
-    /// Peers that could not be told, now: they are told at the next wake.
+    /// The number of peers that could not be told now. They are told at the next wake.
     pub peers_failed: usize,
-    /// Peers to which there was more to tell than time.
+    /// The number of peers to which there was more to tell than there was time.
     pub peers_behind: usize,
 }
 
-/// Why a peer was not told all.
+/// Why a peer was not told everything that it should be.
 #[derive(Debug, thiserror::Error)]
 enum PushError {
     #[error(transparent)]
@@ -83,14 +84,14 @@ pub(crate) struct Push<'a, S, N, P, C> {
     pub(crate) clock: &'a C,
     pub(crate) region: &'a str,
     pub(crate) everything: bool,
-    /// From then on nothing more is begun.
+    /// After this nothing more is begun.
     pub(crate) stop_at: Instant,
     /// When the table and the peers must have answered.
     pub(crate) deadline: Instant,
 }
 
 impl<S: StateTable, N: Notes, P: Peers, C: Clock> Push<'_, S, N, P, C> {
-    /// Tells all peers at once: one that does not answer delays nobody.
+    /// Tells all peers at the same time, so that one that does not answer delays nobody.
     pub(crate) async fn to_all(&self, peers: &[String]) -> Pushed {
         let mut all = Pushed::default();
         let told = join_all(peers.iter().map(async |peer| {
@@ -113,7 +114,7 @@ impl<S: StateTable, N: Notes, P: Peers, C: Clock> Push<'_, S, N, P, C> {
         all
     }
 
-    /// Tells one peer; whether it has been told all.
+    /// Tells one peer. Returns whether it has been told all that there is to tell.
     async fn to(&self, peer: &str, pushed: &mut Pushed) -> Result<bool, PushError> {
         let name = peer_note(peer);
         let (mut told, mut version) = match self.notes.get::<Told>(&name).await? {
@@ -146,7 +147,7 @@ impl<S: StateTable, N: Notes, P: Peers, C: Clock> Push<'_, S, N, P, C> {
                 walk.after = page.next;
                 walk.shard += usize::from(walk.after.is_none());
             }
-            if shard.is_some() && unsent.len() < ENOUGH {
+            if shard.is_some() && unsent.len() < STATES_PER_SEND {
                 continue;
             }
             pushed.states += unsent.len();

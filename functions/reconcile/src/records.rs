@@ -1,7 +1,7 @@
-//! Decides on records that nobody decided on: the table's stream keeps them for a day, and what could not be processed by
-//! then is gone from it.
+//! Decides on records that nobody decided on. The table's stream keeps a record for a day; if decide could not process it
+//! by then, the stream no longer has it.
 //!
-//! Seldom, and by a scan: see [`mailroom_aws::decidable`]. What is known already changes nothing.
+//! This is done seldom, and by a scan of the table: see [`mailroom_aws::decidable`]. What is known already changes nothing.
 
 use std::time::Duration;
 
@@ -17,21 +17,21 @@ use mailroom_core::timestamp::Timestamp;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
-/// How often it is looked back.
-const EVERY: Duration = Duration::from_hours(7 * 24);
-/// How far back: past the last time, and what decide was a day behind with.
+/// How often records are looked back on.
+const LOOK_BACK_EVERY: Duration = Duration::from_hours(7 * 24);
+/// How far back a scan looks: to before the last scan, with a day on top by which decide may have been behind.
 const LOOK_BACK: Duration = Duration::from_hours(9 * 24);
-/// What decide may still be about to do.
-const TOO_NEW: Duration = Duration::from_hours(1);
-/// How long a page may take: none is begun that would not be done.
-const A_PAGE: Duration = Duration::from_secs(4);
+/// Records younger than this are left out, since decide may still be about to process them.
+const MIN_AGE: Duration = Duration::from_hours(1);
+/// How long a page may take. No page is begun that would not be done in time.
+const PAGE_TAKES: Duration = Duration::from_secs(4);
 const PARALLEL: usize = 16;
 const TRIES: usize = 5;
 const NOTE: &str = "records";
 
 #[derive(Debug, Default, Serialize, Deserialize)]
 struct Kept {
-    /// When the last scan that has ended began.
+    /// When the last scan that has ended was begun.
     last: Option<Timestamp>,
     open: Option<Scan>,
 }
@@ -42,32 +42,32 @@ struct Scan {
     after: Option<RecordKey>,
 }
 
-/// What came of looking back.
+/// What came of looking back on records.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct LookedBack {
-    /// Records that are worth deciding on.
+    /// The number of records that are worth deciding on.
     pub records: usize,
-    /// How many of those could not be read.
+    /// The number of records that could not be read.
     pub unreadable: usize,
-    /// How many of those nobody had decided on.
+    /// The number of records that nobody had decided on before.
     pub decided: usize,
 }
 
-/// Why it did not go on. It does at the next wake.
+/// Why looking back did not go on. The next wake tries again.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum LookBackError {
-    /// The table can't be read or written.
+    /// The records or states in the table can't be read or written.
     #[error(transparent)]
     Table(#[from] TableError),
-    /// Where it stands can't be read or written.
+    /// The note that says where the scan stands can't be read or written.
     #[error(transparent)]
     Note(#[from] NoteError),
-    /// Somebody else is at the same.
+    /// Another instance goes on with the same scan, or keeps writing the same state.
     #[error("another instance is at it")]
     Contended,
 }
 
-/// The ports by which it is looked back.
+/// The ports by which records are looked back on.
 pub(crate) struct LookBack<'a, S, N, C> {
     pub(crate) states: &'a S,
     pub(crate) notes: &'a N,
@@ -90,18 +90,18 @@ impl<S: StateTable + DecidableRecords, N: Notes, C: Clock> LookBack<'_, S, N, C>
         let note = self.notes.get::<Kept>(NOTE).await?;
         let mut version = note.as_ref().map(|note| note.version);
         let mut kept = note.map(|note| note.value).unwrap_or_default();
-        let due = demanded || kept.last.is_none_or(|last| now.since(last) >= EVERY);
+        let due = demanded || kept.last.is_none_or(|last| now.since(last) >= LOOK_BACK_EVERY);
         let mut scan = match kept.open.take() {
             Some(scan) => scan,
             None if !due => return Ok(()),
             None => Scan { started_at: now, after: None },
         };
         let since = scan.started_at.minus(LOOK_BACK);
-        while Instant::now() + A_PAGE < self.deadline {
+        while Instant::now() + PAGE_TAKES < self.deadline {
             let page = self.states.decidable(since, scan.after.as_ref(), self.deadline).await?;
             done.records += page.told.len() + page.decisions.len();
             done.unreadable += page.unreadable;
-            let until = scan.started_at.minus(TOO_NEW);
+            let until = scan.started_at.minus(MIN_AGE);
             let told = page.told.into_iter().filter(|told| told.occurred_at <= until).map(Record::Told);
             let decisions = page.decisions.into_iter().filter(|decision| decision.decided_at <= until);
             let records: Vec<_> = told.chain(decisions.map(Record::Decision)).collect();
@@ -128,7 +128,7 @@ impl<S: StateTable + DecidableRecords, N: Notes, C: Clock> LookBack<'_, S, N, C>
         Ok(())
     }
 
-    /// Decides on a record; whether it said something that nobody knew.
+    /// Decides on a record. Returns whether it said something that nobody knew.
     async fn decide(&self, record: &Record) -> Result<bool, LookBackError> {
         let (address, window) = match record {
             Record::Told(told) => (&told.address, self.policy.history(told)),

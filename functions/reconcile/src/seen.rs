@@ -1,6 +1,6 @@
-//! Which addresses a pass has seen on the list: a Bloom filter, since a pass is no snapshot and outlives its invocation,
-//! and a million addresses are no note. It may take an address for seen that was not: that one's entry, should it have
-//! gone, is missed by this pass, but not by the next, whose filter is salted differently.
+//! Remembers which addresses a pass has seen on the list. The list is read over several invocations, and a million
+//! addresses do not fit into a note, so this is a Bloom filter. It may take an address for seen that was not: if that one's
+//! entry has gone, this pass misses it, but hardly the next one, whose filter is salted differently.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -8,12 +8,12 @@ use mailroom_aws::notes::{NoteError, Noted, Notes};
 use mailroom_core::timestamp::Timestamp;
 use serde::{Deserialize, Serialize};
 
-/// In Base64 it is 342 KiB, and an item may have 400.
+/// The size of a chunk. In Base64 it is 342 KiB, and an item of DynamoDB may have 400.
 const CHUNK_BYTES: usize = 256 * 1024;
-/// Enough for two million addresses; more only blur it.
+/// The most chunks that a filter has: enough for two million addresses. With more addresses it only errs more often.
 const MAX_CHUNKS: usize = 16;
-/// How many bits the filter has for each address, and how many of them an address sets: with both, one of 2,000 addresses
-/// is taken for seen that was not.
+/// How many bits the filter has for each address, and (`HASHES`) how many of them an address sets. With both, one in 2,000
+/// addresses that were not seen is taken for seen.
 const BITS_PER_ADDRESS: usize = 16;
 const HASHES: u64 = 7;
 
@@ -27,7 +27,7 @@ pub(crate) struct Seen {
 #[derive(Debug)]
 struct Chunk {
     bits: Vec<u8>,
-    /// The version of its note.
+    /// The version of the note, as last read or written; `None` if there is none yet.
     version: Option<u64>,
     dirty: bool,
 }
@@ -38,13 +38,13 @@ struct ChunkNote {
     bits: String,
 }
 
-/// How many chunks a list of so many entries needs.
+/// The number of chunks that a list of so many entries needs.
 pub(crate) fn chunks_for(entries: usize) -> usize {
     (entries.saturating_mul(BITS_PER_ADDRESS) / 8).div_ceil(CHUNK_BYTES).clamp(1, MAX_CHUNKS)
 }
 
 impl Seen {
-    /// What was kept of this pass's filter; empty for a pass of which nothing was kept.
+    /// Loads what was kept of this pass's filter; an empty filter for a pass of which nothing was kept.
     pub(crate) async fn load(notes: &impl Notes, pass: Timestamp, chunks: usize) -> Result<Self, NoteError> {
         let mut seen = Self { pass, chunks: Vec::with_capacity(chunks) };
         for index in 0..chunks {
@@ -60,7 +60,7 @@ impl Seen {
         Ok(seen)
     }
 
-    /// Keeps what is new. `false` if somebody else keeps this filter, too.
+    /// Keeps what is new. Returns `false` if somebody else keeps this filter, too.
     pub(crate) async fn keep(&mut self, notes: &impl Notes) -> Result<bool, NoteError> {
         for (index, chunk) in self.chunks.iter_mut().enumerate().filter(|(_, chunk)| chunk.dirty) {
             let note = ChunkNote { pass: self.pass, bits: STANDARD.encode(&chunk.bits) };
@@ -93,7 +93,7 @@ impl Seen {
         })
     }
 
-    /// All in one chunk, so that few addresses make few chunks dirty.
+    /// The bits that an address sets. All are in one chunk, so that few addresses make few chunks dirty.
     fn places(&self, address: &str) -> Vec<(usize, usize, u8)> {
         let first = mix(fnv(address) ^ mix(self.pass.millis().unsigned_abs()));
         let step = mix(first) | 1;
@@ -115,13 +115,13 @@ fn below(hash: u64, bound: usize) -> usize {
     usize::try_from(hash % bound).unwrap_or_default()
 }
 
-/// FNV-1a: the standard library's hash may change with the compiler, and a pass outlives a deployment.
+/// The hash FNV-1a. The standard library's may change with the compiler, and a pass may outlive a deployment.
 fn fnv(text: &str) -> u64 {
     text.bytes()
         .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
 }
 
-/// The finalizer of `SplitMix64`.
+/// The finalizer of `SplitMix64`, which spreads a hash over all bits.
 fn mix(mut hash: u64) -> u64 {
     hash = (hash ^ (hash >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     hash = (hash ^ (hash >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);

@@ -6,41 +6,41 @@ use mailroom_aws::settings::{SettingError, Variables};
 use mailroom_core::suppression::policy::Policy;
 use mailroom_core::suppression::reconcile::{Gone, Guard};
 
-/// Read once, at start.
+/// The function's settings, read once at start.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// `TABLE_NAME`
+    /// `TABLE_NAME`: the name of the table.
     pub table: String,
-    /// `AWS_LAMBDA_FUNCTION_NAME`, set by Lambda.
+    /// `AWS_LAMBDA_FUNCTION_NAME`: the name of this function, set by Lambda.
     pub function: String,
-    /// `ACCOUNT_ID`
+    /// `ACCOUNT_ID`: the id of the AWS account.
     pub account: String,
-    /// `AWS_REGION`, set by Lambda.
+    /// `AWS_REGION`: the name of this Region, set by Lambda.
     pub region: String,
     /// `PEERS`: see [`Variables::peers`].
     pub peers: Vec<String>,
-    /// `QUEUE_NAME`: of every Region's merge queue.
+    /// `QUEUE_NAME`: the name of the merge queue, the same in every Region.
     pub queue: String,
     /// `PUT_BACK`: whether an entry that has gone from the list without our doing is put back (`true`) or left off until
     /// there is new evidence (`false`).
     pub gone: Gone,
-    /// `GONE_SHARE_PERCENT`: when more of the list than this has gone since the last pass, nothing is concluded but an
-    /// alarm. 100 concludes always: for one pass, after somebody has looked.
+    /// `GONE_SHARE_PERCENT`: when a larger share of the list than this has gone since the last pass, nothing is concluded
+    /// but an alarm. 100 always concludes; it is meant for one pass, after somebody has looked.
     pub guard: Guard,
-    /// `PASS_EVERY_MINUTES`: how long after the start of a pass the next one begins. A pass in progress goes on, and peers
-    /// are told what has changed, whenever the function is woken.
+    /// `PASS_EVERY_MINUTES`: the time from the start of a pass to the start of the next one. Whenever the function is woken
+    /// it goes on with a pass in progress and tells peers what has changed; this does not depend on it.
     pub pass_every: Duration,
     /// The policy for records that nobody decided on: see [`Variables::policy`].
     pub policy: Policy,
-    /// How long from one call of SES to the next: see [`Variables::requests_per_second`].
+    /// The time between two calls of SES: see [`Variables::requests_per_second`].
     pub pace: Duration,
 }
 
 impl Settings {
-    /// Reads the variables above.
+    /// Reads the settings from the environment variables that the fields name.
     ///
     /// # Errors
-    /// The first that is missing or unusable.
+    /// The first variable that is missing or unusable.
     pub fn read(variables: &Variables<impl Fn(&str) -> Option<String>>) -> Result<Self, SettingError> {
         let region = variables.required("AWS_REGION")?;
         let percent = |text: &str| text.parse().ok().filter(|percent| *percent <= 100);

@@ -1,14 +1,15 @@
-//! What CloudFormation is answered (User Guide, "Custom resource response objects", November 2026).
+//! The answers that CloudFormation gets (User Guide, "Custom resource response objects", November 2026).
 
 use serde::Serialize;
 
 use crate::request::Request;
 
-/// The same in every answer: another one would make CloudFormation delete what it takes for the old resource, after the
-/// update that has set up the new one.
+/// The resource's physical id, the same in every answer. If it changed with an update, CloudFormation would take the
+/// resource for replaced, and delete the old one after the update that has set up the new one.
 pub const PHYSICAL_ID: &str = "mailroom-setup";
 
-/// An answer may have 4096 bytes in all, of which a reason may take up to six for a byte, escaped.
+/// The longest reason, in bytes. An answer may have 4096 bytes in all, and a byte of the reason may take up to six,
+/// escaped.
 const LONGEST_REASON: usize = 400;
 
 #[derive(Debug, Serialize)]
@@ -23,10 +24,10 @@ struct Answer<'a> {
     logical_resource_id: &'a str,
 }
 
-/// An answer's JSON: a success, or a failure with its reason, cut off if it is long.
+/// Writes an answer as JSON: a success, or a failure with its reason, which is cut off if it is long.
 ///
 /// # Errors
-/// None that is known: it is text, in a flat structure.
+/// No error is known to happen: the answer is text, in a flat structure.
 pub fn answer(request: &Request<'_>, failed: Option<&str>) -> serde_json::Result<String> {
     serde_json::to_string(&Answer {
         status: if failed.is_none() { "SUCCESS" } else { "FAILED" },

@@ -1,5 +1,5 @@
-//! Calls of SES: one after the other at its pace, again if that can help, and none once time is up. Calls of the table, which
-//! knows no pace, are made again, too.
+//! Calls SES: one call after the other at its pace, again if that can help, and none once time is up. Calls of the table
+//! are made again, too, but at no pace.
 
 use std::time::Duration;
 
@@ -9,14 +9,14 @@ use mailroom_aws::pace::{ATTEMPTS, OutOfTime, Pace};
 use mailroom_aws::ses::SesError;
 use mailroom_core::timestamp::Timestamp;
 
-/// What a call takes at most: the SDK gives an attempt up after three seconds.
-const A_CALL: Duration = Duration::from_secs(4);
+/// The most that a call takes: the SDK gives an attempt up after three seconds.
+const CALL_TAKES: Duration = Duration::from_secs(4);
 
-/// How long after it was overtaken an instance may still change something: it has read the note just before, and its call is
-/// under way.
-const LANDING: Duration = Duration::from_secs(2 * A_CALL.as_secs());
+/// How long an instance may still change something after a newer request was noted: it may have read the note just before,
+/// and have a call under way.
+const LANDING: Duration = Duration::from_secs(2 * CALL_TAKES.as_secs());
 
-/// What makes the calls of one invocation.
+/// Makes the calls of one invocation.
 #[derive(Debug)]
 pub(crate) struct Calls<'a, C> {
     clock: &'a C,
@@ -25,31 +25,31 @@ pub(crate) struct Calls<'a, C> {
     pace: Pace<'a, C>,
 }
 
-/// Why a call came to nothing.
+/// Why a call has no result.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum CallError {
     Ses(SesError),
     OutOfTime,
-    /// It was not made, since the note could not be read.
+    /// The call was not made, since the note could not be read.
     Note(NoteError),
-    /// It was not made, since another instance has answered the request, or is at a newer one.
+    /// The call was not made, since another instance has answered the request, or is at work on a newer one.
     Contended,
 }
 
 impl<'a, C: Timer> Calls<'a, C> {
-    /// Calls an interval apart, all of them done by `ends_at`.
+    /// A caller that makes calls `interval` apart, and has all of them done by `ends_at`.
     pub(crate) fn new(clock: &'a C, interval: Duration, ends_at: Timestamp) -> Self {
         let room = room(ends_at.since(clock.now()), interval);
-        Self { clock, ends_at, room, pace: Pace::new(clock, interval, Some(ends_at.minus(A_CALL))) }
+        Self { clock, ends_at, room, pace: Pace::new(clock, interval, Some(ends_at.minus(CALL_TAKES))) }
     }
 
-    /// How many calls an invocation has time for, whatever was done of it already: the number is told to whoever asks for
-    /// more, and must not depend on what has gone wrong meanwhile.
+    /// The number of calls that an invocation has time for, whatever was done of it already. Whoever asks for more is told
+    /// this number, so it must not depend on what has gone wrong meanwhile.
     pub(crate) fn room(&self) -> usize {
         self.room
     }
 
-    /// Waits until whatever an overtaken instance has begun is done.
+    /// Waits until an overtaken instance can no longer have a call under way.
     pub(crate) async fn wait_for_others(&self) -> Result<(), OutOfTime> {
         self.pace.wait(LANDING).await
     }
@@ -72,21 +72,21 @@ impl<'a, C: Timer> Calls<'a, C> {
         }
     }
 
-    /// A role that was made a moment ago is not known everywhere yet: what is refused may be granted.
+    /// Whether another try may help. A denial counts, too: a role that was made a moment ago is not known everywhere yet.
     fn is_worth(&self, error: &NoteError, attempt: u32, pause: Duration) -> bool {
-        let in_time = self.clock.now().plus(pause + A_CALL) <= self.ends_at;
+        let in_time = self.clock.now().plus(pause + CALL_TAKES) <= self.ends_at;
         in_time && attempt < ATTEMPTS && !matches!(error, NoteError::Unreadable(_))
     }
 
-    /// Makes a call, which may be made twice.
+    /// Makes a call of SES, again if the error is transient. So it must be one that may be made twice.
     pub(crate) async fn call<T>(&self, call: impl AsyncFn() -> Result<T, CallError>) -> Result<T, CallError> {
         let helps = |error: &CallError| matches!(error, CallError::Ses(error) if error.is_transient());
         self.pace.call(helps, call).await.unwrap_or_else(|OutOfTime| Err(CallError::OutOfTime))
     }
 }
 
-/// How many calls there is time for. A fifth is kept for those that SES takes its time with, or that must be made again. In
-/// steps of ten seconds, since no two invocations are given exactly the same time.
+/// The number of calls that there is time for. A fifth of the time is kept for calls that take long or must be made again.
+/// The time counts in steps of ten seconds, since no two invocations are given exactly the same.
 fn room(time: Duration, interval: Duration) -> usize {
     let seconds = u128::from(time.as_secs() / 10 * 8);
     usize::try_from(seconds * 1000 / interval.as_millis().max(1)).unwrap_or(usize::MAX)

@@ -1,6 +1,6 @@
-//! A request: has it carried out, and answers, whatever comes.
+//! Takes a request, has it carried out, and answers it whatever happens.
 //!
-//! CloudFormation waits for an answer, up to an hour. An invocation that is killed must be made again, which Lambda does.
+//! CloudFormation waits for an answer, up to an hour. If an invocation is killed, Lambda makes it again.
 
 use std::panic::AssertUnwindSafe;
 use std::time::Duration;
@@ -25,39 +25,39 @@ use crate::settings::Settings;
 
 pub use crate::run::Failure;
 
-/// What is kept of an invocation's time to answer in, however often that fails at first.
+/// The time that is kept at the end of an invocation for answering, even if delivery fails at first.
 const TO_ANSWER: Duration = Duration::from_secs(10);
 /// The pause before an answer is delivered again. It doubles each time.
 const PAUSE: Duration = Duration::from_millis(500);
 
-/// The function.
+/// The setup function: its ports and its settings.
 pub struct Setup<T, R, A, N, W, C> {
-    /// Whom SES tells of identities' mail.
+    /// SES: the topics of identities.
     pub topics: T,
-    /// Which rule set is active.
+    /// SES: the receipt rule sets, and which one is active.
     pub rule_sets: R,
-    /// For which reasons SES keeps its suppression list.
+    /// SES: the account, with the reasons for which it keeps its suppression list.
     pub account: A,
-    /// What was before.
+    /// Notes in the table: what was set up before Mailroom changed it.
     pub notes: N,
-    /// Where CloudFormation waits.
+    /// Where answers are delivered, on which CloudFormation waits.
     pub answers: W,
-    /// The time.
+    /// The clock.
     pub clock: C,
-    /// What the template tells.
+    /// What the template tells the function.
     pub settings: Settings,
 }
 
-/// CloudFormation was not answered.
+/// Why CloudFormation was not answered.
 #[derive(Debug, thiserror::Error)]
 pub enum SetupError {
-    /// It did not ask. No retry can help.
+    /// The event is not a request of CloudFormation's. No retry can help.
     #[error(transparent)]
     NotARequest(#[from] NotARequest),
-    /// The answer could not be delivered. A retry delivers it, if [`AnswerError`] says so.
+    /// The answer could not be delivered. Whether a retry can help, [`AnswerError`] says.
     #[error("the answer: {0}")]
     Answer(#[from] AnswerError),
-    /// The answer could not be written. No retry can help.
+    /// The answer could not be written as JSON. No retry can help.
     #[error("the answer: {0}")]
     Unwritable(#[from] serde_json::Error),
 }
@@ -71,7 +71,8 @@ where
     W: Answers,
     C: Timer,
 {
-    /// Handles one request, and has answered by `deadline`. A request that has failed is answered, too, and is no error.
+    /// Handles one request, and has answered it by `deadline`. A request that could not be carried out is answered as
+    /// failed, which is no error here.
     ///
     /// # Errors
     /// See [`SetupError`].
@@ -85,13 +86,14 @@ where
             notes: &self.notes,
             calls: Calls::new(&self.clock, self.settings.interval, ends_at.minus(TO_ANSWER)),
         };
-        // Whatever does not keep its own time.
+        // This stops whatever does not keep to its own time, so that there is time to answer.
         let stop_at = deadline.checked_sub(TO_ANSWER).unwrap_or(deadline);
-        // Boxed: with optimisations, the compiler gives up on what this, the SDK's clients and Lambda's are together.
+        // Boxed: optimised, the compiler gives up on the size of this future together with those of the SDK and Lambda.
         let work = AssertUnwindSafe(Box::pin(run.carry_out(&request))).catch_unwind();
         let failed = match timeout_at(stop_at, work).await {
             Ok(Ok(failed)) => failed,
-            // Lambda would try again, to the same end, while CloudFormation waits. Rust has logged what it was.
+            // A panic is answered as a failure, too. Otherwise Lambda would run into it again while CloudFormation waits.
+            // Rust has logged where it was.
             Ok(Err(_)) => Some("a bug of Mailroom's: the function's log has more".to_owned()),
             Err(_) => Some("out of time; another try goes on from there".to_owned()),
         };

@@ -1,11 +1,11 @@
-//! CloudFormation's custom resource: sets up of SES what CloudFormation cannot, and undoes it.
+//! CloudFormation's custom resource: it sets up what CloudFormation itself cannot set up in SES, and undoes it.
 //!
 //! | module | does |
 //! |---|---|
 //! | [`handler`] | a request: has it carried out, and answers, whatever comes |
 //! | [`request`] | what CloudFormation asks for |
 //! | [`answer`] | what it is answered |
-//! | `run` | looks, remembers, changes, forgets |
+//! | `run` | carries a request out: looks, remembers, changes, forgets |
 //! | `record` | what is remembered from one request to the next |
 //! | `calls` | calls of SES, one after the other |
 //! | [`settings`] | what the template tells it |

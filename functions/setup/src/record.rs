@@ -1,4 +1,5 @@
-//! What is remembered from one request to the next, in a note of the table: what was before, and which requests there were.
+//! What is remembered from one request to the next, in a note in the table: how things were before, and which requests
+//! there were.
 
 use mailroom_aws::clock::Timer;
 use mailroom_aws::notes::{NoteError, Noted, Notes};
@@ -9,17 +10,18 @@ use crate::calls::Calls;
 
 const NOTE: &str = "setup";
 
-/// How many requests are remembered. Lambda brings one again for half an hour at most, in which there are a few.
+/// The number of requests that are remembered. Lambda brings a request again for half an hour at most, and in that time
+/// there are only a few.
 const MOST_REQUESTS: usize = 10;
 
-/// The note, as it was read or written last.
+/// The note, as it was last read or written.
 #[derive(Debug, Default)]
 pub(crate) struct Record {
     pub(crate) kept: Kept,
     version: Option<u64>,
 }
 
-/// What it says.
+/// The content of the note.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub(crate) struct Kept {
@@ -36,21 +38,21 @@ pub(crate) struct Known {
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct Answer {
-    /// Why the request has failed, if it has.
+    /// Why the request has failed; `None` if it has not.
     failed: Option<String>,
 }
 
-/// How a request stands. Only the newest one is carried out, and only until it is answered: CloudFormation goes on as soon
-/// as it has an answer or needs none any more, and wants things otherwise then.
+/// How a request stands. Only the newest one is carried out, and only until it is answered: once CloudFormation has an
+/// answer, or needs none any more, it goes on and wants things otherwise.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Standing<'a> {
-    /// It has come just now.
+    /// The request is seen for the first time.
     New,
-    /// It has come last, and is not answered.
+    /// The request is the newest one, and is not answered yet.
     Newest,
-    /// It was not answered when a newer one came: CloudFormation has cancelled it, or has waited in vain.
+    /// A newer request came before this one was answered: CloudFormation has cancelled it, or has waited in vain.
     Overtaken,
-    /// It was answered: with this reason if it has failed.
+    /// The request was answered; as failed, if there is a reason.
     Answered(Option<&'a str>),
 }
 
@@ -64,12 +66,12 @@ impl Kept {
         }
     }
 
-    /// Whether another request was begun and not answered: some instance may be at it still.
+    /// Whether another request was begun and not answered, so that some instance may still be at work on it.
     pub(crate) fn others_under_way(&self, request: &str) -> bool {
         self.requests.iter().any(|known| known.id != request && known.answer.is_none())
     }
 
-    /// From now on it is the newest.
+    /// Notes a request as the newest.
     pub(crate) fn begin(&mut self, request: &str) {
         self.requests.push(Known { id: request.to_owned(), answer: None });
         let old = self.requests.len().saturating_sub(MOST_REQUESTS);
@@ -89,7 +91,8 @@ impl Record {
         Ok(note.map_or_else(Self::default, |note| Self { kept: note.value, version: Some(note.version) }))
     }
 
-    /// `false` if another instance has written meanwhile, or if this one has and the table did not answer it.
+    /// Writes the note. Returns `false` if another instance has written it meanwhile, or if this one has and did not get
+    /// the table's answer.
     pub(crate) async fn keep(
         &mut self,
         notes: &impl Notes,

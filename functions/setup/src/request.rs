@@ -1,7 +1,7 @@
-//! What CloudFormation asks for (User Guide, "Custom resource request objects", November 2026).
+//! The requests that CloudFormation makes (User Guide, "Custom resource request objects", November 2026).
 //!
-//! It waits for an answer, so what an answer takes is read first and by itself; whatever else can't be read is then an
-//! answer.
+//! CloudFormation waits for an answer. So what is needed for an answer is read first, by itself; if anything else can't be
+//! read, that is answered as a failure.
 
 use std::collections::BTreeSet;
 
@@ -10,41 +10,41 @@ use mailroom_core::setup::{Foreign, Wanted};
 use mailroom_core::suppression::Reason;
 use serde_json::Value;
 
-/// A request, as far as it must be understood to be answered.
+/// A request, read as far as is needed to answer it.
 #[derive(Debug, Clone)]
 pub struct Request<'a> {
     event: &'a Value,
-    /// `ResponseURL`: a permission, and nothing for a log line.
+    /// `ResponseURL`: where to answer. Whoever has it may answer, so it must never be logged.
     pub url: &'a str,
-    /// `RequestId`
+    /// `RequestId`, which the answer repeats.
     pub id: &'a str,
-    /// `StackId`
+    /// `StackId`, which the answer repeats.
     pub stack: &'a str,
-    /// `LogicalResourceId`
+    /// `LogicalResourceId`, which the answer repeats.
     pub resource: &'a str,
 }
 
-/// It does not say where to answer: not a request of CloudFormation's. No retry can help.
+/// The event does not say where to answer, so it is no request of CloudFormation's. No retry can help.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("{0}: missing or not text")]
 pub struct NotARequest(&'static str);
 
-/// What it asks for can't be read. Without the value, which may be an address. No retry can help.
+/// What the request asks for can't be read. The text does not hold the value, which may be an address. No retry can help.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Unreadable {
-    /// Neither `Create`, `Update` nor `Delete`.
+    /// The request's type is neither `Create`, `Update` nor `Delete`.
     #[error("RequestType: neither Create, Update nor Delete")]
     RequestType,
     /// A property is missing, or is something else than it must be.
     #[error("property {0}: must be {1}")]
     Property(&'static str, &'static str),
-    /// An identity that can be none; counted from 1.
+    /// An identity is neither an address nor a domain. Its place in the list counts from 1.
     #[error("property Identities: number {0} is neither an address nor a domain")]
     Identity(usize),
 }
 
 impl<'a> Request<'a> {
-    /// Reads what an answer takes.
+    /// Reads what is needed to answer the request.
     ///
     /// # Errors
     /// See [`NotARequest`].
@@ -63,7 +63,8 @@ impl<'a> Request<'a> {
         self.event.get("RequestType").and_then(Value::as_str)
     }
 
-    /// How things are to be. Properties do not matter for a deletion: those that could not be read have set up nothing.
+    /// Reads how things are to be. For a deletion the properties do not matter: a request whose properties could not be
+    /// read has set up nothing.
     ///
     /// # Errors
     /// See [`Unreadable`].
@@ -83,7 +84,7 @@ impl<'a> Request<'a> {
             _ => None,
         })?;
         let reasons = self.one_of("SuppressionReasons", "leave, or BOUNCE, COMPLAINT or both", reasons)?;
-        // None where the stack has no rules of its own.
+        // The name is empty where the stack has no receipt rules of its own.
         let rule_set = self.one_of("RuleSet", "a name or empty", |name| Some(name.to_owned()))?;
         Ok(Wanted {
             topic: self.one_of("Topic", "an ARN", |arn| Arn::parse(arn).map(|_| arn.to_owned()))?,
@@ -121,17 +122,18 @@ impl<'a> Request<'a> {
             name.map(str::to_owned).ok_or(Unreadable::Identity(index + 1))
         };
         let names = list.iter().enumerate().map(identity).collect::<Result<BTreeSet<_>, _>>()?;
-        // A parameter's empty list is a list of one empty text.
+        // CloudFormation makes of a parameter's empty list a list of one empty text.
         Ok(names.into_iter().filter(|name| !name.is_empty()).collect())
     }
 }
 
-/// An ARN would do for SES, which would answer by it; one name for each identity is enough.
+/// Whether a character can't be in an identity's name. SES would take an ARN, too, but would answer with it, and one name
+/// for each identity is enough.
 fn is_no_name(c: char) -> bool {
     c.is_whitespace() || c.is_control() || matches!(c, ':' | '/' | '*')
 }
 
-/// The reasons that a list names, none if they are to be left alone. `None` if a word is no reason.
+/// Reads a list of reasons, which is empty if they are to be left alone. `None` if one of its words is no reason.
 fn reasons(list: &str) -> Option<BTreeSet<String>> {
     if list == "leave" {
         return Some(BTreeSet::new());

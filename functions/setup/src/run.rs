@@ -1,4 +1,4 @@
-//! Looks, remembers, changes, forgets.
+//! Carries a request out: looks how things are, remembers it, changes what is asked for, and forgets what was undone.
 //!
 //! ```text
 //! how does the request stand?   answered: the same again; overtaken by a newer one: failed; new: noted as the newest
@@ -8,9 +8,9 @@
 //! forget what was undone; what the answer is
 //! ```
 //!
-//! CloudFormation does not wait for a request that it cancels, as it does when another resource has failed: it sends the next
-//! one at once, to another instance. From the moment at which that one is noted as the newest, the one before changes nothing
-//! more, but for the call that is under way:
+//! When CloudFormation cancels a request, as it does when another resource has failed, it does not wait for its answer: it
+//! sends the next request at once, to another instance. From the moment at which that one is noted as the newest, the
+//! earlier request changes nothing more, except by the call that is under way:
 //!
 //! ```text
 //! Create   noted   look   set   set   [newest? yes   set...........]   newest? no: failed
@@ -32,43 +32,43 @@ use crate::calls::{CallError, Calls};
 use crate::record::{Kept, Record, Standing};
 use crate::request::{Request, Unreadable};
 
-/// How often a request is begun because another instance has written. Lambda may bring one twice.
+/// How often a request is begun again because another instance has written the note. Lambda may bring one request twice.
 const TRIES: usize = 5;
 
-/// Why a request has failed. `Display` is for CloudFormation's events: short, and without an address.
+/// Why a request has failed. Its `Display` is shown among CloudFormation's events: it is short, and holds no address.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Failure {
-    /// It can't be read. No retry can help.
+    /// The request can't be read. No retry can help.
     #[error(transparent)]
     Unreadable(#[from] Unreadable),
-    /// Nothing was changed. No retry can help.
+    /// The request was turned down before anything was changed. No retry can help.
     #[error(transparent)]
     Refused(#[from] Refusal),
-    /// SES did not do as asked. [`SesError`] says whether a retry can help.
+    /// SES did not do what it was asked. Whether a retry can help, [`SesError`] says.
     #[error("{doing}: {why}")]
     Ses {
-        /// What was asked of it.
+        /// What SES was asked to do.
         doing: String,
-        /// What it said.
+        /// What SES answered.
         why: SesError,
     },
-    /// What was before can't be read or remembered. A retry can help, if [`NoteError`] says so.
+    /// The note of what was before can't be read or written. Whether a retry can help, [`NoteError`] says.
     #[error("the table: {0}")]
     Note(#[from] NoteError),
-    /// Another instance is at it. A retry can help.
+    /// Another instance is at work on it. A retry can help.
     #[error("another instance is at it")]
     Contended,
-    /// CloudFormation has sent another request meanwhile, and that one counts. No retry can help.
+    /// CloudFormation has sent another request meanwhile, and only that one counts. No retry can help.
     #[error("overtaken by a newer request")]
     Overtaken,
-    /// There was not time enough for all of it. A retry goes on from there.
+    /// There was not enough time for all of it. A retry goes on from there.
     #[error(
         "out of time after {done} of {all} changes; what is done stays, and another try goes on from there"
     )]
     OutOfTime {
-        /// Changes made.
+        /// The number of changes that were made.
         done: usize,
-        /// Changes to make.
+        /// The number of changes that are to be made in all.
         all: usize,
     },
 }
@@ -90,7 +90,8 @@ where
     N: Notes,
     C: Timer,
 {
-    /// Carries a request out, unless it was or must not be any more. What to answer: a reason if it has failed.
+    /// Carries a request out, unless that was done before or must no longer be. Returns the answer: a reason if it has
+    /// failed.
     pub(crate) async fn carry_out(&self, request: &Request<'_>) -> Option<String> {
         for _ in 0..TRIES {
             let mut record = match Record::read(self.notes, &self.calls).await {
@@ -112,7 +113,8 @@ where
                     let failed = failure.to_string();
                     let mut kept = record.kept.clone();
                     kept.answer(request.id, Some(&failed));
-                    // If it is brought again nevertheless, it is carried out again. That is no reason to fail otherwise.
+                    // If the failure can't be noted and Lambda brings the request again, it is carried out again. That is no
+                    // reason to answer with another failure.
                     match record.keep(self.notes, &self.calls, kept).await {
                         Ok(true) => {}
                         Ok(false) => warn!("that it has failed is not noted: another instance is at it"),
@@ -145,7 +147,8 @@ where
         let (found, settings) = self.look(&concerned).await?;
         let Plan { during, changes, after, left_alone } = plan(&wanted, &found, &record.kept.remembered)?;
         let all = changes.len();
-        // What is to be undone, or done again, is done as far as it goes: nobody could ask for less.
+        // Only a request with new identities is turned down for its size. Undoing, and doing again, go as far as they get
+        // in the time: nobody could ask for less.
         if lists_new && all > room {
             return Err(Refusal::TooManyChanges { changes: all, most: room }.into());
         }
@@ -167,7 +170,7 @@ where
         Ok(())
     }
 
-    /// Whether the request is still the one to carry out.
+    /// Checks that the request is still the one to carry out.
     async fn is_newest(&self, request: &Request<'_>) -> Result<(), CallError> {
         let record = Record::read(self.notes, &self.calls).await.map_err(CallError::Note)?;
         match record.kept.standing(request.id) {
@@ -237,7 +240,7 @@ where
         settings: &SuppressionAttributes,
     ) -> Result<(), CallError> {
         let call = async || {
-            // Here, after the pause before the call: it may be a long one.
+            // This is checked after the pause before the call, since that may be a long one.
             self.is_newest(request).await?;
             let made = match change {
                 Change::ActivateRuleSet(name) => self.rule_sets.activate(name.as_deref()).await,
@@ -257,17 +260,17 @@ where
         self.calls.call(call).await
     }
 
-    /// SES does not take what was before: a rule set, a topic or an identity that has gone since. That must not make the stack
-    /// one that can't be deleted.
+    /// SES does not take what was there before: a rule set, a topic or an identity has been deleted since. That must not
+    /// make it impossible to delete the stack, so the next best is done.
     async fn give_up(&self, request: &Request<'_>, change: &Change, why: SesError) -> Result<(), CallError> {
         let settings = SuppressionAttributes::default();
         match change {
-            // SES then receives nothing, which is the nearest to what was.
+            // With no active rule set SES receives nothing, which is nearest to a rule set that has gone.
             Change::ActivateRuleSet(Some(_)) => {
                 warn!("the rule set that was active before has gone: none is active now");
                 self.make(request, &Change::ActivateRuleSet(None), &settings).await
             }
-            // SES tells the sender by e-mail, which it insists on while there is no topic.
+            // SES tells the sender by e-mail again, which it insists on while there is no topic.
             Change::SetTopic { identity, kind, topic: Some(_) } => {
                 warn!("SES refuses the topic that was set before: it is taken away");
                 let (identity, kind) = (identity.clone(), *kind);
@@ -277,7 +280,7 @@ where
                 }
                 Ok(())
             }
-            // SES does the same by itself once it can't tell the topic any more.
+            // SES does the same by itself once it can no longer publish to a topic.
             Change::SetTopic { .. } | Change::SetForwarding { .. } => {
                 warn!("SES refuses to set an identity back: it stays as it is");
                 Ok(())

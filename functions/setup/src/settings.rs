@@ -4,20 +4,20 @@ use std::time::Duration;
 
 use mailroom_aws::settings::{SettingError, Variables};
 
-/// Read once, at start.
+/// The function's settings, read once at start.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// `TABLE_NAME`
+    /// `TABLE_NAME`: the name of the table.
     pub table: String,
-    /// From one call of SES to the next: `REQUESTS_PER_SECOND`, of which SES takes 1, and may raise it.
+    /// The time between two calls of SES, from `REQUESTS_PER_SECOND`. SES takes one a second, and may raise that.
     pub interval: Duration,
 }
 
 impl Settings {
-    /// Reads the variables above.
+    /// Reads the settings from the environment variables that the fields name.
     ///
     /// # Errors
-    /// The first that is missing or unusable.
+    /// The first variable that is missing or unusable.
     pub fn read(variables: &Variables<impl Fn(&str) -> Option<String>>) -> Result<Self, SettingError> {
         Ok(Self { table: variables.required("TABLE_NAME")?, interval: variables.pace()? })
     }
