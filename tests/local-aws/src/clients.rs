@@ -1,4 +1,4 @@
-//! The SDK's clients, as the test itself uses them: of one Region, past the proxy.
+//! The SDK's clients that the tests themselves use: for one Region each, and past the proxy.
 
 use std::error::Error;
 use std::time::Duration;
@@ -12,28 +12,28 @@ use aws_sdk_s3::config::RequestChecksumCalculation;
 /// The account that dummy credentials belong to.
 pub const ACCOUNT: &str = "000000000000";
 
-/// Key id and secret: the local AWS asks for neither to be true.
+/// The access key's id and secret. The local AWS does not check either.
 pub const CREDENTIAL: &str = "test";
 
 /// The clients of one Region.
 #[derive(Debug, Clone)]
 pub struct Clients {
-    /// Stacks.
+    /// CloudFormation: stacks.
     pub cloudformation: aws_sdk_cloudformation::Client,
-    /// Tables.
+    /// DynamoDB: tables.
     pub dynamodb: aws_sdk_dynamodb::Client,
-    /// Functions, invoked as a schedule does.
+    /// Lambda: functions, which tests invoke as a schedule does.
     pub lambda: aws_sdk_lambda::Client,
-    /// Code of functions.
+    /// S3: the functions' code, and mail.
     pub s3: aws_sdk_s3::Client,
-    /// Topics.
+    /// SNS: topics.
     pub sns: aws_sdk_sns::Client,
-    /// Queues.
+    /// SQS: queues.
     pub sqs: aws_sdk_sqs::Client,
 }
 
-/// Of clients that talk to an endpoint as to a Region. Nothing is read from the developer's environment or profile: no call of
-/// a test may reach a real account.
+/// A configuration for clients that talk to an endpoint as if it were a Region. Nothing is read from the developer's
+/// environment or profile, since no call of a test may reach a real account.
 pub fn config(endpoint: &str, region: &str) -> SdkConfig {
     SdkConfig::builder()
         .behavior_version(BehaviorVersion::latest())
@@ -45,20 +45,20 @@ pub fn config(endpoint: &str, region: &str) -> SdkConfig {
         .build()
 }
 
-/// The same, for a local SES that keeps SES's pace: what comes too fast is sent again.
+/// A configuration for clients of a local SES that keeps SES's pace: a call that comes too fast is made again.
 pub fn patient(endpoint: &str, region: &str) -> SdkConfig {
     let retries = RetryConfig::standard().with_max_attempts(30).with_max_backoff(Duration::from_secs(2));
     config(endpoint, region).into_builder().retry_config(retries).build()
 }
 
 impl Clients {
-    /// See [`config`].
+    /// Clients for an endpoint and a Region: see [`config`].
     pub fn new(endpoint: &str, region: &str) -> Self {
         let config = config(endpoint, region);
         let s3 = aws_sdk_s3::config::Builder::from(&config)
-            // Virtual hosts need names that resolve.
+            // With virtual hosts, bucket names would have to resolve.
             .force_path_style(true)
-            // Not of its own accord: what is uploaded here goes no further than a loopback.
+            // Checksums only where S3 requires them: what is uploaded here does not leave this machine.
             .request_checksum_calculation(RequestChecksumCalculation::WhenRequired)
             .build();
         Self {
@@ -72,8 +72,8 @@ impl Clients {
     }
 }
 
-/// What the local AWS said, in a line. The SDK's own `Display` stops at "service error" and its `DisplayErrorContext`
-/// adds the whole answer, headers and all.
+/// The local AWS's error, in a line. The SDK's own `Display` stops at "service error", and its `DisplayErrorContext` adds
+/// the whole answer with its headers.
 pub(crate) fn told(error: &(dyn Error + 'static)) -> String {
     let mut parts = Vec::new();
     let mut next = Some(error);

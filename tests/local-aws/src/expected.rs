@@ -1,4 +1,4 @@
-//! What a message must become, by the domain's own code: the demo and the tests hold the table against it.
+//! What a message must become, by the domain's own code. The demo and the tests compare the table with it.
 
 use mailroom_core::envelope;
 use mailroom_core::feedback::{FeedbackRecord, Retention, normalize};
@@ -9,7 +9,7 @@ use serde_json::json;
 use crate::clients::ACCOUNT;
 use crate::local::Regional;
 
-/// The stack's settings that decide it.
+/// The settings of a stack that decide what a message becomes.
 #[derive(Debug, Clone)]
 pub struct Settings {
     ours: Ours,
@@ -18,7 +18,7 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// Those of a stack that was deployed with the template's defaults for retention and kinds.
+    /// The settings of a stack that was deployed with the template's defaults for retention and kinds.
     pub fn of(region: &Regional) -> Self {
         Self {
             ours: Ours {
@@ -31,7 +31,7 @@ impl Settings {
         }
     }
 
-    /// With other kinds left out.
+    /// The same settings, but with these kinds left out.
     #[must_use]
     pub fn kinds_not_stored(self, kinds: &[&str]) -> Self {
         Self { kinds_not_stored: kinds.iter().map(|kind| (*kind).to_owned()).collect(), ..self }
@@ -41,18 +41,19 @@ impl Settings {
 /// What becomes of one message.
 #[derive(Debug, Default)]
 pub struct Expected {
-    /// These are in the table.
+    /// The records that must be in the table.
     pub records: Vec<FeedbackRecord>,
-    /// The kinds of those that are not stored, one for each record that is not made.
+    /// The kinds of those events that are not stored, one for each record that is not made.
     pub not_stored: Vec<String>,
-    /// It is acknowledged without a trace, for this reason.
+    /// Why the message is acknowledged without a trace; `None` if it is not.
     pub ignored: Option<String>,
-    /// It ends in the dead-letter queue, for this reason; its readable recipients are recorded all the same.
+    /// Why the message ends in the dead-letter queue; `None` if it does not. Its readable recipients are recorded all the
+    /// same.
     pub dead_letter: Option<String>,
 }
 
 impl Expected {
-    /// Of a message that SES publishes to the stack's topic.
+    /// What must become of a message that SES publishes to the stack's topic.
     pub fn of(message: &str, settings: &Settings) -> Self {
         let envelope = json!({
             "Type": "Notification",

@@ -1,4 +1,4 @@
-//! The client side: one GET for health checks, and the pooled client that the proxy forwards with.
+//! The HTTP client: one GET for health checks, and the pooled client with which the proxy forwards.
 
 use std::net::SocketAddr;
 
@@ -12,16 +12,16 @@ use hyper_util::rt::TokioExecutor;
 /// A pooled HTTP/1 client.
 pub(crate) type Pool = Client<HttpConnector, Full<Bytes>>;
 
-/// Why a request had no whole answer.
+/// Why a request had no complete answer.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum HttpError {
     /// The request could not be written.
     #[error("not a request: {0}")]
     Request(#[from] hyper::http::Error),
-    /// Nobody there, or the connection broke.
+    /// Nobody listens there, or the connection broke.
     #[error("no answer: {0}")]
     Connection(#[from] hyper_util::client::legacy::Error),
-    /// The answer broke off.
+    /// The connection broke in the middle of the answer.
     #[error("half an answer: {0}")]
     Body(#[from] hyper::Error),
 }

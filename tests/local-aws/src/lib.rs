@@ -1,7 +1,7 @@
 //! A local AWS for the demo and for the tests that run across functions.
 //!
-//! Everything listens on 127.0.0.1, on ports of its own, so several can run side by side; everything is gone when
-//! the value that started it is dropped, also when a test panics or its process is killed.
+//! Everything listens on 127.0.0.1, on ports of its own, so that several can run side by side. All of it ends when the
+//! value that started it is dropped, and also when a test panics or its process is killed.
 //!
 //! ```text
 //!   test ──publish──▶ ministack (SNS ▶ SQS ▶ Lambda, DynamoDB, CloudFormation)

@@ -1,4 +1,4 @@
-//! The whole local AWS: ministack, the proxy between it and the functions, and a stack in each of some Regions.
+//! The whole local AWS: ministack, the proxy between it and the functions, and a stack in each of several Regions.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -16,62 +16,62 @@ use crate::ministack::{Ministack, MinistackError, Options};
 use crate::proxy::Proxy;
 use crate::stack::{Deployment, Outputs, StackError};
 
-/// Publishes under way at a time. SES does not wait for one before the next either.
-const PUBLISHES: usize = 8;
+/// The number of messages that are published at a time. SES does not wait for one before the next either.
+const PUBLISHES_AT_ONCE: usize = 8;
 
-/// Between two looks at a queue.
-const LOOK: Duration = Duration::from_millis(200);
+/// The pause between two looks at a queue.
+const LOOK_EVERY: Duration = Duration::from_millis(200);
 
-/// Looks in a row that must find a queue empty: between two of them a message may have been on its way.
-const STABLE: u32 = 3;
+/// How many looks in a row must find a queue empty: at a single look, a message may be on its way.
+const EMPTY_LOOKS: u32 = 3;
 
 /// Why the local AWS does not do what a test asks of it.
 #[derive(Debug, thiserror::Error)]
 pub enum LocalError {
-    /// No emulator.
+    /// The emulator did not start.
     #[error(transparent)]
     Ministack(#[from] MinistackError),
-    /// No proxy.
+    /// The proxy did not start.
     #[error("could not start the proxy: {0}")]
     Proxy(#[source] io::Error),
-    /// No stack.
+    /// A stack could not be deployed.
     #[error(transparent)]
     Stack(#[from] StackError),
-    /// A call failed.
+    /// A call of the local AWS failed.
     #[error("{region}: could not {what}: {message}")]
     Call {
-        /// Where.
+        /// The Region of the call.
         region: String,
         /// What was tried.
         what: &'static str,
-        /// What the local AWS said.
+        /// The local AWS's error.
         message: String,
     },
-    /// Work is left after all the time that was given.
+    /// Messages are left in a queue after all the time that they were given.
     #[error("{region}: after {at_most:?} the queue still holds {depth}")]
     Busy {
-        /// Where.
+        /// The Region of the queue.
         region: String,
-        /// How long was waited.
+        /// How long the messages were given.
         at_most: Duration,
-        /// What is left.
+        /// What is left in the queue.
         depth: Depth,
     },
 }
 
-/// How many messages a queue holds.
+/// How many messages a queue holds, by SQS's attributes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
 pub struct Depth {
-    /// To be received.
+    /// Messages that can be received.
     pub visible: u32,
-    /// Received and not yet acknowledged.
+    /// Messages that were received and are not yet acknowledged.
     pub in_flight: u32,
-    /// Not to be received yet.
+    /// Messages that cannot be received yet.
     pub delayed: u32,
 }
 
 impl Depth {
-    /// All of them.
+    /// The number of all messages.
     pub const fn total(self) -> u32 {
         self.visible + self.in_flight + self.delayed
     }
@@ -86,19 +86,19 @@ impl fmt::Display for Depth {
 /// A local AWS. Dropping it ends everything that it started.
 #[derive(Debug)]
 pub struct LocalAws {
-    // Dropped in this order: functions must not find their endpoint gone while they still run.
+    // Fields are dropped in order, and functions that still run must not find their endpoint gone.
     ministack: Ministack,
     proxy: Proxy,
     regions: BTreeMap<String, Regional>,
 }
 
 impl LocalAws {
-    /// Starts it, empty, with the proxy in front of the functions' calls.
+    /// Starts a local AWS without stacks, with the proxy in front of the functions' calls.
     pub async fn start() -> Result<Self, LocalError> {
         Self::start_with(BTreeMap::new()).await
     }
 
-    /// The same, with more variables in the environment of every function.
+    /// Starts a local AWS as [`LocalAws::start`] does, with more variables in the environment of every function.
     pub async fn start_with(environment: BTreeMap<String, String>) -> Result<Self, LocalError> {
         let proxy = Proxy::start().await.map_err(LocalError::Proxy)?;
         let options = Options { functions_endpoint: Some(proxy.endpoint()), environment };
@@ -107,13 +107,13 @@ impl LocalAws {
         Ok(Self { ministack, proxy, regions: BTreeMap::new() })
     }
 
-    /// Deploys a stack into Regions, at the same time.
+    /// Deploys a stack into several Regions at the same time.
     pub async fn deploy(&mut self, deployment: &Deployment, regions: &[&str]) -> Result<(), LocalError> {
         let stacks: Vec<_> = regions.iter().map(|region| (*region, deployment.clone())).collect();
         self.deploy_each(&stacks).await
     }
 
-    /// The same, with a deployment of its own for each Region.
+    /// Deploys stacks into several Regions at the same time, each with a deployment of its own.
     pub async fn deploy_each(&mut self, stacks: &[(&str, Deployment)]) -> Result<(), LocalError> {
         let endpoint = &self.ministack.endpoint();
         let deployed = try_join_all(stacks.iter().map(|(region, deployment)| async move {
@@ -129,16 +129,16 @@ impl LocalAws {
         Ok(())
     }
 
-    /// A Region that was deployed to.
+    /// A stack, by the Region that it was deployed to.
     ///
     /// # Panics
-    /// If it was not: a test's mistake.
+    /// If nothing was deployed to that Region, which is a mistake of the test's.
     pub fn region(&self, name: &str) -> &Regional {
         let Some(region) = self.regions.get(name) else { panic!("nothing was deployed into {name}") };
         region
     }
 
-    /// All Regions that were deployed to.
+    /// The stacks of all Regions that were deployed to.
     pub fn regions(&self) -> impl Iterator<Item = &Regional> {
         self.regions.values()
     }
@@ -148,7 +148,7 @@ impl LocalAws {
         &self.proxy
     }
 
-    /// The emulator: its endpoint, its log, its process group.
+    /// The emulator, with its endpoint, its log and its process group.
     pub const fn ministack(&self) -> &Ministack {
         &self.ministack
     }
@@ -164,7 +164,7 @@ pub struct Regional {
 }
 
 impl Regional {
-    /// `eu-west-1`
+    /// The Region's name, such as `eu-west-1`.
     pub fn name(&self) -> &str {
         &self.name
     }
@@ -174,7 +174,7 @@ impl Regional {
         &self.stack
     }
 
-    /// The Region's clients, past the proxy.
+    /// The Region's clients, which go past the proxy.
     pub const fn clients(&self) -> &Clients {
         &self.clients
     }
@@ -192,7 +192,7 @@ impl Regional {
         move |error| LocalError::Call { region, what, message: told(&error) }
     }
 
-    /// Publishes to the feedback topic as SES does; gives SNS's message id.
+    /// Publishes to the feedback topic, as SES does. Returns SNS's message id.
     pub async fn publish(&self, message: &str) -> Result<String, LocalError> {
         let published = self
             .clients
@@ -207,19 +207,20 @@ impl Regional {
         Ok(published.message_id.unwrap_or_default())
     }
 
-    /// Publishes many, several at a time; the ids are in the messages' order.
+    /// Publishes several messages, some at a time. The ids are in the order of the messages.
     pub async fn publish_all<M: AsRef<str>>(
         &self,
         messages: impl IntoIterator<Item = M>,
     ) -> Result<Vec<String>, LocalError> {
         stream::iter(messages)
             .map(|message| async move { self.publish(message.as_ref()).await })
-            .buffered(PUBLISHES)
+            .buffered(PUBLISHES_AT_ONCE)
             .try_collect()
             .await
     }
 
-    /// Publishes small ones by the dozen, for tests to which only their number matters: ten to a call, which SES does not do.
+    /// Publishes many small messages, ten with each call, for tests to which only their number matters. SES does not
+    /// publish so.
     pub async fn publish_storm(&self, messages: &[String]) -> Result<(), LocalError> {
         const PER_CALL: usize = 10;
         let what = "publish many to the feedback topic";
@@ -241,7 +242,7 @@ impl Regional {
                 }),
             }
         });
-        stream::iter(calls).buffered(PUBLISHES).try_collect().await
+        stream::iter(calls).buffered(PUBLISHES_AT_ONCE).try_collect().await
     }
 
     /// Puts a message straight into the feedback queue, as raw delivery would.
@@ -251,7 +252,7 @@ impl Regional {
         sent.map(drop).map_err(self.refused("send to the feedback queue"))
     }
 
-    /// Every queue among the stack's outputs, by the output's name.
+    /// How many messages each of the stack's queues holds, by the name of its output.
     pub async fn queues(&self) -> Result<BTreeMap<String, Depth>, LocalError> {
         let queues = self.outputs.iter().filter(|(key, _)| key.ends_with("QueueUrl"));
         let depths = try_join_all(queues.map(|(key, url)| async move {
@@ -261,7 +262,7 @@ impl Regional {
         Ok(depths.into_iter().collect())
     }
 
-    /// How many messages a queue holds.
+    /// How many messages a queue holds, by its URL.
     pub async fn depth(&self, url: &str) -> Result<Depth, LocalError> {
         use QueueAttributeName::{
             ApproximateNumberOfMessages as Visible, ApproximateNumberOfMessagesDelayed as Delayed,
@@ -286,7 +287,7 @@ impl Regional {
         })
     }
 
-    /// Waits until the feedback queue is empty and stays so: every message was acknowledged or given up.
+    /// Waits until the feedback queue is empty and stays so, which means that every message was acknowledged or given up.
     pub async fn wait_until_idle(&self, at_most: Duration) -> Result<(), LocalError> {
         let queue = self.outputs.get("FeedbackQueueUrl");
         let started = Instant::now();
@@ -294,13 +295,13 @@ impl Regional {
         loop {
             let depth = self.depth(queue).await?;
             empty = if depth.total() == 0 { empty + 1 } else { 0 };
-            if empty == STABLE {
+            if empty == EMPTY_LOOKS {
                 return Ok(());
             }
             if started.elapsed() > at_most {
                 return Err(LocalError::Busy { region: self.name.clone(), at_most, depth });
             }
-            tokio::time::sleep(LOOK).await;
+            tokio::time::sleep(LOOK_EVERY).await;
         }
     }
 
@@ -324,14 +325,14 @@ impl Regional {
             .collect()
     }
 
-    /// The bodies of the messages that the feedback queue gave up. They stay where they are.
+    /// The bodies of the messages in the feedback function's dead-letter queue. They stay there.
     pub async fn dead_letters(&self) -> Result<Vec<String>, LocalError> {
         self.bodies(self.outputs.get("FeedbackDeadLetterQueueUrl")).await
     }
 
-    /// The bodies of a queue's visible messages. They are visible again afterwards.
+    /// The bodies of a queue's visible messages. They become visible again afterwards.
     pub async fn bodies(&self, url: &str) -> Result<Vec<String>, LocalError> {
-        /// Long enough that no message is received twice while this reads.
+        /// The time for which a message is hidden: long enough that none is received twice here.
         const HIDDEN_SECONDS: i32 = 60;
         let sqs = &self.clients.sqs;
         let mut bodies = Vec::new();

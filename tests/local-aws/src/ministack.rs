@@ -13,16 +13,16 @@ use tempfile::TempDir;
 use crate::process::Group;
 use crate::{http, paths};
 
-/// How long it may take to come up. About a second when the machine is idle; tests run beside compilers.
-const START: Duration = Duration::from_mins(1);
+/// How long the emulator may take to come up. On an idle machine that is about a second, but tests run beside compilers.
+const START_WITHIN: Duration = Duration::from_mins(1);
 
-/// Another process may take a free port between our asking for it and ministack's binding it.
-const ATTEMPTS: u32 = 3;
+/// How often a start is tried: another process may take the port between our finding it free and ministack's binding it.
+const START_ATTEMPTS: u32 = 3;
 
-/// Why there is no emulator.
+/// Why the emulator did not start.
 #[derive(Debug, thiserror::Error)]
 pub enum MinistackError {
-    /// It is not installed.
+    /// The program is not installed.
     #[error("{} is not there; `make demo` and `make integration` install it, or {} names another", .0.display(), paths::MINISTACK_VARIABLE)]
     Missing(PathBuf),
     /// A file or a process could not be made.
@@ -30,38 +30,38 @@ pub enum MinistackError {
     Io {
         /// What was tried.
         what: &'static str,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
-    /// It ended while it should have come up.
+    /// The emulator ended while it should have come up.
     #[error("ministack ended at once ({status}); its log ends with:\n{log}")]
     Ended {
-        /// How.
+        /// Its exit status.
         status: ExitStatus,
         /// The end of its log.
         log: String,
     },
-    /// It did not answer.
-    #[error("ministack did not answer within {} s; its log ends with:\n{log}", START.as_secs())]
+    /// The emulator did not answer.
+    #[error("ministack did not answer within {} s; its log ends with:\n{log}", START_WITHIN.as_secs())]
     Silent {
         /// The end of its log.
         log: String,
     },
 }
 
-/// What to start it with.
+/// The options that the emulator is started with.
 #[derive(Debug, Default, Clone)]
 pub struct Options {
-    /// What functions get as `AWS_ENDPOINT_URL`: the proxy. Without one they talk to ministack itself.
+    /// What functions get as `AWS_ENDPOINT_URL`, which is the proxy. `None`: they talk to ministack itself.
     pub functions_endpoint: Option<String>,
-    /// More variables; ministack hands all of its environment on to the functions.
+    /// More environment variables. Ministack hands all of its environment on to the functions.
     pub environment: BTreeMap<String, String>,
 }
 
 /// A running emulator. Dropping it kills it and every function that it started.
 #[derive(Debug)]
 pub struct Ministack {
-    // Declared first, dropped first: the folder goes when nobody writes to it any more.
+    // Declared first, so dropped first: the folder is removed when nobody writes to it any more.
     group: Group,
     address: SocketAddr,
     folder: TempDir,
@@ -74,7 +74,7 @@ impl Ministack {
         loop {
             match Self::start_once(options).await {
                 Err(MinistackError::Ended { log, .. })
-                    if attempt < ATTEMPTS && log.contains("already in use") =>
+                    if attempt < START_ATTEMPTS && log.contains("already in use") =>
                 {
                     attempt += 1;
                 }
@@ -85,7 +85,7 @@ impl Ministack {
 
     async fn start_once(options: &Options) -> Result<Self, MinistackError> {
         let program = paths::ministack();
-        // It is a script in a virtual environment. Run by that one's Python, it is a module.
+        // The program is a script in a virtual environment. With that environment's Python it can be run as a module.
         let python = program.with_file_name("python3");
         if let Some(missing) = [&program, &python].into_iter().find(|path| !path.is_file()) {
             return Err(MinistackError::Missing(missing.clone()));
@@ -106,7 +106,7 @@ impl Ministack {
         let mut command = Command::new(python);
         command
             .arg(paths::launcher())
-            // All of its environment reaches the functions: nothing of the developer's may (a profile, a Region).
+            // All of its environment reaches the functions, so the developer's own (a profile, a Region) is left out.
             .env_clear()
             .env("PATH", std::env::var_os("PATH").unwrap_or_default())
             .env("HOME", folder.path())
@@ -117,10 +117,10 @@ impl Ministack {
             .env("GATEWAY_PORT", port)
             .env("BIND_HOST", Ipv4Addr::LOCALHOST.to_string())
             .env("MINISTACK_HOST", Ipv4Addr::LOCALHOST.to_string())
-            // Without these two it also listens on 0.0.0.0:8883 and an SFTP port.
+            // Without these two variables it would also listen on 0.0.0.0:8883 and on an SFTP port.
             .env("IOT_MTLS_ENABLED", "0")
             .env("SFTP_ENABLED", "0")
-            // It would tidy up containers of a Docker that it finds; here it has no business with one.
+            // It would remove containers of a Docker that it finds, with which it has nothing to do here.
             .env("DOCKER_HOST", "unix:///nonexistent")
             .env("AWS_ENDPOINT_URL", endpoint)
             .envs(&options.environment)
@@ -135,7 +135,7 @@ impl Ministack {
     }
 
     async fn wait_until_healthy(&mut self) -> Result<(), MinistackError> {
-        let until = Instant::now() + START;
+        let until = Instant::now() + START_WITHIN;
         loop {
             let ended = self
                 .group
@@ -157,7 +157,7 @@ impl Ministack {
         }
     }
 
-    /// Where it listens.
+    /// The address at which it listens.
     pub const fn address(&self) -> SocketAddr {
         self.address
     }
@@ -167,22 +167,22 @@ impl Ministack {
         format!("http://{}", self.address)
     }
 
-    /// The process group of it and the functions that it started.
+    /// The id of the process group to which it and its functions belong.
     pub fn process_group(&self) -> u32 {
         self.group.id()
     }
 
-    /// Its own, which goes when it does: its log and its state.
+    /// Its own folder, with its log and state, which is removed when it ends.
     pub fn folder(&self) -> &Path {
         self.folder.path()
     }
 
-    /// Its log, which also holds what functions print.
+    /// The path of its log, which also holds what functions print.
     pub fn log_path(&self) -> PathBuf {
         log_path(&self.folder)
     }
 
-    /// All of its log so far.
+    /// Its log so far.
     pub fn log(&self) -> String {
         std::fs::read(self.log_path())
             .map(|log| String::from_utf8_lossy(&log).into_owned())
@@ -195,7 +195,7 @@ impl Ministack {
         lines[lines.len().saturating_sub(15)..].join("\n")
     }
 
-    /// Stops it and its functions. Dropping does the same.
+    /// Stops it and its functions, as dropping it does.
     pub fn stop(self) {
         drop(self);
     }

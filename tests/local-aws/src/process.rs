@@ -11,7 +11,7 @@ use nix::sys::signal::{Signal, killpg};
 use nix::time::{clock_getcpuclockid, clock_gettime};
 use nix::unistd::Pid;
 
-/// A child that leads a process group of its own, so that it and all it starts can be ended by one signal.
+/// A child process that leads a process group of its own, so that one signal ends it and all that it started.
 #[derive(Debug)]
 pub(crate) struct Group {
     leader: Child,
@@ -34,11 +34,11 @@ impl Group {
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
-            // Out of our own group: a runner that kills the test's group must not kill the watchdog first.
+            // Not in our own group: a test runner that kills the test's group must not kill the watchdog first.
             .process_group(0)
             .spawn();
         let mut group = Self { leader, watchdog: None };
-        // On failure `group` is dropped here, and the leader with it.
+        // If it failed, `group` is dropped here, which ends the leader.
         group.watchdog = Some(watchdog?);
         Ok(group)
     }
@@ -48,20 +48,20 @@ impl Group {
         self.leader.id()
     }
 
-    /// How the leader ended, if it has.
+    /// The leader's exit status; `None` while it runs.
     pub(crate) fn exit_status(&mut self) -> io::Result<Option<ExitStatus>> {
         self.leader.try_wait()
     }
 
-    /// Kills all members. SIGKILL at once: ministack's state is in a folder that is thrown away with it, and it takes
-    /// a polite request no sooner than after a quarter of a minute.
+    /// Kills all members of the group, at once by SIGKILL: ministack's state is in a folder that is thrown away with it,
+    /// and when it is asked to end, it takes at least a quarter of a minute.
     pub(crate) fn stop(&mut self) {
         self.dismiss_watchdog();
         if matches!(self.leader.try_wait(), Ok(None)) {
             kill_group(self.leader.id());
             let _ = self.leader.wait();
         }
-        // The leader may have ended by itself and left children behind; they keep the group's id taken.
+        // The leader may have ended and left children behind. As long as there are any, nobody else gets the group's id.
         if !group_members(self.leader.id()).is_empty() {
             kill_group(self.leader.id());
         }
@@ -81,7 +81,7 @@ impl Drop for Group {
     }
 }
 
-/// Kills a process group; that there is none is fine.
+/// Kills a process group. It is no error if there is none.
 fn kill_group(id: u32) {
     if let Ok(id) = i32::try_from(id) {
         let _ = killpg(Pid::from_raw(id), Signal::SIGKILL);
@@ -108,7 +108,7 @@ pub fn group_members(id: u32) -> Vec<u32> {
         .collect()
 }
 
-/// User and system time of a whole process so far, threads that have ended included.
+/// The user and system time that a whole process has used so far, including threads that have ended.
 ///
 /// Its CPU clock counts nanoseconds; `/proc/PID/stat` counts hundredths of a second, more than a cold start takes.
 pub(crate) fn cpu_time(pid: u32) -> io::Result<Duration> {
@@ -194,7 +194,7 @@ mod tests {
         let mut group = Group::start(&mut sleeping_family(), folder.path()).expect("a shell");
         let id = group.id();
         wait_for_members(id, 3);
-        // What the kernel does when this process is killed.
+        // This is what the kernel does when this process is killed.
         drop(group.watchdog.as_mut().and_then(|watchdog| watchdog.stdin.take()));
         assert!(wait_for_group_end(id, Duration::from_secs(5)), "left: {:?}", group_members(id));
         let status = group.watchdog.as_mut().map(Child::wait);

@@ -1,4 +1,4 @@
-//! Mail for the stacks of a local AWS: a local SES with the very receipt rules that the template describes.
+//! Mail for the stacks of a local AWS: a local SES with the same receipt rules that the template describes.
 //!
 //! The local CloudFormation knows no receipt rules, so a stack is deployed with `ReceiptRules=operator`; what is installed
 //! here is what the template would have made of the same parameters with `ReceiptRules=mailroom`.
@@ -11,37 +11,37 @@ use crate::clients::{ACCOUNT, told};
 use crate::local::{LocalAws, Regional};
 use crate::stack::Deployment;
 
-/// Why no mail comes.
+/// Why mail cannot be received.
 #[derive(Debug, thiserror::Error)]
 pub enum ReceivingError {
-    /// No server.
+    /// The local SES did not start.
     #[error("could not start the local SES: {0}")]
     Start(#[source] std::io::Error),
-    /// No template.
+    /// The template's file cannot be read.
     #[error("could not read {path}: {source}")]
     Read {
-        /// Which.
+        /// The template's path.
         path: String,
-        /// What the system said.
+        /// The system's error.
         source: std::io::Error,
     },
-    /// The template's rules can't be read from it.
+    /// The receipt rules cannot be read from the template.
     #[error(transparent)]
     Template(#[from] TemplateError),
-    /// SES does not take them.
+    /// The local SES refuses the rules.
     #[error(transparent)]
     Install(#[from] InstallError),
-    /// A call failed.
+    /// A call of the local AWS failed.
     #[error("could not {what}: {message}")]
     Call {
         /// What was tried.
         what: &'static str,
-        /// What the local AWS said.
+        /// The local AWS's error.
         message: String,
     },
 }
 
-/// Starts a local SES that acts on this local AWS, past the proxy.
+/// Starts a local SES whose actions reach this local AWS directly, not through the proxy.
 pub async fn start(aws: &LocalAws) -> Result<LocalSes, ReceivingError> {
     let config = Config { account: ACCOUNT.to_owned(), ..Config::default() };
     let ses = LocalSes::start(config).await.map_err(ReceivingError::Start)?;
@@ -87,7 +87,7 @@ pub async fn install(
     Ok(())
 }
 
-/// Makes a bucket, for mail that lies in another Region than the one that receives it.
+/// Makes a bucket in a Region, for mail that is received in another Region.
 pub async fn make_bucket(
     aws: &LocalAws,
     bucket: &str,

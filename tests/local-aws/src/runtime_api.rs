@@ -1,5 +1,5 @@
-//! A Lambda Runtime API under which a `bootstrap` runs without any emulator: given its events one by one, its answers
-//! and its output kept, its CPU time and memory measured, killed when a test says so.
+//! A Lambda Runtime API under which a `bootstrap` runs without an emulator: it gets its events one by one, its answers and
+//! its output are kept, its CPU time and memory are measured, and a test can kill it.
 
 use std::collections::{BTreeMap, HashMap};
 use std::io;
@@ -23,57 +23,57 @@ use tokio::task::JoinHandle;
 use crate::process::{cpu_time, peak_memory};
 use crate::proxy::{Action, Flow, Matcher, Moment, Proxy, Rule, RuleId, hook};
 
-/// How often a process is asked whether it has ended.
-const WATCH: Duration = Duration::from_millis(2);
+/// The time between two looks at whether a process has ended.
+const LOOK_EVERY: Duration = Duration::from_millis(2);
 
-/// So far, of all sandboxes: an id is nobody else's.
+/// The number of invocations so far, of all sandboxes, so that no two have the same id.
 static INVOCATIONS: AtomicU64 = AtomicU64::new(0);
 
 /// Why a bootstrap does not run.
 #[derive(Debug, thiserror::Error)]
 pub enum RuntimeError {
-    /// The API has no port.
+    /// The API could not listen on a port.
     #[error("could not listen for the bootstrap: {0}")]
     Listen(#[source] io::Error),
-    /// The program is not there or not executable.
+    /// The program does not exist or is not executable.
     #[error("could not start {}: {source}", .program.display())]
     Start {
-        /// Which.
+        /// The program's path.
         program: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
-    /// It has not asked for an event.
+    /// The bootstrap has not asked for an event in time.
     #[error("the bootstrap did not ask for an event within {at_most:?}; it printed:\n{output}")]
     NotReady {
         /// How long it was given.
         at_most: Duration,
-        /// Standard output and error.
+        /// What it printed on standard output and error.
         output: String,
     },
 }
 
-/// An execution environment to be.
+/// How to run a bootstrap: what Lambda would know of the function.
 #[derive(Debug, Clone)]
 pub struct Spec {
-    /// The program.
+    /// The path of the program.
     pub bootstrap: PathBuf,
-    /// `AWS_LAMBDA_FUNCTION_NAME`.
+    /// `AWS_LAMBDA_FUNCTION_NAME`: the name that the function is given.
     pub function_name: String,
-    /// `AWS_REGION`.
+    /// `AWS_REGION`: the Region that the function is given.
     pub region: String,
-    /// `AWS_LAMBDA_FUNCTION_MEMORY_SIZE`; nothing enforces it.
+    /// `AWS_LAMBDA_FUNCTION_MEMORY_SIZE`, in MB; nothing enforces it.
     pub memory_mb: u32,
-    /// `AWS_ENDPOINT_URL`: a proxy, an emulator or a stub.
+    /// `AWS_ENDPOINT_URL`: the URL of a proxy, an emulator or a stub. `None` leaves it out.
     pub endpoint: Option<String>,
-    /// What an invocation may take. As in Lambda the function is told by its deadline and killed when it passes.
+    /// How long an invocation may take. As in Lambda, the function is told its deadline, and killed when it has passed.
     pub timeout: Duration,
-    /// The function's own variables; they win over those above.
+    /// The function's own environment variables. They override those above.
     pub environment: BTreeMap<String, String>,
 }
 
 impl Spec {
-    /// A function as the template sets it up, but for its variables.
+    /// A function as the template sets it up, but without its own variables.
     pub fn new(bootstrap: impl Into<PathBuf>, region: &str) -> Self {
         Self {
             bootstrap: bootstrap.into(),
@@ -93,14 +93,14 @@ impl Spec {
         self
     }
 
-    /// Sends its AWS calls there.
+    /// Sets the endpoint to which the function's AWS calls go.
     #[must_use]
     pub fn endpoint(mut self, endpoint: impl Into<String>) -> Self {
         self.endpoint = Some(endpoint.into());
         self
     }
 
-    /// Gives an invocation that long.
+    /// Sets how long an invocation may take.
     #[must_use]
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
@@ -111,7 +111,7 @@ impl Spec {
         format!("arn:aws:lambda:{}:{}:function:{}", self.region, crate::clients::ACCOUNT, self.function_name)
     }
 
-    /// Lambda's variables, and nothing of the test's own.
+    /// The command that starts the program: with Lambda's environment variables, and none of the test's own.
     fn command(&self, api: &str) -> Command {
         let mut command = Command::new(&self.bootstrap);
         command
@@ -146,18 +146,18 @@ impl Spec {
 /// How an invocation ended.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Outcome {
-    /// The function's response.
+    /// The function answered with this response.
     Response(Value),
-    /// The function's error, by `/invocation/ID/error` or `/init/error`.
+    /// The function reported this error, by `/invocation/ID/error` or `/init/error`.
     Error(Value),
-    /// The process ended, with this status, before it answered.
+    /// The process ended before it answered, in the way that this text says.
     Exited(String),
-    /// It took longer than it may, and was killed.
+    /// The invocation took longer than it may, and the process was killed.
     TimedOut,
 }
 
 impl Outcome {
-    /// The response, or nothing.
+    /// The response; `None` if the invocation ended in another way.
     pub fn response(self) -> Option<Value> {
         match self {
             Self::Response(value) => Some(value),
@@ -166,25 +166,25 @@ impl Outcome {
     }
 }
 
-/// What a process has used up to a point in its life.
+/// What a process has used up to some moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Mark {
-    /// Since it was started.
+    /// The time since it was started.
     pub elapsed: Duration,
-    /// User and system time.
+    /// Its user and system time.
     pub cpu: Duration,
-    /// The largest resident set, in bytes.
+    /// Its largest resident set so far, in bytes.
     pub peak_memory: u64,
 }
 
-/// A running bootstrap; it ends with its value.
+/// A running bootstrap, which ends when this is dropped.
 #[derive(Debug)]
 pub struct Sandbox {
     shared: Arc<Shared>,
     events: mpsc::UnboundedSender<Invocation>,
     exit: watch::Receiver<Option<String>>,
     timeout: Duration,
-    // Held for what dropping them ends.
+    // Held because dropping them ends what they stand for.
     _server: Server,
     watcher: JoinHandle<()>,
 }
@@ -193,7 +193,7 @@ pub struct Sandbox {
 struct Shared {
     process: Mutex<Option<Process>>,
     state: Mutex<State>,
-    // Apart from the state: a waiting `next` holds it.
+    // Not part of the state, since it stays locked while a `next` waits for an event.
     events: tokio::sync::Mutex<mpsc::UnboundedReceiver<Invocation>>,
     arn: String,
 }
@@ -222,7 +222,8 @@ struct Invocation {
 }
 
 impl Sandbox {
-    /// Starts the program. It need not have asked for an event yet: an invocation waits for it, as in a cold start.
+    /// Starts the program. It may not have asked for an event yet when this returns: the first invocation waits for that,
+    /// as in a cold start.
     pub async fn start(spec: Spec) -> Result<Self, RuntimeError> {
         let (events, to_come) = mpsc::unbounded_channel();
         let shared = Arc::new(Shared {
@@ -247,7 +248,7 @@ impl Sandbox {
         Ok(Self { shared, events, exit, timeout, _server: server, watcher })
     }
 
-    /// Waits until it asks for its first event.
+    /// Waits until the bootstrap asks for its first event. Returns what it had used by then.
     pub async fn ready(&self, at_most: Duration) -> Result<Mark, RuntimeError> {
         let until = Instant::now() + at_most;
         loop {
@@ -257,11 +258,11 @@ impl Sandbox {
             if Instant::now() > until || self.exit_status().is_some() {
                 return Err(RuntimeError::NotReady { at_most, output: self.output().join("\n") });
             }
-            tokio::time::sleep(WATCH).await;
+            tokio::time::sleep(LOOK_EVERY).await;
         }
     }
 
-    /// Gives it an event and waits for what becomes of it.
+    /// Hands the bootstrap an event, and waits for what becomes of it.
     pub async fn invoke(&self, event: &Value) -> Outcome {
         if let Some(error) = self.shared.state().init_error.clone() {
             return Outcome::Error(error);
@@ -276,11 +277,11 @@ impl Sandbox {
             deadline_ms: deadline.duration_since(UNIX_EPOCH).unwrap_or_default().as_millis(),
             event: Bytes::from(event.to_string()),
         };
-        // Cannot fail while `shared` holds the other end.
+        // This cannot fail while `shared` holds the other end.
         let _ = self.events.send(invocation);
         let mut exit = self.exit.clone();
         let outcome = tokio::select! {
-            // An answer that came in the process's last moment counts.
+            // In this order, so that an answer that came in the process's last moment still counts.
             biased;
             Ok(outcome) = answered => outcome,
             Ok(status) = exit.wait_for(Option::is_some) => {
@@ -293,19 +294,19 @@ impl Sandbox {
         };
         self.shared.state().waiting.remove(&id);
         match (outcome, self.shared.state().init_error.clone()) {
-            // It says why it could not start, then ends.
+            // A bootstrap that cannot start first reports why, then ends.
             (Outcome::Exited(_), Some(error)) => Outcome::Error(error),
             (outcome, _) => outcome,
         }
     }
 
-    /// The process, for a hook that ends it.
+    /// A handle that a hook can use to kill the process.
     pub fn killer(&self) -> Killer {
         Killer { shared: Arc::clone(&self.shared) }
     }
 
-    /// Kills it at the n-th request through the proxy that matches, counted from the rule's first: before the request
-    /// is passed on, so that it never happened, or after, so that it happened and nobody was told.
+    /// Kills the process at the n-th request through the proxy that matches, counted from when this is called: before the
+    /// request is forwarded, so that it never happened, or after it, so that it happened and nobody was told.
     pub fn kill_at(&self, proxy: &Proxy, matcher: Matcher, n: u64, moment: Moment) -> RuleId {
         let killer = self.killer();
         let kill = hook(move |_| {
@@ -315,40 +316,40 @@ impl Sandbox {
         proxy.rule(Rule::new(matcher, Action::Call(moment, kill)).nth(n))
     }
 
-    /// Waits until it has ended, however that comes; says how.
+    /// Waits until the process has ended, for whatever reason. Returns how it ended.
     pub async fn wait(&self) -> String {
         let mut exit = self.exit.clone();
         let status = exit.wait_for(Option::is_some).await;
         status.map_or_else(|_| "unknown".to_owned(), |status| status.clone().unwrap_or_default())
     }
 
-    /// How it ended, if it has.
+    /// How the process ended; `None` while it runs.
     pub fn exit_status(&self) -> Option<String> {
         self.exit.borrow().clone()
     }
 
-    /// Its process id, while it runs.
+    /// The process's id; `None` once it has ended.
     pub fn process_id(&self) -> Option<u32> {
         self.shared.process().as_ref()?.child.id()
     }
 
-    /// What it had used when it first asked for an event.
+    /// What the process had used when it first asked for an event; `None` if it has not yet.
     pub fn first_poll(&self) -> Option<Mark> {
         self.shared.state().first_poll
     }
 
-    /// What it had used when its first response came.
+    /// What the process had used when its first response came; `None` if none has yet.
     pub fn first_response(&self) -> Option<Mark> {
         self.shared.state().first_response
     }
 
-    /// What it had used when its latest response came.
+    /// What the process had used when its latest response came; `None` if none has yet.
     pub fn last_response(&self) -> Option<Mark> {
         self.shared.state().last_response
     }
 
-    /// Waits until it has printed so many lines with this word in them: a line may arrive later than the response that was
-    /// sent after it.
+    /// Waits until the process has printed at least `lines` lines with this word in them; `false` if it has not in time. A
+    /// line may arrive later than the response that was sent after it.
     pub async fn printed(&self, word: &str, lines: usize, at_most: Duration) -> bool {
         let until = Instant::now() + at_most;
         loop {
@@ -358,12 +359,12 @@ impl Sandbox {
             if Instant::now() > until {
                 return false;
             }
-            tokio::time::sleep(WATCH).await;
+            tokio::time::sleep(LOOK_EVERY).await;
         }
     }
 
-    /// The lines it has printed so far, on standard output and error. A line may arrive a little later than the
-    /// response that was sent after it; all are there once [`Sandbox::wait`] returns.
+    /// The lines that the process has printed so far, on standard output and error. A line may arrive a little later than
+    /// the response that was sent after it; after [`Sandbox::wait`] all are there.
     pub fn output(&self) -> Vec<String> {
         self.shared.state().output.clone()
     }
@@ -376,14 +377,14 @@ impl Drop for Sandbox {
     }
 }
 
-/// Ends a bootstrap by SIGKILL, from anywhere.
+/// Kills a bootstrap by SIGKILL; clones can be used anywhere.
 #[derive(Debug, Clone)]
 pub struct Killer {
     shared: Arc<Shared>,
 }
 
 impl Killer {
-    /// Kills it; that it has ended already is fine.
+    /// Kills the process. It is no error if it has ended already.
     pub fn kill(&self) {
         if let Some(process) = self.shared.process().as_mut() {
             let _ = process.child.start_kill();
@@ -400,9 +401,9 @@ impl Shared {
         self.state.lock().expect("no panic while the sandbox's state is held")
     }
 
-    /// Starts the process and the tasks that keep what it prints.
+    /// Starts the process, and the tasks that keep what it prints.
     fn spawn(self: &Arc<Self>, mut command: Command) -> io::Result<Vec<JoinHandle<()>>> {
-        // Held over the start: the first poll may come before this returns, and is measured from `started`.
+        // Held while it starts: the first poll may come before this returns, and its time counts from `started`.
         let mut process = self.process();
         let started = Instant::now();
         let mut child = command.spawn()?;
@@ -414,30 +415,30 @@ impl Shared {
 
     async fn keep(self: Arc<Self>, pipe: impl AsyncRead + Unpin) {
         let mut lines = BufReader::new(pipe).lines();
-        // A line that is not UTF-8 ends it: our functions print JSON.
+        // A line that is not UTF-8 ends the loop; our functions print JSON.
         while let Ok(Some(line)) = lines.next_line().await {
             self.state().output.push(line);
         }
     }
 
-    /// Asks again and again rather than awaiting the end: that would hold the child, which must stay within reach of
-    /// those who kill it at once.
+    /// Looks again and again whether the process has ended. Awaiting its end would hold the child, which must stay within
+    /// reach of whoever kills it.
     async fn watch(self: Arc<Self>, ended: watch::Sender<Option<String>>, output: Vec<JoinHandle<()>>) {
         let status = loop {
             let status = self.process().as_mut().map(|process| process.child.try_wait());
             match status {
-                Some(Ok(None)) => tokio::time::sleep(WATCH).await,
+                Some(Ok(None)) => tokio::time::sleep(LOOK_EVERY).await,
                 Some(Ok(Some(status))) => break status.to_string(),
                 Some(Err(error)) => break error.to_string(),
                 None => break "never started".to_owned(),
             }
         };
-        // A grandchild that keeps the pipes open must not keep us.
+        // A grandchild that keeps the pipes open must not make this wait for ever.
         let _ = tokio::time::timeout(Duration::from_secs(1), futures_util::future::join_all(output)).await;
         let _ = ended.send(Some(status));
     }
 
-    /// What the process has used. It is waiting for our answer now, so nothing of it runs.
+    /// What the process has used so far. It is waiting for our answer now, so none of it is running.
     fn mark(&self) -> Option<Mark> {
         let process = self.process();
         let process = process.as_ref()?;
@@ -521,7 +522,7 @@ fn status(code: u16) -> Answer {
     answer
 }
 
-/// JSON, or as a string what is none.
+/// The body as JSON, or as a string if it is not JSON.
 fn value(body: &Bytes) -> Value {
     serde_json::from_slice(body).unwrap_or_else(|_| Value::String(String::from_utf8_lossy(body).into_owned()))
 }

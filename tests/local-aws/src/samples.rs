@@ -1,4 +1,4 @@
-//! The sample events, taken out of their wrappings and made to speak of a stack of the local AWS.
+//! The sample events, unwrapped, and changed so that they name a stack of the local AWS.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -7,12 +7,13 @@ use serde_json::{Value, json};
 
 use crate::clients::ACCOUNT;
 
-/// What the samples speak of.
+/// The Region that the samples name. (The account and the topic follow.)
 const SAMPLE_REGION: &str = "us-east-1";
 const SAMPLE_ACCOUNT: &str = "123456789012";
 const SAMPLE_TOPIC: &str = "local-feedback";
 
-/// A hard bounce of one recipient that is no sample, as a configuration set's event destination tells it. `time` as SES has it.
+/// A hard bounce of one recipient, not from a sample, as a configuration set's event destination publishes it. `time` is
+/// written as SES writes it.
 pub fn hard_bounce(region: &str, id: &str, address: &str, time: &str) -> String {
     json!({
         "eventType": "Bounce",
@@ -37,23 +38,23 @@ pub fn hard_bounce(region: &str, id: &str, address: &str, time: &str) -> String 
     .to_string()
 }
 
-/// Why there are no samples.
+/// Why samples could not be read.
 #[derive(Debug, thiserror::Error)]
 pub enum SampleError {
     /// A folder or a file cannot be read.
     #[error("could not read {}: {source}", .path.display())]
     Read {
-        /// Which.
+        /// The path of the folder or file.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
-    /// A file is no event.
+    /// A file is not JSON.
     #[error("{} is not JSON: {source}", .path.display())]
     NotJson {
-        /// Which.
+        /// The path of the file.
         path: PathBuf,
-        /// Where it breaks off.
+        /// Where and why the parser gave up.
         source: serde_json::Error,
     },
 }
@@ -61,16 +62,16 @@ pub enum SampleError {
 /// A sample event.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sample {
-    /// The file's name without `.json`.
+    /// The name of its file, without `.json`.
     pub name: String,
-    /// The event as Lambda would hand it over.
+    /// The event as Lambda would hand it to the function.
     pub event: Value,
-    /// What SES says in it, a text for each message, as it would be published to the topic.
+    /// The messages of SES in it, each as it would be published to the topic.
     pub messages: Vec<String>,
 }
 
 impl Sample {
-    /// All samples in a folder, by name.
+    /// Reads all samples in a folder, in the order of their names.
     pub fn load_all(folder: &Path) -> Result<Vec<Self>, SampleError> {
         let unreadable = |source| SampleError::Read { path: folder.to_path_buf(), source };
         let mut samples = Vec::new();
@@ -84,7 +85,7 @@ impl Sample {
         Ok(samples)
     }
 
-    /// One file.
+    /// Reads one sample.
     pub fn load(path: &Path) -> Result<Self, SampleError> {
         let text = std::fs::read_to_string(path)
             .map_err(|source| SampleError::Read { path: path.to_path_buf(), source })?;
@@ -95,22 +96,22 @@ impl Sample {
         Ok(Self { name, event, messages })
     }
 
-    /// The messages, for the topic of a stack.
+    /// The messages as they would be published to the topic of a stack.
     pub fn messages_for(&self, region: &str, stack: &str) -> Vec<String> {
         self.messages.iter().map(|message| adapt(message, region, stack)).collect()
     }
 
-    /// The whole event, as the function of a stack would get it.
+    /// The whole event as the function of a stack would get it.
     pub fn event_for(&self, region: &str, stack: &str) -> Value {
         let adapted = adapt(&self.event.to_string(), region, stack);
         serde_json::from_str(&adapted).expect("names and numbers in place of others leave JSON as it is")
     }
 }
 
-/// Takes the wrappings off an event; the text of a message stays as it is, also when it is no JSON.
+/// Unwraps an event. The text of a message stays as it is, even if it is not JSON.
 fn messages_of(event: &Value) -> Vec<String> {
     let Some(records) = event["Records"].as_array() else {
-        // EventBridge's envelope is part of the message if it goes by SNS, as a rule's target.
+        // If EventBridge's event goes by SNS, as a rule's target, its envelope is part of the message.
         return vec![event.to_string()];
     };
     let records = records.iter().filter_map(|record| {
@@ -122,8 +123,8 @@ fn messages_of(event: &Value) -> Vec<String> {
     records.collect()
 }
 
-/// The message in SNS's envelope. What SNS says for itself (`SubscriptionConfirmation`) is known by its envelope only, so
-/// that is what goes through the topic.
+/// The message in SNS's envelope. What SNS says for itself (`SubscriptionConfirmation`) can only be told by its envelope,
+/// so the envelope is what goes through the topic then.
 fn message_of_body(body: &str) -> String {
     let envelope: Value = serde_json::from_str(body).unwrap_or_default();
     match (envelope["Type"].as_str(), envelope["Message"].as_str()) {
@@ -132,9 +133,9 @@ fn message_of_body(body: &str) -> String {
     }
 }
 
-/// The sample's Region and the stack's change places, so that a message from another Region stays one from another.
+/// Swaps the sample's Region and the stack's, so that a message from another Region still comes from another one.
 fn adapt(text: &str, region: &str, stack: &str) -> String {
-    /// In no sample.
+    /// A text that is in no sample.
     const MARK: &str = "\u{1}";
     text.replace(SAMPLE_REGION, MARK)
         .replace(region, SAMPLE_REGION)

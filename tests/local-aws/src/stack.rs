@@ -1,5 +1,5 @@
-//! Deploys a SAM template as `sam deploy` would: packs each function's binary, uploads it, and lets CloudFormation make
-//! the stack from a change set.
+//! Deploys a SAM template as `sam deploy` would: packs each function's binary, uploads it, and lets CloudFormation make the
+//! stack from a change set.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -17,99 +17,100 @@ use zip::{CompressionMethod, ZipWriter};
 use crate::clients::{Clients, told};
 use crate::paths;
 
-/// How long a stack may take. Some seconds, when nothing else runs.
-const DEPLOY: Duration = Duration::from_mins(2);
+/// How long a stack may take to be made. It takes some seconds when nothing else runs.
+const DEPLOY_WITHIN: Duration = Duration::from_mins(2);
 
 /// The template's key in the bucket.
 const TEMPLATE: &str = "template.yaml";
 
-/// Between two looks at a stack.
-const LOOK: Duration = Duration::from_millis(100);
+/// The pause between two looks at a stack.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
 
-/// Why there is no stack.
+/// Why a stack could not be made.
 #[derive(Debug, thiserror::Error)]
 pub enum StackError {
     /// A file of the workspace cannot be read.
     #[error("could not read {}: {source}", .path.display())]
     Read {
-        /// Which.
+        /// The path of the file.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
     /// A function has not been built.
     #[error("{} is not there; `make local` makes it", .path.display())]
     NotBuilt {
-        /// The function.
+        /// The function's name.
         function: String,
-        /// Where its binary should be.
+        /// The path where its binary should be.
         path: PathBuf,
     },
-    /// The template names code in a way that is not understood here.
+    /// A line of the template names code in a way that the harness does not understand.
     #[error("the template's line {line} says `{text}`: which binary is that?")]
     Code {
-        /// Counted from 1.
+        /// The line's number, counted from 1.
         line: usize,
-        /// The line.
+        /// The line's text.
         text: String,
     },
     /// A zip file could not be made.
     #[error("could not pack {function}: {source}")]
     Pack {
-        /// The function.
+        /// The function's name.
         function: String,
-        /// Why.
+        /// The error of the zip library.
         source: zip::result::ZipError,
     },
     /// The local AWS refused a call.
     #[error("{region}: {what}: {message}")]
     Call {
-        /// Where.
+        /// The Region of the call.
         region: String,
         /// What was tried.
         what: &'static str,
-        /// What it said.
+        /// The local AWS's error.
         message: String,
     },
     /// CloudFormation gave up.
     #[error("{region}: the stack {stack} is {status}:\n{events}")]
     Failed {
-        /// Where.
+        /// The Region of the stack.
         region: String,
-        /// Which.
+        /// The stack's name.
         stack: String,
-        /// How it stands.
+        /// The stack's status.
         status: String,
-        /// The events that failed, a line each.
+        /// The events of resources that failed, one line each.
         events: String,
     },
-    /// It takes too long.
-    #[error("{region}: the stack {stack} was not there after {} s", DEPLOY.as_secs())]
+    /// The stack was not made in the time that it was given.
+    #[error("{region}: the stack {stack} was not there after {} s", DEPLOY_WITHIN.as_secs())]
     Slow {
-        /// Where.
+        /// The Region of the stack.
         region: String,
-        /// Which.
+        /// The stack's name.
         stack: String,
     },
 }
 
-/// What to deploy.
+/// What to deploy: a template with its parameters and binaries.
 #[derive(Debug, Clone)]
 pub struct Deployment {
-    /// The stack's name, which its topic's, queues' and table's names start with.
+    /// The stack's name, with which the names of its topic, queues and table begin.
     pub stack: String,
-    /// The template.
+    /// The template's path.
     pub template: PathBuf,
-    /// Parameters; `Architecture` is this machine's unless it is given.
+    /// The stack's parameters. `Architecture` is this machine's unless it is given.
     pub parameters: BTreeMap<String, String>,
-    /// Other binaries than the workspace's own, by function.
+    /// The paths of binaries to use in place of the workspace's own, by function.
     pub binaries: BTreeMap<String, PathBuf>,
-    /// No function has code, nor need have been built, but for those above: nobody is invoked.
+    /// Whether functions have no code, except those in `binaries`. Then they need not have been built, and cannot be
+    /// invoked.
     pub idle: bool,
 }
 
 impl Deployment {
-    /// The workspace's own template.
+    /// A deployment of the workspace's own template.
     pub fn new(stack: &str) -> Self {
         Self {
             stack: stack.to_owned(),
@@ -120,7 +121,7 @@ impl Deployment {
         }
     }
 
-    /// Without any function's code: for who wants a stack's tables and queues, and invokes nobody.
+    /// Leaves out the functions' code, for tests that want a stack's tables and queues, and invoke nothing.
     #[must_use]
     pub fn idle(self) -> Self {
         Self { idle: true, ..self }
@@ -140,7 +141,7 @@ impl Deployment {
         self
     }
 
-    /// Reads the template and packs what it names: once, for all Regions.
+    /// Reads the template and packs the code that it names. This is done once for all Regions.
     pub fn package(&self) -> Result<Package, StackError> {
         let template = std::fs::read_to_string(&self.template)
             .map_err(|source| StackError::Read { path: self.template.clone(), source })?;
@@ -159,12 +160,12 @@ impl Deployment {
     }
 }
 
-/// The name that Lambda has for this machine's architecture: functions run natively here.
+/// Lambda's name of this machine's architecture, on which functions run natively.
 pub fn architecture() -> &'static str {
     if cfg!(target_arch = "aarch64") { "arm64" } else { "x86_64" }
 }
 
-/// A template and its functions' zip files.
+/// A template and the zip files of its functions.
 #[derive(Debug, Clone)]
 pub struct Package {
     deployment: Deployment,
@@ -172,18 +173,18 @@ pub struct Package {
     objects: BTreeMap<String, Bytes>,
 }
 
-/// What a stack says of itself.
+/// A stack's outputs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Outputs {
-    /// Output by key.
+    /// The values of the outputs, by key.
     values: BTreeMap<String, String>,
 }
 
 impl Outputs {
-    /// An output.
+    /// The value of an output.
     ///
     /// # Panics
-    /// If the template has none of that name: a test's mistake.
+    /// If the template has no output of that name, which is a mistake of the test's.
     pub fn get(&self, key: &str) -> &str {
         let Some(value) = self.values.get(key) else {
             panic!("the stack has no output {key}, but {:?}", self.values)
@@ -191,19 +192,19 @@ impl Outputs {
         value
     }
 
-    /// All of them.
+    /// All outputs with their values.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
         self.values.iter().map(|(key, value)| (key.as_str(), value.as_str()))
     }
 
-    /// Whether there is such an output.
+    /// Whether there is an output of that name.
     pub fn has(&self, key: &str) -> bool {
         self.values.contains_key(key)
     }
 }
 
 impl Package {
-    /// Makes the stack in a Region and waits for it.
+    /// Makes the stack in a Region, and waits until it is there.
     pub async fn deploy(&self, clients: &Clients, region: &str) -> Result<Outputs, StackError> {
         let task = Task { package: self, clients, region, stack: &self.deployment.stack };
         let bucket = format!("{}-code-{region}", self.deployment.stack);
@@ -214,7 +215,7 @@ impl Package {
     }
 }
 
-/// One stack in the making.
+/// A stack that is being made.
 struct Task<'a> {
     package: &'a Package,
     clients: &'a Clients,
@@ -232,7 +233,7 @@ impl Task<'_> {
         use aws_sdk_s3::types::{BucketLocationConstraint, CreateBucketConfiguration};
 
         let s3 = &self.clients.s3;
-        // The oldest Region is the one that must not be named.
+        // us-east-1 is the only Region that must not be named as a bucket's location.
         let elsewhere = (self.region != "us-east-1").then(|| {
             CreateBucketConfiguration::builder()
                 .location_constraint(BucketLocationConstraint::from(self.region))
@@ -252,7 +253,8 @@ impl Task<'_> {
                 .key(key)
                 .body(ByteStream::from(body))
                 .customize()
-                // A hash of each program, by code that is not optimised here, took most of a deployment.
+                // Otherwise the SDK would hash each program, in code that is not optimised here, which took most of a
+                // deployment.
                 .disable_payload_signing()
                 .send()
                 .await
@@ -280,13 +282,13 @@ impl Task<'_> {
             .capabilities(Capability::CapabilityNamedIam)
             .capabilities(Capability::CapabilityAutoExpand)
             .set_parameters(Some(parameters))
-            // From the bucket, as `sam deploy` does: in a call a template may have no more than 51,200 bytes.
+            // By URL, as `sam deploy` does: a template that is part of the call may have no more than 51,200 bytes.
             .template_url(format!("https://s3.{}.amazonaws.com/{bucket}/{TEMPLATE}", self.region))
             .send()
             .await
             .map_err(self.refused("make a change set"))?;
 
-        let until = Instant::now() + DEPLOY;
+        let until = Instant::now() + DEPLOY_WITHIN;
         loop {
             let seen = cloudformation
                 .describe_change_set()
@@ -349,7 +351,8 @@ impl Task<'_> {
         })
     }
 
-    /// A line for each resource that failed. Best effort: the failure itself is what must be reported.
+    /// The events of resources that failed, a line each. If they cannot be read there are none: the failure itself is what
+    /// must be reported.
     async fn failed_events(&self) -> String {
         let seen = self.clients.cloudformation.describe_stack_events().stack_name(self.stack).send().await;
         let Ok(seen) = seen else { return "its events cannot be read".to_owned() };
@@ -373,7 +376,7 @@ impl Task<'_> {
         if Instant::now() > until {
             return Err(StackError::Slow { region: self.region.to_owned(), stack: self.stack.to_owned() });
         }
-        tokio::time::sleep(LOOK).await;
+        tokio::time::sleep(LOOK_EVERY).await;
         Ok(())
     }
 
@@ -382,19 +385,19 @@ impl Task<'_> {
     }
 }
 
-/// A line of the template that names code.
+/// A line of the template that names a function's code.
 #[derive(Debug, PartialEq, Eq)]
 struct Code {
-    /// Counted from 0.
+    /// The line's number, counted from 0.
     line: usize,
     function: String,
 }
 
-/// The lines that name code and the function that each of them means: the last part of `CodeUri: functions/NAME`, or,
-/// where the code is the workspace, the `Binary: NAME` that stands near by.
+/// Finds the lines that name code, and the function that each of them means: the last part of `CodeUri: functions/NAME`,
+/// or, where the code is the workspace, the `Binary: NAME` that stands near by.
 ///
-/// By text, as a person would read it: the template's short forms (`!Ref`) need a parser that knows CloudFormation,
-/// and all that is wanted here is one line in place of another.
+/// It looks at the text only: the template's short forms (`!Ref`) need a parser that knows CloudFormation, and all that is
+/// needed here is to put one line in place of another.
 fn code_of(template: &str) -> Result<Vec<Code>, StackError> {
     let lines: Vec<&str> = template.lines().collect();
     let mut found = Vec::new();
@@ -420,7 +423,7 @@ fn code_of(template: &str) -> Result<Vec<Code>, StackError> {
     Ok(found)
 }
 
-/// The lines of the resource that a line belongs to: resources are indented by two.
+/// The lines of the resource to which a line belongs. Resources are indented by two.
 fn resource_around<'a>(lines: &'a [&'a str], index: usize) -> &'a [&'a str] {
     let starts = |line: &&str| {
         line.starts_with("  ")
@@ -431,7 +434,7 @@ fn resource_around<'a>(lines: &'a [&'a str], index: usize) -> &'a [&'a str] {
     &lines[start..end]
 }
 
-/// The template with other places for its code.
+/// The template with its code in other places.
 fn with_code(template: &str, place: impl Fn(&str) -> String) -> Result<String, StackError> {
     let places: BTreeMap<usize, String> =
         code_of(template)?.into_iter().map(|code| (code.line, place(&code.function))).collect();
@@ -450,7 +453,7 @@ fn with_code(template: &str, place: impl Fn(&str) -> String) -> Result<String, S
     Ok(rewritten)
 }
 
-/// A zip file with the program as `bootstrap`, executable. Not compressed: it goes no further than a loopback.
+/// A zip file with the program as `bootstrap`, executable. It is not compressed, since it does not leave this machine.
 fn zip_bootstrap(function: &str, program: &Path) -> Result<Bytes, StackError> {
     let content =
         std::fs::read(program).map_err(|source| StackError::Read { path: program.to_path_buf(), source })?;

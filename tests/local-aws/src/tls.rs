@@ -1,4 +1,4 @@
-//! A DynamoDB that speaks TLS on the loopback and says yes to everything: most of a cold start is what plain HTTP skips,
+//! A DynamoDB that speaks TLS on the loopback and accepts everything. Plain HTTP would skip most of a cold start, which is
 //! reading root certificates and shaking hands.
 
 use std::fs;
@@ -21,7 +21,7 @@ use tokio::net::TcpListener;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_rustls::TlsAcceptor;
 
-/// Where systems keep the roots they trust: Debian, Fedora and Amazon Linux, Alpine and SUSE.
+/// The files in which systems keep the root certificates that they trust: Debian, Fedora and Amazon Linux, Alpine and SUSE.
 const SYSTEM_ROOTS: [&str; 4] = [
     "/etc/ssl/certs/ca-certificates.crt",
     "/etc/pki/tls/certs/ca-bundle.crt",
@@ -29,32 +29,33 @@ const SYSTEM_ROOTS: [&str; 4] = [
     "/etc/ssl/ca-bundle.pem",
 ];
 
-/// Why there is no stub.
+/// Why the stub did not start.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
     /// No certificate could be made.
     #[error("could not make a certificate: {0}")]
     Certificate(#[from] rcgen::Error),
-    /// TLS refuses what was made.
+    /// TLS refuses the certificate that was made.
     #[error("could not set up TLS: {0}")]
     Setup(#[from] rustls::Error),
-    /// No port.
+    /// The stub could not listen on a port.
     #[error("could not listen: {0}")]
     Listen(#[source] io::Error),
-    /// A function would read far fewer certificates than in Lambda, and the measurement would flatter it.
+    /// This machine has no bundle of root certificates. The function would read far fewer than in Lambda, which would
+    /// flatter the measurement.
     #[error("no bundle of root certificates in {}", SYSTEM_ROOTS.join(", "))]
     NoRoots,
     /// The bundle cannot be read or written.
     #[error("could not make the bundle {}: {source}", .path.display())]
     Bundle {
-        /// Where.
+        /// The path of the bundle.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
 }
 
-/// The running stub; it ends with its value.
+/// The running stub, which ends when this is dropped.
 #[derive(Debug)]
 pub struct TlsDynamoDb {
     address: SocketAddr,
@@ -64,7 +65,7 @@ pub struct TlsDynamoDb {
 }
 
 impl TlsDynamoDb {
-    /// Starts it on a free loopback port, with an authority of its own.
+    /// Starts the stub on a free loopback port, with a certificate authority of its own.
     pub async fn start() -> Result<Self, TlsError> {
         let (authority, config) = certificates()?;
         let acceptor = TlsAcceptor::from(Arc::new(config));
@@ -75,17 +76,17 @@ impl TlsDynamoDb {
         Ok(Self { address, authority, requests, task })
     }
 
-    /// For `AWS_ENDPOINT_URL`. By name, as with AWS: an address would be checked in another way.
+    /// The URL for `AWS_ENDPOINT_URL`. It has a host name, as with AWS, since TLS checks an IP address in another way.
     pub fn endpoint(&self) -> String {
         format!("https://localhost:{}", self.address.port())
     }
 
-    /// How many requests it has answered.
+    /// The number of requests that it has answered.
     pub fn requests(&self) -> usize {
         self.requests.load(Ordering::Relaxed)
     }
 
-    /// Writes the system's roots and the stub's own into a file, for the function's `SSL_CERT_FILE`.
+    /// Writes the system's root certificates and the stub's own into a file, for the function's `SSL_CERT_FILE`.
     pub fn write_bundle(&self, path: &Path) -> Result<(), TlsError> {
         let failed = |source| TlsError::Bundle { path: path.to_path_buf(), source };
         let system = SYSTEM_ROOTS.iter().find(|roots| Path::new(roots).is_file()).ok_or(TlsError::NoRoots)?;
@@ -102,7 +103,7 @@ impl Drop for TlsDynamoDb {
     }
 }
 
-/// An authority (its PEM) and a server that it vouches for.
+/// Makes a certificate authority, as PEM, and a server whose certificate it has signed.
 fn certificates() -> Result<(String, ServerConfig), TlsError> {
     let mut params = CertificateParams::new(Vec::new())?;
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -117,7 +118,7 @@ fn certificates() -> Result<(String, ServerConfig), TlsError> {
     let chain = vec![CertificateDer::from(server.der().to_vec())];
     let key = PrivateKeyDer::Pkcs8(server_key.serialize_der().into());
 
-    // The provider by name: which one is the process's default depends on what else is linked.
+    // The provider is named here, since the process's default depends on what else is linked.
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let config = ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()?
@@ -135,7 +136,7 @@ async fn accept(listener: TcpListener, acceptor: TlsAcceptor, requests: Arc<Atom
                 let _ = stream.set_nodelay(true);
                 let (acceptor, requests) = (acceptor.clone(), Arc::clone(&requests));
                 connections.spawn(async move {
-                    // A client that does not trust us: it says so itself.
+                    // A client that does not trust the stub reports that itself.
                     let Ok(stream) = acceptor.accept(stream).await else { return };
                     let service = service_fn(move |request| answer(request, Arc::clone(&requests)));
                     let _ = hyper::server::conn::http1::Builder::new()

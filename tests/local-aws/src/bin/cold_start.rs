@@ -1,8 +1,8 @@
 //! `make bench`: what a cold start of the feedback function costs, against the same function built with the SDK's default
 //! features and with AWS-LC's jitter entropy. One bounce, one BatchWriteItem over TLS with a system's root certificates.
 //!
-//! CPU time is what Lambda's clock shows of a cold start on one core; the ratio holds on a noisy machine, the absolute
-//! times don't.
+//! CPU time is what Lambda's clock shows of a cold start on one core. On a noisy machine the ratio of both builds holds;
+//! the absolute times do not.
 
 #![allow(clippy::print_stdout, reason = "a table is what it is for")]
 
@@ -25,20 +25,20 @@ struct Arguments {
     /// The build with the SDK's default features and jitter entropy.
     #[arg(long, value_name = "FILE")]
     baseline: PathBuf,
-    /// Cold starts of each, in turn.
+    /// Cold starts of each build, which take turns.
     #[arg(long, default_value_t = 15)]
     runs: usize,
 }
 
 /// The shipped build must start with less than this share of the baseline's CPU time.
-const AT_MOST: f64 = 0.5;
+const MAX_CPU_SHARE: f64 = 0.5;
 
 #[tokio::main]
 async fn main() -> ExitCode {
     match run(&Arguments::parse()).await {
-        Ok(ratio) if ratio < AT_MOST => ExitCode::SUCCESS,
+        Ok(ratio) if ratio < MAX_CPU_SHARE => ExitCode::SUCCESS,
         Ok(ratio) => {
-            println!("FAILED: {ratio:.2} of the baseline's CPU time, not under {AT_MOST}");
+            println!("FAILED: {ratio:.2} of the baseline's CPU time, not under {MAX_CPU_SHARE}");
             ExitCode::FAILURE
         }
         Err(error) => {
@@ -55,7 +55,8 @@ async fn run(arguments: &Arguments) -> Result<f64, Box<dyn std::error::Error>> {
     let roots = folder.path().join("roots.pem");
     stub.write_bundle(&roots)?;
     let mut marks = [Vec::new(), Vec::new()];
-    // In turn, so that both meet the same weather; the first round warms the page cache and is not counted.
+    // The builds take turns, so that a busy machine slows both alike. The first round warms the page cache and is not
+    // counted.
     for round in 0..=arguments.runs {
         for (build, marks) in [&arguments.shipped, &arguments.baseline].into_iter().zip(&mut marks) {
             let spec = Spec::new(build, "us-east-1")

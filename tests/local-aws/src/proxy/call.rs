@@ -8,11 +8,11 @@ use hyper::http::request::Parts;
 /// Region, service and operation of a request.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Call {
-    /// From the signature; empty if there was none.
+    /// The Region in the request's signature; empty if it has none.
     pub region: String,
-    /// From the signature, as it names the service (`dynamodb`, `sqs`, `ses`); empty if there was none.
+    /// The service as the request's signature names it (`dynamodb`, `sqs`, `ses`); empty if it has none.
     pub service: String,
-    /// `BatchWriteItem`; for S3 `GetObject`; for other REST services method and path.
+    /// The operation, such as `BatchWriteItem`; for S3 such as `GetObject`; for other REST services method and path.
     pub operation: String,
 }
 
@@ -33,14 +33,15 @@ fn header(head: &Parts, name: impl hyper::header::AsHeaderName) -> Option<&str> 
     head.headers.get(name)?.to_str().ok()
 }
 
-/// Region and service, from `Credential=KEY/DAY/REGION/SERVICE/aws4_request`.
+/// Region and service in the signature: `Credential=KEY/DAY/REGION/SERVICE/aws4_request`.
 fn scope(head: &Parts) -> Option<(&str, &str)> {
     let credential = header(head, AUTHORIZATION)?.split("Credential=").nth(1)?;
     let mut parts = credential.split(',').next()?.split('/').skip(2);
     Some((parts.next()?, parts.next()?))
 }
 
-/// The JSON protocols name it in a header, the query protocol in a parameter, REST by method and path.
+/// The operation of a request. The JSON protocols name it in a header and the query protocol in a parameter; with REST,
+/// method and path tell.
 fn operation(head: &Parts, body: &[u8]) -> String {
     if let Some(target) = header(head, "x-amz-target") {
         return target.rsplit('.').next().unwrap_or(target).to_owned();
@@ -55,8 +56,8 @@ fn operation(head: &Parts, body: &[u8]) -> String {
     }
 }
 
-/// S3's, as far as our functions call it, with the bucket in the path: `GET /bucket/key?…` is GetObject. By its key no two
-/// calls would be the same operation.
+/// The operation of a call of S3, as far as our functions make them, with the bucket in the path: `GET /bucket/key?…` is
+/// GetObject. If it had the key in it, no two calls would be the same operation.
 fn object_operation(head: &Parts) -> String {
     let path = head.uri.path().trim_start_matches('/');
     let is_object = path.split_once('/').is_some_and(|(_, key)| !key.is_empty());
@@ -69,7 +70,7 @@ fn action(form: &str) -> Option<&str> {
     form.split('&').find_map(|pair| pair.strip_prefix("Action="))
 }
 
-/// Which calls are meant; what is not said matches all.
+/// Tells which calls are meant. What is left open matches all.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Matcher {
     region: Option<String>,
@@ -78,28 +79,28 @@ pub struct Matcher {
 }
 
 impl Matcher {
-    /// Every call.
+    /// Matches every call.
     pub fn any() -> Self {
         Self::default()
     }
 
-    /// Every call of a service.
+    /// Matches every call of a service.
     pub fn service(service: &str) -> Self {
         Self { service: Some(service.to_owned()), ..Self::default() }
     }
 
-    /// One operation of a service.
+    /// Matches one operation of a service.
     pub fn operation(service: &str, operation: &str) -> Self {
         Self { operation: Some(operation.to_owned()), ..Self::service(service) }
     }
 
-    /// In one Region only.
+    /// Matches the same calls, but in one Region only.
     #[must_use]
     pub fn in_region(self, region: &str) -> Self {
         Self { region: Some(region.to_owned()), ..self }
     }
 
-    /// Whether a call is meant.
+    /// Whether a call matches.
     pub fn matches(&self, call: &Call) -> bool {
         let fits = |wanted: &Option<String>, is: &str| wanted.as_deref().is_none_or(|wanted| wanted == is);
         fits(&self.region, &call.region)

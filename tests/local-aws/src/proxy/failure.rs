@@ -8,7 +8,7 @@ use local_ses::loopback::Answer;
 
 use super::call::Call;
 
-/// An error answer: status and code. The service decides how it is spelled on the wire.
+/// An error to answer with: status and code. The protocol of the service decides how it is written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Failure {
     status: StatusCode,
@@ -17,24 +17,24 @@ pub struct Failure {
 }
 
 impl Failure {
-    /// Any error.
+    /// An error with any status and code.
     ///
     /// # Panics
-    /// If the status is not one.
+    /// If `status` is no HTTP status.
     pub fn new(status: u16, code: &str, message: &str) -> Self {
         Self { code: Some(code.to_owned()), message: message.to_owned(), ..Self::bare(status) }
     }
 
-    /// A status without a body, as a load balancer gives it.
+    /// A status without a body, as a load balancer answers.
     ///
     /// # Panics
-    /// If the status is not one.
+    /// If `status` is no HTTP status.
     pub fn bare(status: u16) -> Self {
         let status = StatusCode::from_u16(status).expect("an HTTP status");
         Self { status, code: None, message: String::new() }
     }
 
-    /// DynamoDB's throttle on a table: 400.
+    /// DynamoDB's answer when a table is throttled, with status 400.
     pub fn throughput_exceeded() -> Self {
         Self::new(
             400,
@@ -43,32 +43,32 @@ impl Failure {
         )
     }
 
-    /// The account's throttle: 400.
+    /// The answer when the account is throttled, with status 400.
     pub fn throttling() -> Self {
         Self::new(400, "ThrottlingException", "Rate exceeded")
     }
 
-    /// SES's throttle: 429.
+    /// SES's answer when it is called too fast, with status 429.
     pub fn too_many_requests() -> Self {
         Self::new(429, "TooManyRequestsException", "Too many requests")
     }
 
-    /// Its fault: 500.
+    /// The answer when the service itself fails, with status 500.
     pub fn internal_error() -> Self {
         Self::new(500, "InternalServerError", "Internal server error")
     }
 
-    /// The caller's fault: 400, and never to be retried.
+    /// The answer to a request that is wrong, with status 400. It must never be retried.
     pub fn validation() -> Self {
         Self::new(400, "ValidationException", "One or more parameter values were invalid")
     }
 
-    /// A missing permission: 400 at DynamoDB and SQS.
+    /// The answer when a permission is missing, which at DynamoDB and SQS has status 400.
     pub fn access_denied() -> Self {
         Self::new(400, "AccessDeniedException", "User is not authorized to perform this action")
     }
 
-    /// The answer, in the protocol that the request was made in.
+    /// Writes the answer in the protocol of the request.
     pub(super) fn answer(&self, call: &Call, head: &Parts) -> Answer {
         let Some(code) = &self.code else { return self.respond("text/plain", String::new(), None) };
         if head.headers.contains_key("x-amz-target") {
@@ -79,7 +79,7 @@ impl Failure {
             let body = format!("<Error><Code>{code}</Code><Message>{}</Message></Error>", self.message);
             return self.respond("application/xml", body, None);
         }
-        // The query protocol is the only one whose operation is a bare word without that header.
+        // Of the protocols without that header, only the query protocol's operations are bare words.
         if !call.operation.contains(' ') {
             let fault = if self.status.is_server_error() { "Receiver" } else { "Sender" };
             let body = format!(
@@ -107,7 +107,8 @@ impl Failure {
     }
 }
 
-/// What stands before the code in `__type`: errors of AWS's common front have other namespaces than the service's own.
+/// The namespace that stands before the code in `__type`. Errors that all of AWS's services share have another one than the
+/// service's own.
 fn namespace(service: &str, code: &str) -> &'static str {
     match (service, code) {
         (_, "ValidationException") => "com.amazon.coral.validate#",

@@ -1,5 +1,5 @@
-//! Between the functions and the local AWS: counts every call by Region, service and operation, and makes the calls
-//! that a test names fail, wait, break off, or take effect and fail all the same.
+//! A proxy between the functions and the local AWS. It counts every call by Region, service and operation, and makes the
+//! calls that a test names fail, wait, break off, or take effect and fail all the same.
 
 mod call;
 mod failure;
@@ -27,26 +27,26 @@ pub use rule::{Action, Flow, Hook, Moment, Rule, RuleId, hook};
 use crate::http::{self, Pool};
 use rule::{End, Plan, Rules};
 
-/// One request as it went through.
+/// A request that went through the proxy, and its answer.
 #[derive(Debug, Clone)]
 pub struct Exchange {
-    /// Counted from 1 over all requests of this proxy.
+    /// The request's number, counted from 1 over all requests of this proxy.
     pub number: usize,
     /// Region, service and operation.
     pub call: Call,
-    /// What was asked.
+    /// The request's body.
     pub body: Bytes,
-    /// When, since the proxy was started.
+    /// When it arrived, counted from the start of the proxy.
     pub at: Duration,
-    /// What the client was answered; none while it is under way and when the connection was cut.
+    /// The status of the answer; `None` while the request is under way, and if its connection was cut.
     pub status: Option<u16>,
-    /// Whether the local AWS got it, and so may have done it.
+    /// Whether the local AWS got the request, and so may have done it.
     pub forwarded: bool,
-    /// What the rules did to it, in a word or two.
+    /// What the rules did to the request, in a word or two; `None` if they did nothing.
     pub fault: Option<String>,
 }
 
-/// A running proxy; it ends with its value.
+/// A running proxy, which ends when this is dropped.
 #[derive(Debug)]
 pub struct Proxy {
     server: Server,
@@ -67,13 +67,13 @@ struct State {
     rules: Rules,
     log: Vec<Exchange>,
     numbered: usize,
-    /// Numbers up to here are of exchanges that [`Proxy::forget`] dropped.
+    /// The number of the last exchange that [`Proxy::forget`] dropped.
     forgotten: usize,
 }
 
 impl Proxy {
-    /// Starts one on a free loopback port. It answers 503 until [`Proxy::forward_to`] names an upstream: the emulator
-    /// must know the proxy's port before its own is settled.
+    /// Starts a proxy on a free loopback port. It answers 503 until [`Proxy::forward_to`] names an upstream: the emulator
+    /// has to know the proxy's port before it has one of its own.
     pub async fn start() -> io::Result<Self> {
         let shared = Arc::new(Shared {
             started: Instant::now(),
@@ -89,34 +89,34 @@ impl Proxy {
         Ok(Self { server, shared })
     }
 
-    /// Names the upstream.
+    /// Names the upstream, to which all calls go that have no route of their own.
     pub fn forward_to(&self, upstream: SocketAddr) {
         self.shared.lock().upstream = Some(upstream);
     }
 
-    /// Sends the calls that match somewhere else, such as those of SES to a local SES. They are counted, and meet with rules,
-    /// like all others.
+    /// Sends the calls that match to another upstream, such as those of SES to a local SES. They are counted like all
+    /// others, and rules apply to them, too.
     pub fn route(&self, matcher: Matcher, upstream: SocketAddr) {
         self.shared.lock().routes.push((matcher, upstream));
     }
 
-    /// What functions take as `AWS_ENDPOINT_URL`.
+    /// The URL that functions get as `AWS_ENDPOINT_URL`.
     pub fn endpoint(&self) -> String {
         format!("http://{}", self.server.address())
     }
 
-    /// Adds a rule. Rules are looked at in the order in which they came: delays and hooks add up, and of those that
-    /// end a request (fail, cut, hang) the first wins.
+    /// Adds a rule. Rules are applied in the order in which they were added: delays and hooks add up; of those that end a
+    /// request (fail, cut, hang) only the first counts.
     pub fn rule(&self, rule: Rule) -> RuleId {
         self.shared.lock().rules.add(rule)
     }
 
-    /// Takes a rule away.
+    /// Removes a rule.
     pub fn remove(&self, rule: RuleId) {
         self.shared.lock().rules.remove(rule);
     }
 
-    /// Takes all rules away.
+    /// Removes all rules.
     pub fn clear_rules(&self) {
         self.shared.lock().rules.clear();
     }
@@ -126,22 +126,22 @@ impl Proxy {
         self.shared.lock().rules.acted(rule)
     }
 
-    /// Every request since the start or the last [`Proxy::forget`], in the order of arrival.
+    /// All requests since the start or the last [`Proxy::forget`], in the order of their arrival.
     pub fn log(&self) -> Vec<Exchange> {
         self.shared.lock().log.clone()
     }
 
-    /// The requests that match.
+    /// The requests that match, in the order of their arrival.
     pub fn requests(&self, matcher: &Matcher) -> Vec<Exchange> {
         self.shared.lock().log.iter().filter(|exchange| matcher.matches(&exchange.call)).cloned().collect()
     }
 
-    /// How many requests match.
+    /// The number of requests that match.
     pub fn count(&self, matcher: &Matcher) -> usize {
         self.shared.lock().log.iter().filter(|exchange| matcher.matches(&exchange.call)).count()
     }
 
-    /// Requests by Region, service and operation.
+    /// The number of requests by Region, service and operation.
     pub fn counts(&self) -> BTreeMap<Call, usize> {
         let mut counts = BTreeMap::new();
         for exchange in &self.shared.lock().log {
@@ -150,14 +150,14 @@ impl Proxy {
         counts
     }
 
-    /// Starts counting afresh; rules stay.
+    /// Forgets all requests, so that counting starts again. Rules stay.
     pub fn forget(&self) {
         let mut state = self.shared.lock();
         state.forgotten = state.numbered;
         state.log.clear();
     }
 
-    /// Waits until that many requests match; false if they did not come in time.
+    /// Waits until `count` requests match. Returns `false` if they did not come in time.
     pub async fn wait_for(&self, matcher: &Matcher, count: usize, at_most: Duration) -> bool {
         let until = Instant::now() + at_most;
         while self.count(matcher) < count {
@@ -177,12 +177,12 @@ impl Shared {
 
     async fn answer(self: Arc<Self>, request: Request<Incoming>) -> Result<Answer, Cut> {
         let (head, body) = request.into_parts();
-        // A client that went away while it was still sending: nothing to count, nobody to answer.
+        // If this fails, the client went away while it was still sending: there is nothing to count and nobody to answer.
         let body = body.collect().await.map_err(|_| Cut)?.to_bytes();
         let call = Call::of(&head, &body);
         let (number, plan) = self.note(&call, &body);
-        // A task of its own: a client that is killed while it waits must not take the request back from the local
-        // AWS. On a network it could not.
+        // The request is carried out in a task of its own: if the client is killed while it waits, that must not take the
+        // request back from the local AWS, as it would not on a real network.
         let shared = Arc::clone(&self);
         let done = tokio::spawn(async move { shared.carry_out(plan, &head, call, body, number).await }).await;
         let answer = done.unwrap_or(Err(Cut));
@@ -192,7 +192,7 @@ impl Shared {
         answer
     }
 
-    /// The place of this call alone, if it has one, and that of all others.
+    /// The upstream to which this call has a route, if it has one, and the upstream of all other calls.
     fn upstream(&self, call: &Call) -> (Option<SocketAddr>, Option<SocketAddr>) {
         let state = self.lock();
         let route = state.routes.iter().find(|(matcher, _)| matcher.matches(call));
@@ -255,7 +255,7 @@ impl Shared {
         match &plan.end {
             Some(End::Fail(failure)) => return Ok(failure.answer(&call, head)),
             Some(End::Cut) => return Err(Cut),
-            // For ever: the client's own timeout has to end it.
+            // This waits for ever, so that the client's own timeout has to end it.
             Some(End::Hang) => return std::future::pending().await,
             Some(End::AnswerThenFail(_) | End::AnswerThenCut) | None => {}
         }
@@ -294,11 +294,12 @@ impl Shared {
         let mut request = Request::builder().method(&head.method).uri(format!("http://{upstream}{path}"));
         if let Some(headers) = request.headers_mut() {
             headers.extend(head.headers.iter().map(|(name, value)| (name.clone(), value.clone())));
-            // Of this hop, not of the request; the length may have changed.
+            // These headers are about one connection, not about the request. The length may have changed.
             for name in [CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING] {
                 headers.remove(name);
             }
-            // ministack tells by it what is asked for; whoever else answers with URLs means its own.
+            // By this header ministack tells which service is meant. Another upstream makes URLs of it, which must have its
+            // own address.
             if route.is_some() {
                 headers.remove(HOST);
             }
@@ -313,7 +314,8 @@ impl Shared {
                 for name in [CONNECTION, TRANSFER_ENCODING] {
                     answered.headers.remove(name);
                 }
-                // To HEAD it is an answer in itself, S3's to how large an object is; else it is the body's.
+                // The answer to HEAD has no body, but its length tells, for S3, how large an object is. Any other is set
+                // anew by the body.
                 if head.method != Method::HEAD {
                     answered.headers.remove(CONTENT_LENGTH);
                 }

@@ -1,4 +1,4 @@
-//! Which requests meet with what.
+//! Rules: which requests meet with what.
 
 use std::fmt;
 use std::sync::Arc;
@@ -11,25 +11,25 @@ use super::failure::Failure;
 /// What a hook wants to happen next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Flow {
-    /// As if the hook were not there.
+    /// Go on as if the hook were not there.
     Continue,
-    /// Close the connection without an answer; a request not yet forwarded never is.
+    /// Close the connection without an answer. A request that was not yet forwarded never is.
     Cut,
 }
 
 /// When a hook is called.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Moment {
-    /// The request has arrived and the local AWS does not know of it.
+    /// After the request has arrived, and before the local AWS knows of it.
     Before,
-    /// The local AWS has done it, and the client has not been told.
+    /// After the local AWS has done it, and before the client is told.
     After,
 }
 
-/// A test's own code in the middle of a request. It is called on the proxy's task and should return at once.
+/// A test's own code that is called in the middle of a request, on the proxy's task. It should return at once.
 pub type Hook = Arc<dyn Fn(&Exchange) -> Flow + Send + Sync>;
 
-/// Makes a hook of a closure.
+/// Makes a hook from a closure.
 pub fn hook(call: impl Fn(&Exchange) -> Flow + Send + Sync + 'static) -> Hook {
     Arc::new(call)
 }
@@ -37,24 +37,24 @@ pub fn hook(call: impl Fn(&Exchange) -> Flow + Send + Sync + 'static) -> Hook {
 /// What happens to a request.
 #[derive(Clone)]
 pub enum Action {
-    /// It is answered with an error and never reaches the local AWS.
+    /// The request is answered with an error and never reaches the local AWS.
     Fail(Failure),
-    /// It waits first.
+    /// The request waits before anything else happens to it.
     Delay(Duration),
     /// The connection is closed without an answer; the request never reaches the local AWS.
     Cut,
-    /// It is never answered and never reaches the local AWS.
+    /// The request is never answered and never reaches the local AWS.
     Hang,
-    /// It takes effect, and is answered with an error.
+    /// The request takes effect, but is answered with an error.
     AnswerThenFail(Failure),
-    /// It takes effect, and the connection is closed without an answer.
+    /// The request takes effect, but the connection is closed without an answer.
     AnswerThenCut,
-    /// A `BatchWriteItem` of which only the first `keep` writes are done and the rest come back as unprocessed.
+    /// The request is a `BatchWriteItem`: only its first `keep` writes are done, and the rest come back as unprocessed.
     Unprocessed {
-        /// How many are done.
+        /// The number of writes that are done.
         keep: usize,
     },
-    /// A hook is called.
+    /// A hook is called at this moment.
     Call(Moment, Hook),
 }
 
@@ -73,7 +73,7 @@ impl fmt::Debug for Action {
     }
 }
 
-/// Of the requests that match, which.
+/// Which of the requests that match a rule acts on.
 #[derive(Debug, Clone)]
 enum Turn {
     All,
@@ -84,7 +84,7 @@ enum Turn {
 }
 
 impl Turn {
-    /// `seen` counts from 1.
+    /// Whether it acts on the request that is the `seen`-th to match, counted from 1.
     fn comes(&mut self, seen: u64) -> bool {
         match self {
             Self::All => true,
@@ -96,7 +96,7 @@ impl Turn {
     }
 }
 
-/// Calls that match, which of them, and what happens to those.
+/// A rule: which calls match, on which of these it acts, and what happens to them.
 #[derive(Debug, Clone)]
 pub struct Rule {
     matcher: Matcher,
@@ -107,41 +107,42 @@ pub struct Rule {
 }
 
 impl Rule {
-    /// For every call that matches.
+    /// A rule that acts on every call that matches.
     pub fn new(matcher: Matcher, action: Action) -> Self {
         Self { matcher, turn: Turn::All, action, seen: 0, acted: 0 }
     }
 
-    /// Only for the n-th that matches, counted from 1.
+    /// Acts only on the n-th call that matches, counted from 1.
     #[must_use]
     pub fn nth(self, n: u64) -> Self {
         Self { turn: Turn::Nth(n), ..self }
     }
 
-    /// Only for the first k that match.
+    /// Acts only on the first `k` calls that match.
     #[must_use]
     pub fn first(self, k: u64) -> Self {
         Self { turn: Turn::First(k), ..self }
     }
 
-    /// For every n-th that matches.
+    /// Acts on every n-th call that matches.
     #[must_use]
     pub fn every_nth(self, n: u64) -> Self {
         Self { turn: Turn::EveryNth(n), ..self }
     }
 
-    /// With a probability, by a generator of its own: the same seed and order of requests give the same faults.
+    /// Acts with a probability. It has a random generator of its own: with the same seed and order of requests, the faults
+    /// are the same.
     #[must_use]
     pub fn chance(self, probability: f64, seed: u64) -> Self {
         Self { turn: Turn::Chance { probability, random: fastrand::Rng::with_seed(seed) }, ..self }
     }
 }
 
-/// Names a rule that was added.
+/// Names a rule of a proxy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RuleId(u64);
 
-/// How a request ends, if not by the local AWS's answer.
+/// How the rules end a request in place of the local AWS's answer.
 #[derive(Debug, Clone)]
 pub(super) enum End {
     Fail(Failure),
@@ -151,7 +152,7 @@ pub(super) enum End {
     AnswerThenCut,
 }
 
-/// All that the rules say of one request.
+/// Everything that the rules do to one request.
 #[derive(Default)]
 pub(super) struct Plan {
     pub(super) delay: Duration,
@@ -183,7 +184,7 @@ impl Plan {
         self.end.get_or_insert(end);
     }
 
-    /// For the log.
+    /// What the rules do to the request, in words for the log; `None` if they do nothing.
     pub(super) fn name(&self) -> Option<String> {
         let end = match &self.end {
             Some(End::Fail(_)) => Some("fail"),
@@ -231,7 +232,7 @@ impl Rules {
         self.rules.iter().find(|(other, _)| *other == id).map_or(0, |(_, rule)| rule.acted)
     }
 
-    /// Counts the call on every rule that matches it and says what they do to it.
+    /// Counts the call on every rule that it matches. Returns what these do to it.
     pub(super) fn plan(&mut self, call: &Call) -> Plan {
         let mut plan = Plan::default();
         for (_, rule) in &mut self.rules {

@@ -1,4 +1,4 @@
-//! A `BatchWriteItem` that does only a part of its work: the answer that is easiest to forget, since it is a 200.
+//! A `BatchWriteItem` that does only part of its work: the answer that is easiest to forget, since its status is 200.
 
 use bytes::Bytes;
 use hyper::Response;
@@ -9,8 +9,8 @@ use serde_json::{Map, Value, json};
 /// Writes by table, as `RequestItems` and `UnprocessedItems` hold them.
 type Writes = Map<String, Value>;
 
-/// The request with its first `keep` writes (none if there are none: DynamoDB refuses an empty batch) and the writes
-/// that were taken out. A body that is no batch stays whole.
+/// Splits a request: the request with its first `keep` writes, and the writes that were taken out. The first is `None` if
+/// it would hold no write, since DynamoDB refuses an empty batch. A body that is no batch stays whole.
 pub(super) fn split(body: &Bytes, keep: usize) -> (Option<Bytes>, Option<Writes>) {
     let Ok(Value::Object(mut request)) = serde_json::from_slice(body) else {
         return (Some(body.clone()), None);
@@ -38,12 +38,12 @@ pub(super) fn split(body: &Bytes, keep: usize) -> (Option<Bytes>, Option<Writes>
     (body, (!held_back.is_empty()).then_some(held_back))
 }
 
-/// The answer when not one write was passed on.
+/// The answer when not one write was forwarded.
 pub(super) fn nothing_done() -> Answer {
     answer(json!({ "UnprocessedItems": {} }).to_string())
 }
 
-/// An answer that also says that `held_back` was not done. An error stays as it is.
+/// Adds to an answer that the writes `held_back` were not done. An error stays as it is.
 pub(super) fn join(given: Answer, held_back: Writes) -> Answer {
     if !given.status().is_success() {
         return given;
@@ -61,7 +61,7 @@ pub(super) fn join(given: Answer, held_back: Writes) -> Answer {
     answer(value.to_string())
 }
 
-/// Without the checksum that the local AWS may have put on its own answer.
+/// Makes an answer of a body. It does not have the checksum that the local AWS may have put on its own answer.
 fn answer(body: String) -> Answer {
     let mut answer = Response::new(Bytes::from(body));
     answer

@@ -13,17 +13,17 @@ use time::macros::datetime;
 
 use crate::world::{REGIONS, STACK, World};
 
-/// What mail is sent from, and where nobody has thought of that.
+/// The domain that is verified in every Region. (`FORGOTTEN` is the one that nobody verified in `FORGOTTEN_IN`.)
 const DOMAIN: &str = "example.com";
 pub(crate) const FORGOTTEN: &str = "shop.example.org";
 pub(crate) const FORGOTTEN_IN: &str = "eu-west-1";
 
-/// A Region's identities.
+/// The domains that are verified in a Region.
 pub(crate) fn domains(region: &str) -> &'static [&'static str] {
     if region == FORGOTTEN_IN { &[DOMAIN] } else { &[DOMAIN, FORGOTTEN] }
 }
 
-/// What is there before Mailroom comes.
+/// Makes what is in the account before Mailroom comes.
 pub(crate) fn make(ses: &LocalSes) -> Result<(), Refused> {
     for region in REGIONS {
         for domain in domains(region) {
@@ -40,8 +40,8 @@ pub(crate) fn make(ses: &LocalSes) -> Result<(), Refused> {
     Ok(())
 }
 
-/// What takes calls at SES's pace, and no stack: custom MAIL FROM domains. And a configuration set, which the template describes
-/// and the local CloudFormation does not tell the local SES.
+/// Sets up what takes calls at SES's pace and does not depend on a stack: custom MAIL FROM domains, and a configuration
+/// set. The template describes that set, too, but the local CloudFormation does not tell the local SES.
 pub(crate) async fn prepare(ses: &LocalSes) -> Result<(), Box<dyn Error>> {
     try_join_all(REGIONS.map(|region| prepare_in(ses, region))).await.map(drop)
 }
@@ -50,7 +50,7 @@ async fn prepare_in(ses: &LocalSes, region: &str) -> Result<(), Box<dyn Error>> 
     let client = Client::new(&clients::patient(&ses.endpoint(), region));
     client.create_configuration_set().configuration_set_name(STACK).send().await?;
     for domain in domains(region) {
-        // Each Region's own: of several MX records SES takes none.
+        // Each Region has a MAIL FROM domain of its own: SES accepts none that has several MX records.
         let mail_from = format!("bounce-{region}.{domain}");
         ses.publish_dns(&mail_from, "MX", &format!("10 feedback-smtp.{region}.amazonses.com"));
         client
@@ -64,7 +64,7 @@ async fn prepare_in(ses: &LocalSes, region: &str) -> Result<(), Box<dyn Error>> 
     Ok(())
 }
 
-/// The configuration set's event destination, once there is a topic.
+/// Adds the configuration set's event destination, once the stack has made its topic.
 pub(crate) async fn complete(world: &World) -> Result<(), Box<dyn Error>> {
     try_join_all(REGIONS.map(|region| complete_in(world, region))).await.map(drop)
 }

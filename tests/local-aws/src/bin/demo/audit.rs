@@ -1,4 +1,4 @@
-//! Is each Region ready? By the function of each, and `mailroom audit` over both.
+//! Audits both Regions, with the function of each, and with `mailroom audit` over both.
 
 use std::error::Error;
 use std::time::{Duration, Instant};
@@ -10,13 +10,13 @@ use crate::account;
 use crate::print::{self, Part};
 use crate::world::{REGIONS, World};
 
-/// How long a pass may take, at SES's pace.
-const PASS: Duration = Duration::from_mins(3);
+/// How long a pass over a Region may take, at SES's pace.
+const PASS_WITHIN: Duration = Duration::from_mins(3);
 
-/// As many as AWS's page "Regions and Amazon SES" has.
+/// The number of sections of AWS's page "Regions and Amazon SES".
 const SECTIONS: usize = 10;
 
-/// Audits each Region, and shows what came of it.
+/// Audits each Region, and shows the verdicts.
 pub(crate) async fn show(world: &World) -> Result<Part, Box<dyn Error>> {
     let mut complaints = Vec::new();
     for (region, ended) in try_join_all(REGIONS.map(|region| audit(world, region))).await? {
@@ -63,15 +63,17 @@ fn is_fine(section: &Value) -> bool {
     matches!(section["verdict"].as_str(), Some("pass" | "not_applicable"))
 }
 
-/// Wakes a Region's function, as its schedule does, until its pass has ended; whether it has.
+/// Wakes a Region's function, as its schedule does, until a pass has ended. Returns the Region, and whether one did in
+/// time.
 async fn audit<'a>(world: &World, region: &'a str) -> Result<(&'a str, bool), Box<dyn Error>> {
-    let until = Instant::now() + PASS;
+    let until = Instant::now() + PASS_WITHIN;
     let mut wake = json!({ "now": true });
     while Instant::now() < until {
         let done = world.invoke_in(region, "AuditFunctionName", &wake).await?;
         match done["state"].as_str() {
             Some("ended") => return Ok((region, true)),
-            // That pass may have begun before all was as it is now.
+            // Another invocation is at work. Its pass may have begun before everything was as it is now, so ask for a new
+            // one again.
             Some("held") => {}
             _ => wake = json!({}),
         }

@@ -1,4 +1,4 @@
-//! Every sample event through topic, queue and function, in each Region.
+//! Sends every sample event through topic, queue and function, in each Region.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -14,21 +14,21 @@ use crate::print::{self, Part};
 use crate::verdict::{Outcome, Verdict};
 use crate::world::{REGIONS, World};
 
-/// How long the samples may take. Some ten seconds, most of them for the messages that cannot be processed; longer in a
-/// storm.
-const PROCESSING: Duration = Duration::from_mins(3);
+/// How long the samples may take. They take some ten seconds, most of them for the messages that cannot be processed;
+/// longer while a storm goes on.
+const PROCESS_WITHIN: Duration = Duration::from_mins(3);
 
 /// A message that was published.
 pub(crate) struct Published {
-    /// The sample that it is from.
+    /// The name of the sample that it is from.
     pub(crate) sample: String,
-    /// SNS's id of it, by which its dead letter is found.
+    /// The id that SNS gave it, by which its dead letter is found.
     pub(crate) id: String,
     /// What it must become.
     pub(crate) expected: Expected,
 }
 
-/// Publishes all samples to each Region's topic; what was published, in the order of Regions.
+/// Publishes all samples to each Region's topic. Returns what was published, in the order of Regions.
 pub(crate) async fn publish(world: &World, samples: &[Sample]) -> Result<Vec<Vec<Published>>, LocalError> {
     try_join_all(world.regions().map(|region| publish_in(region, samples))).await
 }
@@ -52,17 +52,17 @@ async fn publish_in(region: &Regional, samples: &[Sample]) -> Result<Vec<Publish
     Ok(published.collect())
 }
 
-/// Waits until the queues are empty: every message was acknowledged or given up.
+/// Waits until the queues are empty, which means that every message was acknowledged or given up.
 pub(crate) async fn wait(world: &World) -> Result<(), LocalError> {
-    let waits = world.regions().map(async |region| match region.wait_until_idle(PROCESSING).await {
-        // The verdict lists what is missing, which says more.
+    let waits = world.regions().map(async |region| match region.wait_until_idle(PROCESS_WITHIN).await {
+        // If the time is up, the verdict lists what is missing, which says more than an error here.
         Ok(()) | Err(LocalError::Busy { .. }) => Ok(()),
         Err(error) => Err(error),
     });
     try_join_all(waits).await.map(drop)
 }
 
-/// Looks at tables and queues, and shows them: Regions that say the same, once.
+/// Looks at tables and queues, and shows them. Regions that show the same are shown once.
 pub(crate) async fn show(world: &World, published: &[Vec<Published>]) -> Result<Part, LocalError> {
     let mut complaints = Vec::new();
     let mut shown: Vec<(Vec<&str>, Vec<Vec<String>>)> = Vec::new();
@@ -84,7 +84,8 @@ pub(crate) async fn show(world: &World, published: &[Vec<Published>]) -> Result<
     }
     for (regions, rows) in shown {
         print::heading(&format!("What each sample became, in {}", regions.join(" and in ")));
-        let (records, others): (Vec<_>, Vec<_>) = rows.into_iter().partition(|row| row.len() > OTHER);
+        let (records, others): (Vec<_>, Vec<_>) =
+            rows.into_iter().partition(|row| row.len() > CELLS_WITHOUT_RECORD);
         print::table(&["", "sample", "kind", "recipient", "told as", "evidence"], without_repeats(records));
         println!();
         print::table(&["", "sample", "and no record"], without_repeats(others));
@@ -98,10 +99,10 @@ pub(crate) async fn show(world: &World, published: &[Vec<Published>]) -> Result<
     Ok(Part { short, complaints })
 }
 
-/// Cells of a row that is about no record.
-const OTHER: usize = 3;
+/// The number of cells in a row that is about no record: the last one says what became of the message.
+const CELLS_WITHOUT_RECORD: usize = 3;
 
-/// A row for each record, and for each message that became none.
+/// Makes a row for each record, and for each message that became no record.
 fn rows(published: &[Published], verdict: &Verdict) -> Vec<Vec<String>> {
     let mut rows: Vec<Vec<String>> = Vec::new();
     for (published, outcome) in published.iter().zip(&verdict.outcomes) {
@@ -114,12 +115,12 @@ fn rows(published: &[Published], verdict: &Verdict) -> Vec<Vec<String>> {
         }));
         rows.extend(became(&published.expected, outcome).map(|what| [begin(), vec![what]].concat()));
     }
-    // A batch holds some messages more than once, and they are one record.
+    // A batch may hold a message more than once, and that is one record.
     rows.dedup();
     rows
 }
 
-/// What stands in the row above, of mark and sample, is not said again.
+/// Leaves out mark and sample of a row if they are the same as in the row above.
 fn without_repeats(mut rows: Vec<Vec<String>>) -> Vec<Vec<String>> {
     for index in (1..rows.len()).rev() {
         if rows[index][..2] == rows[index - 1][..2] {
@@ -129,7 +130,7 @@ fn without_repeats(mut rows: Vec<Vec<String>>) -> Vec<Vec<String>> {
     rows
 }
 
-/// A field of an item as text.
+/// A field of an item, as text.
 pub(crate) fn text(item: &Value, name: &str) -> String {
     match &item[name] {
         Value::String(text) => text.clone(),
@@ -138,7 +139,7 @@ pub(crate) fn text(item: &Value, name: &str) -> String {
     }
 }
 
-/// What else became of a message than records.
+/// What became of a message besides records; `None` if nothing did.
 fn became(expected: &Expected, outcome: &Outcome) -> Option<String> {
     let missing = expected.records.len() - outcome.records;
     let mut parts = Vec::new();

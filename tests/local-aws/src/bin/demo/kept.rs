@@ -1,5 +1,5 @@
-//! `--keep`: the demo goes on in a process of its own, since the local SES lives in it, and is remembered in a file for
-//! `--stop`.
+//! `--keep`: leaves the demo running, in a process of its own, since the local SES lives in that process. A note in a file
+//! says which one, for `--stop`.
 //!
 //! ```text
 //!   make demo KEEP=1 ──starts──▶ demo --stay ──holds──▶ local SES, proxy, ministack
@@ -21,32 +21,33 @@ use nix::unistd::{Pid, dup2_stderr, dup2_stdout};
 use serde::{Deserialize, Serialize};
 use tokio::process::Command;
 
-/// What goes wrong with what is kept.
+/// What can go wrong with a demo that is left running.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum KeptError {
-    /// It cannot be written or removed.
+    /// The note cannot be written or removed.
     #[error("could not keep note of what is running in {}: {source}", .path.display())]
     Note {
-        /// Where.
+        /// The note's path.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
-    /// There is one already.
+    /// A demo is left running already.
     #[error("an earlier demo is still running at {0}; `make demo-stop` ends it")]
     Running(String),
 }
 
-/// What is left running.
+/// What the note says: which demo is left running.
 #[derive(Debug, Serialize, Deserialize)]
 struct Note {
-    /// The demo, which leads a process group.
+    /// The id of the demo's process, which leads a process group.
     process: i32,
-    /// Where it works: its own folder, by which it is told from whatever else has its number later.
+    /// The demo's own folder, in which it works. If its process id is later given to another process, this tells them
+    /// apart.
     folder: PathBuf,
-    /// Where the local AWS listens.
+    /// The URL at which the local AWS listens.
     endpoint: String,
-    /// Whether all was as it must be.
+    /// Whether everything in the demo was as it must be.
     succeeded: bool,
 }
 
@@ -55,7 +56,8 @@ impl Note {
         serde_json::from_slice(&fs::read(path).ok()?).ok()
     }
 
-    /// Also when its folder has gone, which goes before it does: the kernel says so behind the name.
+    /// Whether the demo is still running. It removes its folder just before it ends and counts as running until then: the
+    /// kernel appends ` (deleted)` to the folder's name.
     fn is_running(&self) -> bool {
         let mut deleted = self.folder.clone().into_os_string();
         deleted.push(" (deleted)");
@@ -64,12 +66,13 @@ impl Note {
     }
 }
 
-/// Where it is noted, unless it is said.
+/// The note's path, unless the command line names another.
 pub(crate) fn note() -> PathBuf {
     paths::target().join("local-aws").join("demo.json")
 }
 
-/// One at a time: the note of a second would be the first one's end as far as anybody could tell.
+/// Refuses to start while an earlier demo is running: with two, the second one's note would replace the first one's, which
+/// nobody could stop then.
 pub(crate) fn refuse_a_second(note: &Path) -> Result<(), KeptError> {
     match Note::read(note) {
         Some(kept) if kept.is_running() => Err(KeptError::Running(kept.endpoint)),
@@ -86,12 +89,12 @@ pub(crate) async fn start(
         .arg("--stay")
         .arg("--note")
         .arg(note)
-        // Of which it sees the end, if this process ends in any way.
+        // Through this pipe the demo notices when this process ends, in whatever way.
         .stdin(Stdio::piped())
-        // Out of reach of the terminal's Ctrl-C.
+        // In a group of its own, so that the terminal's Ctrl-C does not reach it.
         .process_group(0)
         .spawn()?;
-    // Out of `wait`'s hands, which would close it.
+    // Taken out, since `wait` would close it.
     let held = demo.stdin.take();
     let id = demo.id();
     let noted = async {
@@ -103,7 +106,7 @@ pub(crate) async fn start(
         }
     };
     tokio::select! {
-        // It has said why.
+        // The demo has printed why it ended.
         ended = demo.wait() => ended.map(|_| ExitCode::FAILURE).map_err(Into::into),
         succeeded = noted => Ok(if succeeded { ExitCode::SUCCESS } else { ExitCode::FAILURE }),
         () = interrupted => {
@@ -114,21 +117,21 @@ pub(crate) async fn start(
     }
 }
 
-/// Is there when the process that started this one has ended, which counts as long as nothing is noted.
+/// Waits until the process that started this one has ended. As long as nothing is noted, the demo ends with it.
 pub(crate) async fn abandoned() {
     let (tell, told) = tokio::sync::oneshot::channel();
-    // Not tokio's standard input: that would be waited for at the end.
+    // In a thread, and not with tokio's standard input: tokio would wait for a read in progress when the demo ends.
     std::thread::spawn(move || {
         let _ = io::copy(&mut io::stdin().lock().by_ref(), &mut io::sink());
         let _ = tell.send(());
     });
-    // An error would be a thread that could not be started: then nobody knows.
+    // An error means that the thread could not be started: then nothing is known, and this waits for ever.
     if told.await.is_err() {
         std::future::pending::<()>().await;
     }
 }
 
-/// Notes that this process stays, and lets go of the terminal.
+/// Writes the note that this process stays, and lets go of the terminal.
 pub(crate) fn stay(
     note: &Path,
     folder: &Path,
@@ -143,16 +146,16 @@ pub(crate) fn stay(
     let kept = Note { process, folder: folder.to_path_buf(), endpoint, succeeded };
     let failed = |source| KeptError::Note { path: note.to_path_buf(), source };
     fs::create_dir_all(note.parent().unwrap_or(note)).map_err(failed)?;
-    // Whole or not at all: the process that waits for it reads it at any time.
+    // Written aside and renamed, since the process that waits for the note may read it at any time.
     let draft = note.with_extension("draft");
     fs::write(&draft, serde_json::to_vec_pretty(&kept)?).map_err(failed)?;
     fs::rename(&draft, note).map_err(failed)?;
     Ok(())
 }
 
-/// Ends it; says what was done.
+/// Ends the demo that was left running. Returns a sentence that says what was done.
 pub(crate) fn stop(note: &Path) -> Result<String, KeptError> {
-    /// Time to end by itself.
+    /// How long the demo may take to end by itself before it is killed.
     const PATIENCE: Duration = Duration::from_secs(5);
     let Some(kept) = Note::read(note) else { return Ok("nothing was left running".to_owned()) };
     let was_running = kept.is_running();

@@ -1,4 +1,4 @@
-//! Raw mails to the Region that receives, with the bucket in the other one.
+//! Sends raw mails to the Region that receives, where the bucket lies in the other Region.
 
 use std::error::Error;
 use std::time::{Duration, Instant};
@@ -14,13 +14,13 @@ use crate::feedback::text;
 use crate::print::{self, Part};
 use crate::world::{self, World};
 
-/// Where mail is received, and where it lies.
+/// The Region in which mail is received. (`LIES_IN` is the Region of the bucket.)
 pub(crate) const RECEIVES_IN: &str = "us-east-1";
 pub(crate) const LIES_IN: &str = "eu-west-1";
 const BUCKET: &str = "mailroom-demo-mail";
 
-/// How long the mails may take.
-const PROCESSING: Duration = Duration::from_mins(1);
+/// How long it may take until all mails are recorded.
+const PROCESS_WITHIN: Duration = Duration::from_mins(1);
 
 macro_rules! mail {
     ($name:literal) => {
@@ -28,15 +28,15 @@ macro_rules! mail {
     };
 }
 
-/// The mails, for `box@example.com` unless it is told otherwise.
+/// The mails, each with its name. They are for `box@example.com` unless `envelope` says otherwise.
 const MAILS: [(&str, &[u8]); 5] =
     [mail!("plain"), mail!("bcc-only"), mail!("attachment"), mail!("auto-reply"), mail!("dmarc-fail")];
 
-/// What SMTP said of a mail.
+/// The envelope of a mail, by its name.
 fn envelope(name: &str, raw: &'static [u8]) -> Envelope {
     let (from, recipients): (&str, &[&str]) = match name {
         "bcc-only" => ("ann@example.org", &["box@example.com", "team@example.com", "Sales@Example.com"]),
-        // The null sender: nobody is to answer a machine.
+        // The sender is empty, as with mail that a machine wrote and that nobody is to answer.
         "auto-reply" => ("", &["box@example.com"]),
         _ => ("ann@example.org", &["box@example.com"]),
     };
@@ -44,12 +44,12 @@ fn envelope(name: &str, raw: &'static [u8]) -> Envelope {
     if name == "dmarc-fail" { envelope.verdicts(Verdicts::dmarc_fails("reject")) } else { envelope }
 }
 
-/// The stack of a Region: one receives, the other only sends.
+/// The parameters of a Region's stack: one receives mail, the other only sends.
 pub(crate) fn deployment(stack: Deployment, region: &str) -> Deployment {
     if region != RECEIVES_IN {
         return stack.parameter("Receiving", "off");
     }
-    // The local CloudFormation knows no receipt rules; the local SES is given the template's.
+    // The local CloudFormation knows no receipt rules, so the local SES is given the template's.
     stack
         .parameter("Receiving", "on")
         .parameter("ReceiptRules", "operator")
@@ -57,16 +57,16 @@ pub(crate) fn deployment(stack: Deployment, region: &str) -> Deployment {
         .parameter("MailBucket", BUCKET)
 }
 
-/// What was delivered, and what became of it.
+/// What was delivered, and what is wrong with it.
 pub(crate) struct Mails {
-    /// Records of mails, by recipient.
+    /// The table's items of received mail, one for each recipient.
     items: Vec<Value>,
-    /// What is missing, a sentence each.
+    /// What is missing, one sentence each.
     complaints: Vec<String>,
 }
 
 impl Mails {
-    /// Shows them, and where they lie.
+    /// Shows the records, and where the mails lie.
     pub(crate) fn show(mut self) -> Part {
         print::heading(&format!("Mail that was received in {RECEIVES_IN}, and lies in {LIES_IN}"));
         self.items
@@ -130,7 +130,7 @@ async fn deliver_one(ses: &LocalSes, name: &str, raw: &'static [u8]) -> Result<D
 }
 
 async fn wait(region: &Regional, expected: usize) -> Result<Vec<Value>, Box<dyn Error>> {
-    let until = Instant::now() + PROCESSING;
+    let until = Instant::now() + PROCESS_WITHIN;
     loop {
         let mut items = region.items().await?;
         items.retain(is_mail);
@@ -141,12 +141,13 @@ async fn wait(region: &Regional, expected: usize) -> Result<Vec<Value>, Box<dyn 
     }
 }
 
-/// Whether an item of the table is of a mail that was received.
+/// Whether an item of the table is a record of received mail.
 fn is_mail(item: &Value) -> bool {
     item["pk"].as_str().is_some_and(|pk| pk.starts_with("MAILBOX#"))
 }
 
-/// Every recipient has a record, and what it refers to is the mail that was stored.
+/// Checks that every recipient has a record, and that the object to which it refers is the mail that was stored. Returns
+/// what is wrong.
 async fn check(aws: &LocalAws, name: &str, delivery: &Delivery, items: &[Value]) -> Vec<String> {
     let records: Vec<_> =
         items.iter().filter(|item| item["message_id"] == delivery.message_id.as_str()).collect();

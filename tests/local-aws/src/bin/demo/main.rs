@@ -41,7 +41,7 @@ struct Arguments {
     /// Be what --keep leaves running
     #[arg(long, hide = true, conflicts_with = "stop")]
     stay: bool,
-    /// Where is noted what is left running
+    /// The file that says what is left running
     #[arg(long, value_name = "FILE", hide = true, default_value_os_t = kept::note())]
     note: PathBuf,
 }
@@ -69,7 +69,7 @@ async fn run(arguments: &Arguments) -> Result<ExitCode, Box<dyn Error>> {
     let progress = Progress::start();
     let (world, succeeded) = tokio::select! {
         shown = show(&progress) => shown?,
-        // What is dropped on the way ends the local AWS.
+        // Whatever is dropped on the way ends the local AWS.
         () = interrupted() => return Err("interrupted; everything is stopped".into()),
         () = kept::abandoned(), if arguments.stay => return Err("interrupted; everything is stopped".into()),
     };
@@ -86,7 +86,7 @@ async fn run(arguments: &Arguments) -> Result<ExitCode, Box<dyn Error>> {
     Ok(if succeeded { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// Ctrl-C, or a polite request to end.
+/// Waits for Ctrl-C or SIGTERM.
 async fn interrupted() {
     match signal(SignalKind::terminate()) {
         Ok(mut terminate) => {
@@ -99,7 +99,7 @@ async fn interrupted() {
     }
 }
 
-/// All of it; whether everything was as it must be.
+/// Runs the whole demo. Returns the local AWS, and whether everything was as it must be.
 async fn show(progress: &Progress) -> Result<(World, bool), Box<dyn Error>> {
     let samples = Sample::load_all(&paths::samples("feedback"))?;
     progress.say("starting a local AWS and a local SES");
@@ -122,7 +122,7 @@ async fn show(progress: &Progress) -> Result<(World, bool), Box<dyn Error>> {
     Ok((world, succeeded))
 }
 
-/// Samples, mails and a storm, all at once.
+/// Sends samples, mails and a storm, all at the same time.
 async fn traffic(
     world: &World,
     samples: &[Sample],

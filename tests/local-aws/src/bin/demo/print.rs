@@ -1,56 +1,56 @@
-//! What a person gets to see: headings, tables, what took how long.
+//! What the demo prints: headings, tables, and how long things took.
 
 use std::io::{IsTerminal, stdout};
 use std::time::{Duration, Instant};
 
 use local_aws::ministack::Ministack;
 
-/// Columns wider than this are cut.
+/// The widest that a column may be. Longer cells are cut.
 const WIDEST: usize = 44;
 
-/// What is being done, and when it was begun.
+/// Prints what is being done, with the time since the start.
 pub(crate) struct Progress {
     started: Instant,
 }
 
 impl Progress {
-    /// From now.
+    /// Starts to count the time now.
     pub(crate) fn start() -> Self {
         Self { started: Instant::now() }
     }
 
-    /// What is begun.
+    /// Prints that something is being done now.
     pub(crate) fn say(&self, what: &str) {
         println!("[{:5.1} s] {what}", self.started.elapsed().as_secs_f64());
     }
 }
 
-/// What a part of the demo came to: a line for the end, and what is not as it must be, a sentence each.
+/// The result of a part of the demo: a line for the summary, and what is not as it must be.
 pub(crate) struct Part {
-    /// In short.
+    /// One line for the summary at the end.
     pub(crate) short: String,
-    /// What is wrong.
+    /// What is wrong, one sentence each.
     pub(crate) complaints: Vec<String>,
 }
 
-/// Begins a part.
+/// Prints the heading of a part.
 pub(crate) fn heading(text: &str) {
     const WIDTH: usize = 100;
     let rule = WIDTH.saturating_sub(text.chars().count() + 4);
     println!("\n{}\n", styled(BOLD, &format!("━━ {text} {}", "━".repeat(rule.max(2)))));
 }
 
-/// ECMA-48's "select graphic rendition".
+/// Codes of ECMA-48's "select graphic rendition".
 const BOLD: u8 = 1;
 const RED: u8 = 31;
 const GREEN: u8 = 32;
 
-/// For a terminal only.
+/// Styles a text, if it goes to a terminal.
 fn styled(style: u8, text: &str) -> String {
     if stdout().is_terminal() { format!("\x1b[{style}m{text}\x1b[0m") } else { text.to_owned() }
 }
 
-/// Prints amounts as bars, the longest of which fills its column; what is something is never nothing.
+/// Prints amounts as bars, the longest of which fills its column. An amount that is not zero always shows.
 pub(crate) fn bars(rows: &[(&str, usize, String)]) {
     const WIDTH: usize = 60;
     let most = rows.iter().map(|(_, amount, _)| *amount).max().unwrap_or_default().max(1);
@@ -61,12 +61,12 @@ pub(crate) fn bars(rows: &[(&str, usize, String)]) {
     }
 }
 
-/// Seconds, as one says them.
+/// A time in seconds, for a person to read.
 pub(crate) fn seconds(time: Duration) -> String {
     format!("{:.1} s", time.as_secs_f64())
 }
 
-/// `1,234,567`
+/// A number with commas, such as `1,234,567`.
 pub(crate) fn count(number: usize) -> String {
     let digits = number.to_string();
     let mut text = String::new();
@@ -79,7 +79,7 @@ pub(crate) fn count(number: usize) -> String {
     text
 }
 
-/// Prints rows in columns as wide as their widest cell; the last one is never cut. Numbers stand to the right.
+/// Prints rows in columns that are as wide as their widest cell; the last column is never cut. Numbers are aligned right.
 pub(crate) fn table(header: &[&str], rows: impl IntoIterator<Item = Vec<String>>) {
     let last = header.len() - 1;
     let rows: Vec<Vec<String>> = rows
@@ -126,7 +126,7 @@ fn cut(cell: &str) -> String {
     cell.chars().take(WIDEST - 1).chain(['…']).collect()
 }
 
-/// A command as one would type it, and what it said.
+/// Prints a command as one would type it, and what it printed.
 pub(crate) fn command(line: &str, said: &str) {
     println!("  $ {line}");
     for line in said.trim_end().lines() {
@@ -134,7 +134,7 @@ pub(crate) fn command(line: &str, said: &str) {
     }
 }
 
-/// Whether all is as it must be.
+/// Prints the summary of all parts: whether everything is as it must be.
 pub(crate) fn summary(parts: &[Part]) {
     heading("In short");
     for Part { short, complaints } in parts {
@@ -153,11 +153,11 @@ pub(crate) fn summary(parts: &[Part]) {
     println!();
 }
 
-/// The end of what functions printed, which says why.
+/// Prints the end of the functions' log, which says why something is wrong.
 pub(crate) fn log_of_functions(ministack: &Ministack) {
     const LINES: usize = 40;
     let log = ministack.log();
-    // A poller's complaint comes again every second; lines begin with the time.
+    // A poller that fails complains every second, so such lines are shown once. Each line begins with the time.
     let mut lines: Vec<&str> = log.lines().collect();
     lines.dedup_by_key(|line| line.get("2026-01-01 00:00:00 ".len()..).unwrap_or_default());
     eprintln!("the local AWS's log, with what the functions print, ends with:");

@@ -1,4 +1,5 @@
-//! A storm of bounces in one Region, onto the lists of all: by import job, since SES takes one request a second.
+//! A storm of bounces in one Region that gets onto the lists of all. It goes by import job, since SES takes one request a
+//! second.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
@@ -13,29 +14,29 @@ use crate::print::{self, Part, Progress, count, seconds};
 use crate::suppression::{BOUNCES_IN, bounce};
 use crate::world::{REGIONS, World};
 
-/// How many addresses bounce.
+/// The number of addresses that bounce.
 const BOUNCES: usize = 2_000;
 
-/// How long it may take.
-const FOLLOWS: Duration = Duration::from_mins(5);
+/// How long it may take until every list holds them all.
+const FOLLOW_WITHIN: Duration = Duration::from_mins(5);
 
-/// Between two lines that say how far it is.
-const TELL: Duration = Duration::from_secs(5);
+/// The time between two lines that say how far it is.
+const PROGRESS_EVERY: Duration = Duration::from_secs(5);
 
-/// By match form: what must be on each list in the end.
+/// What must be on each list in the end: the reason, by the match form of the address.
 type List = BTreeMap<String, Reason>;
 
-/// A storm under way, with what was published before it.
+/// A storm under way, with the counts from before it.
 pub(crate) struct Storm {
     began: Instant,
     calls_before: Calls,
     jobs_before: BTreeMap<&'static str, usize>,
 }
 
-/// By Region and action.
+/// The number of calls, by Region and action.
 type Calls = BTreeMap<(String, String), u64>;
 
-/// When a Region's list was complete, if it ever was.
+/// How long it took until a Region's list was complete. A Region whose list never was is not there.
 type Done = BTreeMap<&'static str, Duration>;
 
 fn address(n: usize) -> String {
@@ -43,30 +44,30 @@ fn address(n: usize) -> String {
 }
 
 impl Storm {
-    /// Begins to count calls, jobs and seconds.
+    /// Begins to count calls, jobs and time.
     pub(crate) fn begin(world: &World) -> Self {
         let jobs_before = REGIONS.into_iter().map(|region| (region, jobs(world, region).len())).collect();
         Self { began: Instant::now(), calls_before: world.ses.requests(), jobs_before }
     }
 
-    /// Publishes all of it.
+    /// Publishes all bounces of the storm.
     pub(crate) async fn publish(&self, world: &World) -> Result<(), LocalError> {
         let bounces = (0..BOUNCES).map(|n| bounce(BOUNCES_IN, &address(n), &format!("storm-{n:04}")));
         world.region(BOUNCES_IN).publish_storm(&bounces.collect::<Vec<_>>()).await
     }
 
-    /// Waits until each list holds what it must: of the storm, and of the samples that were published with it.
+    /// Waits until each list holds what it must, from the storm and from the samples that were published with it.
     pub(crate) async fn watch(&self, world: &World, samples: &List, progress: &Progress) -> Done {
         let mut done = Done::new();
         let mut told = Instant::now();
-        while done.len() < REGIONS.len() && self.began.elapsed() < FOLLOWS {
+        while done.len() < REGIONS.len() && self.began.elapsed() < FOLLOW_WITHIN {
             tokio::time::sleep(Duration::from_millis(250)).await;
             for region in REGIONS {
                 if !done.contains_key(region) && missing(&list(world, region), samples) == 0 {
                     done.insert(region, self.began.elapsed());
                 }
             }
-            if told.elapsed() > TELL {
+            if told.elapsed() > PROGRESS_EVERY {
                 told = Instant::now();
                 let lists = REGIONS.map(|region| format!("{region} {}", count(list(world, region).len())));
                 progress.say(&format!("on the lists: {}", lists.join(", ")));
@@ -75,7 +76,7 @@ impl Storm {
         done
     }
 
-    /// What it came to.
+    /// Shows what the storm cost, and what is wrong.
     pub(crate) fn show(&self, world: &World, samples: &List, done: &Done) -> Part {
         print::heading(&format!("A storm: {} addresses bounce in {BOUNCES_IN}", count(BOUNCES)));
         let calls = self.calls(world);

@@ -1,4 +1,4 @@
-//! One bounce in one Region, and what becomes of the lists of all; and a change of mind.
+//! One bounce in one Region, and what becomes of the lists of all; then a release.
 
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -12,20 +12,20 @@ use time::OffsetDateTime;
 use crate::print::{self, Part, Progress, seconds};
 use crate::world::{REGIONS, World, until};
 
-/// Where it bounces, and where somebody decides otherwise.
+/// The Region in which the address bounces. (`RELEASED_IN` is the one in which an operator releases it.)
 pub(crate) const BOUNCES_IN: &str = "us-east-1";
 const RELEASED_IN: &str = "eu-west-1";
 
-/// Who.
+/// The address that bounces and is released.
 pub(crate) const ADDRESS: &str = "marta@example.net";
 
-/// How the ids of bounces begin that are no sample's.
+/// How the ids of those bounces begin that are not of a sample.
 pub(crate) const MADE_UP: &str = "feedback-demo-";
 
-/// How long it may take until a list has followed.
-const FOLLOWS: Duration = Duration::from_mins(1);
+/// How long it may take until every list has followed.
+const FOLLOW_WITHIN: Duration = Duration::from_mins(1);
 
-/// A permanent bounce that happens now, as SES tells it to a Region's topic.
+/// A permanent bounce that happens now, as SES publishes it to a Region's topic.
 pub(crate) fn bounce(region: &str, address: &str, id: &str) -> String {
     hard_bounce(region, &format!("demo-{id}"), address, &timestamp(OffsetDateTime::now_utc()))
 }
@@ -35,7 +35,7 @@ fn timestamp(time: OffsetDateTime) -> String {
     Timestamp::from_millis(millis).map(|time| time.to_string()).unwrap_or_default()
 }
 
-/// A bounce, a release, and what the operator is shown of both.
+/// Shows a bounce, its release, and what the operator's tool tells of both.
 pub(crate) async fn show(world: &World, progress: &Progress) -> Result<Vec<Part>, Box<dyn Error>> {
     progress.say(&format!("{ADDRESS} bounces in {BOUNCES_IN}"));
     let began = Instant::now();
@@ -87,14 +87,14 @@ pub(crate) async fn show(world: &World, progress: &Progress) -> Result<Vec<Part>
     ])
 }
 
-/// When each Region's list first was as it must be, and how.
+/// Waits for each Region's list to be as it must be. Returns how long that took, and what was found.
 async fn follow<T>(
     world: &World,
     began: Instant,
     seen: impl Fn(Option<Entry>) -> Option<T>,
 ) -> BTreeMap<&'static str, (T, Duration)> {
     let mut found = BTreeMap::new();
-    until(FOLLOWS, || {
+    until(FOLLOW_WITHIN, || {
         for region in REGIONS {
             if !found.contains_key(region)
                 && let Some(seen) = seen(world.ses.list(region).remove(ADDRESS))
@@ -113,7 +113,7 @@ fn part<T>(what: &str, found: &BTreeMap<&str, (T, Duration)>, mut complaints: Ve
     for region in REGIONS {
         match found.get(region) {
             Some((_, after)) => times.push(format!("{region} after {}", seconds(*after))),
-            None => complaints.push(format!("{what}: not in {region}, after {}", seconds(FOLLOWS))),
+            None => complaints.push(format!("{what}: not in {region}, after {}", seconds(FOLLOW_WITHIN))),
         }
     }
     Part { short: format!("{what}: {}", times.join(", ")), complaints }

@@ -1,4 +1,4 @@
-//! What is there against what must be there.
+//! Compares what is there with what must be there.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,11 +10,11 @@ use serde_json::Value;
 use crate::feedback::Published;
 use crate::suppression;
 
-/// A Region as it was found.
+/// What was found in a Region, and what is wrong with it.
 pub(crate) struct Verdict {
     /// The table's records of the samples.
     pub(crate) items: Vec<Value>,
-    /// The queues, by output.
+    /// How many messages each queue holds, by the name of the stack's output.
     pub(crate) queues: BTreeMap<String, Depth>,
     /// What became of each message that was published, in the same order.
     pub(crate) outcomes: Vec<Outcome>,
@@ -22,20 +22,20 @@ pub(crate) struct Verdict {
     pub(crate) complaints: Vec<String>,
 }
 
-/// What became of a message.
+/// What became of a message that was published.
 pub(crate) struct Outcome {
-    /// Of its expected records, those that are in the table.
+    /// The number of its expected records that are in the table.
     pub(crate) records: usize,
     /// Whether its dead letter was found.
     pub(crate) dead_letter: bool,
-    /// Whether that is what must be.
+    /// Whether records and dead letter are what they must be.
     pub(crate) as_expected: bool,
 }
 
 type Key = (String, String);
 
 impl Verdict {
-    /// Looks at a Region.
+    /// Looks at a Region and compares it with what was published.
     pub(crate) async fn of(region: &Regional, published: &[Published]) -> Result<Self, LocalError> {
         let mut items = region.items().await?;
         items.retain(is_of_a_sample);
@@ -77,7 +77,8 @@ impl Verdict {
             complaints.push(format!("the dead letter {id} is no sample's"));
         }
         for (queue, depth) in &queues {
-            // What lies in the function's own dead-letter queue was looked at letter by letter.
+            // The letters in the function's own dead-letter queue are compared one by one, so their number is not checked
+            // here.
             if queue != "FeedbackDeadLetterQueue" && depth.total() > 0 {
                 complaints.push(format!("{queue} still holds {depth}"));
             }
@@ -85,13 +86,13 @@ impl Verdict {
         Ok(Self { items, queues, outcomes, complaints })
     }
 
-    /// A record as it is in the table.
+    /// The table's item of a record; `None` if there is none.
     pub(crate) fn item(&self, record: &FeedbackRecord) -> Option<&Value> {
         self.items.iter().find(|item| item["pk"] == record.pk.as_str() && item["sk"] == record.sk.as_str())
     }
 }
 
-/// Whether it is a record of feedback, and none of what the demo makes up itself.
+/// Whether an item is a record of feedback, and of a sample: the demo makes up some bounces itself.
 fn is_of_a_sample(item: &Value) -> bool {
     let begins = |name: &str, with| item[name].as_str().is_some_and(|text| text.starts_with(with));
     begins("sk", "FEEDBACK#") && !begins("event_id", suppression::MADE_UP)
@@ -102,7 +103,7 @@ fn key_of_item(item: &Value) -> Key {
     (part("pk"), part("sk"))
 }
 
-/// A dead letter is SNS's envelope, as it was in the queue.
+/// The id of a dead letter. It is SNS's envelope, as it was in the queue.
 fn id_of_letter(letter: &str) -> String {
     let envelope: Value = serde_json::from_str(letter).unwrap_or_default();
     envelope["MessageId"].as_str().unwrap_or("without an envelope").to_owned()

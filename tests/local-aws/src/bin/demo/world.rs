@@ -1,4 +1,4 @@
-//! The stage: a local AWS and one local SES for all of its Regions, with a stack in each.
+//! What the demo runs in: a local AWS and one local SES for all of its Regions, with a stack in each.
 
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -16,38 +16,39 @@ use tokio::process::Command;
 
 use crate::{account, mail, print, suppression};
 
-/// Where the stack is deployed.
+/// The Regions in which the stack is deployed.
 pub(crate) const REGIONS: [&str; 2] = ["us-east-1", "eu-west-1"];
 
-/// The stack. `mailroom` takes it for granted.
+/// The stack's name, which is `mailroom`'s default.
 pub(crate) const STACK: &str = "mailroom";
 
-/// A message that cannot be processed is given up after this many receives of so many seconds.
+/// How often a message that cannot be processed is received before it is given up. (`VISIBILITY_SECONDS` is the time
+/// between two receives.)
 pub(crate) const RECEIVES: &str = "2";
 pub(crate) const VISIBILITY_SECONDS: &str = "5";
 
-/// Between two looks at something that takes its time.
+/// The pause between two looks at something that takes a while.
 pub(crate) const LOOK: Duration = Duration::from_millis(50);
 
-/// All of it; everything ends with it.
+/// The local AWS and the local SES. Both end when this is dropped.
 pub(crate) struct World {
-    // Dropped first: functions must not find SES gone while they still run.
+    // Fields are dropped in order, and functions that still run must not find SES gone.
     pub(crate) aws: LocalAws,
     pub(crate) ses: LocalSes,
 }
 
-/// What the operator's tool said.
+/// What the operator's tool printed, and how it ended.
 pub(crate) struct Said {
-    /// On standard output.
+    /// What it printed on standard output.
     pub(crate) out: String,
-    /// On standard error.
+    /// What it printed on standard error.
     pub(crate) err: String,
-    /// How it ended.
+    /// Its exit status; `None` if a signal ended it.
     pub(crate) status: Option<i32>,
 }
 
 impl World {
-    /// Starts it, without stacks.
+    /// Starts both, without stacks.
     pub(crate) async fn start() -> Result<Self, Box<dyn Error>> {
         let config = Config { account: ACCOUNT.to_owned(), ..Config::default() };
         let ses = LocalSes::start(config).await?;
@@ -57,7 +58,7 @@ impl World {
         Ok(Self { aws, ses })
     }
 
-    /// Deploys the template into each Region, with the others for peers.
+    /// Deploys the template into each Region, with the other Regions as its peers.
     pub(crate) async fn deploy(&mut self) -> Result<(), Box<dyn Error>> {
         mail::make_bucket(&self.aws).await?;
         let Self { aws, ses } = self;
@@ -72,17 +73,18 @@ impl World {
         self.aws.region(name)
     }
 
-    /// All of them, in the order in which they are shown.
+    /// All stacks, in the order in which they are shown.
     pub(crate) fn regions(&self) -> impl Iterator<Item = &Regional> {
         REGIONS.into_iter().map(|region| self.region(region))
     }
 
-    /// Invokes a function of each Region, found by an output, as its schedule does; gives what they answered.
+    /// Invokes a function in each Region, as its schedule does, and returns the answers. `output` is the stack's output
+    /// with the function's name.
     pub(crate) async fn invoke(&self, output: &str, payload: &Value) -> Result<Vec<Value>, Box<dyn Error>> {
         try_join_all(REGIONS.map(|region| self.invoke_in(region, output, payload))).await
     }
 
-    /// The same, of one Region.
+    /// Invokes a function in one Region, and returns its answer.
     pub(crate) async fn invoke_in(
         &self,
         region: &str,
@@ -100,7 +102,7 @@ impl World {
         Ok(serde_json::from_slice(&body).unwrap_or_default())
     }
 
-    /// What a program in a terminal needs to talk to it.
+    /// The environment variables that a program in a terminal needs to talk to this AWS.
     pub(crate) fn environment(&self) -> BTreeMap<String, String> {
         let mut environment = ses_endpoints(&self.ses);
         environment.insert("AWS_ENDPOINT_URL".to_owned(), self.aws.ministack().endpoint());
@@ -110,11 +112,11 @@ impl World {
         environment
     }
 
-    /// Runs `mailroom`, as an operator does.
+    /// Runs `mailroom`, as an operator would.
     pub(crate) async fn mailroom(&self, arguments: &[&str]) -> Result<Said, Box<dyn Error>> {
         let done = Command::new(paths::binary("mailroom"))
             .args(arguments)
-            // Nothing of the developer's: no profile, no Region.
+            // The developer's own environment is left out, which may hold a profile or a Region.
             .env_clear()
             .envs(self.environment())
             .env("USER", "operator")
@@ -128,7 +130,7 @@ impl World {
 }
 
 impl World {
-    /// How to go on by hand.
+    /// Prints how to go on by hand.
     pub(crate) fn how_to_talk(&self) {
         print::heading("It is all still running. To talk to it");
         let environment: Vec<String> =
@@ -153,14 +155,14 @@ impl World {
 }
 
 fn ses_endpoints(ses: &LocalSes) -> BTreeMap<String, String> {
-    // Of IAM it knows what the audit asks.
+    // The local SES also answers the calls of IAM that the audit makes.
     ["AWS_ENDPOINT_URL_IAM", "AWS_ENDPOINT_URL_SES", "AWS_ENDPOINT_URL_SESV2"]
         .into_iter()
         .map(|variable| (variable.to_owned(), ses.endpoint()))
         .collect()
 }
 
-/// A Region's stack.
+/// The parameters of a Region's stack.
 pub(crate) fn deployment(region: &str) -> Deployment {
     let stack = Deployment::new(STACK)
         .parameter("FeedbackTimeout", VISIBILITY_SECONDS)
@@ -173,7 +175,7 @@ pub(crate) fn deployment(region: &str) -> Deployment {
     mail::deployment(stack, region)
 }
 
-/// Asks `look` again and again till it has an answer; none, if that takes too long.
+/// Calls `look` again and again until it returns something; `None` if that takes longer than `at_most`.
 pub(crate) async fn until<T>(at_most: Duration, mut look: impl FnMut() -> Option<T>) -> Option<T> {
     let until = Instant::now() + at_most;
     loop {
