@@ -13,16 +13,16 @@ use aws_sdk_s3::primitives::{AggregatedBytes, ByteStream};
 use bytes::Bytes;
 use serde_json::Value;
 
-/// SES gives a synchronous function this long (guide, "Lambda action").
-const INVOCATION: Duration = Duration::from_secs(30);
+/// How long SES waits for a function that is invoked synchronously (guide, "Lambda action").
+const INVOCATION_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// As the local AWS and SES's own clients use it: neither asks for it to be true.
+/// The access key's id and secret. The local AWS does not check them, and neither does the local SES.
 const CREDENTIAL: &str = "test";
 
-/// What another service said, in words.
+/// The error of another service, in words.
 pub(crate) type Said = String;
 
-/// The services at one endpoint; a client is made per call, as Regions differ and calls are few.
+/// The services at one endpoint. A client is made for each call, since Regions differ and calls are few.
 #[derive(Debug, Clone)]
 pub(crate) struct Aws {
     endpoint: String,
@@ -39,7 +39,7 @@ impl Aws {
             .behavior_version(BehaviorVersion::latest())
             .region(Region::new(region.to_owned()))
             .endpoint_url(&self.endpoint)
-            .timeout_config(TimeoutConfig::builder().operation_timeout(INVOCATION).build())
+            .timeout_config(TimeoutConfig::builder().operation_timeout(INVOCATION_TIMEOUT).build())
             .credentials_provider(SharedCredentialsProvider::new(Credentials::new(
                 CREDENTIAL, CREDENTIAL, None, None, "local",
             )))
@@ -48,11 +48,12 @@ impl Aws {
 
     fn s3(&self, region: &str) -> aws_sdk_s3::Client {
         let config = aws_sdk_s3::config::Builder::from(&self.config(region));
-        // Virtual hosts need names that resolve.
+        // With virtual hosts, bucket names would have to resolve.
         aws_sdk_s3::Client::from_conf(config.force_path_style(true).build())
     }
 
-    /// The Region of a bucket: whoever asks in another one is told in a header, with a 301 or a 403 as well.
+    /// The Region of a bucket; `None` if there is no such bucket. Whoever asks in another Region is told in a header, which
+    /// also comes with a 301 or a 403.
     pub(crate) async fn bucket_region(&self, bucket: &str, asked_in: &str) -> Result<Option<String>, Said> {
         match self.s3(asked_in).head_bucket().bucket(bucket).send().await {
             Ok(answer) => Ok(Some(answer.bucket_region().unwrap_or(asked_in).to_owned())),
@@ -67,7 +68,7 @@ impl Aws {
         }
     }
 
-    /// `None` if there is none.
+    /// The policy of a bucket; `None` if it has none.
     pub(crate) async fn bucket_policy(&self, region: &str, bucket: &str) -> Result<Option<Value>, Said> {
         let answer = self.s3(region).get_bucket_policy().bucket(bucket).send().await;
         match answer {
@@ -77,7 +78,7 @@ impl Aws {
         }
     }
 
-    /// `None` if there is none.
+    /// The policy of a function; `None` if it has none.
     pub(crate) async fn function_policy(&self, region: &str, function: &str) -> Result<Option<Value>, Said> {
         let lambda = aws_sdk_lambda::Client::new(&self.config(region));
         match lambda.get_policy().function_name(function).send().await {
@@ -136,12 +137,12 @@ impl Aws {
             .map_err(|error| said(&error))
     }
 
-    /// Whether the function could be invoked, without doing so.
+    /// Checks that a function exists and could be invoked, without invoking it.
     pub(crate) async fn function_exists(&self, region: &str, function: &str) -> Result<(), Said> {
         self.invocation(region, function, InvocationType::DryRun, Vec::new()).await.map(drop)
     }
 
-    /// Invokes a function; the answer is empty if it is not waited for.
+    /// Invokes a function. The answer is empty if the invocation is not waited for.
     pub(crate) async fn invoke(
         &self,
         region: &str,

@@ -1,4 +1,4 @@
-//! SES's time, which a test may turn.
+//! SES's clock, which a test may turn forward.
 
 use std::fmt::Write as _;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -6,13 +6,13 @@ use std::time::Duration;
 
 use time::OffsetDateTime;
 
-/// Tells the time; clones tell the same.
+/// Tells SES's time. Clones tell the same time.
 #[derive(Debug, Clone)]
 pub struct Clock(Arc<Mutex<Kind>>);
 
 #[derive(Debug)]
 enum Kind {
-    /// The machine's, and so much more.
+    /// The machine's time plus this.
     Ahead(Duration),
     Virtual(OffsetDateTime),
 }
@@ -24,17 +24,17 @@ impl Default for Clock {
 }
 
 impl Clock {
-    /// The machine's time.
+    /// A clock that tells the machine's time.
     pub fn system() -> Self {
         Self(Arc::new(Mutex::new(Kind::Ahead(Duration::ZERO))))
     }
 
-    /// A time that stands still until it is turned.
+    /// A clock that stands still until it is turned.
     pub fn at(time: OffsetDateTime) -> Self {
         Self(Arc::new(Mutex::new(Kind::Virtual(time))))
     }
 
-    /// Now, in UTC.
+    /// The time now, in UTC.
     pub fn now(&self) -> OffsetDateTime {
         match *self.0.lock().unwrap_or_else(PoisonError::into_inner) {
             Kind::Ahead(by) => OffsetDateTime::now_utc() + by,
@@ -42,7 +42,7 @@ impl Clock {
         }
     }
 
-    /// Turns it forward. One that goes with the machine's goes on from there.
+    /// Turns the clock forward. A clock that goes with the machine's goes on from there.
     pub fn advance(&self, by: Duration) {
         match &mut *self.0.lock().unwrap_or_else(PoisonError::into_inner) {
             Kind::Virtual(time) => *time += by,
@@ -51,7 +51,7 @@ impl Clock {
     }
 }
 
-/// `2019-08-05T21:30:02.028Z`, as SES writes times in its events.
+/// A time as SES writes it in its events, such as `2019-08-05T21:30:02.028Z`.
 pub(crate) fn iso(time: OffsetDateTime) -> String {
     let time = time.to_offset(time::UtcOffset::UTC);
     let mut text = String::with_capacity(24);
@@ -62,7 +62,7 @@ pub(crate) fn iso(time: OffsetDateTime) -> String {
     text
 }
 
-/// `Mon, 05 Aug 2019 21:30:02 +0000`, as in the headers that SES adds.
+/// A time as SES writes it in the headers that it adds, such as `Mon, 05 Aug 2019 21:30:02 +0000`.
 pub(crate) fn rfc5322(time: OffsetDateTime) -> String {
     const DAYS: [&str; 7] = ["Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"];
     const MONTHS: [&str; 12] =

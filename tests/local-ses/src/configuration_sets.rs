@@ -1,4 +1,4 @@
-//! Configuration sets of one Region, as far as they say which suppression list counts and who hears of events.
+//! The configuration sets of one Region, as far as they say which suppression list counts and where events are published.
 
 use std::collections::BTreeMap;
 
@@ -9,12 +9,12 @@ use crate::pages::{Page, Paging};
 use crate::refused::{Refused, RefusedKind};
 use crate::suppression::Reason;
 
-/// Sets in a Region (guide, "Service quotas").
+/// The most sets in a Region (guide, "Service quotas").
 const MAX_SETS: usize = 10_000;
-/// Event destinations of a set (guide, "Service quotas").
+/// The most event destinations of a set (guide, "Service quotas").
 const MAX_DESTINATIONS: usize = 10;
 
-/// What a destination may be (API reference v2, `EventDestinationDefinition`).
+/// The kinds of destination (API reference v2, `EventDestinationDefinition`).
 const KINDS: [&str; 5] = [
     "CloudWatchDestination",
     "EventBridgeDestination",
@@ -36,16 +36,16 @@ const EVENT_TYPES: [&str; 10] = [
     "SUBSCRIPTION",
 ];
 
-/// One set.
+/// A configuration set.
 #[derive(Debug, Clone)]
 pub(crate) struct ConfigurationSet {
-    /// In place of the account's; none at all switches the list off.
+    /// The reasons that count for this set in place of the account's. `None`: the account's count; empty: no list counts.
     pub(crate) suppressed_reasons: Option<Vec<Reason>>,
     pub(crate) sending: bool,
     destinations: BTreeMap<String, Definition>,
 }
 
-/// A destination as it is asked for (API reference v2).
+/// An event destination as a request defines it (API reference v2).
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub(crate) struct Definition {
@@ -58,7 +58,7 @@ pub(crate) struct Definition {
 }
 
 impl Definition {
-    /// One kind of destination, and events that there are.
+    /// Checks that there is exactly one kind of destination, and that all its events exist.
     pub(crate) fn check(&self, region: &str) -> Result<(), Refused> {
         if self.matching_event_types.is_empty() {
             return Err(Refused::bad("An event destination needs at least one event type."));
@@ -80,7 +80,7 @@ impl Definition {
         }
     }
 
-    /// The topic, if that is what it is.
+    /// The ARN of its topic; `None` if the destination is not a topic.
     pub(crate) fn topic(&self) -> Option<&str> {
         self.to.get("SnsDestination")?["TopicArn"].as_str()
     }
@@ -97,7 +97,7 @@ impl Definition {
 }
 
 impl ConfigurationSet {
-    /// As the API tells them.
+    /// Its event destinations, as the API tells them.
     pub(crate) fn destinations(&self) -> Vec<Value> {
         self.destinations.iter().map(|(name, definition)| definition.described(name)).collect()
     }
@@ -127,7 +127,7 @@ impl ConfigurationSet {
     }
 }
 
-/// The sets of one Region by name.
+/// The configuration sets of one Region, by name.
 #[derive(Debug, Default)]
 pub(crate) struct ConfigurationSets(BTreeMap<String, ConfigurationSet>);
 
@@ -163,7 +163,7 @@ impl ConfigurationSets {
         self.0.remove(name).map(drop).ok_or_else(|| no_set(name))
     }
 
-    /// A page of the names. Fifty are on one if nobody says (probed).
+    /// A page of the names. There are fifty on a page if the request does not say (probed).
     pub(crate) fn page(
         &self,
         region: &str,
@@ -183,7 +183,7 @@ fn no_destination(name: &str) -> Refused {
     Refused::new(RefusedKind::NotFound, format!("Event destination <{name}> does not exist."))
 }
 
-/// API reference v2, `CreateConfigurationSet`.
+/// Checks a set's name (API reference v2, `CreateConfigurationSet`).
 fn check_name(name: &str) -> Result<(), Refused> {
     let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"_-".contains(&byte);
     if name.is_empty() || name.len() > 64 || !name.bytes().all(fits) {

@@ -1,4 +1,4 @@
-//! A mail's way through the active rule set.
+//! How a mail goes through the active rule set.
 
 use std::collections::HashMap;
 
@@ -17,12 +17,12 @@ use crate::permissions::{Asked, allows, rule_arn};
 use crate::recipients::any_matches;
 use crate::rules::{Action, ReceiptRule, S3Action};
 
-/// What the S3 action takes, headers included (API reference, `S3Action`: 40 MB).
+/// The largest mail that the S3 action accepts, headers included, in bytes (API reference, `S3Action`: 40 MB).
 pub(crate) const S3_LIMIT: usize = 40 * 1024 * 1024;
-/// What the SNS action takes, headers included (guide, "Service quotas": 150 KB).
+/// The largest mail that the SNS action accepts, headers included, in bytes (guide, "Service quotas": 150 KB).
 pub(crate) const SNS_LIMIT: usize = 150 * 1024;
 
-/// The subject of messages on received mail.
+/// The subject of the messages that SES publishes about received mail.
 pub(crate) const RECEIVED: Option<&str> = Some("Amazon SES Email Receipt Notification");
 
 /// Everything that a delivery needs to know.
@@ -39,17 +39,17 @@ pub(crate) struct Mailer<'a> {
     pub(crate) needs_permission: bool,
 }
 
-/// What comes after an action.
+/// What is done after an action.
 enum Next {
     Action,
     Rule,
-    /// Nothing more for the recipients that the rule was for. No source tells whether SES goes on for the others of
+    /// Nothing more for the recipients that the rule matched. No source tells whether SES goes on for other recipients of
     /// the same mail; if it did not, their mail would be lost.
     Nothing,
 }
 
 impl Mailer<'_> {
-    /// Applies the rules in order, and in each rule its actions (guide, "Email-receiving process").
+    /// Applies the rules in their order, and each rule's actions in theirs (guide, "Email-receiving process").
     pub(crate) async fn deliver(&self, rules: &[ReceiptRule]) -> Delivery {
         let rules: Vec<&ReceiptRule> = rules.iter().filter(|rule| rule.enabled).collect();
         let wanted = |recipient: &String| rules.iter().any(|rule| any_matches(&rule.recipients, recipient));
@@ -105,7 +105,7 @@ impl Mailer<'_> {
     }
 }
 
-/// One rule on one mail.
+/// One rule, applied to one mail.
 struct Run<'a> {
     mailer: &'a Mailer<'a>,
     rule: &'a ReceiptRule,
@@ -113,7 +113,7 @@ struct Run<'a> {
 }
 
 impl Run<'_> {
-    /// Whether that was all for these recipients.
+    /// Runs the rule's actions. Returns whether nothing more is to be done for these recipients.
     async fn actions(&self, delivery: &mut Delivery, added: &mut String) -> bool {
         let mut outcomes = Vec::new();
         let mut done = false;
@@ -230,7 +230,7 @@ impl Run<'_> {
         })
     }
 
-    /// Tells the topic of an action that is not itself about a topic.
+    /// Publishes to the topic that an action of another kind than the SNS action names.
     async fn notify(&self, action: &Action, told: &Told<'_>, outcomes: &mut Vec<Outcome>) {
         let Some(topic) = action.topic().filter(|_| !matches!(action, Action::Sns(_))) else { return };
         let message = event::for_topic(told, action, None);
@@ -242,7 +242,7 @@ impl Run<'_> {
     }
 }
 
-/// What SES does to the account's resources on a rule's behalf, if their policies let it.
+/// Does what SES does to the account's resources for a rule, if their policies let it.
 pub(crate) struct Hands<'a> {
     pub(crate) aws: &'a Aws,
     pub(crate) ids: &'a Ids,
@@ -254,7 +254,7 @@ pub(crate) struct Hands<'a> {
 }
 
 impl Hands<'_> {
-    /// Puts a mail into the bucket, wherever it is, under prefix + message id.
+    /// Puts a mail into a bucket, in whichever Region that is, under prefix + message id.
     pub(crate) async fn store(
         &self,
         action: &S3Action,
@@ -265,7 +265,7 @@ impl Hands<'_> {
         let found = self.aws.bucket_region(bucket, self.region).await?;
         let region = found.ok_or_else(|| format!("No such bucket: {bucket}"))?;
         let key = format!("{}{message_id}", action.object_key_prefix.as_deref().unwrap_or_default());
-        // With a role, the role's own policies count (API reference, `S3Action`), which nobody here knows.
+        // With a role, the role's own policies count (API reference, `S3Action`). The local SES does not know those.
         if self.needs_permission && action.iam_role_arn.is_none() {
             let policy = self.aws.bucket_policy(&region, bucket).await?;
             let object = format!("arn:aws:s3:::{bucket}/{key}");
@@ -280,7 +280,7 @@ impl Hands<'_> {
         Ok(Outcome::Stored { bucket: bucket.clone(), region, key, content, encrypted })
     }
 
-    /// Whether the function's policy lets SES invoke it.
+    /// Checks that the function's policy lets SES invoke it.
     pub(crate) async fn may_invoke(&self, function: &str) -> Result<(), Said> {
         if !self.needs_permission {
             return Ok(());
@@ -301,8 +301,9 @@ impl Hands<'_> {
         ))
     }
 
-    /// Like the S3 encryption client's work (guide, "S3 action"; metadata as seen on SES's objects). Nobody can read it
-    /// here: noise takes the place of the ciphertext, as long as that would be (AES-GCM: a tag of 16 bytes more).
+    /// Does to a mail what the S3 encryption client would (guide, "S3 action"; metadata as seen on SES's objects). Since
+    /// nobody can decrypt it here, noise takes the place of the ciphertext, of the same length (AES-GCM adds a tag of 16
+    /// bytes).
     fn encrypted(
         &self,
         kms_key: &str,

@@ -1,4 +1,4 @@
-//! What became of a mail.
+//! What became of a mail that was received.
 
 use bytes::Bytes;
 use serde_json::Value;
@@ -6,125 +6,125 @@ use time::OffsetDateTime;
 
 use crate::mail::Envelope;
 
-/// One attempt to deliver a mail in one Region.
+/// One attempt to deliver a mail in one Region, and what came of it.
 #[derive(Debug, Clone)]
 pub struct Delivery {
-    /// Where.
+    /// The Region in which the mail was received.
     pub region: String,
     /// The id that SES gave it.
     pub message_id: String,
-    /// When SES received it; the same when it is delivered again.
+    /// When SES received it. This stays the same when the mail is delivered again.
     pub received: OffsetDateTime,
-    /// Recipients that were refused in the SMTP conversation, because no rule is for them.
+    /// The recipients that were refused in the SMTP conversation, because no rule matches them.
     pub rejected: Vec<String>,
-    /// Mail that was sent back.
+    /// The bounces that were sent back to the sender.
     pub bounces: Vec<Bounce>,
-    /// The rules that ran, in order.
+    /// The rules that ran, in their order.
     pub rules: Vec<RuleRun>,
-    /// What was delivered.
+    /// The mail with its envelope.
     pub envelope: Envelope,
 }
 
-/// A mail that was sent back to its sender.
+/// A bounce of a mail, which is sent back to its sender.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Bounce {
-    /// For whom it was.
+    /// The recipients whose mail bounced.
     pub recipients: Vec<String>,
-    /// The rule that bounced it.
+    /// The name of the rule that bounced it.
     pub rule: String,
-    /// Why.
+    /// Why the mail bounced.
     pub reason: BounceReason,
 }
 
-/// Why a mail was sent back.
+/// Why a mail bounced.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum BounceReason {
-    /// The rule says so.
+    /// The rule has a bounce action.
     Action {
-        /// RFC 5321.
+        /// The SMTP reply code (RFC 5321).
         smtp_reply_code: String,
-        /// RFC 3463.
+        /// The enhanced status code (RFC 3463); `None` if the action has none.
         status_code: Option<String>,
-        /// For people.
+        /// The text for people.
         message: String,
     },
-    /// More than the action takes.
+    /// The mail is larger than the action accepts.
     TooLarge {
-        /// What it has.
+        /// The size of the mail with its headers, in bytes.
         size: usize,
-        /// What the action takes.
+        /// The size that the action accepts, in bytes.
         limit: usize,
     },
-    /// The rule wants TLS.
+    /// The rule requires TLS, and the mail came without it.
     WithoutTls,
 }
 
 /// A rule that ran.
 #[derive(Debug, Clone)]
 pub struct RuleRun {
-    /// Its name.
+    /// The name of the rule.
     pub rule: String,
-    /// For whom: of the envelope's recipients, those that it matched.
+    /// Those of the envelope's recipients that the rule matched.
     pub recipients: Vec<String>,
-    /// What its actions did, in order, as far as they ran.
+    /// What its actions did, in their order, as far as they ran.
     pub actions: Vec<Outcome>,
 }
 
 /// What an action did.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Outcome {
-    /// The mail lies in a bucket.
+    /// The mail was stored in a bucket.
     Stored {
-        /// Which.
+        /// The name of the bucket.
         bucket: String,
-        /// Where that is.
+        /// The Region of the bucket.
         region: String,
-        /// Prefix + message id.
+        /// The key of the object: prefix + message id.
         key: String,
-        /// The bytes that were put.
+        /// The bytes of the object.
         content: Bytes,
-        /// Whether they are ciphertext.
+        /// Whether these bytes are ciphertext.
         encrypted: bool,
     },
-    /// The mail was published.
+    /// The mail was published to a topic.
     Published {
-        /// Where.
+        /// The ARN of the topic.
         topic: String,
-        /// The notification.
+        /// The notification that was published.
         message: Value,
     },
     /// A function was invoked.
     Invoked {
-        /// Which.
+        /// The ARN of the function.
         function: String,
-        /// What it was given.
+        /// The event that it was invoked with.
         event: Value,
-        /// What it wanted; an asynchronous one is not asked.
+        /// What the function answered to do next; `None` if it was invoked asynchronously, which gives no answer.
         disposition: Option<Disposition>,
     },
-    /// The mail was sent back.
+    /// The mail bounced.
     Bounced,
-    /// No more rules.
+    /// A stop action ended the rule set.
     Stopped,
     /// A header was added.
     HeaderAdded,
-    /// It did not work. SES tries again for hours; here the test does, by delivering again.
+    /// The action did not work. SES tries again for hours; here the test does, by delivering the mail again.
     Failed(String),
 }
 
-/// What a function may want after it was invoked synchronously.
+/// What a function may answer to do next, if it is invoked synchronously.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Disposition {
-    /// Go on.
+    /// Go on with the next action.
     Continue,
-    /// No more actions of this rule.
+    /// Skip the remaining actions of this rule.
     StopRule,
-    /// No more actions and no more rules.
+    /// Skip the remaining actions and rules.
     StopRuleSet,
 }
 
 impl Disposition {
-    /// Guide, "Lambda action": anything else than the two is `CONTINUE`.
+    /// Reads a function's answer. Anything but the two stops is `CONTINUE` (guide, "Lambda action").
     pub(crate) fn of(answer: &[u8]) -> Self {
         let answer: Value = serde_json::from_slice(answer).unwrap_or_default();
         match answer["disposition"].as_str() {
@@ -136,12 +136,12 @@ impl Disposition {
 }
 
 impl Delivery {
-    /// All outcomes, in order.
+    /// The outcomes of all actions, in their order.
     pub fn outcomes(&self) -> impl Iterator<Item = &Outcome> {
         self.rules.iter().flat_map(|run| &run.actions)
     }
 
-    /// What went wrong, if anything did.
+    /// The errors of all actions that failed.
     pub fn failures(&self) -> impl Iterator<Item = &str> {
         self.outcomes().filter_map(|outcome| match outcome {
             Outcome::Failed(why) => Some(why.as_str()),

@@ -4,24 +4,24 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::identities::VerificationError;
 
-/// All records there are, in every zone.
+/// All DNS records that there are, in every zone.
 #[derive(Debug, Default)]
 pub(crate) struct Zone {
-    /// By name, then by type.
+    /// The values of records, by name and then by type.
     records: BTreeMap<String, BTreeMap<String, BTreeSet<String>>>,
     /// Domains whose name servers do not answer.
     silent: BTreeSet<String>,
 }
 
 impl Zone {
-    /// Publishes a record beside those that there are.
+    /// Adds a record to those that there are.
     pub(crate) fn publish(&mut self, name: &str, kind: &str, value: &str) {
         let kind = kind.to_ascii_uppercase();
         let value = read(&kind, value);
         self.records.entry(absolute(name)).or_default().entry(kind).or_default().insert(value);
     }
 
-    /// Takes all records of a name and type away; says whether there were any.
+    /// Removes all records of a name and type. Returns whether there were any.
     pub(crate) fn withdraw(&mut self, name: &str, kind: &str) -> bool {
         let name = absolute(name);
         let Some(kinds) = self.records.get_mut(&name) else { return false };
@@ -32,7 +32,7 @@ impl Zone {
         there
     }
 
-    /// Lets the name servers of a domain answer, or not.
+    /// Sets whether the name servers of a domain answer.
     pub(crate) fn answers(&mut self, domain: &str, answers: bool) {
         if answers {
             self.silent.remove(&absolute(domain));
@@ -41,7 +41,7 @@ impl Zone {
         }
     }
 
-    /// The values of a name's records of one type: at least one.
+    /// The values of a name's records of one type, of which there is at least one.
     pub(crate) fn find(&self, name: &str, kind: &str) -> Result<&BTreeSet<String>, VerificationError> {
         let name = absolute(name);
         let within = |domain: &String| {
@@ -55,12 +55,12 @@ impl Zone {
     }
 }
 
-/// Lower-cased, without the dot at the end.
+/// A name in lower case and without the dot at its end.
 fn absolute(name: &str) -> String {
     name.trim().trim_end_matches('.').to_lowercase()
 }
 
-/// As zone files write values: names with or without the dot at the end, texts with or without quotation marks.
+/// Reads a value as zone files write it: names with or without the dot at the end, texts with or without quotation marks.
 fn read(kind: &str, value: &str) -> String {
     match kind {
         "TXT" => value.trim().trim_matches('"').to_owned(),

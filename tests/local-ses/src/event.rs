@@ -7,7 +7,7 @@ use crate::clock::iso;
 use crate::mail::{Headers, Verdicts};
 use crate::rules::{Action, ReceiptRule};
 
-/// What there is to tell of a mail when an action is run on it.
+/// What SES tells about a mail when an action is run on it.
 pub(crate) struct Told<'a> {
     pub(crate) message_id: &'a str,
     pub(crate) mail_from: &'a str,
@@ -16,11 +16,11 @@ pub(crate) struct Told<'a> {
     pub(crate) received: OffsetDateTime,
     pub(crate) processing_millis: u64,
     pub(crate) rule: &'a ReceiptRule,
-    /// Of the envelope's recipients, those that the rule is for.
+    /// Those of the envelope's recipients that the rule matched.
     pub(crate) recipients: &'a [String],
 }
 
-/// What a function is given.
+/// The event that a function is invoked with.
 pub(crate) fn for_lambda(told: &Told<'_>, action: &Action) -> Value {
     json!({ "Records": [{
         "eventSource": "aws:ses",
@@ -29,7 +29,7 @@ pub(crate) fn for_lambda(told: &Told<'_>, action: &Action) -> Value {
     }] })
 }
 
-/// What a topic is given; `content` by the SNS action only.
+/// The notification that is published to a topic. Only the SNS action adds the mail itself, as `content`.
 pub(crate) fn for_topic(told: &Told<'_>, action: &Action, content: Option<String>) -> Value {
     let mut notification = json!({
         "notificationType": "Received",
@@ -42,7 +42,7 @@ pub(crate) fn for_topic(told: &Told<'_>, action: &Action, content: Option<String
     notification
 }
 
-/// An object without what there is not.
+/// A JSON object of those members that are not null or an empty list.
 fn object<const N: usize>(members: [(&str, Value); N]) -> Value {
     let there = |value: &Value| !value.is_null() && value.as_array().is_none_or(|list| !list.is_empty());
     members
@@ -86,7 +86,7 @@ fn receipt(told: &Told<'_>, action: &Action) -> Value {
         Some(status) => json!({ "status": status }),
         None => Value::Null,
     };
-    // Seen: DISABLED where the rule does not scan.
+    // Where the rule does not scan, the verdict is DISABLED (seen).
     let disabled = Some("DISABLED".to_owned());
     let scanned = |verdict| status(if told.rule.scan_enabled { verdict } else { &disabled });
     let failed = verdicts.dmarc.as_deref() == Some("FAIL");
@@ -159,7 +159,7 @@ mod tests {
         .expect("a rule")
     }
 
-    /// The guide's example ("Sample incoming email event"), its headers left to those that matter here.
+    /// This is the guide's example ("Sample incoming email event"), with only those headers that matter here.
     #[test]
     fn a_function_is_given_what_the_guide_shows() {
         let headers = Headers::of(

@@ -1,10 +1,10 @@
-//! Requests counted, delayed, failed and left without an answer.
+//! Faults: requests are counted, and may be delayed, failed, or left without an answer.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-/// What meets a request.
+/// A fault, and the requests that it meets.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fault {
     region: Option<String>,
@@ -14,18 +14,18 @@ pub struct Fault {
     effect: Effect,
 }
 
-/// What happens to a request.
+/// What a fault does to a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Effect {
-    /// It waits first.
+    /// The request waits before anything else happens to it.
     Delay(Duration),
-    /// It has no effect, and this for an answer.
+    /// The request has no effect, and gets this answer.
     Instead(Answer),
-    /// It has its effect, and this for an answer.
+    /// The request has its effect, but gets this answer.
     Then(Answer),
 }
 
-/// What is answered in place of what SES would.
+/// The answer that is given in place of SES's own.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Answer {
     Error {
@@ -33,9 +33,9 @@ pub(crate) enum Answer {
         code: String,
         message: String,
     },
-    /// None, and the connection stays open: a time-out, if the client has one.
+    /// There is no answer and the connection stays open, which is a time-out if the client has one.
     Never,
-    /// None, and the connection is closed.
+    /// There is no answer and the connection is closed.
     Disconnect,
 }
 
@@ -44,43 +44,43 @@ impl Fault {
         Self { region: None, action: None, spared: 0, left: None, effect }
     }
 
-    /// Any error.
+    /// Answers with an error in place of any effect.
     pub fn refuse(status: u16, code: &str, message: &str) -> Self {
         let (code, message) = (code.to_owned(), message.to_owned());
         Self::new(Effect::Instead(Answer::Error { status, code, message }))
     }
 
-    /// SES v1's throttle (API reference, "Common errors": `Throttling`, 400; the 429 is v2's).
+    /// Answers as SES's v1 API does when it throttles (API reference, "Common errors": `Throttling`, 400; the 429 is v2's).
     pub fn throttling() -> Self {
         Self::refuse(400, "Throttling", "Rate exceeded")
     }
 
-    /// SES v2's throttle (API reference v2: `TooManyRequestsException`, 429).
+    /// Answers as SES's v2 API does when it throttles (API reference v2: `TooManyRequestsException`, 429).
     pub fn too_many_requests() -> Self {
         Self::refuse(429, "TooManyRequestsException", "Too many requests have been made to the operation.")
     }
 
-    /// Its own fault.
+    /// Answers that SES itself has failed.
     pub fn internal_failure() -> Self {
         Self::refuse(500, "InternalFailure", "The request processing has failed because of an unknown error.")
     }
 
-    /// It waits first.
+    /// Lets requests wait.
     pub fn delay(time: Duration) -> Self {
         Self::new(Effect::Delay(time))
     }
 
-    /// No answer comes and the connection stays open.
+    /// Gives no answer and keeps the connection open.
     pub fn hang() -> Self {
         Self::new(Effect::Instead(Answer::Never))
     }
 
-    /// The connection is closed without an answer: with [`in_region`](Self::in_region), a Region that is down.
+    /// Closes the connection without an answer. With [`in_region`](Self::in_region) that is a Region that is down.
     pub fn down() -> Self {
         Self::new(Effect::Instead(Answer::Disconnect))
     }
 
-    /// The same, but only after the request has had its effect.
+    /// The same fault, but only after the request has had its effect.
     #[must_use]
     pub fn once_done(mut self) -> Self {
         if let Effect::Instead(answer) = self.effect {
@@ -89,25 +89,25 @@ impl Fault {
         self
     }
 
-    /// In one Region only.
+    /// Limits the fault to one Region.
     #[must_use]
     pub fn in_region(self, region: &str) -> Self {
         Self { region: Some(region.to_owned()), ..self }
     }
 
-    /// For one action only.
+    /// Limits the fault to one action.
     #[must_use]
     pub fn on(self, action: &str) -> Self {
         Self { action: Some(action.to_owned()), ..self }
     }
 
-    /// For the next so many requests only.
+    /// Limits the fault to so many requests.
     #[must_use]
     pub fn times(self, times: u64) -> Self {
         Self { left: Some(times), ..self }
     }
 
-    /// Not for the first so many requests.
+    /// Spares the first so many requests.
     #[must_use]
     pub fn after(self, spared: u64) -> Self {
         Self { spared, ..self }
@@ -127,7 +127,7 @@ impl Fault {
     }
 }
 
-/// The requests so far and the faults that lie in wait.
+/// The counts of the requests so far, and the faults for those to come.
 #[derive(Debug, Default)]
 pub(crate) struct Requests {
     state: Mutex<State>,
@@ -139,13 +139,13 @@ struct State {
     faults: Vec<Fault>,
 }
 
-/// What the faults make of one request.
+/// What the faults do to one request.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Plan {
     pub(crate) delay: Duration,
-    /// In place of any effect.
+    /// This is answered and the request has no effect; `None`: it has its effect.
     pub(crate) instead: Option<Answer>,
-    /// In place of the answer.
+    /// This is answered after the request has had its effect; `None`: SES's own answer.
     pub(crate) then: Option<Answer>,
 }
 
@@ -162,8 +162,8 @@ impl Requests {
         self.state().faults.clear();
     }
 
-    /// Counts a request and says what meets it: delays add up, of everything else the first counts. A fault that comes
-    /// too late is not used up.
+    /// Counts a request and returns what the faults do to it. Delays add up; of the other faults only the first one counts,
+    /// and those after it are not used up by this request.
     pub(crate) fn meet(&self, region: &str, action: &str) -> Plan {
         let mut state = self.state();
         *state.counts.entry((region.to_owned(), action.to_owned())).or_default() += 1;

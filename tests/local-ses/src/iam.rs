@@ -1,7 +1,8 @@
-//! IAM as far as it is about access keys, because SES's SMTP credentials are some, and the local AWS has none that are old.
+//! IAM, as far as it is about access keys: SES's SMTP credentials are made of those, and the local AWS has none that are
+//! old.
 //!
-//! It stands behind the same endpoint as SES, told apart by the signature; its requests are counted, and met by faults, as of
-//! the Region that they are signed for, us-east-1. Sources: IAM API Reference, each action's page.
+//! It is served at the same endpoint as SES, and told apart by the signature. Its requests are counted, and met by faults,
+//! in the Region that they are signed for, us-east-1. Sources: IAM API Reference, each action's page.
 
 use std::collections::BTreeMap;
 
@@ -14,7 +15,7 @@ use crate::clock::iso;
 use crate::pages::{Page, Paging, hash};
 use crate::permissions::{like, many};
 
-/// Users by name.
+/// The users of the account, by name.
 #[derive(Debug, Default)]
 pub struct Iam {
     users: BTreeMap<String, User>,
@@ -42,24 +43,24 @@ struct Used {
 }
 
 impl Iam {
-    /// A user with these policies, in place of one of the same name.
+    /// Adds a user with these policies. It replaces one of the same name.
     pub fn add_user(&mut self, name: &str, created: OffsetDateTime, policies: Vec<Value>) {
         self.users.insert(name.to_owned(), User { created, policies, keys: BTreeMap::new() });
     }
 
-    /// Gives a user an access key as it was once made; says whether there is such a user.
+    /// Gives a user an access key, created at that time. Returns whether there is such a user.
     pub fn add_key(&mut self, user: &str, id: &str, created: OffsetDateTime) -> bool {
         let Some(user) = self.users.get_mut(user) else { return false };
         user.keys.insert(id.to_owned(), Key { created, active: true, used: None });
         true
     }
 
-    /// Takes a user's key away; says whether there was one.
+    /// Removes a user's key. Returns whether there was one.
     pub fn remove_key(&mut self, user: &str, id: &str) -> bool {
         self.users.get_mut(user).is_some_and(|user| user.keys.remove(id).is_some())
     }
 
-    /// Somebody uses a key; says whether there is one.
+    /// Notes the use of a key. Returns whether there is such a key.
     pub fn use_key(&mut self, id: &str, at: OffsetDateTime, service: &str, region: &str) -> bool {
         let key = self.users.values_mut().find_map(|user| user.keys.get_mut(id));
         let Some(key) = key else { return false };
@@ -67,7 +68,7 @@ impl Iam {
         true
     }
 
-    /// Whether a key is there and active.
+    /// Whether a key exists and is active.
     pub fn is_active(&self, id: &str) -> bool {
         self.users.values().any(|user| user.keys.get(id).is_some_and(|key| key.active))
     }
@@ -78,14 +79,14 @@ impl Iam {
 
     fn keys(&mut self, user: Option<&str>) -> Result<&mut BTreeMap<String, Key>, Refused> {
         let name = user.ok_or_else(|| {
-            // Who signs, nobody here knows.
+            // The local IAM does not know whose key signed the request.
             Refused::invalid("Must specify userName when calling with non-User credentials")
         })?;
         self.users.get_mut(name).map(|user| &mut user.keys).ok_or_else(|| no_user(name))
     }
 }
 
-/// IAM says no.
+/// An error with which IAM answers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Refused {
     pub(crate) status: u16,
@@ -111,7 +112,7 @@ fn no_key(id: &str) -> Refused {
     Refused::nothing(format!("The Access Key with id {id} cannot be found."))
 }
 
-/// The result of an action, as JSON in the API's spelling.
+/// Carries out an action and returns its result as JSON, in the API's spelling.
 pub(crate) fn call(
     iam: &mut Iam,
     now: OffsetDateTime,
@@ -201,7 +202,7 @@ struct Create {
     user_name: Option<String>,
 }
 
-/// Two keys are the limit (IAM User Guide, "IAM and AWS STS quotas").
+/// Creates a key. A user may have two (IAM User Guide, "IAM and AWS STS quotas").
 fn create_key(iam: &mut Iam, now: OffsetDateTime, params: Value) -> Result<Value, Refused> {
     let Create { user_name } = read(params)?;
     let keys = iam.keys(user_name.as_deref())?;
@@ -266,7 +267,8 @@ struct Simulate {
     resource_arns: Vec<String>,
 }
 
-/// Of the policies' language: actions, resources, and conditions as what there is nothing to compare with.
+/// Simulates policies by their actions and resources. A statement with conditions does not decide, since there is nothing
+/// to compare with: its condition keys are told as missing.
 fn simulate(iam: &Iam, account: &str, params: Value) -> Result<Value, Refused> {
     let Simulate { policy_source_arn: source, action_names, resource_arns } = read(params)?;
     let name = source.strip_prefix(&user_arn(account, "")).ok_or_else(|| no_user(&source))?;
@@ -302,7 +304,7 @@ fn simulate(iam: &Iam, account: &str, params: Value) -> Result<Value, Refused> {
     Ok(json!({ "EvaluationResults": results.collect::<Vec<_>>(), "IsTruncated": false }))
 }
 
-/// The strictest last.
+/// What a policy decides. Of several, the greatest is the strictest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Effect {
     Allowed,

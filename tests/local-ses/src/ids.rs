@@ -4,13 +4,13 @@ use std::sync::{Mutex, PoisonError};
 
 use time::OffsetDateTime;
 
-/// The digits of base 32 as in "extended hex", which is what received mail's ids are made of (seen:
+/// The digits of base 32 in the form "extended hex", of which the ids of received mail are made (seen:
 /// `7k822gft4kqtq4dgji1sqdhnqgqnj9bsv76lqoo1`).
 const DIGITS: &[u8; 32] = b"0123456789abcdefghijklmnopqrstuv";
 
 const LENGTH: usize = 40;
 
-/// Makes ids; the same seed makes the same ones.
+/// Makes ids. The same seed makes the same ids.
 #[derive(Debug)]
 pub(crate) struct Ids(Mutex<fastrand::Rng>);
 
@@ -19,32 +19,32 @@ impl Ids {
         Self(Mutex::new(seed.map_or_else(fastrand::Rng::new, fastrand::Rng::with_seed)))
     }
 
-    /// The id of a received mail.
+    /// An id for a received mail.
     pub(crate) fn message(&self) -> String {
         let mut random = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         (0..LENGTH).map(|_| char::from(DIGITS[random.usize(..DIGITS.len())])).collect()
     }
 
-    /// The id of a request.
+    /// An id for a request.
     pub(crate) fn request(&self) -> String {
         let number = self.0.lock().unwrap_or_else(PoisonError::into_inner).u128(..);
         let hex = format!("{number:032x}");
         format!("{}-{}-{}-{}-{}", &hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..])
     }
 
-    /// The id of a sent mail, or of what is said of it (seen: `0100019df224d79c-6fb61e65-…-000000`; the first part tells
-    /// the time).
+    /// An id for a sent mail, or for what SES says about one (seen: `0100019df224d79c-6fb61e65-…-000000`; the first part
+    /// tells the time).
     pub(crate) fn sent(&self, now: OffsetDateTime) -> String {
         let millis = now.unix_timestamp_nanos() / 1_000_000;
         format!("0100{millis:012x}-{}-000000", self.request())
     }
 
-    /// Between the receipt of a mail and an action on it, in milliseconds.
+    /// The time between the receipt of a mail and an action on it, in milliseconds.
     pub(crate) fn processing_millis(&self) -> u64 {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).u64(200..1500)
     }
 
-    /// So many random bytes.
+    /// Makes so many random bytes.
     pub(crate) fn bytes(&self, count: usize) -> Vec<u8> {
         let mut bytes = vec![0; count];
         self.0.lock().unwrap_or_else(PoisonError::into_inner).fill(&mut bytes);

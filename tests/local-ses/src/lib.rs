@@ -1,4 +1,4 @@
-//! A local SES: what no local AWS has, keeping SES's rules.
+//! A local SES, which keeps SES's rules, since no local AWS has one.
 //!
 //! One server on the loopback stands in for SES in every Region, told apart by the signature's credential scope. It
 //! keeps receipt rule sets (SES's v1 API) and delivers raw mails by them: recipients are matched, the actions run in

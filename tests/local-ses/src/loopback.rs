@@ -1,4 +1,5 @@
-//! A loopback HTTP/1 server that lives as long as its value: SES itself, and what else stands in for a service.
+//! An HTTP/1 server on the loopback that ends when it is dropped. The local SES is one, and so is what stands in for other
+//! services.
 
 use std::convert::Infallible;
 use std::io;
@@ -13,10 +14,10 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpListener;
 use tokio::task::{JoinHandle, JoinSet};
 
-/// A whole answer: nothing here is large enough to stream.
+/// A complete answer. None here is so large that it would have to be streamed.
 pub type Answer = Response<Bytes>;
 
-/// In place of an answer: close the connection. The client sees it end without a byte.
+/// The error that closes the connection in place of an answer. The client sees it end without a byte.
 #[derive(Debug, Clone, Copy, thiserror::Error)]
 #[error("the connection was cut on purpose")]
 pub struct Cut;
@@ -27,7 +28,7 @@ impl From<Infallible> for Cut {
     }
 }
 
-/// Accepts until dropped; its connections end with it.
+/// A running server. When it is dropped it ends with all its connections.
 #[derive(Debug)]
 pub struct Server {
     address: SocketAddr,
@@ -35,7 +36,7 @@ pub struct Server {
 }
 
 impl Server {
-    /// Listens on a free loopback port and answers with `handler`.
+    /// Starts a server on a free loopback port that answers with `handler`.
     pub async fn start<H, F>(handler: H) -> io::Result<Self>
     where
         H: Fn(Request<Incoming>) -> F + Clone + Send + 'static,
@@ -47,7 +48,7 @@ impl Server {
         Ok(Self { address, task })
     }
 
-    /// Where it listens.
+    /// The address at which it listens.
     pub const fn address(&self) -> SocketAddr {
         self.address
     }
@@ -64,13 +65,13 @@ where
     H: Fn(Request<Incoming>) -> F + Clone + Send + 'static,
     F: Future<Output = Result<Answer, Cut>> + Send + 'static,
 {
-    // A set, not detached tasks: aborting this one then ends every connection.
+    // The connections are in a set, and not detached, so that they end when this task is aborted.
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
             accepted = listener.accept() => {
                 let Ok((stream, _)) = accepted else { continue };
-                // Small answers to a waiting client: Nagle would add 40 ms to some.
+                // A client waits for each small answer, and Nagle's algorithm would add 40 ms to some.
                 let _ = stream.set_nodelay(true);
                 let handler = handler.clone();
                 let service = service_fn(move |request| {
@@ -78,7 +79,7 @@ where
                     async move { answer.await.map(|answer| answer.map(Full::new)) }
                 });
                 connections.spawn(async move {
-                    // An error is a client that went away or a cut that was asked for.
+                    // An error means that the client went away, or that a cut was asked for.
                     let _ = hyper::server::conn::http1::Builder::new()
                         .serve_connection(TokioIo::new(stream), service)
                         .await;

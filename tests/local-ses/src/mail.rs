@@ -1,4 +1,4 @@
-//! A mail that is delivered, and what SES reads from its headers.
+//! A mail that is received, and what SES reads from its headers.
 
 use bytes::Bytes;
 use mail_parser::{Addr, Address, HeaderName, Message, MessageParser};
@@ -6,28 +6,28 @@ use time::OffsetDateTime;
 
 use crate::clock::rfc5322;
 
-/// Headers beyond this are left out of events (guide, "Contents of notifications": 10 KB).
+/// The size of headers, in bytes, after which the rest is left out of events (guide, "Contents of notifications": 10 KB).
 const HEADERS_LIMIT: usize = 10 * 1024;
 
-/// A mail as the SMTP conversation brings it.
+/// A mail as it comes in an SMTP conversation.
 #[derive(Debug, Clone)]
 pub struct Envelope {
-    /// MAIL FROM; empty is the null sender.
+    /// The sender that MAIL FROM gives. It is empty for the null sender.
     pub mail_from: String,
-    /// RCPT TO, each of them.
+    /// The recipients that RCPT TO gives.
     pub recipients: Vec<String>,
     /// The raw mail.
     pub raw: Bytes,
-    /// What SES's checks find.
+    /// The results of SES's checks.
     pub verdicts: Verdicts,
-    /// Whether it came over TLS.
+    /// Whether the mail came over TLS.
     pub tls: bool,
-    /// The id that SES gives it; without one, the next.
+    /// The id that SES gives the mail. `None`: the next one that it makes.
     pub message_id: Option<String>,
 }
 
 impl Envelope {
-    /// A clean mail, over TLS.
+    /// A mail that passes all checks and comes over TLS.
     pub fn new<'a>(
         mail_from: &str,
         recipients: impl IntoIterator<Item = &'a str>,
@@ -43,40 +43,40 @@ impl Envelope {
         }
     }
 
-    /// The same with these verdicts.
+    /// Sets the results of SES's checks.
     #[must_use]
     pub fn verdicts(self, verdicts: Verdicts) -> Self {
         Self { verdicts, ..self }
     }
 
-    /// The same, under this id.
+    /// Sets the id that SES gives the mail.
     #[must_use]
     pub fn message_id(self, id: &str) -> Self {
         Self { message_id: Some(id.to_owned()), ..self }
     }
 
-    /// The same, but in the clear.
+    /// Lets the mail come without TLS.
     #[must_use]
     pub fn without_tls(self) -> Self {
         Self { tls: false, ..self }
     }
 }
 
-/// What SES's checks find: `PASS`, `FAIL`, `GRAY`, `PROCESSING_FAILED`, or whatever SES may say one day. `None` leaves
+/// The results of SES's checks: `PASS`, `FAIL`, `GRAY`, `PROCESSING_FAILED`, or whatever SES may say one day. `None` leaves
 /// a verdict out of the event.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Verdicts {
-    /// `DISABLED` in the event if the rule does not scan.
+    /// Whether the mail is spam. The event says `DISABLED` if the rule does not scan.
     pub spam: Option<String>,
-    /// `DISABLED` in the event if the rule does not scan.
+    /// Whether the mail holds a virus. The event says `DISABLED` if the rule does not scan.
     pub virus: Option<String>,
-    /// Whether the client may send for MAIL FROM's domain.
+    /// SPF: whether the client may send for the domain of MAIL FROM.
     pub spf: Option<String>,
-    /// Whether a signature holds.
+    /// DKIM: whether a signature is valid.
     pub dkim: Option<String>,
-    /// Whether one of the two is aligned with From.
+    /// DMARC: whether SPF or DKIM is aligned with the From header.
     pub dmarc: Option<String>,
-    /// `none`, `quarantine` or `reject`; told only if DMARC fails.
+    /// The policy of the DMARC record: `none`, `quarantine` or `reject`. The event has it only if DMARC fails.
     pub dmarc_policy: Option<String>,
 }
 
@@ -88,13 +88,13 @@ impl Default for Verdicts {
 }
 
 impl Verdicts {
-    /// All pass but DMARC, whose owner wants `policy`.
+    /// Results that pass, except for DMARC, whose record has this policy.
     pub fn dmarc_fails(policy: &str) -> Self {
         Self { dmarc: Some("FAIL".to_owned()), dmarc_policy: Some(policy.to_owned()), ..Self::default() }
     }
 }
 
-/// The headers that SES puts before a mail that it received, in its order (seen). Signatures in them are none.
+/// The headers that SES puts before a received mail, in its order (seen). The signatures in them are not valid ones.
 pub(crate) fn received_headers(
     envelope: &Envelope,
     message_id: &str,
@@ -128,18 +128,18 @@ pub(crate) fn received_headers(
     text
 }
 
-/// What an event tells of a mail's headers.
+/// What an event tells about a mail's headers.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Headers {
-    /// Name and unfolded value, as they came, up to the limit.
+    /// Each header's name and unfolded value, in the order and spelling in which they came, up to the limit.
     pub(crate) all: Vec<(String, String)>,
     pub(crate) truncated: bool,
-    /// Bare addresses of To and Cc.
+    /// The addresses in To and Cc, without names.
     pub(crate) destination: Vec<String>,
     pub(crate) common: Common,
 }
 
-/// The headers that SES picks out, decoded; absent ones are absent from the event.
+/// The headers that SES picks out, decoded. Those that the mail does not have are left out of the event.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Common {
     pub(crate) return_path: Option<String>,
@@ -155,7 +155,7 @@ pub(crate) struct Common {
 }
 
 impl Headers {
-    /// Reads them. Whatever follows the headers is not looked at.
+    /// Reads the headers of a mail. What follows them is not looked at.
     pub(crate) fn of(raw: &[u8]) -> Self {
         let Some(message) = MessageParser::default().parse_headers(raw) else { return Self::default() };
         let mut headers = Self { common: Common::of(&message), ..Self::default() };
@@ -200,7 +200,7 @@ impl Common {
     }
 }
 
-/// Names in the case that they came in and unfolded values, also of headers that are not UTF-8.
+/// The headers with their names in the case in which they came, and with unfolded values, even those that are not UTF-8.
 fn as_they_came<'m>(message: &'m Message<'_>) -> impl Iterator<Item = (String, String)> + 'm {
     let text = |from: u32, to: u32| {
         let range = usize::try_from(from).unwrap_or_default()..usize::try_from(to).unwrap_or_default();
@@ -222,7 +222,7 @@ fn addresses<'x>(list: &'x Address<'x>) -> Box<dyn Iterator<Item = &'x Addr<'x>>
     }
 }
 
-/// `Name <address>`, the name in quotes if it needs them (seen: quoted where it holds a comma or an `@`).
+/// An address as `Name <address>`, with the name in quotes if it needs them (seen: where it holds a comma or an `@`).
 fn written(addr: &Addr<'_>) -> String {
     let address = addr.address().unwrap_or_default();
     let Some(name) = addr.name().filter(|name| !name.is_empty()) else { return address.to_owned() };
@@ -233,7 +233,7 @@ fn written(addr: &Addr<'_>) -> String {
     }
 }
 
-/// A folded line is one line again: each break with the blanks after it is one blank (seen).
+/// Unfolds a header's value into one line: each line break becomes one blank together with the blanks after it (seen).
 fn unfold(value: &str) -> String {
     let mut unfolded = String::with_capacity(value.len());
     for line in value.split('\n') {

@@ -1,4 +1,4 @@
-//! Long lists, a part at a time.
+//! Long lists, given out a page at a time.
 
 use std::ops::Bound;
 
@@ -7,28 +7,28 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
 
 use crate::refused::{Refused, RefusedKind};
 
-/// A part of a list.
+/// One page of a list.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Page<T> {
-    /// What is on it.
+    /// What is on this page.
     pub items: Vec<T>,
-    /// For the next one, if there is one.
+    /// The token for the next page; `None` if this is the last one.
     pub next_token: Option<String>,
 }
 
-/// How a list of names is given out.
+/// How a list of names is split into pages.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Paging<'a> {
-    /// What a token is good for.
+    /// What a token is valid for. It is refused with any other scope.
     pub(crate) scope: &'a str,
-    /// How many are on a page if nobody says.
+    /// The number of names on a page if the request does not say.
     pub(crate) usual: usize,
-    /// How many there may be.
+    /// The most names that a request may ask for on a page.
     pub(crate) most: usize,
 }
 
 impl Paging<'_> {
-    /// A page of names, by their hash: callers must not read anything from the order.
+    /// A page of names, ordered by their hash, so that callers do not come to rely on an order.
     pub(crate) fn page<'n>(
         &self,
         names: impl Iterator<Item = &'n String>,
@@ -53,7 +53,7 @@ impl Paging<'_> {
     }
 }
 
-/// FNV-1a: any order will do, if it is the same on every machine.
+/// The hash FNV-1a. Any order would do, if it is the same on every machine.
 pub(crate) fn hash(region: &str, address: &str) -> u64 {
     region
         .bytes()

@@ -3,25 +3,26 @@
 
 use serde_json::Value;
 
-/// Who asks, for what.
+/// Who asks to do what.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Asked<'a> {
     pub(crate) action: &'a str,
-    /// `None` where the policy's own resource is meant.
+    /// The ARN of the resource. `None`: whatever resource the policy names.
     pub(crate) resource: Option<&'a str>,
     pub(crate) account: &'a str,
-    /// The ARN of the rule or the import job.
+    /// The ARN of the rule or of the import job.
     pub(crate) source: &'a str,
-    /// Whether SES says the account as the referrer, too: for imports the guide's example of a policy asks for that.
+    /// Whether SES also names the account as the referrer. The guide's example of a policy for imports requires that.
     pub(crate) refers: bool,
 }
 
-/// `arn:aws:ses:us-east-1:123456789012:receipt-rule-set/set:receipt-rule/rule`
+/// The ARN of a rule: `arn:aws:ses:us-east-1:123456789012:receipt-rule-set/set:receipt-rule/rule`.
 pub(crate) fn rule_arn(region: &str, account: &str, set: &str, rule: &str) -> String {
     format!("arn:aws:ses:{region}:{account}:receipt-rule-set/{set}:receipt-rule/{rule}")
 }
 
-/// Whether some statement allows it and none denies it. A condition that is not understood is one that does not hold.
+/// Whether some statement of a policy allows the request and none denies it. A condition that this does not understand does
+/// not hold.
 pub(crate) fn allows(policy: &Value, asked: Asked<'_>) -> bool {
     let speaks = |effect: &str| {
         many(&policy["Statement"])
@@ -68,7 +69,7 @@ fn conditions_hold(conditions: &Value, asked: Asked<'_>) -> bool {
     })
 }
 
-/// A list, or one in place of a list of one.
+/// The members of a list, where a single member may stand in place of the list.
 pub(crate) fn many(value: &Value) -> &[Value] {
     match value {
         Value::Array(items) => items,
@@ -77,7 +78,7 @@ pub(crate) fn many(value: &Value) -> &[Value] {
     }
 }
 
-/// `*` is any text, `?` any character; everything else is itself, as in IAM's ARNs and actions.
+/// Whether a pattern matches, as in IAM's ARNs and actions: `*` is any text, `?` any character, and all else is itself.
 pub(crate) fn like(pattern: &str, text: &str) -> bool {
     match pattern.chars().next() {
         None => text.is_empty(),

@@ -1,4 +1,4 @@
-//! The query protocol: a form in, XML out.
+//! The query protocol: requests are forms, answers are XML.
 //!
 //! Both sides become JSON in between, so that rules have one spelling for the API and for templates:
 //! `Rule.Actions.member.1.S3Action.BucketName=b` is `{"Rule":{"Actions":[{"S3Action":{"BucketName":"b"}}]}}`.
@@ -7,13 +7,13 @@ use serde_json::{Map, Value};
 
 const NAMESPACE: &str = "http://ses.amazonaws.com/doc/2010-12-01/";
 
-/// The form's parameters as a tree.
+/// Reads the form's parameters into a tree.
 pub(crate) fn decode(form: &[u8]) -> Value {
     let mut root = Value::Object(Map::new());
     for (name, value) in form_urlencoded::parse(form) {
         let mut at = &mut root;
         for part in name.split('.').filter(|part| *part != "member") {
-            // An empty text where more follows: a list that was sent both ways. The later one counts.
+            // The key also came with an empty text, as when a list was sent both ways. The later one counts.
             if !at.is_object() {
                 *at = Value::Object(Map::new());
             }
@@ -25,7 +25,7 @@ pub(crate) fn decode(form: &[u8]) -> Value {
     lists(root)
 }
 
-/// Objects whose keys are all numbers are lists.
+/// Makes lists of objects whose keys are all numbers.
 fn lists(value: Value) -> Value {
     let Value::Object(members) = value else { return value };
     let members: Vec<(String, Value)> =
@@ -39,7 +39,7 @@ fn lists(value: Value) -> Value {
     Value::Array(items.into_iter().map(|(_, value)| value).collect())
 }
 
-/// The answer to an action that succeeded.
+/// The XML answer to an action that succeeded.
 pub(crate) fn answer(action: &str, result: &Value, request_id: &str) -> String {
     let mut xml = String::new();
     xml.push_str(&format!("<{action}Response xmlns=\"{NAMESPACE}\"><{action}Result>"));
@@ -50,7 +50,7 @@ pub(crate) fn answer(action: &str, result: &Value, request_id: &str) -> String {
     xml
 }
 
-/// The answer to one that did not.
+/// The XML answer to an action that failed.
 pub(crate) fn error(is_ours: bool, code: &str, message: &str, request_id: &str) -> String {
     let kind = if is_ours { "Receiver" } else { "Sender" };
     format!(
@@ -65,7 +65,7 @@ fn write(xml: &mut String, value: &Value) {
         Value::Null => {}
         Value::Object(members) => {
             for (name, value) in members.iter().filter(|(_, value)| !value.is_null()) {
-                // A map: each entry has a tag of its own, where a list's members stand within one.
+                // A map: each entry has a tag of its own, whereas the members of a list stand within one tag.
                 if let ("entry", Value::Array(entries)) = (name.as_str(), value) {
                     for entry in entries {
                         xml.push_str("<entry>");
@@ -99,7 +99,7 @@ fn escape(text: &str) -> String {
             '<' => escaped.push_str("&lt;"),
             '>' => escaped.push_str("&gt;"),
             '\r' => escaped.push_str("&#13;"),
-            // Not to be had in XML 1.0, however it is written.
+            // XML 1.0 has no way to write this character.
             c if c.is_control() && c != '\n' && c != '\t' => escaped.push('\u{fffd}'),
             c => escaped.push(c),
         }

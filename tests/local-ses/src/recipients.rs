@@ -9,7 +9,7 @@
 /// | `example.com` | every address of that domain, none of its subdomains |
 /// | `.example.com` | every address of every subdomain, none of the domain itself |
 ///
-/// Case is ignored. No source tells for the local part; mail for `User@` is expected to reach `user@`.
+/// Case is ignored. No source tells whether it is for the local part; mail for `User@` is expected to reach `user@`.
 pub fn condition_matches(condition: &str, address: &str) -> bool {
     let Some((local, domain)) = address.rsplit_once('@') else { return false };
     if let Some((wanted_local, wanted_domain)) = condition.rsplit_once('@') {
@@ -20,7 +20,7 @@ pub fn condition_matches(condition: &str, address: &str) -> bool {
         return local.eq_ignore_ascii_case(wanted_local) || unlabelled.eq_ignore_ascii_case(wanted_local);
     }
     if condition.starts_with('.') {
-        // By bytes: an address may hold any, and the end of one may lie within a character.
+        // Compared as bytes: an address may hold any characters, and the place where it is cut may lie within one.
         let (domain, suffix) = (domain.as_bytes(), condition.as_bytes());
         return domain.len() > suffix.len()
             && domain[domain.len() - suffix.len()..].eq_ignore_ascii_case(suffix);
@@ -28,8 +28,8 @@ pub fn condition_matches(condition: &str, address: &str) -> bool {
     domain.eq_ignore_ascii_case(condition)
 }
 
-/// Whether a rule with these conditions is for an address. A rule without conditions is for all of them (guide: for
-/// those on verified domains; identities are not known here yet).
+/// Whether a rule with these conditions matches an address. A rule without conditions matches all (guide: all on verified
+/// domains; this function does not know the identities).
 pub fn any_matches(conditions: &[String], address: &str) -> bool {
     conditions.is_empty() || conditions.iter().any(|condition| condition_matches(condition, address))
 }

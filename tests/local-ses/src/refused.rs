@@ -1,36 +1,36 @@
-//! How SES's v2 API says no.
+//! The errors of SES's v2 API.
 
-/// SES says no. Status and name are those of API reference v2, each action's "Errors".
+/// An error of SES's v2 API. Its status and name are those of API reference v2, each action's "Errors".
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{}: {message}", .kind.code())]
 pub struct Refused {
-    /// Which error.
+    /// Which of the API's errors it is.
     pub kind: RefusedKind,
-    /// For people.
+    /// The text for people.
     pub message: String,
 }
 
 /// The errors of SES's v2 API.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RefusedKind {
-    /// There is one of that name.
+    /// Something of that name exists already.
     AlreadyExists,
-    /// The input is not right, or the account is in the sandbox.
+    /// The input is not valid, or the account is in the sandbox.
     BadRequest,
-    /// Something else of the kind is under way.
+    /// Something of the same kind is under way.
     Conflict,
-    /// A token that was not given out for this.
+    /// The page's token was not given out for this request.
     InvalidNextToken,
-    /// Too many jobs.
+    /// There are too many import jobs.
     LimitExceeded,
-    /// There is no such thing.
+    /// What the request names does not exist.
     NotFound,
-    /// Too fast.
+    /// Requests come too fast.
     TooManyRequests,
 }
 
 impl RefusedKind {
-    /// As the SDK tells errors apart.
+    /// The error's name, by which the SDK tells errors apart.
     pub const fn code(self) -> &'static str {
         match self {
             Self::AlreadyExists => "AlreadyExistsException",
@@ -43,7 +43,7 @@ impl RefusedKind {
         }
     }
 
-    /// Of the answer.
+    /// The HTTP status of the answer.
     pub const fn status(self) -> u16 {
         match self {
             Self::AlreadyExists | Self::BadRequest | Self::InvalidNextToken | Self::LimitExceeded => 400,
@@ -63,15 +63,15 @@ impl Refused {
         Self::new(RefusedKind::BadRequest, message)
     }
 
-    /// The wording is SES's (probed).
+    /// An error for a member of the request that breaks a constraint. The wording is SES's (probed).
     pub(crate) fn constraint(member: &str, constraint: &str) -> Self {
         Self::bad(format!(
             "1 validation error detected: Value at '{member}' failed to satisfy constraint: {constraint}"
         ))
     }
 
-    /// The guide says that an account in the sandbox cannot use them ("considerations"), not how it is told. Of the
-    /// errors that the API reference lists for these actions, this is the one that could be meant.
+    /// The error for an action that an account in the sandbox cannot use. The guide says that it cannot ("considerations"),
+    /// but not how SES answers. Of the errors that the API reference lists for these actions, only this one fits.
     pub(crate) fn sandbox(action: &str) -> Self {
         Self::bad(format!("{action} is not available while the account is in the sandbox."))
     }

@@ -1,4 +1,4 @@
-//! Receipt rules and rule sets of one Region: what is valid, in which order they stand, which set is active.
+//! The receipt rules and rule sets of one Region: which are valid, what their order is, and which set is active.
 //!
 //! Pure: whether a bucket, topic or function is there is found out elsewhere, between [`RuleSets::check_create`] and
 //! [`RuleSets::create`].
@@ -6,22 +6,22 @@
 use serde::{Deserialize, Deserializer, Serialize};
 use time::OffsetDateTime;
 
-/// Rule sets per account and Region (guide, "Service quotas").
+/// The most rule sets in a Region of an account (guide, "Service quotas").
 pub const MAX_RULE_SETS: usize = 40;
-/// Rules per rule set (guide, "Service quotas").
+/// The most rules in a rule set (guide, "Service quotas").
 pub const MAX_RULES: usize = 200;
-/// Recipients per rule (guide, "Service quotas").
+/// The most recipients of a rule (guide, "Service quotas").
 pub const MAX_RECIPIENTS: usize = 100;
-/// Actions per rule (guide, "Service quotas").
+/// The most actions of a rule (guide, "Service quotas").
 pub const MAX_ACTIONS: usize = 10;
 
-/// A refusal: SES's code and message, always with status 400.
+/// An error of SES's v1 API, with SES's code and message. Its status is always 400.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{code}: {message}")]
 pub struct Refusal {
-    /// As the SDK tells errors apart.
+    /// The error's code, by which the SDK tells errors apart.
     pub code: &'static str,
-    /// For people.
+    /// The text for people.
     pub message: String,
 }
 
@@ -47,26 +47,26 @@ impl Refusal {
     }
 }
 
-/// A rule, as the API and CloudFormation both spell it.
+/// A receipt rule, spelled as both the API and CloudFormation spell it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct ReceiptRule {
-    /// Its name, unique in its set.
+    /// The name of the rule, unique in its set.
     #[serde(default)]
     pub name: String,
-    /// Off unless said.
+    /// Whether the rule is applied. It is not unless the request says so.
     #[serde(default, deserialize_with = "boolean")]
     pub enabled: bool,
-    /// `Require` or `Optional`.
+    /// Whether mail must come over TLS: `Require` or `Optional`.
     #[serde(default = "optional")]
     pub tls_policy: String,
-    /// Whom it is for; nobody named means everybody.
+    /// The conditions that recipients are matched with. None matches everybody.
     #[serde(default, deserialize_with = "list")]
     pub recipients: Vec<String>,
-    /// What is done, in order.
+    /// The rule's actions, in their order.
     #[serde(default, deserialize_with = "list")]
     pub actions: Vec<Action>,
-    /// Off unless said.
+    /// Whether mail is scanned for spam and viruses. It is not unless the request says so.
     #[serde(default, deserialize_with = "boolean")]
     pub scan_enabled: bool,
 }
@@ -75,7 +75,7 @@ fn optional() -> String {
     "Optional".to_owned()
 }
 
-/// The query protocol and many templates write booleans as text.
+/// Reads a boolean, which the query protocol and many templates write as text.
 fn boolean<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
     #[derive(Deserialize)]
     #[serde(untagged)]
@@ -93,7 +93,7 @@ fn boolean<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error>
     }
 }
 
-/// The query protocol writes an empty list as an empty text.
+/// Reads a list. The query protocol writes an empty one as an empty text.
 fn list<'de, D, T>(deserializer: D) -> Result<Vec<T>, D::Error>
 where
     D: Deserializer<'de>,
@@ -119,56 +119,56 @@ where
     deserializer.deserialize_any(Visitor(std::marker::PhantomData))
 }
 
-/// One thing that is done with a mail.
+/// One action that a rule takes on a mail.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Action {
-    /// Store it.
+    /// Stores the mail in a bucket.
     #[serde(rename = "S3Action")]
     S3(S3Action),
-    /// Publish it.
+    /// Publishes the mail to a topic.
     #[serde(rename = "SNSAction")]
     Sns(SnsAction),
-    /// Tell a function.
+    /// Invokes a function.
     #[serde(rename = "LambdaAction")]
     Lambda(LambdaAction),
-    /// Send it back.
+    /// Sends a bounce to the sender.
     #[serde(rename = "BounceAction")]
     Bounce(BounceAction),
-    /// No more rules.
+    /// Ends the rule set.
     #[serde(rename = "StopAction")]
     Stop(StopAction),
-    /// Add a header to it.
+    /// Adds a header to the mail.
     #[serde(rename = "AddHeaderAction")]
     AddHeader(AddHeaderAction),
 }
 
-/// Stores the mail, raw, under prefix + message id.
+/// The S3 action: it stores the raw mail under prefix + message id.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct S3Action {
-    /// In any Region.
+    /// The name of the bucket, which may be in any Region.
     pub bucket_name: String,
-    /// Before the message id, as it is.
+    /// The prefix, which is put before the message id as it is; `None` is no prefix.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub object_key_prefix: Option<String>,
-    /// Encrypts the mail before it is stored.
+    /// The ARN of the KMS key with which the mail is encrypted before it is stored; `None`: it is not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kms_key_arn: Option<String>,
-    /// The role to do it with.
+    /// The ARN of the role with which the mail is stored; `None`: SES stores it itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub iam_role_arn: Option<String>,
-    /// Told when it is stored.
+    /// The ARN of the topic that is told when the mail was stored.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub topic_arn: Option<String>,
 }
 
-/// Publishes the mail itself.
+/// The SNS action: it publishes the mail itself.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct SnsAction {
-    /// Where.
+    /// The ARN of the topic.
     pub topic_arn: String,
-    /// `UTF-8` or `Base64`.
+    /// How the mail is encoded: `UTF-8` or `Base64`.
     #[serde(default = "utf8")]
     pub encoding: String,
 }
@@ -177,66 +177,66 @@ fn utf8() -> String {
     "UTF-8".to_owned()
 }
 
-/// Invokes a function with what SES knows of the mail.
+/// The Lambda action: it invokes a function with what SES knows about the mail.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct LambdaAction {
-    /// Which.
+    /// The ARN of the function.
     pub function_arn: String,
-    /// `Event` or `RequestResponse`.
+    /// How the function is invoked: `Event` or `RequestResponse`.
     #[serde(default = "event")]
     pub invocation_type: String,
-    /// Told when it is invoked.
+    /// The ARN of the topic that is told when the function was invoked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub topic_arn: Option<String>,
 }
 
-/// API reference, `LambdaAction`: "The default value is `Event`."
+/// The default invocation type. API reference, `LambdaAction`: "The default value is `Event`."
 fn event() -> String {
     "Event".to_owned()
 }
 
-/// Sends a bounce to the sender.
+/// The bounce action: it sends a bounce to the sender.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct BounceAction {
-    /// RFC 5321.
+    /// The SMTP reply code (RFC 5321).
     pub smtp_reply_code: String,
-    /// RFC 3463.
+    /// The enhanced status code (RFC 3463).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub status_code: Option<String>,
-    /// For people.
+    /// The text for people.
     pub message: String,
-    /// From whom it comes.
+    /// The address that the bounce comes from.
     pub sender: String,
-    /// Told when it is bounced.
+    /// The ARN of the topic that is told when the mail bounced.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub topic_arn: Option<String>,
 }
 
-/// Ends the rule set.
+/// The stop action: it ends the rule set.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct StopAction {
-    /// `RuleSet`; there is no other.
+    /// What is stopped, which is always `RuleSet`.
     pub scope: String,
-    /// Told when it stops.
+    /// The ARN of the topic that is told when the rule set was ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub topic_arn: Option<String>,
 }
 
-/// Adds a header.
+/// The header action: it adds a header to the mail.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct AddHeaderAction {
-    /// Letters, digits and dashes.
+    /// The header's name, of letters, digits and dashes.
     pub header_name: String,
-    /// One line.
+    /// The header's value, of one line.
     pub header_value: String,
 }
 
 impl Action {
-    /// The topic that hears of it.
+    /// The ARN of the topic that the action names, if it names one.
     pub fn topic(&self) -> Option<&str> {
         match self {
             Self::S3(action) => action.topic_arn.as_deref(),
@@ -250,7 +250,7 @@ impl Action {
 }
 
 impl ReceiptRule {
-    /// Refuses what SES refuses before it looks at anything outside the rule. Messages and their order as probed.
+    /// Refuses what SES refuses before it looks at anything outside the rule. Messages and their order are as probed.
     pub fn validate(&self, region: &str) -> Result<(), Refusal> {
         name_pattern(&self.name, "rule.name")?;
         one_of(&self.tls_policy, "rule.tlsPolicy", &["Optional", "Require"])?;
@@ -288,7 +288,8 @@ impl ReceiptRule {
 }
 
 impl Action {
-    /// Everything but the bucket must be in this Region (guide, "Regions and Amazon SES").
+    /// Refuses an action that SES refuses. Everything but the bucket must be in this Region (guide, "Regions and Amazon
+    /// SES").
     fn validate(&self, region: &str) -> Result<(), Refusal> {
         match self {
             Self::S3(action) => {
@@ -336,7 +337,7 @@ impl Action {
     }
 }
 
-/// `arn:aws:sns:us-east-1:123456789012:name`
+/// Whether an ARN is of that service and Region, such as `arn:aws:sns:us-east-1:123456789012:name`.
 fn arn_is(arn: &str, service: &str, region: &str) -> bool {
     let parts: Vec<&str> = arn.splitn(6, ':').collect();
     matches!(parts[..], ["arn", partition, of, within, account, resource]
@@ -374,14 +375,14 @@ fn one_of(value: &str, at: &str, allowed: &[&str]) -> Result<(), Refusal> {
     Err(violation(at, &format!("Member must satisfy enum value set: [{}]", allowed.join(", "))))
 }
 
-/// A named, ordered list of rules.
+/// A rule set: an ordered list of rules with a name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RuleSet {
-    /// Unique in the Region.
+    /// The name of the set, unique in the Region.
     pub name: String,
-    /// When.
+    /// When the set was created.
     pub created: OffsetDateTime,
-    /// In the order in which they are applied.
+    /// The rules, in the order in which they are applied.
     pub rules: Vec<ReceiptRule>,
 }
 
@@ -399,17 +400,17 @@ pub struct RuleSets {
 }
 
 impl RuleSets {
-    /// All of them, by name.
+    /// All rule sets, by name.
     pub fn list(&self) -> impl Iterator<Item = &RuleSet> {
         self.sets.iter()
     }
 
-    /// The one whose rules are applied.
+    /// The active rule set; `None` if none is.
     pub fn active(&self) -> Option<&RuleSet> {
         self.sets.iter().find(|set| Some(&set.name) == self.active.as_ref())
     }
 
-    /// One of them.
+    /// One rule set, by its name.
     pub fn get(&self, name: &str) -> Result<&RuleSet, Refusal> {
         self.sets.iter().find(|set| set.name == name).ok_or_else(|| Refusal::no_rule_set(name))
     }
@@ -432,12 +433,13 @@ impl RuleSets {
         Ok(())
     }
 
-    /// Makes an empty one.
+    /// Creates an empty rule set.
     pub fn create_set(&mut self, name: &str, now: OffsetDateTime) -> Result<(), Refusal> {
         self.add_set(RuleSet { name: name.to_owned(), created: now, rules: Vec::new() })
     }
 
-    /// Makes a copy, which is not active. A target that exists counts before a source that does not (probed).
+    /// Creates a copy of a rule set, which is not active. If the copy exists already and the original does not, the former is
+    /// the error (probed).
     pub fn clone_set(&mut self, name: &str, original: &str, now: OffsetDateTime) -> Result<(), Refusal> {
         if self.get(name).is_ok() {
             return Err(Refusal::new("AlreadyExists", format!("Rule set already exists: {name}")));
@@ -446,7 +448,7 @@ impl RuleSets {
         self.add_set(RuleSet { name: name.to_owned(), created: now, rules })
     }
 
-    /// Removes one with its rules. One that is not there is fine; the active one stays (probed).
+    /// Deletes a rule set with its rules. It is no error if there is none, and the active one is not deleted (probed).
     pub fn delete_set(&mut self, name: &str) -> Result<(), Refusal> {
         if self.active.as_deref() == Some(name) {
             return Err(Refusal::new("CannotDelete", format!("Cannot delete active rule set: {name}")));
@@ -455,13 +457,13 @@ impl RuleSets {
         Ok(())
     }
 
-    /// Makes one active instead of any other; without a name, none.
+    /// Makes a rule set active in place of any other. Without a name, none is active then.
     pub fn set_active(&mut self, name: Option<&str>) -> Result<(), Refusal> {
         self.active = name.map(|name| self.get(name).map(|set| set.name.clone())).transpose()?;
         Ok(())
     }
 
-    /// Where a new rule would stand.
+    /// Checks whether a rule could be added, and returns its place in the set.
     pub fn check_create(&self, set: &str, rule: &ReceiptRule, after: Option<&str>) -> Result<usize, Refusal> {
         let set = self.get(set)?;
         if set.position(&rule.name).is_ok() {
@@ -473,20 +475,20 @@ impl RuleSets {
         after.map_or(Ok(0), |after| Ok(set.position(after)? + 1))
     }
 
-    /// Adds a rule, after another or before all (API reference).
+    /// Adds a rule after another one or, if `after` is `None`, before all (API reference).
     pub fn create(&mut self, set: &str, rule: ReceiptRule, after: Option<&str>) -> Result<(), Refusal> {
         let at = self.check_create(set, &rule, after)?;
         self.get_mut(set)?.rules.insert(at, rule);
         Ok(())
     }
 
-    /// One rule.
+    /// One rule of a set.
     pub fn rule(&self, set: &str, rule: &str) -> Result<&ReceiptRule, Refusal> {
         let set = self.get(set)?;
         Ok(&set.rules[set.position(rule)?])
     }
 
-    /// Replaces a rule where it stands.
+    /// Replaces a rule, which keeps its place.
     pub fn update(&mut self, set: &str, rule: ReceiptRule) -> Result<(), Refusal> {
         let set = self.get_mut(set)?;
         let at = set.position(&rule.name)?;
@@ -494,13 +496,13 @@ impl RuleSets {
         Ok(())
     }
 
-    /// Removes a rule; one that is not there is fine (probed).
+    /// Deletes a rule. It is no error if there is none (probed).
     pub fn delete(&mut self, set: &str, rule: &str) -> Result<(), Refusal> {
         self.get_mut(set)?.rules.retain(|other| other.name != rule);
         Ok(())
     }
 
-    /// Moves a rule after another or before all.
+    /// Moves a rule after another one or, if `after` is `None`, before all.
     pub fn set_position(&mut self, set: &str, rule: &str, after: Option<&str>) -> Result<(), Refusal> {
         let set = self.get_mut(set)?;
         let from = set.position(rule)?;
@@ -516,7 +518,7 @@ impl RuleSets {
         Ok(())
     }
 
-    /// Brings the rules into an order, which must name each of them once (messages as probed).
+    /// Sets the order of the rules, which must name each of them once (messages as probed).
     pub fn reorder(&mut self, set: &str, order: &[String]) -> Result<(), Refusal> {
         let set = self.get_mut(set)?;
         for (index, name) in order.iter().enumerate() {

@@ -1,5 +1,5 @@
-//! Mail that is sent, as far as the suppression list is about it: who is kept from getting it, who bounces or complains,
-//! what SES tells of that, and whom it puts on the list.
+//! Mail that is sent, as far as the suppression list matters for it: who is kept from getting it, who bounces or complains,
+//! what SES tells about that, and whom it puts on the list.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use crate::clock::{iso, rfc5322};
 use crate::ids::Ids;
 use crate::suppression::{Evidence, Reason, SuppressionList};
 
-/// A mail to be sent.
+/// A mail that is to be sent.
 #[derive(Debug, Clone)]
 pub struct Outgoing {
     from: String,
@@ -21,24 +21,24 @@ pub struct Outgoing {
     topic: Option<String>,
 }
 
-/// What becomes of a mail at a recipient, if SES tries.
+/// What becomes of a mail at a recipient, if SES tries to deliver it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Fate {
-    /// It arrives, and SES says so.
+    /// The mail arrives, and SES says so.
     Delivered,
-    /// It arrives, and nobody says so.
+    /// The mail arrives, and SES says nothing.
     Silence,
-    /// It comes back. One of type `Permanent` is a hard bounce.
+    /// The mail bounces.
     Bounces {
-        /// `Permanent`, `Transient` or `Undetermined`.
+        /// The type of the bounce: `Permanent` (a hard bounce), `Transient` or `Undetermined`.
         kind: String,
-        /// `General`, `MailboxFull`, …
+        /// The subtype of the bounce, such as `General` or `MailboxFull`.
         sub_type: String,
     },
-    /// It arrives, and somebody complains.
+    /// The mail arrives, and the recipient complains.
     Complains {
-        /// `abuse`, `not-spam`, …
+        /// The type of the complaint, such as `abuse` or `not-spam`.
         feedback: String,
     },
 }
@@ -49,47 +49,47 @@ impl Fate {
         Self::Bounces { kind: "Permanent".to_owned(), sub_type: "General".to_owned() }
     }
 
-    /// A bounce that may not be one tomorrow.
+    /// A soft bounce: a transient one, of which the next mail may know nothing any more.
     pub fn bounces_softly() -> Self {
         Self::Bounces { kind: "Transient".to_owned(), sub_type: "MailboxFull".to_owned() }
     }
 
-    /// A complaint.
+    /// A complaint about abuse.
     pub fn complains() -> Self {
         Self::Complains { feedback: "abuse".to_owned() }
     }
 }
 
-/// The two ways in which SES tells the same.
+/// The two formats in which SES may tell the same.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
-    /// Event publishing: `eventType`.
+    /// Event publishing, whose messages have an `eventType`.
     Event,
-    /// Notifications of an identity: `notificationType`.
+    /// Notifications of an identity, which have a `notificationType`.
     Identity,
 }
 
-/// Why a mail was not taken.
+/// Why a mail was not sent, or not told of.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NotSent {
-    /// The account may not send in this Region.
+    /// Sending is paused in this Region.
     #[error("sending is paused in {0}")]
     Paused(String),
-    /// Nobody said where SNS is.
+    /// The mail is to be told to a topic, but `connect` was not called, so that it is not known where SNS is.
     #[error("the local SES knows no local AWS yet: `connect` tells it")]
     NotConnected,
-    /// It was sent, but SNS did not take what there was to tell.
+    /// The mail was sent, but SNS did not accept the message about it.
     #[error("{topic}: {said}")]
     NotTold {
-        /// The topic.
+        /// The ARN of the topic.
         topic: String,
-        /// What SNS said.
+        /// The error of SNS.
         said: String,
     },
 }
 
 impl Outgoing {
-    /// A mail that arrives, told of by event publishing, to nobody but the caller.
+    /// A mail that arrives everywhere. SES tells of it in the format of event publishing, and only to the caller.
     pub fn new<'a>(from: &str, to: impl IntoIterator<Item = &'a str>) -> Self {
         Self {
             from: from.to_owned(),
@@ -101,26 +101,26 @@ impl Outgoing {
         }
     }
 
-    /// What becomes of it.
+    /// Sets what becomes of the mail at every recipient that has no fate of its own.
     #[must_use]
     pub fn fate(self, fate: Fate) -> Self {
         Self { fate, ..self }
     }
 
-    /// What becomes of it at one recipient.
+    /// Sets what becomes of the mail at one recipient.
     #[must_use]
     pub fn fate_of(mut self, recipient: &str, fate: Fate) -> Self {
         self.fates.insert(recipient.to_owned(), fate);
         self
     }
 
-    /// In which ways SES tells of it.
+    /// Sets the formats in which SES tells of the mail.
     #[must_use]
     pub fn formats(self, formats: &[Format]) -> Self {
         Self { formats: formats.to_vec(), ..self }
     }
 
-    /// Where SES tells of it.
+    /// Sets the topic to which SES publishes what it tells of the mail.
     #[must_use]
     pub fn told_to(self, topic: &str) -> Self {
         Self { topic: Some(topic.to_owned()), ..self }
@@ -131,7 +131,7 @@ impl Outgoing {
     }
 }
 
-/// Something to tell.
+/// What SES tells about one recipient, in one format.
 #[derive(Debug, Clone)]
 pub(crate) struct Notice {
     pub(crate) format: Format,
@@ -139,7 +139,8 @@ pub(crate) struct Notice {
 }
 
 impl Notice {
-    /// As samples of both have it: only the events have a subject and end the line.
+    /// The subject and the text of the message, as samples of both formats have them: only events have a subject and end
+    /// the line.
     pub(crate) fn published(&self) -> (Option<&'static str>, String) {
         match self.format {
             Format::Event => (Some("Amazon SES Email Event Notification"), format!("{}\n", self.message)),
@@ -148,7 +149,7 @@ impl Notice {
     }
 }
 
-/// Where and as whom it is sent.
+/// Sends mail in one Region, from one account.
 pub(crate) struct Sender<'a> {
     pub(crate) ids: &'a Ids,
     pub(crate) account: &'a str,
@@ -156,7 +157,7 @@ pub(crate) struct Sender<'a> {
 }
 
 impl Sender<'_> {
-    /// Sends it: a notice for each recipient and format.
+    /// Sends a mail. Returns a notice for each recipient and format.
     pub(crate) fn send(
         &self,
         list: &mut SuppressionList,
@@ -166,7 +167,7 @@ impl Sender<'_> {
         if !list.account.sending_enabled {
             return Err(NotSent::Paused(self.region.to_owned()));
         }
-        // Mail to suppressed recipients counts, too (guide, "considerations").
+        // Mail to suppressed recipients counts against the quota, too (guide, "considerations").
         for _ in &mail.to {
             list.account.sent_last_24_hours += 1.0;
         }
@@ -238,8 +239,8 @@ impl Sender<'_> {
     }
 }
 
-/// Whether SES puts the recipient on the list (guide: for hard bounces and for complaints). That one that says the opposite
-/// of a complaint does not count, is taken for granted here.
+/// The reason for which SES puts the recipient on the list; `None` if it does not (guide: it does for hard bounces and for
+/// complaints). No source tells that `not-spam`, the opposite of a complaint, does not count; this takes it for granted.
 fn listed_for(fate: &Fate) -> Option<Reason> {
     match fate {
         Fate::Bounces { kind, .. } if kind == "Permanent" => Some(Reason::Bounce),
@@ -248,8 +249,8 @@ fn listed_for(fate: &Fate) -> Option<Reason> {
     }
 }
 
-/// What is told of a mail that SES did not try to send: a bounce or a complaint, by the reason of the entry (guide,
-/// "Contents of event publishing": `bounceSubType`, and `complaintSubType`, `OnAccountSuppressionList`).
+/// What is told of a mail that SES did not try to deliver: a bounce or a complaint, by the reason of the entry, with the
+/// subtype `OnAccountSuppressionList` (guide, "Contents of event publishing": `bounceSubType`, `complaintSubType`).
 fn suppressed(
     reason: Reason,
     recipient: &str,

@@ -1,4 +1,4 @@
-//! The HTTP side: which API a request is of, and the faults that it meets.
+//! The HTTP side: it tells which API a request is for, and applies faults.
 
 use std::time::Duration;
 
@@ -14,22 +14,23 @@ use crate::loopback::{Answer, Cut};
 use crate::ses::Ses;
 use crate::{api, faults, iam, query, v2};
 
-/// Longer than any client waits; if one does, it is disconnected.
-const NEVER: Duration = Duration::from_mins(10);
+/// How long a request is left without an answer: longer than any client waits. A client that does wait is disconnected
+/// then.
+const HANG_FOR: Duration = Duration::from_mins(10);
 
-/// What faults leave of an answer.
+/// What is answered once the faults have been applied.
 enum Met {
     Served(Answer),
     Error { status: u16, code: String, message: String },
 }
 
-/// Serves a request.
+/// Answers a request.
 pub(crate) async fn answer(ses: &Ses, request: Request<Incoming>) -> Result<Answer, Cut> {
     let (head, body) = request.into_parts();
     let Ok(body) = body.collect().await else { return Ok(plain(StatusCode::BAD_REQUEST, "half a request")) };
     let body = body.to_bytes();
     let path = head.uri.path();
-    // A URL that is signed by itself, to SES's own bucket.
+    // A URL of SES's own bucket. Such a URL is pre-signed, so the request has no signature.
     if let Some(failed) = path.strip_prefix(v2::FAILED_RECORDS) {
         return Ok(v2::failed_records(ses, failed).map_or_else(
             || plain(StatusCode::NOT_FOUND, "no such job"),
@@ -42,14 +43,14 @@ pub(crate) async fn answer(ses: &Ses, request: Request<Incoming>) -> Result<Answ
     if path.starts_with("/v2/") {
         return rest(ses, &region, &head, &body).await;
     }
-    // v1 is one path, where a form says what is wanted.
+    // All actions of v1 have one path; a form names the action.
     if path != "/" {
         return Ok(plain(StatusCode::NOT_IMPLEMENTED, "neither SES's v1 API nor its v2"));
     }
     query(ses, &region, service == "iam", &body).await
 }
 
-/// v1, and IAM, which speaks the same protocol.
+/// Answers a request of the query protocol, which is v1's and IAM's.
 async fn query(ses: &Ses, region: &str, is_iam: bool, form: &[u8]) -> Result<Answer, Cut> {
     let params = query::decode(form);
     let action = params["Action"].as_str().unwrap_or_default().to_owned();
@@ -77,7 +78,7 @@ async fn query(ses: &Ses, region: &str, is_iam: bool, form: &[u8]) -> Result<Ans
     })
 }
 
-/// v2.
+/// Answers a request of v2.
 async fn rest(ses: &Ses, region: &str, head: &Parts, body: &[u8]) -> Result<Answer, Cut> {
     let call = v2::Call::of(&head.method, &head.uri, body);
     let host = head.headers.get(HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
@@ -93,7 +94,7 @@ async fn rest(ses: &Ses, region: &str, head: &Parts, body: &[u8]) -> Result<Answ
     })
 }
 
-/// Counts a request and lets the faults at it.
+/// Counts a request and applies the faults that meet it.
 async fn meet(
     ses: &Ses,
     region: &str,
@@ -116,7 +117,7 @@ async fn meet(
     match answer {
         Some(faults::Answer::Error { status, code, message }) => Ok(Met::Error { status, code, message }),
         Some(faults::Answer::Never) => {
-            tokio::time::sleep(NEVER).await;
+            tokio::time::sleep(HANG_FOR).await;
             Err(Cut)
         }
         Some(faults::Answer::Disconnect) | None => Err(Cut),
@@ -125,7 +126,7 @@ async fn meet(
 
 const JSON: &str = "application/json";
 
-/// An error as REST-JSON has it: its name in a header.
+/// An error in REST-JSON, whose name is in a header.
 fn error(status: u16, code: &str, message: &str) -> Answer {
     let mut answer = reply(status, JSON, json!({ "message": message }).to_string());
     if let Ok(code) = HeaderValue::from_str(code) {
@@ -141,7 +142,7 @@ fn reply(status: u16, kind: &'static str, body: String) -> Answer {
     answer
 }
 
-/// Region and service, from `Credential=KEY/DAY/REGION/ses/aws4_request`.
+/// The Region and the service in the signature: `Credential=KEY/DAY/REGION/ses/aws4_request`.
 fn scope(head: &Parts) -> Option<(String, String)> {
     let signature = head.headers.get(AUTHORIZATION)?.to_str().ok()?;
     let credential = signature.split("Credential=").nth(1)?.split(',').next()?;

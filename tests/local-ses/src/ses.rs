@@ -24,28 +24,29 @@ use crate::suppression::{Account, Entry, Pace, Pacer, Refused, Rules, Suppressio
 use crate::template::TemplateRuleSet;
 use crate::{api, server};
 
-/// What to start it with.
+/// The options that the local SES is started with.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// The account, of which KMS's encryption context tells.
+    /// The id of the account, which is also in the encryption context for KMS.
     pub account: String,
-    /// The Regions that receive. By default the three that always have; the catalogue knows more.
+    /// The Regions that receive mail. By default these are the three that have from the start; the catalogue knows more.
     pub receiving_regions: Vec<String>,
-    /// SES's time.
+    /// SES's clock.
     pub clock: Clock,
-    /// Where ids come from; without a seed they differ from run to run.
+    /// The seed for ids. `None`: they differ from run to run.
     pub seed: Option<u64>,
-    /// Whether it puts the headers before a mail that SES puts there.
+    /// Whether received mail gets the headers that SES puts before it.
     pub adds_headers: bool,
-    /// Whether buckets' and functions' policies must let it in, as they must let SES. The local AWS asks nobody.
+    /// Whether the policies of buckets and functions must allow SES's access, as with SES itself. The local AWS does not
+    /// check.
     pub needs_permission: bool,
-    /// What of the suppression list differs from account to account.
+    /// What differs from account to account about the suppression list.
     pub suppression: Rules,
-    /// How fast both APIs may be called; with none, as fast as one likes.
+    /// How fast both APIs may be called. `None`: as fast as one likes.
     pub pace: Option<Pace>,
-    /// Whether an address with a slash, once on the list, can be neither asked for nor taken off by the v2 API, other than
-    /// by import (aws/aws-sdk#158: `DeleteSuppressedDestination` answers 400; reported in 2021, in a backlog in 2024. Of
-    /// `GetSuppressedDestination`, whose path is the same, no source tells).
+    /// Whether the v2 API refuses to tell of, and to delete, an entry whose address has a slash, so that only an import can
+    /// delete it (aws/aws-sdk#158: `DeleteSuppressedDestination` answers 400; reported in 2021, in a backlog in 2024. No
+    /// source tells about `GetSuppressedDestination`, whose path is the same).
     pub refuses_slashes: bool,
 }
 
@@ -65,13 +66,13 @@ impl Default for Config {
     }
 }
 
-/// Why a mail did not even come in.
+/// Why a mail was not received.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NotDelivered {
-    /// This Region has no inbound endpoint.
+    /// This Region does not receive mail.
     #[error("{0} does not receive")]
     NotReceiving(String),
-    /// Nobody said where S3, SNS and Lambda are.
+    /// `connect` was not called, so that it is not known where S3, SNS and Lambda are.
     #[error("the local SES knows no local AWS yet: `connect` tells it")]
     NotConnected,
 }
@@ -79,27 +80,27 @@ pub enum NotDelivered {
 /// Why a rule set could not be installed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InstallError {
-    /// This Region has no receipt rules.
+    /// This Region does not receive mail, so it has no receipt rules.
     #[error("{0} does not receive")]
     NotReceiving(String),
-    /// SES refused the set or a rule.
+    /// SES refused the rule set or a rule.
     #[error("{what}: {refusal}")]
     Refused {
-        /// Which.
+        /// What was refused.
         what: String,
-        /// Why.
+        /// The error of SES.
         refusal: Refusal,
     },
 }
 
-/// SES in every Region, until dropped.
+/// The local SES, for every Region. It ends when this is dropped.
 #[derive(Debug)]
 pub struct LocalSes {
     server: Server,
     ses: Arc<Ses>,
 }
 
-/// What server and test share.
+/// What server and tests share.
 #[derive(Debug)]
 pub(crate) struct Ses {
     pub(crate) config: Config,
@@ -154,7 +155,7 @@ impl Ses {
         work(&mut self.iam.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Whether a request comes slowly enough.
+    /// Whether a request comes slowly enough to be served.
     pub(crate) fn admit(&self, region: &str, action: &str) -> bool {
         let Some(pace) = self.config.pace else { return true };
         let now = self.clock.now();
@@ -172,7 +173,7 @@ impl Ses {
 }
 
 impl LocalSes {
-    /// Starts it on a free loopback port.
+    /// Starts the local SES on a free loopback port.
     pub async fn start(config: Config) -> io::Result<Self> {
         let ses = Arc::new(Ses {
             clock: config.clock.clone(),
@@ -193,28 +194,28 @@ impl LocalSes {
         Ok(Self { server, ses })
     }
 
-    /// Says where S3, SNS and Lambda are. Apart from the start, because the local AWS in turn must know where SES is
-    /// before it starts.
+    /// Tells the local SES where S3, SNS and Lambda are. This is not part of the start, because the local AWS in turn has
+    /// to know where SES is before it starts.
     pub fn connect(&self, aws_endpoint: &str) {
         *self.ses.aws.lock().unwrap_or_else(PoisonError::into_inner) = Some(Aws::new(aws_endpoint));
     }
 
-    /// For `AWS_ENDPOINT_URL_SES`, `AWS_ENDPOINT_URL_SESV2` and `AWS_ENDPOINT_URL_IAM`.
+    /// The URL for `AWS_ENDPOINT_URL_SES`, `AWS_ENDPOINT_URL_SESV2` and `AWS_ENDPOINT_URL_IAM`.
     pub fn endpoint(&self) -> String {
         format!("http://{}", self.server.address())
     }
 
-    /// SES's time.
+    /// SES's clock.
     pub fn clock(&self) -> &Clock {
         &self.ses.clock
     }
 
-    /// Lets requests meet with a fault.
+    /// Adds a fault for requests to come.
     pub fn fault(&self, fault: Fault) {
         self.ses.requests.add(fault);
     }
 
-    /// Takes all faults away.
+    /// Removes all faults.
     pub fn clear_faults(&self) {
         self.ses.requests.clear();
     }
@@ -229,38 +230,38 @@ impl LocalSes {
         self.requests().get(&(region.to_owned(), action.to_owned())).copied().unwrap_or_default()
     }
 
-    /// Publishes a DNS record beside those that there are, for SES in every Region to see: `CNAME`, `MX` and `TXT` as
-    /// zone files write them.
+    /// Publishes a DNS record beside those that there are, for SES in every Region to see: `CNAME`, `MX` or `TXT`, with its
+    /// value as zone files write it.
     pub fn publish_dns(&self, name: &str, kind: &str, value: &str) {
         self.ses.identities(|all| all.records(self.ses.clock.now(), |zone| zone.publish(name, kind, value)));
     }
 
-    /// Takes all DNS records of a name and type away; says whether there were any.
+    /// Removes all DNS records of a name and type. Returns whether there were any.
     pub fn withdraw_dns(&self, name: &str, kind: &str) -> bool {
         self.ses.identities(|all| all.records(self.ses.clock.now(), |zone| zone.withdraw(name, kind)))
     }
 
-    /// Lets the name servers of a domain answer, or not.
+    /// Sets whether the name servers of a domain answer.
     pub fn dns_answers(&self, domain: &str, answers: bool) {
         self.ses.identities(|all| all.records(self.ses.clock.now(), |zone| zone.answers(domain, answers)));
     }
 
-    /// Clicks the link in the mail to an address that is to be verified; says whether there was one.
+    /// Clicks the link in the mail to an address that is to be verified. Returns whether there was one.
     pub fn confirm(&self, region: &str, address: &str) -> bool {
         self.ses.identities(|all| all.confirm(self.ses.clock.now(), region, address))
     }
 
-    /// Makes an identity as if everything had been done for it: published for a domain, clicked for an address.
+    /// Creates an identity that is verified: as if its records were published (a domain) or its link clicked (an address).
     pub fn verified(&self, region: &str, name: &str) -> Result<(), Refused> {
         self.ses.identities(|all| all.verified(self.ses.clock.now(), region, name))
     }
 
-    /// The account's IAM: to look at and to change.
+    /// Gives access to the account's IAM, to read and to change it.
     pub fn iam<T>(&self, work: impl FnOnce(&mut Iam) -> T) -> T {
         self.ses.iam(work)
     }
 
-    /// What SES does when it may no longer publish to an identity's topic: it drops the topic and sends mails again.
+    /// Does what SES does when it may no longer publish to an identity's topic: drops the topic, and tells by e-mail again.
     pub fn lose_topic(&self, region: &str, identity: &str, told: Told) -> Result<(), Refused> {
         let lose = |all: &mut Identities| {
             all.change(self.ses.clock.now(), region, identity, |identity| identity.notifications.lose(told))
@@ -268,13 +269,13 @@ impl LocalSes {
         self.ses.identities(lose)
     }
 
-    /// A Region's suppression list, by address.
+    /// The entries of a Region's suppression list, by address.
     pub fn list(&self, region: &str) -> BTreeMap<String, Entry> {
         let now = self.ses.clock.now();
         self.ses.suppression(region, |list| list.entries(now))
     }
 
-    /// Puts entries on a Region's list as they are, whatever SES would say.
+    /// Puts entries on a Region's list as they are, even if SES would refuse them.
     pub fn seed<A: Into<String>>(&self, region: &str, entries: impl IntoIterator<Item = (A, Entry)>) {
         self.ses.suppression(region, |list| list.seed(entries));
     }
@@ -284,12 +285,12 @@ impl LocalSes {
         self.ses.suppression(region, SuppressionList::empty);
     }
 
-    /// A Region's account: to look at and to change.
+    /// Gives access to a Region's account, to read and to change it.
     pub fn account<T>(&self, region: &str, work: impl FnOnce(&mut Account) -> T) -> T {
         self.ses.suppression(region, |list| work(&mut list.account))
     }
 
-    /// A Region's list, jobs and rules, and the time to give them.
+    /// Gives access to a Region's suppression list with its jobs and rules, and the time to call its methods with.
     pub fn suppression<T>(
         &self,
         region: &str,
@@ -299,8 +300,8 @@ impl LocalSes {
         self.ses.suppression(region, |list| work(list, now))
     }
 
-    /// Sends a mail in one Region: what SES tells of it, by recipient and format, told to a topic as well if the mail says
-    /// so. Hard bounces and complaints go on the list at once.
+    /// Sends a mail in a Region. Returns what SES tells about it, by recipient and format, and publishes it to the mail's
+    /// topic, if it has one. Hard bounces and complaints are put on the list at once.
     pub async fn send(&self, region: &str, mail: &Outgoing) -> Result<Vec<Value>, NotSent> {
         let aws = self.ses.aws();
         if mail.topic().is_some() && aws.is_none() {
@@ -319,7 +320,7 @@ impl LocalSes {
         Ok(notices.into_iter().map(|notice| notice.message).collect())
     }
 
-    /// Makes the rule sets as CloudFormation would, test writes included, and activates the one named.
+    /// Creates rule sets as CloudFormation would, test writes included, and activates the one that is named.
     pub async fn install(
         &self,
         region: &str,
@@ -351,14 +352,14 @@ impl LocalSes {
         Ok(())
     }
 
-    /// A mail comes in, in one Region.
+    /// Receives a mail in a Region.
     pub async fn deliver(&self, region: &str, envelope: Envelope) -> Result<Delivery, NotDelivered> {
         let id = envelope.message_id.clone().unwrap_or_else(|| self.ses.ids.message());
         self.run(region, &envelope, &id, self.ses.clock.now()).await
     }
 
-    /// The same mail again, under the same id and time of receipt: SES runs actions at least once. Only the time that
-    /// processing took differs, as it would.
+    /// Receives the same mail again, with the same id and time of receipt, since SES runs actions at least once. Only the
+    /// processing time differs, as with SES.
     pub async fn deliver_again(&self, delivery: &Delivery) -> Result<Delivery, NotDelivered> {
         self.run(&delivery.region, &delivery.envelope, &delivery.message_id, delivery.received).await
     }

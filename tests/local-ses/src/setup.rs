@@ -1,13 +1,13 @@
-//! What SES writes and publishes when a rule is made, to see whether it may.
+//! The mail that SES writes to buckets and publishes to topics when a rule is made, to see whether it may.
 
 use time::OffsetDateTime;
 
 use crate::clock::rfc5322;
 
-/// Its message id, and with the prefix the object's key.
+/// The id of that mail, which is also the object's key, after the prefix.
 pub(crate) const MESSAGE_ID: &str = "AMAZON_SES_SETUP_NOTIFICATION";
 
-/// The mail, as it was seen in buckets and topics.
+/// The mail itself, as it was seen in buckets and topics.
 pub(crate) fn mail(what: &str, now: OffsetDateTime) -> String {
     format!(
         "Date: {}\r\nTo: recipient@example.com\r\nFrom: Amazon Web Services <no-reply-aws@amazon.com>\r\n\

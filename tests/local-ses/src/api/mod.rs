@@ -1,4 +1,4 @@
-//! SES's v1 API: what it answers to each action.
+//! SES's v1 API: how it answers each action.
 
 mod notifications;
 mod verification;
@@ -35,7 +35,7 @@ struct RuleParams {
     after: Option<String>,
 }
 
-/// The result of an action, as JSON in the API's spelling.
+/// Carries out an action and returns its result as JSON, in the API's spelling.
 pub(crate) async fn call(ses: &Ses, region: &str, action: &str, params: Value) -> Result<Value, Refusal> {
     if !RULE_ACTIONS.contains(&action) && !IDENTITY_ACTIONS.contains(&action) {
         return Err(Refusal::new(
@@ -78,7 +78,7 @@ pub(crate) async fn call(ses: &Ses, region: &str, action: &str, params: Value) -
     }
     let now = ses.clock.now();
     ses.rule_sets(region, |sets| {
-        // The only two that need no rule set's name.
+        // Only these two actions name no rule set.
         match action {
             "ListReceiptRuleSets" => {
                 return Ok(json!({ "RuleSets": sets.list().map(metadata).collect::<Vec<_>>() }));
@@ -136,7 +136,7 @@ const RULE_ACTIONS: [&str; 13] = [
     "UpdateReceiptRule",
 ];
 
-/// Adds a rule, when all that it names is there.
+/// Adds a rule, once everything that it names has been found to be there.
 pub(crate) async fn create_rule(
     ses: &Ses,
     region: &str,
@@ -167,7 +167,7 @@ fn described(set: &RuleSet) -> Value {
     json!({ "Metadata": metadata(set), "Rules": set.rules })
 }
 
-/// Tries everything that the rule's actions name, in order, as SES does before it takes a rule.
+/// Tries everything that the rule's actions name, in their order, as SES does before it accepts a rule.
 async fn check_targets(ses: &Ses, region: &str, rule_set: &str, rule: &ReceiptRule) -> Result<(), Refusal> {
     if rule.actions.is_empty() {
         return Ok(());
@@ -218,7 +218,8 @@ async fn check_targets(ses: &Ses, region: &str, rule_set: &str, rule: &ReceiptRu
     Ok(())
 }
 
-/// The SNS action's topic gets the set-up mail (seen); whether the others' do, no source tells, so they get nothing.
+/// Checks a topic that an action names. The SNS action's topic gets the set-up mail (seen); no source tells whether other
+/// actions' topics do, so they get nothing.
 async fn check_topic(
     ses: &Ses,
     aws: &Aws,

@@ -1,4 +1,4 @@
-//! Notifications of identities: only v1 has their topics.
+//! Notifications of identities. Only v1 of the API has their topics.
 
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -8,7 +8,7 @@ use crate::identities::{Identity, Told};
 use crate::rules::Refusal;
 use crate::ses::Ses;
 
-/// Identities in one request (API reference, `GetIdentityNotificationAttributes`).
+/// The most identities in one request (API reference, `GetIdentityNotificationAttributes`).
 const MAX_IDENTITIES: usize = 100;
 
 #[derive(Deserialize)]
@@ -17,7 +17,7 @@ struct Get {
     identities: Vec<String>,
 }
 
-/// `GetIdentityNotificationAttributes`. Of one that is not there, nothing is told; what SES does, no source tells.
+/// `GetIdentityNotificationAttributes`. An identity that does not exist is left out; no source tells what SES does.
 pub(super) fn get(ses: &Ses, region: &str, params: Value) -> Result<Value, Refusal> {
     let Get { identities } = read(params)?;
     if identities.len() > MAX_IDENTITIES {
@@ -58,7 +58,7 @@ struct SetTopic {
     sns_topic: Option<String>,
 }
 
-/// `SetIdentityNotificationTopic`. SES publishes to a topic before it takes it (seen); the errors are seen, too.
+/// `SetIdentityNotificationTopic`. SES publishes to a topic before it accepts it (seen). The errors are as seen, too.
 pub(super) async fn set_topic(ses: &Ses, region: &str, params: Value) -> Result<Value, Refusal> {
     let SetTopic { identity: asked, notification_type, sns_topic } = read(params)?;
     let told = kind(&notification_type)?;
@@ -96,7 +96,7 @@ struct SetForwarding {
     forwarding_enabled: String,
 }
 
-/// `SetIdentityFeedbackForwardingEnabled`. The error's code and words, no source tells.
+/// `SetIdentityFeedbackForwardingEnabled`. No source tells the error's code and words.
 pub(super) fn set_forwarding(ses: &Ses, region: &str, params: Value) -> Result<Value, Refusal> {
     let SetForwarding { identity, forwarding_enabled } = read(params)?;
     let enabled = boolean(&forwarding_enabled)?;
@@ -154,7 +154,7 @@ fn change<T>(
     done.map_err(|_| not_verified(name))
 }
 
-/// The name of an identity that may be given as an ARN of this Region.
+/// The name of an identity that may be given by its name or by its ARN; `None` if the ARN is of another Region.
 fn name<'a>(asked: &'a str, region: &str) -> Option<&'a str> {
     let Some(arn) = asked.strip_prefix("arn:") else { return Some(asked) };
     let parts: Vec<&str> = arn.splitn(5, ':').collect();
@@ -164,7 +164,7 @@ fn name<'a>(asked: &'a str, region: &str) -> Option<&'a str> {
     }
 }
 
-/// The name of an identity that is there and verified.
+/// The name of an identity, if it exists and is verified.
 fn verified<'a>(ses: &Ses, region: &str, asked: &'a str) -> Result<&'a str, Refusal> {
     let name = name(asked, region).ok_or_else(|| not_verified(asked))?;
     let is = ses.identities(|all| all.get(ses.clock.now(), region, name).is_ok_and(Identity::is_verified));

@@ -1,4 +1,4 @@
-//! How v1 begins, or begins again, what SES verifies.
+//! The actions of v1 that start a verification, or start it again.
 
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -15,7 +15,7 @@ struct Domain {
     domain: String,
 }
 
-/// `VerifyDomainDkim`: Easy DKIM, of a domain that becomes an identity if it is none (API reference).
+/// `VerifyDomainDkim`: starts Easy DKIM for a domain, which becomes an identity if it is none (API reference).
 pub(super) fn domain_dkim(ses: &Ses, region: &str, params: Value) -> Result<Value, Refusal> {
     let Domain { domain } = read(params)?;
     let now = ses.clock.now();
@@ -37,7 +37,7 @@ struct Address {
     email_address: String,
 }
 
-/// `VerifyEmailIdentity`: a mail with a link.
+/// `VerifyEmailIdentity`: sends a mail with a link.
 pub(super) fn email_identity(ses: &Ses, region: &str, params: Value) -> Result<Value, Refusal> {
     let Address { email_address } = read(params)?;
     let mailed = ses.identities(|all| all.mail_link(ses.clock.now(), region, &email_address));

@@ -1,4 +1,4 @@
-//! Signatures: whose key, and where its public half is published.
+//! DKIM signatures: whose key signs, and where its public half is published.
 
 use std::time::Duration;
 
@@ -24,7 +24,7 @@ const OWN_ZONE: [&str; 11] = [
     "us-gov-east-1",
 ];
 
-/// Where a Region publishes public keys.
+/// The domain in which a Region publishes public keys.
 pub(crate) fn hosted_zone(region: &str) -> String {
     if OWN_ZONE.contains(&region) {
         format!("dkim.{region}.amazonses.com")
@@ -33,7 +33,7 @@ pub(crate) fn hosted_zone(region: &str) -> String {
     }
 }
 
-/// How long a key is.
+/// The length of a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum KeyLength {
     Rsa1024,
@@ -53,19 +53,19 @@ impl KeyLength {
     }
 }
 
-/// Whose key it is (API reference v2, `DkimAttributes`).
+/// Whose key signs (API reference v2, `DkimAttributes`).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Origin {
-    /// SES's, of this Region: Easy DKIM.
+    /// SES's own key, of this Region: Easy DKIM.
     AwsSes,
-    /// The customer's, under this selector.
+    /// The customer's own key, with this selector.
     External { selector: String },
-    /// That of the identity of the same name in another Region: deterministic Easy DKIM.
+    /// The key of the identity of the same name in another Region: deterministic Easy DKIM.
     Replica { region: String },
 }
 
 impl Origin {
-    /// `AWS_SES_EU_WEST_1` is the replica's of eu-west-1.
+    /// The origin as the API spells it; a replica of eu-west-1 is `AWS_SES_EU_WEST_1`.
     pub(crate) fn as_text(&self) -> String {
         match self {
             Self::AwsSes => "AWS_SES".to_owned(),
@@ -74,14 +74,14 @@ impl Origin {
         }
     }
 
-    /// The Region that an origin names.
+    /// Reads an origin that names a Region; `None` if it does not.
     pub(crate) fn replica(text: &str) -> Option<Self> {
         let region = text.strip_prefix("AWS_SES_")?.to_lowercase().replace('_', "-");
         Some(Self::Replica { region })
     }
 }
 
-/// A domain's signatures.
+/// The DKIM signatures of a domain.
 #[derive(Debug, Clone)]
 pub(crate) struct Dkim {
     pub(crate) signing: bool,
@@ -89,19 +89,20 @@ pub(crate) struct Dkim {
     pub(crate) watch: Watch,
     pub(crate) length: KeyLength,
     pub(crate) generated: OffsetDateTime,
-    /// When the length was changed last.
+    /// When the length of the key was last changed.
     changed: Option<OffsetDateTime>,
 }
 
 impl Dkim {
-    /// Easy DKIM with a key of 2048 bits, if nobody says otherwise (guide, "Creating and verifying identities").
+    /// Signatures that SES begins to look for now. If nobody says otherwise they are Easy DKIM with a key of 2048 bits (guide, "Creating and verifying
+    /// identities").
     pub(crate) const fn new(now: OffsetDateTime, origin: Origin, length: KeyLength) -> Self {
         let watch = Watch::started(now, Patience::DKIM);
         Self { signing: true, origin, watch, length, generated: now, changed: None }
     }
 
-    /// Has a key of another length made, which is the one in use at once (SES goes over to it some time later); says whether
-    /// that may be: once a day (API reference v2, `DkimSigningAttributes`).
+    /// Changes the length of the key. The new key is in use at once; SES changes over some time later. Returns whether that
+    /// is allowed, which it is once a day (API reference v2, `DkimSigningAttributes`).
     pub(crate) fn lengthen(&mut self, now: OffsetDateTime, length: KeyLength) -> bool {
         if length == self.length {
             return true;
@@ -113,8 +114,8 @@ impl Dkim {
         true
     }
 
-    /// Whether SES finds the key: three CNAME records for its own, a TXT record for the customer's. That the customer's
-    /// records hold the right key, nobody looks here.
+    /// Whether SES finds the key: three CNAME records for SES's own, a TXT record for the customer's. This does not check
+    /// that the customer's record holds the right key.
     pub(crate) fn published(&self, zone: &Zone, region: &str, domain: &str) -> Result<(), VerificationError> {
         match &self.origin {
             Origin::AwsSes => easy(zone, region, domain),
@@ -136,13 +137,13 @@ fn easy(zone: &Zone, region: &str, domain: &str) -> Result<(), VerificationError
     })
 }
 
-/// The name of the record of a token or selector.
+/// The name of the record for a token or selector.
 pub(crate) fn record(token: &str, domain: &str) -> String {
     format!("{token}._domainkey.{domain}")
 }
 
-/// What Easy DKIM calls its three keys for a domain in a Region, like `hirjd4exampled5477y22yd23ettobiho` (guide). The
-/// same always, also when the set-up is started again; of the real ones, no source tells.
+/// The names that Easy DKIM gives its three keys for a domain in a Region, such as `hirjd4exampled5477y22yd23ettobiho`
+/// (guide). Here they are always the same, even if the set-up is started again; no source tells about the real ones.
 pub(crate) fn tokens(region: &str, domain: &str) -> [String; 3] {
     const DIGITS: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
     let mut random = fastrand::Rng::with_seed(hash(region, domain));

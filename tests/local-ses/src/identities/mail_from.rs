@@ -5,7 +5,7 @@ use time::OffsetDateTime;
 use super::watch::{Patience, VerificationError, Watch};
 use crate::dns::Zone;
 
-/// What is done with mail while the domain is not set up (API reference v2, `MailFromAttributes`).
+/// What SES does with mail while the MAIL FROM domain is not set up (API reference v2, `MailFromAttributes`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum OnMxFailure {
     UseDefaultValue,
@@ -25,7 +25,7 @@ impl OnMxFailure {
     }
 }
 
-/// The domain and what SES thinks of it.
+/// A MAIL FROM domain, and what SES found of it.
 #[derive(Debug, Clone)]
 pub(crate) struct MailFrom {
     pub(crate) domain: String,
@@ -38,9 +38,9 @@ impl MailFrom {
         Self { domain: domain.to_owned(), behavior, watch: Watch::started(now, Patience::MAIL_FROM) }
     }
 
-    /// Whether the one MX record that must be there is there, and no other (guide, "Using a custom MAIL FROM domain":
-    /// with several, the set-up fails). It may be that of any Region: identities of several may share the domain (guide,
-    /// "Regions and Amazon SES"). The preference may be any, too. SPF is the receivers' business.
+    /// Whether exactly one MX record is there, and is the right one (guide, "Using a custom MAIL FROM domain": with several
+    /// records the set-up fails). It may be the record of any Region, since identities of several may share the domain
+    /// (guide, "Regions and Amazon SES"), and have any preference. SPF is not checked, since only receivers look at it.
     pub(crate) fn published(&self, zone: &Zone) -> Result<(), VerificationError> {
         let values: Vec<_> = zone.find(&self.domain, "MX")?.iter().collect();
         let is_feedback = |value: &str| {

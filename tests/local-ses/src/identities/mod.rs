@@ -1,8 +1,8 @@
-//! Identities of every Region, pure: time comes in as an argument, and the domain name system is a zone that a test fills.
+//! The identities of every Region. This is pure: time comes in as an argument, and DNS is a zone that a test fills.
 //!
-//! One value holds all Regions, because a replica's signatures are those of its parent in another, and because the records
-//! are everybody's. What SES thinks of the records is found anew whenever somebody asks and whenever a record changes, as if
-//! it looked all the time.
+//! One value holds all Regions, because a replica's signatures are those of its parent in another Region, and because DNS
+//! records are the same for all. Records are looked up whenever somebody asks and whenever a record changes, as if SES
+//! looked all the time.
 
 mod dkim;
 mod mail_from;
@@ -27,22 +27,22 @@ use crate::dns::Zone;
 use crate::pages::{Page, Paging};
 use crate::refused::{Refused, RefusedKind};
 
-/// Identities in a Region (guide, "Creating and verifying identities").
+/// The most identities in a Region (guide, "Creating and verifying identities").
 const MAX_IDENTITIES: usize = 10_000;
 
 /// An address or a domain that mail is sent from.
 #[derive(Debug, Clone)]
 pub(crate) struct Identity {
-    /// Whether its owner has shown that it is his.
+    /// Whether its owner has shown to own it.
     pub(crate) verification: Watch,
-    /// Whether the link was clicked: an address's.
+    /// Whether the link in the mail was clicked. Only addresses get such a mail.
     confirmed: bool,
-    /// A domain's. Addresses sign with that of their domain.
+    /// The DKIM signatures of a domain; `None` for an address, which signs with its domain's.
     pub(crate) dkim: Option<Dkim>,
     pub(crate) mail_from: Option<MailFrom>,
     pub(crate) notifications: Notifications,
     pub(crate) policies: Policies,
-    /// Which mail of it is sent with, if the mail does not say.
+    /// The configuration set that its mail is sent with, if the mail does not name one.
     pub(crate) configuration_set: Option<String>,
 }
 
@@ -52,7 +52,7 @@ impl Identity {
     }
 }
 
-/// Signatures as they are told of an identity.
+/// The DKIM signatures of an identity, as SES tells them.
 #[derive(Debug, Clone)]
 pub(crate) struct Signatures {
     pub(crate) dkim: Dkim,
@@ -60,18 +60,18 @@ pub(crate) struct Signatures {
     pub(crate) hosted_zone: Option<String>,
 }
 
-/// Where an identity is.
+/// The Region and the name of an identity.
 type Place = (String, String);
 
-/// The identities of every Region, and the records that they are verified by.
+/// The identities of every Region, and the DNS records by which they are verified.
 #[derive(Debug, Default)]
 pub(crate) struct Identities {
     zone: Zone,
-    /// By Region and name.
+    /// The identities by Region and name.
     all: BTreeMap<Place, Identity>,
 }
 
-/// A domain's case does not count; a local part's does.
+/// A name with its domain in lower case. In a domain case does not count, but in a local part it does.
 pub(crate) fn spelled(name: &str) -> String {
     match name.rsplit_once('@') {
         Some((local, domain)) => format!("{local}@{}", domain.to_lowercase()),
@@ -79,7 +79,7 @@ pub(crate) fn spelled(name: &str) -> String {
     }
 }
 
-/// The domain that an identity is or is of.
+/// The domain of an identity: itself, or that of an address.
 fn domain_of(name: &str) -> &str {
     name.rsplit_once('@').map_or(name, |(_, domain)| domain)
 }
@@ -93,14 +93,14 @@ fn missing(name: &str) -> Refused {
 }
 
 impl Identities {
-    /// Changes the records, and lets SES see it.
+    /// Changes DNS records, and lets SES see that.
     pub(crate) fn records<T>(&mut self, now: OffsetDateTime, work: impl FnOnce(&mut Zone) -> T) -> T {
         let done = work(&mut self.zone);
         self.look(now);
         done
     }
 
-    /// A new one. Domains begin with signatures, addresses with a mail that holds a link.
+    /// Creates an identity. A domain begins with signatures, an address with a mail that holds a link.
     pub(crate) fn create(
         &mut self,
         now: OffsetDateTime,
@@ -140,7 +140,7 @@ impl Identities {
         Ok(())
     }
 
-    /// A new one for which everything has been done.
+    /// Creates an identity that is verified.
     pub(crate) fn verified(&mut self, now: OffsetDateTime, region: &str, name: &str) -> Result<(), Refused> {
         self.create(now, region, name, None)?;
         let name = spelled(name);
@@ -156,7 +156,7 @@ impl Identities {
         Ok(())
     }
 
-    /// Away with it; not while another Region replicates it (guide, "Deterministic Easy DKIM").
+    /// Deletes an identity, unless another Region replicates it (guide, "Deterministic Easy DKIM").
     pub(crate) fn delete(&mut self, now: OffsetDateTime, region: &str, name: &str) -> Result<(), Refused> {
         self.look(now);
         let place = place(region, name);
@@ -174,7 +174,7 @@ impl Identities {
         Ok(())
     }
 
-    /// One, as it is now.
+    /// An identity as it is now.
     pub(crate) fn get(
         &mut self,
         now: OffsetDateTime,
@@ -185,7 +185,7 @@ impl Identities {
         self.all.get(&place(region, name)).ok_or_else(|| missing(name))
     }
 
-    /// Changes one.
+    /// Changes an identity.
     pub(crate) fn change<T>(
         &mut self,
         now: OffsetDateTime,
@@ -200,7 +200,8 @@ impl Identities {
         Ok(done)
     }
 
-    /// A page of the names. Twenty-five are on one if nobody says (probed), and a thousand at most (API reference v2).
+    /// A page of the names. There are twenty-five on a page if the request does not say (probed), and a thousand at most
+    /// (API reference v2).
     pub(crate) fn page(
         &mut self,
         now: OffsetDateTime,
@@ -215,8 +216,8 @@ impl Identities {
         Ok(Page { items: items.into_iter().filter_map(found).collect(), next_token })
     }
 
-    /// How an identity's mail is signed: with its own domain's key. That it is the exact domain and none above it, is
-    /// probed.
+    /// The signatures of an identity's mail, which are those of its own domain; `None` if that has none. A domain above
+    /// that one does not count (probed).
     pub(crate) fn signatures(&self, region: &str, name: &str) -> Option<Signatures> {
         let domain = domain_of(name);
         let dkim = self.all.get(&place(region, domain))?.dkim.clone()?;
@@ -229,7 +230,7 @@ impl Identities {
         Some(Signatures { dkim, tokens, hosted_zone })
     }
 
-    /// Uses another key from now on, or starts again with the same where SES has given up.
+    /// Signs with this key from now on. If SES had given up on the same key, it looks again.
     pub(crate) fn sign(
         &mut self,
         now: OffsetDateTime,
@@ -248,7 +249,7 @@ impl Identities {
                 dkim.watch = Watch::started(now, Patience::DKIM);
                 dkim.origin = origin;
             }
-            // A domain that was never verified is, when its signatures are (guide, "Creating and verifying identities").
+            // A domain that was never verified is verified by its signatures (guide, "Creating and verifying identities").
             if identity.verification.status == Status::Failed {
                 identity.verification = Watch::started(now, Patience::DKIM);
             }
@@ -256,7 +257,8 @@ impl Identities {
         })?
     }
 
-    /// Sets or, without a domain, unsets an identity's MAIL FROM domain; where SES has given up, starts again.
+    /// Sets an identity's MAIL FROM domain, or removes it if `domain` is `None`. If SES had given up on the same domain, it
+    /// looks again.
     pub(crate) fn send_from(
         &mut self,
         now: OffsetDateTime,
@@ -284,11 +286,11 @@ impl Identities {
                 _ => MailFrom::new(now, &domain, behavior),
             });
         });
-        // Not `NotFoundException`, which the API reference lists (probed).
+        // SES does not answer `NotFoundException` here, though the API reference lists it (probed).
         done.map_err(|refused| Refused::bad(refused.message))
     }
 
-    /// SES sends its mail to an address, once more if it has before; one that is verified stays so.
+    /// Sends the mail with the link to an address, again if it was sent before. An address that is verified stays so.
     pub(crate) fn mail_link(
         &mut self,
         now: OffsetDateTime,
@@ -309,7 +311,7 @@ impl Identities {
         })
     }
 
-    /// The link in the mail to an address is clicked; says whether there was one.
+    /// Clicks the link in the mail to an address. Returns whether there was one.
     pub(crate) fn confirm(&mut self, now: OffsetDateTime, region: &str, address: &str) -> bool {
         let clicked = self.change(now, region, address, |identity| {
             identity.confirmed = identity.dkim.is_none();
@@ -322,7 +324,7 @@ impl Identities {
         self.all.keys().filter(move |(there, _)| there == region).map(|(_, name)| name)
     }
 
-    /// SES looks at everybody's records.
+    /// Lets SES look up the records of all identities.
     fn look(&mut self, now: OffsetDateTime) {
         let seen: Vec<_> = self.all.iter().map(|(place, identity)| self.seen(place, identity)).collect();
         for (identity, seen) in self.all.values_mut().zip(seen) {
@@ -332,7 +334,7 @@ impl Identities {
             if let (Some(dkim), Some(seen)) = (&mut identity.dkim, seen.dkim) {
                 dkim.watch.look(now, seen);
             }
-            // Whether a domain that is verified stays so when its signatures' records go, no source tells; here it does.
+            // No source tells whether a verified domain stays so when the records of its signatures go. Here it does.
             let verified = identity.verification.status == Status::Success;
             identity.verification.look(now, if verified { Ok(()) } else { seen.verification });
         }
@@ -348,7 +350,7 @@ impl Identities {
         Seen { verification: dkim.unwrap_or(link), dkim, mail_from }
     }
 
-    /// Whether a replica has a parent that it may have (guide, "Deterministic Easy DKIM").
+    /// Checks that a replica has a parent of which it may be one (guide, "Deterministic Easy DKIM").
     fn replicates(&self, name: &str, origin: &Origin) -> Result<(), VerificationError> {
         let Origin::Replica { region } = origin else { return Ok(()) };
         let parent = self.all.get(&place(region, name)).and_then(|parent| parent.dkim.as_ref());
@@ -361,7 +363,7 @@ impl Identities {
     }
 }
 
-/// What there is to be seen of one identity.
+/// What SES sees of one identity when it looks.
 #[derive(Debug, Clone, Copy)]
 struct Seen {
     verification: Result<(), VerificationError>,
@@ -369,7 +371,7 @@ struct Seen {
     mail_from: Option<Result<(), VerificationError>>,
 }
 
-/// No source tells what SES takes for a name; this is what nothing could be sent from.
+/// Refuses names from which nothing could be sent. No source tells what SES accepts.
 fn check(name: &str) -> Result<(), Refused> {
     let domain = domain_of(name);
     let label = |label: &str| !label.is_empty() && label.len() < 64 && !label.contains(char::is_whitespace);

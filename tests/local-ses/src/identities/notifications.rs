@@ -1,23 +1,23 @@
-//! Notifications of an identity: to whom SES tells of bounces, complaints and deliveries.
+//! The notifications of an identity: whom SES tells of bounces, complaints and deliveries.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-/// What is told (API reference, `SetIdentityNotificationTopic`).
+/// What a notification is about (API reference, `SetIdentityNotificationTopic`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Told {
-    /// It came back.
+    /// A mail bounced.
     Bounce,
-    /// Somebody complained.
+    /// A recipient complained.
     Complaint,
-    /// It arrived.
+    /// A mail was delivered.
     Delivery,
 }
 
 impl Told {
-    /// All of them.
+    /// All three kinds.
     pub const ALL: [Self; 3] = [Self::Bounce, Self::Complaint, Self::Delivery];
 
-    /// As the API spells it.
+    /// The kind as the API spells it.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Bounce => "Bounce",
@@ -31,31 +31,32 @@ impl Told {
     }
 }
 
-/// Where it is told.
+/// How the notifications of an identity are sent.
 #[derive(Debug, Clone)]
 pub(crate) struct Notifications {
     pub(crate) topics: BTreeMap<Told, String>,
     pub(crate) with_headers: BTreeSet<Told>,
-    /// By mail, too.
+    /// Whether bounces and complaints are also sent by e-mail.
     pub(crate) forwarding: bool,
 }
 
 impl Default for Notifications {
-    /// Guide, "Receiving Amazon SES notifications through email": on, unless it is switched off.
+    /// By default they are also sent by e-mail (guide, "Receiving Amazon SES notifications through email").
     fn default() -> Self {
         Self { topics: BTreeMap::new(), with_headers: BTreeSet::new(), forwarding: true }
     }
 }
 
 impl Notifications {
-    /// Whether bounces and complaints both have a topic, without which mails cannot be switched off (API reference,
+    /// Whether bounces and complaints both have a topic. Without that, e-mail can't be switched off (API reference,
     /// `SetIdentityFeedbackForwardingEnabled`).
     pub(crate) fn heard(&self) -> bool {
         [Told::Bounce, Told::Complaint].iter().all(|told| self.topics.contains_key(told))
     }
 
-    /// Sets a topic or, with none, clears it; says whether that may be: while no mails go out, bounces and complaints keep
-    /// theirs (API reference, `SetIdentityNotificationTopic`: topics must be specified unless forwarding is enabled).
+    /// Sets the topic, or removes it if `topic` is `None`. Returns whether that is allowed: while e-mail is switched off,
+    /// bounces and complaints must have one (API reference, `SetIdentityNotificationTopic`: topics must be specified unless
+    /// forwarding is enabled).
     pub(crate) fn set(&mut self, told: Told, topic: Option<&str>) -> bool {
         match topic {
             Some(topic) => {
@@ -69,8 +70,8 @@ impl Notifications {
         true
     }
 
-    /// What SES does when it may no longer publish (guide, "Configuring Amazon SNS notifications"): mails again, in
-    /// place of the topic.
+    /// Does what SES does when it may no longer publish to a topic (guide, "Configuring Amazon SNS notifications"): drops
+    /// it, and tells by e-mail again.
     pub(crate) fn lose(&mut self, told: Told) {
         self.topics.remove(&told);
         self.forwarding = true;
@@ -84,7 +85,7 @@ mod tests {
     use super::*;
 
     proptest! {
-        /// By v1, which refuses the rest.
+        /// The steps are those of the v1 API, which refuses to switch e-mail off unless both topics are there.
         #[test]
         fn nobody_can_make_it_that_nobody_hears(steps in proptest::collection::vec((0..3_usize, any::<bool>()), 0..30)) {
             let mut notifications = Notifications::default();

@@ -1,4 +1,4 @@
-//! Sending authorization: who else may send as an identity.
+//! Sending authorization: the policies that say who else may send as an identity.
 
 use std::collections::BTreeMap;
 
@@ -6,12 +6,12 @@ use serde_json::Value;
 
 use crate::refused::{Refused, RefusedKind};
 
-/// Policies of an identity (guide, "Service quotas"; API reference v2, `GetEmailIdentityPolicies`).
+/// The most policies of an identity (guide, "Service quotas"; API reference v2, `GetEmailIdentityPolicies`).
 const MAX_POLICIES: usize = 20;
-/// Bytes of a policy (API reference v2, `CreateEmailIdentityPolicy`).
+/// The longest that a policy may be, in bytes (API reference v2, `CreateEmailIdentityPolicy`).
 const MAX_BYTES: usize = 4096;
 
-/// An identity's policies by name.
+/// The policies of an identity, by name.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Policies(BTreeMap<String, String>);
 
@@ -35,7 +35,7 @@ impl Policies {
         Ok(())
     }
 
-    /// A policy that is not there is not made; the answer is the same (API reference v2).
+    /// Replaces a policy. If there is none of that name none is made, and the answer is the same (API reference v2).
     pub(crate) fn update(&mut self, name: &str, policy: &str) -> Result<(), Refused> {
         check(name, policy)?;
         if let Some(old) = self.0.get_mut(name) {
@@ -44,14 +44,14 @@ impl Policies {
         Ok(())
     }
 
-    /// One that is not there is fine (API reference v2).
+    /// Deletes a policy. It is no error if there is none (API reference v2).
     pub(crate) fn delete(&mut self, name: &str) {
         self.0.remove(name);
     }
 }
 
-/// That SES also looks at who and what a policy names, is known; what it refuses then, no source tells, so everything
-/// that could be a policy is taken here.
+/// Refuses what can be no policy. SES also looks at whom and what a policy names, but no source tells what it refuses then,
+/// so that is accepted here.
 fn check(name: &str, policy: &str) -> Result<(), Refused> {
     let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"_-".contains(&byte);
     if name.is_empty() || name.len() > 64 || !name.bytes().all(fits) {

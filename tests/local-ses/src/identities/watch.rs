@@ -1,26 +1,26 @@
-//! How SES's opinion of somebody's DNS records changes.
+//! How the status of a verification changes with what SES finds when it looks.
 
 use std::time::Duration;
 
 use time::OffsetDateTime;
 
-/// What SES thinks (API reference v2: `VerificationStatus`, `DkimAttributes`, `MailFromAttributes`).
+/// The status of a verification (API reference v2: `VerificationStatus`, `DkimAttributes`, `MailFromAttributes`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Status {
-    /// Nobody has asked: an address whose domain has no signatures.
+    /// Nobody asked for it: an address whose domain has no signatures.
     NotStarted,
-    /// Asked, and not found yet.
+    /// It was asked for, and SES has not found what is needed yet.
     Pending,
-    /// Found.
+    /// SES found what is needed.
     Success,
-    /// Found once, and not now.
+    /// SES found what is needed once, but not when it last looked.
     TemporaryFailure,
-    /// Not found in all the time that there was. SES looks no more until somebody starts again.
+    /// SES did not find what is needed in time. It does not look again until somebody starts again.
     Failed,
 }
 
 impl Status {
-    /// As the API spells it.
+    /// The status as the API spells it.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::NotStarted => "NOT_STARTED",
@@ -32,27 +32,27 @@ impl Status {
     }
 }
 
-/// Why SES could not verify (API reference v2, `VerificationInfo`).
+/// Why SES could not verify something (API reference v2, `VerificationInfo`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum VerificationError {
-    /// The name servers do not answer.
+    /// The name servers of the domain do not answer.
     DnsServerError,
-    /// There is no such name.
+    /// There is no record of that name.
     HostNotFound,
-    /// There is another value.
+    /// The record has another value.
     InvalidValue,
-    /// There is a record of another type.
+    /// There are only records of another type.
     TypeNotFound,
-    /// The identity to replicate has a key of its own.
+    /// The identity to replicate signs with a key of its own.
     ReplicationPrimaryByoDkimNotSupported,
-    /// There is no identity to replicate.
+    /// The identity to replicate does not exist.
     ReplicationPrimaryNotFound,
-    /// The identity to replicate is a replica.
+    /// The identity to replicate is itself a replica.
     ReplicationReplicaAsPrimaryNotSupported,
 }
 
 impl VerificationError {
-    /// As the API spells it.
+    /// The error as the API spells it.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::DnsServerError => "DNS_SERVER_ERROR",
@@ -66,7 +66,7 @@ impl VerificationError {
     }
 }
 
-/// How long SES goes on looking for what it has not found.
+/// How long SES goes on looking for what it has not found, while pending and after it was lost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Patience {
     pub(crate) pending: Duration,
@@ -74,27 +74,29 @@ pub(crate) struct Patience {
 }
 
 impl Patience {
-    /// Guide, "Custom MAIL FROM domain setup states": 72 hours both times.
+    /// For a MAIL FROM domain it is 72 hours both times (guide, "Custom MAIL FROM domain setup states").
     pub(crate) const MAIL_FROM: Self =
         Self { pending: Duration::from_hours(72), temporary: Duration::from_hours(72) };
-    /// API reference v2, `DkimAttributes`: 72 hours; guide, "DKIM record revocation": five days.
+    /// For DKIM it is 72 hours while pending (API reference v2, `DkimAttributes`), and five days after (guide, "DKIM record
+    /// revocation").
     pub(crate) const DKIM: Self =
         Self { pending: Duration::from_hours(72), temporary: Duration::from_hours(120) };
-    /// API reference, `GetIdentityVerificationAttributes`: the link is good for 24 hours. Once clicked, always clicked.
+    /// The link in a mail is valid for 24 hours (API reference, `GetIdentityVerificationAttributes`). Once clicked, it
+    /// stays so.
     pub(crate) const LINK: Self = Self { pending: Duration::from_hours(24), temporary: Duration::ZERO };
 }
 
-/// SES's opinion, and since when.
+/// The status of one verification, and since when it has been that.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Watch {
     pub(crate) status: Status,
     since: OffsetDateTime,
     patience: Patience,
-    /// When it looked last.
+    /// When SES last looked.
     pub(crate) checked: Option<OffsetDateTime>,
-    /// When it found everything last.
+    /// When SES last found everything.
     pub(crate) found: Option<OffsetDateTime>,
-    /// What was wrong, when it looked last.
+    /// What was wrong when SES last looked; `None` if nothing was.
     pub(crate) error: Option<VerificationError>,
 }
 
@@ -103,7 +105,7 @@ impl Watch {
         Self { status: Status::Pending, since: now, patience, checked: None, found: None, error: None }
     }
 
-    /// SES looks. It must do so whenever a record changes: what it saw last counts until now.
+    /// Lets SES look. This must be called whenever a record changes, since what it saw last counts as seen until now.
     pub(crate) fn look(&mut self, now: OffsetDateTime, seen: Result<(), VerificationError>) {
         let patience = match self.status {
             Status::Pending => Some(self.patience.pending),
@@ -166,7 +168,7 @@ mod tests {
         for (looks, expected) in [
             (vec![(0, GONE), (71, GONE), (72, GONE)], vec![Pending, Pending, Failed]),
             (vec![(71, THERE), (100, THERE)], vec![Success, Success]),
-            // A record that comes too late is not looked for.
+            // The record comes too late: SES does not look for it any more.
             (vec![(80, THERE), (81, THERE)], vec![Failed, Failed]),
             (
                 vec![(1, THERE), (10, GONE), (129, GONE), (130, GONE)],

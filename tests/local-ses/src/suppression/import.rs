@@ -1,4 +1,4 @@
-//! Import jobs: what their files say, and how far each has come.
+//! Import jobs: what their files say, and how far each job is.
 
 use std::time::Duration;
 
@@ -10,47 +10,47 @@ use super::Reason;
 /// What a job does with the addresses of its file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ImportAction {
-    /// Adds them, over what is there.
+    /// It adds them to the list, in place of entries that are there.
     Put,
-    /// Removes them.
+    /// It removes them from the list.
     Delete,
 }
 
-/// How the file is written.
+/// The format of a job's file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ImportFormat {
-    /// `recipient@example.com,BOUNCE`
+    /// Lines such as `recipient@example.com,BOUNCE`.
     Csv,
-    /// `{"emailAddress":"recipient@example.com","reason":"BOUNCE"}`, one a line
+    /// Lines such as `{"emailAddress":"recipient@example.com","reason":"BOUNCE"}`.
     Json,
 }
 
 /// What a job is asked to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Import {
-    /// Add or remove.
+    /// Whether to add or to remove.
     pub action: ImportAction,
-    /// How the file is written.
+    /// The format of the file.
     pub format: ImportFormat,
-    /// `s3://bucket/key`
+    /// The URL of the file: `s3://bucket/key`.
     pub source: String,
 }
 
 /// How far a job is (API reference v2, `ImportJobSummary`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum JobStatus {
-    /// It waits.
+    /// The job waits before its first record.
     Created,
-    /// It works.
+    /// The job is working.
     Processing,
-    /// It has seen every record; some may have failed.
+    /// The job has been through every record. Some may have failed.
     Completed,
-    /// It could not even begin.
+    /// The job could not even begin.
     Failed,
 }
 
 impl JobStatus {
-    /// As the API spells it.
+    /// The status as the API spells it.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Created => "CREATED",
@@ -64,44 +64,44 @@ impl JobStatus {
 /// A record that a job could not use.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FailedRecord {
-    /// The line of the file.
+    /// The line in the file.
     pub line: String,
-    /// Why.
+    /// Why the record failed.
     pub why: String,
 }
 
 /// An import job.
 #[derive(Debug, Clone)]
 pub struct Job {
-    /// Its id.
+    /// The id of the job.
     pub id: String,
     /// What it was asked to do.
     pub import: Import,
-    /// When.
+    /// When the job was created.
     pub created: OffsetDateTime,
-    /// When it ended, if it has.
+    /// When the job ended; `None` if it has not.
     pub completed: Option<OffsetDateTime>,
-    /// Records seen, the failed ones among them.
+    /// The number of records that the job has been through, including those that failed.
     pub processed: usize,
     /// The records that failed.
     pub failed: Vec<FailedRecord>,
-    /// Why it could not even begin.
+    /// Why the job could not even begin; `None` if it could.
     pub error: Option<String>,
     pub(super) begins: OffsetDateTime,
     pub(super) begun: bool,
     pub(super) records: Vec<Record>,
 }
 
-/// A line of the file.
+/// A record of a job's file.
 #[derive(Debug, Clone)]
 pub(super) struct Record {
     pub(super) line: String,
-    /// The reason is there in a job that adds.
+    /// What the record asks for, or why it can't be read. There is a reason if, and only if, the job adds.
     pub(super) wants: Result<(String, Option<Reason>), String>,
 }
 
 impl Job {
-    /// How far it is.
+    /// How far the job is.
     pub const fn status(&self) -> JobStatus {
         match (&self.error, self.completed, self.begun) {
             (Some(_), Some(_), _) => JobStatus::Failed,
@@ -111,7 +111,7 @@ impl Job {
         }
     }
 
-    /// When its next step is due, if there is one.
+    /// When the job's next step is due; `None` if it has ended.
     pub(super) fn due(&self, per_record: Duration) -> Option<OffsetDateTime> {
         if self.completed.is_some() {
             return None;
@@ -124,7 +124,7 @@ impl Job {
     }
 }
 
-/// The records of a file; blank lines are none.
+/// Reads the records of a file. Blank lines are no records.
 pub(super) fn records(import: &Import, content: &[u8]) -> Vec<Record> {
     let read = match import.format {
         ImportFormat::Csv => csv,
@@ -141,7 +141,7 @@ pub(super) fn records(import: &Import, content: &[u8]) -> Vec<Record> {
         .collect()
 }
 
-/// Address and reason, as the file has them (guide, "bulk": the same names in both formats' examples).
+/// An address and a reason, as both formats of the file name them (guide, "bulk": the same names in the examples of both).
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Row {
@@ -167,7 +167,8 @@ fn json(line: &str) -> Result<Row, String> {
     serde_json::from_str(line).map_err(|error| error.to_string())
 }
 
-/// Fields may be quoted; a line break within quotes is not read as one field (addresses hold none).
+/// Reads a line of CSV. Its fields may be quoted. A field with a line break in it is not supported, since no address has
+/// one.
 #[expect(clippy::unnecessary_wraps, reason = "the shape of `json`")]
 fn csv(line: &str) -> Result<Row, String> {
     let mut fields = Vec::new();

@@ -1,4 +1,4 @@
-//! The list itself.
+//! The suppression list of one Region.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,15 +8,16 @@ use super::import::{self, FailedRecord, Import, ImportAction, Job, Record};
 use super::{Account, Entry, Evidence, Page, Reason, Refused, RefusedKind, Rules};
 use crate::pages::{hash, read_token, write_token};
 
-/// Entries on a page, at most and by default. SES refuses more (probed); whether it gives as many unasked, no source
-/// tells.
+/// The number of entries on a page, both at most and if the request does not say. SES refuses more (probed); no source
+/// tells what it does by default.
 const MAX_PAGE: usize = 1000;
-/// Import jobs on a page, at most and by default. No source tells; SES's other newer lists have it.
+/// The number of import jobs on a page, both at most and if the request does not say. No source tells it; other recent
+/// lists of SES have it.
 const MAX_JOBS_PAGE: usize = 100;
 
-/// The account-level suppression list of one Region, its import jobs, and the account that they depend on.
+/// The account-level suppression list of one Region, its import jobs, and the account on which they depend.
 ///
-/// Every method takes the time. It may not go back: whatever an import job would have done until then is done first.
+/// Every method takes the time, which may not go back. What import jobs would have done by then is done first.
 #[derive(Debug, Clone, Default)]
 pub struct SuppressionList {
     /// The account in this Region.
@@ -24,29 +25,30 @@ pub struct SuppressionList {
     /// What differs from account to account.
     pub rules: Rules,
     region: String,
-    /// Under a hash as well, for its order: SES's is not by address (guide, the example of a list) and not stable
-    /// (probed). What is added while somebody pages may come before where he is, and he misses it.
+    /// The entries by a hash and the address. The hash gives the order of pages, since SES's is not by address (guide, the
+    /// example of a list) and not stable (probed). Whoever pages misses an entry that is added before the place where they
+    /// are.
     entries: BTreeMap<(u64, String), Entry>,
-    /// Lower-cased address to its variants on the list.
+    /// The spellings that are on the list, by the address in lower case.
     variants: BTreeMap<String, BTreeSet<String>>,
     jobs: Vec<Job>,
     failing: BTreeMap<String, String>,
     failing_job: Option<String>,
 }
 
-/// Which entries are wanted.
+/// Tells which entries of the list are wanted.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Filter {
-    /// Of these reasons; none is all.
+    /// Entries with one of these reasons; if it is empty, with any.
     pub reasons: BTreeSet<Reason>,
-    /// Put after that time.
+    /// Entries that were put on the list after that time.
     pub after: Option<OffsetDateTime>,
-    /// Put before that time.
+    /// Entries that were put on the list before that time.
     pub before: Option<OffsetDateTime>,
 }
 
 impl Filter {
-    /// The guide says "after" and "before"; of the very moment, no source tells.
+    /// Whether an entry is wanted. The guide says "after" and "before"; no source tells about the very moment.
     fn fits(&self, entry: &Entry) -> bool {
         (self.reasons.is_empty() || self.reasons.contains(&entry.reason))
             && self.after.is_none_or(|after| entry.last_update > after)
@@ -55,12 +57,12 @@ impl Filter {
 }
 
 impl SuppressionList {
-    /// An empty one. The Region makes its order and its tokens differ from others'.
+    /// An empty list. The name of the Region goes into its order and its tokens, so that they differ from those of others.
     pub fn new(region: &str, rules: Rules) -> Self {
         Self { region: region.to_owned(), rules, ..Self::default() }
     }
 
-    /// Puts an address on the list, over what is there; a complaint becomes a bounce if one asks for it.
+    /// Puts an address on the list, in place of an entry that is there, even if that turns a complaint into a bounce.
     pub fn put(&mut self, now: OffsetDateTime, address: &str, reason: Reason) -> Result<(), Refused> {
         self.advance(now);
         if !self.account.production_access {
@@ -72,7 +74,7 @@ impl SuppressionList {
         Ok(())
     }
 
-    /// What the list says of an address, spelled exactly so.
+    /// The entry of an address in exactly this spelling.
     pub fn get(&mut self, now: OffsetDateTime, address: &str) -> Result<(String, Entry), Refused> {
         self.advance(now);
         let address = self.spelled(address);
@@ -82,7 +84,8 @@ impl SuppressionList {
         }
     }
 
-    /// Takes an address from the list, spelled exactly so. Allowed in the sandbox: the guide names only the other two.
+    /// Takes the entry of an address in exactly this spelling off the list. The sandbox allows that: the guide names only
+    /// the other two actions.
     pub fn delete(&mut self, now: OffsetDateTime, address: &str) -> Result<(), Refused> {
         self.advance(now);
         let address = self.spelled(address);
@@ -104,7 +107,7 @@ impl SuppressionList {
                 "Page size {size} is invalid, expected a number between 1 and {MAX_PAGE}"
             )));
         }
-        // A token is good for the Region and the filter that it was given out for (probed).
+        // A token is valid only for the Region and the filter for which it was given out (probed).
         let scope = format!("{} {filter:?}", self.region);
         let invalid = || Refused::new(RefusedKind::InvalidNextToken, "Token is invalid.");
         let from = match token {
@@ -121,34 +124,34 @@ impl SuppressionList {
         Ok(Page { items, next_token })
     }
 
-    /// The whole list, by address. Not something that SES has.
+    /// All entries of the list, by address. SES itself has no such action.
     pub fn entries(&mut self, now: OffsetDateTime) -> BTreeMap<String, Entry> {
         self.advance(now);
         self.entries.iter().map(|((_, address), entry)| (address.clone(), entry.clone())).collect()
     }
 
-    /// How many there are.
+    /// The number of entries on the list.
     pub fn count(&mut self, now: OffsetDateTime) -> usize {
         self.advance(now);
         self.entries.len()
     }
 
-    /// Puts entries on the list as they are, whatever SES would say.
+    /// Puts entries on the list as they are, even if SES would refuse them.
     pub fn seed<A: Into<String>>(&mut self, entries: impl IntoIterator<Item = (A, Entry)>) {
         for (address, entry) in entries {
             self.insert(address.into(), entry);
         }
     }
 
-    /// Empties it, as SES does 90 days after sending was paused (guide, "considerations").
+    /// Empties the list, as SES does 90 days after sending was paused (guide, "considerations").
     pub fn empty(&mut self) {
         self.entries.clear();
         self.variants.clear();
     }
 
-    /// Whether mail to an address is stopped, and for which reason. Sending ignores case (guide, "Managing tenant
-    /// suppression list entries": addresses that differ in case only are identical to sending), and an entry counts only if
-    /// its reason is among the account's (guide, "considerations").
+    /// The reason for which mail to an address is stopped; `None` if it is not. Sending ignores case (guide, "Managing
+    /// tenant suppression list entries": addresses that differ in case only are identical to sending), and an entry counts
+    /// only if its reason is among the account's (guide, "considerations").
     pub fn suppresses(&mut self, now: OffsetDateTime, address: &str) -> Option<Reason> {
         self.advance(now);
         let variants = self.variants.get(&address.to_lowercase())?;
@@ -160,8 +163,8 @@ impl SuppressionList {
             .max()
     }
 
-    /// SES adds an address itself, if the reason is among the account's. Never one of the mailbox simulator's (guide,
-    /// "mailbox simulator": its hard bounces do not go on the list).
+    /// Puts an address on the list as SES does by itself, if the reason is among the account's. It never does so with
+    /// addresses of the mailbox simulator (guide, "mailbox simulator": its hard bounces do not go on the list).
     pub fn notice(&mut self, now: OffsetDateTime, address: &str, reason: Reason, evidence: Evidence) -> bool {
         self.advance(now);
         let simulator = address.to_ascii_lowercase().ends_with("@simulator.amazonses.com");
@@ -173,13 +176,13 @@ impl SuppressionList {
         true
     }
 
-    /// Whether a job could be made, before its file is read.
+    /// Checks whether a job could be created, before its file is read.
     pub fn check_job(&mut self, now: OffsetDateTime, import: &Import) -> Result<(), Refused> {
         self.advance(now);
         if !self.account.production_access {
             return Err(Refused::sandbox("CreateImportJob"));
         }
-        // The API's model has the pattern.
+        // The pattern is in the API's model.
         let path = import.source.strip_prefix("s3://").and_then(|path| path.split_once('/'));
         if path.is_none_or(|(bucket, key)| bucket.is_empty() || key.trim_matches('/').is_empty()) {
             return Err(Refused::constraint(
@@ -196,11 +199,11 @@ impl SuppressionList {
         Ok(())
     }
 
-    /// Makes a job of a file, or of what was said instead of the file. The same request twice makes two: there is no
-    /// idempotency token.
+    /// Creates a job from a file, or from the reason why the file can't be read. The same request twice creates two jobs,
+    /// since there is no idempotency token.
     ///
-    /// A file that cannot be read or has too many records fails the job, not the request: of when SES looks, no source
-    /// tells, and a caller must be ready for this.
+    /// A file that cannot be read, or has too many records, fails the job and not the request. No source tells when SES
+    /// looks at it, and a caller must be ready for this.
     pub fn create_job(
         &mut self,
         now: OffsetDateTime,
@@ -241,14 +244,14 @@ impl SuppressionList {
         Ok(())
     }
 
-    /// One job.
+    /// An import job, by its id.
     pub fn job(&mut self, now: OffsetDateTime, id: &str) -> Result<&Job, Refused> {
         self.advance(now);
         let none = || Refused::new(RefusedKind::NotFound, format!("Import job {id} does not exist."));
         self.jobs.iter().find(|job| job.id == id).ok_or_else(none)
     }
 
-    /// A page of the jobs, the latest first. Of the order, no source tells.
+    /// A page of the jobs, with the latest first. No source tells the order.
     pub fn jobs_page(
         &mut self,
         now: OffsetDateTime,
@@ -256,7 +259,7 @@ impl SuppressionList {
         token: Option<&str>,
     ) -> Result<Page<Job>, Refused> {
         self.advance(now);
-        // The guide does not say so, but this one is refused, too (probed).
+        // The guide does not say so, but in the sandbox SES refuses this action, too (probed).
         if !self.account.production_access {
             return Err(Refused::sandbox("ListImportJobs"));
         }
@@ -279,13 +282,13 @@ impl SuppressionList {
         })
     }
 
-    /// All jobs, in the order in which they were made. Not something that SES has.
+    /// All jobs, in the order in which they were created. SES itself has no such action.
     pub fn jobs(&mut self, now: OffsetDateTime) -> &[Job] {
         self.advance(now);
         &self.jobs
     }
 
-    /// Lets every later import of an address fail.
+    /// Lets every import of an address fail from now on.
     pub fn fail_imports_of(&mut self, address: &str, why: &str) {
         self.failing.insert(address.to_owned(), why.to_owned());
     }
@@ -322,7 +325,7 @@ impl SuppressionList {
     fn step(&mut self, index: usize, now: OffsetDateTime) {
         let job = &mut self.jobs[index];
         let record = job.records.get_mut(job.processed).map(|record| {
-            // Each is looked at once.
+            // A record is looked at only once, so it can be taken out.
             let nothing = Record { line: String::new(), wants: Err(String::new()) };
             std::mem::replace(record, nothing)
         });
@@ -340,7 +343,8 @@ impl SuppressionList {
         }
     }
 
-    /// Whether a record that removes what is not there fails, no source tells; here it does, as the single action would.
+    /// Imports one record. No source tells whether a record fails that removes what is not there. Here it does, as the
+    /// single action would.
     fn import(&mut self, now: OffsetDateTime, address: &str, reason: Option<Reason>) -> Result<(), String> {
         if let Some(why) = self.failing.get(address) {
             return Err(why.clone());
@@ -394,7 +398,7 @@ impl SuppressionList {
     }
 }
 
-/// The wording is SES's (probed).
+/// The error for an address that is not on the list. The wording is SES's (probed).
 fn not_listed(address: &str) -> Refused {
     Refused::new(
         RefusedKind::NotFound,
@@ -402,7 +406,7 @@ fn not_listed(address: &str) -> Refused {
     )
 }
 
-/// No source tells what SES takes for an address; this is what no mail could be sent to.
+/// Refuses addresses to which no mail could be sent. No source tells what SES accepts.
 fn check(address: &str) -> Result<(), Refused> {
     let good = address.rsplit_once('@').is_some_and(|(local, domain)| {
         !local.is_empty() && !domain.is_empty() && !domain.contains(['<', '>', ','])
@@ -550,7 +554,7 @@ mod tests {
         )
         .expect("made");
         list.create_job(at(1), "delete", csv(ImportAction::Delete), Ok(b"a@example.com")).expect("made");
-        // A release while a job is under way: what it has yet to write is written after.
+        // This is a release while a job is under way: what the job has yet to write is written after it.
         list.put(at(6), "b@example.com", Reason::Complaint).expect("put");
         list.delete(at(6), "b@example.com").expect("deleted");
         assert_eq!(reasons(&mut list, at(7)), [("a@example.com".to_owned(), Reason::Bounce)]);

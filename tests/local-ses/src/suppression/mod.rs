@@ -1,7 +1,7 @@
-//! One Region's account-level suppression list, pure: time and the imported files come in as arguments.
+//! The account-level suppression list of one Region. This is pure: time and imported files come in as arguments.
 //!
-//! What the HTTP side answers is decided here, so that a test without HTTP keeps the same rules: put a
-//! [`SuppressionList`] behind the port, give it the time.
+//! What the HTTP side answers is decided here, so that a test without HTTP follows the same rules: it puts a
+//! [`SuppressionList`] behind the port and gives it the time.
 
 mod import;
 mod list;
@@ -25,14 +25,14 @@ pub use crate::refused::{Refused, RefusedKind};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum Reason {
-    /// It bounced hard.
+    /// The address bounced hard.
     Bounce,
-    /// It complained.
+    /// The recipient complained.
     Complaint,
 }
 
 impl Reason {
-    /// As the API spells it.
+    /// The reason as the API spells it.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Bounce => "BOUNCE",
@@ -59,79 +59,81 @@ impl FromStr for Reason {
     }
 }
 
-/// What the list says of an address.
+/// An entry of the list.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
-    /// Why it is there.
+    /// Why the address is on the list.
     pub reason: Reason,
-    /// When it was put there last.
+    /// When the entry was last put on the list.
     pub last_update: OffsetDateTime,
-    /// What SES itself put it there for; none if somebody else did.
+    /// The event for which SES itself put the address there; `None` if somebody else did.
     pub evidence: Option<Evidence>,
 }
 
 impl Entry {
-    /// As by `PutSuppressedDestination`.
+    /// An entry as `PutSuppressedDestination` makes it.
     pub const fn new(reason: Reason, last_update: OffsetDateTime) -> Self {
         Self { reason, last_update, evidence: None }
     }
 }
 
-/// The event that made SES add an address (API reference v2, `SuppressedDestinationAttributes`).
+/// The event for which SES added an address (API reference v2, `SuppressedDestinationAttributes`).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Evidence {
-    /// The mail.
+    /// The id of the mail.
     pub message_id: String,
-    /// The bounce or complaint.
+    /// The id of the bounce or complaint.
     pub feedback_id: String,
 }
 
 /// The account in one Region, as far as `GetAccount` tells and the list depends on it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Account {
-    /// Whether it is out of the sandbox. SES says no to a new account; here tests want to work.
+    /// Whether the account is out of the sandbox. With SES a new account is not; here it is by default, as tests want to
+    /// work.
     pub production_access: bool,
-    /// Whether it may send.
+    /// Whether the account may send.
     pub sending_enabled: bool,
-    /// `HEALTHY`, `PROBATION` or `SHUTDOWN`.
+    /// The account's standing: `HEALTHY`, `PROBATION` or `SHUTDOWN`.
     pub enforcement_status: String,
-    /// Recipients a day; -1 is no limit.
+    /// The number of recipients that the account may send to in 24 hours; -1 is no limit.
     pub max_24_hour_send: f64,
-    /// Recipients a second.
+    /// The number of recipients that the account may send to in a second.
     pub max_send_rate: f64,
-    /// Recipients so far. It never goes down by itself here.
+    /// The number of recipients that the account has sent to. Here it never goes down by itself.
     pub sent_last_24_hours: f64,
     /// The reasons for which SES adds addresses, and for which an entry stops mail (guide, "account-level suppression
-    /// list": both, for accounts since 2019-11-25).
+    /// list": both, for accounts created since 2019-11-25).
     pub suppressed_reasons: Vec<Reason>,
-    /// Auto Validation, as it was told (API reference v2, `SuppressionValidationAttributes`). Nothing here goes by it.
+    /// The settings of Auto Validation, as they were sent (API reference v2, `SuppressionValidationAttributes`). They have
+    /// no effect here.
     pub validation: Option<serde_json::Map<String, serde_json::Value>>,
-    /// What was told of the account when production access was asked for.
+    /// The last application for production access; `None` if there was none.
     pub details: Option<AccountDetails>,
 }
 
 /// An application for production access (API reference v2, `AccountDetails`).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AccountDetails {
-    /// The fields as they were sent.
+    /// The fields of the application, as they were sent.
     pub told: serde_json::Map<String, serde_json::Value>,
-    /// What became of it.
+    /// What became of the application.
     pub review: Review,
 }
 
-/// How far the people are who read applications (API reference v2, `ReviewDetails`).
+/// How far the review of an application is (API reference v2, `ReviewDetails`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Review {
-    /// They read.
+    /// The application is under review.
     Pending,
-    /// They said yes.
+    /// The application was granted.
     Granted,
-    /// They said no.
+    /// The application was denied.
     Denied,
 }
 
 impl Review {
-    /// As the API spells it.
+    /// The status as the API spells it.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Pending => "PENDING",
@@ -158,15 +160,16 @@ impl Default for Account {
 }
 
 impl Account {
-    /// In the sandbox, with its quota (API reference v2, `GetAccount`: 200 a day, 1 a second).
+    /// An account in the sandbox, with the quota of that (API reference v2, `GetAccount`: 200 a day, 1 a second).
     pub fn sandbox() -> Self {
         Self { production_access: false, max_24_hour_send: 200.0, max_send_rate: 1.0, ..Self::default() }
     }
 
-    /// Takes an application for production access. That the same request also takes it back, the API reference says.
+    /// Takes an application for production access. With `production` false, the same request gives that access back (API
+    /// reference).
     ///
     /// # Errors
-    /// While another is being read.
+    /// While another application is under review.
     pub fn apply(
         &mut self,
         told: serde_json::Map<String, serde_json::Value>,
@@ -181,8 +184,8 @@ impl Account {
         Ok(())
     }
 
-    /// Somebody has read the application: SES's people do so within a day (guide, "Request production access"), here a
-    /// test does. Whoever is let out of the sandbox has the default account's quota.
+    /// Decides on the application. SES's people do that within a day (guide, "Request production access"); here a test
+    /// does. An account that is let out of the sandbox gets the default account's quota.
     pub fn review(&mut self, granted: bool) {
         if let Some(details) = &mut self.details {
             details.review = if granted { Review::Granted } else { Review::Denied };
@@ -195,25 +198,25 @@ impl Account {
     }
 }
 
-/// What differs from account to account, or is not told by any source.
+/// What differs from account to account, or what no source tells about the list.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rules {
-    /// Whether domains are lower-cased and blanks around addresses cut off before anything is looked up or stored.
-    /// The guide says that management takes "an exact case match"; somebody who asked the real one in June 2026 found
-    /// domains folded and local parts not. Off by default; a caller should be right with either.
+    /// Whether domains are lower-cased, and blanks around addresses cut off, before anything is looked up or stored. The
+    /// guide says that management takes "an exact case match"; somebody who asked the real SES in June 2026 found that it
+    /// lower-cases domains but not local parts. Off by default; a caller should be right with either.
     pub folds_domains: bool,
     /// How long an import job waits before its first record. No source tells.
     pub import_wait: Duration,
-    /// How long each record takes. No source tells.
+    /// How long an import job takes for each record. No source tells.
     pub import_per_record: Duration,
-    /// Import jobs under way before `LimitExceededException`. That there is such a limit, the API reference says; how
-    /// many, no source.
+    /// The number of import jobs that may be under way before `LimitExceededException`. The API reference says that there
+    /// is such a limit, but no source tells the number.
     pub import_jobs: usize,
-    /// Addresses to add in one object (guide, "Adding email addresses in bulk").
+    /// The number of addresses that one file may add (guide, "Adding email addresses in bulk").
     pub import_puts: usize,
-    /// Addresses to remove in one object (guide, "Removing email addresses in bulk").
+    /// The number of addresses that one file may remove (guide, "Removing email addresses in bulk").
     pub import_deletes: usize,
-    /// Entries on a page, whoever asks for more. No source tells whether SES gives as many as asked.
+    /// The most entries on a page, even if a request asks for more. No source tells whether SES gives as many as asked.
     pub page: usize,
 }
 

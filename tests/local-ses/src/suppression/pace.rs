@@ -1,20 +1,20 @@
-//! One request a second.
+//! SES's pace: by default one request a second.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use time::OffsetDateTime;
 
-/// How many requests SES takes (guide, "Service quotas": all actions but those that send are throttled at one request
-/// per second). The guide names no burst and does not say whether actions count together; both are as strict here as
-/// its words allow, unless a test says otherwise.
+/// How many requests SES accepts (guide, "Service quotas": all actions but those that send are throttled at one request per
+/// second). The guide names no burst and does not say whether actions count together. Both are as strict here as its words
+/// allow, unless a test says otherwise.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Pace {
-    /// Between two requests.
+    /// The time between two requests.
     pub interval: Duration,
-    /// How many may come at once after a pause.
+    /// The number of requests that may come at once after a pause.
     pub burst: u32,
-    /// Whether all actions count together, or each for itself.
+    /// Whether all actions count together; else each counts by itself.
     pub together: bool,
 }
 
@@ -24,15 +24,16 @@ impl Default for Pace {
     }
 }
 
-/// Keeps the pace of one Region.
+/// Keeps the pace in one Region.
 #[derive(Debug, Clone, Default)]
 pub struct Pacer {
-    /// By action: when the requests so far would have been done, had they come one by one.
+    /// When the requests so far would have been done if they had come one by one, by action; all under one key if they
+    /// count together.
     done: BTreeMap<String, OffsetDateTime>,
 }
 
 impl Pacer {
-    /// Whether a request may be served now. One that may not costs nothing.
+    /// Whether a request may be served now. One that may not does not count.
     pub fn admit(&mut self, pace: Pace, action: &str, now: OffsetDateTime) -> bool {
         let key = if pace.together { "" } else { action };
         let done = self.done.get(key).copied().unwrap_or(now);

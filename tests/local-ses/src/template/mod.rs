@@ -1,7 +1,8 @@
-//! The receipt rules that a CloudFormation template describes, for a CloudFormation that cannot make them.
+//! Reads from a CloudFormation template the receipt rules that it describes, for a local CloudFormation that cannot make
+//! them.
 //!
-//! The template is read as it is, with the values that a stack gave to its parameters and the names that its resources
-//! got, so that what is tested is what is shipped.
+//! The template is read as it is, with the parameters of a stack and the names that its resources got, so that a test is
+//! about what is shipped.
 
 mod resolve;
 mod yaml;
@@ -15,13 +16,13 @@ use crate::rules::ReceiptRule;
 /// Why a template could not be read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TemplateError {
-    /// It is not YAML.
+    /// The template is not YAML.
     #[error("not YAML: {0}")]
     Yaml(String),
-    /// Something is not there or not of the kind that it should be.
+    /// Something is missing in the template, or is not of the right kind.
     #[error("{at}: {what}")]
     At {
-        /// Where in the template.
+        /// The place in the template.
         at: String,
         /// What is wrong.
         what: String,
@@ -34,21 +35,22 @@ impl TemplateError {
     }
 }
 
-/// The stack that the template was or would be deployed as.
+/// The stack that the template was, or would be, deployed as.
 #[derive(Debug, Clone, Default)]
 pub struct Stack {
-    /// `AWS::StackName`
+    /// The stack's name: `AWS::StackName`.
     pub name: String,
-    /// `AWS::Region`
+    /// The stack's Region: `AWS::Region`.
     pub region: String,
-    /// `AWS::AccountId`
+    /// The account's id: `AWS::AccountId`.
     pub account: String,
-    /// Those that differ from the template's defaults.
+    /// The values of those parameters that differ from the template's defaults.
     pub parameters: BTreeMap<String, String>,
-    /// Physical ids by logical id, as `DescribeStackResources` tells them: what `!Ref` gives.
+    /// The physical ids of resources by their logical ids, as `DescribeStackResources` tells them. This is what `!Ref`
+    /// gives.
     pub resources: BTreeMap<String, String>,
-    /// What `!GetAtt` gives, by `LogicalId.Attribute`. `Arn` of functions, buckets, topics, queues and roles is known
-    /// from their physical ids.
+    /// What `!GetAtt` gives, by `LogicalId.Attribute`. The `Arn` of functions, buckets, topics, queues and roles need not
+    /// be here: it follows from their physical ids.
     pub attributes: BTreeMap<String, String>,
 }
 
@@ -63,21 +65,21 @@ impl Stack {
         }
     }
 
-    /// With a parameter.
+    /// Sets a parameter.
     #[must_use]
     pub fn parameter(mut self, name: &str, value: &str) -> Self {
         self.parameters.insert(name.to_owned(), value.to_owned());
         self
     }
 
-    /// With a resource's physical id.
+    /// Sets the physical id of a resource.
     #[must_use]
     pub fn resource(mut self, logical_id: &str, physical_id: &str) -> Self {
         self.resources.insert(logical_id.to_owned(), physical_id.to_owned());
         self
     }
 
-    /// With an attribute of a resource, as `LogicalId.Attribute`.
+    /// Sets an attribute of a resource, by `LogicalId.Attribute`.
     #[must_use]
     pub fn attribute(mut self, name: &str, value: &str) -> Self {
         self.attributes.insert(name.to_owned(), value.to_owned());
@@ -85,16 +87,16 @@ impl Stack {
     }
 }
 
-/// A rule set with its rules in order.
+/// A rule set of the template with its rules.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TemplateRuleSet {
-    /// Its name.
+    /// The name of the rule set.
     pub name: String,
-    /// In the order in which they are applied.
+    /// The rules, in the order in which they are applied.
     pub rules: Vec<ReceiptRule>,
 }
 
-/// Reads the rule sets and rules that the template makes for this stack; none whose `Condition` is false.
+/// Reads the rule sets and rules that the template makes for this stack. Those whose `Condition` is false are left out.
 pub fn rules_from_template(template: &str, stack: &Stack) -> Result<Vec<TemplateRuleSet>, TemplateError> {
     let template = yaml::read(template)?;
     let resolver = resolve::Resolver::new(&template, stack);
@@ -102,7 +104,7 @@ pub fn rules_from_template(template: &str, stack: &Stack) -> Result<Vec<Template
     for (logical_id, properties) in resolver.resources("AWS::SES::ReceiptRuleSet")? {
         let name = match &properties["RuleSetName"] {
             Value::String(name) => name.clone(),
-            // CloudFormation would make one up.
+            // CloudFormation would make up a name.
             _ => format!("{}-{logical_id}", stack.name),
         };
         sets.push(TemplateRuleSet { name, rules: Vec::new() });
@@ -121,7 +123,8 @@ pub fn rules_from_template(template: &str, stack: &Stack) -> Result<Vec<Template
         let after = properties["After"].as_str().map(str::to_owned);
         waiting.push((logical_id, set.to_owned(), rule, after));
     }
-    // Rules without After come first, in the template's order; each other one when the one before it is there.
+    // Rules without `After` come first, in the template's order. Any other one is added once the rule that it follows is
+    // there.
     while !waiting.is_empty() {
         let before = waiting.len();
         let mut still = Vec::new();

@@ -1,4 +1,4 @@
-//! CloudFormation's intrinsic functions.
+//! Resolves CloudFormation's intrinsic functions.
 
 use serde_json::{Map, Value};
 
@@ -6,15 +6,16 @@ use super::{Stack, TemplateError};
 
 type Resolved = Result<Value, TemplateError>;
 
-/// Deeper than any template; a condition or a resource that leads to itself would go on for ever.
-const DEPTH: usize = 64;
+/// How deep a template may be nested. This is deeper than any; without it, a condition or resource that refers to itself
+/// would go on for ever.
+const MAX_DEPTH: usize = 64;
 
 pub(super) struct Resolver<'a> {
     template: &'a Value,
     stack: &'a Stack,
 }
 
-/// `AWS::NoValue`: the property is not there. A string that nothing in a template can be.
+/// Stands for `AWS::NoValue`, which takes a property away. No text in a template can be the same.
 const NO_VALUE: &str = "\u{0}AWS::NoValue";
 
 impl<'a> Resolver<'a> {
@@ -22,7 +23,7 @@ impl<'a> Resolver<'a> {
         Self { template, stack }
     }
 
-    /// The properties of the resources of a type whose condition holds, by logical id.
+    /// The properties of all resources of a type, by logical id. Those whose condition is false are left out.
     pub(super) fn resources(&self, kind: &str) -> Result<Vec<(String, Value)>, TemplateError> {
         let Some(resources) = self.template["Resources"].as_object() else {
             return Err(TemplateError::at("Resources", "none"));
@@ -30,12 +31,12 @@ impl<'a> Resolver<'a> {
         let mut found = Vec::new();
         for (logical_id, resource) in resources.iter().filter(|(_, resource)| resource["Type"] == kind) {
             if let Some(condition) = resource["Condition"].as_str()
-                && !self.condition(condition, DEPTH)?
+                && !self.condition(condition, MAX_DEPTH)?
             {
                 continue;
             }
             let properties =
-                self.value(&resource["Properties"], DEPTH).map_err(|error| within(logical_id, error))?;
+                self.value(&resource["Properties"], MAX_DEPTH).map_err(|error| within(logical_id, error))?;
             found.push((logical_id.clone(), properties));
         }
         Ok(found)
@@ -82,7 +83,7 @@ impl<'a> Resolver<'a> {
                 other => Err(TemplateError::at("", format!("not two: {other:?}"))),
             },
             "Fn::Sub" => self.substitute(argument, depth),
-            // Only the branch that is taken: the other may refer to what is not there.
+            // Only the branch that is taken is resolved, since the other one may refer to what is not there.
             "Fn::If" => match argument.as_array().map(Vec::as_slice) {
                 Some([condition, yes, no]) => {
                     let holds = self.condition(&text(condition)?, depth)?;
@@ -183,7 +184,7 @@ impl<'a> Resolver<'a> {
         if let Some(physical_id) = self.stack.resources.get(name) {
             return Ok(Value::String(physical_id.clone()));
         }
-        // What the stack has not made, but the template names.
+        // The stack was not given this resource, but the template may say its name.
         let resource = &self.template["Resources"][name];
         let own_name = match resource["Type"].as_str() {
             Some("AWS::SES::ReceiptRuleSet") => &resource["Properties"]["RuleSetName"],
@@ -244,7 +245,8 @@ impl<'a> Resolver<'a> {
     }
 }
 
-/// An object whose one member is a function. `Condition` is one only in conditions, where nothing else has that name.
+/// The function's name and argument, if the object's only member is a function. `Condition` is one only within conditions,
+/// but nothing else in the template has that name.
 fn function(members: &Map<String, Value>) -> Option<(&str, &Value)> {
     let (name, argument) = members.iter().next()?;
     let is_function =
@@ -252,7 +254,7 @@ fn function(members: &Map<String, Value>) -> Option<(&str, &Value)> {
     (members.len() == 1 && is_function).then_some((name.as_str(), argument))
 }
 
-/// CloudFormation takes scalars for texts.
+/// A scalar as a text, since CloudFormation takes any scalar for one.
 fn text(value: &Value) -> Result<String, TemplateError> {
     match value {
         Value::String(text) => Ok(text.clone()),
@@ -326,7 +328,7 @@ mod tests {
             (json!({ "Condition": "Either" }), json!(true)),
             (json!({ "Condition": "Both" }), json!(false)),
         ] {
-            assert_eq!(resolver.value(&value, DEPTH), Ok(expected), "{value}");
+            assert_eq!(resolver.value(&value, MAX_DEPTH), Ok(expected), "{value}");
         }
         for value in [
             json!({ "Ref": "Without" }),
@@ -337,7 +339,7 @@ mod tests {
             json!({ "Fn::Sub": "${open" }),
             json!({ "Fn::Cidr": [] }),
         ] {
-            resolver.value(&value, DEPTH).expect_err(&value.to_string());
+            resolver.value(&value, MAX_DEPTH).expect_err(&value.to_string());
         }
     }
 }

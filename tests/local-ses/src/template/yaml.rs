@@ -1,4 +1,4 @@
-//! CloudFormation's YAML as its JSON: `!Sub a` is `{"Fn::Sub": "a"}`.
+//! Reads CloudFormation's YAML as its JSON: `!Sub a` becomes `{"Fn::Sub": "a"}`.
 
 use saphyr::{LoadableYamlNode, ScalarOwned, YamlOwned};
 use serde_json::{Map, Value, json};

@@ -1,4 +1,4 @@
-//! The account in one Region.
+//! The actions on the account in one Region.
 
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
@@ -20,8 +20,8 @@ struct Attributes {
     validation_attributes: Option<Map<String, Value>>,
 }
 
-/// `PutAccountSuppressionAttributes`. No source says whether Auto Validation stays as it was if a call leaves it out: here it
-/// does not, since whoever hands it back is right with either.
+/// `PutAccountSuppressionAttributes`. No source says whether Auto Validation stays as it was if a call leaves it out. Here
+/// it does not, since a caller who always sends it is right in either case.
 pub(super) fn put_suppression(ses: &Ses, region: &str, call: &Call<'_>) -> Result<Value, Refused> {
     let Attributes { suppressed_reasons, validation_attributes } = call.read()?;
     let reasons = suppressed_reasons
@@ -35,7 +35,7 @@ pub(super) fn put_suppression(ses: &Ses, region: &str, call: &Call<'_>) -> Resul
     Ok(json!({}))
 }
 
-/// Of an account, or of a configuration set.
+/// The reasons of a suppression list, of an account or of a configuration set.
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub(super) struct Sending {
@@ -43,8 +43,8 @@ pub(super) struct Sending {
     pub(super) sending_enabled: bool,
 }
 
-/// `PutAccountSendingAttributes`. Sending that SES has stopped, it alone lets go on (API reference v2); how it says so, no
-/// source tells.
+/// `PutAccountSendingAttributes`. If SES itself has stopped sending, only SES can let it go on (API reference v2); no
+/// source tells the error.
 pub(super) fn put_sending(ses: &Ses, region: &str, call: &Call<'_>) -> Result<Value, Refused> {
     let Sending { sending_enabled } = call.read()?;
     ses.suppression(region, |list| {
@@ -56,7 +56,7 @@ pub(super) fn put_sending(ses: &Ses, region: &str, call: &Call<'_>) -> Result<Va
     })
 }
 
-/// `PutAccountDetails`: an application, which nobody here reads but a test.
+/// `PutAccountDetails`: an application for production access, on which here a test decides.
 pub(super) fn put_details(ses: &Ses, region: &str, call: &Call<'_>) -> Result<Value, Refused> {
     let mut told: Map<String, Value> = call.read()?;
     let production = told.remove("ProductionAccessEnabled").is_some_and(|enabled| enabled == true);
@@ -89,7 +89,7 @@ fn described(account: &Account) -> Value {
     if let Some(validation) = &account.validation {
         described["SuppressionAttributes"]["ValidationAttributes"] = Value::Object(validation.clone());
     }
-    // Left out until there are some (probed).
+    // SES leaves the details out until there are some (probed).
     if let Some(details) = &account.details {
         described["Details"] = Value::Object(details.told.clone());
         described["Details"]["ReviewDetails"] = json!({ "Status": details.review.as_str() });

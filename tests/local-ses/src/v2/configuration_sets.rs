@@ -1,4 +1,4 @@
-//! Configuration sets and their event destinations.
+//! The actions on configuration sets and their event destinations.
 
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -9,7 +9,7 @@ use crate::configuration_sets::{ConfigurationSet, Definition};
 use crate::ses::Ses;
 use crate::suppression::{Page, Reason, Refused};
 
-/// What SES publishes to see whether it may (seen).
+/// The text that SES publishes to a topic to see whether it may (seen).
 const VALIDATION: &str = "Successfully validated SNS topic for Amazon SES event publishing.";
 
 #[derive(Deserialize)]
@@ -48,7 +48,7 @@ pub(super) fn delete(ses: &Ses, region: &str, call: &Call<'_>) -> Result<Value, 
     Ok(json!({}))
 }
 
-/// `GetConfigurationSet`. What does not stand in place of the account's is left out (probed).
+/// `GetConfigurationSet`. Options that the set does not have are left out, so that the account's count (probed).
 pub(super) fn get(ses: &Ses, region: &str, call: &Call<'_>) -> Result<Value, Refused> {
     let name = call.label(0);
     ses.configuration_sets(region, |sets| {
@@ -75,7 +75,7 @@ pub(super) fn list(ses: &Ses, region: &str, call: &Call<'_>) -> Result<Value, Re
     Ok(json!({ "ConfigurationSets": items, "NextToken": next_token }))
 }
 
-/// `PutConfigurationSetSuppressionOptions`. Without a list of reasons, the account's count again.
+/// `PutConfigurationSetSuppressionOptions`. Without a list of reasons, the account's reasons count again.
 pub(super) fn put_suppression(ses: &Ses, region: &str, call: &Call<'_>) -> Result<Value, Refused> {
     let reasons = call.read::<SuppressionOptions>()?.reasons()?;
     change(ses, region, call, |set| {
@@ -127,7 +127,7 @@ pub(super) fn remove(ses: &Ses, region: &str, call: &Call<'_>) -> Result<Value, 
     change(ses, region, call, |set| set.remove(call.label(1)))
 }
 
-/// A topic is published to, to see whether SES may.
+/// Checks an event destination. SES publishes to its topic, to see whether it may.
 async fn check(ses: &Ses, region: &str, call: &Call<'_>, to: &Definition) -> Result<(), Refused> {
     to.check(region)?;
     ses.configuration_sets(region, |sets| sets.get(call.label(0)).map(drop))?;

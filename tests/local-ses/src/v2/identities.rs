@@ -1,4 +1,4 @@
-//! Identities: verification, signatures, MAIL FROM, policies.
+//! The actions on identities: verification, DKIM signatures, MAIL FROM, policies.
 
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -26,7 +26,7 @@ struct SigningAttributes {
 }
 
 impl SigningAttributes {
-    /// Whose key, by the name that the request has for it or by what it brings.
+    /// Whose key is to sign: `named` if the action names an origin, else by the request's own fields.
     fn origin(&self, named: Option<&str>) -> Result<Origin, Refused> {
         let named = named.or(self.domain_signing_attributes_origin.as_deref());
         let own = (self.domain_signing_selector.clone(), &self.domain_signing_private_key);
@@ -129,7 +129,7 @@ struct DkimAttributes {
     signing_enabled: bool,
 }
 
-/// `PutEmailIdentityDkimAttributes`. An address has no switch of its own here.
+/// `PutEmailIdentityDkimAttributes`. Addresses have no switch of their own here.
 pub(super) fn put_dkim(ses: &Ses, region: &str, call: &Call<'_>) -> Result<Value, Refused> {
     let DkimAttributes { signing_enabled } = call.read()?;
     change(ses, region, call, |identity| {
@@ -169,8 +169,8 @@ struct FeedbackAttributes {
     email_forwarding_enabled: bool,
 }
 
-/// `PutEmailIdentityFeedbackAttributes`. Other than v1's, it takes a no at any time (API reference v2: whoever has no
-/// other way of hearing gets mails even so).
+/// `PutEmailIdentityFeedbackAttributes`. Unlike v1, it can switch e-mail off at any time (API reference v2: whoever is not
+/// told in another way gets e-mail all the same).
 pub(super) fn put_feedback(ses: &Ses, region: &str, call: &Call<'_>) -> Result<Value, Refused> {
     let FeedbackAttributes { email_forwarding_enabled } = call.read()?;
     change(ses, region, call, |identity| identity.notifications.forwarding = email_forwarding_enabled)
@@ -245,8 +245,8 @@ fn change_policies(
     Ok(json!({}))
 }
 
-/// The actions on policies want a verified identity (API reference v2, each one's page); the code of the error, no source
-/// tells.
+/// Refuses an identity that is not verified, which the actions on policies require (API reference v2, each one's page). No
+/// source tells the code of the error.
 fn verified(name: &str, identity: &Identity) -> Result<(), Refused> {
     if identity.is_verified() {
         return Ok(());
@@ -280,7 +280,7 @@ fn described(name: &str, identity: &Identity, signatures: Option<&Signatures>) -
     if let Some(error) = watch.error {
         info["ErrorType"] = json!(error.as_str());
     }
-    // Without a domain there is nothing to tell but what would be done.
+    // Without a MAIL FROM domain, all there is to tell is what would be done if its MX record failed.
     let mail_from = identity.mail_from.as_ref().map_or_else(
         || json!({ "BehaviorOnMxFailure": OnMxFailure::UseDefaultValue.as_str() }),
         |own| {
@@ -308,7 +308,7 @@ fn described(name: &str, identity: &Identity, signatures: Option<&Signatures>) -
     described
 }
 
-/// An address without a domain that signs has none (probed: `NOT_STARTED`).
+/// Describes DKIM. An identity whose domain has no signatures has status `NOT_STARTED` (probed).
 fn dkim(signatures: Option<&Signatures>) -> Value {
     let Some(Signatures { dkim, tokens, hosted_zone }) = signatures else {
         return json!({ "SigningEnabled": false, "Status": Status::NotStarted.as_str() });

@@ -1,4 +1,4 @@
-//! SES's v2 API, as far as Mailroom is about it (API reference v2, each action's page).
+//! SES's v2 API, as far as Mailroom uses it (API reference v2, each action's page).
 
 mod account;
 mod configuration_sets;
@@ -17,14 +17,14 @@ use crate::ses::Ses;
 use crate::suppression::Reason;
 pub(crate) use suppression::failed_records;
 
-/// Where the records lie that a job could not use. The real ones are in a bucket of SES's, behind a pre-signed URL
-/// (API reference v2, `FailureInfo`); what that file looks like, no source tells.
+/// The path at which the failed records of import jobs lie. Those of SES are in a bucket of its own, behind a pre-signed
+/// URL (API reference v2, `FailureInfo`); no source tells what that file looks like.
 pub(crate) const FAILED_RECORDS: &str = "/failed-records/";
 
-/// The actions, each with the name by which it is counted.
+/// Defines the actions, each with the name under which it is counted.
 macro_rules! actions {
     ($($action:ident),* $(,)?) => {
-        /// What is asked.
+        /// The action that a request is for.
         #[derive(Debug, Clone, Copy, PartialEq, Eq)]
         pub(crate) enum Action {
             $($action,)*
@@ -32,7 +32,7 @@ macro_rules! actions {
         }
 
         impl Action {
-            /// As it is counted.
+            /// The name under which the action is counted.
             pub(crate) const fn name(self) -> &'static str {
                 match self {
                     $(Self::$action => stringify!($action),)*
@@ -84,7 +84,7 @@ actions! {
 #[derive(Debug)]
 pub(crate) struct Call<'a> {
     pub(crate) action: Action,
-    /// What the path names, decoded.
+    /// The values in the path, such as an identity's name, decoded.
     labels: Vec<String>,
     query: Vec<(String, String)>,
     body: &'a [u8],
@@ -98,7 +98,7 @@ impl<'a> Call<'a> {
         Self { action, labels: labels.into_iter().map(percent_decoded).collect(), query, body }
     }
 
-    /// What the path names, by its place in it.
+    /// A value in the path, by its position among these.
     fn label(&self, at: usize) -> &str {
         self.labels.get(at).map_or("", String::as_str)
     }
@@ -113,7 +113,7 @@ impl<'a> Call<'a> {
             .map_err(|error| Refused::bad(format!("1 validation error detected: {error}")))
     }
 
-    /// Size and token of a page: in the body, and in the query of older clients.
+    /// The size and the token of a page, which are in the body or, with older clients, in the query.
     fn paging(&self) -> Result<(Option<usize>, Option<String>), Refused> {
         let Paged { page_size: size, next_token, filter } = self.read()?;
         if !filter.is_empty() {
@@ -133,8 +133,8 @@ struct Paged {
     filter: serde_json::Map<String, Value>,
 }
 
-/// The action of a method and a path, and what the path names. The lists of names have had two paths: a GET until 2026, and
-/// a POST.
+/// The action that a method and a path mean, and the values in the path. Some lists have two paths: a GET until 2026, and a
+/// POST.
 fn route<'p>(method: &Method, path: &[&'p str]) -> (Action, Vec<&'p str>) {
     use Action as A;
     match (method.as_str(), path) {
@@ -198,7 +198,7 @@ fn route<'p>(method: &Method, path: &[&'p str]) -> (Action, Vec<&'p str>) {
     }
 }
 
-/// The result of an action, as JSON in the API's spelling.
+/// Carries out an action and returns its result as JSON, in the API's spelling.
 pub(crate) async fn serve(ses: &Ses, region: &str, host: &str, call: &Call<'_>) -> Result<Value, Refused> {
     use Action as A;
     if call.action == A::Unknown {
@@ -261,7 +261,7 @@ fn page_size(text: Option<&str>) -> Result<Option<usize>, Refused> {
     text.map(|text| text.parse().map_err(|_| Refused::bad(format!("{text} is no page size.")))).transpose()
 }
 
-/// Seconds, as REST-JSON writes times in bodies; the guide's example has milliseconds.
+/// A time in seconds, as REST-JSON writes it in bodies. The guide's example has milliseconds.
 fn seconds(time: OffsetDateTime) -> Value {
     let millis = i64::try_from(time.unix_timestamp_nanos() / 1_000_000).unwrap_or_default();
     #[expect(clippy::cast_precision_loss, reason = "exact until the year 287396")]
@@ -269,7 +269,7 @@ fn seconds(time: OffsetDateTime) -> Value {
     json!(millis / 1000.0)
 }
 
-/// A path's part; a `+` stands for itself in it.
+/// Decodes a part of the path, in which a `+` stands for itself.
 fn percent_decoded(part: &str) -> String {
     let mut bytes = Vec::with_capacity(part.len());
     let mut rest = part.as_bytes();

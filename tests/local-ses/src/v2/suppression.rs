@@ -1,4 +1,4 @@
-//! The suppression list and its import jobs.
+//! The actions on the suppression list and its import jobs.
 
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -57,7 +57,7 @@ pub(super) fn list_jobs(ses: &Ses, region: &str, call: &Call<'_>) -> Result<Valu
     let page = ses.suppression(region, |list| list.jobs_page(now, page_size, next_token.as_deref()))?;
     let jobs = match import_destination_type.as_deref() {
         None | Some("SUPPRESSION_LIST") => page.items,
-        // Contact lists are not here, and so are no jobs of theirs.
+        // The local SES has no contact lists, and so no jobs of theirs.
         Some("CONTACT_LIST") => return Ok(json!({ "ImportJobs": [] })),
         Some(_) => {
             return Err(Refused::constraint(
@@ -70,7 +70,7 @@ pub(super) fn list_jobs(ses: &Ses, region: &str, call: &Call<'_>) -> Result<Valu
     Ok(json!({ "ImportJobs": jobs, "NextToken": page.next_token }))
 }
 
-/// The address that the path names.
+/// The address in the path.
 fn address<'c>(ses: &Ses, call: &'c Call<'_>) -> Result<&'c str, Refused> {
     let address = call.label(0);
     if ses.config.refuses_slashes && address.contains('/') {
@@ -79,7 +79,7 @@ fn address<'c>(ses: &Ses, call: &'c Call<'_>) -> Result<&'c str, Refused> {
     Ok(address)
 }
 
-/// What `FailedRecordsS3Url` leads to: a line of JSON for each record.
+/// The file to which `FailedRecordsS3Url` leads, with a line of JSON for each record.
 pub(crate) fn failed_records(ses: &Ses, path: &str) -> Option<String> {
     let (region, id) = path.split_once('/')?;
     let now = ses.clock.now();
@@ -134,8 +134,8 @@ struct ListDestination {
     suppression_list_import_action: String,
 }
 
-/// The file is read here, before the answer, and not when the job begins: nothing that a test could see comes between,
-/// unless it overwrites the file in these seconds.
+/// `CreateImportJob`. The file is read here, before the answer, and not when the job begins. A test would see the
+/// difference only if it overwrote the file in those seconds.
 pub(super) async fn create_job(ses: &Ses, region: &str, call: &Call<'_>) -> Result<Value, Refused> {
     let Create { import_data_source: from, import_destination: to } = call.read()?;
     let to =
@@ -170,8 +170,8 @@ pub(super) async fn create_job(ses: &Ses, region: &str, call: &Call<'_>) -> Resu
     Ok(json!({ "JobId": id }))
 }
 
-/// From a bucket of the same Region only (an issue on the guide, awsdocs/amazon-ses-developer-guide#63), whose policy lets
-/// SES in (guide, "Adding email addresses in bulk").
+/// Reads a job's file. It must be in a bucket of the same Region (an issue on the guide,
+/// awsdocs/amazon-ses-developer-guide#63) whose policy lets SES in (guide, "Adding email addresses in bulk").
 async fn file(ses: &Ses, aws: &Aws, region: &str, job: &str, source: &str) -> Result<bytes::Bytes, String> {
     let path = source.strip_prefix("s3://").unwrap_or_default();
     let (bucket, key) = path.split_once('/').unwrap_or_default();
@@ -206,7 +206,7 @@ fn filter(call: &Call<'_>) -> Result<Filter, Refused> {
     })
 }
 
-/// The SDK writes RFC 3339; the guide's examples are in seconds.
+/// Reads a time. The SDK writes RFC 3339; the guide's examples are in seconds.
 fn time_of(text: &str) -> Result<OffsetDateTime, Refused> {
     let seconds = text.parse().ok().and_then(|seconds| OffsetDateTime::from_unix_timestamp(seconds).ok());
     seconds
@@ -227,8 +227,8 @@ fn destination(address: &str, entry: &Entry, whole: bool) -> Value {
     destination
 }
 
-/// A summary says neither where the file lies nor what failed (API reference v2, `ImportJobSummary`); with the URL of the
-/// failed records it is the whole.
+/// Describes a job. Without `failed_records` this is the summary, which says neither where the file lies nor what failed
+/// (API reference v2, `ImportJobSummary`).
 fn described(job: &Job, failed_records: Option<&str>) -> Value {
     let action = match job.import.action {
         ImportAction::Put => "PUT",
