@@ -94,8 +94,8 @@ pub(crate) struct Dkim {
 }
 
 impl Dkim {
-    /// Signatures that SES begins to look for now. If nobody says otherwise they are Easy DKIM with a key of 2048 bits (guide, "Creating and verifying
-    /// identities").
+    /// Signatures that SES begins to look for now. If nobody says otherwise they are Easy DKIM with a key of 2048 bits (guide,
+    /// "Creating and verifying identities").
     pub(crate) const fn new(now: OffsetDateTime, origin: Origin, length: KeyLength) -> Self {
         let watch = Watch::started(now, Patience::DKIM);
         Self { signing: true, origin, watch, length, generated: now, changed: None }
