@@ -1,6 +1,6 @@
-//! A Region with a long list, and one with none: what it takes until both are equal.
+//! A Region with a long list and a Region with none: what it takes until both lists are equal.
 //!
-//! Mappings and schedules are the template's, as are the functions' timeouts. What takes time is what SES does and the
+//! Mappings, schedules and the functions' timeouts are the template's. Time goes by only with what SES does and with the
 //! waits between invocations; the table and the queues answer at once.
 
 use std::collections::{BTreeMap, HashSet};
@@ -21,18 +21,19 @@ use crate::storm::{Cost, START};
 use crate::tasks::{Tasks, Turn};
 use crate::time::Time;
 
-/// The one with the list, and the one with none.
+/// The Region with the list, and the one with none.
 const REGIONS: [&str; 2] = ["us-east-1", "eu-west-1"];
 const SECOND: Duration = Duration::from_secs(1);
-/// `MergeMapping`: messages of a batch, and batches at a time.
+/// `MergeMapping`: the messages of a batch, and the number of batches at a time.
 const MERGE: (usize, usize) = (10, 5);
-/// `ApplySchedule` and `ReconcileSchedule`, in seconds. Nobody knows which second: this is one.
+/// `ApplySchedule` and `ReconcileSchedule`: the period, and the second within it, both in seconds. Nobody knows which
+/// second it will be; this is one.
 const APPLY: (usize, usize) = (60, 37);
 const RECONCILE: (usize, usize) = (300, 90);
-/// Seconds from one look at the lists to the next.
-const LOOK: usize = 15;
-/// Seconds after which both must be equal, whatever it cost.
-const LONGEST: usize = 3600;
+/// The seconds between two looks at the lists.
+const LOOK_EVERY: usize = 15;
+/// The seconds after which both lists must be equal, whatever it cost.
+const MAX_SECONDS: usize = 3600;
 
 struct Run {
     time: Time,
@@ -42,10 +43,11 @@ struct Run {
     tasks: Tasks<Ended>,
 }
 
-/// Lets two Regions whose functions have never run come to the same list, which only the first one has; what it cost each.
+/// Lets two Regions whose functions have never run come to the same list, which at first only one of them has. Returns what
+/// that cost each.
 ///
 /// # Errors
-/// What was lost or went wrong.
+/// Something was lost, or a function failed.
 pub fn run(list: &BTreeMap<String, Reason>) -> Result<[Cost; 2], Broken> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
     let runtime = runtime.map_err(|error| Broken(error.to_string()))?;
@@ -66,19 +68,19 @@ pub fn run(list: &BTreeMap<String, Reason>) -> Result<[Cost; 2], Broken> {
     for (spelling, reason) in list {
         regions[0].list.insert(spelling, *reason);
     }
-    // Long ago, and not just now.
+    // The list was made long ago, and not just now.
     time.go_on_to(time.now().plus(Duration::from_hours(24)));
     Run { time, rng: Rng::with_seed(1), peers, regions, tasks: Tasks::new() }.go(list)
 }
 
 impl Run {
     fn go(mut self, list: &BTreeMap<String, Reason>) -> Result<[Cost; 2], Broken> {
-        for second in 1..=LONGEST {
+        for second in 1..=MAX_SECONDS {
             for index in 0..self.regions.len() {
                 self.wake(index, second);
             }
             self.pass()?;
-            if second % LOOK == 0 && self.is_at_rest() && self.is_right(list) {
+            if second % LOOK_EVERY == 0 && self.is_at_rest() && self.is_right(list) {
                 let complete_after = SECOND * u32::try_from(second).unwrap_or(u32::MAX);
                 return Ok(self.regions.each_ref().map(|region| Cost {
                     region: region.name,
@@ -88,7 +90,7 @@ impl Run {
             }
         }
         let listed = self.regions.each_ref().map(|region| region.list.entries().len());
-        broken(format!("not equal after {LONGEST} seconds: {listed:?}"))
+        broken(format!("not equal after {MAX_SECONDS} seconds: {listed:?}"))
     }
 
     fn wake(&mut self, index: usize, second: usize) {
@@ -108,7 +110,7 @@ impl Run {
         }
     }
 
-    /// A second goes by: everybody does what they can.
+    /// Lets a second go by, in which everybody does what they can.
     fn pass(&mut self) -> Result<(), Broken> {
         let until = self.time.now().plus(SECOND);
         loop {
@@ -145,13 +147,13 @@ impl Run {
         self.tasks.is_empty() && queues.sum::<usize>() == 0
     }
 
-    /// The same is on both lists, and every state says so.
+    /// Whether both Regions have all entries, on the list and as states.
     fn is_right(&self, list: &BTreeMap<String, Reason>) -> bool {
         let says = |state: AddressState| {
             let reason = state.applied()?.reason?;
             (state.job().is_none() && !state.is_pending() && state.effective() == Some(reason)).then_some(())
         };
-        // The one that has to come by all of it first.
+        // The Region that had none is looked at first, since it takes longer.
         self.regions.iter().rev().all(|region| {
             let states = region.table.states();
             let count = states.len();

@@ -1,4 +1,4 @@
-//! What the histories held: a law that nobody tries to break holds for nothing.
+//! Counts what happened in the histories: that a law held means nothing if nobody tried to break it.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -8,24 +8,24 @@ use std::fmt;
 pub struct Coverage(BTreeMap<&'static str, usize>);
 
 impl Coverage {
-    /// It happened.
+    /// Counts that something happened once.
     pub fn note(&mut self, what: &'static str) {
         self.count(what, 1);
     }
 
-    /// It happened so many times.
+    /// Counts that something happened so many times.
     pub fn count(&mut self, what: &'static str, times: usize) {
         *self.0.entry(what).or_default() += times;
     }
 
-    /// Takes in another history's.
+    /// Adds the counts of another history.
     pub fn add(&mut self, other: &Self) {
         for (what, times) in &other.0 {
             self.count(what, *times);
         }
     }
 
-    /// How often.
+    /// How often something happened.
     pub fn of(&self, what: &str) -> usize {
         self.0.get(what).copied().unwrap_or(0)
     }

@@ -1,47 +1,47 @@
-//! What SES says, in its own words.
+//! What SES says about a mail, in SES's own words.
 
 use std::time::Duration;
 
 use mailroom_core::timestamp::Timestamp;
 use serde_json::{Value, json};
 
-/// What SES says of a mail.
+/// A kind of thing that SES says about a mail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Said {
     /// A permanent bounce.
     Permanent,
-    /// A transient one: counted.
+    /// A transient bounce, which counts together with others.
     Transient,
-    /// One that is about the mail, not the address.
+    /// A bounce that is about the mail, not the address: the mail is too large.
     TooLarge,
-    /// One of which SES knows nothing.
+    /// A bounce whose cause SES does not know.
     Undetermined,
     /// A permanent bounce whose report says that the mail was delayed.
     Delayed,
     /// A complaint.
     Complaint,
-    /// One of several recipients complained: the provider did not say who.
+    /// A complaint of one of several recipients. The provider did not say which.
     ComplaintOfSeveral,
-    /// Somebody takes a complaint back.
+    /// Somebody takes a complaint back: `not-spam`.
     NotSpam,
-    /// The list at work.
+    /// A bounce that the suppression list itself caused.
     EchoOfBounce,
-    /// The list at work.
+    /// A complaint that the suppression list itself caused.
     EchoOfComplaint,
-    /// A permanent bounce at SES's mailbox simulator.
+    /// A permanent bounce of an address of SES's mailbox simulator.
     Simulator,
-    /// The mail got through.
+    /// The mail was delivered.
     Delivery,
 }
 
-/// In which words.
+/// The format in which SES tells an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Told {
-    /// An identity's notification.
+    /// The notification of an identity.
     Identity,
-    /// Event publishing.
+    /// The event that a configuration set publishes.
     Publishing,
-    /// Both, of one event.
+    /// Both formats tell the same event.
     Both,
 }
 
@@ -55,7 +55,7 @@ impl Told {
     }
 }
 
-/// An event: what, of whom, and when by SES's clock.
+/// An event: what is said, about whom, and when by SES's clock.
 #[derive(Debug, Clone)]
 pub(crate) struct Event<'a> {
     pub(crate) said: Said,
@@ -67,7 +67,7 @@ pub(crate) struct Event<'a> {
 }
 
 impl Event<'_> {
-    /// The bodies of the messages that tell it.
+    /// The bodies of the messages that tell the event.
     pub(crate) fn messages(&self, told: Told) -> Vec<String> {
         let (kind, field, body) = self.body();
         let identity = format!("arn:aws:ses:{}:{}:identity/example.com", self.region, self.account);

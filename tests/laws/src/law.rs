@@ -1,4 +1,4 @@
-//! The laws. Those of a moment are held against every write, the others against what there is once all is at rest.
+//! The laws. Some are checked at every write, the others once everything is at rest.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -12,8 +12,8 @@ use mailroom_core::timestamp::Timestamp;
 use crate::coverage::Coverage;
 use crate::truth::{self, OVERRULES, SKEW, Truth, Weight};
 
-/// How long apply may run: whoever marks the addresses of a job makes it.
-const RUN: Duration = Duration::from_mins(2);
+/// How long apply may run. The run that marks the addresses for a job also makes the job.
+const MAX_RUN: Duration = Duration::from_mins(2);
 
 /// A law that was broken.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -24,7 +24,7 @@ pub(crate) fn broken<T>(what: impl Into<String>) -> Result<T, Broken> {
     Err(Broken(what.into()))
 }
 
-/// The states of one Region's addresses, since when.
+/// The states of one Region's addresses, each with the time at which it was written.
 #[derive(Debug, Default)]
 pub(crate) struct Chronicle(BTreeMap<String, Vec<(Timestamp, AddressState)>>);
 
@@ -37,7 +37,7 @@ impl Chronicle {
         self.of(address).iter().rev().find(|(at, _)| *at < now).map(|(_, state)| state)
     }
 
-    /// A state was written.
+    /// Checks a state that was written, and remembers it.
     pub(crate) fn state_written(
         &mut self,
         region: &str,
@@ -63,7 +63,7 @@ impl Chronicle {
         Ok(())
     }
 
-    /// The list was written.
+    /// Checks a write to the list.
     pub(crate) fn list_written(
         &self,
         region: &str,
@@ -77,15 +77,15 @@ impl Chronicle {
         let known = match &write.by {
             Writer::Others => return Ok(()),
             Writer::Call => self.before(&address, now),
-            // A job writes what was right when the address went into it, and can't be called back. But that it was made of an
-            // object from long ago is nobody's excuse.
+            // A job writes what was right when the address went into it, and can't be called back. But there is no excuse
+            // for making a job from an object of long ago.
             Writer::Job { url, created_at } => {
                 let held_by = |state: &AddressState| state.job().is_some_and(|job| url.ends_with(&job.key));
                 let Some((marked_at, held)) = self.of(&address).iter().find(|(_, state)| held_by(state))
                 else {
                     return broken(format!("{region}: a job writes {address}, which was never in it"));
                 };
-                if *created_at > marked_at.plus(RUN) {
+                if *created_at > marked_at.plus(MAX_RUN) {
                     return broken(format!("{region}: a job is made of what was right long ago: {held:?}"));
                 }
                 Some(held)
@@ -110,7 +110,7 @@ impl Chronicle {
         Ok(())
     }
 
-    /// How often the list may have needed work.
+    /// How often the list may have needed work, by the states.
     pub(crate) fn needs(&self) -> usize {
         let needs = |old: Option<&AddressState>, new: &AddressState| {
             let Some(old) = old else { return new.is_pending() };
@@ -129,7 +129,7 @@ impl Chronicle {
     }
 }
 
-/// An echo never changes a state, nor does whatever else says nothing; and nobody is suppressed for another's event.
+/// A law: an echo, or anything else that says nothing, never changes a state; and nobody is suppressed for another's event.
 fn said_by_what_counts(said: &Said, state: &AddressState, truth: &Truth) -> Result<(), Broken> {
     if !matches!(said.source, Source::Bounce | Source::Complaint | Source::Transient) {
         return Ok(());
@@ -146,13 +146,13 @@ fn said_by_what_counts(said: &Said, state: &AddressState, truth: &Truth) -> Resu
     Ok(())
 }
 
-/// What is pending is settled only for the version that was acted on: what is settled as done is what is in force. Of this
-/// moment, since reconcile would mend it before all is at rest.
+/// A law: a state is settled only for the version that was acted on, so what is settled as done is what is in force. It is
+/// checked at every write, since reconcile would have mended it once all is at rest.
 fn settled_is_in_force(region: &str, state: &AddressState) -> Result<(), Broken> {
     let done = state.outcome().map(|outcome| outcome.kind);
     let done = matches!(done, Some(OutcomeKind::Applied | OutcomeKind::ReasonNotEnabled));
     let applied = state.applied();
-    // What a hand has taken off stays off.
+    // What somebody took off by hand stays off.
     let left_off = applied.is_some_and(|applied| applied.left_off);
     let applied = applied.and_then(|applied| applied.reason);
     if done && !left_off && !state.is_pending() && applied != state.effective() {
@@ -161,7 +161,7 @@ fn settled_is_in_force(region: &str, state: &AddressState) -> Result<(), Broken>
     Ok(())
 }
 
-/// A release is never undone by what was so before it, nor by what a job has left on the list.
+/// A law: a release is never undone by what was so before it, nor by what a job has left on the list.
 fn release_stands(region: &str, old: &AddressState, new: &AddressState, truth: &Truth) -> Result<(), Broken> {
     let Some((reason, said)) = new.state().in_force().filter(|_| old.effective().is_none()) else {
         return Ok(());

@@ -1,30 +1,30 @@
-//! What SQS does with messages: brings them in any order, some of them twice, and again unless they are deleted.
+//! SQS, as far as it matters: messages come in any order, some of them twice, and come again unless they are deleted.
 
 use std::collections::HashSet;
 
 use fastrand::Rng;
 use serde_json::{Value, json};
 
-/// A message.
+/// A message in a queue.
 #[derive(Debug, Clone)]
 struct Message {
     id: u64,
     body: String,
-    /// Somebody has it.
+    /// Whether a function has received it.
     in_flight: bool,
 }
 
-/// A queue.
+/// A queue of messages.
 #[derive(Debug, Default)]
 pub(crate) struct Queue {
     messages: Vec<Message>,
     next: u64,
 }
 
-/// What a function was woken with.
+/// The messages that a function is woken with.
 #[derive(Debug)]
 pub(crate) struct Batch {
-    /// As Lambda's poller hands it over.
+    /// The event, as Lambda's poller hands it over.
     pub(crate) payload: Value,
     ids: Vec<u64>,
 }
@@ -35,12 +35,13 @@ impl Queue {
         self.next += 1;
     }
 
-    /// How many lie there, in flight or not.
+    /// The number of messages in the queue, including those in flight.
     pub(crate) fn len(&self) -> usize {
         self.messages.len()
     }
 
-    /// Hands out at most so many in any order. `None` if there are none. If `twice`, also what somebody has already.
+    /// Hands out at most `most` messages, in any order. `None` if there are none. If `twice`, these may be in flight
+    /// already.
     pub(crate) fn receive(&mut self, most: usize, twice: bool, rng: &mut Rng) -> Option<Batch> {
         let mut visible: Vec<_> =
             self.messages.iter_mut().filter(|message| twice || !message.in_flight).collect();
@@ -55,7 +56,8 @@ impl Queue {
         (!ids.is_empty()).then(|| Batch { payload: json!({ "Records": records }), ids })
     }
 
-    /// What was done is deleted, the rest comes back. `failed` are the ids that the function named; `None`: it died.
+    /// Deletes the messages that were done and lets the others come again. `failed` holds the ids that the function named;
+    /// `None`: it died.
     pub(crate) fn settle(&mut self, batch: &Batch, failed: Option<&HashSet<String>>) {
         let done = |id: &u64| {
             batch.ids.contains(id) && failed.is_some_and(|failed| !failed.contains(&id.to_string()))
@@ -66,7 +68,7 @@ impl Queue {
         }
     }
 
-    /// Loses all that nobody has; how many.
+    /// Loses all messages that are not in flight. Returns how many those were.
     pub(crate) fn lose(&mut self) -> usize {
         let before = self.messages.len();
         self.messages.retain(|message| message.in_flight);

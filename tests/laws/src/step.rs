@@ -1,4 +1,4 @@
-//! What may happen.
+//! The steps of a history.
 
 use std::time::Duration;
 
@@ -7,125 +7,125 @@ use mailroom_core::suppression::Reason;
 
 use crate::event::{Said, Told};
 
-/// One thing that happens. Regions and addresses are numbers, taken modulo how many there are.
+/// One thing that happens. Regions and addresses are given as numbers, taken modulo how many there are.
 #[derive(Debug, Clone)]
 pub enum Step {
-    /// SES says something of a mail.
+    /// SES says something about a mail.
     Says {
-        /// Where.
+        /// The Region in which SES says it.
         region: usize,
-        /// What.
+        /// What SES says.
         said: Said,
-        /// Of whom.
+        /// The address that it is about.
         who: usize,
-        /// In which of the address's spellings.
+        /// The spelling of the address.
         spelling: usize,
-        /// So many seconds after it was so, if one believes its time; before, if negative.
+        /// By how many seconds what it tells of came before now, by its own time; if negative, that lies ahead.
         ago: i32,
-        /// In which words.
+        /// The format in which SES says it, or both.
         told: Told,
-        /// In so many messages besides.
+        /// The number of further messages that say the same.
         copies: usize,
-        /// Whether SES puts it on its own list of that Region, as it does with permanent bounces and complaints.
+        /// Whether SES puts the address on its own list of that Region, as it does with permanent bounces and complaints.
         lists: bool,
     },
-    /// An operator decides.
+    /// An operator decides about an address.
     Decides {
-        /// Where.
+        /// The Region in which the operator decides.
         region: usize,
-        /// On whom.
+        /// The address that is decided about.
         who: usize,
-        /// `None` releases.
+        /// The reason to suppress it for; `None` releases it.
         suppress: Option<Reason>,
     },
-    /// Somebody edits a list by hand.
+    /// Somebody edits a Region's list by hand.
     Edits {
-        /// Whose.
+        /// The Region whose list it is.
         region: usize,
-        /// Which address.
+        /// The address of the entry.
         who: usize,
-        /// In which spelling.
+        /// The spelling of the address.
         spelling: usize,
-        /// `None` takes the entry off.
+        /// The reason that is put on the list; `None` takes the entry off.
         put: Option<Reason>,
     },
     /// A function is woken.
     Wakes {
-        /// Where.
+        /// The Region of the function.
         region: usize,
-        /// Which.
+        /// The function.
         function: Function,
-        /// It dies before the effect after so many; `None`: it does not.
+        /// How many effects it has before it dies; `None`: it does not die.
         dies_after: Option<usize>,
     },
-    /// Something is lost on the way.
+    /// Something is lost on its way.
     Loses {
-        /// Where.
+        /// The Region in which it is lost.
         region: usize,
-        /// What.
+        /// What is lost.
         what: Lost,
     },
-    /// A Region's queue can't be reached, or can again.
+    /// A Region's queue becomes unreachable, or reachable again.
     Unreachable {
-        /// Which.
+        /// The Region of the queue.
         region: usize,
-        /// Whether.
+        /// Whether the queue is unreachable from now on.
         down: bool,
     },
-    /// A Region's account goes into the sandbox, or leaves it.
+    /// A Region's account comes into the sandbox, or out of it.
     Sandbox {
-        /// Which.
+        /// The Region of the account.
         region: usize,
-        /// Whether.
+        /// Whether the account is in the sandbox from now on.
         inside: bool,
     },
-    /// What becomes of the next call of SES.
+    /// The next call of SES meets with a fault.
     Faults {
-        /// Where.
+        /// The Region of the call.
         region: usize,
-        /// What.
+        /// The fault.
         fault: Fault,
     },
-    /// The table's indexes lag behind by so many writes.
+    /// The table's indexes lag behind.
     Lags {
-        /// Where.
+        /// The Region of the table.
         region: usize,
-        /// How many.
+        /// The number of writes by which they lag behind.
         writes: usize,
     },
-    /// Whoever is at work has so many turns, and no time goes by.
+    /// This many turns are given to the invocations under way, while no time goes by.
     Turns(usize),
-    /// Time goes by.
+    /// This much time goes by.
     Time(Duration),
-    /// Every function of a Region is woken, as it would be, for a minute.
+    /// Every function of a Region is woken, one after the other, and a minute goes by.
     Minute {
-        /// Which.
+        /// The Region of the functions.
         region: usize,
     },
 }
 
-/// Whom Lambda wakes.
+/// The function that Lambda wakes, and what with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Function {
-    /// With what lies in its queue.
+    /// Feedback, with messages of its queue.
     Feedback,
-    /// With what is new in the stream.
+    /// Decide, with new records of the stream.
     Decide,
-    /// With what it has decided on before.
+    /// Decide, with records that it has decided on before.
     DecideAgain,
-    /// With what lies in its queue.
+    /// Merge, with messages of its queue.
     Merge,
-    /// With what the stream says is pending.
+    /// Apply, with what the stream says is pending.
     Apply,
-    /// By the clock.
+    /// Reconcile, by its schedule.
     Reconcile,
 }
 
-/// What is lost.
+/// A thing that is lost on its way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Lost {
-    /// New records of the table's stream, before decide has seen them.
+    /// New records of the table's stream, which decide has not seen yet.
     StreamRecords,
-    /// What peers have sent, after SQS has taken it.
+    /// Messages of peers that SQS has accepted.
     PeersMessages,
 }

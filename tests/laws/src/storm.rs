@@ -1,7 +1,7 @@
-//! A storm of permanent bounces in one Region, through the shipped handlers of three: what its lists cost.
+//! A storm of permanent bounces in one Region, through the shipped handlers of three: what the lists of all cost.
 //!
-//! Mappings and schedules are the template's. What takes time is what SES does and the waits between invocations; the
-//! table and the queues answer at once.
+//! Mappings and schedules are the template's. Time goes by only with what SES does and with the waits between invocations;
+//! the table and the queues answer at once.
 
 use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
@@ -25,80 +25,81 @@ use crate::region::{ACCOUNT, Ended, Parameters, Region};
 use crate::tasks::{Tasks, Turn};
 use crate::time::Time;
 
-/// Where the storm is, and its peers.
+/// The Regions; mail bounces in the first one.
 pub const REGIONS: [&str; 3] = ["us-east-1", "us-west-2", "eu-west-1"];
-/// When it begins to be watched, in milliseconds since 1970.
+/// The time at which the simulation begins, in milliseconds since 1970.
 pub const START: i64 = 1_769_940_000_000;
 const SECOND: Duration = Duration::from_secs(1);
-/// `FeedbackMapping`, `DecideMapping` and `MergeMapping`: messages of a batch, and batches at a time.
+/// `FeedbackMapping`, `DecideMapping` and `MergeMapping`: the messages of a batch, and the number of batches at a time.
 const FEEDBACK: (usize, usize) = (100, 10);
 const DECIDE: (usize, usize) = (100, 10);
 const MERGE: (usize, usize) = (10, 5);
-/// `ApplySchedule` and `ReconcileSchedule`, in seconds. Nobody knows which second: this is one.
+/// `ApplySchedule` and `ReconcileSchedule`: the period, and the second within it, both in seconds. Nobody knows which
+/// second it will be; this is one.
 const APPLY: (usize, usize) = (60, 37);
 const RECONCILE: (usize, usize) = (300, 90);
-/// What a schedule tells.
+/// The event of a schedule.
 const NOTHING: &str = "{}";
-/// Seconds from one look at the lists to the next.
-const LOOK: usize = 5;
-/// Seconds after which the storm must be over, whatever it cost.
-const LONGEST: usize = 3600;
+/// The seconds between two looks at the lists.
+const LOOK_EVERY: usize = 5;
+/// The seconds after which the storm must be over, whatever it cost.
+const MAX_SECONDS: usize = 3600;
 
-/// SES in every Region, and whoever makes its calls.
+/// The SES of every Region, and how the functions call it.
 pub trait Ses {
-    /// A Region's list.
+    /// The port by which a function calls a Region's list.
     type List: SuppressionList + 'static;
 
-    /// Comes to be, with the objects that import jobs are to read.
+    /// Makes the SES of a Region, with the objects that its import jobs are to read.
     fn open(&self, region: &'static str, objects: &MemoryObjects);
 
-    /// A Region's list, for one invocation.
+    /// The port to a Region's list, for one invocation.
     fn list(&self, region: &str) -> Self::List;
 
-    /// Whether somebody waits for its answer, which takes no virtual time.
+    /// Whether a call is waiting for its answer, which takes no virtual time.
     fn is_asked(&self) -> bool;
 
-    /// Time goes by.
+    /// Lets virtual time go by.
     fn go_on(&self, by: Duration);
 
-    /// What is on a Region's list.
+    /// The entries of a Region's list.
     fn entries(&self, region: &str) -> BTreeMap<String, Reason>;
 
-    /// How many calls there were of each action.
+    /// The number of calls of each action in a Region so far.
     fn calls(&self, region: &str) -> BTreeMap<String, usize>;
 }
 
-/// A storm: distinct addresses, all of one Region's mail.
+/// A storm: so many distinct addresses, all of whose mail bounces in one Region.
 #[derive(Debug, Clone, Copy)]
 pub struct Storm {
-    /// How many.
+    /// The number of bounces.
     pub bounces: usize,
-    /// How many of them come every second.
+    /// The number of bounces in a second.
     pub per_second: usize,
 }
 
-/// What it cost a Region.
+/// What the storm cost in one Region.
 #[derive(Debug, Clone)]
 pub struct Cost {
-    /// Which.
+    /// The Region.
     pub region: &'static str,
-    /// From the storm's first bounce until the list held all of them; to five seconds.
+    /// The time from the first bounce until the list held all of them, to within five seconds.
     pub complete_after: Duration,
-    /// Calls of SES since the storm began and until nothing was left to do, by action.
+    /// The number of calls of SES by action, from the start of the storm until nothing was left to do.
     pub calls: BTreeMap<String, usize>,
 }
 
 impl Cost {
-    /// Of all actions.
+    /// The number of calls of all actions.
     pub fn total(&self) -> usize {
         self.calls.values().sum()
     }
 }
 
-/// What the storm would cost with one call for each bounce: calls, and how long they take.
+/// What the storm would cost with one call for each bounce: the number of calls, and the time that they take.
 ///
 /// # Errors
-/// SES does not take them.
+/// SES refuses a call.
 pub async fn one_put_per_bounce(bounces: usize) -> Result<(usize, Duration), ListError> {
     let start = Timestamp::from_millis(START).unwrap_or(Timestamp::MIN);
     let clock = MemoryClock::at(start);
@@ -115,7 +116,7 @@ fn address(index: usize) -> String {
     format!("user{index}@example.com")
 }
 
-/// Who woke an invocation.
+/// What woke an invocation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum By {
     Stream,
@@ -130,16 +131,16 @@ struct Run<'a, S> {
     peers: MemoryPeers,
     regions: Vec<Region>,
     tasks: Tasks<(Ended, By)>,
-    /// Regions whose mapping waits for apply to return.
+    /// By Region, whether the stream's mapping waits for apply to return.
     mapping_waits: [bool; REGIONS.len()],
     passed: usize,
     said: usize,
 }
 
-/// Lets a storm go over three Regions whose lists have been gone through once, and waits until nothing is left to do.
+/// Lets a storm pass over three Regions whose lists have been gone through once, and waits until nothing is left to do.
 ///
 /// # Errors
-/// What was lost or went wrong.
+/// Something was lost, or a function failed.
 pub fn run(storm: Storm, ses: &impl Ses) -> Result<Vec<Cost>, Broken> {
     let time = Time::at(Timestamp::from_millis(START).unwrap_or(Timestamp::MIN));
     let peers = MemoryPeers::default();
@@ -182,9 +183,9 @@ impl<S: Ses> Run<'_, S> {
         }
         let before: Vec<_> = REGIONS.iter().map(|region| self.ses.calls(region)).collect();
         let mut complete = [None; REGIONS.len()];
-        for second in 1..=LONGEST {
+        for second in 1..=MAX_SECONDS {
             self.second(second)?;
-            if second % LOOK != 0 {
+            if second % LOOK_EVERY != 0 {
                 continue;
             }
             for (region, complete) in REGIONS.iter().zip(&mut complete) {
@@ -207,10 +208,10 @@ impl<S: Ses> Run<'_, S> {
             }
         }
         let listed = REGIONS.map(|region| self.ses.entries(region).len());
-        broken(format!("not over after {LONGEST} seconds: {listed:?}"))
+        broken(format!("not over after {MAX_SECONDS} seconds: {listed:?}"))
     }
 
-    /// What SES says in a second of the storm, and whom the mappings and schedules wake.
+    /// Lets SES say what it says in one second of the storm, and wakes the functions as their mappings and schedules do.
     fn second(&mut self, second: usize) -> Result<(), Broken> {
         for _ in 0..self.storm.per_second.min(self.storm.bounces - self.said) {
             let (to, id) = (address(self.said), format!("event-{}", self.said));
@@ -246,7 +247,7 @@ impl<S: Ses> Run<'_, S> {
         }
         for _ in 0..DECIDE.1 {
             let (batch, until) = region.undecided(DECIDE.0);
-            // None of them fails here.
+            // This may count as decided already, since no function fails here.
             region.decided = until;
             if batch.is_empty() {
                 break;
@@ -281,7 +282,7 @@ impl<S: Ses> Run<'_, S> {
         self.tasks.spawn(index, async move { (invocation.await, By::Others) });
     }
 
-    /// Time goes by: everybody does what they can.
+    /// Lets time go by, in which everybody does what they can.
     fn pass(&mut self, by: Duration) -> Result<(), Broken> {
         let until = self.time.now().plus(by);
         loop {
@@ -341,7 +342,7 @@ impl<S: Ses> Run<'_, S> {
         self.tasks.is_empty() && self.regions.iter().all(rests)
     }
 
-    /// All bounces on every list, nothing else, and every state says so.
+    /// Checks that all bounces, and nothing else, are on every list, and that every state says so.
     fn is_right(&self) -> Result<(), Broken> {
         let expected: BTreeMap<_, _> =
             (0..self.storm.bounces).map(|index| (address(index), Reason::Bounce)).collect();

@@ -1,4 +1,4 @@
-//! Invocations side by side: whoever can go on may be next.
+//! Invocations that run side by side. Any one that can go on may be next.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -8,7 +8,7 @@ use std::task::{Context, Poll, Wake, Waker};
 
 use fastrand::Rng;
 
-/// That a task can go on.
+/// Whether a task can go on.
 struct Ready(AtomicBool);
 
 impl Wake for Ready {
@@ -24,10 +24,10 @@ struct Task<T> {
     waker: Waker,
 }
 
-/// What is going on.
+/// The invocations under way.
 pub(crate) struct Tasks<T>(Vec<Task<T>>);
 
-/// What came of a turn: in which Region, and the end, if it was one.
+/// What came of a turn: the Region of the invocation, and its result if it has ended.
 pub(crate) struct Turn<T> {
     pub(crate) region: usize,
     pub(crate) ended: Option<T>,
@@ -48,7 +48,7 @@ impl<T> Tasks<T> {
         self.0.is_empty()
     }
 
-    /// Gives one of those that can go on a turn. `None` if all wait for time.
+    /// Gives a turn to one of the tasks that can go on. `None` if all of them wait for time.
     pub(crate) fn turn(&mut self, rng: &mut Rng) -> Option<Turn<T>> {
         let can = |task: &Task<T>| task.ready.0.load(Ordering::Relaxed);
         let count = self.0.iter().filter(|task| can(task)).count();

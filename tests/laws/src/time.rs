@@ -1,4 +1,4 @@
-//! Virtual time, which no two clocks tell alike.
+//! Virtual time, and the clocks that tell it, no two of them alike.
 
 use std::cell::RefCell;
 use std::future::poll_fn;
@@ -9,7 +9,7 @@ use std::time::Duration;
 use mailroom_aws::clock::{Clock, Timer};
 use mailroom_core::timestamp::Timestamp;
 
-/// The world's time: goes on when everybody waits for it to. Clones are one.
+/// The world's time. It goes on only when everybody waits for that. Clones are the same time.
 #[derive(Debug, Clone)]
 pub struct Time(Rc<RefCell<Inner>>);
 
@@ -20,22 +20,22 @@ struct Inner {
 }
 
 impl Time {
-    /// Stands at `now`.
+    /// A time that begins at `now`.
     pub fn at(now: Timestamp) -> Self {
         Self(Rc::new(RefCell::new(Inner { now, sleepers: Vec::new() })))
     }
 
-    /// What it is.
+    /// The time now.
     pub fn now(&self) -> Timestamp {
         self.0.borrow().now
     }
 
-    /// When the first who sleeps is to be woken.
+    /// When the first of those who sleep is to be woken; `None` if nobody sleeps.
     pub fn next(&self) -> Option<Timestamp> {
         self.0.borrow().sleepers.iter().map(|(until, _)| *until).min()
     }
 
-    /// Goes on, and wakes whose time has come.
+    /// Goes on to `then`, and wakes everybody whose time has come.
     pub fn go_on_to(&self, then: Timestamp) {
         let mut woken = Vec::new();
         let mut inner = self.0.borrow_mut();
@@ -51,13 +51,13 @@ impl Time {
         woken.iter().for_each(Waker::wake_by_ref);
     }
 
-    /// A clock that goes this many milliseconds ahead (or behind).
+    /// A clock that is so many milliseconds ahead of the time; behind it, if negative.
     pub fn clock(&self, ahead: i64) -> SkewedClock {
         SkewedClock { time: self.clone(), ahead }
     }
 }
 
-/// A machine's clock.
+/// The clock of a machine, which differs from the world's time.
 #[derive(Debug, Clone)]
 pub struct SkewedClock {
     time: Time,

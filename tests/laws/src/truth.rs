@@ -1,4 +1,4 @@
-//! What was said, of whom and when, by the world's own time: what to judge the functions by.
+//! What was said, about whom and when, by the world's own time. The functions are judged by it.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -7,43 +7,44 @@ use mailroom_core::suppression::Reason;
 use mailroom_core::suppression::seen::MAX_SKEW;
 use mailroom_core::timestamp::Timestamp;
 
-/// By which any two clocks of the world may differ, and the second to which DynamoDB rounds.
+/// By how much any two clocks of the world may differ, with the second to which DynamoDB rounds.
 pub(crate) const SKEW: Duration = Duration::from_secs(6);
-/// By how much an operator's decision may come before what it overrules, by the functions' own word.
+/// By how much a decision may come before what it overrules: what the functions themselves allow, and the clocks.
 pub(crate) const OVERRULES: Duration = Duration::from_secs(MAX_SKEW.as_secs() + SKEW.as_secs());
 
-/// What an event says against its addresses.
+/// How much an event says against its addresses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Weight {
-    /// Nothing, whatever comes with it.
+    /// The event says nothing, whatever comes with it.
     Nothing,
-    /// Enough by itself.
+    /// The event suppresses by itself.
     Enough(Reason),
-    /// Something, with others.
+    /// The event suppresses together with others.
     Counts,
 }
 
-/// An event.
+/// An event of which SES tells.
 #[derive(Debug, Clone)]
 pub(crate) struct Event {
     pub(crate) addresses: Vec<String>,
     pub(crate) weight: Weight,
-    /// By its own word.
+    /// When the event happened, by its own word.
     pub(crate) occurred_at: Timestamp,
-    /// When its first record stood in the table.
+    /// When its first record stood in the table; `None` if none does yet.
     pub(crate) recorded_at: Option<Timestamp>,
 }
 
 impl Event {
-    /// When it was so at the latest: what it says of a later time is not to be believed. But what counts with others counts
-    /// from the time that it says, which may not lie ahead any more when the last of them comes.
+    /// The latest time at which it can have been so: if the event names a later one than that of its record, that is not
+    /// believed. But one that counts with others counts from the time that it names, which need not lie ahead any more when
+    /// the last of them comes.
     pub(crate) fn was_at(&self) -> Option<Timestamp> {
         let recorded_at = self.recorded_at?;
         Some(if self.weight == Weight::Counts { self.occurred_at } else { recorded_at.min(self.occurred_at) })
     }
 }
 
-/// An operator's decision.
+/// A decision of an operator.
 #[derive(Debug, Clone)]
 pub(crate) struct Decision {
     pub(crate) address: String,
@@ -51,25 +52,25 @@ pub(crate) struct Decision {
     pub(crate) at: Timestamp,
 }
 
-/// Somebody else's entry on a list.
+/// An entry on a list that somebody other than Mailroom put there.
 #[derive(Debug, Clone)]
 pub(crate) struct Entry {
     pub(crate) address: String,
     pub(crate) at: Timestamp,
 }
 
-/// All of it.
+/// Everything that was said and done.
 #[derive(Debug, Default)]
 pub(crate) struct Truth {
-    /// By event id.
+    /// The events by their ids.
     pub(crate) events: HashMap<String, Event>,
-    /// By sort key.
+    /// The decisions by the sort keys of their items.
     pub(crate) decisions: HashMap<String, Decision>,
     pub(crate) entries: Vec<Entry>,
 }
 
 impl Truth {
-    /// A record stands in a table.
+    /// Notes that a record of the event stands in a table.
     pub(crate) fn recorded(&mut self, event_id: &str, now: Timestamp) {
         if let Some(event) = self.events.get_mut(event_id) {
             event.recorded_at.get_or_insert(now);
@@ -88,7 +89,7 @@ impl Truth {
         self.entries.iter().filter(|entry| entry.address == address).map(|entry| entry.at).max()
     }
 
-    /// When it was last released.
+    /// When the address was last released; `None` if it never was.
     pub(crate) fn released_at(&self, address: &str) -> Option<Timestamp> {
         self.decisions_of(address)
             .filter(|decision| decision.suppress.is_none())
@@ -96,12 +97,12 @@ impl Truth {
             .max()
     }
 
-    /// The last moment at which something that counts together with others was so.
+    /// The last time at which something was so that counts together with others; `None` if there is none.
     pub(crate) fn last_counted(&self, address: &str) -> Option<Timestamp> {
         self.events_of(address).filter(|event| event.weight == Weight::Counts).filter_map(Event::was_at).max()
     }
 
-    /// Whether it must be released in the end: all that was ever said against it was so before somebody took it back.
+    /// Whether the address must be released in the end: all that was ever said against it was so before it was released.
     pub(crate) fn must_be_released(&self, address: &str) -> bool {
         let Some(released_at) = self.released_at(address) else { return false };
         let events = self.events_of(address).filter(|event| event.weight != Weight::Nothing);
@@ -111,7 +112,8 @@ impl Truth {
             && self.last_entry(address).is_none_or(|at| at.plus(SKEW) < released_at)
     }
 
-    /// What must at least be in force in the end: the greatest of what was said after it was last released.
+    /// The reason that must at least be in force in the end: the greatest of those said after the address was last
+    /// released.
     pub(crate) fn must_be_suppressed(&self, address: &str) -> Option<Reason> {
         let since = self.released_at(address).map(|at| at.plus(OVERRULES));
         let events = self.events_of(address).filter_map(|event| match event.weight {
