@@ -1,4 +1,4 @@
-//! SES's pace, and what is worth another call.
+//! Calls SES at its pace, and decides what is worth another call.
 
 use std::time::Duration;
 
@@ -7,18 +7,19 @@ use mailroom_aws::pace::{ATTEMPTS, OutOfTime, Pace};
 use mailroom_aws::suppression_list::{ListError, SuppressionList};
 use mailroom_core::timestamp::Timestamp;
 
-/// A call may take three seconds, and what became of it must be written down.
+/// The time that is kept after the last call: it may take three seconds, and what came of it must be written down.
 const TO_RECORD: Duration = Duration::from_secs(5);
-/// Of a call that is not answered: the next address may fare better.
+/// After so many attempts without an answer a call is given up, since the next address may fare better.
 const UNANSWERED: u32 = 3;
 
 /// Why a call has no result.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum CallError {
-    /// It was not made, or not taken: there is no time left, or SES throttles on and on. Later.
+    /// The call was not made, or SES did not take it: no time is left, or SES throttles again and again. It is left for
+    /// later.
     #[error("{0}")]
     Later(&'static str),
-    /// SES's answer, or none.
+    /// SES answered with an error, or did not answer.
     #[error(transparent)]
     List(#[from] ListError),
 }
@@ -26,45 +27,46 @@ pub enum CallError {
 /// Whether a call that was not answered may be made again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Twice {
-    /// The second changes nothing.
+    /// It may: a second call changes nothing.
     Harmless,
-    /// It may have been done, and must not be done twice.
+    /// It may not: the first call may have had its effect, which must not happen twice.
     Never,
 }
 
-/// Calls SES: not faster than it takes, not after the deadline.
+/// Calls SES, never faster than it takes calls, and never after the deadline.
 pub struct Calls<'a, L, C> {
     list: &'a L,
     clock: &'a C,
     until: Timestamp,
     pace: Pace<'a, C>,
-    /// How many there were.
+    /// The number of calls that were made.
     pub made: usize,
-    /// How many of them SES throttled.
+    /// The number of calls that SES throttled.
     pub throttled: usize,
 }
 
 impl<'a, L: SuppressionList, C: Timer> Calls<'a, L, C> {
-    /// None made yet.
+    /// A caller that has made no call yet. It makes calls `interval` apart, and the last one in time before `ends_at`.
     pub fn new(list: &'a L, clock: &'a C, interval: Duration, ends_at: Timestamp) -> Self {
         let until = ends_at.minus(TO_RECORD);
         Self { list, clock, until, pace: Pace::new(clock, interval, Some(until)), made: 0, throttled: 0 }
     }
 
-    /// How long there is time for calls.
+    /// The time that is left for calls.
     pub fn left(&self) -> Duration {
         self.until.since(self.clock.now())
     }
 
-    /// Waits for something that is not a call; `false`, and at once, if there is no time for it.
+    /// Waits for something that is not a call. Returns `false`, at once, if there is no time for that.
     pub async fn wait(&self, by: Duration) -> bool {
         self.pace.wait(by).await.is_ok()
     }
 
-    /// Calls when it is time to, again if throttled, and again without an answer if that is harmless.
+    /// Makes a call when it is time to. It is made again if SES throttles, and, if that is harmless, if SES does not
+    /// answer.
     ///
     /// # Errors
-    /// [`CallError`]
+    /// See [`CallError`].
     pub async fn call<T>(
         &mut self,
         twice: Twice,
@@ -73,10 +75,11 @@ impl<'a, L: SuppressionList, C: Timer> Calls<'a, L, C> {
         self.call_if(twice, async || Ok(()), call).await
     }
 
-    /// The same, unless something has changed by the time: `still` is asked before each call, and nothing waits after it.
+    /// Makes a call as [`Calls::call`] does, unless something has changed by then: `still` is asked before each attempt,
+    /// with no wait between that and the call.
     ///
     /// # Errors
-    /// What `still` says against it, or [`CallError`].
+    /// The error of `still`, or [`CallError`].
     pub async fn call_if<T, E: From<CallError>>(
         &mut self,
         twice: Twice,

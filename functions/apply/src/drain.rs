@@ -1,4 +1,4 @@
-//! What is due: what of it goes by call, and what by import job.
+//! Drains what is due: some of it by calls, the rest by import job.
 
 use std::collections::VecDeque;
 
@@ -17,13 +17,13 @@ use tracing::warn;
 use crate::calls::Twice;
 use crate::handler::{End, PARALLEL, Run};
 
-/// What is kept in memory of what is pending; the rest is next.
+/// The most states that are kept in memory. What else is pending comes next.
 const MOST: usize = 25_000;
-/// Of each shard in its turn, so that what is due first is seen whatever shard it is in: about as many as DynamoDB gives at
-/// once.
+/// The states that are read from a shard before it is the next one's turn, so that what is due first is seen whatever shard
+/// it is in. That is about as many as DynamoDB gives at once.
 const PAGE: usize = MOST / SHARDS as usize;
 
-/// What is due, and what it needs.
+/// The states that are due, and what each of them needs.
 pub(crate) type Work = Vec<(AddressState, ToDo)>;
 
 impl<S, L, E, N, O, C, M> Run<'_, S, L, E, N, O, C, M>
@@ -39,11 +39,11 @@ where
     /// Does what is due, as long as there is time and something to do.
     pub(crate) async fn drain(&mut self, named: &[String]) -> Result<(), End> {
         let mut named = named;
-        // Why it is not known how far the job is.
+        // The error if it is not known how far the job is.
         let mut unwatched = None;
         loop {
             let watched = if unwatched.is_none() { self.watch().await } else { Ok(()) };
-            // Whatever became of that: for how long something has been pending is counted.
+            // Whatever came of watching the job, this is done: it counts for how long something has been pending.
             let due = self.collect(std::mem::take(&mut named)).await?;
             match watched {
                 Err(End::List(error)) => {
@@ -64,7 +64,7 @@ where
                     }
                     return Ok(());
                 }
-                // Not what the stream names: of a storm, it names all.
+                // What is urgent does not wait for the job. What the stream names does: in a storm that is everything.
                 singly.extend(by_job.into_iter().filter(|(_, to_do)| is_urgent(to_do)));
                 waits = Some("an import job is under way");
             } else {
@@ -74,7 +74,8 @@ where
                 singly.into_iter().partition(|(_, to_do)| import::only_by_job(to_do));
             if !only_by_job.is_empty() {
                 if !self.account().await?.production_access {
-                    // No jobs there: SES may have changed its mind.
+                    // In the sandbox there are no import jobs. A call is tried all the same, since SES may have changed its
+                    // mind.
                     singly.extend(only_by_job);
                 } else if self.jobs.in_flight() || !self.jobs_allowed().await? {
                     waits = waits.or(Some("it needs an import job, which must wait"));
@@ -83,7 +84,8 @@ where
                 }
             }
             done += self.singly(singly).await?;
-            // What the index shows but is done already, it will not show for long.
+            // Something was done, so look again. The index may still show it, but not for long, and then it counts as
+            // nothing.
             if done > 0 {
                 continue;
             }
@@ -102,7 +104,7 @@ where
         Ok(!self.jobs.singly(self.now()) && self.account().await?.production_access)
     }
 
-    /// Asked once in a run, and only if there is something to put.
+    /// The account, which SES is asked for once in a run, and only if there is something to put.
     pub(crate) async fn account(&mut self) -> Result<&Account, End> {
         let account = match self.account.take() {
             Some(account) => account,
@@ -121,7 +123,8 @@ where
         state.to_do(site, self.now())
     }
 
-    /// All states of the index that are due, until `take` has enough: of each shard what is due first, then of each the next.
+    /// Hands all states of the index that are due to `take`, until that returns `false`: of each shard the first page, then
+    /// of each the next.
     pub(crate) async fn due(&self, mut take: impl FnMut(AddressState) -> bool) -> Result<(), End> {
         let now = self.now();
         let mut pages: VecDeque<_> = shards().map(|shard| (shard, None)).collect();
@@ -139,8 +142,9 @@ where
         Ok(())
     }
 
-    /// What is due and can be done now. What an import job holds is not touched, unless nobody knows that job any more: its
-    /// intent was given up, or the job ended before the index showed that it holds the address.
+    /// What is due and can be done now. An address that an import job holds is not touched, unless that job is no longer
+    /// known: its intent was given up, or it ended before the index showed that it held the address. Then its mark is taken
+    /// off, and the address is due.
     async fn collect(&mut self, named: &[String]) -> Result<Work, End> {
         let mut work = Work::new();
         let mut reads = stream::iter(named)
@@ -183,7 +187,8 @@ where
         Ok(work)
     }
 
-    /// Records what needs no call, and returns the rest: what SES is trusted to have put, and what it refuses to put.
+    /// Records what needs no call: what SES is trusted to have put, and what it refuses to put. Returns the rest, and the
+    /// number of those that were recorded.
     async fn without_calls(&mut self, due: Work) -> Result<(Work, usize), End> {
         if !due.iter().any(|(_, to_do)| matches!(to_do, ToDo::Put { .. } | ToDo::Trust(_))) {
             return Ok((due, 0));
@@ -200,7 +205,7 @@ where
         let (this, settles) = (&*self, &settles);
         let mut writes = stream::iter(settled)
             .map(|(stale, _)| async move {
-                // The index lags, and what is done already must not count as progress.
+                // The index lags behind, so the state is read again: what is done already must not count as progress.
                 let state = this.apply.states.get(stale.address(), this.deadline).await?;
                 let settled = state.and_then(|state| Some((settles(&this.to_do(&state))?, state)));
                 let Some((attempt, state)) = settled else { return Ok(None) };
@@ -223,14 +228,15 @@ where
     }
 }
 
-/// A deletion that failed is no job's (again): whether a job fails at an entry that is not there, no source tells, and it may
-/// fail at it for ever. A call says so, and then there is nothing to do.
+/// Whether this is a deletion that has failed. It must not go by job (again): no source tells whether a job fails at an
+/// entry that is not on the list, so it may fail for ever. A single call says that there is none, and then nothing is left
+/// to do.
 pub(crate) fn failed_by_job((state, to_do): &(AddressState, ToDo)) -> bool {
     let failed = state.outcome().is_some_and(|outcome| outcome.kind == OutcomeKind::Failed);
     failed && matches!(to_do, ToDo::Delete { .. }) && !import::only_by_job(to_do)
 }
 
-/// What stops mail to somebody who complained, and what lets mail through again.
+/// Whether this stops mail to somebody who complained, or lets mail through again.
 fn is_urgent(to_do: &ToDo) -> bool {
     matches!(to_do, ToDo::Put { reason: Reason::Complaint, .. } | ToDo::Delete { .. })
 }

@@ -8,8 +8,8 @@
 //!                                                 └─────┴────▶ more than a minute's worth: import job
 //! ```
 //!
-//! A crash between any two effects leaves the address pending and the job's intent written: the next run does again what
-//! changes nothing if it was done.
+//! A crash between any two effects leaves the address pending and the job's intent written. The next run does the same
+//! again, and what was done already it does not change.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -34,71 +34,71 @@ use crate::calls::{CallError, Calls};
 use crate::job::Jobs;
 use crate::settings::Settings;
 
-/// The lease's name.
+/// The name of the lease, which only one instance holds at a time.
 pub const LEASE: &str = "apply";
-/// Longer than the invocation may last, by clocks that differ a little.
+/// How much longer than the invocation the lease lasts, for clocks that differ a little.
 const LEASE_MARGIN: Duration = Duration::from_secs(30);
-/// Writes of states under way at once.
+/// The number of states that are written at once.
 pub(crate) const PARALLEL: usize = 16;
 const CONFLICTS: usize = 8;
-/// Of what the stream tells. In a storm the index shows enough.
+/// The most addresses that are taken from the stream's event. In a storm the index shows enough.
 const NAMED: usize = 100;
 
-/// The function: its ports and what the template told it.
+/// The apply function: its ports and its settings.
 pub struct Apply<S, L, E, N, O, C, M> {
-    /// The states.
+    /// The table: the states.
     pub states: S,
-    /// The list, of this Region.
+    /// SES's suppression list of this Region.
     pub list: L,
-    /// Of which this function has one.
+    /// The leases in the table, one of which keeps all but one instance from running.
     pub leases: E,
-    /// Where the import job's intent stands, and whether reconcile has been through the list.
+    /// Notes in the table: the import job's intent, and whether reconcile has been through the list once.
     pub notes: N,
-    /// Where import jobs' objects lie.
+    /// The bucket for the objects of import jobs.
     pub objects: O,
-    /// What time it is.
+    /// The clock.
     pub clock: C,
-    /// Where counts go.
+    /// Where metrics are counted.
     pub metrics: M,
-    /// What the template told.
+    /// What the template tells the function.
     pub settings: Settings,
 }
 
-/// What became of an invocation.
+/// What became of an invocation. This is also its answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Ran {
-    /// Another instance is at work.
+    /// It did nothing, since another instance is at work.
     Busy,
-    /// All that was due is done, or in an import job.
+    /// Everything that was due is done, or is in an import job.
     Drained,
     /// Something is left for the next run.
     Left,
 }
 
-/// The invocation fails. A retry can help, and the next minute is one.
+/// Why an invocation failed. A retry can help, and the next minute is one.
 #[derive(Debug, thiserror::Error)]
 pub enum ApplyError {
-    /// It is not known whether another instance is at work.
+    /// The lease could not be taken, so it is not known whether another instance is at work.
     #[error(transparent)]
     Lease(#[from] LeaseError),
-    /// The table.
+    /// A state in the table can't be read or written.
     #[error(transparent)]
     Table(#[from] TableError),
-    /// The table.
+    /// A note in the table can't be read or written.
     #[error(transparent)]
     Note(#[from] NoteError),
-    /// The bucket of import jobs.
+    /// The object of an import job can't be written.
     #[error(transparent)]
     Object(#[from] ObjectError),
 }
 
-/// Why a run ends before all is done.
+/// Why a run ends before everything is done.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum End {
     #[error("the rest is left for the next run: {0}")]
     Later(&'static str),
-    /// Without what SES says to people: it may name the address.
+    /// SES's answer. Its text for people is left out, since that may name the address.
     #[error("the rest is left for the next run: {}", .0.kind())]
     List(ListError),
     #[error(transparent)]
@@ -139,7 +139,7 @@ pub(crate) struct Counts {
     pub(crate) oldest: Duration,
 }
 
-/// One invocation that holds the lease.
+/// An invocation that holds the lease.
 pub(crate) struct Run<'a, S, L, E, N, O, C, M> {
     pub(crate) apply: &'a Apply<S, L, E, N, O, C, M>,
     pub(crate) calls: Calls<'a, L, C>,
@@ -174,7 +174,7 @@ where
         let (named, unread) = named(payload);
         self.metrics.count(&[("StreamRecordsUnread", unread)]);
         let ran = self.run(&named, deadline, ends_at).await;
-        // If this fails, the lease ends by itself.
+        // If the lease can't be released, it ends by itself.
         if let Err(error) = self.leases.release(LEASE, holder).await {
             warn!("{error}");
         }
@@ -218,19 +218,20 @@ where
     }
 }
 
-/// The addresses that the table's stream tells of; none if it was the clock that woke us. The index may lag behind the
-/// stream, so these are looked at besides. And how many of its records could not be read.
+/// The addresses that the table's stream names, which are none if the schedule woke the function, and the number of its
+/// records that could not be read. These addresses are looked at besides those of the index, which may lag behind the
+/// stream.
 fn named(payload: &str) -> (Vec<String>, usize) {
     let (mut named, mut unread) = (BTreeSet::new(), 0);
     for record in table_stream::open(payload).unwrap_or_default() {
         let state = match record {
             Ok(written) if written.sk() != SORT_KEY => continue,
-            // Without the error's text: it may name the address.
+            // The error's text is left out, since it may name the address.
             Ok(written) => written.read::<AddressState>().map_err(|_| "not a state"),
             Err(error) => Err(error.why),
         };
         match state {
-            // Bounces last: of a storm there are more than are looked at.
+            // Bounces come last: in a storm there are more of them than are looked at.
             Ok(state) => {
                 named.insert((state.effective() == Some(Reason::Bounce), state.address().to_owned()));
             }
@@ -260,7 +261,7 @@ where
         self.apply.clock.now()
     }
 
-    /// Writes what `change` makes of each state, and returns it; those of which it makes nothing are left alone.
+    /// Writes what `change` makes of each state, and leaves alone those of which it makes nothing. Returns what was written.
     pub(crate) async fn each(
         &self,
         states: Vec<AddressState>,
@@ -276,7 +277,8 @@ where
         Ok(all)
     }
 
-    /// Writes what `change` makes of a state, and returns it; if somebody was faster, of what it is then.
+    /// Writes what `change` makes of a state, or of what the state has become if somebody else was faster. Returns what was
+    /// written; `None` if nothing was.
     pub(crate) async fn update(
         &self,
         mut state: AddressState,

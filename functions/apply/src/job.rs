@@ -1,6 +1,6 @@
-//! The import job: one at a time, its intent first.
+//! The import job: there is one at a time, and its intent is written first.
 //!
-//! SES makes a second job of the same call, and a job that runs writes what was right when it was made. So:
+//! If SES is asked twice it makes two jobs, and a running job writes what was right when it was made. So:
 //!
 //! ```text
 //! intent (a key) ─▶ addresses marked with it ─▶ object under it ─▶ CreateImportJob ─▶ its id noted ─▶ ... ─▶ it has ended:
@@ -9,8 +9,8 @@
 //!                  marks come off as stray ones                  after a minute, given up
 //! ```
 //!
-//! What was given up is planned anew and never made of the old object: it says what was right when its addresses were marked,
-//! and since then somebody may have complained, or been released.
+//! A job that was given up is planned anew, and never made from the old object: that says what was right when its addresses
+//! were marked, and since then somebody may have complained or been released.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -34,22 +34,22 @@ use crate::calls::{CallError, Twice};
 use crate::drain::Work;
 use crate::handler::{End, PARALLEL, Run};
 
-/// The note's name.
+/// The name of the note.
 pub const NOTE: &str = "import-job";
-/// Time that is needed to mark the addresses of a job and make it.
+/// The time that is needed to mark the addresses of a job and to make the job.
 const TO_START: Duration = Duration::from_secs(20);
-/// Time that is kept to make it, once no more are marked.
+/// The part of that time that is kept to make the job, after which no more addresses are marked.
 const TO_CREATE: Duration = Duration::from_secs(10);
-/// Until a job that was asked for without an answer must be among SES's.
+/// How long it may take until a job that SES was asked for, without an answer, is among SES's jobs.
 const TO_APPEAR: Duration = Duration::from_mins(1);
-/// By which SES's clock may be behind ours.
+/// By how much SES's clock may be behind ours.
 const SKEW: Duration = Duration::from_mins(5);
-/// Between two looks at a job that runs.
+/// The time between two looks at a job that runs.
 const POLL: Duration = Duration::from_secs(10);
-/// After a job that failed, so that whatever is wrong with jobs does not keep the list wrong.
+/// How long no jobs are made after one that failed, so that whatever is wrong with jobs does not keep the list wrong.
 const SINGLY: Duration = Duration::from_mins(10);
 
-/// What the note says.
+/// The content of the note.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 struct Said {
     #[serde(default)]
@@ -58,18 +58,18 @@ struct Said {
     singly_until: Option<Timestamp>,
 }
 
-/// A job that is to be, or is.
+/// A job that is to be made, or was made.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct Intent {
-    /// Of its object.
+    /// The key of the job's object.
     key: String,
-    /// It deletes; else it puts.
+    /// Whether the job deletes. Otherwise it puts.
     deletes: bool,
     planned_at: Timestamp,
-    /// When SES was last asked to make it.
+    /// When SES was last asked to make the job; `None` if it was not.
     #[serde(default)]
     tried_at: Option<Timestamp>,
-    /// As SES names it, once it has answered.
+    /// The job's id; `None` until SES has answered.
     #[serde(default)]
     id: Option<String>,
 }
@@ -80,27 +80,27 @@ impl Intent {
     }
 }
 
-/// What a job that came to its end has left undone.
+/// What a job that has come to its end has left undone.
 struct Ended {
     unfinished: Unfinished,
-    /// It deleted.
+    /// Whether the job was one that deletes.
     deleted: bool,
 }
 
 impl Ended {
-    /// Whether an address is to be tried again. What a job came to and only a job can delete is not: it was not there, or
-    /// reconcile finds it.
+    /// Whether an address must be tried again. One that only a job can delete, and that a job came to, need not: it was not
+    /// on the list, or else reconcile finds it.
     fn failed_at(&self, address: &str) -> bool {
         self.unfinished.contains(address) && !(self.deleted && import::only_a_job_deletes(address))
     }
 }
 
-/// The note as it was last read or written.
+/// The note, as it was last read or written.
 #[derive(Debug)]
 pub(crate) struct Jobs {
     noted: Said,
     version: Option<u64>,
-    /// When SES was last asked how far the job is, or made it.
+    /// When SES last told how far the job is, or made it; `None` if not in this run.
     watched_at: Option<Timestamp>,
 }
 
@@ -111,22 +111,22 @@ impl Jobs {
         Ok(Self { noted: note.map(|note| note.value).unwrap_or_default(), version, watched_at: None })
     }
 
-    /// Whether there is a job that has not ended, or that may be.
+    /// Whether a job has not ended, or may have been made.
     pub(crate) fn in_flight(&self) -> bool {
         self.noted.intent.is_some()
     }
 
-    /// Whether SES is not to be asked yet how far the job is.
+    /// Whether it is too early to ask SES again how far the job is.
     fn was_watched(&self, now: Timestamp) -> bool {
         self.watched_at.is_some_and(|at| now.since(at) < POLL)
     }
 
-    /// How long until SES is asked again how far the job is.
+    /// The time until SES is asked again how far the job is.
     pub(crate) fn next_watch_in(&self, now: Timestamp) -> Duration {
         self.watched_at.map_or(Duration::ZERO, |at| at.plus(POLL).since(now))
     }
 
-    /// Whether the job that is in flight is of this key.
+    /// Whether the job in flight is the one with this key.
     pub(crate) fn holds(&self, key: &str) -> bool {
         self.noted.intent.as_ref().is_some_and(|intent| intent.key == key)
     }
@@ -172,7 +172,7 @@ where
         format!("s3://{}/{key}", self.apply.settings.bucket)
     }
 
-    /// Makes a job of what is due: of one kind, as much as SES takes. `false` if all of it has changed since.
+    /// Makes a job of what is due: of one kind, and as much as SES takes. Returns `false` if all of it has changed since.
     pub(crate) async fn start(&mut self, mut due: Work) -> Result<bool, End> {
         if self.calls.left() < TO_START {
             return Err(End::Later("an import job is not begun so late"));
@@ -198,7 +198,8 @@ where
         Ok(true)
     }
 
-    /// Marks addresses as in the job. One that somebody has written meanwhile is left out: it may need something else now.
+    /// Marks addresses as held by the job. One whose state somebody has written meanwhile is left out, since it may need
+    /// something else now.
     async fn mark(&self, due: &Work, key: &str) -> Result<HashSet<String>, End> {
         let mark = |index: usize| async move {
             let Some((state, _)) = due.get(index).filter(|_| self.calls.left() > TO_CREATE) else {
@@ -215,7 +216,7 @@ where
         Ok(marked)
     }
 
-    /// Has SES make the job of the object that is there.
+    /// Has SES make the job from the object that was written.
     async fn create(&mut self) -> Result<(), End> {
         let now = self.now();
         self.note_intent(|intent| intent.tried_at = Some(now)).await?;
@@ -230,17 +231,17 @@ where
             Err(CallError::List(error @ (ListError::Refused(_) | ListError::Denied(_)))) => {
                 self.give_up(&intent, &error.kind()).await
             }
-            // None was made: it is due again at once, and planned anew.
+            // No job was made. Its addresses are due again at once, and planned anew.
             Err(CallError::Later(why)) => {
                 self.note(|noted| noted.intent = None).await?;
                 Err(End::Later(why))
             }
-            // Either none was made, or it will be found.
+            // Either no job was made, or it will be found by its key.
             Err(error) => Err(error.into()),
         }
     }
 
-    /// Looks whether the job has ended, and ends it here; not more often than is worth a call.
+    /// Looks whether the job has ended, and if so records that. It does not ask SES more often than is worth a call.
     pub(crate) async fn watch(&mut self) -> Result<(), End> {
         let now = self.now();
         let Some(mut intent) = self.jobs.noted.intent.clone() else { return Ok(()) };
@@ -283,8 +284,8 @@ where
         }
     }
 
-    /// Nothing of the job is to be relied on. Its marks are stray and come off, and what it held is as pending as before: that
-    /// is no fault of an address, and none may wait for it longer with each job.
+    /// Gives a job up, since nothing of it can be relied on. Its marks are stray then and come off, and its addresses are
+    /// as pending as before: that is not their fault, so that they need not wait longer with each job.
     async fn give_up(&mut self, intent: &Intent, why: &str) -> Result<(), End> {
         warn!(key = intent.key, "an import job has failed, and for a while there are none: {why}");
         self.counts.jobs_failed += 1;
@@ -296,7 +297,7 @@ where
         .await
     }
 
-    /// Looks for the job by its key, which only a call for each job tells.
+    /// Looks for the job by its key, for which SES must be asked for each of its jobs.
     async fn find(&mut self, intent: &Intent) -> Result<Option<String>, End> {
         if intent.tried_at.is_none() {
             return Ok(None);
@@ -327,7 +328,7 @@ where
         }
     }
 
-    /// Records what a job has done, which takes its marks off, and then takes off the intent.
+    /// Records what a job has done, which takes its marks off, and then takes the intent off.
     async fn completed(&mut self, intent: &Intent, job: &ImportJob) -> Result<(), End> {
         let records = match &job.failed_records_url {
             Some(url) => self.apply.list.failed_records(url).await,

@@ -3,10 +3,10 @@
 //! | module | is |
 //! |---|---|
 //! | [`handler`] | the function: takes the lease, counts |
-//! | `drain` | what is due, and what of it goes by call, what by import job |
+//! | `drain` | what is due: some of it by calls, the rest by import job |
 //! | `singly` | one address after the other |
-//! | [`calls`] | SES's pace, and what is worth another call |
-//! | [`job`] | the import job: intent first, found again after a crash |
+//! | [`calls`] | calls at SES's pace, and what is worth another call |
+//! | [`job`] | the import job: its intent first, found again after a crash |
 //! | [`settings`] | what the template tells it |
 //!
 //! `main.rs` only wires.

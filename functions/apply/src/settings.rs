@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use mailroom_aws::settings::{SettingError, Variables};
 
-/// Read once, at start.
+/// The function's settings, read once at start.
 #[derive(Debug, Clone)]
 pub struct Settings {
     /// `TABLE_NAME`: the name of the table.
@@ -13,20 +13,20 @@ pub struct Settings {
     pub function: String,
     /// `AWS_REGION`: the name of this Region, set by Lambda.
     pub region: String,
-    /// `TRANSIT_BUCKET`, in this Region, the only one in which SES reads import jobs' objects: by the bucket's policy, not by
-    /// a role.
+    /// `TRANSIT_BUCKET`: the bucket for the objects of import jobs. It is in this Region, the only one from which SES reads
+    /// them, and the bucket's policy lets SES in, not a role.
     pub bucket: String,
-    /// See [`Variables::requests_per_second`].
+    /// `REQUESTS_PER_SECOND`: the pace of SES's calls. See [`Variables::requests_per_second`].
     pub requests_per_second: f64,
-    /// `TRUST_ORIGIN`: whether SES is trusted to have put on its own list what it bounced itself.
+    /// `TRUST_ORIGIN`: whether SES is trusted to have put on its own list what bounced or complained in this Region.
     pub trust_origin: bool,
 }
 
 impl Settings {
-    /// Reads the variables above.
+    /// Reads the settings from the environment variables that the fields name.
     ///
     /// # Errors
-    /// The first that is missing or unusable.
+    /// The first variable that is missing or unusable.
     pub fn read(variables: &Variables<impl Fn(&str) -> Option<String>>) -> Result<Self, SettingError> {
         Ok(Self {
             table: variables.required("TABLE_NAME")?,
@@ -38,12 +38,12 @@ impl Settings {
         })
     }
 
-    /// From one call of SES to the next.
+    /// The time between two calls of SES.
     pub fn interval(&self) -> Duration {
         Duration::from_secs_f64(1.0 / self.requests_per_second)
     }
 
-    /// What goes singly within a minute.
+    /// The number of calls that go singly within a minute.
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,

@@ -1,4 +1,4 @@
-//! One address after the other: puts and deletes, each for the state as it is when SES takes the call.
+//! Goes from one address to the next: puts and deletes, each for the state as it is when SES takes the call.
 
 use mailroom_aws::clock::Timer;
 use mailroom_aws::lease::Lease;
@@ -14,13 +14,13 @@ use crate::calls::Twice;
 use crate::drain::{Work, failed_by_job};
 use crate::handler::{End, Run};
 
-/// Calls before the backlog is looked at again: in a storm it has grown into a job's.
+/// The number of calls after which the backlog is looked at again. In a storm it has grown by then, so that a job is due.
 const ROUND: usize = 10;
 
-/// How it went for one address.
+/// What came of the attempt for one address.
 struct Tried {
     attempt: Attempt,
-    /// Why the run ends with it.
+    /// The error with which the run ends; `None` if it goes on.
     end: Option<ListError>,
 }
 
@@ -29,8 +29,9 @@ impl Tried {
         Self { attempt, end: None }
     }
 
-    /// That SES finds the input wrong is about this address. Anything else is about SES, or what we may: one address bears
-    /// it, so that it does not stand in the way of the others, and the run ends.
+    /// An attempt that failed. If SES finds the input wrong, that is about this address. Anything else is about SES, or
+    /// about our permissions, and ends the run: it is recorded as this address's failure, so that the next run does not
+    /// begin with the same.
     fn in_vain(error: ListError) -> Self {
         let of_address =
             matches!(&error, ListError::Refused(refusal) if refusal.code == "BadRequestException");
@@ -41,9 +42,9 @@ impl Tried {
 
 /// Why a call for an address has no result.
 enum NotCalled {
-    /// The address is no longer as it was read.
+    /// The state of the address has changed since it was read.
     Moved,
-    /// The run ends.
+    /// The run ends with this.
     End(End),
 }
 
@@ -63,10 +64,10 @@ where
     C: Timer,
     M: Metrics,
 {
-    /// Does as much as goes before the backlog is to be looked at again; how many were done.
+    /// Does as much as goes before the backlog must be looked at again. Returns how many addresses were done.
     pub(crate) async fn singly(&mut self, mut due: Work) -> Result<usize, End> {
-        // What stops mail to somebody who complained before what lets mail through again, and that before bounces. What a
-        // job was to delete comes last: it most likely has deleted, or it was not there.
+        // First what stops mail to somebody who complained, then what lets mail through again, then bounces. What a job
+        // should have deleted comes last: most likely it has, or there was no such entry.
         let rank = |due: &(AddressState, ToDo)| match due.1 {
             ToDo::Put { reason: Reason::Complaint, .. } => 0,
             _ if failed_by_job(due) => 3,
@@ -100,11 +101,11 @@ where
         Ok(done)
     }
 
-    /// Does what the list needs for one address; the state that it was done for, and how it went. `None` if the list needs
-    /// nothing (any more).
+    /// Does what the list needs for one address. Returns the state for which it was done, and what came of it; `None` if
+    /// the list needs nothing (any more).
     async fn act(&mut self, address: &str) -> Result<Option<(AddressState, Tried)>, End> {
         loop {
-            // The index lags.
+            // The index lags behind, so the state is read again.
             let Some(state) = self.apply.states.get(address, self.deadline).await? else { return Ok(None) };
             let tried = match self.to_do(&state) {
                 ToDo::Put { spelling, reason } => self.put(&state, &spelling, reason).await,
@@ -125,11 +126,11 @@ where
         spelling: &str,
         reason: Reason,
     ) -> Result<Tried, NotCalled> {
-        // Before, so that what was put is recorded without waiting for another call.
+        // The account is asked for first, so that what was put is recorded without waiting for another call.
         let enabled = self.account().await?.enabled.contains(&reason);
         let put = self.call_for(state, async |list| list.put(spelling, reason).await).await?;
         if let Some(Tried { end: None | Some(ListError::Refused(_)), .. }) = put {
-            // It may have come into the sandbox since it was asked, and then the address is not to blame.
+            // The account may have come into the sandbox since it was asked for. Then the address is not to blame.
             self.account = None;
             if !self.account().await?.production_access {
                 return Ok(Tried::well(Attempt::RefusedSandbox));
@@ -147,8 +148,8 @@ where
         Ok(Tried::well(Attempt::Written { reason: None, enabled: true }))
     }
 
-    /// Calls SES for a state, unless something has been said by the time that SES takes the call: a BOUNCE must not be put
-    /// over the COMPLAINT that came while it waited. `None` if SES did as asked.
+    /// Calls SES for a state, unless that has changed by the time of the call: a BOUNCE must not be put over a COMPLAINT
+    /// that came while the call waited for its turn. `None` if SES did what it was asked.
     async fn call_for(
         &mut self,
         state: &AddressState,
@@ -167,7 +168,7 @@ where
         }
     }
 
-    /// Records what became of an attempt made for this version.
+    /// Records what came of an attempt, which was made for this version of the state.
     pub(crate) async fn attempted(&self, state: AddressState, attempt: &Attempt) -> Result<(), End> {
         let acted_on = state.version();
         self.update(state, |state, now| Some(state.attempted(acted_on, attempt.clone(), now))).await?;

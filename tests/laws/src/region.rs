@@ -36,11 +36,11 @@ use crate::law::Chronicle;
 use crate::queue::{Batch, Queue};
 use crate::time::SkewedClock;
 
-/// The account of them all.
+/// The account to which all Regions belong.
 pub(crate) const ACCOUNT: &str = "123456789012";
 const BUCKET: &str = "transit";
 
-/// What the template tells functions, as far as it matters here.
+/// The template's parameters, as far as they matter here.
 #[derive(Debug, Clone)]
 pub(crate) struct Parameters {
     pub(crate) peers: Vec<String>,
@@ -50,13 +50,13 @@ pub(crate) struct Parameters {
     pub(crate) gone: Gone,
 }
 
-/// A change of the table, and what its stream tells of it.
+/// A change of the table, with the time that its stream gives it.
 pub(crate) struct Change {
     pub(crate) image: Image,
     created_at: Timestamp,
 }
 
-/// What became of an invocation. `None` where it died, or failed.
+/// What became of an invocation. What it returned is `None` if it died or failed.
 pub(crate) enum Ended {
     Feedback { batch: Batch, failed: Option<HashSet<String>> },
     Merge { batch: Batch, failed: Option<HashSet<String>> },
@@ -65,7 +65,7 @@ pub(crate) enum Ended {
     Reconcile { died: bool, woken: Option<Woken> },
 }
 
-/// What reconcile did, if nobody else was at it.
+/// What reconcile did, if no other invocation was at work.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Woken {
     pub(crate) pushed: Pushed,
@@ -73,25 +73,25 @@ pub(crate) struct Woken {
     pub(crate) looked_back: LookedBack,
 }
 
-/// One Region.
+/// One Region, with all that Mailroom has in it.
 pub(crate) struct Region {
     pub(crate) name: &'static str,
-    /// Lambda's.
+    /// The clock of Lambda.
     pub(crate) clock: SkewedClock,
-    /// DynamoDB's.
+    /// The clock of DynamoDB.
     pub(crate) table_clock: SkewedClock,
     pub(crate) table: MemoryStates,
     pub(crate) list: MemoryList<SkewedClock>,
     pub(crate) feedback_queue: Queue,
     pub(crate) merge_queue: Queue,
     pub(crate) changes: Vec<Change>,
-    /// How much of the stream decide has done, and how much was handed to apply.
+    /// How far decide has done the stream; `told_apply` is how far apply was told of it.
     pub(crate) decided: usize,
     pub(crate) told_apply: usize,
     pub(crate) chronicle: Chronicle,
     pub(crate) writes: usize,
     pub(crate) first_pass_ended: bool,
-    /// Why it may have written more often than there was need.
+    /// How often apply may have written to the list for a reason other than need, such as a fault.
     pub(crate) excuses: usize,
     leases: MemoryLease,
     notes: MemoryNotes,
@@ -102,7 +102,7 @@ pub(crate) struct Region {
     pub(crate) runs: usize,
 }
 
-/// A list that reads import jobs' objects.
+/// A list whose import jobs read these objects.
 pub(crate) fn list(clock: SkewedClock, objects: &MemoryObjects) -> MemoryList<SkewedClock> {
     let objects = objects.clone();
     MemoryList::new(clock, move |url: &str| {
@@ -144,7 +144,7 @@ impl Region {
         }
     }
 
-    /// The changes of the table that nobody has looked at.
+    /// The changes of the table since this was last called.
     pub(crate) fn observe(&mut self) -> Vec<Image> {
         let new = self.table.stream(self.changes.len());
         let created_at = self.table_clock.now();
@@ -161,7 +161,8 @@ impl Region {
         self.table.states().into_iter().find(|state| state.address() == address)
     }
 
-    /// New records of the stream that the mapping's filter lets through, at most so many, and how far that is.
+    /// New records of the stream that decide's mapping lets through, `most` of them at most, and how far the stream is with
+    /// them.
     pub(crate) fn undecided(&self, most: usize) -> (Vec<usize>, usize) {
         let new = (self.decided..self.changes.len()).filter(|index| self.is_decidable(*index));
         let batch: Vec<_> = new.take(most).collect();
@@ -177,14 +178,14 @@ impl Region {
         self.changes.get(index).is_some_and(|change| change.image.new["decidable"].is_string())
     }
 
-    /// Changes of the table, as the stream brings them.
+    /// The event that brings these changes of the table by the stream.
     pub(crate) fn batch(&self, indexes: impl Iterator<Item = usize>) -> String {
         let changes = indexes.filter_map(|index| self.changes.get(index));
         let event = stream::event(changes.map(|change| (&change.image, change.created_at)), self.name);
         event.map_or_else(|error| error.to_string(), |event| event.to_string())
     }
 
-    /// What the stream tells apply.
+    /// The event that the stream wakes apply with: the states that became pending.
     pub(crate) fn newly_pending(&mut self) -> String {
         let is_pending = |image: &serde_json::Value| image["pending"].is_string();
         let new: Vec<_> = (self.told_apply..self.changes.len())
@@ -229,7 +230,7 @@ impl Region {
         }
     }
 
-    /// `until` is how far the stream is done if it succeeds; `None` if it was done before.
+    /// Runs decide. If that succeeds the stream is done up to `until`; `None`: it was done that far before.
     pub(crate) fn decide(
         &self,
         payload: String,
@@ -262,7 +263,7 @@ impl Region {
         self.apply_to(list, payload, fuse)
     }
 
-    /// The same to another list.
+    /// Runs apply with another list.
     pub(crate) fn apply_to<L: SuppressionList + 'static>(
         &mut self,
         list: L,
@@ -301,7 +302,7 @@ impl Region {
         self.reconcile_with(list, wake, fuse)
     }
 
-    /// The same with another list.
+    /// Runs reconcile with another list.
     pub(crate) fn reconcile_with<L: SuppressionList + 'static>(
         &mut self,
         list: L,
@@ -345,7 +346,7 @@ impl Region {
     }
 }
 
-/// The world's runtime stands still: deadlines are as far as they were set.
+/// A deadline so far from now. The runtime's time stands still, so that it stays as far.
 fn within(seconds: u64) -> Instant {
     Instant::now() + Duration::from_secs(seconds)
 }
@@ -354,7 +355,7 @@ fn failed(response: &Response) -> HashSet<String> {
     response.batch_item_failures.iter().map(|failure| failure.item_identifier.clone()).collect()
 }
 
-/// What a port answers that does not wait.
+/// The answer of a port that does not wait; `None` if it does wait.
 pub(crate) fn at_once<T>(future: impl Future<Output = T>) -> Option<T> {
     let mut future = pin!(future);
     let mut context = Context::from_waker(Waker::noop());

@@ -1,4 +1,4 @@
-//! The Regions, what happens to them, and how they come to rest.
+//! The Regions of a history, what happens to them, and how they come to rest.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -30,7 +30,7 @@ use crate::time::Time;
 use crate::truth::{self, Truth, Weight};
 
 const NAMES: [&str; 3] = ["us-east-1", "us-west-2", "eu-west-1"];
-/// Two addresses' spellings, and a third's; the last of each is one that only a hand types.
+/// The spellings of three addresses. The last one of each is one that only comes from editing a list by hand.
 const ADDRESSES: [[&str; 3]; 3] = [
     ["Ann@example.com", "ann@example.com", "ANN@example.com"],
     ["bob@example.com", "Bob@Example.com", "BOB@example.com"],
@@ -38,57 +38,58 @@ const ADDRESSES: [[&str; 3]; 3] = [
 ];
 const SIMULATOR: &str = "bounce@simulator.amazonses.com";
 const START: i64 = 1_769_940_000_000;
-/// As an address is sure to remember of decisions.
+/// The most decisions in a history: as many as an address is sure to remember.
 const MOST_DECISIONS: usize = 12;
-/// Turns in which whatever is at work must come to an end.
+/// The number of turns in which whatever is at work must come to its end.
 const MOST_TURNS: usize = 200_000;
 const MINUTE: Duration = Duration::from_mins(1);
-/// From one pass of reconcile to the next, and a little.
+/// A little longer than the time from one pass of reconcile to the next.
 const PASS: Duration = Duration::from_mins(6 * 60 + 11);
 const WEEK: Duration = Duration::from_hours(7 * 24);
 
-/// What a history goes by.
+/// What is fixed during a history: parameters, clocks, and how SES behaves.
 #[derive(Debug, Clone)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a parameter of its own")]
 pub struct Config {
-    /// Two or three.
+    /// The number of Regions: two or three.
     pub regions: usize,
-    /// Of how many addresses anything is said.
+    /// The number of addresses that anything is said about.
     pub addresses: usize,
-    /// A parameter of apply. At a slow pace little goes singly within a minute, and the rest by import job.
+    /// Apply's pace, in calls per second. At a slow pace few addresses go singly within a minute, and the rest by import
+    /// job.
     pub requests_per_second: f64,
-    /// A parameter of apply.
+    /// Apply's parameter `TrustOrigin`.
     pub trust_origin: bool,
-    /// A parameter of reconcile.
+    /// Reconcile's parameter `PutBack`.
     pub put_back: bool,
-    /// A parameter of decide.
+    /// Decide's parameter `ComplaintCandidates`: whether it is `all`.
     pub all_candidates: bool,
-    /// A parameter of decide.
+    /// Decide's parameter `UndeterminedBounces`: whether it is `count`.
     pub count_undetermined: bool,
     /// Whether reconcile has been through all lists before anything happens.
     pub settled: bool,
-    /// Until SES's import jobs do their first record, and from one to the next.
+    /// How long SES's import jobs wait before their first record, and how long they take for each.
     pub job: (Duration, Duration),
     /// Whether SES tells which records of a job have failed.
     pub tells_failed: bool,
-    /// Whose records fail in jobs.
+    /// The address whose records fail in jobs; `None` if none do.
     pub fails_in_jobs: Option<usize>,
-    /// Entries on a page of a list.
+    /// The number of entries on a page of a list.
     pub page: usize,
-    /// By how many milliseconds clocks go ahead: Lambda's, DynamoDB's and SES's of each Region, then the operators'.
+    /// By how many milliseconds clocks are ahead: those of Lambda, DynamoDB and SES in each Region, then the operators'.
     pub clocks: Vec<i64>,
-    /// Whose turn it is.
+    /// The seed that decides whose turn it is.
     pub seed: u64,
 }
 
-/// What happens, after what stood on the lists before.
+/// A history: what is on the lists at first, and what happens then.
 #[derive(Debug, Clone)]
 pub struct History {
-    /// What it goes by.
+    /// What is fixed during the history.
     pub config: Config,
-    /// Entries that stood on lists before Mailroom came: Region, address, spelling, reason.
+    /// The entries that were on lists before Mailroom came: Region, address, spelling, reason.
     pub entries: Vec<(usize, usize, usize, Reason)>,
-    /// One after the other.
+    /// The steps, one after the other.
     pub steps: Vec<Step>,
 }
 
@@ -103,16 +104,16 @@ struct World {
     coverage: Coverage,
     said: usize,
     decisions: usize,
-    /// Invocations under way, of each function.
+    /// The number of invocations under way, by Region and function.
     under_way: BTreeMap<(usize, &'static str), usize>,
 }
 
-/// Tells a history and lets it come to rest.
+/// Runs a history, lets everything come to rest, and checks the laws. Returns what happened in it.
 ///
 /// # Errors
-/// The first law that is broken.
+/// The first law that was broken.
 pub fn run(history: &History) -> Result<Coverage, Broken> {
-    // Nobody waits for this runtime's time: deadlines are far, and only virtual time goes by.
+    // Nothing waits for this runtime's time: deadlines are far away, and only virtual time goes by.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
     let runtime = runtime.map_err(|error| Broken(format!("no runtime: {error}")))?;
     let _entered = runtime.enter();
@@ -181,13 +182,14 @@ impl World {
         for (region, who, spelling, reason) in &history.entries {
             world.edit(*region, *who, *spelling, Some(*reason));
         }
-        // Long ago.
+        // The entries were put there long ago.
         world.time.go_on_to(world.time.now().plus(PASS));
         world
     }
 
     fn spelling(&self, who: usize, spelling: usize) -> &'static str {
-        // What fails in jobs for good must go singly: three calls for one address would be a job's worth at the slow pace.
+        // An address that always fails in jobs must go singly. Its three spellings would be three calls, which at the slow
+        // pace is enough for a job.
         let spellings = if self.config.fails_in_jobs.is_some() { 2 } else { 3 };
         ADDRESSES[who % self.config.addresses.clamp(1, ADDRESSES.len())][spelling % spellings]
     }
@@ -284,7 +286,7 @@ impl World {
             Said::Permanent | Said::Complaint => "permanent bounces and complaints",
             _ => "events that say nothing against an address",
         });
-        // Of one that is dated ahead, the second to come can't be told from one that happened later.
+        // If an event is dated ahead, the second of its formats can't be told from an event that happened later.
         let told = if ago < 0 && told == Told::Both { Told::Identity } else { told };
         self.coverage.count("events dated ahead", usize::from(ago < 0));
         self.coverage.count("events in both vocabularies", usize::from(told == Told::Both));
@@ -306,7 +308,7 @@ impl World {
             Said::Complaint => Some(Reason::Complaint),
             _ => None,
         };
-        // SES does not take back its own complaint.
+        // SES does not put a bounce over its own complaint.
         let stands = self.regions[index].list.entries().get(first).copied();
         if let Some(reason) = reason.filter(|reason| lists && stands < Some(*reason)) {
             self.coverage.note("entries put by SES itself");
@@ -478,7 +480,7 @@ impl World {
             }
             Ended::Apply { died, ran, started, failed } => {
                 self.coverage.count("import jobs", started);
-                // Who was cut off begins again, with what may be done already.
+                // A run that was cut off is begun again, and may write what was written already.
                 region.excuses += match ran {
                     None if died => 3,
                     None | Some(Ran::Left) => 1,
@@ -522,7 +524,7 @@ impl World {
         Ok(())
     }
 
-    /// Time goes by: everybody does what they can.
+    /// Lets time go by, in which everybody does what they can.
     fn pass(&mut self, by: Duration) -> Result<(), Broken> {
         let until = self.time.now().plus(by);
         for _ in 0..MOST_TURNS {
@@ -544,7 +546,7 @@ impl World {
         (0..self.regions.len()).try_for_each(|region| self.observe(region))
     }
 
-    /// Holds the laws of a moment against what was written.
+    /// Checks what was written since this was last called against the laws of a moment.
     fn observe(&mut self, index: usize) -> Result<(), Broken> {
         let now = self.time.now();
         let region = &mut self.regions[index];
@@ -567,7 +569,7 @@ impl World {
         Ok(())
     }
 
-    /// All trouble is over, and what is left to do is done.
+    /// Ends all trouble, and lets everybody do what is left to do.
     fn come_to_rest(&mut self) -> Result<(), Broken> {
         for index in 0..self.regions.len() {
             self.peers.fail(self.regions[index].name, None);
@@ -577,7 +579,7 @@ impl World {
         }
         for round in 0..12 {
             let before: Vec<_> = self.regions.iter().map(|region| region.changes.len()).collect();
-            // Longer than any lease, and than reconcile waits; once, than whatever it does once a week.
+            // Longer than any lease, and than reconcile waits; once also longer than what reconcile does every week.
             self.pass(if round == 1 { WEEK + PASS } else { PASS })?;
             self.deliver()?;
             self.apply_all()?;
@@ -593,7 +595,7 @@ impl World {
         broken(format!("no rest: {:?}", self.regions.iter().map(states).collect::<Vec<_>>()))
     }
 
-    /// What lies in queues and streams comes to the functions.
+    /// Wakes the functions until nothing is left in queues and streams.
     fn deliver(&mut self) -> Result<(), Broken> {
         for _ in 0..1000 {
             self.bring_messages();
@@ -620,15 +622,15 @@ impl World {
         broken("queues and streams do not become empty")
     }
 
-    /// Apply, every minute or two, until nothing is due.
+    /// Wakes apply every two minutes until nothing is due.
     fn apply_all(&mut self) -> Result<(), Broken> {
         for minute in 0..60 {
-            // What failed is soon due again.
+            // What has failed is due again soon, so it counts as due.
             let soon = self.time.now().plus(MINUTE * 15);
             let due = |region: &Region| {
                 region.table.states().iter().any(|state| state.due_at().is_some_and(|at| at <= soon))
             };
-            // What is not due may still be an import job to end.
+            // Everybody is woken at first: even if nothing is due, an import job may have to be ended.
             let due: Vec<_> =
                 (0..self.regions.len()).filter(|index| minute == 0 || due(&self.regions[*index])).collect();
             if due.is_empty() {
@@ -642,7 +644,8 @@ impl World {
         Ok(())
     }
 
-    /// Reconcile, every five minutes, until a pass has ended everywhere; whether all agree.
+    /// Wakes reconcile every five minutes until a pass has ended in each Region. Returns whether lists and states agree in
+    /// all of them.
     fn reconcile_all(&mut self) -> Result<bool, Broken> {
         let mut agree = true;
         for index in 0..self.regions.len() {
@@ -677,7 +680,8 @@ impl World {
         Ok(agree)
     }
 
-    /// The next turn until then; time goes by if everybody waits for it.
+    /// Gives the next turn before `until`, and lets time go by while everybody waits for it. `None` if there is no turn
+    /// before that.
     fn next_turn(&mut self, until: Timestamp) -> Result<Option<Turn<Ended>>, Broken> {
         for _ in 0..MOST_TURNS {
             if let Some(turn) = self.tasks.turn(&mut self.rng) {
@@ -694,7 +698,7 @@ impl World {
         broken("somebody sleeps and sleeps")
     }
 
-    /// The laws of what there is in the end.
+    /// Checks the laws that hold once everything is at rest.
     fn at_rest(&mut self) -> Result<(), Broken> {
         if !self.tasks.is_empty() {
             return broken("somebody is still at work");
@@ -736,7 +740,7 @@ impl World {
         self.stays_at_rest()
     }
 
-    /// What is right costs no call and no write.
+    /// A law: what is right costs no call and no write.
     fn stays_at_rest(&mut self) -> Result<(), Broken> {
         let calls = |world: &Self| world.regions.iter().map(|region| region.list.calls()).collect::<Vec<_>>();
         let before = calls(self);
@@ -793,7 +797,7 @@ fn calls_are_bounded(region: &Region) -> Result<(), Broken> {
     Ok(())
 }
 
-/// The list holds what is in force and nothing else, but for what a hand has taken off.
+/// A law: the list holds what is in force and nothing else, except what somebody has taken off by hand.
 fn list_is_right(region: &Region) -> Result<(), Broken> {
     let mut listed = BTreeMap::<String, Reason>::new();
     for (spelling, reason) in region.list.entries() {
