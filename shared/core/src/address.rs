@@ -14,7 +14,7 @@ pub struct Address {
     match_form: String,
 }
 
-/// RFC 5321 allows 64 octets, `@`, and 255. What is longer no SES sends to, and no key of the table could hold.
+/// RFC 5321 allows 64 octets, `@`, and 255. SES sends to nothing longer, and no key of the table could hold it.
 const MAX_OCTETS: usize = 320;
 
 impl Address {
@@ -37,24 +37,25 @@ impl Address {
         Ok(Self { raw, match_form })
     }
 
-    /// As SES spelled it: `Jane.Doe@Bücher.Example`.
+    /// The address as SES spelled it: `Jane.Doe@Bücher.Example`.
     pub fn raw(&self) -> &str {
         &self.raw
     }
 
-    /// What addresses are compared and keyed by: local part lower-cased and without needless quotes, domain
-    /// lower-cased and IDNA-encoded: `jane.doe@xn--bcher-kva.example`.
+    /// The form by which addresses are compared and keyed. The local part is lower-cased and without needless quotes, the
+    /// domain lower-cased and IDNA-encoded: `jane.doe@xn--bcher-kva.example`.
     pub fn match_form(&self) -> &str {
         &self.match_form
     }
 
-    /// Whether it is one of SES's mailbox simulator, labels included (AWS: "Using the mailbox simulator manually").
+    /// Whether the address is one of SES's mailbox simulator, labels included (AWS: "Using the mailbox simulator
+    /// manually").
     pub fn is_simulator(&self) -> bool {
         self.match_form.ends_with("@simulator.amazonses.com")
     }
 }
 
-/// Strips display name, comments and source route: what stands in the last angle brackets, else everything.
+/// Strips display name, comments and source route. Takes what stands in the last angle brackets, or else the whole text.
 fn addr_spec(text: &str) -> Option<String> {
     let mut plain = String::with_capacity(text.len());
     let (mut quoted, mut comment_depth) = (false, 0_usize);
@@ -92,7 +93,7 @@ fn addr_spec(text: &str) -> Option<String> {
     Some(plain.to_owned())
 }
 
-/// RFC 5322's `angle-addr`, as far as it was read.
+/// Where the reader stands in RFC 5322's `angle-addr`.
 #[derive(PartialEq)]
 enum Angle {
     None,

@@ -3,16 +3,16 @@
 /// `arn:PARTITION:SERVICE:REGION:ACCOUNT:RESOURCE`, as the AWS General Reference describes it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Arn<'a> {
-    /// `us-east-1`; empty for global services.
+    /// The Region, such as `us-east-1`; empty for global services.
     pub region: &'a str,
-    /// Twelve digits; empty for resources without an owner in their name.
+    /// The account: twelve digits, or empty if the resource's name has no owner.
     pub account: &'a str,
     /// Everything after the account: `identity/example.com`.
     pub resource: &'a str,
 }
 
 impl<'a> Arn<'a> {
-    /// `None` if it does not have an ARN's six parts.
+    /// Splits an ARN into its parts; `None` if the text does not have an ARN's six.
     pub fn parse(text: &'a str) -> Option<Self> {
         let mut parts = text.trim().splitn(6, ':');
         if parts.next()? != "arn" {
@@ -23,7 +23,7 @@ impl<'a> Arn<'a> {
         Some(Self { region: parts.next()?, account: parts.next()?, resource: parts.next()? })
     }
 
-    /// The Region, unless the resource is global.
+    /// The Region; `None` if the resource is global.
     pub fn region(self) -> Option<&'a str> {
         (!self.region.is_empty()).then_some(self.region)
     }

@@ -42,37 +42,37 @@ use self::judged::{Judged, capped};
 use crate::text::visible;
 use crate::timestamp::Timestamp;
 
-/// Of an evidence that comes from elsewhere.
-const MOST_EVIDENCE: usize = 600;
+/// How many characters are kept of evidence that comes from outside this module.
+const MAX_EVIDENCE_CHARS: usize = 600;
 
 /// A section of AWS's page, in its order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Section {
-    /// 1: the Region is enabled and answers.
+    /// Section 1: the Region is enabled and answers.
     Endpoints,
-    /// 2: sandbox and sending limits.
+    /// Section 2: sandbox and sending limits.
     Sandbox,
-    /// 3: identities are verified.
+    /// Section 3: identities are verified.
     Verification,
-    /// 4: Easy DKIM.
+    /// Section 4: Easy DKIM.
     Dkim,
-    /// 5: the account-level suppression list.
+    /// Section 5: the account-level suppression list.
     SuppressionList,
-    /// 6: feedback notifications.
+    /// Section 6: feedback notifications.
     Feedback,
-    /// 7: SMTP credentials. IAM is global: the same in every Region.
+    /// Section 7: SMTP credentials. IAM is global, so this is the same in every Region.
     SmtpCredentials,
-    /// 8: custom MAIL FROM domains.
+    /// Section 8: custom MAIL FROM domains.
     MailFrom,
-    /// 9: sending authorization.
+    /// Section 9: sending authorization.
     Authorization,
-    /// 10: receiving mail.
+    /// Section 10: receiving mail.
     Receiving,
 }
 
 impl Section {
-    /// All of them, in the page's order.
+    /// All sections, in the page's order.
     pub const ALL: [Self; 10] = [
         Self::Endpoints,
         Self::Sandbox,
@@ -86,7 +86,7 @@ impl Section {
         Self::Receiving,
     ];
 
-    /// Its number on the page, from 1.
+    /// The section's number on the page, from 1.
     pub fn number(self) -> u8 {
         match self {
             Self::Endpoints => 1,
@@ -102,7 +102,7 @@ impl Section {
         }
     }
 
-    /// In sort keys and metrics: `mail_from`.
+    /// The section's name in sort keys and metrics, such as `mail_from`.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Endpoints => "endpoints",
@@ -119,24 +119,24 @@ impl Section {
     }
 }
 
-/// How a section fares. The greater is the worse.
+/// How a section fares, ordered from best to worst.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
     /// There is nothing here that could be wrong.
     NotApplicable,
-    /// As it should be.
+    /// All is as it should be.
     Pass,
-    /// It could not be found out.
+    /// How the section fares could not be found out.
     Unknown,
-    /// It works, and will not always, or not as well as it could.
+    /// It works now, but may stop working, or does not work as well as it could.
     Warn,
-    /// It does not work, or not for all.
+    /// It does not work, or does not work for all.
     Fail,
 }
 
 impl Verdict {
-    /// `not_applicable`
+    /// The verdict's name in the table, such as `not_applicable`.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::NotApplicable => "not_applicable",
@@ -159,13 +159,13 @@ impl fmt::Display for Verdict {
 pub struct Finding {
     /// How bad it is: [`Verdict::Fail`], [`Verdict::Warn`] or [`Verdict::Unknown`].
     pub verdict: Verdict,
-    /// What it is about, such as an identity's name; empty if it is the Region.
+    /// What the finding is about, such as an identity's name; empty if it is about the whole Region.
     pub subject: String,
     /// What AWS said.
     pub evidence: String,
-    /// What to do, in words.
+    /// What to do about it, in words.
     pub todo: String,
-    /// How, each to be done in this order.
+    /// The commands and DNS records that do it, in the order in which they are to be carried out.
     #[serde(default)]
     pub fixes: Vec<Fix>,
 }
@@ -175,33 +175,33 @@ pub struct Finding {
 pub struct SectionVerdict {
     pk: String,
     sk: String,
-    /// Which Region.
+    /// The Region that was audited.
     pub region: String,
-    /// Which section.
+    /// The section of AWS's page that was judged.
     pub section: Section,
-    /// The worst of its findings.
+    /// The worst verdict among the section's findings.
     pub verdict: Verdict,
-    /// What was looked at, in a line: a pass has evidence, too.
+    /// What was looked at, in a line. A pass has evidence, too.
     pub evidence: String,
-    /// The worst first; no more than fit into an item.
+    /// The findings, the worst first, and no more than fit into an item.
     pub findings: Vec<Finding>,
-    /// How many more there are.
+    /// How many more findings there are that did not fit.
     #[serde(default)]
     pub more_findings: usize,
-    /// When the facts had been got.
+    /// When all the facts had been collected.
     pub checked_at: Timestamp,
-    /// What the Region is compared with its peers by.
+    /// What of this Region is compared with its peers; `None` if the section has nothing to compare.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub compared: Option<Compared>,
 }
 
-/// All ten verdicts, in the page's order, of facts that had been got at a time.
+/// Judges all ten sections, in the page's order, by facts whose collection ended at `checked_at`.
 pub fn audit(facts: &Facts, checked_at: Timestamp) -> Vec<SectionVerdict> {
     Section::ALL.into_iter().map(|section| section.audit(facts, checked_at)).collect()
 }
 
 impl Section {
-    /// Its verdict, of facts that had been got at a time.
+    /// Judges this section by facts whose collection ended at `checked_at`.
     pub fn audit(self, facts: &Facts, checked_at: Timestamp) -> SectionVerdict {
         let judged = match self {
             Self::Endpoints => endpoints::judge(facts),
@@ -237,9 +237,9 @@ impl SectionVerdict {
         }
     }
 
-    /// A section of which nothing is known, and why.
+    /// The verdict on a section of which nothing is known; `why` says why.
     pub fn unknown(region: &str, section: Section, why: &str, at: Timestamp) -> Self {
-        let judged = Judged { evidence: visible(why, MOST_EVIDENCE), ..Judged::default() };
+        let judged = Judged { evidence: visible(why, MAX_EVIDENCE_CHARS), ..Judged::default() };
         Self { verdict: Verdict::Unknown, ..Self::new(region, section, judged, at) }
     }
 

@@ -1,4 +1,5 @@
-//! Every way in which what SES says arrives, told apart by content and unwrapped down to SES's own text.
+//! Opens every payload in which SES's words arrive: tells the forms apart by content and unwraps them down to SES's own
+//! text.
 //!
 //! | payload | by |
 //! |---|---|
@@ -22,39 +23,41 @@ use crate::notification::{self, Reading};
 use crate::text::Text;
 use crate::timestamp::Timestamp;
 
-/// A payload, opened: what called, and what it brought.
+/// An opened payload: who invoked the function, and with which messages.
 #[derive(Debug)]
 pub struct Payload {
-    /// How failures are to be told: one by one to a queue, as a whole to everybody else.
+    /// Who invoked the function, which decides how failures are reported: one by one to a queue, as a whole to everybody
+    /// else.
     pub source: Source,
-    /// In the payload's order. One that could not be opened does not keep the others from it.
+    /// The messages, in the payload's order. One that could not be opened does not keep the others from being here.
     pub messages: Vec<Message>,
 }
 
-/// What invoked us.
+/// Who invoked the function.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Source {
-    /// SQS records, each with an id.
+    /// SQS, with records that each have an id.
     Sqs,
-    /// Anything else.
+    /// Anybody else.
     Direct,
 }
 
 /// One message of a payload.
 #[derive(Debug)]
 pub struct Message {
-    /// SQS's `messageId`, by which a failure is reported; SNS's `MessageId` where there is no queue.
+    /// The message's id: SQS's `messageId`, by which a failure is reported, or SNS's `MessageId` where there is no queue;
+    /// `None` if it has neither.
     pub id: Option<String>,
-    /// Where in the payload it stood: `Records[3].body`; empty if it is the payload.
+    /// Where in the payload the message stood, such as `Records[3].body`; empty if it is the payload itself.
     pub path: String,
-    /// What the envelopes say of where it came from.
+    /// What the envelopes say about where the message came from.
     pub origin: Origin,
-    /// What SES said in it, or why that can't be read.
+    /// What SES said in the message, or why that can't be read.
     pub reading: Result<Reading, Malformed>,
 }
 
 impl Message {
-    /// SES's id of the mail that it is about, for a log line.
+    /// SES's id of the mail that the message is about, for a log line.
     pub fn ses_message_id(&self) -> Option<&str> {
         match self.reading.as_ref().ok()? {
             Reading::Feedback(notification) => Some(notification.message_id()),
@@ -67,13 +70,13 @@ impl Message {
 /// What the envelopes around a message say. All of it may be absent.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Origin {
-    /// The SNS topic.
+    /// The ARN of the SNS topic.
     pub topic_arn: Option<String>,
-    /// The Region of EventBridge's event, the topic or the queue.
+    /// The Region of EventBridge's event, of the topic or of the queue.
     pub region: Option<String>,
     /// The account of EventBridge's event.
     pub account: Option<String>,
-    /// When SNS or EventBridge took it: the time of an event that has none of its own.
+    /// When SNS or EventBridge took the message: used as the time of an event that has none of its own.
     pub time: Option<Timestamp>,
 }
 
@@ -108,7 +111,7 @@ struct Batch<'a> {
     records: Option<&'a RawValue>,
 }
 
-/// One of `Records`: Lambda spells SQS's fields in camel case and SNS's in Pascal case.
+/// One element of `Records`. Lambda spells SQS's fields in camel case and SNS's in Pascal case.
 #[derive(Deserialize)]
 struct Record<'a> {
     #[serde(default, rename = "eventSource", alias = "EventSource")]
@@ -164,10 +167,10 @@ fn region_of(arn: Option<&str>) -> Option<String> {
     Arn::parse(arn?)?.region().map(str::to_owned)
 }
 
-/// The fields by which SNS's and EventBridge's envelopes are known, and what we want of them.
+/// The fields by which the envelopes of SNS and EventBridge are recognized, and those that are read from them.
 #[derive(Deserialize)]
 struct Envelope<'a> {
-    // SNS
+    // The fields of SNS's envelope.
     #[serde(default, rename = "Type")]
     sns_type: Text,
     #[serde(default, rename = "TopicArn")]
@@ -176,7 +179,7 @@ struct Envelope<'a> {
     message: Text,
     #[serde(default, rename = "Timestamp")]
     published_at: Text,
-    // EventBridge
+    // The fields of EventBridge's envelope.
     #[serde(default, rename = "detail-type")]
     detail_type: Text,
     #[serde(borrow)]
@@ -189,10 +192,11 @@ struct Envelope<'a> {
     time: Text,
 }
 
-/// SNS in a queue is one envelope, EventBridge by way of SNS two. More is somebody's mistake, or malice.
+/// The most envelopes that are opened. SNS in a queue is one, EventBridge by way of SNS two; more is a mistake, or
+/// malice.
 const MAX_ENVELOPES: usize = 4;
 
-/// Takes envelope after envelope off, outermost first, down to what SES said.
+/// Takes off one envelope after the other, outermost first, down to what SES said.
 fn unwrap(text: &str) -> (Origin, Result<Reading, Malformed>) {
     let mut origin = Origin::default();
     let mut path = Vec::new();

@@ -12,23 +12,23 @@ pub enum Evidence {
     Complaint,
 }
 
-/// That an event is worth deciding on, and as what: the attribute by which the table's stream is filtered, made of the
-/// record alone. What it comes to is the policy's to say ([`crate::suppression::policy`]).
+/// What kind of decision an event calls for: the attribute by which the table's stream is filtered, made of the record
+/// alone. What follows from it is for the policy to say ([`crate::suppression::policy`]).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Decidable {
-    /// A permanent bounce: enough by itself.
+    /// A permanent bounce, which is enough by itself.
     Bounce,
-    /// A complaint: enough by itself, if it is known whose.
+    /// A complaint, which is enough by itself if it is known whose it is.
     Complaint,
-    /// A transient bounce: enough with others.
+    /// A transient bounce, which is enough only together with others.
     Transient,
-    /// A bounce of which SES knows nothing: never enough, unless a parameter says so.
+    /// A bounce of which SES knows nothing, which is never enough unless a parameter says so.
     Undetermined,
 }
 
 impl Decidable {
-    /// What it says against the address by itself.
+    /// What the event says against the address by itself; `None` if it is not enough by itself.
     pub fn evidence(self) -> Option<Evidence> {
         match self {
             Self::Bounce => Some(Evidence::Bounce),
@@ -38,16 +38,18 @@ impl Decidable {
     }
 }
 
-/// Transient bounces that are about the mail: another one to the same address might get through.
+/// The subtypes of transient bounces that are about the mail: another one to the same address might get through.
 const ABOUT_THE_MESSAGE: [&str; 3] = ["MessageTooLarge", "ContentRejected", "AttachmentRejected"];
 
-/// A suppression list at work, not news: deciding from it would have Regions echo each other, bring back what an operator
-/// removed, and spread one tenant's list over the account. (`Suppressed`, SES's global list, is news.)
+/// Whether a bounce was caused by a suppression list, and so is not news: deciding from it would have Regions echo each
+/// other, bring back what an operator removed, and spread one tenant's list over the account. (`Suppressed`, SES's global
+/// list, is news.)
 fn is_echo(subtype: Option<&str>) -> bool {
     is(subtype, "OnAccountSuppressionList") || is(subtype, "OnTenantSuppressionList")
 }
 
-/// SES spells its values in one way and RFC 3464's are case-insensitive: no case tells two of them apart.
+/// Compares without regard to case: SES spells its values in one way, RFC 3464's are case-insensitive, and no two values
+/// differ by case alone.
 fn is(value: Option<&str>, other: &str) -> bool {
     value.is_some_and(|value| value.trim().eq_ignore_ascii_case(other))
 }

@@ -21,17 +21,18 @@ use crate::timestamp::Timestamp;
 pub use crate::record::Retention;
 pub use details::{DeliveryReport, Details, TopicPreferences};
 
-/// What one notification becomes.
+/// The records that one notification becomes, and what of it could not be read.
 #[derive(Debug, Default)]
 pub struct Normalized {
-    /// In the order of SES's recipients, one per match form.
+    /// The records, one per match form, in the order of SES's recipients.
     pub records: Vec<FeedbackRecord>,
     /// The recipients that could not be read. The message is not done until somebody has looked at it, but its other
     /// recipients are recorded.
     pub malformed: Vec<Malformed>,
 }
 
-/// A fact: this happened to this mail for this recipient. Appended and never edited; holds no time of our own.
+/// A fact: this happened to this mail for this recipient. It is appended and never edited, and holds no time of
+/// Mailroom's own.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct FeedbackRecord {
     /// `ADDR#<match address>`: the table's partition key.
@@ -40,47 +41,49 @@ pub struct FeedbackRecord {
     pub sk: String,
     /// What happened.
     pub kind: Kind,
-    /// Which of SES's vocabularies told it. Whoever counts events counts event ids: both may have told the same.
+    /// Which of SES's vocabularies told it. To count events, count event ids: both vocabularies may have told the same
+    /// event.
     pub format: Format,
     /// The Region whose SES sent the mail.
     pub region: Option<String>,
-    /// When it happened, by SES.
+    /// When it happened, according to SES.
     pub occurred_at: Timestamp,
     /// The event's own time as SES spelled it, if that was unreadable: `occurred_at` is then when the mail was sent, or
     /// when SNS or EventBridge took the event.
     pub occurred_at_unread: Option<String>,
     /// The recipient's address as SES spelled it.
     pub recipient: String,
-    /// Its match form.
+    /// The recipient's address in match form.
     pub address: String,
     /// SES's id of the mail.
     pub message_id: String,
-    /// SES's feedback id, else a hash of what both vocabularies say of the event.
+    /// The id by which events are counted: SES's feedback id, or else a hash of what both vocabularies say of the event.
     pub event_id: String,
     /// What this says against the address, by [`crate::evidence`].
     pub evidence: Option<Evidence>,
-    /// That the policy has something to decide here: the table's stream is filtered by it. Absent where it has not.
+    /// What kind of decision the record calls for; `None` if there is nothing to decide. The table's stream is filtered
+    /// by it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub decidable: Option<Decidable>,
     /// When SES took the mail.
     pub sent_at: Option<Timestamp>,
     /// The identity the mail was sent from: `example.com`.
     pub source_identity: Option<String>,
-    /// The identity's account.
+    /// The account that owns the identity.
     pub source_account: Option<String>,
-    /// The account that sent it: another one under sending authorization.
+    /// The account that sent the mail, which is not the identity's under sending authorization.
     pub sending_account: Option<String>,
-    /// `ses:configuration-set`
+    /// The configuration set that the mail was sent with (tag `ses:configuration-set`).
     pub configuration_set: Option<String>,
-    /// `ses:tenant-name`
+    /// The tenant for whom the mail was sent (tag `ses:tenant-name`).
     pub tenant: Option<String>,
-    /// All of `mail.tags`, SES's own among them.
+    /// All tags of the mail (`mail.tags`), SES's own among them.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub tags: BTreeMap<String, Vec<String>>,
-    /// What only this kind says.
+    /// What only this kind of event says.
     #[serde(flatten)]
     pub details: Details,
-    /// Seconds since the epoch: DynamoDB's TTL.
+    /// When the record expires, in seconds since the Unix epoch (DynamoDB's TTL).
     pub expires_at: i64,
 }
 
@@ -112,7 +115,7 @@ pub fn normalize(
         mail.tags.get(name).and_then(|values| values.first()).map(|value| visible(value, SES_TEXT))
     };
 
-    // Whoever could not be read may be the one who complained.
+    // The complaint may be that of a recipient whose address could not be read, so those count as well.
     let candidates = recipients.len() + malformed.len();
     let record = |(address, recipient): (Address, &Recipient)| {
         let decidable = decidable(&notification.body, recipient).filter(|_| !address.is_simulator());
@@ -149,8 +152,8 @@ pub fn normalize(
     Ok(Normalized { records: recipients.into_iter().map(record).collect(), malformed })
 }
 
-/// Whom the event concerns: those that the body names, else everybody the mail was sent to. Never `mail.destination` for
-/// a bounce or a complaint: most of those are innocent.
+/// The recipients that the event concerns: those that its body names, else everybody the mail was sent to. Never
+/// `mail.destination` for a bounce or a complaint, since most of those recipients are innocent.
 fn recipients(notification: &Notification) -> Result<Recipients<'_, Recipient>, Malformed> {
     let (list, entry) = match notification.body {
         Body::Bounce(_) => ("bounce.bouncedRecipients", ".emailAddress"),

@@ -35,15 +35,16 @@ pub use record::InboundRecord;
 pub use reference::{Encryption, Location, ObjectFacts, Reference, Store, key};
 pub use verdict::{DmarcPolicy, Verdict, Verdicts};
 
-/// RFC 5322 allows lists. More senders than this nobody shows.
+/// The most senders that are kept. RFC 5322 allows lists, but nobody shows more senders than this.
 const MAX_FROM: usize = 5;
-/// Threads grow; the first and the last of the mails before say where this one belongs.
+/// The most references that are kept. Threads grow, but the first and the last of the earlier mails say where this one
+/// belongs.
 const MAX_REFERENCES: usize = 10;
 
-/// What was found out about the mail besides what SES said. Each may be absent.
+/// What was found out about the mail besides what SES said. Each field may be `None`.
 #[derive(Debug, Clone, Default)]
 pub struct Found {
-    /// Where the mail lies: [`Location::of`].
+    /// Where the mail lies, by [`Location::of`].
     pub location: Option<Location>,
     /// What S3 says of the object there.
     pub object: Option<ObjectFacts>,
@@ -51,7 +52,7 @@ pub struct Found {
     pub structure: Option<Structure>,
 }
 
-/// What the template says.
+/// What the template's parameters say about inbound mail.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Rules<'a> {
     /// The Region to record if neither the receipt nor its envelopes name one.
@@ -62,10 +63,10 @@ pub struct Rules<'a> {
     pub retention: Retention,
 }
 
-/// What one receipt becomes.
+/// The records that one receipt becomes, and what of it could not be read.
 #[derive(Debug, Default)]
 pub struct Normalized {
-    /// In the order of the envelope's recipients, one per match form.
+    /// The records, one per match form, in the order of the envelope's recipients.
     pub records: Vec<InboundRecord>,
     /// The recipients that could not be read. The message is not done until somebody has looked at it, but its other
     /// recipients are recorded.
@@ -89,7 +90,7 @@ pub fn normalize(
         return Err(Malformed::new(list, Problem::Missing));
     }
     let Recipients { read, malformed } = recipients(named, |recipient: &Text| recipient, &list, "");
-    // The time of the mail, not of the action: all actions of a rule make the same key.
+    // Takes the time of the mail, not of the action, so that all actions of a rule make the same key.
     let mail = &receipt.mail;
     let (occurred_at, occurred_at_unread) = time(Some(&mail.timestamp), &[&said.timestamp], origin)
         .map_err(|error| error.within(receipt.path))?;

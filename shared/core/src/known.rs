@@ -37,7 +37,7 @@ const DELAY_TYPES: &[&str] = &[
 ];
 
 impl Notification {
-    /// The fields whose value SES's documentation does not have.
+    /// The fields that hold a value that is not in SES's documentation.
     pub fn unknown_values(&self) -> Vec<&'static str> {
         let checks: &[(&'static str, &Text, &[&str])] = match &self.body {
             Body::Bounce(bounce) => &[

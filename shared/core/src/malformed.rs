@@ -32,46 +32,47 @@ pub enum Problem {
     /// RFC 5322 finds no address in it.
     #[error("not an e-mail address")]
     NotAnAddress,
-    /// None of the shapes in [`crate::timestamp`], and no other time in the message to go by.
+    /// The field has none of the shapes in [`crate::timestamp`], and the message has no other time to go by.
     #[error("no readable time")]
     NoTime,
-    /// Longer than any that SES writes, and than a key of the table may be.
+    /// The value is longer than any that SES writes, and than a key of the table may be.
     #[error("too long")]
     TooLong,
-    /// Not an event source whose messages Mailroom reads.
+    /// The event source is not one whose messages Mailroom reads.
     #[error("not a source of what SES says")]
     UnknownSource,
-    /// RFC 4648 would not decode it to what was encoded.
+    /// The text is not Base64 as RFC 4648 has it, so decoding it would not give what was encoded.
     #[error("not Base64")]
     NotBase64,
-    /// An encoding that is neither of the two that an SNS action has.
+    /// The encoding is neither of the two that an SNS action has.
     #[error("neither UTF8 nor BASE64")]
     UnknownEncoding,
-    /// A message of ours from a version that this one can't read.
+    /// The message is Mailroom's own, from a version that this one can't read.
     #[error("of an unknown version")]
     UnknownVersion,
-    /// Spellings of another address than they are listed under.
+    /// The spellings are of another address than the one that they are listed under.
     #[error("not spellings of one address")]
     NotOneAddress,
-    /// Envelopes within envelopes within envelopes.
+    /// The message has more envelopes than Mailroom opens.
     #[error("wrapped too deeply")]
     TooDeep,
 }
 
-/// A quotation is at most this many characters: a line of a terminal.
-const EXCERPT_CHARS: usize = 80;
+/// The most characters of the input that are quoted: a line of a terminal.
+const MAX_EXCERPT_CHARS: usize = 80;
 
 impl Malformed {
-    /// `field` is a path as a JSON tool would write it: `bounce.bouncedRecipients[0].emailAddress`.
+    /// An error in the field at a path, which is written as a JSON tool would:
+    /// `bounce.bouncedRecipients[0].emailAddress`.
     pub fn new(field: impl Into<String>, problem: Problem) -> Self {
         Self { field: field.into(), problem, excerpt: None }
     }
 
-    /// Quotes the first line of what was found.
+    /// Quotes the first line of what was found there.
     #[must_use]
     pub fn quoting(mut self, found: &str) -> Self {
         let line = found.trim().lines().next().unwrap_or_default();
-        self.excerpt = (!line.is_empty()).then(|| visible(line, EXCERPT_CHARS));
+        self.excerpt = (!line.is_empty()).then(|| visible(line, MAX_EXCERPT_CHARS));
         self
     }
 
@@ -92,17 +93,18 @@ impl Malformed {
         self
     }
 
-    /// The path of the field. No part of the input's values.
+    /// The path of the field, which holds no part of the input's values.
     pub fn field(&self) -> &str {
         if self.field.is_empty() { "payload" } else { &self.field }
     }
 
-    /// What is wrong with it. No part of the input.
+    /// What is wrong with the field, without any part of the input.
     pub fn problem(&self) -> Problem {
         self.problem
     }
 
-    /// Reads `json` as `T`. A failure is read again with the path tracked, so that only failures pay for it.
+    /// Reads `json` as `T`. Only input that fails is read again with its path tracked, so that the rest does not pay for
+    /// it.
     ///
     /// # Errors
     /// [`Problem::NotJson`] or [`Problem::WrongType`], with the path of the field.

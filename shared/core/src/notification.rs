@@ -14,49 +14,49 @@ use crate::inbound::receipt::{self, Receipt};
 use crate::malformed::{Malformed, Problem};
 use crate::text::{Tags, Text, Texts, visible};
 
-/// A message that could be read.
+/// What a message that could be read says.
 #[derive(Debug)]
 pub enum Reading {
-    /// An event of one mail that was sent.
+    /// Something happened to a mail that was sent.
     Feedback(Box<Notification>),
-    /// A mail that was received.
+    /// A mail was received.
     Received(Box<Receipt>),
-    /// Nothing happened to any mail: acknowledge it and do nothing.
+    /// Nothing happened to any mail: the message is to be acknowledged, and nothing done.
     Ignored(Notice),
 }
 
-/// Set-up messages of SES and SNS. Mailroom never fetches a `SubscribeURL`: subscriptions are the template's.
+/// A set-up message of SES or SNS. Mailroom never fetches a `SubscribeURL`: the template makes the subscriptions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Notice {
-    /// SNS asks an HTTP endpoint to confirm; a queue's subscription confirms itself.
+    /// SNS asks an HTTP endpoint to confirm a subscription. A queue's subscription confirms itself.
     #[error("SNS asks to confirm a subscription")]
     SubscriptionConfirmation,
-    /// The counterpart.
+    /// SNS confirms that a subscription has ended.
     #[error("SNS confirms the end of a subscription")]
     UnsubscribeConfirmation,
-    /// Plain text, when a configuration set's event destination is made.
+    /// SES tells in plain text that a configuration set's event destination was made.
     #[error("SES has validated the topic for event publishing")]
     TopicValidated,
-    /// `AmazonSnsSubscriptionSucceeded`, when an identity's feedback topic is set.
+    /// SES tells that an identity's feedback topic was set (`AmazonSnsSubscriptionSucceeded`).
     #[error("SES has taken the topic for an identity's notifications")]
     TopicSubscribed,
-    /// `AMAZON_SES_SETUP_NOTIFICATION`, when a receipt rule is made.
+    /// SES tries out a receipt rule that is being made (`AMAZON_SES_SETUP_NOTIFICATION`).
     #[error("SES has tried out a receipt rule")]
     ReceiptSetup,
 }
 
-/// Which of SES's two vocabularies told it.
+/// Which of SES's two vocabularies told an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Format {
-    /// `notificationType`: an identity's bounce, complaint or delivery topic.
+    /// Identity notifications (`notificationType`), by an identity's bounce, complaint or delivery topic.
     Identity,
-    /// `eventType`: a configuration set's event destination, by SNS or EventBridge.
+    /// Event publishing (`eventType`), by a configuration set's event destination over SNS or EventBridge.
     Event,
 }
 
 impl Format {
-    /// `identity` or `event`.
+    /// The vocabulary's name: `identity` or `event`.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Identity => "identity",
@@ -68,27 +68,27 @@ impl Format {
 /// What happened to the mail.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Kind {
-    /// Not delivered, and won't be (or might, if transient).
+    /// The mail was not delivered, and will not be (or might, if the bounce is transient).
     Bounce,
-    /// The recipient told their provider that it is spam.
+    /// The recipient told their provider that the mail is spam.
     Complaint,
-    /// The recipient's server took it.
+    /// The recipient's server took the mail.
     Delivery,
-    /// SES took it.
+    /// SES took the mail.
     Send,
-    /// SES refused it: a virus.
+    /// SES refused the mail because of a virus.
     Reject,
-    /// Its tracking image was fetched.
+    /// The mail's tracking image was fetched.
     Open,
-    /// A tracked link was followed.
+    /// A tracked link in the mail was followed.
     Click,
-    /// The template could not be filled in.
+    /// The mail's template could not be filled in.
     RenderingFailure,
-    /// A temporary failure; SES goes on trying.
+    /// The mail could not be delivered yet; SES goes on trying.
     DeliveryDelay,
     /// The recipient changed their topic preferences.
     Subscription,
-    /// What SES may add, as it spelled it (capped).
+    /// A kind that SES has added since, as it spelled it (capped).
     Unknown(String),
 }
 
@@ -104,7 +104,7 @@ impl Kind {
             "reject" => Self::Reject,
             "open" => Self::Open,
             "click" => Self::Click,
-            // With a space in events, with an underscore in the API's enumeration of event types.
+            // Events spell it with a space, the API's enumeration of event types with an underscore.
             "renderingfailure" => Self::RenderingFailure,
             "deliverydelay" => Self::DeliveryDelay,
             "subscription" => Self::Subscription,
@@ -112,7 +112,7 @@ impl Kind {
         }
     }
 
-    /// `bounce`, `rendering_failure`, …; an unknown one as SES spelled it.
+    /// The kind's name, such as `bounce` or `rendering_failure`; an unknown one as SES spelled it.
     pub fn as_str(&self) -> &str {
         match self {
             Self::Bounce => "bounce",
@@ -146,12 +146,12 @@ pub struct Notification {
 }
 
 impl Notification {
-    /// What happened.
+    /// What happened to the mail.
     pub fn kind(&self) -> &Kind {
         &self.kind
     }
 
-    /// `mail.messageId`: SES's id of the mail.
+    /// SES's id of the mail (`mail.messageId`).
     pub fn message_id(&self) -> &str {
         &self.mail.message_id
     }
@@ -174,7 +174,7 @@ impl Notification {
     }
 }
 
-/// `mail`: the same in every kind.
+/// The object `mail`, which is the same in every kind.
 #[derive(Debug)]
 pub(crate) struct Mail {
     pub(crate) message_id: String,
@@ -185,8 +185,8 @@ pub(crate) struct Mail {
     pub(crate) tags: BTreeMap<String, Vec<String>>,
 }
 
-/// The object that says what happened. The kinds that only event publishing knows are kept whole besides, since their
-/// event id is made from their content.
+/// The object that says what happened. The kinds that only event publishing knows are also kept whole, since their event
+/// id is made from their content.
 #[derive(Debug)]
 pub(crate) enum Body {
     Bounce(Bounce),
@@ -203,7 +203,7 @@ pub(crate) enum Body {
 }
 
 impl Body {
-    /// When it happened, where the body says so; `send` never does.
+    /// When it happened, if the body says so; `send` never does.
     pub(crate) fn timestamp(&self) -> Option<&Text> {
         Some(match self {
             Self::Bounce(bounce) => &bounce.timestamp,
@@ -373,7 +373,7 @@ struct Raw {
     reject: Option<Reject>,
     open: Option<Open>,
     click: Option<Click>,
-    /// `Rendering Failure`'s body has a name of its own.
+    /// The body of `Rendering Failure`, whose name differs from its kind's.
     failure: Option<RenderingFailure>,
     subscription: Option<Subscription>,
 }
@@ -389,10 +389,10 @@ struct RawMail {
     tags: Tags,
 }
 
-/// SES's ids are some 60 characters; a key of the `message` index may have 2,048 bytes.
+/// The most bytes of a message id. SES's ids are some 60 characters; a key of the `message` index may have 2,048 bytes.
 const MAX_MESSAGE_ID_BYTES: usize = 255;
 
-/// `mail.messageId`; none if SES is only trying out a receipt rule.
+/// SES's id of the mail (`mail.messageId`); `None` if SES is only trying out a receipt rule.
 ///
 /// # Errors
 /// If there is none, or one that no key could hold.
@@ -466,7 +466,7 @@ fn timestamp_within(whole: &Value) -> Text {
     bodies.find_map(|body| body.get("timestamp")).cloned().map(Text::from).unwrap_or_default()
 }
 
-/// All that a notification says besides the mail and its own kind: `{"open":{…}}`.
+/// All that a notification says besides the mail and its own kind, such as `{"open":{…}}`.
 fn said(text: &str) -> Result<Value, Malformed> {
     let mut whole: serde_json::Map<String, Value> = Malformed::parse(text)?;
     for name in ["mail", "eventType", "notificationType"] {

@@ -5,24 +5,24 @@ use crate::envelope::Origin;
 use crate::inbound::Receipt;
 use crate::notification::Notification;
 
-/// What this stack answers for.
+/// What this stack is responsible for.
 #[derive(Debug, Clone)]
 pub struct Ours {
-    /// Twelve digits.
+    /// The account's twelve digits.
     pub account: String,
-    /// `us-east-1`
+    /// The Region, such as `us-east-1`.
     pub region: String,
-    /// The one topic that SES publishes to, for a function that has one.
+    /// The ARN of the one topic that SES publishes to; `None` for a function that has none.
     pub topic_arn: Option<String>,
 }
 
-/// A notification of somebody else's. No retry makes it ours.
+/// Why a notification is not this stack's. No retry makes it so.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Foreign {
-    /// It came by another topic.
+    /// The notification came by another topic.
     #[error("TopicArn: not this stack's topic")]
     Topic,
-    /// Neither the sending account nor the identity's, or EventBridge's event, is of this account.
+    /// Neither the sending account, nor the account of the identity or of EventBridge's event, is this one.
     #[error("mail.sendingAccountId, mail.sourceArn: another AWS account")]
     Account,
     /// The identity, or EventBridge's event, is of another Region.
@@ -31,15 +31,15 @@ pub enum Foreign {
     /// The receipt rule's action invoked a function, or published to a topic, of another account.
     #[error("receipt.action: another AWS account")]
     ActionAccount,
-    /// The same with another Region.
+    /// The receipt rule's action invoked a function, or published to a topic, of another Region.
     #[error("receipt.action: another Region")]
     ActionRegion,
 }
 
 impl Ours {
-    /// With sending authorization the sending account is the delegate's, so a notification is ours if that *or* the
-    /// account of the identity is. What a message does not say is not held against it: raw delivery names no topic, and
-    /// the queue's and topic's policies have let it in.
+    /// Checks that a notification is this stack's. With sending authorization the sending account is the delegate's, so a
+    /// notification is ours if that *or* the account of the identity is. What a message does not say is not held against
+    /// it: raw delivery names no topic, and the queue's and topic's policies have let it in.
     ///
     /// # Errors
     /// The first thing about it that is somebody else's.
@@ -59,8 +59,9 @@ impl Ours {
         Ok(())
     }
 
-    /// The same for a mail that was received. A receipt rule can only invoke and publish in its own Region, so the action
-    /// says where the mail was received; the Lambda permission and the topic's policy say whose rule it was.
+    /// Checks that a mail that was received is this stack's. A receipt rule can only invoke and publish in its own
+    /// Region, so the action says where the mail was received; the Lambda permission and the topic's policy say whose
+    /// rule it was.
     ///
     /// # Errors
     /// The first thing about it that is somebody else's.

@@ -10,7 +10,7 @@ use crate::malformed::{Malformed, Problem};
 use crate::text::Text;
 use crate::timestamp::Timestamp;
 
-/// SES's own words (types, names, ids) are kept up to this many characters.
+/// How many characters are kept of SES's own words (types, names, ids).
 pub(crate) const SES_TEXT: usize = 256;
 
 /// A fact for the table: written under its key, whole, and the same however often it is written.
@@ -22,27 +22,27 @@ pub trait Record: Serialize {
 /// How long records are kept, in days from the event's own time: the same for every redelivery.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Retention {
-    /// At least as long as the policy looks back.
+    /// How many days: at least as many as the policy looks back.
     pub days: u16,
 }
 
 impl Default for Retention {
-    /// The template's default: a year and a month.
+    /// The template's default, a year and a month.
     fn default() -> Self {
         Self { days: 400 }
     }
 }
 
 impl Retention {
-    /// Seconds since the epoch: DynamoDB's TTL.
+    /// When a record expires, in seconds since the Unix epoch (DynamoDB's TTL).
     pub(crate) fn expires_at(self, occurred_at: Timestamp) -> i64 {
         occurred_at.seconds() + i64::from(self.days) * 24 * 60 * 60
     }
 }
 
-/// An event's own time; where it has none, or an unreadable one, the first readable of the `others`, then the envelope's.
-/// One odd date must not lose an event, and a redelivery must find the same one. Beside it the own time's text, if that
-/// was unreadable.
+/// An event's own time; where it has none, or an unreadable one, the first of the `others` that is readable, then the
+/// envelope's. One odd date must not lose an event, and a redelivery must find the same time. The second value is the
+/// text of the event's own time, if that was unreadable.
 pub(crate) fn time(
     own: Option<&Text>,
     others: &[&Text],
@@ -54,14 +54,14 @@ pub(crate) fn time(
     Ok((time, own.filter(|text| read(text).is_none()).and_then(|text| text.visible(SES_TEXT))))
 }
 
-/// Whom an event concerns.
+/// The recipients that an event concerns.
 pub(crate) struct Recipients<'a, T> {
-    /// One per match form.
+    /// The addresses that could be read, one per match form.
     pub(crate) read: Vec<(Address, &'a T)>,
     pub(crate) malformed: Vec<Malformed>,
 }
 
-/// Reads each address alone: one that is none does not cost the others. `list[i]entry` is the path of each.
+/// Reads each address alone, so that one that can't be read does not cost the others. `list[i]entry` is the path of each.
 pub(crate) fn recipients<'a, T>(
     named: &'a [T],
     address: impl Fn(&T) -> &Text,
@@ -82,7 +82,7 @@ pub(crate) fn recipients<'a, T>(
     recipients
 }
 
-/// A text of SES's as part of a sort key: `#` divides the parts, so it may not stand in one.
+/// A text of SES's as part of a sort key: `#` separates the parts, so it is replaced.
 pub(crate) fn key_part(text: &str) -> String {
     text.replace('#', "_")
 }

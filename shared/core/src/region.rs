@@ -26,31 +26,31 @@ pub enum Partition {
     AwsUsGov,
 }
 
-/// What the catalogue's sources say of something in a Region.
+/// Whether the catalogue's sources list something as there in a Region.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Listed {
-    /// It is there: the month of the first list that has it (`2024-01`), which `data/regions.csv` names.
+    /// It is there. Holds the month of the first list that has it (`2024-01`), which `data/regions.csv` names.
     Since(&'static str),
     /// It is not there.
     No,
-    /// No source says either.
+    /// No source says whether it is there.
     Unknown,
 }
 
 /// What an operator says of receiving in a Region: the values of the template's parameter `Receiving`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Receiving {
-    /// As the catalogue has it.
+    /// The Region receives if the catalogue says so.
     #[default]
     Auto,
-    /// It receives, whatever the catalogue has.
+    /// The Region receives, whatever the catalogue says.
     On,
-    /// It doesn't, whatever the catalogue has.
+    /// The Region does not receive, whatever the catalogue says.
     Off,
 }
 
 impl Partition {
-    /// As ARNs spell it: `aws`, `aws-us-gov`.
+    /// The partition's name in ARNs: `aws` or `aws-us-gov`.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Aws => "aws",
@@ -60,7 +60,7 @@ impl Partition {
 }
 
 impl Listed {
-    /// As the catalogue spells it: a month, `no`, `unknown`.
+    /// The catalogue's spelling: a month, `no` or `unknown`.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Since(month) => month,
@@ -79,7 +79,7 @@ impl Listed {
 }
 
 impl Receiving {
-    /// From the parameter's value: `auto`, `on`, `off`.
+    /// Reads the parameter's value: `auto`, `on` or `off`.
     pub fn parse(value: &str) -> Option<Self> {
         match value {
             "auto" => Some(Self::Auto),
@@ -89,7 +89,7 @@ impl Receiving {
         }
     }
 
-    /// Whether SES receives mail in that Region, if this is what the operator says of it.
+    /// Whether SES receives mail in a Region, if this is what the operator says of it.
     pub fn in_region(self, region: Region) -> bool {
         match self {
             Self::Auto => region.receives(),
@@ -100,9 +100,10 @@ impl Receiving {
 }
 
 impl Region {
-    /// All of them, by name.
+    /// All Regions of the catalogue, by name.
     pub fn all() -> impl Iterator<Item = Self> {
-        // After the columns' names. A line that can't be read would be left out, rather than panic in a function: a test holds that none is.
+        // The first line names the columns. A line that can't be read is left out, rather than panic in a function; a
+        // test makes sure that there is none.
         lines().skip(1).filter_map(parse)
     }
 
@@ -111,17 +112,17 @@ impl Region {
         Self::all().find(|region| region.name == name)
     }
 
-    /// `eu-west-1`
+    /// The Region's name, such as `eu-west-1`.
     pub fn name(&self) -> &'static str {
         self.name
     }
 
-    /// `aws`
+    /// The partition that the Region belongs to, such as `aws`.
     pub fn partition(&self) -> Partition {
         self.partition
     }
 
-    /// `Europe (Ireland)`
+    /// The Region's name for people, such as `Europe (Ireland)`.
     pub fn title(&self) -> &'static str {
         self.title
     }

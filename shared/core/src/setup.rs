@@ -1,6 +1,6 @@
-//! What CloudFormation cannot set up: which receipt rule set is active, whom SES tells what became of identities' mail,
-//! and for which reasons it keeps its suppression list. What was found × what was remembered × what is wanted → what to
-//! change, and what to remember before and after.
+//! What CloudFormation cannot set up: which receipt rule set is active, where SES sends notifications about identities'
+//! mail, and for which reasons it keeps its suppression list. From what was found, what was remembered and what is wanted
+//! follows what to change, and what to remember before and after.
 //!
 //! All of it belongs to the account: somebody had set it before, and may set it otherwise at any time. So whatever is
 //! changed is remembered with what was before, before it is changed, and is undone only if it is still as Mailroom set it:
@@ -25,66 +25,66 @@ use serde::{Deserialize, Serialize};
 
 use setting::Noted;
 
-/// How things are to be. The default: as they were before Mailroom.
+/// What is to be set up. By default, everything is to be as it was before Mailroom.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Wanted {
-    /// The ARN of the topic that is told of bounces and complaints.
+    /// The ARN of the topic that is to get bounces and complaints.
     pub topic: String,
-    /// Addresses and domains whose bounces and complaints it is told of, and nobody by e-mail.
+    /// The addresses and domains whose bounces and complaints go to the topic, and no longer by e-mail.
     pub identities: BTreeSet<String>,
     /// What to do about a topic that somebody else has set.
     pub foreign_topics: Foreign,
-    /// The receipt rule set that is to be active.
+    /// The receipt rule set that is to be active; `None` if none is asked for.
     pub rule_set: Option<String>,
-    /// What to do about one that somebody else has activated.
+    /// What to do about a rule set that somebody else has activated.
     pub foreign_rule_set: Foreign,
     /// The reasons for which SES is to keep the account's suppression list; `None` leaves them alone.
     pub reasons: Option<BTreeSet<String>>,
 }
 
-/// What to do about what somebody else has set.
+/// What to do about a setting that somebody else has made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Foreign {
-    /// Nothing is changed at all, and that is told.
+    /// Nothing is changed at all, and the request fails with the reason.
     #[default]
     Refuse,
-    /// It is replaced, remembered, and put back in the end.
+    /// The setting is replaced, remembered, and put back in the end.
     Replace,
 }
 
-/// How things are, as far as [`Wanted::concerns`] asks.
+/// The settings as they are now, as far as [`Wanted::concerns`] asks for them.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Found {
-    /// The active rule set.
+    /// The active rule set; `None` if there is none.
     pub rule_set: Option<String>,
     /// The enabled reasons.
     pub reasons: BTreeSet<String>,
-    /// Whom SES tells, by identity. An identity that SES does not know is not among them.
+    /// Where SES sends notifications, by identity. An identity that SES does not know is not among them.
     pub identities: BTreeMap<String, Told>,
 }
 
-/// Whom SES tells of an identity's bounces and complaints.
+/// Where SES sends an identity's bounces and complaints.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Told {
-    /// The topic for bounces.
+    /// The ARN of the topic for bounces; `None` if there is none.
     pub bounce: Option<String>,
-    /// The topic for complaints.
+    /// The ARN of the topic for complaints; `None` if there is none.
     pub complaint: Option<String>,
-    /// Whether the sender is told by e-mail. SES insists on it while a topic is not set.
+    /// Whether bounces and complaints go to the sender by e-mail. SES insists on it while a topic is not set.
     pub forwarding: bool,
 }
 
-/// What a topic is told of.
+/// The kind of notification that a topic gets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Notifies {
-    /// Bounces.
+    /// The topic gets bounces.
     Bounce,
-    /// Complaints.
+    /// The topic gets complaints.
     Complaint,
 }
 
 impl Notifies {
-    /// SES's word: `NotificationType`.
+    /// SES's name for it (`NotificationType`).
     pub fn as_ses(self) -> &'static str {
         match self {
             Self::Bounce => "Bounce",
@@ -93,7 +93,7 @@ impl Notifies {
     }
 }
 
-/// What was before Mailroom changed it, and what it was changed to.
+/// What settings were before Mailroom changed them, and what it changed them to.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Remembered {
@@ -104,8 +104,8 @@ pub struct Remembered {
 }
 
 /// What the last request has undone, as it was remembered before; forgotten when the next one is carried out. If another
-/// resource of the stack fails after that last request, CloudFormation asks once more for what was before it. That is
-/// nothing new then, and must not be refused: a stack whose rollback fails can be updated no more.
+/// resource of the stack fails after that request, CloudFormation asks again for the settings before it. That is then
+/// nothing new and must not be refused, since a stack whose rollback fails can't be updated any more.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
 struct Undone {
@@ -113,7 +113,7 @@ struct Undone {
     identities: BTreeMap<String, RememberedIdentity>,
 }
 
-/// An identity that is looked after, even if nothing had to be changed of it.
+/// An identity that Mailroom looks after, even if nothing of it had to be changed.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
 struct RememberedIdentity {
@@ -123,19 +123,20 @@ struct RememberedIdentity {
     silenced: bool,
 }
 
-/// What has to be looked at.
+/// The settings that have to be looked at.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Concerned {
     /// Whether to ask which rule set is active.
     pub rule_set: bool,
     /// Whether to ask which reasons are enabled.
     pub reasons: bool,
-    /// The identities of which to ask whom SES tells.
+    /// The identities of which to ask where SES sends notifications.
     pub identities: Vec<String>,
 }
 
 impl Wanted {
-    /// What has to be looked at: what is wanted, and what was done and is wanted no more.
+    /// The settings that have to be looked at: those that are wanted, and those that Mailroom has changed and that are no
+    /// longer wanted.
     pub fn concerns(&self, remembered: &Remembered) -> Concerned {
         let identities: BTreeSet<_> = self.identities.iter().chain(remembered.identities.keys()).collect();
         Concerned {
@@ -146,7 +147,7 @@ impl Wanted {
     }
 
     /// Whether an identity is listed that is not remembered. Only such a request may be refused for its size: any other
-    /// one asks for what fitted into a run before, as a rollback does.
+    /// one, such as a rollback, asks for what fitted into a run before.
     pub fn lists_new(&self, remembered: &Remembered) -> bool {
         let Remembered { identities, undone, .. } = remembered;
         self.identities
@@ -155,7 +156,7 @@ impl Wanted {
     }
 }
 
-/// An identity for an error message: addresses are personal data.
+/// An identity as it may stand in an error message: addresses are personal data.
 pub fn described(identity: &str) -> String {
     identity
         .rsplit_once('@')

@@ -13,44 +13,46 @@ use sha2::Sha256;
 
 use crate::region::Region;
 
-const VERSION: u8 = 4;
+// The constants of the documented derivation, by AWS's names for them.
+const VERSION_BYTE: u8 = 4;
 const DATE: &str = "11111111";
 const SERVICE: &str = "ses";
 const TERMINAL: &str = "aws4_request";
 const MESSAGE: &str = "SendRawEmail";
 
-/// Of an AWS secret access key. No page of AWS's promises it; it is what awslabs/git-secrets looks for.
-const LENGTH: usize = 40;
+/// How many characters an AWS secret access key has. No page of AWS's promises it; it is what awslabs/git-secrets looks
+/// for.
+const KEY_CHARS: usize = 40;
 
-/// An AWS secret access key. It can't be printed.
+/// An AWS secret access key, which can't be printed.
 pub struct SecretKey(String);
 
-/// Why a text is taken for no secret access key. None of it says what the text was.
+/// Why a text is not taken for a secret access key. No variant tells what the text was.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Implausible {
-    /// There is no text.
+    /// The text is empty.
     #[error("no secret access key: the input is empty")]
     Empty,
-    /// It begins as an access key's id does, and has its length.
+    /// The text begins as an access key's id does, and has its length.
     #[error("not a secret access key but an access key's id")]
     Id,
-    /// Cut off, or something else.
-    #[error("not a secret access key: {0} characters, where AWS's have {LENGTH}")]
+    /// The text is too short or too long: cut off, or something else.
+    #[error("not a secret access key: {0} characters, where AWS's have {KEY_CHARS}")]
     Length(usize),
-    /// More than one line, or something else.
+    /// The text has other characters than a key has: more than one line, or something else.
     #[error("not a secret access key: it has characters other than letters, digits, + / =")]
     Characters,
 }
 
 impl SecretKey {
-    /// The key that the whole text is.
+    /// Reads a key, which must be the whole text.
     ///
     /// A password derived from half a key looks as good as any, and SES refuses it long after: so a text that can't be
     /// a key is refused.
     ///
     /// # Errors
     ///
-    /// What is wrong with it.
+    /// What is wrong with the text.
     pub fn parse(text: &str) -> Result<Self, Implausible> {
         if text.is_empty() {
             return Err(Implausible::Empty);
@@ -59,19 +61,19 @@ impl SecretKey {
             return Err(Implausible::Characters);
         }
         match text.len() {
-            LENGTH => Ok(Self(text.to_owned())),
+            KEY_CHARS => Ok(Self(text.to_owned())),
             20 if text.starts_with("AKIA") || text.starts_with("ASIA") => Err(Implausible::Id),
             length => Err(Implausible::Length(length)),
         }
     }
 
-    /// The SMTP password for that Region.
+    /// Derives the SMTP password for a Region.
     pub fn smtp_password(&self, region: Region) -> String {
         let mut key = sign(format!("AWS4{}", self.0).as_bytes(), DATE);
         for message in [region.name(), SERVICE, TERMINAL, MESSAGE] {
             key = sign(&key, message);
         }
-        STANDARD.encode([&[VERSION][..], &key].concat())
+        STANDARD.encode([&[VERSION_BYTE][..], &key].concat())
     }
 }
 

@@ -34,8 +34,8 @@ fn reorders(c: char) -> bool {
     matches!(c, '\u{061c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
-/// A leaf of SES's JSON that we read as text. Numbers and booleans become their text; an empty string, null, a list or
-/// an object is `None`: an odd value in one field must not lose the event.
+/// A single value of SES's JSON that is read as text. Numbers and booleans become their text; an empty string, null, a
+/// list or an object is `None`, since an odd value in one field must not lose the event.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(from = "Value")]
 pub(crate) struct Text(Option<String>);
@@ -62,7 +62,7 @@ impl From<Value> for Text {
     }
 }
 
-/// A list of texts; a single text counts as a list of one, and what is no text is left out.
+/// A list of texts. A single text counts as a list of one, and what is no text is left out.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(from = "Value")]
 pub(crate) struct Texts(pub(crate) Vec<String>);
@@ -76,7 +76,7 @@ impl From<Value> for Texts {
     }
 }
 
-/// Names with lists of texts (`mail.tags`, `click.linkTags`); anything but an object is none.
+/// Names with lists of texts (`mail.tags`, `click.linkTags`). Anything but an object counts as empty.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(from = "Value")]
 pub(crate) struct Tags(pub(crate) BTreeMap<String, Vec<String>>);

@@ -16,14 +16,14 @@ use time::{OffsetDateTime, PrimitiveDateTime, UtcOffset};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp(i64);
 
-/// 9999-12-31T23:59:59.999Z, the last one whose text has four digits of year.
+/// 9999-12-31T23:59:59.999Z, the last time whose text has a year of four digits.
 const MAX_MILLIS: i64 = 253_402_300_799_999;
 
 impl Timestamp {
-    /// The first: 1970-01-01T00:00:00.000Z.
+    /// The first time: 1970-01-01T00:00:00.000Z.
     pub const MIN: Self = Self(0);
 
-    /// `None` outside the years 1970 to 9999.
+    /// The time of milliseconds since the Unix epoch; `None` outside the years 1970 to 9999.
     pub fn from_millis(millis: i64) -> Option<Self> {
         (0..=MAX_MILLIS).contains(&millis).then_some(Self(millis))
     }
@@ -38,14 +38,14 @@ impl Timestamp {
         self.0 / 1000
     }
 
-    /// Later by this much, but not than the last one.
+    /// The time that is later by this much, but no later than the last one.
     #[must_use]
     pub fn plus(self, by: Duration) -> Self {
         let by = i64::try_from(by.as_millis()).unwrap_or(MAX_MILLIS);
         Self(self.0.saturating_add(by).min(MAX_MILLIS))
     }
 
-    /// Earlier by this much, but not than the first one.
+    /// The time that is earlier by this much, but no earlier than the first one.
     #[must_use]
     pub fn minus(self, by: Duration) -> Self {
         let by = i64::try_from(by.as_millis()).unwrap_or(MAX_MILLIS);
@@ -59,7 +59,8 @@ impl Timestamp {
 
     /// Reads any of: RFC 3339 (`T` or a space, fraction or not, `Z`, `+02:00`, `+0200`, ` +0000`, ` UTC`); the same
     /// without a zone, taken as UTC, which is what SES means elsewhere; RFC 2822, with or without a weekday; seconds or
-    /// milliseconds since the epoch (10 or 13 digits). Digits past the millisecond are cut off.
+    /// milliseconds since the epoch (10 or 13 digits). Digits past the millisecond are cut off. `None` if the text is
+    /// none of these.
     pub fn parse(text: &str) -> Option<Self> {
         let text = text.trim();
         let time =
@@ -68,7 +69,7 @@ impl Timestamp {
     }
 }
 
-/// ISO 8601's calendar date and time of day, as loosely as SES, SNS and mail systems write it.
+/// Reads ISO 8601's calendar date and time of day, as loosely as SES, SNS and mail systems write it.
 fn iso(text: &str) -> Option<OffsetDateTime> {
     let (date, rest) = text.split_at_checked(10)?;
     let rest = rest.strip_prefix(['T', 't', ' '])?;

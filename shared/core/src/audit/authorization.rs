@@ -56,8 +56,8 @@ pub(super) fn judge(facts: &Facts) -> Judged {
     judged
 }
 
-/// One finding and one command, however much is wrong with the policy: of two commands that each write the policy without one of
-/// its faults, the second would write back what the first has mended.
+/// Makes one finding with one command, however much is wrong with the policy. Each command writes the whole policy, so a
+/// second one that mends another fault would write back the fault that the first has mended.
 fn one(judged: &mut Judged, of: &IdentityFacts, name: &str, policy: &Value, region: &str) {
     let mut found: Vec<(Verdict, String, &str)> = Vec::new();
     let open: Vec<_> = statements(policy).filter(|statement| is_open(statement)).collect();
@@ -138,17 +138,18 @@ fn moved(statement: &Value, to: &str) -> Value {
     statement
 }
 
-/// The Region that an ARN names, if it is another one. A pattern is of this one, too.
+/// The Region that an ARN names, if it is not this one. A pattern counts as this Region's, too.
 fn elsewhere<'a>(arn: &'a str, region: &str) -> Option<&'a str> {
     Arn::parse(arn)?.region().filter(|other| *other != region && !other.contains(['*', '?']))
 }
 
-/// Whether a statement lets everybody.
+/// Whether a statement allows everybody.
 fn is_open(statement: &Value) -> bool {
     allows(statement) && who(statement).any(|who| who.contains('*'))
 }
 
-/// Whom a policy allows anything by name. Whoever stands in an open statement besides everybody goes with it.
+/// Everybody whom a policy allows anything by name. An open statement does not count, nor do those whom it names besides
+/// everybody: the whole statement is to be removed.
 pub(super) fn principals(policy: &Value) -> BTreeSet<String> {
     let allowed = statements(policy).filter(|statement| allows(statement) && !is_open(statement));
     allowed.flat_map(who).map(account_or_arn).collect()
@@ -170,7 +171,7 @@ fn allows(statement: &Value) -> bool {
     statement.get("Effect").and_then(Value::as_str) == Some("Allow")
 }
 
-/// `"*"`, `{"AWS": "123456789012"}`, `{"AWS": [...], "Service": "..."}`
+/// Who is allowed, in any of the forms `"*"`, `{"AWS": "123456789012"}`, `{"AWS": [...], "Service": "..."}`.
 fn who(statement: &Value) -> impl Iterator<Item = &str> {
     let principal = statement.get("Principal");
     let named = principal.and_then(Value::as_object).into_iter().flat_map(|named| named.values());

@@ -16,44 +16,45 @@ use super::judged::{Judged, capped};
 use super::{Finding, Section, SectionVerdict, Verdict};
 use crate::region::{Partition, Region};
 
-/// Of an item's 400 KB: see [`super::judged`].
-const MOST_BYTES: usize = 180_000;
-/// Of the longer list: states take hours to reach a new Region.
-const SIZE_DIFFERENCE: usize = 20;
-/// A policy's name has no more characters (SES API v2 Reference, `CreateEmailIdentityPolicy`).
-const POLICY_NAME: usize = 64;
+/// The most bytes of an item's 400 KB that a comparison's data may take: see [`super::judged`].
+const MAX_COMPARED_BYTES: usize = 180_000;
+/// A shorter list is reported only if it lacks more than one in this many of the longer list's entries, and more than
+/// this many: states take hours to reach a new Region.
+const TOLERATED_SIZE_DIFFERENCE: usize = 20;
+/// The most characters that a policy's name may have (SES API v2 Reference, `CreateEmailIdentityPolicy`).
+const MAX_POLICY_NAME_CHARS: usize = 64;
 
-/// What a Region is compared by.
+/// The facts of a section by which Regions are compared.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Compared {
-    /// Section 3.
+    /// The identities (section 3).
     Identities(Identities),
-    /// Section 5.
+    /// The size of the suppression list (section 5).
     List(ListSize),
-    /// Section 8.
+    /// The custom MAIL FROM domains (section 8).
     MailFrom(MailFromDomains),
-    /// Section 9.
+    /// The sending authorization policies (section 9).
     Delegates(Delegates),
 }
 
 /// A Region's identities.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Identities {
-    /// Mail can be sent from these.
+    /// The identities from which mail can be sent.
     pub verified: Vec<String>,
-    /// And not from these, or it is not known.
+    /// The identities from which mail cannot be sent, or of which that is not known.
     pub unverified: Vec<String>,
-    /// The last name, if there are more than fit.
+    /// The last name that is kept, if there are more than fit; `None` if all are kept.
     pub through: Option<String>,
 }
 
-/// A Region's list.
+/// The size of a Region's suppression list.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ListSize {
-    /// Its entries, when reconcile went through it last.
+    /// How many entries the list had when reconcile last went through it.
     pub entries: usize,
-    /// The Region's reconcile function, which tells the peers.
+    /// The name of the Region's reconcile function, which tells the peers.
     #[serde(default)]
     pub reconcile_function: Option<String>,
 }
@@ -61,27 +62,27 @@ pub struct ListSize {
 /// A Region's custom MAIL FROM domains.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct MailFromDomains {
-    /// Those that SES uses: their MX records are published. As many as fit.
+    /// The domains that SES uses, since their MX records are published. No more are kept than fit.
     pub in_use: Vec<String>,
 }
 
 /// A Region's sending authorization policies.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Delegates {
-    /// In their order.
+    /// The policies, in the order of their identities' names.
     pub policies: Vec<Policy>,
-    /// The last identity, if there are more than fit.
+    /// The last identity whose policies are kept, if there are more than fit; `None` if all are kept.
     pub through: Option<String>,
 }
 
 /// A policy of an identity.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Policy {
-    /// Whose.
+    /// The name of the identity that the policy belongs to.
     pub identity: String,
-    /// Its name.
+    /// The policy's name.
     pub name: String,
-    /// JSON, as SES gave it.
+    /// The policy's JSON text, as SES gave it.
     pub text: String,
 }
 
@@ -94,7 +95,7 @@ impl Identities {
             .collect();
         all.sort_by_key(|(name, verified)| (form(name), *verified));
         let mut bytes = 0;
-        // As JSON has it: quotes, a comma, and what it escapes.
+        // Counts the name as JSON has it: with quotes, a comma, and escapes.
         let fit = all.iter().take_while(|(name, _)| fits(&mut bytes, json_len(name) + 1)).count();
         let through =
             (fit < all.len()).then(|| all.get(fit.saturating_sub(1)).map_or("", |(name, _)| name).to_owned());
@@ -137,7 +138,7 @@ impl Delegates {
             })
             .count();
         let through = policies.get(fit).map(|cut| {
-            // An identity whose policies are not all there is not there.
+            // An identity of whose policies only some fit is left out.
             let before = policies.iter().take(fit).rev().find(|of| of.identity != cut.identity);
             before.map_or_else(String::new, |of| of.identity.clone())
         });
@@ -154,15 +155,16 @@ impl Delegates {
 }
 
 fn json_len(text: &str) -> usize {
-    serde_json::to_string(text).map_or(MOST_BYTES, |text| text.len())
+    serde_json::to_string(text).map_or(MAX_COMPARED_BYTES, |text| text.len())
 }
 
 fn fits(bytes: &mut usize, more: usize) -> bool {
     *bytes += more;
-    *bytes <= MOST_BYTES
+    *bytes <= MAX_COMPARED_BYTES
 }
 
-/// Neither domains nor, to SES's identities in practice, addresses differ by case alone.
+/// The form of a name by which identities are ordered. Neither domains nor, among SES's identities in practice, addresses
+/// differ by case alone.
 fn form(name: &str) -> String {
     name.to_ascii_lowercase()
 }
@@ -171,7 +173,7 @@ fn within(through: Option<&str>, name: &str) -> bool {
     through.is_none_or(|through| form(name) <= form(through))
 }
 
-/// Every Region's verdicts, with what a comparison between them adds; in the order in which they came.
+/// Every Region's verdicts, in the order in which they came, with what a comparison between them adds.
 pub fn compare(verdicts: &[SectionVerdict]) -> Vec<SectionVerdict> {
     let mut told = BTreeSet::new();
     let once = once(verdicts);
@@ -196,7 +198,8 @@ pub fn compare(verdicts: &[SectionVerdict]) -> Vec<SectionVerdict> {
         .collect()
 }
 
-/// What has been found missing, each once: whose, and what of it. Several peers may have it.
+/// What has been found missing, each thing once, although several peers may have it: the identity, and what of it is
+/// missing.
 type Missing = BTreeSet<(String, String)>;
 
 fn pair(
@@ -252,7 +255,7 @@ fn identities(
 
 fn list(judged: &mut Judged, own: &ListSize, peer: &SectionVerdict, theirs: &ListSize) {
     let missing = theirs.entries.saturating_sub(own.entries);
-    if missing <= (theirs.entries / SIZE_DIFFERENCE).max(SIZE_DIFFERENCE) {
+    if missing <= (theirs.entries / TOLERATED_SIZE_DIFFERENCE).max(TOLERATED_SIZE_DIFFERENCE) {
         return;
     }
     let function = theirs.reconcile_function.as_deref();
@@ -269,7 +272,8 @@ fn list(judged: &mut Judged, own: &ListSize, peer: &SectionVerdict, theirs: &Lis
     );
 }
 
-/// A finding whose MAIL FROM domain another Region uses, too, without the MX record: of several at one name SES accepts none.
+/// Leaves the MX record out of a finding whose MAIL FROM domain another Region uses, too: SES accepts only one MX record
+/// at a name.
 ///
 /// Source: Amazon SES Developer Guide, "Regions and Amazon SES", "Custom MAIL FROM domains": one Region's record serves all.
 fn with_one_mx(finding: &Finding, here: &SectionVerdict, all: &[SectionVerdict]) -> Finding {
@@ -304,7 +308,7 @@ fn with_one_mx(finding: &Finding, here: &SectionVerdict, all: &[SectionVerdict])
     finding
 }
 
-/// The MX record that a finding has published.
+/// The MX record that a finding asks to be published.
 fn mx(finding: &Finding) -> Option<&DnsRecord> {
     finding.fixes.iter().find_map(|fix| match fix {
         Fix::Dns(record) if record.kind == "MX" => Some(record),
@@ -351,10 +355,10 @@ fn read(policy: &str) -> Option<Value> {
     serde_json::from_str(policy).ok()
 }
 
-/// `name-from-us-east-1`
+/// The name for a policy that is copied from another Region: `name-from-us-east-1`.
 fn renamed(name: &str, region: &str) -> String {
     let suffix = format!("-from-{region}");
-    let kept: String = name.chars().take(POLICY_NAME.saturating_sub(suffix.len())).collect();
+    let kept: String = name.chars().take(MAX_POLICY_NAME_CHARS.saturating_sub(suffix.len())).collect();
     kept + &suffix
 }
 
@@ -363,7 +367,7 @@ fn partition(region: &str) -> &'static str {
     Region::find(region).map_or(Partition::Aws, |region| region.partition()).as_str()
 }
 
-/// For each partition, the Region that tells of IAM: the first that knows, or else the first.
+/// For each partition, the one Region whose verdict on IAM is kept: the first that knows, or else the first.
 fn once(verdicts: &[SectionVerdict]) -> Vec<(&'static str, &str)> {
     let mut once: Vec<(&'static str, &SectionVerdict)> = Vec::new();
     let rank = |of: &SectionVerdict| match of.verdict {
@@ -401,7 +405,7 @@ fn once_only(
     }
 }
 
-/// Nobody has looked for old keys, which is not to have found none.
+/// The verdict if no Region has looked for old keys, which does not mean that there are none.
 fn nobody_asked(here: &SectionVerdict) -> SectionVerdict {
     let mut judged = Judged::default();
     judged.found(

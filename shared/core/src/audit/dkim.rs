@@ -9,7 +9,7 @@ use super::facts::{Dkim, Facts, IdentityFacts};
 use super::fix::Fix;
 use super::judged::Judged;
 
-const LONG: &str = "RSA_2048_BIT";
+const LONG_KEY: &str = "RSA_2048_BIT";
 
 pub(super) fn judge(facts: &Facts) -> Judged {
     let Some(identities) = facts.identities.answer() else { return Judged::unknown(&facts.identities) };
@@ -64,8 +64,8 @@ fn signs(dkim: &Dkim) -> bool {
     dkim.signing_enabled && dkim.status.as_deref() == Some("SUCCESS")
 }
 
-/// How a domain's DKIM, and with it its verification, is begun again: a replica's from its parent. `None` with a key of one's
-/// own, which has to be given again.
+/// The command that starts a domain's DKIM again, and with it its verification; a replica's is started from its parent.
+/// `None` for a domain with a key of the owner's own, which the owner has to give again.
 pub(super) fn restarted(of: &IdentityFacts, region: &str) -> Option<Fix> {
     let origin = of.identity.answer().and_then(|of| of.dkim.as_ref()?.signing_attributes_origin.as_deref());
     match origin {
@@ -124,9 +124,9 @@ fn domain(judged: &mut Judged, of: &IdentityFacts, dkim: &Dkim, region: &str) {
     key_length(judged, name, dkim, region);
 }
 
-/// The record of a key of one's own is not told, nor is its length.
+/// Judges how long the key is. For a key of the owner's own SES tells neither the record nor the length.
 fn key_length(judged: &mut Judged, name: &str, dkim: &Dkim, region: &str) {
-    let Some(length) = dkim.current_signing_key_length.as_deref().filter(|length| *length != LONG) else {
+    let Some(length) = dkim.current_signing_key_length.as_deref().filter(|length| *length != LONG_KEY) else {
         return;
     };
     if length != "RSA_1024_BIT" {
@@ -141,7 +141,7 @@ fn key_length(judged: &mut Judged, name: &str, dkim: &Dkim, region: &str) {
     }
     let origin = dkim.signing_attributes_origin.as_deref().unwrap_or_default();
     let parent = parent_region(origin);
-    let (todo, fix) = if dkim.next_signing_key_length.as_deref() == Some(LONG) {
+    let (todo, fix) = if dkim.next_signing_key_length.as_deref() == Some(LONG_KEY) {
         (
             "Wait: SES makes the longer key next, and goes over to it once it has found its record."
                 .to_owned(),

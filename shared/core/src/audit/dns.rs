@@ -5,18 +5,18 @@ use super::fix::DnsRecord;
 use crate::region;
 
 /// Source: Amazon SES Developer Guide, "Using a custom MAIL FROM domain", read 2026-11; in that page the value stands in quotes.
-const SPF: &str = "v=spf1 include:amazonses.com ~all";
-/// `DkimSigningAttributesOrigin` of a key of one's own.
+const SPF_VALUE: &str = "v=spf1 include:amazonses.com ~all";
+/// The value of `DkimSigningAttributesOrigin` for a key of the owner's own.
 pub(super) const OWN_KEY: &str = "EXTERNAL";
-/// The start of its value with deterministic Easy DKIM, before the Region of the parent.
-const REPLICA_OF: &str = "AWS_SES_";
+/// How `DkimSigningAttributesOrigin` begins with deterministic Easy DKIM; the parent's Region follows.
+const REPLICA_PREFIX: &str = "AWS_SES_";
 
-/// The domain of an identity: itself, or its address's.
+/// The domain of an identity: the identity itself, or the domain of its address.
 pub fn domain_of(identity: &str) -> &str {
     identity.rsplit_once('@').map_or(identity, |(_, domain)| domain)
 }
 
-/// Whether mail from an address can be sent, and is signed for, by a domain's identity, which is its subdomains', too.
+/// Whether a domain's identity, which covers its subdomains too, lets mail from an address be sent and signs it.
 ///
 /// Source: Amazon SES Developer Guide, "Verified identities in Amazon SES", read 2026-11.
 pub(super) fn covers(domain: &str, address: &str) -> bool {
@@ -24,11 +24,11 @@ pub(super) fn covers(domain: &str, address: &str) -> bool {
     of.strip_suffix(&domain).is_some_and(|before| before.is_empty() || before.ends_with('.'))
 }
 
-/// A CNAME for each token of an identity in a Region. None with a key of one's own: SES does not tell the public key that its
-/// record holds.
+/// The CNAME record for each DKIM token of an identity in a Region. There is none for a key of the owner's own: SES does
+/// not tell the public key that its record holds.
 ///
-/// Source: SES API v2 Reference, `DkimAttributes`: `SigningHostedZone`, as the SDK's model has it in November 2026. Answers from
-/// before it was there lack it: then it is the zone of the Region whose keys they are.
+/// Source: SES API v2 Reference, `DkimAttributes`: `SigningHostedZone`, as the SDK's model has it in November 2026. Older
+/// answers lack it; the zone is then that of the Region whose keys they are.
 pub fn dkim(identity: &str, dkim: &Dkim, region: &str) -> Vec<DnsRecord> {
     if dkim.signing_attributes_origin.as_deref() == Some(OWN_KEY) {
         return Vec::new();
@@ -45,20 +45,20 @@ pub fn dkim(identity: &str, dkim: &Dkim, region: &str) -> Vec<DnsRecord> {
     dkim.tokens.iter().map(record).collect()
 }
 
-/// The MX of a custom MAIL FROM domain: exactly one, or SES does not take the domain. Regions may share a domain by publishing
-/// that of any of them: SES passes bounces on to the Region that sent the mail.
+/// The MX record of a custom MAIL FROM domain. SES does not take the domain unless it has exactly one. Regions may share
+/// a domain by publishing the record of any of them: SES passes bounces on to the Region that sent the mail.
 ///
 /// Source: Amazon SES Developer Guide, "Regions and Amazon SES", "Custom MAIL FROM domains"; "Using a custom MAIL FROM domain".
 pub fn mail_from_mx(mail_from: &str, region: &str) -> DnsRecord {
     DnsRecord::new(mail_from, "MX", format!("10 feedback-smtp.{region}.amazonses.com"))
 }
 
-/// The SPF record of a custom MAIL FROM domain: the same in every Region.
+/// The SPF record of a custom MAIL FROM domain, which is the same in every Region.
 pub fn spf(mail_from: &str) -> DnsRecord {
-    DnsRecord::new(mail_from, "TXT", SPF)
+    DnsRecord::new(mail_from, "TXT", SPF_VALUE)
 }
 
-/// The MX by which SES receives a domain's mail.
+/// The MX record by which SES receives a domain's mail.
 ///
 /// Source: Amazon SES Developer Guide, "Publishing an MX record for Amazon SES email receiving", read 2026-11.
 pub fn inbound_mx(domain: &str, region: &str) -> DnsRecord {
@@ -67,7 +67,7 @@ pub fn inbound_mx(domain: &str, region: &str) -> DnsRecord {
 
 /// The Region whose keys an identity uses by deterministic Easy DKIM: `us-east-1` of `AWS_SES_US_EAST_1`.
 pub fn parent_region(origin: &str) -> Option<String> {
-    Some(origin.strip_prefix(REPLICA_OF)?.to_ascii_lowercase().replace('_', "-"))
+    Some(origin.strip_prefix(REPLICA_PREFIX)?.to_ascii_lowercase().replace('_', "-"))
 }
 
 #[cfg(test)]

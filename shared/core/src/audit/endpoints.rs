@@ -47,7 +47,8 @@ pub(super) fn judge(facts: &Facts) -> Judged {
     judged
 }
 
-/// Where the partition's account is managed: a Region that is not enabled does not take the call.
+/// The Region in which the partition's accounts are managed. A Region that is not enabled does not take the call that
+/// enables it.
 fn home(region: &str) -> &'static str {
     if region.starts_with("us-gov-") { "us-gov-west-1" } else { "us-east-1" }
 }

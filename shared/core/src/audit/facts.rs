@@ -38,30 +38,33 @@ pub use stack::Stack;
 /// All that is known of a Region.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Facts {
-    /// What is ours there.
+    /// What in the Region belongs to the stack.
     pub stack: Stack,
-    /// `GetAccount`
+    /// The answer to `GetAccount`.
     #[serde(default)]
     pub account: Asked<Account>,
-    /// `ListEmailIdentities` to its end, in any order. [`Asked::Answered`] only once each has been read.
+    /// The identities, by `ListEmailIdentities` to its last page, in any order. [`Asked::Answered`] only once each of
+    /// them has been read.
     #[serde(default)]
     pub identities: Asked<Vec<IdentityFacts>>,
-    /// `ListConfigurationSets` to its end, in any order.
+    /// The configuration sets, by `ListConfigurationSets` to its last page, in any order.
     #[serde(default)]
     pub configuration_sets: Asked<Vec<Asked<ConfigurationSet>>>,
-    /// Reconcile's last pass; `None` if none has ended yet.
+    /// Reconcile's last pass; `None` if no pass has ended yet.
     #[serde(default)]
     pub list: Asked<Option<ListPass>>,
-    /// How far each of the stack's peers has been told. Not asked where that is not known, which is then not judged.
+    /// How far each of the stack's peers has been told. [`Asked::NotAsked`] where that is not known, and then it is not
+    /// judged.
     #[serde(default)]
     pub peers: Asked<Vec<PeerTold>>,
-    /// Access keys of all IAM users, in any order; keys that were created on 2019-01-10 or later may be left out.
+    /// The access keys of all IAM users, in any order. Keys that were created on 2019-01-10 or later may be left out.
     #[serde(default)]
     pub access_keys: Asked<Vec<AccessKey>>,
-    /// `DescribeActiveReceiptRuleSet`; `None` if no rule set is active. Not asked where SES does not receive.
+    /// The answer to `DescribeActiveReceiptRuleSet`; `None` if no rule set is active. Not asked where SES does not
+    /// receive.
     #[serde(default)]
     pub rule_set: Asked<Option<RuleSet>>,
-    /// `HeadBucket` of each bucket that the rule set names.
+    /// The answer to `HeadBucket` for each bucket that the rule set names.
     #[serde(default)]
     pub buckets: Vec<Bucket>,
 }

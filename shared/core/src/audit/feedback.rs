@@ -23,10 +23,11 @@ use super::fix::Fix;
 use super::judged::Judged;
 use crate::arn::Arn;
 
-/// The stack's event destination, as the template names it,
-const DESTINATION: &str = "feedback";
-/// and what it publishes. Operators add others (`SEND`, `DELIVERY`), which are to stay.
-const EVENT_TYPES: [&str; 6] =
+/// The name of the stack's event destination, as in the template.
+const OWN_DESTINATION: &str = "feedback";
+/// The event types that the stack's event destination publishes. Operators may add others (`SEND`, `DELIVERY`), which are
+/// kept.
+const OWN_EVENT_TYPES: [&str; 6] =
     ["BOUNCE", "COMPLAINT", "REJECT", "RENDERING_FAILURE", "DELIVERY_DELAY", "SUBSCRIPTION"];
 
 /// What the feedback of an identity is about.
@@ -36,11 +37,11 @@ enum Kind {
     Complaint,
 }
 
-/// Who hears. The greater is the better.
+/// Who is told of an identity's feedback, from worst to best.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Heard {
     Nobody,
-    /// It could not be found out.
+    /// Who is told could not be found out.
     Unknown,
     Mail,
     Other,
@@ -52,7 +53,7 @@ type Sets<'a> = BTreeMap<&'a str, &'a ConfigurationSet>;
 impl Kind {
     const ALL: [Self; 2] = [Self::Bounce, Self::Complaint];
 
-    /// Version 1's `NotificationType`.
+    /// The kind's name in version 1 of the API (`NotificationType`).
     fn notification_type(self) -> &'static str {
         match self {
             Self::Bounce => "Bounce",
@@ -60,7 +61,7 @@ impl Kind {
         }
     }
 
-    /// Version 2's `EventType`.
+    /// The kind's name in version 2 of the API (`EventType`).
     fn event_type(self) -> &'static str {
         match self {
             Self::Bounce => "BOUNCE",
@@ -129,7 +130,7 @@ pub(super) fn judge(facts: &Facts) -> Judged {
     judged
 }
 
-/// The stack's own configuration set is what mail is to be sent with.
+/// Judges the stack's own configuration set, with which mail is meant to be sent.
 fn own_set(judged: &mut Judged, stack: &Stack, sets: Option<&Sets<'_>>, everything_read: bool) {
     let (Some(name), Some(topic), Some(sets)) = (&stack.configuration_set, &stack.feedback_topic, sets)
     else {
@@ -158,10 +159,10 @@ fn own_set(judged: &mut Judged, stack: &Stack, sets: Option<&Sets<'_>>, everythi
     let there = destinations
         .iter()
         .find(|of| is_sns(of, topic))
-        .or_else(|| destinations.iter().find(|of| of.name == DESTINATION));
+        .or_else(|| destinations.iter().find(|of| of.name == OWN_DESTINATION));
     let more = there.into_iter().flat_map(|of| &of.event_types).map(String::as_str);
-    let mut types = EVENT_TYPES.to_vec();
-    types.extend(more.filter(|of| !EVENT_TYPES.contains(of)));
+    let mut types = OWN_EVENT_TYPES.to_vec();
+    types.extend(more.filter(|of| !OWN_EVENT_TYPES.contains(of)));
     let definition = serde_json::json!({
         "Enabled": true,
         "MatchingEventTypes": types,
@@ -170,7 +171,7 @@ fn own_set(judged: &mut Judged, stack: &Stack, sets: Option<&Sets<'_>>, everythi
     let definition = definition.to_string();
     let verb = if there.is_some() { "update" } else { "create" };
     let command = format!("{verb}-configuration-set-event-destination");
-    let destination = there.map_or(DESTINATION, |of| of.name.as_str());
+    let destination = there.map_or(OWN_DESTINATION, |of| of.name.as_str());
     let arguments =
         ["sesv2", &command, "--configuration-set-name", name, "--event-destination-name", destination];
     judged.found(
@@ -200,7 +201,7 @@ struct One<'a> {
 }
 
 impl One<'_> {
-    /// Whether this stack hears of both.
+    /// Judges who is told, and returns whether this stack is told of both bounces and complaints.
     fn judge(&self, judged: &mut Judged) -> bool {
         let elsewhere: Vec<_> = Kind::ALL.into_iter().filter(|kind| self.is_elsewhere(*kind)).collect();
         for kind in &elsewhere {
@@ -258,7 +259,7 @@ impl One<'_> {
         by_topic.max(self.by_set(kind)).max(by_mail)
     }
 
-    /// Whether bounces and complaints come as mail, which is no fault where they come by a topic as well.
+    /// Whether bounces and complaints come by e-mail, which is no fault where they come by a topic as well.
     fn forwards(&self) -> bool {
         self.notifications.forwarding_enabled || self.identity.feedback_forwarding
     }

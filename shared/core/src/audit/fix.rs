@@ -5,14 +5,15 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// Longer than any command here, which may hold two policies of SES's 4 KB; and a record holds many.
-const LONGEST: usize = 12 * 1024;
+/// The most bytes that a command may have. Every command of the audit is shorter, even one that holds two policies of
+/// SES's 4 KB; a record holds many commands.
+const MAX_COMMAND_BYTES: usize = 12 * 1024;
 
-/// What mends something.
+/// One step that mends a fault.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Fix {
-    /// A command for a POSIX shell with the AWS CLI, version 1 or 2, as it stands.
+    /// A command for a POSIX shell with the AWS CLI, version 1 or 2, ready to be run.
     Command(String),
     /// A DNS record to publish.
     Dns(DnsRecord),
@@ -21,26 +22,27 @@ pub enum Fix {
 /// A DNS record.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct DnsRecord {
-    /// Fully qualified, without the final dot.
+    /// The record's name, fully qualified, without the final dot.
     pub name: String,
-    /// `CNAME`, `MX`, `TXT`
+    /// The record's type: `CNAME`, `MX` or `TXT`.
     #[serde(rename = "type")]
     pub kind: String,
-    /// As in a zone file: host names without the final dot (`10 feedback-smtp.eu-west-1.amazonses.com`), text without quotes.
+    /// The value as in a zone file: host names without the final dot (`10 feedback-smtp.eu-west-1.amazonses.com`), text
+    /// without quotes.
     pub value: String,
 }
 
 impl Fix {
-    /// `aws`, its arguments, each quoted as far as it needs it, and the Region. `None` for an argument with control characters:
-    /// no name of AWS's has any, and a terminal would obey them.
+    /// A command of the AWS CLI: `aws`, its arguments, each quoted as far as it needs it, and the Region. `None` if an
+    /// argument has control characters: no name of AWS's has any, and a terminal would obey them.
     pub(super) fn aws(arguments: &[&str], region: &str) -> Option<Self> {
         let words = [&["aws"], arguments, &["--region", region]].concat();
         Self::command(words.into_iter().map(quoted))
     }
 
-    /// Wakes a function, waits for it and shows its answer. The payload comes by standard input: the two versions of the AWS CLI
-    /// take one on the command line differently, and `fileb://` alike. Neither waits for longer than a minute unless told to, but
-    /// invokes again.
+    /// A command that invokes a function, waits for it and shows its answer. The payload comes by standard input: the two
+    /// versions of the AWS CLI differ in how they take one on the command line, but not in how they take `fileb://`. By
+    /// default the CLI waits for no longer than a minute, and then invokes again.
     pub(super) fn invoke(function: &str, payload: &str, region: &str) -> Option<Self> {
         let words = ["printf", "%s", payload].map(quoted).into_iter().chain([Cow::Borrowed("|")]);
         let aws = ["aws", "lambda", "invoke", "--cli-read-timeout", "0", "--function-name", function];
@@ -48,10 +50,11 @@ impl Fix {
         Self::command(words.chain(aws.into_iter().chain(with).map(quoted)))
     }
 
-    /// Of words that are quoted already.
+    /// A command made of words that are quoted already. `None` if it is too long or has control characters.
     pub(super) fn command<'a>(words: impl Iterator<Item = Cow<'a, str>>) -> Option<Self> {
         let command = words.collect::<Vec<_>>().join(" ");
-        (!command.contains(char::is_control) && command.len() <= LONGEST).then_some(Self::Command(command))
+        (!command.contains(char::is_control) && command.len() <= MAX_COMMAND_BYTES)
+            .then_some(Self::Command(command))
     }
 }
 
@@ -61,7 +64,7 @@ impl DnsRecord {
     }
 }
 
-/// As an answer to the question "what is to be done": a command, or a line of a zone file.
+/// Answers the question "what is to be done": a command, or a line of a zone file.
 impl fmt::Display for Fix {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -92,7 +95,7 @@ impl fmt::Display for DnsRecord {
     }
 }
 
-/// A word for a POSIX shell.
+/// Quotes a word for a POSIX shell.
 pub(super) fn quoted(argument: &str) -> Cow<'_, str> {
     let plain = |c: char| c.is_ascii_alphanumeric() || "@%+=:,./-_".contains(c);
     if !argument.is_empty() && argument.chars().all(plain) {
@@ -142,7 +145,7 @@ mod tests {
             Some(Fix::Command("aws sesv2 get-account --region eu-west-1".to_owned()))
         );
         assert_eq!(Fix::aws(&["sesv2", "get-email-identity", "--email-identity", "a\u{1b}[31m"], "x"), None);
-        assert_eq!(Fix::aws(&[&"x".repeat(LONGEST)], "x"), None);
+        assert_eq!(Fix::aws(&[&"x".repeat(MAX_COMMAND_BYTES)], "x"), None);
     }
 
     #[test]

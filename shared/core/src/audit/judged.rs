@@ -7,37 +7,38 @@ use super::facts::Asked;
 use super::{Finding, Fix, Verdict};
 use crate::text::visible;
 
-/// Of the 400 KB of an item (DynamoDB Developer Guide, "Quotas"). As much again is for what Regions are compared by, and the
-/// rest for the rest. Counted in JSON, which is longer than DynamoDB's own count.
-const MOST_BYTES: usize = 150_000;
-/// More than a person reads.
-const MOST: usize = 200;
-/// Of a text.
-const TEXT: usize = 600;
+/// The most bytes of an item's 400 KB that findings may take (DynamoDB Developer Guide, "Quotas"). The data by which
+/// Regions are compared takes as much again, and all else the rest. Counted in JSON, which is longer than DynamoDB's own
+/// count.
+const MAX_FINDINGS_BYTES: usize = 150_000;
+/// The most findings that are kept, which is more than a person reads.
+const MAX_FINDINGS: usize = 200;
+/// How many characters of a finding's text are kept.
+const MAX_TEXT_CHARS: usize = 600;
 
-/// What a section comes to.
+/// What a section's judgement comes to.
 #[derive(Debug, Default)]
 pub(super) struct Judged {
     /// What was looked at.
     pub(super) evidence: String,
-    /// Whether there was anything that could be wrong.
+    /// Whether the Region has anything that could be wrong.
     pub(super) applies: bool,
     pub(super) findings: Vec<Finding>,
     pub(super) compared: Option<Compared>,
 }
 
 impl Judged {
-    /// There is nothing here that could be wrong.
+    /// A section in which there is nothing that could be wrong.
     pub(super) fn not_applicable(evidence: impl Into<String>) -> Self {
         Self { evidence: evidence.into(), ..Self::default() }
     }
 
-    /// All is well, unless something is found.
+    /// A section that passes, unless something is found.
     pub(super) fn passes(evidence: impl Into<String>) -> Self {
         Self { evidence: evidence.into(), applies: true, ..Self::default() }
     }
 
-    /// It could not be found out.
+    /// A section that could not be judged, since there was no answer.
     pub(super) fn unknown<T>(asked: &Asked<T>) -> Self {
         let mut judged = Self::passes("");
         judged.unanswered("", asked);
@@ -54,28 +55,28 @@ impl Judged {
     ) {
         self.findings.push(Finding {
             verdict,
-            subject: visible(subject, TEXT),
-            evidence: visible(evidence.as_ref(), TEXT),
-            todo: visible(todo.as_ref(), TEXT),
+            subject: visible(subject, MAX_TEXT_CHARS),
+            evidence: visible(evidence.as_ref(), MAX_TEXT_CHARS),
+            todo: visible(todo.as_ref(), MAX_TEXT_CHARS),
             fixes: fixes.into_iter().collect(),
         });
     }
 
-    /// Something that could not be found out about a subject.
+    /// Notes that something about a subject could not be found out.
     pub(super) fn unanswered<T>(&mut self, subject: &str, asked: &Asked<T>) {
         if let Some((evidence, todo)) = why_not(asked) {
             self.found(Verdict::Unknown, subject, evidence, todo, []);
         }
     }
 
-    /// The worst of what was found.
+    /// The worst verdict among the findings.
     pub(super) fn verdict(&self) -> Verdict {
         let clean = if self.applies { Verdict::Pass } else { Verdict::NotApplicable };
         self.findings.iter().map(|finding| finding.verdict).max().map_or(clean, |worst| worst.max(clean))
     }
 }
 
-/// Why there is no answer, and what to do about it.
+/// Why there is no answer, and what to do about it; `None` if there is one.
 fn why_not<T>(asked: &Asked<T>) -> Option<(String, String)> {
     match asked {
         Asked::Answered(_) => None,
@@ -102,7 +103,7 @@ fn why_not<T>(asked: &Asked<T>) -> Option<(String, String)> {
     }
 }
 
-/// The worst first, and no more than fit; and how many more there are.
+/// The findings that are kept, the worst first, and how many more there are.
 pub(super) fn capped(mut findings: Vec<Finding>) -> (Vec<Finding>, usize) {
     findings = gathered(findings);
     findings.sort_by(|a, b| b.verdict.cmp(&a.verdict).then_with(|| key(a).cmp(&key(b))));
@@ -110,10 +111,10 @@ pub(super) fn capped(mut findings: Vec<Finding>) -> (Vec<Finding>, usize) {
     let mut bytes = 0;
     let fit = findings
         .iter()
-        .take(MOST)
+        .take(MAX_FINDINGS)
         .take_while(|finding| {
-            bytes += serde_json::to_string(finding).map_or(MOST_BYTES, |text| text.len());
-            bytes <= MOST_BYTES
+            bytes += serde_json::to_string(finding).map_or(MAX_FINDINGS_BYTES, |text| text.len());
+            bytes <= MAX_FINDINGS_BYTES
         })
         .count();
     let more = findings.len() - fit;
@@ -125,7 +126,8 @@ fn key(finding: &Finding) -> (&str, &str, &str, &[Fix]) {
     (&finding.subject, &finding.evidence, &finding.todo, &finding.fixes)
 }
 
-/// A missing permission is one thing to mend, however many identities could not be read for it.
+/// Joins findings that lack the same answer: a missing permission is one thing to mend, however many identities could not
+/// be read for it.
 fn gathered(findings: Vec<Finding>) -> Vec<Finding> {
     let (unknown, mut rest): (Vec<_>, Vec<_>) = findings
         .into_iter()

@@ -60,7 +60,7 @@ fn one(judged: &mut Judged, name: &str, mail_from: &MailFrom, region: &str) {
         other => other,
     };
     let records = [dns::mail_from_mx(domain, region), dns::spf(domain)].map(Fix::Dns);
-    // SES looks for 72 hours and then no more.
+    // SES looks for the record for 72 hours, and then no more.
     let set =
         ["sesv2", "put-email-identity-mail-from-attributes", "--email-identity", name, "--mail-from-domain"];
     let with = [domain.as_str(), "--behavior-on-mx-failure", behavior.as_str()];

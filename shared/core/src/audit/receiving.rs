@@ -50,7 +50,7 @@ pub(super) fn judge(facts: &Facts) -> Judged {
         );
     }
     let enabled: Vec<_> = active.rules.iter().filter(|rule| rule.enabled).collect();
-    // SES's default is not to, so that it is no fault.
+    // Not to scan is SES's default, so it is no fault.
     let unscanned = enabled.iter().filter(|rule| !rule.scan_enabled).count();
     if unscanned > 0 {
         judged.evidence +=
@@ -80,11 +80,12 @@ fn activate(rule_set: &str, region: &str) -> Option<Fix> {
     Fix::aws(&["ses", "set-active-receipt-rule-set", "--rule-set-name", rule_set], region)
 }
 
-/// The rule as it is but for a text in it: SES takes rules only as a whole, and there is more in one than the audit reads.
+/// Rewrites a rule with one text in it replaced. SES takes rules only as a whole, and a rule has more than the audit
+/// reads.
 fn edited(set: &RuleSet, rule: &ReceiptRule, old: &str, new: &str, stack: &Stack) -> Option<Fix> {
     let of = |text: &str| quoted(text).into_owned();
     let (set, name, region) = (of(&set.name), of(&rule.name), of(&stack.region));
-    // Bars do not occur in ARNs and names; a dot in a pattern fits a dot.
+    // Bars do not occur in ARNs and names, and the dots of the pattern match dots.
     let sed = of(&format!("s|{old}|{new}|g"));
     let describe = format!(
         "aws ses describe-receipt-rule --rule-set-name {set} --rule-name {name} --query Rule --output json"
@@ -135,14 +136,14 @@ fn buckets(judged: &mut Judged, facts: &Facts, rules: &[&ReceiptRule]) {
     }
 }
 
-/// The bucket, in this Region, and its policy.
+/// The commands that make the bucket, in this Region, and its policy.
 ///
 /// Source: Amazon SES Developer Guide, "Giving permissions to Amazon SES for email receiving", read 2026-11.
 fn made(bucket: &str, stack: &Stack) -> Vec<Fix> {
     let region = stack.region.as_str();
     let constraint = format!("LocationConstraint={region}");
     let mut create = vec!["s3api", "create-bucket", "--bucket", bucket];
-    // S3 takes every Region's name but this one's.
+    // S3 takes every Region's name as a location constraint, but not this one's.
     if region != "us-east-1" {
         create.extend(["--create-bucket-configuration", &constraint]);
     }

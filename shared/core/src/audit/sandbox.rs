@@ -5,12 +5,12 @@ use super::facts::{Account, Asked, Facts, Review, SendQuota};
 use super::fix::{Fix, quoted};
 use super::judged::Judged;
 
-/// From here on the quota is worth raising: AWS takes a day or more to answer.
-const HIGH: f64 = 0.8;
-/// Service Quotas' code of SES's "Sending quota", mails in 24 hours; service code `ses`.
+/// The share of the quota from which on it is worth raising: AWS takes a day or more to answer.
+const WORTH_RAISING: f64 = 0.8;
+/// The code of SES's "Sending quota" (mails in 24 hours) in Service Quotas, under the service code `ses`.
 ///
 /// Source: AWS's documentation of Amazon Connect's quotas, which names it, and several public tools, read 2026-11.
-const SENDING_QUOTA: &str = "L-804C8AE8";
+const SENDING_QUOTA_CODE: &str = "L-804C8AE8";
 
 pub(super) fn judge(facts: &Facts) -> Judged {
     let Some(account) = facts.account.answer() else { return Judged::unknown(&facts.account) };
@@ -97,7 +97,7 @@ fn evidence(account: &Account) -> String {
     format!("{access}{quota}")
 }
 
-/// Documented as -1.
+/// Whether the quota is unlimited, which SES documents as -1.
 fn unlimited(quota: SendQuota) -> bool {
     quota.max_24_hour_send < 0.0
 }
@@ -105,7 +105,7 @@ fn unlimited(quota: SendQuota) -> bool {
 fn sandbox(judged: &mut Judged, review: Option<&Review>, region: &str) {
     let status = review.and_then(|review| review.status.as_deref());
     let case = review.and_then(|review| review.case_id.as_deref()).unwrap_or("without a number");
-    // No SDK and no table knows the site: the shell asks for it.
+    // No API and no table knows the site's address, so the command takes it from the shell's environment.
     let site = r#""${WEBSITE_URL:?set it to the address of the site that the mail is about}""#;
     let words =
         "aws sesv2 put-account-details --production-access-enabled --mail-type TRANSACTIONAL --website-url"
@@ -139,8 +139,8 @@ fn sandbox(judged: &mut Judged, review: Option<&Review>, region: &str) {
 
 fn quota(judged: &mut Judged, quota: SendQuota, region: &str) {
     let SendQuota { max_24_hour_send: most, sent_last_24_hours: sent, .. } = quota;
-    // Not a number is not below.
-    if unlimited(quota) || sent < most * HIGH {
+    // A share that is not a number is not below the threshold.
+    if unlimited(quota) || sent < most * WORTH_RAISING {
         return;
     }
     let verdict = if sent < most { Verdict::Warn } else { Verdict::Fail };
@@ -152,6 +152,6 @@ fn quota(judged: &mut Judged, quota: SendQuota, region: &str) {
         "",
         format!("{sent:.0} of {most:.0} mails that may be sent in 24 hours"),
         "Ask for a higher sending quota, or send less from this Region.",
-        Fix::aws(&[&increase[..], &[SENDING_QUOTA, "--desired-value", &wanted]].concat(), region),
+        Fix::aws(&[&increase[..], &[SENDING_QUOTA_CODE, "--desired-value", &wanted]].concat(), region),
     );
 }

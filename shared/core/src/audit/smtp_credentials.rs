@@ -9,8 +9,8 @@ use super::fix::Fix;
 use super::judged::Judged;
 use crate::timestamp::Timestamp;
 
-/// 2019-01-10T00:00:00Z, in milliseconds.
-const SINCE: i64 = 1_547_078_400_000;
+/// 2019-01-10T00:00:00Z, in milliseconds since the Unix epoch: keys from before then are old.
+const SIGNATURE_V4_SINCE_MILLIS: i64 = 1_547_078_400_000;
 
 pub(super) fn judge(facts: &Facts) -> Judged {
     let keys = match &facts.access_keys {
@@ -18,7 +18,8 @@ pub(super) fn judge(facts: &Facts) -> Judged {
         Asked::NotAsked => return Judged::not_applicable("IAM is global, and was not asked from here"),
         unanswered => return Judged::unknown(unanswered),
     };
-    let old = |key: &&AccessKey| key.created_at.millis() < SINCE && key.status != "Inactive";
+    let old =
+        |key: &&AccessKey| key.created_at.millis() < SIGNATURE_V4_SINCE_MILLIS && key.status != "Inactive";
     let mut judged = Judged::passes(format!(
         "{} access keys, {} of them active and from before 2019-01-10",
         keys.len(),

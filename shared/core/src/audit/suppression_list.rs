@@ -16,13 +16,15 @@ use super::judged::Judged;
 use crate::suppression::reason::Reason;
 use crate::timestamp::Timestamp;
 
-/// The template's longest interval is a day: two passes have been missed.
-const LATE: Duration = Duration::from_hours(48);
-/// Of the entries: fewer addresses differ in a pass while things go on.
-const DIFFERENCE: usize = 20;
-/// Has reconcile compare the list at once.
-const PASS: &str = r#"{"pass":true}"#;
-const REASONS: [Reason; 2] = [Reason::Bounce, Reason::Complaint];
+/// How old a pass, or what a peer has been told, may be. The template's longest interval is a day, so two passes have
+/// been missed by then.
+const LATE_AFTER: Duration = Duration::from_hours(48);
+/// Differences are reported only if they are more than one in this many entries, and more than this many: fewer are usual
+/// while changes are on their way.
+const TOLERATED_DIFFERENCE: usize = 20;
+/// The payload that has reconcile compare the list at once.
+const PASS_REQUEST: &str = r#"{"pass":true}"#;
+const ALL_REASONS: [Reason; 2] = [Reason::Bounce, Reason::Complaint];
 
 pub(super) fn judge(facts: &Facts, now: Timestamp) -> Judged {
     let Some(account) = facts.account.answer() else { return Judged::unknown(&facts.account) };
@@ -53,7 +55,7 @@ pub(super) fn judge(facts: &Facts, now: Timestamp) -> Judged {
                 "",
                 "reconcile has not been through the list yet: how it agrees with the table is not known",
                 "Wait for its first pass, or have it begin one now.",
-                reconcile(&facts.stack, PASS),
+                reconcile(&facts.stack, PASS_REQUEST),
             ),
             unanswered => judged.unanswered("reconcile's last pass", unanswered),
         }
@@ -68,7 +70,7 @@ pub(super) fn judge(facts: &Facts, now: Timestamp) -> Judged {
     judged
 }
 
-/// The command that wakes reconcile to do that.
+/// The command that wakes the reconcile function with the payload `wake`.
 fn reconcile(stack: &Stack, wake: &str) -> Option<Fix> {
     Fix::invoke(stack.reconcile_function.as_deref()?, wake, &stack.region)
 }
@@ -77,9 +79,13 @@ fn listed(reasons: &[String]) -> String {
     if reasons.is_empty() { "none".to_owned() } else { reasons.join(", ") }
 }
 
-/// Those that are not among them.
+/// The reasons that are not among these.
 fn missing(reasons: &[String]) -> Vec<&'static str> {
-    REASONS.into_iter().map(Reason::as_ses).filter(|reason| !reasons.iter().any(|of| of == reason)).collect()
+    ALL_REASONS
+        .into_iter()
+        .map(Reason::as_ses)
+        .filter(|reason| !reasons.iter().any(|of| of == reason))
+        .collect()
 }
 
 fn reasons(judged: &mut Judged, account: &Account, region: &str) {
@@ -138,7 +144,7 @@ fn configuration_set(judged: &mut Judged, set: &ConfigurationSet, account: &Acco
     }
     let mut put =
         vec!["sesv2", "put-configuration-set-suppression-options", "--configuration-set-name", &set.name];
-    // What the call does not name is as if it had never been set, so it names what is to stay.
+    // The call resets every setting that it does not name, so it names those that are to stay.
     match own {
         Some(own) if off.is_empty() && !own.is_empty() => {
             put.push("--suppressed-reasons");
@@ -163,11 +169,11 @@ fn configuration_set(judged: &mut Judged, set: &ConfigurationSet, account: &Acco
     judged.found(Verdict::Warn, &set.name, evidence.join("; "), todo, Fix::aws(&put, region));
 }
 
-/// Peers are told at every wake of reconcile, which is every few minutes.
+/// Judges how far each peer has been told. Peers are told whenever reconcile is woken, which is every few minutes.
 fn peers(judged: &mut Judged, told: &[PeerTold], stack: &Stack, now: Timestamp) {
     for peer in told {
         let evidence = match peer.until {
-            Some(until) if now.since(until) <= LATE => continue,
+            Some(until) if now.since(until) <= LATE_AFTER => continue,
             Some(until) => format!("this peer has not been told all that has changed here since {until}"),
             None => "this peer has not been told all that is decided here even once".to_owned(),
         };
@@ -181,7 +187,7 @@ fn peers(judged: &mut Judged, told: &[PeerTold], stack: &Stack, now: Timestamp) 
         );
     }
     if !told.is_empty() {
-        let late = |peer: &&PeerTold| peer.until.is_none_or(|until| now.since(until) > LATE);
+        let late = |peer: &&PeerTold| peer.until.is_none_or(|until| now.since(until) > LATE_AFTER);
         let late = told.iter().filter(late).count();
         let (in_time, all) = ((told.len() - late).to_string(), told.len().to_string());
         judged.evidence += &["; ", &in_time, " of ", &all, " peers have been told"].concat();
@@ -211,24 +217,24 @@ fn agreement(judged: &mut Judged, pass: &ListPass, stack: &Stack, now: Timestamp
             [],
         );
     }
-    if now.since(pass.ended_at.unwrap_or(pass.started_at)) > LATE {
+    if now.since(pass.ended_at.unwrap_or(pass.started_at)) > LATE_AFTER {
         judged.found(
             Verdict::Warn,
             "",
             format!("reconcile has not ended a pass since {}", pass.ended_at.unwrap_or(pass.started_at)),
             "Look at the reconcile function's log (output ReconcileFunctionName) and its alarms, and have it begin a pass.",
-            reconcile(stack, PASS),
+            reconcile(stack, PASS_REQUEST),
         );
     }
     let differ = pass.differ.unwrap_or(0);
-    if differ > (pass.entries / DIFFERENCE).max(DIFFERENCE) {
+    if differ > (pass.entries / TOLERATED_DIFFERENCE).max(TOLERATED_DIFFERENCE) {
         judged.found(
             Verdict::Warn,
             "",
             format!("{differ} addresses did not agree with the table, of {} entries", pass.entries),
             "Reconcile has taken in or marked what it may. If the next pass finds as many, somebody else writes the list, or apply \
              is behind: look at its alarms.",
-            reconcile(stack, PASS),
+            reconcile(stack, PASS_REQUEST),
         );
     }
 }

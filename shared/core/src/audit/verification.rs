@@ -34,7 +34,7 @@ pub(super) fn judge(facts: &Facts) -> Judged {
     judged
 }
 
-/// Whether mail can be sent from it.
+/// Judges an identity, and returns whether mail can be sent from it.
 fn one(judged: &mut Judged, of: &IdentityFacts, identity: &Identity, region: &str) -> bool {
     let status = identity.verification_status.as_deref();
     let verdict = match status {

@@ -9,14 +9,15 @@ use super::dns::{self, OWN_KEY};
 use super::facts::{Asked, Identity, ReceiptRule, RuleSet};
 use super::fix::{DnsRecord, Fix};
 
-/// What SES of a Region asks for.
+/// What decides which records SES asks for in one Region.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RegionAsks {
     /// The Region's name.
     pub region: String,
-    /// `GetEmailIdentity` of the domain; `None` if it is no identity there.
+    /// The answer to `GetEmailIdentity` for the domain; `None` if it is no identity there.
     pub identity: Asked<Option<Identity>>,
-    /// `DescribeActiveReceiptRuleSet`; `None` if no rule set is active. Not asked where SES does not receive.
+    /// The answer to `DescribeActiveReceiptRuleSet`; `None` if no rule set is active. Not asked where SES does not
+    /// receive.
     pub rule_set: Asked<Option<RuleSet>>,
 }
 
@@ -28,7 +29,7 @@ impl RegionAsks {
     }
 }
 
-/// A domain's records.
+/// The DNS records of a domain, in sections.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Zone {
     domain: String,
@@ -51,8 +52,8 @@ enum Line {
 }
 
 impl Zone {
-    /// The records of a domain, whose name is as SES has it, in the Regions' order. `mail_from` is the custom MAIL FROM domain
-    /// that is to be set where there is none yet.
+    /// Collects the records of a domain in the Regions' order. `domain` is spelled as SES has it; `mail_from` is the
+    /// custom MAIL FROM domain that is to be set where there is none yet.
     pub fn new(domain: &str, asks: &[RegionAsks], mail_from: Option<&str>) -> Self {
         let sections = [
             not_known(domain, asks),
@@ -98,7 +99,7 @@ fn identities(asks: &[RegionAsks]) -> impl Iterator<Item = (&str, &Identity)> {
     asks.iter().filter_map(|asks| Some((asks.region.as_str(), asks.identity.answer()?.as_ref()?)))
 }
 
-/// Why a question that was asked has no answer.
+/// Why a question that was asked has no answer; `None` if it has one, or was not asked.
 fn unanswered<T>(asked: &Asked<T>) -> Option<String> {
     match asked {
         Asked::Answered(_) | Asked::NotAsked => None,
@@ -286,7 +287,7 @@ fn receiving(domain: &str, asks: &[RegionAsks]) -> Section {
     Section { title: "Receiving".to_owned(), lines }
 }
 
-/// RFC 7489. What a domain's owner wants is the owner's to say.
+/// Says how to publish a DMARC policy (RFC 7489). Which policy is for the domain's owner to say.
 fn dmarc(domain: &str) -> Section {
     let record = DnsRecord::new(
         format!("_dmarc.{domain}"),

@@ -8,12 +8,12 @@ use crate::notification::{Body, Preferences, Recipient};
 use crate::record::SES_TEXT;
 use crate::text::visible;
 
-/// What remote servers and mail clients wrote is kept up to this many characters.
-const REMOTE_TEXT: usize = 1000;
-/// SES allows 50 tags on a message; its own come on top.
+/// How many characters are kept of a text that remote servers or mail clients wrote.
+const MAX_REMOTE_CHARS: usize = 1000;
+/// The most tags that are kept. SES allows 50 on a message; its own come on top.
 const MAX_TAGS: usize = 100;
 
-/// What only some kinds say, as SES spelled it, capped and with control characters made visible.
+/// What only some kinds of event say, as SES spelled it, capped and with control characters made visible.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(untagged)]
 #[allow(missing_docs, reason = "SES's own names, in its own documentation")]
@@ -31,7 +31,7 @@ pub enum Details {
         complaint_subtype: Option<String>,
         user_agent: Option<String>,
         arrival_date: Option<String>,
-        /// How many recipients the complaint may have come from: above one, the provider did not say which it was.
+        /// How many recipients the complaint may have come from. If more than one, the provider did not say which it was.
         candidates: usize,
     },
     Delivery {
@@ -78,23 +78,23 @@ pub enum Details {
     },
 }
 
-/// The per-recipient fields of RFC 3464.
+/// What a bounce or delay says of one recipient, in the fields of RFC 3464.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct DeliveryReport {
-    /// `failed`, `delayed`, …
+    /// What the remote server did: `failed`, `delayed`, …
     pub action: Option<String>,
-    /// RFC 3463's enhanced status code: `5.1.1`.
+    /// RFC 3463's enhanced status code, such as `5.1.1`.
     pub status: Option<String>,
-    /// `smtp; 550 5.1.1 user unknown`
+    /// The remote server's own words, such as `smtp; 550 5.1.1 user unknown`.
     pub diagnostic: Option<String>,
 }
 
-/// A contact's choices.
+/// A contact's subscription preferences.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct TopicPreferences {
-    /// `true` or `false`, as text.
+    /// Whether the contact unsubscribed from everything: `true` or `false`, as text.
     pub unsubscribe_all: Option<String>,
-    /// Topic to `OptIn` or `OptOut`.
+    /// The contact's choice for each topic: `OptIn` or `OptOut`.
     pub topics: BTreeMap<String, String>,
 }
 
@@ -103,7 +103,7 @@ impl Details {
         let report = || DeliveryReport {
             action: recipient.action.visible(SES_TEXT),
             status: recipient.status.visible(SES_TEXT),
-            diagnostic: recipient.diagnostic_code.visible(REMOTE_TEXT),
+            diagnostic: recipient.diagnostic_code.visible(MAX_REMOTE_CHARS),
         };
         match body {
             Body::Bounce(bounce) => Self::Bounce {
@@ -111,44 +111,44 @@ impl Details {
                 bounce_subtype: bounce.bounce_sub_type.visible(SES_TEXT),
                 report: report(),
                 remote_mta_ip: bounce.remote_mta_ip.visible(SES_TEXT),
-                reporting_mta: bounce.reporting_mta.visible(REMOTE_TEXT),
+                reporting_mta: bounce.reporting_mta.visible(MAX_REMOTE_CHARS),
             },
             Body::Complaint(complaint) => Self::Complaint {
                 complaint_feedback_type: complaint.complaint_feedback_type.visible(SES_TEXT),
                 complaint_subtype: complaint.complaint_sub_type.visible(SES_TEXT),
-                user_agent: complaint.user_agent.visible(REMOTE_TEXT),
+                user_agent: complaint.user_agent.visible(MAX_REMOTE_CHARS),
                 arrival_date: complaint.arrival_date.visible(SES_TEXT),
                 candidates,
             },
             Body::Delivery(delivery) => Self::Delivery {
-                smtp_response: delivery.smtp_response.visible(REMOTE_TEXT),
+                smtp_response: delivery.smtp_response.visible(MAX_REMOTE_CHARS),
                 processing_time_ms: delivery
                     .processing_time_millis
                     .get()
                     .and_then(|millis| millis.parse().ok()),
                 remote_mta_ip: delivery.remote_mta_ip.visible(SES_TEXT),
-                reporting_mta: delivery.reporting_mta.visible(REMOTE_TEXT),
+                reporting_mta: delivery.reporting_mta.visible(MAX_REMOTE_CHARS),
             },
             Body::DeliveryDelay(delay, _) => Self::DeliveryDelay {
                 delay_type: delay.delay_type.visible(SES_TEXT),
                 delay_expires_at: delay.expiration_time.visible(SES_TEXT),
                 report: report(),
-                reporting_mta: delay.reporting_mta.visible(REMOTE_TEXT),
+                reporting_mta: delay.reporting_mta.visible(MAX_REMOTE_CHARS),
             },
             Body::Send(_) => Self::Send {},
             Body::Reject(reject, _) => Self::Reject { reject_reason: reject.reason.visible(SES_TEXT) },
             Body::Open(open, _) => Self::Open {
-                user_agent: open.user_agent.visible(REMOTE_TEXT),
+                user_agent: open.user_agent.visible(MAX_REMOTE_CHARS),
                 ip_address: open.ip_address.visible(SES_TEXT),
             },
             Body::Click(click, _) => Self::Click {
-                link: click.link.visible(REMOTE_TEXT),
+                link: click.link.visible(MAX_REMOTE_CHARS),
                 link_tags: capped(&click.link_tags.0),
-                user_agent: click.user_agent.visible(REMOTE_TEXT),
+                user_agent: click.user_agent.visible(MAX_REMOTE_CHARS),
                 ip_address: click.ip_address.visible(SES_TEXT),
             },
             Body::RenderingFailure(failure, _) => Self::RenderingFailure {
-                failure_message: failure.error_message.visible(REMOTE_TEXT),
+                failure_message: failure.error_message.visible(MAX_REMOTE_CHARS),
                 template_name: failure.template_name.visible(SES_TEXT),
             },
             Body::Subscription(subscription, _) => Self::Subscription {
@@ -158,7 +158,7 @@ impl Details {
                 old_topic_preferences: preferences(&subscription.old_topic_preferences),
             },
             Body::Unknown { whole, .. } => {
-                Self::Unknown { unknown: visible(&whole.to_string(), REMOTE_TEXT) }
+                Self::Unknown { unknown: visible(&whole.to_string(), MAX_REMOTE_CHARS) }
             }
         }
     }

@@ -9,14 +9,14 @@ use crate::address::Address;
 use crate::notification::{Body, Notification};
 use crate::timestamp::Timestamp;
 
-/// SES's feedback ids are 60 characters.
+/// The most bytes of a feedback id that is used as it is. SES's feedback ids are 60 characters.
 const MAX_FEEDBACK_ID_BYTES: usize = 128;
-/// Half of SHA-256 is more than enough to tell the events of one mail apart.
+/// How much of the hash is kept. Half of SHA-256 is more than enough to tell the events of one mail apart.
 const HASH_BYTES: usize = 16;
 
-/// The feedback id of a bounce or complaint. Other events, and one without a usable id, get a hash: for the kinds that
-/// both vocabularies tell, of what both say alike (kind, mail, time, recipients; only one of the two names the remote
-/// MTA), for the others of all that SES said, since one mail may be opened twice in a millisecond.
+/// The id of an event: the feedback id of a bounce or complaint, or else a hash. For the kinds that both vocabularies
+/// tell, the hash is of what both say alike (kind, mail, time, recipients; only one of the two names the remote MTA). For
+/// the others it is of all that SES said, since one mail may be opened twice in a millisecond.
 pub(super) fn of<'a>(
     notification: &Notification,
     occurred_at: Timestamp,
@@ -58,7 +58,7 @@ pub(super) fn of<'a>(
     id
 }
 
-/// JSON with sorted names and without spaces: EventBridge and SNS may write the same event differently.
+/// Writes JSON with sorted names and without spaces: EventBridge and SNS may write the same event differently.
 fn canonical(value: &Value, out: &mut String) {
     match value {
         Value::Object(fields) => {

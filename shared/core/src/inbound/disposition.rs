@@ -4,20 +4,20 @@ use serde::Serialize;
 
 use super::verdict::{DmarcPolicy, Verdict, Verdicts};
 
-/// What to do with a mail. The greater wins where several apply.
+/// What to do with a mail. Where several apply, the greater one wins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Disposition {
-    /// SES has looked at it and found nothing.
+    /// SES has checked the mail and found nothing.
     Clean,
-    /// A person should look at it before anything acts on it.
+    /// A person should look at the mail before anything acts on it.
     Suspect,
-    /// Nothing should act on it.
+    /// Nothing should act on the mail.
     Reject,
 }
 
 impl Disposition {
-    /// `clean`, `suspect` or `reject`, as settings and records spell them.
+    /// Reads `clean`, `suspect` or `reject`, as settings and records spell them.
     pub fn parse(text: &str) -> Option<Self> {
         match text {
             "clean" => Some(Self::Clean),
@@ -28,7 +28,7 @@ impl Disposition {
     }
 }
 
-/// The rule's parameters.
+/// How verdicts become a disposition.
 ///
 /// Each row that applies says something, and the greatest of all that was said is the disposition; `clean` if nothing
 /// was.
@@ -48,17 +48,17 @@ impl Disposition {
 /// | any | `PASS` | nothing |
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DispositionPolicy {
-    /// Of what SES takes for spam.
+    /// The disposition of mail that SES takes for spam.
     pub spam: Disposition,
-    /// Of what was checked without an answer. A sender can bring that about: an archive that can't be unpacked, a name
-    /// server that doesn't answer.
+    /// The disposition of mail of which a check gave no answer. A sender can bring that about, by an archive that can't
+    /// be unpacked or a name server that doesn't answer.
     pub inconclusive: Disposition,
-    /// Of what was not scanned, since the rule does not have it scanned.
+    /// The disposition of mail that was not scanned, since the rule does not have it scanned.
     pub unscanned: Disposition,
 }
 
 impl Default for DispositionPolicy {
-    /// `clean` only if SES has said so.
+    /// The default lets only mail be `clean` of which SES has said so.
     fn default() -> Self {
         Self {
             spam: Disposition::Suspect,

@@ -1,4 +1,4 @@
-//! A mail's header fields, told by SES or read from the mail: the same questions to both.
+//! A mail's header fields, whether SES told them or they were read from the mail: both are asked the same questions.
 //!
 //! SES leaves out fields past some 10 KB and decodes only a few, so what it does not have is looked up in the mail.
 
@@ -11,7 +11,7 @@ use crate::address::Address;
 use crate::record::SES_TEXT;
 use crate::text::{Text, visible};
 
-/// Fields in the mail's order. Names may repeat; values are unfolded.
+/// Header fields in the mail's order. Names may repeat; values are unfolded.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(from = "Value")]
 pub(super) struct Headers(Vec<(String, String)>);
@@ -27,7 +27,7 @@ impl Headers {
     }
 }
 
-/// As in SES's JSON: a list of objects; what is none is left out.
+/// Reads the fields as SES's JSON has them, a list of objects; anything else is left out.
 impl From<Value> for Headers {
     fn from(value: Value) -> Self {
         let mut headers = Self::default();
@@ -43,19 +43,19 @@ impl From<Value> for Headers {
     }
 }
 
-/// RFC 5322, 2.2.3: a line break and the white space after it stand for one space.
+/// Unfolds a field (RFC 5322, 2.2.3): a line break and the white space after it stand for one space.
 fn unfold(value: &str) -> String {
     value.split(['\r', '\n']).map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join(" ")
 }
 
-/// What is known of a mail's header.
+/// What is known of a mail's header, and from whom.
 #[derive(Clone, Copy)]
 pub(super) struct Told<'a> {
-    /// By SES. First where both say something: it is there for every mail.
+    /// The fields that SES told. They are asked first, since they are there for every mail.
     pub(super) by_ses: &'a Headers,
-    /// By the mail itself.
+    /// The fields that were read from the mail; `None` if it was not read.
     pub(super) by_mail: Option<&'a Headers>,
-    /// Whether a field that neither has is not in the mail.
+    /// Whether the header is known completely, so that a field that neither source has is not in the mail.
     pub(super) whole: bool,
 }
 
@@ -70,7 +70,7 @@ impl<'a> Told<'a> {
         }
     }
 
-    /// The first of them.
+    /// The first value of a field.
     pub(super) fn first(self, name: &str) -> Option<&'a str> {
         self.values(name).into_iter().next()
     }
@@ -81,11 +81,11 @@ impl<'a> Told<'a> {
 pub struct Mailbox {
     /// The display name, decoded.
     pub name: Option<String>,
-    /// The address as it is spelled; absent if it is none.
+    /// The address as it is spelled; `None` if there is none.
     pub address: Option<String>,
 }
 
-/// RFC 2047's encoded words, decoded.
+/// Decodes RFC 2047's encoded words.
 pub(super) fn decoded(value: &str) -> String {
     if !value.contains("=?") {
         return value.to_owned();
@@ -97,7 +97,7 @@ pub(super) fn decoded(value: &str) -> String {
     }
 }
 
-/// Message ids, without their angle brackets.
+/// The message ids in a field, without their angle brackets.
 pub(super) fn ids(value: &str) -> Vec<String> {
     let line = format!("{}\n", unfold(value));
     let ids = match MessageStream::new(line.as_bytes()).parse_id() {
@@ -117,7 +117,7 @@ pub(super) fn mailboxes(value: &str) -> Vec<Mailbox> {
     let shown = |text: &str| Some(visible(text.trim(), SES_TEXT)).filter(|text| !text.is_empty());
     let mailbox = |found: &mail_parser::Addr| {
         let address = found.address.as_deref().and_then(|text| Address::parse(text).ok());
-        // An address that is none is still what the mail said.
+        // An address that can't be read is kept as the name, since it is still what the mail said.
         let unread = found.address.as_deref().filter(|_| address.is_none());
         Mailbox {
             name: found.name.as_deref().or(unread).and_then(shown),

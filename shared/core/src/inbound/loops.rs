@@ -6,26 +6,26 @@ use super::headers::Told;
 use crate::record::SES_TEXT;
 use crate::text::visible;
 
-/// What a mail says of who wrote it.
+/// What a mail says about who wrote it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct LoopSigns {
-    /// `Auto-Submitted` (RFC 3834, 5): anything but `no` is a machine's.
+    /// The field `Auto-Submitted` (RFC 3834, 5): anything but `no` means that a machine wrote the mail.
     pub auto_submitted: Option<String>,
-    /// `Precedence`: `bulk`, `junk`, `list` and `auto_reply` are machines'.
+    /// The field `Precedence`: `bulk`, `junk`, `list` and `auto_reply` mean that a machine wrote the mail.
     pub precedence: Option<String>,
-    /// `List-Id` (RFC 2919): a mailing list's, whatever it says.
+    /// The field `List-Id` (RFC 2919): whatever it says, the mail is a mailing list's.
     pub list_id: Option<String>,
-    /// The envelope has no sender, or a mail system's: a bounce, or another report on mail (RFC 5321, 4.5.5).
+    /// Whether the envelope has no sender, or a mail system's: a bounce, or another report on mail (RFC 5321, 4.5.5).
     pub null_sender: bool,
-    /// Whether an automatic answer can't come back: none of the above, and the mail's whole header was seen. What was not
-    /// seen is no permission.
+    /// Whether the mail may be answered automatically: it has none of the above signs, and its whole header was seen.
+    /// What was not seen is no permission.
     pub auto_reply_ok: bool,
 }
 
 impl LoopSigns {
-    /// `return_path` is SES's reading of that field.
+    /// Reads the signs from a mail's header and envelope. `return_path` is SES's reading of that field.
     pub(super) fn of(header: Told<'_>, source: Option<&str>, return_path: Option<&str>) -> Self {
-        // Of a field that stands there twice the one that tells of a machine counts.
+        // Of a field that stands there twice, the one that tells of a machine counts.
         let told = |name: &str, is_sign: fn(&str) -> bool| {
             let values = header.values(name);
             let sign = values.iter().copied().find(|value| is_sign(value));
@@ -44,14 +44,14 @@ impl LoopSigns {
     }
 }
 
-/// A field's keyword, without parameters and comments.
+/// The keyword of a field, without parameters and comments.
 fn keyword(value: &str) -> String {
     let end = value.trim_start().find(|c: char| c.is_whitespace() || matches!(c, ';' | '(' | ','));
     let value = value.trim_start();
     value[..end.unwrap_or(value.len())].to_ascii_lowercase()
 }
 
-/// RFC 5321's null reverse-path, also where somebody has filled it in with the mail system's name.
+/// Whether a sender is RFC 5321's null reverse-path, or the mail system's name that somebody has filled in for it.
 fn is_null(sender: &str) -> bool {
     let sender = sender.trim().trim_start_matches('<').trim_end_matches('>').trim();
     let local = sender.split('@').next().unwrap_or_default();

@@ -11,14 +11,14 @@ use serde::{Serialize, Serializer};
 use super::headers::Headers;
 use crate::text::visible;
 
-/// How much of it is kept.
+/// The most attachments that are listed.
 const MAX_ATTACHMENTS: usize = 20;
-const MAX_NAME: usize = 128;
-const MAX_TYPE: usize = 100;
-/// Multiparts within multiparts are looked into so deep.
+const MAX_NAME_CHARS: usize = 128;
+const MAX_TYPE_CHARS: usize = 100;
+/// How deep multiparts within multiparts are looked into.
 const MAX_DEPTH: usize = 16;
-/// The fields of the mail's header that something is made of.
-const KEPT: &[&str] = &[
+/// The header fields of the mail that are used.
+const KEPT_FIELDS: &[&str] = &[
     "Subject",
     "From",
     "Message-ID",
@@ -35,13 +35,14 @@ const KEPT: &[&str] = &[
 pub struct Structure {
     /// How much of the mail was looked at.
     pub read: Extent,
-    /// Why it can't be read.
+    /// Why the mail can't be read; `None` if it can.
     pub unreadable: Option<Unreadable>,
-    /// `multipart/mixed`
+    /// The mail's content type, such as `multipart/mixed`.
     pub content_type: Option<String>,
-    /// In the mail's order: what is no text of the mail itself, or has a name, or says that it is one.
+    /// The attachments, in the mail's order: the parts that are no text of the mail itself, or have a name, or say that
+    /// they are attachments.
     pub attachments: Vec<Attachment>,
-    /// How many more there are.
+    /// How many more attachments there are that are not listed.
     pub attachments_omitted: usize,
     #[serde(skip)]
     pub(super) headers: Headers,
@@ -53,24 +54,24 @@ pub struct Structure {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Extent {
-    /// All of it.
+    /// All of the mail was read.
     Complete,
-    /// Its beginning: there may be more attachments.
+    /// Only the mail's beginning was read: there may be more attachments.
     Truncated,
-    /// Nothing.
+    /// Nothing could be read.
     Unreadable,
 }
 
 /// Why a mail can't be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Unreadable {
-    /// See [`super::Encryption::is_client_side`].
+    /// The mail is encrypted on the client's side: see [`super::Encryption::is_client_side`].
     #[error("encrypted on the client's side")]
     Encrypted,
-    /// No bytes.
+    /// There are no bytes.
     #[error("empty")]
     Empty,
-    /// It does not begin with a header field.
+    /// The bytes do not begin with a header field.
     #[error("not a mail")]
     NotMail,
 }
@@ -84,17 +85,17 @@ impl Serialize for Unreadable {
 /// A part of a mail that is not its text.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Attachment {
-    /// As the sender named it: never to be used as a path.
+    /// The file name that the sender gave: never to be used as a path.
     pub name: Option<String>,
-    /// As the sender says: `application/pdf`.
+    /// The content type that the sender gave, such as `application/pdf`.
     #[serde(rename = "type")]
     pub content_type: Option<String>,
-    /// In bytes, decoded; absent if its end was not read.
+    /// The decoded size in bytes; `None` if the part's end was not read.
     pub size: Option<u64>,
 }
 
 impl Structure {
-    /// Of a mail that can't be read.
+    /// The structure of a mail that can't be read.
     pub fn unreadable(why: Unreadable) -> Self {
         Self {
             read: Extent::Unreadable,
@@ -107,7 +108,7 @@ impl Structure {
         }
     }
 
-    /// Reads a mail's first bytes; `whole` if there are no more.
+    /// Reads a mail's first bytes; `whole` says that there are no more.
     pub fn read(bytes: &[u8], whole: bool) -> Self {
         if bytes.is_empty() {
             return Self::unreadable(Unreadable::Empty);
@@ -118,7 +119,7 @@ impl Structure {
         }
         let mut headers = Headers::default();
         for field in &top.headers {
-            if KEPT.iter().any(|kept| field.name.as_str().eq_ignore_ascii_case(kept)) {
+            if KEPT_FIELDS.iter().any(|kept| field.name.as_str().eq_ignore_ascii_case(kept)) {
                 let value = top.bytes.get(field.offset_start as usize..field.offset_end as usize);
                 headers.push(field.name.as_str(), &String::from_utf8_lossy(value.unwrap_or_default()));
             }
@@ -158,7 +159,7 @@ impl Structure {
             at = delimiter.after;
             boundaries.truncate(delimiter.level + usize::from(!delimiter.closes));
             if !delimiter.closes {
-                // A header that lacks its end ends with the part.
+                // A header whose end is missing ends with the part.
                 let end = Delimiter::find(bytes, at, &boundaries, whole).map(|next| next.body_end);
                 let part = bytes.get(at..end.unwrap_or(bytes.len())).unwrap_or_default();
                 entity = Some(Entity::read(part, whole || end.is_some()));
@@ -173,7 +174,7 @@ impl Structure {
         let content_type = entity.content_type();
         let is_text = matches!(content_type.as_deref(), None | Some("text/plain" | "text/html"));
         let unlisted = is_text && name.is_none() && !entity.is_attachment();
-        // A multipart without a boundary is some mailer's text.
+        // A multipart without a boundary is text that some mailer mislabelled.
         if unlisted || (name.is_none() && entity.is_multipart() && entity.boundary().is_none()) {
             return;
         }
@@ -186,21 +187,21 @@ impl Structure {
     }
 }
 
-/// A line that ends one part.
+/// A line that separates or ends parts.
 struct Delimiter {
-    /// Which of the boundaries.
+    /// Which of the boundaries it is, by its place among those that are open.
     level: usize,
     /// Whether it ends the multipart as well.
     closes: bool,
     /// Where the part before it ends: the line break belongs to the delimiter.
     body_end: usize,
-    /// Where the next line begins.
+    /// Where the line after it begins.
     after: usize,
 }
 
 impl Delimiter {
-    /// The first one at or after `from`, the start of a line. If the mail goes on, its last line may be the beginning of a
-    /// longer one, and is none.
+    /// The first delimiter at or after `from`, which is the start of a line. If the mail goes on, its last line may be
+    /// the beginning of a longer one, and does not count.
     fn find(bytes: &[u8], from: usize, boundaries: &[Vec<u8>], whole: bool) -> Option<Self> {
         let mut start = from;
         while start < bytes.len() && !boundaries.is_empty() {
@@ -239,7 +240,8 @@ struct Entity<'a> {
 }
 
 impl<'a> Entity<'a> {
-    /// `whole` if `bytes` is not cut. Of a header that is, the last field is left out: it may be cut too.
+    /// Reads a header; `whole` says that `bytes` is not cut off. If it is, the last field is left out, since it may be
+    /// cut off too.
     fn read(bytes: &'a [u8], whole: bool) -> Self {
         let end = header_end(bytes);
         let block = bytes.get(..end.unwrap_or(bytes.len())).unwrap_or_default();
@@ -267,7 +269,7 @@ impl<'a> Entity<'a> {
     fn content_type(&self) -> Option<String> {
         let value = self.parameters(&HeaderName::ContentType)?;
         let full = format!("{}/{}", value.ctype(), value.subtype()?);
-        Some(visible(&full.to_ascii_lowercase(), MAX_TYPE))
+        Some(visible(&full.to_ascii_lowercase(), MAX_TYPE_CHARS))
     }
 
     fn is_multipart(&self) -> bool {
@@ -291,10 +293,10 @@ impl<'a> Entity<'a> {
         let name = said(HeaderName::ContentDisposition, "filename")
             .or_else(|| said(HeaderName::ContentType, "name"))
             .filter(|name| !name.is_empty())?;
-        Some(visible(name, MAX_NAME))
+        Some(visible(name, MAX_NAME_CHARS))
     }
 
-    /// How many bytes a body is once decoded, without decoding it.
+    /// How many bytes a body has once decoded, without decoding it.
     fn decoded_size(&self, body: &[u8]) -> u64 {
         let field = self.headers.iter().find(|field| field.name == HeaderName::ContentTransferEncoding);
         let encoding = field.and_then(|field| field.value.as_text()).unwrap_or_default().trim();
@@ -310,7 +312,7 @@ impl<'a> Entity<'a> {
     }
 }
 
-/// `=3D` is one byte, and `=` at the end of a line none.
+/// The decoded size of quoted-printable text: `=3D` is one byte, and `=` at the end of a line none.
 fn quoted_printable_size(body: &[u8]) -> usize {
     let (mut size, mut at) = (0, 0);
     while at < body.len() {
@@ -326,7 +328,7 @@ fn quoted_printable_size(body: &[u8]) -> usize {
     size
 }
 
-/// Where the body begins: after the first empty line.
+/// Where the body begins, which is after the first empty line.
 fn header_end(bytes: &[u8]) -> Option<usize> {
     let mut start = 0;
     for line in bytes.split_inclusive(|b| *b == b'\n') {
@@ -338,7 +340,7 @@ fn header_end(bytes: &[u8]) -> Option<usize> {
     None
 }
 
-/// RFC 5322, 2.2.
+/// Whether a text is a field's name (RFC 5322, 2.2).
 fn is_field_name(name: &str) -> bool {
     !name.is_empty() && name.bytes().all(|b| b.is_ascii_graphic())
 }

@@ -21,35 +21,36 @@ use crate::text::{Text, Texts};
 /// A mail that SES received, as SES told it.
 #[derive(Debug)]
 pub struct Receipt {
-    /// As it came: the object's key ends in it.
+    /// SES's id of the mail as it came: the object's key ends in it.
     pub(super) message_id: String,
     pub(super) mail: Mail,
     pub(super) said: RawReceipt,
     content: Text,
-    /// Where in the message the receipt stood: `ses` in a Lambda event.
+    /// Where in the message the receipt stood, such as `ses` in a Lambda event.
     pub(super) path: &'static str,
 }
 
 /// Which of a rule's actions told of the mail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Action {
-    /// It stored the mail, and says where.
+    /// The action that stores the mail in S3, and says where.
     S3,
-    /// It sent the mail along.
+    /// The action that publishes the mail itself to an SNS topic.
     Sns,
-    /// It invoked the function.
+    /// The action that invokes the function.
     Lambda,
-    /// `Bounce`, `Stop`, `WorkMail`, `AddHeader`, or what SES may add: they neither store the mail nor send it along.
+    /// `Bounce`, `Stop`, `WorkMail`, `AddHeader`, or what SES may add: actions that neither store the mail nor send it
+    /// along.
     Other,
 }
 
 impl Receipt {
-    /// `mail.messageId`: SES's id of the mail.
+    /// SES's id of the mail (`mail.messageId`).
     pub fn message_id(&self) -> &str {
         &self.message_id
     }
 
-    /// The action that told of it.
+    /// The action that told of the mail.
     pub fn action(&self) -> Action {
         match self.said.action.action_type.get() {
             Some("S3") => Action::S3,
@@ -59,12 +60,12 @@ impl Receipt {
         }
     }
 
-    /// Whether the mail itself came with the notification: it may be nowhere else.
+    /// Whether the mail itself came with the notification, in which case it may be nowhere else.
     pub fn has_content(&self) -> bool {
         self.content.get().is_some()
     }
 
-    /// The mail itself, if it came with the notification.
+    /// The mail itself; `None` if it did not come with the notification.
     ///
     /// # Errors
     /// If its encoding is unknown or not what it says to be: what was stored then would not be the mail.
@@ -82,7 +83,7 @@ impl Receipt {
         }
     }
 
-    /// What SES checked.
+    /// What SES checked, and what it found.
     pub fn verdicts(&self) -> Verdicts {
         let verdict = |status: &Status| status.0.get().map(Verdict::parse);
         Verdicts {
@@ -95,7 +96,7 @@ impl Receipt {
         }
     }
 
-    /// The fields whose value SES's documentation does not have.
+    /// The fields that hold a value that is not in SES's documentation.
     pub fn unknown_values(&self) -> Vec<&'static str> {
         const ACTIONS: &[&str] = &["S3", "SNS", "Bounce", "Lambda", "Stop", "WorkMail", "AddHeader"];
         let action = self.said.action.action_type.get();
@@ -103,7 +104,7 @@ impl Receipt {
         unknown_action.then_some("receipt.action.type").into_iter().chain(self.verdicts().unknown()).collect()
     }
 
-    /// The function or topic of the action: in the Region and account that received the mail.
+    /// The ARN of the action's function or topic, which is in the Region and account that received the mail.
     pub(crate) fn action_arn(&self) -> Option<Arn<'_>> {
         let action = &self.said.action;
         action.function_arn.get().or(action.topic_arn.get()).and_then(Arn::parse)
@@ -115,28 +116,28 @@ impl Receipt {
     }
 }
 
-/// `mail`
+/// The object `mail`.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub(super) struct Mail {
     message_id: Text,
     pub(super) timestamp: Text,
-    /// The envelope's sender.
+    /// The sender in the envelope.
     pub(super) source: Text,
-    /// Anything but `false` is taken as truncated, unless it is absent.
+    /// Whether SES left headers out. Anything but `false` is taken as truncated, unless the field is absent.
     headers_truncated: Text,
     pub(super) headers: Option<Headers>,
     pub(super) common_headers: CommonHeaders,
 }
 
 impl Mail {
-    /// Whether a header that is not among the headers is not in the mail.
+    /// Whether SES told all headers, so that one that is not among them is not in the mail.
     pub(super) fn has_all_headers(&self) -> bool {
         self.headers.is_some() && matches!(self.headers_truncated.get(), None | Some("false"))
     }
 }
 
-/// `commonHeaders`: some headers once more, parsed and decoded by SES.
+/// The object `commonHeaders`: some headers once more, parsed and decoded by SES.
 #[derive(Debug, Default, Deserialize)]
 #[serde(from = "Value")]
 pub(super) struct CommonHeaders {
@@ -159,7 +160,7 @@ impl From<Value> for CommonHeaders {
     }
 }
 
-/// `receipt`
+/// The object `receipt`.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub(super) struct RawReceipt {
@@ -175,7 +176,7 @@ pub(super) struct RawReceipt {
     pub(super) action: RawAction,
 }
 
-/// `{"status": "PASS"}`
+/// A verdict as an object, `{"status": "PASS"}`.
 #[derive(Debug, Default, Deserialize)]
 #[serde(from = "Value")]
 struct Status(Text);
@@ -187,7 +188,7 @@ impl From<Value> for Status {
     }
 }
 
-/// `action`
+/// The object `action`.
 #[derive(Debug, Default, Deserialize)]
 #[serde(from = "Value")]
 pub(super) struct RawAction {
@@ -225,11 +226,11 @@ struct Raw {
     content: Text,
 }
 
-/// S3's own limits; the oldest buckets' names are longer than today's may be.
+/// The longest names of buckets that S3 allows; the oldest buckets' names are longer than new ones may be.
 const MAX_BUCKET_BYTES: usize = 255;
 const MAX_KEY_BYTES: usize = 1024;
 
-/// Reads a `Received` notification (`path` empty), or `ses` of a record of the Lambda action's event.
+/// Reads a `Received` notification (with an empty `path`), or `ses` of a record of the Lambda action's event.
 ///
 /// # Errors
 /// [`Malformed`], with the path of the field.
@@ -261,7 +262,8 @@ pub(crate) fn read(text: &str, path: &'static str) -> Result<Reading, Malformed>
     read(text).map_err(|error: Malformed| error.within(path))
 }
 
-/// RFC 4648, strictly but for line breaks: a mail that was damaged on its way must not be stored as if it were whole.
+/// Decodes Base64 by RFC 4648, strictly except for line breaks: a mail that was damaged on its way must not be stored as
+/// if it were whole.
 fn base64(text: &str) -> Option<Vec<u8>> {
     let digits: Vec<u8> = text.bytes().filter(|b| !b.is_ascii_whitespace()).collect();
     let padding = digits.iter().rev().take_while(|b| **b == b'=').count();

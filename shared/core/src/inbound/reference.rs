@@ -11,9 +11,9 @@ use crate::text::visible;
 /// The bucket and prefix of the stack's receipt rule.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Store {
-    /// Its name.
+    /// The bucket's name.
     pub bucket: String,
-    /// As the rule's S3 action has it; may be empty.
+    /// The prefix, as the rule's S3 action has it; it may be empty.
     pub prefix: String,
 }
 
@@ -27,8 +27,8 @@ pub struct Location {
 }
 
 impl Location {
-    /// Where the mail lies: where the S3 action says; else, since no other action says it, where the stack's rule puts it.
-    /// `None` if neither is known. Inline content belongs there too.
+    /// Where the mail lies: where the S3 action says, or else, since no other action says it, where the stack's rule puts
+    /// it. `None` if neither is known. Inline content belongs there too.
     pub fn of(receipt: &Receipt, store: Option<&Store>) -> Option<Self> {
         let action = &receipt.said.action;
         if let Some(bucket) = action.bucket_name.get() {
@@ -49,25 +49,26 @@ pub fn key(prefix: &str, message_id: &str) -> String {
     format!("{prefix}{slash}{message_id}")
 }
 
-/// What S3 says of an object (HeadObject), and which Region it said it in.
+/// What S3 says of an object (HeadObject), and in which Region.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ObjectFacts {
-    /// The bucket's Region.
+    /// The Region in which the bucket lies.
     pub bucket_region: String,
-    /// `x-amz-version-id`
+    /// The object's version (`x-amz-version-id`).
     pub version_id: Option<String>,
-    /// `ETag`, as it came
+    /// The object's `ETag`, as it came.
     pub etag: Option<String>,
-    /// `Content-Length`
+    /// The object's size in bytes (`Content-Length`).
     pub size: Option<u64>,
-    /// `x-amz-server-side-encryption`
+    /// How S3 encrypts the object (`x-amz-server-side-encryption`).
     pub server_side_encryption: Option<String>,
-    /// User metadata: names with or without `x-amz-meta-`.
+    /// The object's user metadata; names may have the prefix `x-amz-meta-` or not.
     pub metadata: BTreeMap<String, String>,
 }
 
 impl ObjectFacts {
-    /// How the object is encrypted. Encryption on the client's side is what a reader has to know, whatever S3 does besides.
+    /// How the object is encrypted. Encryption on the client's side is what a reader has to know, whatever S3 does
+    /// besides.
     pub fn encryption(&self) -> Encryption {
         let metadata = |wanted: &str| {
             let plain = |name: &str| name.to_ascii_lowercase().trim_start_matches("x-amz-meta-").to_owned();
@@ -98,24 +99,25 @@ impl ObjectFacts {
 /// How an object is encrypted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Encryption {
-    /// Not at all.
+    /// The object is not encrypted.
     None,
-    /// By S3, with its own keys.
+    /// S3 encrypts the object with its own keys.
     SseS3,
-    /// By S3, with a KMS key: whoever reads needs that key's `kms:Decrypt`.
+    /// S3 encrypts the object with a KMS key: whoever reads it needs that key's `kms:Decrypt`.
     SseKms,
-    /// The same in two layers.
+    /// S3 encrypts the object with a KMS key in two layers.
     SseKmsDsse,
-    /// Before it came to S3, with a KMS key (the S3 action's `KmsKeyArn`): GetObject yields ciphertext.
+    /// The object was encrypted with a KMS key before it came to S3 (the S3 action's `KmsKeyArn`): GetObject yields
+    /// ciphertext.
     ClientKms,
-    /// Before it came to S3, with another key.
+    /// The object was encrypted with another key before it came to S3.
     Client,
-    /// What S3 may add, as it spelled it (capped).
+    /// A way that S3 has added since, as it spelled it (capped).
     Unknown(String),
 }
 
 impl Encryption {
-    /// `none`, `sse-s3`, `client-kms`, …; an unknown one as S3 spelled it.
+    /// The name of the encryption: `none`, `sse-s3`, `client-kms`, …; an unknown one as S3 spelled it.
     pub fn as_str(&self) -> &str {
         match self {
             Self::None => "none",
@@ -128,7 +130,7 @@ impl Encryption {
         }
     }
 
-    /// Whether GetObject yields something else than the mail.
+    /// Whether GetObject yields something other than the mail.
     pub fn is_client_side(&self) -> bool {
         matches!(self, Self::ClientKms | Self::Client)
     }
@@ -151,7 +153,7 @@ pub struct Reference {
     pub etag: Option<String>,
     pub size: Option<u64>,
     pub encryption: Option<Encryption>,
-    /// Whether it was received in another Region than it lies in.
+    /// Whether the mail lies in another Region than the one that received it; `None` if that is not known.
     pub crosses_regions: Option<bool>,
 }
 
@@ -159,7 +161,7 @@ impl Reference {
     pub(super) fn new(location: &Location, object: Option<&ObjectFacts>, received_in: Option<&str>) -> Self {
         let text = |text: &Option<String>| text.as_deref().map(|text| visible(text, SES_TEXT));
         Self {
-            // As they came: whoever reads the mail gives them back to S3.
+            // Keeps the names as they came: whoever reads the mail gives them back to S3.
             bucket: location.bucket.clone(),
             key: location.key.clone(),
             bucket_region: object.map(|object| object.bucket_region.clone()),

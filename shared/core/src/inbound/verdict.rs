@@ -7,17 +7,18 @@ use crate::text::visible;
 /// The outcome of one check.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
-    /// Passed.
+    /// The check passed.
     Pass,
-    /// Failed.
+    /// The check failed.
     Fail,
-    /// Spam and viruses: SES can't say. SPF, DKIM, DMARC: there is nothing to check (no record, no signature, no policy).
+    /// SES can't say (spam and viruses), or there is nothing to check: no record, no signature, no policy (SPF, DKIM,
+    /// DMARC).
     Gray,
     /// The check could not be carried out.
     ProcessingFailed,
-    /// The rule does not scan.
+    /// The rule does not scan mail.
     Disabled,
-    /// What SES may add, as it spelled it (capped).
+    /// A verdict that SES has added since, as it spelled it (capped).
     Unknown(String),
 }
 
@@ -33,7 +34,7 @@ impl Verdict {
         }
     }
 
-    /// `PASS`, …; an unknown one as SES spelled it.
+    /// The verdict's name, such as `PASS`; an unknown one as SES spelled it.
     pub fn as_str(&self) -> &str {
         match self {
             Self::Pass => "PASS",
@@ -52,16 +53,16 @@ impl Serialize for Verdict {
     }
 }
 
-/// What the owner of the domain in `From` asks for mail that fails DMARC. SES tells it only then.
+/// What the owner of the domain in `From` asks to be done with mail that fails DMARC. SES tells it only for such mail.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum DmarcPolicy {
-    /// Nothing in particular.
+    /// The owner asks for nothing in particular.
     None,
-    /// To treat it as suspicious.
+    /// The owner asks that the mail be treated as suspicious.
     Quarantine,
-    /// To refuse it.
+    /// The owner asks that the mail be refused.
     Reject,
-    /// What SES may add, as it spelled it (capped).
+    /// A policy that SES has added since, as it spelled it (capped).
     Unknown(String),
 }
 
@@ -75,7 +76,7 @@ impl DmarcPolicy {
         }
     }
 
-    /// `none`, …; an unknown one as SES spelled it.
+    /// The policy's name, such as `none`; an unknown one as SES spelled it.
     pub fn as_str(&self) -> &str {
         match self {
             Self::None => "none",
@@ -92,7 +93,7 @@ impl Serialize for DmarcPolicy {
     }
 }
 
-/// All that SES checked. Each may be absent.
+/// What SES checked. Each field is `None` if SES did not tell it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 #[allow(missing_docs, reason = "the checks by their names")]
 pub struct Verdicts {
@@ -105,7 +106,7 @@ pub struct Verdicts {
 }
 
 impl Verdicts {
-    /// The fields whose value SES's documentation does not have.
+    /// The fields that hold a value that is not in SES's documentation.
     pub(super) fn unknown(&self) -> impl Iterator<Item = &'static str> {
         let verdicts = [
             ("receipt.spamVerdict", &self.spam),

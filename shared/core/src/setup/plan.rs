@@ -1,4 +1,4 @@
-//! All settings, in the order in which SES takes the changes.
+//! Plans the changes of all settings, in the order in which SES takes them.
 
 use std::collections::BTreeSet;
 
@@ -9,44 +9,44 @@ use crate::suppression::Reason;
 /// What to change. There is nothing to do if there are no changes and nothing new to remember.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Plan {
-    /// To be remembered before the first change.
+    /// What to remember before the first change.
     pub during: Remembered,
-    /// One call of SES each, in this order.
+    /// The changes, each of which is one call of SES, in this order.
     pub changes: Vec<Planned>,
-    /// To be remembered after the last one.
+    /// What to remember after the last change.
     pub after: Remembered,
-    /// Settings that somebody has changed since Mailroom did, and that stay so.
+    /// How many settings somebody else has changed since Mailroom did; they stay as they are.
     pub left_alone: usize,
 }
 
-/// A change of the plan.
+/// One change of the plan.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Planned {
-    /// What is changed.
+    /// The change itself.
     pub change: Change,
-    /// Whether it sets something back.
+    /// Whether the change puts something back as it was before.
     pub undoes: bool,
 }
 
-/// A call of SES.
+/// A change that one call of SES makes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Change {
-    /// Activates a rule set, or none.
+    /// Activates a rule set; `None` deactivates the one that is active.
     ActivateRuleSet(Option<String>),
     /// Enables these reasons and no others.
     PutReasons(BTreeSet<String>),
     /// Sets an identity's topic, or takes it away.
     SetTopic {
-        /// The identity whose it is.
+        /// The identity whose topic is set.
         identity: String,
-        /// What the topic is told of.
+        /// The kind of notification that the topic gets.
         kind: Notifies,
         /// The topic's ARN; `None` takes the topic away.
         topic: Option<String>,
     },
-    /// Switches an identity's e-mail on or off.
+    /// Switches an identity's notifications by e-mail on or off.
     SetForwarding {
-        /// The identity whose it is.
+        /// The identity whose e-mail is switched.
         identity: String,
         /// Whether e-mail is sent from now on.
         enabled: bool,
@@ -59,68 +59,68 @@ pub enum Refusal {
     /// Another rule set is active.
     #[error("the receipt rule set {0} is active; ActiveRuleSet=replace would replace it")]
     ForeignRuleSet(String),
-    /// An identity's topic is set to another one.
+    /// An identity already has another topic.
     #[error("another topic is told of {}'s {}: {topic}; ForeignTopics=replace would replace it", described(.identity), match .kind {
         Notifies::Bounce => "bounces",
         Notifies::Complaint => "complaints",
     })]
     ForeignTopic {
-        /// The identity whose it is.
+        /// The identity that has the topic.
         identity: String,
-        /// What the topic is told of.
+        /// The kind of notification that the topic gets.
         kind: Notifies,
         /// The other topic's ARN.
         topic: String,
     },
-    /// Not an identity of this account and Region.
+    /// The name is not an identity of this account and Region.
     #[error("{} is no identity in this Region", described(.0))]
     NoSuchIdentity(String),
-    /// More than can be set up, and undone, in one run.
+    /// There are more identities than can be set up, and undone, in one run.
     #[error("{listed} identities are more than fit into one run, which are {most}")]
     TooManyIdentities {
-        /// How many there are to be.
+        /// How many identities are listed.
         listed: usize,
-        /// How many fit.
+        /// How many identities fit into one run.
         most: usize,
     },
-    /// Fewer identities, but more changes than can be made in one run.
+    /// There are few enough identities, but more changes than can be made in one run.
     #[error(
         "{changes} changes are more than fit into one run, which are {most}: change fewer identities at a time"
     )]
     TooManyChanges {
-        /// How many there are to be.
+        /// How many changes there would be.
         changes: usize,
-        /// How many fit.
+        /// How many changes fit into one run.
         most: usize,
     },
 }
 
-/// Identities whose notification attributes one call tells (API reference, `GetIdentityNotificationAttributes`, November
-/// 2026).
+/// The most identities whose notification attributes one call tells (API reference, `GetIdentityNotificationAttributes`,
+/// November 2026).
 pub const IDENTITIES_A_CALL: usize = 100;
 
-/// What there is besides identities: to read, and to write, the active rule set and the reasons.
+/// The calls for what there is besides identities: one each to read and to write the active rule set and the reasons.
 const OTHER_CALLS: usize = 4;
 
-/// What an identity takes at most: two topics and the forwarding.
+/// The most calls that change one identity: two topics and the forwarding.
 const CALLS_AN_IDENTITY: usize = 3;
 
-/// How many identities can be set up, or set back, with so many calls of SES, whatever they are found like.
+/// How many identities can be set up, or put back, with `calls` calls of SES, in whatever state they are found.
 pub fn most_identities(calls: usize) -> usize {
-    // One call of a hundred is lost at most, if the last one that reads is not for a full hundred.
+    // At most one call's worth is lost, if the last call that reads is not for a full hundred.
     let calls = calls.saturating_sub(OTHER_CALLS + 1);
     calls * IDENTITIES_A_CALL / (IDENTITIES_A_CALL * CALLS_AN_IDENTITY + 1)
 }
 
-/// What to change so that things are as they are to be.
+/// Plans the changes after which the settings are as wanted.
 ///
 /// # Errors
-/// See [`Refusal`]. Only what is asked for newly is refused: what was set up before, and somebody has changed since, is left
-/// alone. An update that has nothing to do with it must not fail of it, nor must the rollback of one. What the last request
-/// has undone is not new either, since its rollback asks for it.
+/// See [`Refusal`]. Only what is newly asked for is refused. What was set up before, and somebody has changed since, is
+/// left alone: an update that has nothing to do with it must not fail because of it, nor must the rollback of one. What
+/// the last request has undone is not new either, since its rollback asks for it.
 pub fn plan(wanted: &Wanted, found: &Found, remembered: &Remembered) -> Result<Plan, Refusal> {
     let mut plan = Plan {
-        // Cut off, it may be rolled back as well as the request before.
+        // If this request is cut off, the one before may still be rolled back, too, so what that one has undone is kept.
         during: Remembered { undone: remembered.undone.clone(), ..Remembered::default() },
         changes: Vec::new(),
         after: Remembered::default(),
@@ -151,7 +151,7 @@ pub fn plan(wanted: &Wanted, found: &Found, remembered: &Remembered) -> Result<P
         }
     }
     if *wanted == Wanted::default() {
-        // A deletion is not rolled back.
+        // A deletion is not rolled back, so what it undoes need not be remembered.
         plan.after.undone = Undone::default();
     }
     Ok(plan)
@@ -212,7 +212,7 @@ impl Plan {
         let course = match &wanted.reasons {
             None => Course::back(is, noted),
             Some(reasons) => {
-                // Whoever has enabled what SES has added since wants it.
+                // A reason that this version does not know was enabled by somebody who wants it, so it stays.
                 let added = is.iter().filter(|reason| Reason::from_ses(reason).is_none());
                 Course::towards(is, noted, &reasons.iter().chain(added).cloned().collect())
             }
@@ -223,7 +223,8 @@ impl Plan {
         (self.during.reasons, self.after.reasons) = (course.during, course.after);
     }
 
-    /// First the topics, then no more e-mail: somebody is told all the while, and SES would refuse the other order.
+    /// Changes the topics first and then switches e-mail off: somebody is told all the while, and SES would refuse the
+    /// other order.
     fn identity(
         &mut self,
         identity: &str,
@@ -259,7 +260,8 @@ impl Plan {
         // If one of the topics stays somebody else's, the sender may want to be told by e-mail.
         let ours = *bounce.end(&told.bounce) == topic && *complaint.end(&told.complaint) == topic;
         let silence = ours && told.forwarding;
-        // Somebody may have switched e-mail on since Mailroom switched it off. If it is off again, that is not Mailroom's doing.
+        // Somebody may have switched e-mail on since Mailroom switched it off. If it is off again, that is not Mailroom's
+        // doing.
         let silenced = silence || noted.is_some_and(|noted| noted.silenced && !told.forwarding);
         self.set_topics(identity, &bounce, &complaint, false);
         if silence {
@@ -272,8 +274,8 @@ impl Plan {
         Ok(())
     }
 
-    /// First e-mail, then the topics, for the same reasons. If a topic goes, SES insists on e-mail, whoever has switched it
-    /// off. Of an identity that SES does not know any more, there is nothing to undo.
+    /// Switches e-mail on first and then puts the topics back, for the same reasons. If a topic is taken away, SES
+    /// insists on e-mail, whoever has switched it off. For an identity that SES no longer knows there is nothing to undo.
     fn identity_back(&mut self, identity: &str, told: Option<&Told>, noted: &RememberedIdentity) {
         if let Some(told) = told {
             let bounce = Course::back(&told.bounce, noted.bounce.as_ref());
@@ -305,14 +307,14 @@ impl Plan {
     }
 }
 
-/// It is the stack's own already. Whoever has set it, it must be set back in the end, or it would be left pointing at what
-/// has gone; and SES does not delete an active rule set.
+/// Keeps a setting that is the stack's own already. Whoever has set it, it must be put back in the end: otherwise it
+/// would be left pointing at what has gone, and SES does not delete an active rule set.
 fn as_found(is: &str, noted: Option<&Noted<Option<String>>>) -> Course<Option<String>> {
     let before = noted.and_then(|noted| noted.before.clone());
     Course::leave(Some(&Noted { before, ours: vec![Some(is.to_owned())] }))
 }
 
-/// Whether it is as Mailroom itself has put it back, in the last request: a rollback takes it once more.
+/// Whether the setting is as Mailroom itself put it back in the last request: a rollback sets it once more.
 fn was_put_back<T: PartialEq>(is: &T, noted: Option<&Noted<T>>, undone: bool) -> bool {
     undone && noted.is_some_and(|noted| noted.before == *is)
 }
@@ -358,7 +360,7 @@ mod tests {
         }
     }
 
-    /// Changes, a word each.
+    /// The changes of a plan, a word each.
     fn changes(plan: &Plan) -> Vec<String> {
         let short = |topic: &Option<String>| match topic.as_deref() {
             None => "-",
@@ -377,7 +379,7 @@ mod tests {
         plan.changes.iter().map(change).collect()
     }
 
-    /// What SES has then.
+    /// What SES has after a plan's changes.
     fn carried_out(found: &Found, plan: &Plan) -> Found {
         let mut found = found.clone();
         for planned in plan.changes.clone() {
@@ -416,7 +418,7 @@ mod tests {
                 ],
                 vec!["rule set -", "reasons ", "e-mail", "Bounce -", "Complaint -"],
             ),
-            // Nothing is to be done. But when the stack goes, its rule set must not be active, nor its topic in use.
+            // There is nothing to change. But when the stack goes, its rule set must not be active, nor its topic in use.
             (
                 Refuse,
                 found("m-inbound", both(), told("ours", "ours", false)),
@@ -487,7 +489,7 @@ mod tests {
         let start = found("-", set([]), told("-", "-", true));
         let first = plan(&wanted(Foreign::Refuse), &start, &Remembered::default()).unwrap();
         let changed = found("theirs", set(["BOUNCE"]), told("theirs", "ours", false));
-        // An update that is about something else leaves it alone, but for what is put in so many words.
+        // An update that is about something else leaves it alone, except for what it names explicitly.
         let update = plan(&wanted(Foreign::Refuse), &changed, &first.after).unwrap();
         assert_eq!((changes(&update), update.left_alone), (vec!["reasons BOUNCE+COMPLAINT".to_owned()], 2));
         // In the end, what is still ours is undone. SES insists on e-mail then.
@@ -537,8 +539,8 @@ mod tests {
         assert_eq!(update.after.identities, BTreeMap::new());
     }
 
-    /// An update undoes something, and another resource of the stack fails: CloudFormation asks for what was before, in
-    /// other words for what an update might refuse.
+    /// An update undoes something, and another resource of the stack fails: CloudFormation asks for what was before,
+    /// which as an ordinary update might be refused.
     #[test]
     fn a_rollback_is_not_refused() {
         let both = || set(["BOUNCE", "COMPLAINT"]);
@@ -556,7 +558,7 @@ mod tests {
             ["rule set theirs", "e-mail", "Bounce theirs", "Complaint theirs"].map(str::to_owned)
         );
         let all = ["rule set m-inbound", "Bounce ours", "Complaint ours", "silence"];
-        // After the whole update, or cut off after so many changes, or while it was rolled back.
+        // The rollback comes after the whole update, or after one that was cut off, or after a rollback that was.
         for (done, remembered) in (0..=4).map(|done| (done, &update.during)).chain([(4, &update.after)]) {
             let cut = Plan { changes: update.changes[..done].to_vec(), ..update.clone() };
             let middle = carried_out(&end, &cut);
@@ -576,7 +578,7 @@ mod tests {
                 assert_eq!(changes(&rollback), all);
             }
         }
-        // It has gone since, or somebody has set it otherwise since: left alone.
+        // The identity has gone since, or somebody has set it differently since: it is left alone.
         let mut gone = carried_out(&end, &update);
         gone.rule_set = Some("others".to_owned());
         gone.identities.clear();
@@ -615,7 +617,8 @@ mod tests {
         let start = found("-", set([]), told("theirs", "theirs", true));
         let first = plan(&wanted, &start, &Remembered::default()).unwrap();
         assert_eq!(changes(&first), ["Bounce ours", "Complaint ours", "silence"]);
-        // Somebody points bounces elsewhere and wants e-mail, which an update leaves alone; and then no more e-mail.
+        // Somebody points bounces elsewhere and wants e-mail, which an update leaves alone, and then no longer wants
+        // e-mail.
         let wanted = Wanted { foreign_topics: Foreign::Refuse, ..wanted };
         let mut hand = found("-", set([]), told("theirs", "ours", true));
         let update = plan(&wanted, &hand, &first.after).unwrap();

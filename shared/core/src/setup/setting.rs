@@ -5,31 +5,32 @@ use serde::{Deserialize, Serialize};
 /// What is remembered of a setting that was changed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Noted<T> {
-    /// What it was before.
+    /// What the setting was before Mailroom changed it.
     pub before: T,
-    /// What it was changed to. While a change is under way, both what it was changed to last time and now: which of them
-    /// it is, is not known if that change is cut off.
+    /// What the setting was changed to. While a change is under way this is both the value of the last change and that of
+    /// the new one: if the change is cut off, it is not known which of them is set.
     pub ours: Vec<T>,
 }
 
 /// What to do about a setting.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Course<T> {
-    /// What to remember of it before it is changed.
+    /// What to remember of the setting before it is changed; `None` if nothing.
     pub during: Option<Noted<T>>,
-    /// What to set it to, if it must be changed.
+    /// The value to set it to; `None` if it need not be changed.
     pub set: Option<T>,
-    /// What to remember of it then.
+    /// What to remember of the setting after the change; `None` if nothing.
     pub after: Option<Noted<T>>,
 }
 
 impl<T: Clone + PartialEq> Course<T> {
-    /// Nothing is done about it, and nothing forgotten.
+    /// Neither changes the setting nor forgets anything about it.
     pub fn leave(noted: Option<&Noted<T>>) -> Self {
         Self { during: noted.cloned(), set: None, after: noted.cloned() }
     }
 
-    /// It is to be so. What is so already, and not by Mailroom's doing, will not be undone by it either.
+    /// Makes the setting as it is wanted. If it is so already, and not by Mailroom's doing, Mailroom won't undo it
+    /// either.
     pub fn towards(is: &T, noted: Option<&Noted<T>>, wanted: &T) -> Self {
         let noted = noted.filter(|noted| noted.before == *is || noted.ours.contains(is));
         let before = noted.map_or(is, |noted| &noted.before);
@@ -45,7 +46,7 @@ impl<T: Clone + PartialEq> Course<T> {
         Self { during: Some(Noted { before: before.clone(), ours }), set: Some(wanted.clone()), after }
     }
 
-    /// It is to be as it was before, unless somebody else has changed it since.
+    /// Makes the setting as it was before, unless somebody else has changed it since.
     pub fn back(is: &T, noted: Option<&Noted<T>>) -> Self {
         match noted.filter(|noted| noted.ours.contains(is) && noted.before != *is) {
             Some(noted) => Self { during: Some(noted.clone()), set: Some(noted.before.clone()), after: None },
@@ -53,13 +54,13 @@ impl<T: Clone + PartialEq> Course<T> {
         }
     }
 
-    /// What it is, once that is done.
+    /// What the setting is once this is done.
     pub fn end<'a>(&'a self, is: &'a T) -> &'a T {
         self.set.as_ref().unwrap_or(is)
     }
 }
 
-/// Whether somebody else has set it so: it is neither what it is to be, nor what it was changed to.
+/// Whether somebody else has made the setting: it is neither as wanted nor what Mailroom changed it to.
 pub fn is_foreign<T: PartialEq>(is: &T, noted: Option<&Noted<T>>, wanted: &T) -> bool {
     is != wanted && !noted.is_some_and(|noted| noted.ours.contains(is))
 }
@@ -70,7 +71,7 @@ mod tests {
 
     use super::*;
 
-    /// Before, and what it was changed to; nothing, if there is nothing to remember.
+    /// What is remembered, as letters: the value before, then those that it was changed to; nothing to remember if empty.
     fn noted(text: &str) -> Option<Noted<char>> {
         let mut chars = text.chars();
         chars.next().map(|before| Noted { before, ours: chars.collect() })
@@ -78,25 +79,25 @@ mod tests {
 
     #[test]
     fn towards() {
-        // is, remembered, wanted: remembered meanwhile, set, remembered then
+        // The columns: is, remembered, wanted; remembered meanwhile, set, remembered then.
         for (is, remembered, wanted, during, set, after) in [
             ('a', None, 'b', noted("ab"), Some('b'), noted("ab")),
-            // It was so before.
+            // It was already as wanted before Mailroom came.
             ('b', None, 'b', None, None, None),
-            // Done, as long as nobody changes it.
+            // It has been changed, and stays so as long as nobody changes it.
             ('b', noted("ab"), 'b', noted("ab"), None, noted("ab")),
-            // Cut off before it was done; or somebody has set it back.
+            // The change was cut off before it was made, or somebody has undone it.
             ('a', noted("ab"), 'b', noted("ab"), Some('b'), noted("ab")),
             // Something else is wanted by now.
             ('b', noted("ab"), 'c', noted("abc"), Some('c'), noted("ac")),
-            // That was cut off, before and after it was done.
+            // That change was cut off, before or after it was made.
             ('b', noted("abc"), 'c', noted("abc"), Some('c'), noted("ac")),
             ('c', noted("abc"), 'c', noted("ac"), None, noted("ac")),
             // What was before is wanted now.
             ('b', noted("ab"), 'a', noted("aba"), Some('a'), None),
-            // Somebody has changed it since: that is what is before now.
+            // Somebody has changed it since: their value is the one before Mailroom's now.
             ('x', noted("ab"), 'b', noted("xb"), Some('b'), noted("xb")),
-            // Somebody else has done what is wanted now.
+            // Somebody else has already set what is wanted now.
             ('c', noted("ab"), 'c', None, None, None),
         ] {
             let course = Course::towards(&is, remembered.as_ref(), &wanted);
@@ -108,7 +109,7 @@ mod tests {
     fn back() {
         for (is, remembered, during, set) in [
             ('b', noted("ab"), noted("ab"), Some('a')),
-            // Cut off, wherever.
+            // The change was cut off, at whatever point.
             ('b', noted("abc"), noted("abc"), Some('a')),
             ('a', noted("ab"), None, None),
             // Somebody has changed it since.
@@ -134,7 +135,8 @@ mod tests {
     }
 
     proptest! {
-        /// However often, in whatever order and wherever cut off: in the end it is as somebody else has set it last.
+        /// However often, in whatever order and wherever requests are cut off: in the end the setting is as somebody else
+        /// set it last.
         #[test]
         fn it_is_set_back(
             start in 0..3u8,
@@ -151,7 +153,7 @@ mod tests {
                     Some(wanted) => Course::towards(&is, remembered.as_ref(), &wanted),
                     None => Course::back(&is, remembered.as_ref()),
                 };
-                // It dies before it has remembered, changed, remembered; or does not.
+                // The request dies before it has remembered, changed or remembered again, or does not die.
                 if until > 0 {
                     remembered.clone_from(&course.during);
                 }

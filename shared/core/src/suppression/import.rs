@@ -1,4 +1,4 @@
-//! What goes to the list by import job, and what a job did.
+//! What goes to the list by import job, and what a job has done.
 //!
 //! Sources, Amazon SES Developer Guide: "Adding email addresses in bulk to your account-level suppression list" (lines of
 //! `{"emailAddress":"a@example.com","reason":"BOUNCE"}`, at most 100,000 in an object) and "Removing email addresses in
@@ -16,17 +16,17 @@ use super::item::ToDo;
 use crate::address::Address;
 use crate::timestamp::Timestamp;
 
-/// What all entries of a job are for: a job does one or the other.
+/// What a job does with its entries: either it adds all of them, or it removes all of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum JobKind {
-    /// Adds entries, and replaces those that are there.
+    /// The job adds entries, and replaces those that are there.
     Put,
-    /// Removes them.
+    /// The job removes entries.
     Delete,
 }
 
 impl JobKind {
-    /// As SES's API spells it: `PUT`, `DELETE`.
+    /// SES's name for it: `PUT` or `DELETE`.
     pub fn as_ses(self) -> &'static str {
         match self {
             Self::Put => "PUT",
@@ -34,7 +34,7 @@ impl JobKind {
         }
     }
 
-    /// SES's limit of an object.
+    /// The most entries that SES takes in one object.
     pub fn max_entries(self) -> usize {
         match self {
             Self::Put => 100_000,
@@ -43,7 +43,7 @@ impl JobKind {
     }
 }
 
-/// How many calls of the list's API something to do costs, done singly.
+/// How many calls of the list's API an address would cost without a job.
 pub fn calls(to_do: &ToDo) -> usize {
     match to_do {
         ToDo::Nothing | ToDo::Wait(_) | ToDo::Trust(_) => 0,
@@ -52,35 +52,37 @@ pub fn calls(to_do: &ToDo) -> usize {
     }
 }
 
-/// Whether so many calls go by job: a job takes a call to make and one a minute to watch, single calls their pace.
+/// Whether this many calls are made by job instead: a job takes one call to make and one a minute to watch, single calls
+/// their pace.
 pub fn goes_by_job(calls: usize, calls_per_minute: usize) -> bool {
     calls > calls_per_minute
 }
 
-/// Whether nothing but a job does it: see [`only_a_job_deletes`].
+/// Whether only a job can do it: see [`only_a_job_deletes`].
 pub fn only_by_job(to_do: &ToDo) -> bool {
     matches!(to_do, ToDo::Delete { spellings } if spellings.iter().any(|spelling| only_a_job_deletes(spelling)))
 }
 
-/// Whether no call deletes this spelling: `DeleteSuppressedDestination` has the address in its path, and answers 400 to one
-/// with a slash (aws/aws-sdk#158, where SES's people say so themselves and name import jobs; open since 2022).
+/// Whether a spelling can be deleted only by a job: `DeleteSuppressedDestination` has the address in its path, and
+/// answers 400 to one with a slash (aws/aws-sdk#158, where SES's people say so themselves and name import jobs; open
+/// since 2022).
 pub fn only_a_job_deletes(spelling: &str) -> bool {
     spelling.contains('/')
 }
 
-/// A job, before it is made.
+/// A job that has not been made yet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Plan {
-    /// What it does.
+    /// What the job does with its entries.
     pub kind: JobKind,
-    /// The object: newline-delimited JSON.
+    /// The content of the object: newline-delimited JSON.
     pub body: String,
-    /// The addresses in it, by match form: hold these, and no others.
+    /// The match forms of the addresses in the object: the job is to hold these, and no others.
     pub addresses: Vec<String>,
 }
 
 impl Plan {
-    /// A key for the object, by which the job is found again: of the time and of what is in it.
+    /// The key for the object, by which the job is found again. It is made of the time and of what is in the object.
     pub fn key(&self, now: Timestamp) -> String {
         let kind = self.kind.as_ses().to_ascii_lowercase();
         let mut key = format!("import/{kind}/{now}-");
@@ -100,8 +102,8 @@ struct Line<'a> {
     reason: Option<&'a str>,
 }
 
-/// Plans a job of one kind, the one with more entries, of as many addresses as SES takes; the others wait for the next. All
-/// of an address's spellings go in, or none. `None` if there is nothing to put or delete.
+/// Plans a job of the kind that has more entries, of as many addresses as SES takes; the others wait for the next job.
+/// All of an address's spellings go in, or none. `None` if there is nothing to put or delete.
 pub fn plan<'a>(to_do: impl IntoIterator<Item = (&'a str, &'a ToDo)> + Clone) -> Option<Plan> {
     let entries = |kind| {
         to_do
@@ -115,7 +117,7 @@ pub fn plan<'a>(to_do: impl IntoIterator<Item = (&'a str, &'a ToDo)> + Clone) ->
     let mut plan = Plan { kind, body: String::new(), addresses: Vec::new() };
     let mut left = kind.max_entries();
     let mut push = |email_address: &str, reason| {
-        // Text: JSON can hold it.
+        // The line has nothing but text, so JSON can hold it.
         if let Ok(line) = serde_json::to_string(&Line { email_address, reason }) {
             plan.body.push_str(&line);
             plan.body.push('\n');
@@ -145,9 +147,9 @@ fn kind_of(to_do: &ToDo) -> Option<JobKind> {
     }
 }
 
-/// The addresses, by match form, that an object of ours or a list of failed records names; and how many of its lines name
-/// none. The form of SES's list of failed records is not documented: JSON and CSV, the two forms that go in, are read, and
-/// JSON that holds the record as it went in, beside what went wrong.
+/// The match forms of the addresses that an object of ours or a list of failed records names, and how many of its lines
+/// name none. The form of SES's list of failed records is not documented. Read are JSON and CSV, the two forms that go
+/// in, and JSON that holds the record as it went in, beside what went wrong.
 pub fn named(text: &str) -> (BTreeSet<String>, usize) {
     let mut addresses = BTreeSet::new();
     let mut unread = 0;
@@ -164,7 +166,7 @@ pub fn named(text: &str) -> (BTreeSet<String>, usize) {
     (addresses, unread)
 }
 
-/// The address of a record, or of one that lies within it: as an object, or as the text of one.
+/// The address of a record, or of a record within it, which may be an object or the text of one.
 fn address_of(record: &Map<String, Value>) -> Option<String> {
     let address = record.iter().find(|(name, _)| name.eq_ignore_ascii_case("emailAddress"));
     let within = || {
@@ -180,16 +182,16 @@ fn address_of(record: &Map<String, Value>) -> Option<String> {
 /// How far a job is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum JobStatus {
-    /// Not done, or in a state that SES has added since: look again later.
+    /// The job is not done, or in a state that SES has added since: look again later.
     Running,
-    /// Done; single records may have failed.
+    /// The job is done, but single records may have failed.
     Completed,
-    /// Given up, with nobody knows what done.
+    /// The job was given up, and nobody knows which records it has done.
     Failed,
 }
 
 impl JobStatus {
-    /// `CREATED`, `PROCESSING`, `COMPLETED`, `FAILED`, `CANCELLED`.
+    /// Reads SES's state: `CREATED`, `PROCESSING`, `COMPLETED`, `FAILED`, `CANCELLED`.
     pub fn from_ses(text: &str) -> Self {
         match text {
             "COMPLETED" => Self::Completed,
@@ -199,26 +201,26 @@ impl JobStatus {
     }
 }
 
-/// Which of a job's addresses it has not dealt with.
+/// Which of its addresses a job has not dealt with.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Unfinished {
-    /// None, it dealt with all.
+    /// The job has dealt with all addresses.
     None,
-    /// These.
+    /// The job has not dealt with these addresses (match forms).
     These(BTreeSet<String>),
-    /// Nobody knows: any.
+    /// Nobody knows which addresses the job has not dealt with: any may be one.
     Any,
 }
 
 impl Unfinished {
-    /// Of a job that has ended. `failed` is `FailedRecordsCount`, `failed_records` what lies at `FailedRecordsS3Url`.
-    /// Unless every failed record is accounted for, any address may be one.
+    /// What a job that has ended left undone. `failed` is its `FailedRecordsCount`, `failed_records` what lies at its
+    /// `FailedRecordsS3Url`. Unless every failed record is accounted for, any address may be one.
     pub fn of(ended: JobStatus, failed: usize, failed_records: Option<&str>) -> Self {
         match ended {
             JobStatus::Completed if failed == 0 => Self::None,
             JobStatus::Completed => {
                 let (addresses, unread) = named(failed_records.unwrap_or_default());
-                // A head line names none; several spellings of an address are one.
+                // A head line names no address, and several spellings of an address count as one.
                 let lines = failed_records
                     .map_or(0, |text| text.lines().filter(|line| !line.trim().is_empty()).count());
                 let accounted = !addresses.is_empty() && lines - unread >= failed;
@@ -228,7 +230,7 @@ impl Unfinished {
         }
     }
 
-    /// Whether this address is one.
+    /// Whether the job may not have dealt with this address.
     pub fn contains(&self, match_address: &str) -> bool {
         match self {
             Self::None => false,

@@ -23,23 +23,23 @@ use crate::record::Record;
 use crate::text::visible;
 use crate::timestamp::Timestamp;
 
-/// The partitions of the `states` and `pending` indexes. One partition takes 1,000 writes a second, and a storm of bounces
-/// falls on all at once; every reader asks all of them.
+/// The number of partitions of the `states` and `pending` indexes. One partition takes 1,000 writes a second, and a storm
+/// of bounces falls on all at once; every reader asks all of them.
 pub const SHARDS: u8 = 16;
 /// The sort key of every state.
 pub const SORT_KEY: &str = "SUPPRESSION";
-/// Of this many decisions of operators it is remembered that they were taken in: as many as a batch of the stream holds,
-/// all of which may be of one address and come again.
-const DECISIONS: usize = 100;
-/// Of an error's text.
-const WHY: usize = 256;
-/// By how much what stops mail to somebody who complained, and what lets mail through again, goes before bounces. Not more: a
-/// flood of releases must not keep bounces off the list for good.
+/// How many of operators' latest decisions a state remembers as taken in: as many as a batch of the stream holds, since
+/// all of those may be of one address and come again.
+const MAX_DECISIONS: usize = 100;
+/// How many characters of an error's text are kept.
+const MAX_WHY_CHARS: usize = 256;
+/// How much earlier complaints and releases come due than bounces, since they stop mail to somebody who complained or let
+/// mail through again. Not more: a flood of releases must not keep bounces off the list for good.
 const HEAD_START: Duration = Duration::from_hours(1);
 const FIRST_BACKOFF: Duration = Duration::from_mins(1);
 const LONGEST_BACKOFF: Duration = Duration::from_hours(6);
 
-/// The partition of an index in which an address stands: `00` to `15`.
+/// The partition of an index in which an address stands, from `00` to `15`.
 pub fn shard(match_address: &str) -> String {
     let hash = Sha256::digest(match_address);
     format!("{:02}", hash.first().copied().unwrap_or_default() % SHARDS)
@@ -55,16 +55,16 @@ pub fn partition_key(match_address: &str) -> String {
     format!("ADDR#{match_address}")
 }
 
-/// Something to join into an address's state.
+/// A change to join into an address's state.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Change {
-    /// Match form.
+    /// The address in match form.
     pub address: String,
-    /// As it was spelled by whoever said it.
+    /// The spellings of whoever said it.
     pub spellings: Spellings,
-    /// What was said.
+    /// What was said, as a state to join.
     pub state: SuppressionState,
-    /// The sort key of the operator's decision, if it is one.
+    /// The sort key of the operator's decision; `None` if the change is not an operator's.
     pub decision: Option<String>,
 }
 
@@ -84,7 +84,7 @@ pub struct AddressState {
     /// Partition key of the index `pending`, absent unless the list may need work.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pending: Option<String>,
-    /// Sort key of the index `pending`: `apply` does what is due, and first what has been for longest.
+    /// Sort key of the index `pending`: `apply` does what is due, and begins with what has been due the longest.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     due_at: Option<Timestamp>,
     #[serde(skip_serializing_if = "Option::is_none", default)]
@@ -102,15 +102,15 @@ pub struct AddressState {
 /// What this Region's list held of the address when it was last written or seen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Applied {
-    /// `None`: nothing.
+    /// The reason of the entry; `None` if the list held none.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub reason: Option<Reason>,
-    /// When.
+    /// When the list was last written or seen.
     pub at: Timestamp,
-    /// It had gone from the list without our doing and is left off until there is new evidence.
+    /// Whether the entry had gone from the list without our doing, and is left off until there is new evidence.
     #[serde(skip_serializing_if = "std::ops::Not::not", default)]
     pub left_off: bool,
-    /// SES was trusted to have put it there, and nobody has seen it there yet.
+    /// Whether SES was trusted to have put the entry there, and nobody has seen it there yet.
     #[serde(skip_serializing_if = "std::ops::Not::not", default)]
     pub trusted: bool,
 }
@@ -121,59 +121,60 @@ impl Applied {
     }
 }
 
-/// How `apply` last fared, until something new is said.
+/// How `apply` last fared with the address, until something new is said.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Outcome {
-    /// In one word.
+    /// The outcome in one word.
     pub kind: OutcomeKind,
-    /// When.
+    /// When `apply` tried.
     pub at: Timestamp,
-    /// The error, capped.
+    /// The error's text, capped; `None` if there was none.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub why: Option<String>,
-    /// How often it was tried in vain.
+    /// How many attempts have failed.
     #[serde(default)]
     pub tries: u32,
 }
 
-/// In one word.
+/// The outcome of `apply` in one word.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum OutcomeKind {
     /// The list is right.
     Applied,
-    /// SES puts nothing on the list of an account in its sandbox. Settled until reconcile sees that it has left.
+    /// SES puts nothing on the list of an account in its sandbox. Not tried again until reconcile sees that the account
+    /// has left it.
     RefusedSandbox,
-    /// The entry stands on the list and has no effect: its reason is not enabled in this Region.
+    /// The entry stands on the list but has no effect, since its reason is not enabled in this Region.
     ReasonNotEnabled,
-    /// It will be tried again.
+    /// The attempt failed, and will be repeated.
     Failed,
-    /// SES has said the same no twice. It won't be tried again until something new is said.
+    /// SES has given the same refusal twice. It won't be tried again until something new is said.
     FailedForGood,
 }
 
-/// What became of an attempt.
+/// The result of an attempt to make the list right.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Attempt {
     /// The list was written.
     Written {
-        /// What it holds now.
+        /// The reason of the entry that the list holds now; `None` if it holds none.
         reason: Option<Reason>,
         /// Whether that reason is among the Region's enabled ones.
         enabled: bool,
     },
-    /// The list was not written: SES is trusted to have done that.
+    /// The list was not written, since SES is trusted to have done that.
     Trusted {
-        /// What it holds, if so.
+        /// The reason of the entry that the list then holds.
         reason: Reason,
         /// Whether that reason is among the Region's enabled ones.
         enabled: bool,
     },
-    /// The account is in the sandbox.
+    /// SES refused, since the account is in the sandbox.
     RefusedSandbox,
-    /// An error.
+    /// The attempt failed with an error.
     Failed {
-        /// Its text.
+        /// The error's text.
         why: String,
         /// Whether trying again may help.
         may_pass: bool,
@@ -183,14 +184,14 @@ pub enum Attempt {
 /// What an import job that has ended made of one address.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum JobRecord {
-    /// It wrote the entry.
+    /// The job wrote the entry.
     Written {
         /// Whether the entry's reason is among the Region's enabled ones.
         enabled: bool,
     },
-    /// It did not, or nobody knows.
+    /// The job did not write the entry, or nobody knows whether it did.
     Failed {
-        /// In words.
+        /// The cause, in words.
         why: String,
     },
     /// There was no such job, or it ended long ago: the address is as pending as before.
@@ -200,11 +201,11 @@ pub enum JobRecord {
 /// The import job that holds an address.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Job {
-    /// The key of its object in S3, by which it is found again.
+    /// The key of the job's object in S3, by which the job is found again.
     pub key: String,
-    /// The address's version when it went in.
+    /// The address's version when it went into the job.
     version: u64,
-    /// What the job makes of its entry; `None`: it deletes it.
+    /// The reason that the job gives the entry; `None` if it deletes the entry.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub reason: Option<Reason>,
 }
@@ -212,34 +213,35 @@ pub struct Job {
 /// What `apply` knows of its Region.
 #[derive(Debug, Clone, Copy)]
 pub struct Site<'a> {
-    /// `us-east-1`
+    /// The Region's name, such as `us-east-1`.
     pub region: &'a str,
-    /// Whether reconcile has been through this Region's list once. Before, a BOUNCE may overwrite a COMPLAINT that nobody
-    /// knows of.
+    /// Whether reconcile has been through this Region's list once. Before that, a BOUNCE might overwrite a COMPLAINT that
+    /// nobody knows of.
     pub first_pass_ended: bool,
-    /// Whether SES is trusted to have put on its own list what it bounced itself.
+    /// Whether SES is trusted to have put an address on this Region's list itself when it reported its bounce or
+    /// complaint here.
     pub trust_origin: bool,
 }
 
 /// What the list needs for one address.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ToDo {
-    /// Nothing is pending.
+    /// Nothing needs to be done.
     Nothing,
-    /// Not now.
+    /// Something is pending, but has to wait.
     Wait(Wait),
-    /// Nothing to write: SES has put it there itself. Record it as written.
+    /// Nothing needs to be written, since SES has put the entry there itself. Record it as written, with this reason.
     Trust(Reason),
-    /// Put one entry.
+    /// Put one entry on the list.
     Put {
-        /// Exactly so.
+        /// The entry's address, to be put in exactly this spelling.
         spelling: String,
-        /// With this reason.
+        /// The entry's reason.
         reason: Reason,
     },
-    /// Delete each entry that there may be.
+    /// Delete every entry that the list may hold of the address.
     Delete {
-        /// Exactly so. That one of them is not found is no error.
+        /// The spellings to delete, exactly as they are. It is no error if one of them is not found.
         spellings: Vec<String>,
     },
 }
@@ -247,16 +249,16 @@ pub enum ToDo {
 /// Why something pending waits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Wait {
-    /// An import job that holds it has not ended.
+    /// An import job that holds the address has not ended.
     Job,
-    /// It failed a while ago and is tried again later.
+    /// An attempt failed a while ago, and the next one is not due yet.
     NotDue,
-    /// A BOUNCE, and reconcile has not seen the list.
+    /// The entry would be a BOUNCE, and reconcile has not been through the list yet.
     FirstPass,
 }
 
 impl AddressState {
-    /// Joins a change. `None` if nothing is new and nothing need be written.
+    /// Joins a change into what is known. `None` if nothing is new, so that nothing need be written.
     pub fn advance(known: Option<&Self>, change: &Change, now: Timestamp) -> Option<Self> {
         let mut next = match known {
             Some(known) => known.clone(),
@@ -278,7 +280,7 @@ impl AddressState {
         }
         if let Some(decision) = &change.decision {
             next.decisions.push(decision.clone());
-            let surplus = next.decisions.len().saturating_sub(DECISIONS);
+            let surplus = next.decisions.len().saturating_sub(MAX_DECISIONS);
             next.decisions.drain(..surplus);
         }
         if said || spelled {
@@ -331,7 +333,8 @@ impl AddressState {
         self.make_due(now);
     }
 
-    /// What is pending is due now, in the order in which `apply` is to see it: it does not look at all of a large backlog.
+    /// Makes what is pending due now. How early decides the order in which `apply` sees it, since that does not look at
+    /// all of a large backlog.
     fn make_due(&mut self, now: Timestamp) {
         let bounce = self.effective() == Some(Reason::Bounce);
         let at = if bounce { now } else { now.minus(HEAD_START) };
@@ -363,14 +366,15 @@ impl AddressState {
         }
         let Some((reason, said)) = self.state.in_force() else {
             let mut spellings: Vec<_> = self.spellings.iter().map(str::to_owned).collect();
-            // Whoever put it on the list by hand has most likely typed it in lower case.
+            // Somebody who put the address on the list by hand has most likely typed it in lower case.
             if !spellings.contains(&self.address) {
                 spellings.push(self.address.clone());
             }
             return ToDo::Delete { spellings };
         };
         let by_ses = matches!(said.source, Source::Bounce | Source::Complaint) && said.region == site.region;
-        // Once: what is pending again although the list should hold it, it does not hold.
+        // SES is trusted only once: if the address is pending although the list should hold it, the list does not hold
+        // it.
         let held = self.applied.is_some_and(|applied| applied.reason == Some(reason));
         if by_ses && site.trust_origin && !held {
             return ToDo::Trust(reason);
@@ -382,7 +386,8 @@ impl AddressState {
         ToDo::Put { spelling, reason }
     }
 
-    /// Puts it into an import job, which writes what is in force now: nothing else touches its entry until the job ends.
+    /// Records that an import job holds the address, which writes what is in force now. Nothing else touches its entry
+    /// until the job ends.
     #[must_use]
     pub fn in_job(&self, key: &str) -> Self {
         let mut next = self.clone().written();
@@ -390,16 +395,17 @@ impl AddressState {
         next
     }
 
-    /// Records what became of an attempt made for version `acted_on`. If something was said since, it stays pending.
+    /// Records the result of an attempt that was made for version `acted_on`. If something was said since, the state
+    /// stays pending.
     #[must_use]
     pub fn attempted(&self, acted_on: u64, attempt: Attempt, now: Timestamp) -> Self {
         let mut next = self.clone();
-        // With a job in flight this is a straggler's: the list is then what the job leaves, which is not known.
+        // With a job in flight the attempt is a straggler's: the list will be what the job leaves, which is not known.
         next.record(acted_on == self.version && self.job.is_none(), attempt, now);
         next.written()
     }
 
-    /// Records what an import job that has ended made of it. `None` if this job does not hold it (any more).
+    /// Records what an import job that has ended made of the address. `None` if this job does not hold it (any more).
     pub fn job_ended(&self, key: &str, record: JobRecord, now: Timestamp) -> Option<Self> {
         let job = self.job.as_ref().filter(|job| job.key == key)?;
         let mut next = self.clone();
@@ -439,9 +445,10 @@ impl AddressState {
             Attempt::RefusedSandbox => (OutcomeKind::RefusedSandbox, None, 0),
             Attempt::Failed { why, may_pass: true } => (OutcomeKind::Failed, Some(why), tries + 1),
             Attempt::Failed { why, may_pass: false } => {
-                // Believed when it is repeated: an account may leave the sandbox between a refusal and the look at the account.
+                // A refusal counts only when it is repeated: the account may leave the sandbox between a refusal and the
+                // look at the account.
                 let before = self.outcome.as_ref().and_then(|outcome| outcome.why.as_deref());
-                let repeated = before == Some(visible(&why, WHY).as_str());
+                let repeated = before == Some(visible(&why, MAX_WHY_CHARS).as_str());
                 let kind = if repeated { OutcomeKind::FailedForGood } else { OutcomeKind::Failed };
                 (kind, Some(why), tries + 1)
             }
@@ -451,11 +458,12 @@ impl AddressState {
         } else {
             self.settle();
         }
-        self.outcome = Some(Outcome { kind, at: now, why: why.map(|why| visible(&why, WHY)), tries });
+        self.outcome =
+            Some(Outcome { kind, at: now, why: why.map(|why| visible(&why, MAX_WHY_CHARS)), tries });
     }
 
-    /// Marks that the list must be made right, whatever was applied. `put` is the entry that is to be overwritten.
-    /// `found` are the spellings that stand on the list. `None` if it is pending already.
+    /// Marks that the list must be made right, whatever was applied. `put` is the entry that is to be overwritten,
+    /// `found` are the spellings that stand on the list. `None` if the state is pending already.
     pub fn marked<'a>(
         &self,
         found: impl IntoIterator<Item = &'a str>,
@@ -474,7 +482,7 @@ impl AddressState {
         Some(next.written())
     }
 
-    /// Records what was seen on the list, where it is what must be there. `None` if it is known already.
+    /// Records an entry that was seen on the list and is as it must be. `None` if that is known already.
     pub fn seen_on_list<'a>(
         &self,
         reason: Option<Reason>,
@@ -489,7 +497,7 @@ impl AddressState {
         (next != *self).then(|| next.written())
     }
 
-    /// Joins what stands on the list, and that it stands there. `None` if nothing is new.
+    /// Joins what an entry of the list says, and records that it stands there. `None` if nothing is new.
     pub fn taken_in(known: Option<&Self>, change: &Change, reason: Reason, now: Timestamp) -> Option<Self> {
         let mut next = Self::advance(known, change, now)?;
         if next.effective() == Some(reason) && !known.is_some_and(Self::is_pending) {
@@ -499,7 +507,7 @@ impl AddressState {
         Some(next)
     }
 
-    /// Records that it had gone from the list without our doing, and leaves it off until there is new evidence.
+    /// Records that the entry had gone from the list without our doing, and leaves it off until there is new evidence.
     #[must_use]
     pub fn left_off(&self, now: Timestamp) -> Self {
         let mut next = self.clone();
@@ -507,32 +515,32 @@ impl AddressState {
         next.written()
     }
 
-    /// Match form.
+    /// The address in match form.
     pub fn address(&self) -> &str {
         &self.address
     }
 
-    /// Its partition in the indexes: see [`shard`].
+    /// The partition of the indexes in which the state stands: see [`shard`].
     pub fn shard(&self) -> &str {
         &self.shard
     }
 
-    /// What was said.
+    /// What was said about the address.
     pub fn state(&self) -> &SuppressionState {
         &self.state
     }
 
-    /// What is in force.
+    /// The reason that is in force; `None` if there is none.
     pub fn effective(&self) -> Option<Reason> {
         self.state.effective()
     }
 
-    /// In what spellings the list may hold it.
+    /// The spellings in which the list may hold the address.
     pub fn spellings(&self) -> &Spellings {
         &self.spellings
     }
 
-    /// One more with each write: the condition of the next, and what `apply` acts for.
+    /// The version, which grows by one with each write: it is the condition of the next write, and what `apply` acts for.
     pub fn version(&self) -> u64 {
         self.version
     }
@@ -542,22 +550,22 @@ impl AddressState {
         self.changed_at
     }
 
-    /// Since when the list may need work.
+    /// Since when the list may need work; `None` if nothing is pending.
     pub fn pending_since(&self) -> Option<Timestamp> {
         self.pending_since
     }
 
-    /// From when on `apply` may do it, if it is pending.
+    /// From when on `apply` may work on it; `None` if nothing is pending.
     pub fn due_at(&self) -> Option<Timestamp> {
         self.due_at
     }
 
-    /// What the list held when it was last written or seen.
+    /// What the list held when it was last written or seen; `None` if neither has happened.
     pub fn applied(&self) -> Option<Applied> {
         self.applied
     }
 
-    /// When the list was last written or seen, or that was tried.
+    /// When the list was last written or seen, or an attempt was last made; `None` if never.
     pub fn last_tried_at(&self) -> Option<Timestamp> {
         self.applied.map(|applied| applied.at).max(self.outcome.as_ref().map(|outcome| outcome.at))
     }
@@ -567,7 +575,7 @@ impl AddressState {
         self.outcome.as_ref()
     }
 
-    /// The import job that holds it.
+    /// The import job that holds the address; `None` if there is none.
     pub fn job(&self) -> Option<&Job> {
         self.job.as_ref()
     }

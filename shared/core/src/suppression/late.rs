@@ -1,7 +1,7 @@
-//! What a record still changes that nobody decided on and that is found in the table long after it was written.
+//! What a record still changes that is found in the table long after it was written, without having been decided on.
 //!
-//! When it came to light is not known any more, so its own time has to do, by a clock that may be ahead. What is known of
-//! about that time was known then: it must not undo a release whose operator knew of it.
+//! When such a record came to light is no longer known, so its own time has to do, by a clock that may be ahead. What is
+//! known of about that time was known then, so the record must not undo a release whose operator knew of it.
 
 use super::item::Change;
 use super::operator::{Action, OperatorDecision};
@@ -11,8 +11,8 @@ use super::seen::{MAX_SKEW, Seen};
 use super::state::SuppressionState;
 use crate::timestamp::Timestamp;
 
-/// What feedback still changes; `region` is this one. `None` if all that it says is known, or its spelling alone is not,
-/// which is not worth a write. `history` is as [`Policy::judge`] takes it.
+/// What a feedback record still changes; `region` is this one. `None` if all that it says is known. A new spelling alone
+/// is not worth a write. `history` is as [`Policy::judge`] takes it.
 pub fn feedback(
     told: &Told,
     policy: &Policy,
@@ -28,7 +28,7 @@ pub fn feedback(
     told.change(&verdict, region).filter(|change| unknown && says_more(change, known))
 }
 
-/// What an operator's decision still changes; `region` is this one. `None` if it was followed.
+/// What an operator's decision still changes; `region` is this one. `None` if the decision was already followed.
 pub fn decision(
     decision: &OperatorDecision,
     known: &SuppressionState,
@@ -39,7 +39,7 @@ pub fn decision(
         Action::Release => known.released_at(),
         Action::Suppress => said_for(decision.reason.unwrap_or(Reason::Bounce), known),
     };
-    // It may overrule what is a little newer, so taking it in again is no matter of course.
+    // A decision may overrule evidence that is a little newer, so it must not be taken in again without need.
     let unknown = followed < Some(decision.decided_at);
     let change = || decision.change(known, region, Seen::Later(now));
     unknown.then(change).filter(|change| says_more(change, known))
@@ -64,14 +64,14 @@ mod tests {
     use crate::suppression::state::{Said, Source};
 
     const NOW: i64 = 100_000;
-    /// [`MAX_SKEW`]
+    /// [`MAX_SKEW`] in seconds.
     const SKEW: i64 = 300;
 
     fn at(seconds: i64) -> Timestamp {
         Timestamp::from_millis(seconds * 1000).unwrap()
     }
 
-    /// Zero stands for never.
+    /// A state with these times in seconds; zero stands for never.
     fn known([bounced, complained, released]: [i64; 3]) -> SuppressionState {
         let said = |seconds| {
             let at = Some(at(seconds)).filter(|at| at.millis() > 0)?;
@@ -92,22 +92,22 @@ mod tests {
             // Nothing is known.
             (Decidable::Bounce, 5000, [0, 0, 0], Some([5000, 0, 0])),
             (Decidable::Complaint, 5000, [0, 0, 0], Some([0, 5000, 0])),
-            // The same is known, or something newer, or something a little older: that was the same, by another clock.
+            // The same is known, or something newer, or something a little older, which was the same by another clock.
             (Decidable::Bounce, 5000, [5000, 0, 0], None),
             (Decidable::Bounce, 5000, [9000, 0, 0], None),
             (Decidable::Bounce, 5000, [5000 - SKEW, 0, 0], None),
             (Decidable::Bounce, 5000, [4999 - SKEW, 0, 0], Some([5000, 0, 0])),
-            // The other reason is something else.
+            // What is known of the other reason does not matter.
             (Decidable::Complaint, 5000, [5000, 0, 0], Some([0, 5000, 0])),
             (Decidable::Complaint, 5000, [0, 5000, 0], None),
-            // It was released since, or so little before that the operator may have known.
+            // The address was released since, or so little before that the operator may have known.
             (Decidable::Bounce, 5000, [0, 0, 9000], None),
             (Decidable::Bounce, 5000, [0, 0, 5000 - SKEW], None),
             (Decidable::Bounce, 5000, [0, 0, 4999 - SKEW], Some([5000, 0, 0])),
             (Decidable::Complaint, 5000, [1000, 1000, 5000], None),
-            // It lies ahead.
+            // The record's time lies ahead.
             (Decidable::Bounce, NOW + 1, [0, 0, 0], None),
-            // One transient bounce is none.
+            // One transient bounce is not enough.
             (Decidable::Transient, 5000, [0, 0, 0], None),
         ];
         for (decidable, occurred_at, before, expected) in cases {
@@ -134,18 +134,18 @@ mod tests {
             (bounce, 5000, [0, 0, 0], Some([5000, 0, 0])),
             (complaint, 5000, [0, 0, 0], Some([0, 5000, 0])),
             (release, 5000, [0, 0, 0], Some([0, 0, 5000])),
-            // Followed, or later than it.
+            // The decision was followed, or something later was said.
             (bounce, 5000, [5000, 0, 0], None),
             (bounce, 5000, [9000, 0, 0], None),
             (complaint, 5000, [9000, 5000, 0], None),
             (release, 5000, [9000, 9000, 5000], None),
-            // The other's time is none of its business.
+            // The time of the other reason does not matter.
             (complaint, 5000, [9000, 0, 0], Some([0, 5000, 0])),
             (release, 5000, [3000, 0, 4000], Some([0, 0, 5000])),
-            // It takes the time of what it overrules, within what clocks may differ by.
+            // A release takes the time of what it overrules, within what clocks may differ by.
             (release, 5000, [5000 + SKEW, 0, 0], Some([0, 0, 5000 + SKEW])),
             (release, 5000, [5001 + SKEW, 0, 0], Some([0, 0, 5000])),
-            // Dated ahead it is no later than it was found.
+            // A decision that is dated ahead counts from when it was found.
             (release, NOW + 50, [0, 0, 0], Some([0, 0, NOW])),
         ];
         for (suppress, decided_at, before, expected) in cases {

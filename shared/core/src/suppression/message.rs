@@ -18,22 +18,22 @@ use super::state::{Said, SuppressionState};
 use crate::malformed::{Malformed, Problem};
 use crate::text::{Text, visible};
 
-/// What this code writes, and the only one that it reads.
+/// The version that this code writes, and the only one that it reads.
 pub const VERSION: u32 = 1;
-/// SQS takes 1 MiB now and took 256 KiB for long: what stands in for it, and queues set up with that limit, still do. A
-/// message that is lost costs less, too.
+/// The most bytes of a message. SQS takes 1 MiB now and took 256 KiB for long, which stand-ins for it and queues set up
+/// with that limit still do. Besides, a smaller message costs less if it is lost.
 pub const MAX_BYTES: usize = 256 * 1024;
-/// A Region's name, with room to spare.
-const MAX_ORIGIN: usize = 64;
+/// The most bytes of a sending Region's name, with room to spare.
+const MAX_ORIGIN_CHARS: usize = 64;
 
 /// One address, as a peer is told of it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct PeerState {
-    /// Match form.
+    /// The address in match form.
     pub address: String,
-    /// In what spellings the origin knows it.
+    /// The spellings in which the origin knows the address.
     pub spellings: Spellings,
-    /// What was said, here and elsewhere.
+    /// What was said, in the origin and elsewhere.
     #[serde(flatten)]
     pub state: SuppressionState,
 }
@@ -57,9 +57,9 @@ impl From<PeerState> for Change {
 /// What a peer's message says.
 #[derive(Debug, Default)]
 pub struct Incoming {
-    /// Which Region sent it.
+    /// The Region that sent the message.
     pub origin: String,
-    /// What could be read.
+    /// The states that could be read.
     pub states: Vec<PeerState>,
     /// The states that could not be read, with their path. The message is not done until somebody has looked at it, but
     /// its other states are joined.
@@ -68,7 +68,7 @@ pub struct Incoming {
 
 /// Packs states into as few messages as hold them, lazily.
 pub fn pack<I: IntoIterator<Item = PeerState>>(origin: &str, states: I) -> Pack<I::IntoIter> {
-    let origin = serde_json::Value::from(visible(origin, MAX_ORIGIN));
+    let origin = serde_json::Value::from(visible(origin, MAX_ORIGIN_CHARS));
     Pack {
         head: format!(r#"{{"version":{VERSION},"origin":{origin},"states":["#),
         states: states.into_iter(),
@@ -76,7 +76,7 @@ pub fn pack<I: IntoIterator<Item = PeerState>>(origin: &str, states: I) -> Pack<
     }
 }
 
-/// See [`pack`].
+/// The messages that [`pack`] makes, one after the other.
 #[derive(Debug)]
 pub struct Pack<I> {
     head: String,
@@ -94,7 +94,7 @@ impl<I: Iterator<Item = PeerState>> Iterator for Pack<I> {
         let mut message = String::new();
         loop {
             let next = self.carried.take().or_else(|| {
-                // Text and numbers: JSON can hold them.
+                // A state has nothing but text and numbers, so JSON can hold it.
                 self.states.find_map(|state| serde_json::to_string(&state).ok())
             });
             let Some(state) = next else { break };
@@ -148,7 +148,8 @@ pub fn read(text: &str) -> Result<Incoming, Malformed> {
         return Err(Malformed::new("version", Problem::UnknownVersion).quoting(version));
     }
     let raw: Raw<'_> = Malformed::parse(text)?;
-    let origin = raw.origin.visible(MAX_ORIGIN).ok_or_else(|| Malformed::new("origin", Problem::Missing))?;
+    let origin =
+        raw.origin.visible(MAX_ORIGIN_CHARS).ok_or_else(|| Malformed::new("origin", Problem::Missing))?;
     let mut incoming = Incoming { origin, ..Incoming::default() };
     for (index, state) in raw.states.into_iter().enumerate() {
         match read_state(state.get()) {
@@ -162,7 +163,7 @@ pub fn read(text: &str) -> Result<Incoming, Malformed> {
 fn read_state(json: &str) -> Result<PeerState, Malformed> {
     let RawState { address, spellings, bounced, complained, released } = Malformed::parse(json)?;
     let address = address.get().ok_or_else(|| Malformed::new("address", Problem::Missing))?;
-    // A spelling of another address would delete that one's entry.
+    // A spelling of another address would have that one's entry deleted.
     if !spellings.all_match(address) || !Spellings::from_iter([address]).all_match(address) {
         return Err(Malformed::new("spellings", Problem::NotOneAddress));
     }

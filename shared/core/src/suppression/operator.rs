@@ -1,4 +1,4 @@
-//! What an operator decides: a record like any other, and more than any of them.
+//! What an operator decides: a record like any other, except that it never expires and overrules what was said before it.
 
 use std::fmt::Write as _;
 
@@ -15,38 +15,38 @@ use crate::record::Record;
 use crate::text::visible;
 use crate::timestamp::Timestamp;
 
-/// How many characters of a name and of a reason are kept.
-const MAX_WHO: usize = 256;
-const MAX_WHY: usize = 1000;
-/// Half of SHA-256 is more than enough to tell the decisions of one millisecond apart.
+/// How many characters are kept of an operator's name.
+const MAX_WHO_CHARS: usize = 256;
+const MAX_WHY_CHARS: usize = 1000;
+/// How much of the hash is kept. Half of SHA-256 is more than enough to tell the decisions of one millisecond apart.
 const HASH_BYTES: usize = 16;
 const KIND: &str = "operator";
 
-/// A fact: an operator decided this. Never expires. Deciding again is another decision.
+/// A fact: an operator decided this. It never expires. Deciding the same again is another decision.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OperatorDecision {
     /// `ADDR#<match address>`: the table's partition key.
     pub pk: String,
     /// `OPERATOR#<time>#<id>`: the table's sort key.
     pub sk: String,
-    /// `operator`
+    /// The kind of record, which is always `operator`.
     pub kind: String,
-    /// `operator`: the table's stream is filtered by it.
+    /// What the table's stream is filtered by: always `operator`.
     pub decidable: String,
-    /// When, by the operator's clock.
+    /// When the operator decided, by the operator's clock.
     pub decided_at: Timestamp,
-    /// What.
+    /// What the operator decided.
     pub action: Action,
-    /// Why the list is to hold the address; absent from a release.
+    /// Why the list is to hold the address; `None` for a release.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub reason: Option<Reason>,
-    /// As the operator spelled it.
+    /// The address as the operator spelled it.
     pub recipient: String,
-    /// Its match form.
+    /// The address in match form.
     pub address: String,
-    /// Who: as AWS names the caller.
+    /// Who decided, as AWS names the caller.
     pub who: String,
-    /// In the operator's words.
+    /// Why, in the operator's words.
     pub why: String,
 }
 
@@ -54,15 +54,15 @@ pub struct OperatorDecision {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Action {
-    /// No more mail to it.
+    /// No more mail is to go to the address.
     Suppress,
-    /// Mail to it again.
+    /// Mail may go to the address again.
     Release,
 }
 
 impl OperatorDecision {
-    /// Suppresses for this reason, or releases if there is none. `nonce` tells two decisions of the same content and
-    /// millisecond apart; with the same one, writing again changes nothing.
+    /// A decision to suppress for this reason, or to release if there is none. `nonce` tells two decisions apart that
+    /// have the same content and millisecond; with the same one, writing again changes nothing.
     pub fn new(
         address: &Address,
         suppress: Option<Reason>,
@@ -94,16 +94,16 @@ impl OperatorDecision {
             reason: suppress,
             recipient: address.raw().to_owned(),
             address: address.match_form().to_owned(),
-            who: visible(who, MAX_WHO),
-            why: visible(why, MAX_WHY),
+            who: visible(who, MAX_WHO_CHARS),
+            why: visible(why, MAX_WHY_CHARS),
         }
     }
 
-    /// What it comes to, where this is known. The operator knew what was said till then, so a decision takes the time of
-    /// what it overrules, if a clock is ahead of ours; but what lies further ahead than clocks may differ came after it,
-    /// and stands. `region` is this one.
+    /// The change that the decision comes to, given what is known; `region` is this one. The operator knew what was said
+    /// till then, so a decision takes the time of what it overrules if a clock is ahead of ours. What lies further ahead
+    /// than clocks may differ came after the decision, and stands.
     ///
-    /// What it comes to depends on what is known, so it is taken in once: [`Change::decision`] sees to that.
+    /// Since the result depends on what is known, a decision is taken in only once: [`Change::decision`] sees to that.
     pub fn change(&self, known: &SuppressionState, region: &str, seen: Seen) -> Change {
         let at = seen.decision(self.decided_at);
         let overruled = |said: Option<Timestamp>| said.filter(|said| *said <= at.plus(MAX_SKEW));
@@ -115,7 +115,7 @@ impl OperatorDecision {
                 SuppressionState::released(said(last.map_or(at, |last| last.max(at))))
             }
             Action::Suppress => {
-                // A tie is released.
+                // A tie counts as released, so a decision to suppress must come after the release.
                 let after =
                     overruled(known.released_at()).map(|at| at.plus(std::time::Duration::from_millis(1)));
                 let at = after.map_or(at, |after| after.max(at));
@@ -181,7 +181,7 @@ mod tests {
         let mut state = SuppressionState::default();
         let seen = Seen::InStream(at(100));
         for (suppress, n) in [(Some(Reason::Bounce), 0), (None, 1), (Some(Reason::Complaint), 2), (None, 3)] {
-            // An operator's clock that is far behind: all of them at the start of the second.
+            // The operator's clock is far behind, so all decisions count from the start of the second.
             let decision = decision(suppress, at(1), &n.to_string());
             state = state.join(&decision.change(&state, "us-east-1", seen).state);
             assert_eq!(state.effective(), suppress, "{n}");

@@ -1,4 +1,4 @@
-//! Whether a new record is reason to suppress its address.
+//! Decides whether a new record is reason to suppress its address.
 
 use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
@@ -14,7 +14,7 @@ use super::state::{Said, Source, SuppressionState};
 use crate::evidence::Decidable;
 use crate::timestamp::Timestamp;
 
-/// Of an address's history the newest this many records are enough to read: an address with more than that within the
+/// How many of the newest records of an address are read. More are not needed: an address with more than that within the
 /// window, and still below the threshold, gets mail that arrives.
 pub const HISTORY_LIMIT: usize = 500;
 
@@ -23,13 +23,13 @@ const DAY: Duration = Duration::from_hours(24);
 /// When to suppress.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Policy {
-    /// How many transient bounces are a dead mailbox. `None`: no number is. Default: see [`Threshold`].
+    /// How many transient bounces mean that a mailbox is dead; `None`: no number does. Default: see [`Threshold`].
     pub transient: Option<Threshold>,
     /// Whether a bounce of which SES knows nothing counts as a transient one. Default: no.
     pub count_undetermined: bool,
-    /// Whom to suppress of several recipients, one of whom complained. Default: all.
+    /// Which recipients to suppress if one of several complained. Default: all.
     pub candidates: Candidates,
-    /// What mail sent on behalf of a tenant decides. Default: as any other mail.
+    /// What mail that was sent on behalf of a tenant decides. Default: the same as any other mail.
     pub tenants: Tenants,
 }
 
@@ -44,15 +44,16 @@ impl Default for Policy {
     }
 }
 
-/// How many transient bounces are a dead mailbox: this many events, on at least this many days, within so many days. A
-/// mail that is delivered starts the count again, and so does a release.
+/// How many transient bounces mean that a mailbox is dead: this many events, on at least this many days, within so many
+/// days. A mail that is delivered starts the count again, and so does a release.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Threshold {
-    /// Counted by event id: default 5.
+    /// The number of events, counted by event id. Default: 5.
     pub events: usize,
-    /// Different days of UTC: default 3, since a server's bad day is not its user's.
+    /// The number of different days (UTC). Default: 3, since one bad day of a server does not mean that a mailbox is
+    /// dead.
     pub days: usize,
-    /// Default 30.
+    /// The number of days within which the events must lie. Default: 30.
     pub within_days: u16,
 }
 
@@ -68,47 +69,47 @@ impl Threshold {
     }
 }
 
-/// Whom to suppress of several recipients, one of whom complained: the provider did not say who.
+/// Which recipients to suppress if one of several complained: the provider did not say which one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Candidates {
-    /// All: a second complaint costs more than a silence.
+    /// All of them: a second complaint costs more than mail that is not sent.
     All,
-    /// None.
+    /// None of them.
     None,
 }
 
-/// What mail sent on behalf of a tenant decides.
+/// What mail that was sent on behalf of a tenant decides.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Tenants {
-    /// The same as any other mail: the account's list answers for the account's reputation.
+    /// It decides the same as any other mail, since the account's list answers for the account's reputation.
     AccountWide,
-    /// Nothing: each tenant has a suppression list of its own.
+    /// It decides nothing, since each tenant has a suppression list of its own.
     TheirOwn,
 }
 
-/// What the policy reads of a record: of a new one in the stream, and of those before it in the table.
+/// The parts of a record that the policy reads, both of a new one in the stream and of earlier ones in the table.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct Told {
-    /// `bounce`, `complaint`, `delivery`, …
+    /// The kind of event: `bounce`, `complaint`, `delivery`, …
     pub kind: String,
-    /// By which events are counted.
+    /// The id by which events are counted.
     pub event_id: String,
-    /// When it happened, by SES.
+    /// When it happened, according to SES.
     pub occurred_at: Timestamp,
     /// When SES took the mail.
     #[serde(default)]
     pub sent_at: Option<Timestamp>,
-    /// As what it is worth deciding on.
+    /// What kind of decision the record calls for; `None` if there is nothing to decide.
     #[serde(default)]
     pub decidable: Option<Decidable>,
-    /// As SES spelled it.
+    /// The recipient's address as SES spelled it.
     pub recipient: String,
-    /// Match form.
+    /// The recipient's address in match form.
     pub address: String,
-    /// The tenant for whom the mail was sent.
+    /// The tenant for whom the mail was sent; `None` if there is none.
     #[serde(default)]
     pub tenant: Option<String>,
-    /// How many recipients a complaint may have come from.
+    /// How many recipients a complaint may have come from; `None` if the record does not say.
     #[serde(default)]
     pub candidates: Option<usize>,
 }
@@ -116,16 +117,16 @@ pub struct Told {
 /// What the policy says of a record.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
-    /// Suppress the address.
+    /// The address is to be suppressed.
     Suppress {
-        /// For this.
+        /// The reason for which to suppress it.
         reason: Reason,
-        /// Because of this.
+        /// What the reason rests on.
         source: Source,
-        /// From then on: a release after that stands.
+        /// From when on it is suppressed: a release after that stands.
         at: Timestamp,
     },
-    /// Leave it as it is.
+    /// The address is left as it is.
     Leave(Leave),
 }
 
@@ -135,30 +136,30 @@ pub enum Leave {
     /// The record says nothing about the address.
     #[error("says nothing about the address")]
     NotDecidable,
-    /// It is not known whose complaint it is.
+    /// It is not known which recipient the complaint came from.
     #[error("one of several complained, and the policy suppresses none of them")]
     Candidates,
-    /// Its tenant's list has it.
+    /// The mail was a tenant's, and the tenant's own list deals with it.
     #[error("mail of a tenant, and the policy leaves those to their own lists")]
     Tenant,
-    /// Too few of the kind, so far.
+    /// There are too few bounces so far.
     #[error("too few bounces so far")]
     BelowThreshold,
-    /// Found later, with a time that lies ahead still.
+    /// The record was found late, and its time still lies ahead.
     #[error("its time lies ahead")]
     Ahead,
 }
 
 impl Policy {
-    /// Of what time the policy must see the address's other records, if it must see them at all.
+    /// The time whose records of the address the policy must see; `None` if it needs none.
     pub fn history(&self, new: &Told) -> Option<RangeInclusive<Timestamp>> {
         let threshold = self.transient.filter(|_| self.counts(new))?;
         let within = threshold.within();
         Some(new.occurred_at.minus(within)..=new.occurred_at.plus(within))
     }
 
-    /// Judges a new record. `history` are the address's other records of that [time](Self::history), in any order, the new
-    /// one among them or not; `released_at` is when the address was last released.
+    /// Judges a new record. `history` holds the address's other records of that [time](Self::history), in any order, and
+    /// may hold the new one, too; `released_at` is when the address was last released.
     pub fn judge<'a>(
         &self,
         new: &'a Told,
@@ -205,7 +206,7 @@ impl Policy {
         counted && !(self.tenants == Tenants::TheirOwn && told.tenant.is_some())
     }
 
-    /// When the threshold was reached, with the new record's help: the end of the last window that holds enough of what
+    /// When the threshold was reached with the new record's help: the end of the last window that holds enough of what
     /// came after the last delivery or release. Records come in any order, so the new one need not be the last.
     fn reached(
         &self,
@@ -216,9 +217,9 @@ impl Policy {
     ) -> Option<Timestamp> {
         let same_address = || history.iter().filter(|told| told.address == new.address);
         let deliveries = same_address().filter(|told| told.kind == "delivery");
-        // Also one that came after the new record, which is then found late: the mailbox is not dead.
+        // A delivery after the new record counts, too, if the record is found late: the mailbox is not dead.
         let after = released_at.max(deliveries.map(|told| told.occurred_at).max());
-        // Both formats of one event have its id and its time.
+        // An event that both formats tell has one id and one time, so it counts once.
         let mut events: BTreeSet<(Timestamp, &str)> = same_address()
             .filter(|told| self.counts(told))
             .map(|told| (told.occurred_at, told.event_id.as_str()))
@@ -240,7 +241,7 @@ impl Policy {
 }
 
 impl Told {
-    /// What a verdict on it comes to. `region` is this one. `None` if the address is left as it is.
+    /// The change that a verdict on a record comes to; `region` is this one. `None` if the address is left as it is.
     pub fn change(&self, verdict: &Verdict, region: &str) -> Option<Change> {
         let Verdict::Suppress { reason, source, at } = *verdict else { return None };
         let said = Said { at, source, region: region.to_owned(), id: self.event_id.clone() };

@@ -2,18 +2,18 @@
 
 use serde::{Deserialize, Serialize};
 
-/// Why an address is suppressed. The greater one may replace the lesser on a list, never the other way round.
+/// Why an address is suppressed. On a list the greater reason may replace the lesser, but never the other way round.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Reason {
     /// The address does not take mail.
     Bounce,
-    /// Whoever reads it does not want mail.
+    /// Whoever reads the mail does not want it.
     Complaint,
 }
 
 impl Reason {
-    /// As SES's API spells it: `BOUNCE`, `COMPLAINT`.
+    /// SES's name for the reason: `BOUNCE` or `COMPLAINT`.
     pub fn as_ses(self) -> &'static str {
         match self {
             Self::Bounce => "BOUNCE",
@@ -21,7 +21,7 @@ impl Reason {
         }
     }
 
-    /// The reverse. `None` for a reason that SES may add.
+    /// Reads SES's name for a reason; `None` for one that SES may add.
     pub fn from_ses(text: &str) -> Option<Self> {
         [Self::Bounce, Self::Complaint].into_iter().find(|reason| reason.as_ses() == text)
     }

@@ -14,16 +14,16 @@ use crate::timestamp::Timestamp;
 /// An entry of SES's list.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
-    /// `EmailAddress`, exactly so.
+    /// The entry's address (`EmailAddress`), exactly as SES spells it.
     pub spelling: String,
-    /// `Reason`
+    /// The entry's reason (`Reason`).
     pub reason: Reason,
-    /// `LastUpdateTime`
+    /// When the entry was last written (`LastUpdateTime`).
     pub updated_at: Timestamp,
 }
 
-/// The entries of one address that were read together. One that another page holds may be judged by itself: each judgement
-/// is right for its entry.
+/// The entries of one address that were read together. Another one on another page may be judged by itself: each
+/// judgement is right for its entry.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Listing {
     address: String,
@@ -31,7 +31,8 @@ pub struct Listing {
 }
 
 impl Listing {
-    /// Entries by address. What is no address to us can be no state's: it is left on the list, and counted.
+    /// Groups entries by address, and counts those whose address can't be read. Such an entry can't belong to any state,
+    /// so it is left on the list.
     pub fn group(entries: impl IntoIterator<Item = Entry>) -> (Vec<Self>, usize) {
         let mut listings = std::collections::BTreeMap::<String, Vec<Entry>>::new();
         let mut unread = 0;
@@ -47,7 +48,7 @@ impl Listing {
         (listings.into_iter().map(listing).collect(), unread)
     }
 
-    /// Match form.
+    /// The address in match form.
     pub fn address(&self) -> &str {
         &self.address
     }
@@ -56,8 +57,8 @@ impl Listing {
         self.entries.iter().map(|entry| entry.spelling.as_str())
     }
 
-    /// The entry that tells most: the greatest reason, and the newest entry of it, since the release. If that is what is in
-    /// force, one from before the release that says more: it must go, too.
+    /// The entry that says most since the release: the one with the greatest reason, and the newest of those. If that is
+    /// only what is in force, an entry from before the release that says more comes first, since it must go, too.
     fn telling(&self, released: Option<Timestamp>, in_force: Option<Reason>) -> Option<&Entry> {
         let rank = |entry: &&Entry| (entry.reason, entry.updated_at);
         let most = self.entries.iter().max_by_key(rank);
@@ -65,7 +66,7 @@ impl Listing {
         since.filter(|since| Some(since.reason) != in_force).or(most)
     }
 
-    /// The entry that says something else than what is in force.
+    /// The entry that says something else than what is in force; `None` if there is none.
     fn wrong(&self, in_force: Option<Reason>) -> Option<&Entry> {
         self.entries.iter().find(|entry| Some(entry.reason) != in_force)
     }
@@ -74,18 +75,18 @@ impl Listing {
 /// One run over the whole list.
 #[derive(Debug, Clone, Copy)]
 pub struct Pass<'a> {
-    /// This Region.
+    /// This Region's name.
     pub region: &'a str,
-    /// When it began.
+    /// When the pass began.
     pub started_at: Timestamp,
-    /// Whether the account is in the sandbox: nothing can be put.
+    /// Whether the account is in the sandbox, in which nothing can be put.
     pub sandbox: bool,
     /// What to do with an entry that has gone without our doing.
     pub gone: Gone,
 }
 
 impl<'a> Pass<'a> {
-    /// With the defaults.
+    /// A pass with the default settings.
     pub fn new(region: &'a str, started_at: Timestamp) -> Self {
         Self { region, started_at, sandbox: false, gone: Gone::LeaveOff }
     }
@@ -94,19 +95,20 @@ impl<'a> Pass<'a> {
 /// What to do with an entry that has gone without our doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Gone {
-    /// Somebody wanted it off: leave it off until there is new evidence.
+    /// Leave it off until there is new evidence: somebody wanted it off.
     LeaveOff,
     /// Put it back.
     PutBack,
 }
 
-/// Against mistaking a list that SES has emptied (after 90 days without sending), or that could not be read, for one from
-/// which everybody was released.
+/// Guards against a list that SES has emptied (after 90 days without sending), or that could not be read: it must not be
+/// mistaken for one from which everybody was released.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Guard {
-    /// More than this share of the list: default 10.
+    /// The guard trips if more than this share of the list has gone, in percent. Default: 10.
     pub percent: usize,
-    /// And at least so many: default 5, since a short list loses a large share by a hand's work.
+    /// The guard trips only if at least so many entries have gone. Default: 5, since a few removals by hand are a large
+    /// share of a short list.
     pub at_least: usize,
 }
 
@@ -117,7 +119,8 @@ impl Default for Guard {
 }
 
 impl Guard {
-    /// Whether so many have gone, of as many as should be there, that nothing may be concluded: raise an alarm instead.
+    /// Whether so many entries have gone, of those that should be there, that nothing may be concluded: raise an alarm
+    /// instead.
     pub fn trips(self, expected: usize, gone: usize) -> bool {
         gone >= self.at_least && gone.saturating_mul(100) > expected.saturating_mul(self.percent)
     }
@@ -130,46 +133,47 @@ pub enum Action {
     TakeIn(Entry),
     /// Join a complaint that only SES knew of.
     Join(Entry),
-    /// Mark it: the entry must go.
+    /// Mark the address: its entry must go.
     Delete,
-    /// Mark it: an entry must be put, over this one if there is one.
+    /// Mark the address: an entry must be put, over this one if there is one.
     Put(Option<Entry>),
-    /// Ask SES for this very entry, then [`confirmed`]: the list is not read in one moment.
+    /// Ask SES for this very entry, then call [`confirmed`]: the list is not read in one moment.
     Confirm,
-    /// It had gone, and is left off.
+    /// Record that the entry had gone, and leave it off.
     LeaveOff,
-    /// Record that the list is right: nobody here knew.
+    /// Record that the list is right, which nobody here knew. Holds the entry, if there is one.
     Note(Option<Entry>),
-    /// Record the spellings in which it is listed, not all of which were known: a release is to delete each of them.
+    /// Record the spellings in which the address is listed, since not all of them were known: a release is to delete each
+    /// of them.
     Spell,
-    /// All is as it should be.
+    /// Do nothing: all is as it should be.
     Agree,
-    /// Do nothing, for now or at all.
+    /// Do nothing, for now or at all, for this cause.
     Leave(Leave),
 }
 
 /// Why nothing is done about an address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Leave {
-    /// `apply` has it to do.
+    /// `apply` will do what is needed.
     Pending,
-    /// An import job holds it.
+    /// An import job holds the address.
     Job,
-    /// It moved since the pass began.
+    /// The address has changed since the pass began.
     Moved,
-    /// It had gone without our doing, and nothing new was said.
+    /// The entry had gone without our doing, and nothing new was said.
     LeftOff,
-    /// The account is in the sandbox still.
+    /// The account is still in the sandbox.
     Sandbox,
-    /// SES has refused it for good.
+    /// SES has refused the entry for good.
     Failed,
-    /// SES refuses to tell whether its entry is there.
+    /// SES refuses to tell whether the entry is there.
     Untold,
-    /// SES's mailbox simulator is never suppressed.
+    /// The address is the mailbox simulator's, which is never suppressed.
     Simulator,
 }
 
-/// What stands on the list.
+/// What stands on the list of an address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum OnList {
     Nothing,
@@ -177,22 +181,22 @@ enum OnList {
     Complaint,
 }
 
-/// How old the entry is.
+/// How old the entry is, compared with the release and our last write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Age {
-    /// It is older than the release, or not newer by [`MAX_SKEW`]; or as good as that: see [`age`].
+    /// The entry is older than the release, or not newer by [`MAX_SKEW`], or counts as that old: see [`age`].
     Older,
-    /// It is newer than the release, but not than our own last write, and not our own complaint from before we knew of the
-    /// release.
+    /// The entry is newer than the release, but not than our own last write, and is not our own complaint from before we
+    /// knew of the release.
     AfterRelease,
-    /// It is newer than both, so it is not our doing.
+    /// The entry is newer than both, so it is not our doing.
     AfterWrite,
 }
 
-/// What is in force.
+/// Which reason is in force.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum InForce {
-    /// There is no state.
+    /// There is no state of the address.
     Unknown,
     Released,
     Bounce,
@@ -207,12 +211,12 @@ enum Before {
     Bounce,
     Complaint,
     LeftOff,
-    /// Refused, and the account is in the sandbox still.
+    /// SES refused, and the account is still in the sandbox.
     Refused,
     Failed,
 }
 
-/// Whether anybody else is at it.
+/// Whether something else is at work on the address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Hold {
     Free,
@@ -221,7 +225,7 @@ enum Hold {
     Moved,
 }
 
-/// [`Action`] without what it is about.
+/// An [`Action`] without what it is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Verb {
     TakeIn,
@@ -234,7 +238,7 @@ enum Verb {
     Leave(Leave),
 }
 
-/// The truth table.
+/// The truth table of what to do.
 fn verb(on_list: OnList, age: Age, in_force: InForce, before: Before, hold: Hold) -> Verb {
     let busy = match hold {
         Hold::Free => return free(on_list, age, in_force, before),
@@ -274,7 +278,7 @@ fn free(on_list: OnList, age: Age, in_force: InForce, before: Before) -> Verb {
             Age::AfterWrite => Verb::TakeIn,
             Age::Older | Age::AfterRelease => match before {
                 Before::Failed => Verb::Leave(Leave::Failed),
-                // SES deletes in the sandbox, too.
+                // SES deletes entries in the sandbox, too.
                 Before::Never
                 | Before::Nothing
                 | Before::Bounce
@@ -292,7 +296,7 @@ fn free(on_list: OnList, age: Age, in_force: InForce, before: Before) -> Verb {
         (InForce::Complaint, OnList::Complaint) => note(before, Before::Complaint),
         (InForce::Complaint, OnList::Bounce) => put(before),
         (InForce::Bounce, OnList::Complaint) => match age {
-            // That complaint was released.
+            // The complaint on the list was released.
             Age::Older => put(before),
             Age::AfterRelease | Age::AfterWrite => Verb::Join,
         },
@@ -345,8 +349,8 @@ pub fn judge(listing: Option<&Listing>, state: Option<&AddressState>, pass: &Pas
     }
 }
 
-/// Whether the state would remember a spelling more. One that it has no room for is found again by each pass, and that
-/// is nothing to record.
+/// Whether the state would remember one more spelling. One that it has no room for is found again by each pass, so it is
+/// not recorded.
 fn has_unknown_spelling(listing: Option<&Listing>, state: Option<&AddressState>) -> bool {
     listing.zip(state).is_some_and(|(listing, state)| state.spellings().clone().add_all(listing.spellings()))
 }
@@ -358,7 +362,8 @@ fn is_simulator(address: &str) -> bool {
 fn age(entry: Option<&Entry>, released: Option<Timestamp>, state: Option<&AddressState>) -> Age {
     let Some(entry) = entry else { return Age::Older };
     let wrote = state.and_then(AddressState::applied).map(|applied| applied.at.plus(MAX_SKEW));
-    // Put before we knew of the release, in another spelling than was written last: our own complaint is no news.
+    // An entry that was put before we knew of the release, in another spelling than the last write's, is our own
+    // complaint and no news.
     let said = state.map(AddressState::state);
     let complaint_released =
         said.is_some_and(|said| said.complained_at().is_some() && said.complained_at() <= said.released_at());
@@ -386,7 +391,7 @@ fn before(state: Option<&AddressState>, pass: &Pass<'_>) -> Before {
     match state.and_then(AddressState::applied) {
         None => Before::Never,
         Some(applied) if applied.left_off => Before::LeftOff,
-        // It was not written, and is gone only if it was ever there.
+        // Nothing was written, so the entry has gone only if it was ever there.
         Some(applied) if applied.trusted => Before::Never,
         Some(applied) => match applied.reason {
             None => Before::Nothing,
@@ -408,11 +413,11 @@ fn hold(state: Option<&AddressState>, pass: &Pass<'_>) -> Hold {
     }
 }
 
-/// Judges again what was to be [confirmed](Action::Confirm), by what SES said of that very entry just now.
+/// Judges an address again that was to be [confirmed](Action::Confirm), by what SES said of that very entry just now.
 ///
 /// A put of ours that SES accepted and never did looks the same as an entry that somebody has taken off: a state does not
-/// know whether its entry was ever seen on the list, since that would take a write for each that is found in order. It is
-/// counted as drift and, with [`Gone::LeaveOff`], stays off until there is new evidence; the next bounce is.
+/// know whether its entry was ever seen on the list, since that would take a write for each entry that is found in order.
+/// It is counted as drift and, with [`Gone::LeaveOff`], stays off until there is new evidence, such as the next bounce.
 pub fn confirmed(found: Option<Entry>, state: &AddressState, pass: &Pass<'_>) -> Action {
     if let Some(entry) = found {
         let listing = Listing { address: state.address().to_owned(), entries: vec![entry] };
@@ -424,8 +429,8 @@ pub fn confirmed(found: Option<Entry>, state: &AddressState, pass: &Pass<'_>) ->
     }
 }
 
-/// The item that an action comes to, for the caller to write on condition of the version that was judged. `None` if there
-/// is nothing to write.
+/// The item that results from an action, for the caller to write on condition of the version that was judged. `None` if
+/// there is nothing to write.
 pub fn carried_out(
     action: &Action,
     listing: Option<&Listing>,
@@ -440,7 +445,7 @@ pub fn carried_out(
             let said = Said { at, source: Source::List, region: pass.region.to_owned(), id: String::new() };
             let change = Change {
                 address: listing?.address.clone(),
-                // The entry that stands there first: it is the one to put again.
+                // The spelling of the entry that stands there comes first, since that is the one to put again.
                 spellings: [entry.spelling.as_str()].into_iter().chain(found()).collect::<Spellings>(),
                 state: SuppressionState::suppressed(entry.reason, said),
                 decision: None,

@@ -1,4 +1,4 @@
-//! When Mailroom learned of a record: the bound on what the record may claim of time.
+//! When Mailroom learned of a record, which bounds the time that the record may claim.
 
 use std::time::Duration;
 
@@ -11,9 +11,9 @@ pub const MAX_SKEW: Duration = Duration::from_mins(5);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Seen {
     /// The creation time of the stream's record, the same however often it is delivered. DynamoDB rounds it down to the
-    /// second: with no milliseconds it stands for all of that second.
+    /// second, so a time without milliseconds stands for all of that second.
     InStream(Timestamp),
-    /// Found in the table only now, by whoever looks for records that nobody decided on.
+    /// When the record was found in the table by a search for records that nobody had decided on.
     Later(Timestamp),
 }
 
@@ -36,8 +36,8 @@ impl Seen {
 
     /// When evidence counts from: not before its mail was sent, and not after it came to light.
     ///
-    /// `None` for a time that lies ahead and is found later: taking the finder's time instead would make old evidence
-    /// newer than a release that came between.
+    /// `None` if the record was found late and its time still lies ahead: taking the finder's time instead would make old
+    /// evidence newer than a release that came between.
     pub fn evidence(self, occurred_at: Timestamp, sent_at: Option<Timestamp>) -> Option<Timestamp> {
         let latest = self.latest();
         match self {
@@ -48,7 +48,7 @@ impl Seen {
         }
     }
 
-    /// When an operator's decision was made: by the operator's clock, within the second that the stream's tells.
+    /// When an operator's decision was made: by the operator's clock, but within the second that the stream tells.
     pub fn decision(self, decided_at: Timestamp) -> Timestamp {
         decided_at.max(self.earliest()).min(self.latest())
     }

@@ -4,29 +4,29 @@ use serde::{Deserialize, Serialize};
 
 use crate::address::Address;
 
-/// More than any mailing program makes of one address; without a cap, whoever varies the case of each mail would grow an
-/// item beyond what a table takes.
-const MAX: usize = 32;
+/// The most spellings that are kept, which is more than any mailing program makes of one address. Without a cap, somebody
+/// who varies the case of each mail would grow an item beyond what a table takes.
+const MAX_SPELLINGS: usize = 32;
 
-/// An address as it was spelled, in the order in which the spellings were seen. The first is the one that is put, so that
-/// putting again replaces an entry and does not add one.
+/// The spellings of an address, in the order in which they were seen. The first is the one that is put, so that putting
+/// again replaces an entry and does not add one.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Spellings(Vec<String>);
 
 impl Spellings {
-    /// Adds one; whether that changed anything. Beyond the cap nothing is added and nothing makes room: two Regions that
-    /// know different spellings would else tell each other for ever. What is left on a list in a spelling that was not
-    /// kept, reconcile finds there.
+    /// Adds a spelling, and returns whether that changed anything. Beyond the cap nothing is added and nothing makes
+    /// room: otherwise two Regions that know different spellings would tell each other for ever. Reconcile finds an entry
+    /// that is left on the list in a spelling that was not kept.
     pub fn add(&mut self, spelling: &str) -> bool {
-        if self.0.len() >= MAX || self.0.iter().any(|known| known == spelling) {
+        if self.0.len() >= MAX_SPELLINGS || self.0.iter().any(|known| known == spelling) {
             return false;
         }
         self.0.push(spelling.to_owned());
         true
     }
 
-    /// Adds them all; whether that changed anything.
+    /// Adds several spellings, and returns whether that changed anything.
     pub fn add_all<'a>(&mut self, spellings: impl IntoIterator<Item = &'a str>) -> bool {
         let mut new = false;
         for spelling in spellings {
@@ -35,26 +35,27 @@ impl Spellings {
         new
     }
 
-    /// Adds those that stand on the list, which must be known to be deleted: beyond the cap, others make room for them.
+    /// Adds spellings that stand on the list, which must be known to be deleted: beyond the cap, others make room for
+    /// them.
     pub(super) fn add_listed<'a>(&mut self, listed: impl IntoIterator<Item = &'a str>) {
         let others = self.0.split_off(self.0.len().min(1));
         self.add_all(listed);
         self.add_all(others.iter().map(String::as_str));
     }
 
-    /// Makes this one the first: the one that is put.
+    /// Makes a spelling the first, which is the one that is put.
     pub(super) fn prefer(&mut self, spelling: &str) {
         self.0.retain(|known| known != spelling);
         self.0.insert(0, spelling.to_owned());
-        self.0.truncate(MAX);
+        self.0.truncate(MAX_SPELLINGS);
     }
 
-    /// In the order in which they were seen.
+    /// The spellings, in the order in which they were seen.
     pub fn iter(&self) -> impl Iterator<Item = &str> {
         self.0.iter().map(String::as_str)
     }
 
-    /// The one that is put.
+    /// The spelling that is put; `None` if there is none.
     pub fn first(&self) -> Option<&str> {
         self.iter().next()
     }
@@ -91,22 +92,22 @@ mod tests {
         assert!(spellings.add_all(["jane@example.com", "JANE@example.com"]));
         assert!(spellings.iter().eq(["Jane@Example.com", "jane@example.com", "JANE@example.com"]));
         assert!(spellings.all_match("jane@example.com"));
-        for n in 0..2 * MAX {
+        for n in 0..2 * MAX_SPELLINGS {
             spellings.add(&format!("{n}"));
         }
-        assert_eq!((spellings.first(), spellings.iter().count()), (Some("Jane@Example.com"), MAX));
+        assert_eq!((spellings.first(), spellings.iter().count()), (Some("Jane@Example.com"), MAX_SPELLINGS));
         spellings.prefer("5");
-        assert_eq!((spellings.first(), spellings.iter().count()), (Some("5"), MAX));
+        assert_eq!((spellings.first(), spellings.iter().count()), (Some("5"), MAX_SPELLINGS));
         assert!(!spellings.all_match("jane@example.com"));
     }
 
     #[test]
     fn what_stands_on_a_list_is_known_even_beyond_the_cap() {
         let numbers = |range: std::ops::Range<usize>| range.map(|n| n.to_string()).collect::<Vec<_>>();
-        let mut spellings: Spellings = numbers(0..MAX).into_iter().collect();
-        let listed = numbers(MAX - 1..MAX + 9);
+        let mut spellings: Spellings = numbers(0..MAX_SPELLINGS).into_iter().collect();
+        let listed = numbers(MAX_SPELLINGS - 1..MAX_SPELLINGS + 9);
         spellings.add_listed(listed.iter().map(String::as_str));
-        assert_eq!((spellings.first(), spellings.iter().count()), (Some("0"), MAX));
+        assert_eq!((spellings.first(), spellings.iter().count()), (Some("0"), MAX_SPELLINGS));
         assert!(listed.iter().all(|listed| spellings.iter().any(|known| known == listed)));
     }
 
@@ -123,7 +124,7 @@ mod tests {
             prop_assert!(!ours.add_all(theirs.iter()));
             theirs.add_all(ours.iter());
             prop_assert!(!ours.add_all(theirs.iter()) && !theirs.add_all(ours.iter()));
-            prop_assert!(ours.iter().count() <= MAX && theirs.iter().count() <= MAX);
+            prop_assert!(ours.iter().count() <= MAX_SPELLINGS && theirs.iter().count() <= MAX_SPELLINGS);
         }
     }
 }

@@ -12,13 +12,13 @@ use crate::timestamp::Timestamp;
 /// order, any duplicate and any interleaving of Regions comes to the same.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SuppressionState {
-    /// The last reason to believe that the address takes no mail.
+    /// The last reason to believe that the address takes no mail; `None` if there was none.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub bounced: Option<Said>,
-    /// The last time that its reader did not want mail.
+    /// The last time that the address's reader did not want mail; `None` if there was none.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub complained: Option<Said>,
-    /// The last time that somebody took all of that back.
+    /// The last time that somebody took all of that back; `None` if nobody has.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub released: Option<Said>,
 }
@@ -26,9 +26,9 @@ pub struct SuppressionState {
 /// When something was said, and by whom. Ordered by time first: of two at the same time the same one wins everywhere.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Said {
-    /// When, clamped where it was decided: see [`super::Seen`].
+    /// When it was said, clamped where it was decided: see [`super::Seen`].
     pub at: Timestamp,
-    /// What said so.
+    /// What the statement rests on.
     pub source: Source,
     /// The Region where it was decided.
     pub region: String,
@@ -37,7 +37,7 @@ pub struct Said {
     pub id: String,
 }
 
-/// What said so.
+/// What a statement about an address rests on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Source {
@@ -45,13 +45,13 @@ pub enum Source {
     Bounce,
     /// A complaint.
     Complaint,
-    /// Transient bounces, often enough.
+    /// Transient bounces that reached the policy's threshold.
     Transient,
-    /// An operator.
+    /// An operator's decision.
     Operator,
     /// An entry of SES's list that nobody here had put there.
     List,
-    /// What a newer peer may name.
+    /// A source that only a newer version of a peer knows.
     #[serde(other)]
     Unknown,
 }
@@ -60,14 +60,14 @@ pub enum Source {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("{field} is {} s ahead of this Region's clock", .by.as_secs())]
 pub struct Ahead {
-    /// Which of the three times.
+    /// Which of the three times lies ahead.
     pub field: &'static str,
-    /// By how much.
+    /// How far the time lies ahead.
     pub by: Duration,
 }
 
 impl SuppressionState {
-    /// That one reason was given.
+    /// A state in which one reason to suppress was given.
     pub fn suppressed(reason: Reason, said: Said) -> Self {
         match reason {
             Reason::Bounce => Self { bounced: Some(said), ..Self::default() },
@@ -75,12 +75,12 @@ impl SuppressionState {
         }
     }
 
-    /// That it was taken back.
+    /// A state in which the address was released.
     pub fn released(said: Said) -> Self {
         Self { released: Some(said), ..Self::default() }
     }
 
-    /// The greater of each.
+    /// Joins two states by taking the later of each of the three times.
     #[must_use]
     pub fn join(&self, other: &Self) -> Self {
         Self {
@@ -90,44 +90,46 @@ impl SuppressionState {
         }
     }
 
-    /// When it bounced last.
+    /// When the address last bounced.
     pub fn bounced_at(&self) -> Option<Timestamp> {
         self.bounced.as_ref().map(|said| said.at)
     }
 
-    /// When its reader complained last.
+    /// When the address's reader last complained.
     pub fn complained_at(&self) -> Option<Timestamp> {
         self.complained.as_ref().map(|said| said.at)
     }
 
-    /// When it was released last.
+    /// When the address was last released.
     pub fn released_at(&self) -> Option<Timestamp> {
         self.released.as_ref().map(|said| said.at)
     }
 
-    /// What is in force, and who said so. A tie is released: whoever released knew of what was said till then.
+    /// The reason that is in force, and what it rests on. A tie counts as released: whoever released knew of what was
+    /// said till then.
     pub fn in_force(&self) -> Option<(Reason, &Said)> {
         let stands = |said: &&Said| Some(said.at) > self.released_at();
         let complained = self.complained.as_ref().filter(stands).map(|said| (Reason::Complaint, said));
         complained.or_else(|| self.bounced.as_ref().filter(stands).map(|said| (Reason::Bounce, said)))
     }
 
-    /// What is in force.
+    /// The reason that is in force; `None` if there is none.
     pub fn effective(&self) -> Option<Reason> {
         self.in_force().map(|(reason, _)| reason)
     }
 
-    /// The last time that anything was said against it.
+    /// When anything was last said against the address.
     pub fn accused_at(&self) -> Option<Timestamp> {
         self.bounced_at().max(self.complained_at())
     }
 
-    /// The last time that anything was said.
+    /// When anything was last said about the address.
     pub fn last_said_at(&self) -> Option<Timestamp> {
         self.accused_at().max(self.released_at())
     }
 
-    /// Believes no peer that is more than [`MAX_SKEW`] ahead: a time in the year 9999 would never be released again.
+    /// Checks that a peer's state is not more than [`MAX_SKEW`] ahead: a time in the year 9999 would never be released
+    /// again.
     ///
     /// # Errors
     /// The first of the three times that lies too far ahead.

@@ -5,42 +5,42 @@ use serde::{Deserialize, Serialize};
 use super::asked::Asked;
 use crate::timestamp::Timestamp;
 
-/// `AccessKeyMetadata`, and what else IAM says of it.
+/// An access key: `AccessKeyMetadata`, and what else IAM says of it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AccessKey {
-    /// `UserName`
+    /// The user that the key belongs to (`UserName`).
     pub user: String,
-    /// `AccessKeyId`: `AKIA…`, no secret.
+    /// The key's id (`AccessKeyId`, `AKIA…`), which is no secret.
     pub id: String,
-    /// `Active`, `Inactive`, or what else IAM says.
+    /// Whether the key can be used: `Active`, `Inactive`, or what else IAM says.
     pub status: String,
-    /// `CreateDate`
+    /// When the key was created (`CreateDate`).
     pub created_at: Timestamp,
-    /// Whether the user's policies allow `ses:SendRawEmail`, which is all that SMTP takes. Need not be asked of a key that
-    /// is inactive, was created on 2019-01-10 or later, or was last used for SES.
+    /// Whether the user's policies allow `ses:SendRawEmail`, the only permission that SMTP needs. Need not be asked of a
+    /// key that is inactive, was created on 2019-01-10 or later, or was last used for SES.
     #[serde(default)]
     pub may_send: Asked<bool>,
-    /// `GetAccessKeyLastUsed`; `None` for a key that was never used (`N/A`). Need not be asked of a key that is
-    /// inactive or was created on 2019-01-10 or later.
+    /// When and for what the key was last used (`GetAccessKeyLastUsed`); `None` for a key that was never used (`N/A`).
+    /// Need not be asked of a key that is inactive or was created on 2019-01-10 or later.
     #[serde(default)]
     pub last_used: Asked<Option<LastUsed>>,
 }
 
 impl AccessKey {
-    /// Whether it was last used for SES: then it may send, whatever a simulation of the policies knows to ask. That takes
-    /// identities' names, and a policy may let send from one that no audited Region has.
+    /// Whether the key was last used for SES. If so it may send, whatever a simulation of the policies says: a simulation
+    /// needs identities' names, and a policy may allow an identity that no audited Region has.
     pub fn used_for_ses(&self) -> bool {
         self.last_used.answer().and_then(Option::as_ref).is_some_and(|used| used.service == "ses")
     }
 }
 
-/// `AccessKeyLastUsed`
+/// The last use of an access key (`AccessKeyLastUsed`).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LastUsed {
-    /// `LastUsedDate`
+    /// When the key was last used (`LastUsedDate`).
     pub at: Timestamp,
-    /// `ServiceName`: `ses`
+    /// The service that it was used for (`ServiceName`), such as `ses`.
     pub service: String,
-    /// `Region`: `eu-west-1`
+    /// The Region that it was used in (`Region`), such as `eu-west-1`.
     pub region: String,
 }

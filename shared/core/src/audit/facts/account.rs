@@ -5,36 +5,36 @@ use serde::{Deserialize, Serialize};
 /// `GetAccount`'s answer.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Account {
-    /// `false` in the sandbox.
+    /// Whether the account is out of the sandbox.
     pub production_access_enabled: bool,
-    /// `false` if sending is paused.
+    /// Whether the account may send; `false` if sending is paused.
     pub sending_enabled: bool,
-    /// `HEALTHY`, `PROBATION`, `SHUTDOWN`, or what else SES says.
+    /// The account's standing: `HEALTHY`, `PROBATION`, `SHUTDOWN`, or what else SES says.
     pub enforcement_status: Option<String>,
-    /// The limits, and how far they are used up.
+    /// The sending limits, and how far they are used up.
     pub send_quota: Option<SendQuota>,
-    /// `SuppressionAttributes.SuppressedReasons`: `BOUNCE`, `COMPLAINT`.
+    /// The reasons for which addresses are suppressed (`SuppressionAttributes.SuppressedReasons`): `BOUNCE`, `COMPLAINT`.
     pub suppressed_reasons: Vec<String>,
-    /// `Details.ReviewDetails`: of the request for production access.
+    /// The review of the request for production access (`Details.ReviewDetails`).
     pub review: Option<Review>,
 }
 
-/// `SendQuota`. SES counts in floating point.
+/// The sending limits (`SendQuota`). SES counts in floating point.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct SendQuota {
-    /// Mails in 24 hours; -1 is unlimited.
+    /// The most mails in 24 hours; -1 is unlimited.
     pub max_24_hour_send: f64,
-    /// Mails in a second.
+    /// The most mails in a second.
     pub max_send_rate: f64,
-    /// Mails in the last 24 hours.
+    /// The mails sent in the last 24 hours.
     pub sent_last_24_hours: f64,
 }
 
-/// `ReviewDetails`
+/// The review of the request for production access (`ReviewDetails`).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Review {
-    /// `PENDING`, `GRANTED`, `DENIED`, `FAILED`, or what else SES says.
+    /// How far the review is: `PENDING`, `GRANTED`, `DENIED`, `FAILED`, or what else SES says.
     pub status: Option<String>,
-    /// The support case.
+    /// The number of the support case.
     pub case_id: Option<String>,
 }

@@ -2,34 +2,35 @@
 
 use serde::{Deserialize, Serialize};
 
-/// What came of a call, or of the calls that page through something. One that is not answered makes what depends on it
+/// What came of a call, or of the calls that page through something. A call without an answer makes what depends on it
 /// unknown, and nothing else.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Asked<T> {
-    /// This.
+    /// AWS answered, with this value.
     Answered(T),
-    /// The permission is missing: its name, `ses:GetAccount`.
+    /// The permission is missing. Holds its name, such as `ses:GetAccount`.
     Denied(String),
-    /// AWS does not take credentials there that it takes elsewhere, which is what it does in a Region that the account has not
-    /// enabled: the error's code (`UnrecognizedClientException`, `InvalidClientTokenId`, `OptInRequired`, …).
+    /// AWS does not take credentials here that it takes elsewhere, which is how a Region answers that the account has not
+    /// enabled. Holds the error's code (`UnrecognizedClientException`, `InvalidClientTokenId`, `OptInRequired`, …).
     NotEnabled(String),
-    /// AWS is asked too often, by whomever, and a retry did not help: the permission's name, as for a denial.
+    /// AWS is called too often, no matter by whom, and a retry did not help. Holds the permission's name, as for a
+    /// denial.
     Throttled(String),
-    /// An error that a retry did not help, or no answer at all.
+    /// AWS answered with an error in spite of retries, or not at all.
     Failed {
         /// The permission's name, as for a denial.
         action: String,
-        /// The error's code, or what else there was to tell. No text of SES's that may name an address.
+        /// The error's code, or another cause. Never a text of SES's, which may name an address.
         why: String,
     },
-    /// It is not known yet, or was not to be asked.
+    /// The call has not been made yet, or was not meant to be made.
     #[default]
     NotAsked,
 }
 
 impl<T> Asked<T> {
-    /// The answer.
+    /// The value that AWS answered; `None` if there is no answer.
     pub fn answer(&self) -> Option<&T> {
         match self {
             Self::Answered(answer) => Some(answer),
@@ -41,7 +42,7 @@ impl<T> Asked<T> {
         }
     }
 
-    /// The same, of something that the answer is turned into.
+    /// Turns the answer into something else, and leaves the reason for a missing one as it is.
     pub fn map<U>(self, turned: impl FnOnce(T) -> U) -> Asked<U> {
         match self {
             Self::Answered(answer) => Asked::Answered(turned(answer)),

@@ -7,47 +7,48 @@ use super::asked::Asked;
 /// A configuration set. One that was deleted before it was read is left out.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ConfigurationSet {
-    /// `ConfigurationSetName`
+    /// The set's name (`ConfigurationSetName`).
     pub name: String,
-    /// `SuppressionOptions.SuppressedReasons`: `None` where SES gives no list, which is to use the account's. An empty list is
-    /// something else: it overrides the account's, and switches its suppression list off.
+    /// The set's own reasons (`SuppressionOptions.SuppressedReasons`). `None` where SES gives no list, which means that
+    /// the account's reasons are used. An empty list is different: it overrides the account's reasons, and so switches
+    /// its suppression list off.
     pub suppressed_reasons: Option<Vec<String>>,
-    /// `SuppressionOptions.SuppressionScope`: `ACCOUNT`, `TENANT`, or what else SES says.
+    /// Whose suppression list counts (`SuppressionOptions.SuppressionScope`): `ACCOUNT`, `TENANT`, or what else SES says.
     pub suppression_scope: Option<String>,
-    /// `SendingOptions.SendingEnabled`
+    /// Whether mail can be sent with the set (`SendingOptions.SendingEnabled`).
     pub sending_enabled: bool,
-    /// `GetConfigurationSetEventDestinations`
+    /// The set's event destinations (`GetConfigurationSetEventDestinations`).
     #[serde(default)]
     pub event_destinations: Asked<Vec<EventDestination>>,
 }
 
-/// `EventDestination`
+/// Where a configuration set publishes events (`EventDestination`).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EventDestination {
-    /// Its name.
+    /// The destination's name.
     pub name: String,
-    /// Whether events go there.
+    /// Whether events are sent there.
     pub enabled: bool,
-    /// `MatchingEventTypes`: `BOUNCE`, `COMPLAINT`, `DELIVERY` and so on.
+    /// The kinds of event that are sent there (`MatchingEventTypes`): `BOUNCE`, `COMPLAINT`, `DELIVERY` and so on.
     pub event_types: Vec<String>,
-    /// Where they go.
+    /// What receives the events.
     pub destination: Destination,
 }
 
-/// Where events go. Each holds the ARN.
+/// What receives events, with its ARN.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Destination {
-    /// `SnsDestination.TopicArn`
+    /// An SNS topic (`SnsDestination.TopicArn`).
     Sns(String),
-    /// `EventBridgeDestination.EventBusArn`
+    /// An EventBridge bus (`EventBridgeDestination.EventBusArn`).
     EventBridge(String),
-    /// `KinesisFirehoseDestination.DeliveryStreamArn`
+    /// A Firehose stream (`KinesisFirehoseDestination.DeliveryStreamArn`).
     Firehose(String),
-    /// `PinpointDestination.ApplicationArn`
+    /// A Pinpoint application (`PinpointDestination.ApplicationArn`).
     Pinpoint(String),
-    /// Metrics only: they name no recipient.
+    /// CloudWatch, which gets metrics only: they name no recipient.
     CloudWatch,
-    /// Something that SES has added since.
+    /// A kind of destination that SES has added since.
     Other,
 }

@@ -8,23 +8,24 @@ use serde::{Deserialize, Serialize};
 use super::asked::Asked;
 use crate::timestamp::Timestamp;
 
-/// An identity that was on the list. One that was deleted before it was read (`NotFoundException`) is left out.
+/// An identity that `ListEmailIdentities` named. One that was deleted before it was read (`NotFoundException`) is left
+/// out.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct IdentityFacts {
-    /// `IdentityName`: a domain or an address.
+    /// The identity's name (`IdentityName`): a domain or an address.
     pub name: String,
-    /// `IdentityType`: `DOMAIN`, `EMAIL_ADDRESS`, `MANAGED_DOMAIN`, or what else SES says.
+    /// The identity's kind (`IdentityType`): `DOMAIN`, `EMAIL_ADDRESS`, `MANAGED_DOMAIN`, or what else SES says.
     pub kind: Option<String>,
-    /// `GetEmailIdentity`
+    /// The answer to `GetEmailIdentity`.
     #[serde(default)]
     pub identity: Asked<Identity>,
-    /// Version 1's `GetIdentityNotificationAttributes`.
+    /// The answer to version 1's `GetIdentityNotificationAttributes`.
     #[serde(default)]
     pub notifications: Asked<Notifications>,
 }
 
 impl IdentityFacts {
-    /// Whether it is a domain, rather than an address.
+    /// Whether the identity is a domain, rather than an address.
     pub fn is_domain(&self) -> bool {
         match self.kind.as_deref() {
             Some("DOMAIN" | "MANAGED_DOMAIN") => true,
@@ -34,71 +35,77 @@ impl IdentityFacts {
     }
 }
 
-/// `GetEmailIdentity`'s answer.
+/// The answer to `GetEmailIdentity`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Identity {
-    /// `VerifiedForSendingStatus`
+    /// Whether mail can be sent from the identity (`VerifiedForSendingStatus`).
     pub verified_for_sending: bool,
-    /// `PENDING`, `SUCCESS`, `FAILED`, `TEMPORARY_FAILURE`, `NOT_STARTED`, or what else SES says.
+    /// How far verification is: `PENDING`, `SUCCESS`, `FAILED`, `TEMPORARY_FAILURE`, `NOT_STARTED`, or what else SES
+    /// says.
     pub verification_status: Option<String>,
-    /// `VerificationInfo.ErrorType`: `HOST_NOT_FOUND` and so on.
+    /// Why verification failed (`VerificationInfo.ErrorType`): `HOST_NOT_FOUND` and so on.
     pub verification_error: Option<String>,
-    /// `VerificationInfo.LastCheckedTimestamp`
+    /// When SES last checked (`VerificationInfo.LastCheckedTimestamp`).
     pub last_checked_at: Option<Timestamp>,
-    /// `VerificationInfo.LastSuccessTimestamp`
+    /// When a check last succeeded (`VerificationInfo.LastSuccessTimestamp`).
     pub last_success_at: Option<Timestamp>,
-    /// `DkimAttributes`
+    /// How the identity's mail is signed (`DkimAttributes`).
     pub dkim: Option<Dkim>,
-    /// `MailFromAttributes`; `None` without a custom MAIL FROM domain: SES then leaves `MailFromDomain` out or empty.
+    /// The custom MAIL FROM domain (`MailFromAttributes`). `None` if there is none: SES then leaves `MailFromDomain` out
+    /// or empty.
     pub mail_from: Option<MailFrom>,
-    /// Sending authorization policies by name, each the JSON text that SES gave.
+    /// The sending authorization policies by name, each as the JSON text that SES gave.
     #[serde(default)]
     pub policies: BTreeMap<String, String>,
-    /// `ConfigurationSetName`: the default one.
+    /// The default configuration set (`ConfigurationSetName`).
     pub configuration_set: Option<String>,
-    /// `FeedbackForwardingStatus`
+    /// Whether bounces and complaints come by e-mail (`FeedbackForwardingStatus`).
     pub feedback_forwarding: bool,
 }
 
-/// `DkimAttributes`
+/// How an identity's mail is signed (`DkimAttributes`).
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Dkim {
     /// Whether mail is signed.
     pub signing_enabled: bool,
-    /// `PENDING`, `SUCCESS`, `FAILED`, `TEMPORARY_FAILURE`, `NOT_STARTED`, or what else SES says.
+    /// How far DKIM's verification is: `PENDING`, `SUCCESS`, `FAILED`, `TEMPORARY_FAILURE`, `NOT_STARTED`, or what else
+    /// SES says.
     pub status: Option<String>,
-    /// Three with Easy DKIM, each the label of a CNAME; the selector with a key of one's own.
+    /// The tokens: three with Easy DKIM, each the label of a CNAME; the selector with a key of the owner's own.
     pub tokens: Vec<String>,
-    /// Where the CNAMEs point: `<token>.<signing hosted zone>`. SES gives it in answers of today; older ones lack it.
+    /// The zone in which the CNAMEs point: `<token>.<signing hosted zone>`. `None` in older answers, which lack it.
     pub signing_hosted_zone: Option<String>,
-    /// `AWS_SES`; `EXTERNAL`, a key of one's own; `AWS_SES_US_EAST_1`, by deterministic Easy DKIM from that Region.
+    /// Where the key comes from: `AWS_SES`; `EXTERNAL`, a key of the owner's own; `AWS_SES_US_EAST_1`, by deterministic
+    /// Easy DKIM from that Region.
     pub signing_attributes_origin: Option<String>,
-    /// `RSA_1024_BIT`, `RSA_2048_BIT`; `None` with a key of one's own.
+    /// The length of the key in use: `RSA_1024_BIT`, `RSA_2048_BIT`; `None` with a key of the owner's own.
     pub current_signing_key_length: Option<String>,
-    /// The same, of the key that is generated next.
+    /// The length of the key that is generated next; values as for `current_signing_key_length`.
     pub next_signing_key_length: Option<String>,
 }
 
-/// `MailFromAttributes`
+/// A custom MAIL FROM domain (`MailFromAttributes`).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MailFrom {
-    /// `MailFromDomain`
+    /// The domain (`MailFromDomain`).
     pub domain: String,
-    /// `MailFromDomainStatus`: `PENDING`, `SUCCESS`, `FAILED`, `TEMPORARY_FAILURE`, or what else SES says.
+    /// Whether SES uses the domain (`MailFromDomainStatus`): `PENDING`, `SUCCESS`, `FAILED`, `TEMPORARY_FAILURE`, or what
+    /// else SES says.
     pub status: String,
-    /// `USE_DEFAULT_VALUE`, `REJECT_MESSAGE`, or what else SES says.
+    /// What SES does if the MX record is missing: `USE_DEFAULT_VALUE`, `REJECT_MESSAGE`, or what else SES says.
     pub behavior_on_mx_failure: String,
 }
 
-/// `IdentityNotificationAttributes`, version 1. SES gives none for an identity that has none.
+/// Where bounces and complaints go (version 1's `IdentityNotificationAttributes`). SES gives none for an identity that
+/// has none.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Notifications {
-    /// The topic's ARN; `None` where SES leaves it out or empty.
+    /// The ARN of the topic for bounces; `None` where SES leaves it out or empty.
     pub bounce_topic: Option<String>,
-    /// Likewise.
+    /// The ARN of the topic for complaints; `None` where SES leaves it out or empty.
     pub complaint_topic: Option<String>,
-    /// Whether bounces and complaints come as mail, too.
+    /// Whether bounces and complaints come by e-mail, too.
     pub forwarding_enabled: bool,
 }

@@ -7,25 +7,25 @@ use crate::timestamp::Timestamp;
 /// Reconcile's last pass over the list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ListPass {
-    /// When it began.
+    /// When the pass began.
     pub started_at: Timestamp,
-    /// When it ended.
+    /// When the pass ended.
     pub ended_at: Option<Timestamp>,
-    /// Entries of the list.
+    /// How many entries the list had.
     pub entries: usize,
-    /// Addresses of which list and state said the same. `None`: the note is of a version that did not keep it.
+    /// How many addresses list and state agreed about. `None` if the note is of a version that did not keep it.
     #[serde(default)]
     pub agree: Option<usize>,
-    /// Addresses of which they did not.
+    /// How many addresses list and state did not agree about.
     #[serde(default)]
     pub differ: Option<usize>,
-    /// Of those, what the pass has mended or marked for `apply`.
+    /// How many of those that differed the pass has mended or marked for `apply`.
     #[serde(default)]
     pub mended: Option<usize>,
-    /// Entries that should have been there, and were not.
+    /// How many entries should have been on the list, and were not.
     #[serde(default)]
     pub gone: Option<usize>,
-    /// Whether so much had gone that nothing was concluded.
+    /// Whether so many entries had gone that nothing was concluded.
     #[serde(default)]
     pub alarmed: bool,
 }
@@ -35,6 +35,6 @@ pub struct ListPass {
 pub struct PeerTold {
     /// The peer's Region.
     pub region: String,
-    /// It has been told all that changed before then; `None` if it has not been told all even once.
+    /// The peer has been told everything that changed before this time; `None` if it has never been told everything.
     pub until: Option<Timestamp>,
 }

@@ -9,34 +9,34 @@ use super::asked::Asked;
 /// The active receipt rule set.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RuleSet {
-    /// `Metadata.Name`
+    /// The rule set's name (`Metadata.Name`).
     pub name: String,
-    /// In their order.
+    /// The rules, in the order in which SES applies them.
     pub rules: Vec<ReceiptRule>,
 }
 
-/// `ReceiptRule`
+/// A rule of the set (`ReceiptRule`).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReceiptRule {
-    /// Its name.
+    /// The rule's name.
     pub name: String,
-    /// Whether it is used.
+    /// Whether the rule is used.
     pub enabled: bool,
-    /// `ScanEnabled`: for spam and viruses.
+    /// Whether mail is scanned for spam and viruses (`ScanEnabled`).
     pub scan_enabled: bool,
-    /// Addresses, domains, `.subdomains`; empty is all of all verified domains.
+    /// Whose mail the rule takes: addresses, domains, `.subdomains`. Empty means all addresses of all verified domains.
     pub recipients: Vec<String>,
-    /// In their order.
+    /// The actions, in the order in which SES carries them out.
     pub actions: Vec<ReceiptAction>,
 }
 
-/// `ReceiptAction`, of any kind.
+/// An action of a rule, of any kind (`ReceiptAction`).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReceiptAction {
-    /// The API's name for it: `S3Action`, `SNSAction`, `LambdaAction`, `BounceAction`, `WorkmailAction`, `StopAction`,
-    /// `AddHeaderAction`, `ConnectAction`; `unknown` for one that SES has added since.
+    /// The API's name for the kind of action: `S3Action`, `SNSAction`, `LambdaAction`, `BounceAction`, `WorkmailAction`,
+    /// `StopAction`, `AddHeaderAction`, `ConnectAction`; `unknown` for one that SES has added since.
     pub kind: String,
-    /// `BucketName` of an S3 action.
+    /// The bucket of an S3 action (`BucketName`); `None` for other actions.
     pub bucket: Option<String>,
     /// Every ARN that the action names, by the API's name for the field: `TopicArn`, `FunctionArn`, `KmsKeyArn`, `IamRoleArn`,
     /// `OrganizationArn`, `InstanceArn` (and `IAMRoleARN` of a Connect action).
@@ -44,11 +44,11 @@ pub struct ReceiptAction {
     pub arns: BTreeMap<String, String>,
 }
 
-/// A bucket that a rule names, in whichever Region.
+/// A bucket that a rule names, in any Region.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Bucket {
-    /// Its name.
+    /// The bucket's name.
     pub name: String,
-    /// `HeadBucket`: whether there is such a bucket (`false`: 404). 403 is [`Asked::Denied`] of `s3:ListBucket`.
+    /// Whether there is such a bucket (`HeadBucket`; `false`: 404). A 403 is [`Asked::Denied`] of `s3:ListBucket`.
     pub exists: Asked<bool>,
 }

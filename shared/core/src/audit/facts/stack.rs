@@ -1,4 +1,4 @@
-//! What is ours in a Region: from the stack's settings, not from an answer.
+//! What belongs to the stack in a Region, as its settings say.
 
 use serde::{Deserialize, Serialize};
 
@@ -6,19 +6,20 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Stack {
-    /// The Region that is audited: `eu-west-1`.
+    /// The Region that is audited, such as `eu-west-1`.
     pub region: String,
-    /// The account: twelve digits. `None` if it is not known.
+    /// The account's twelve digits; `None` if they are not known.
     pub account: Option<String>,
-    /// The topic for feedback. `None` if the Region has no stack: nothing there is ours then.
+    /// The ARN of the topic for feedback. `None` if the Region has no stack; nothing there is the stack's then.
     pub feedback_topic: Option<String>,
-    /// The stack's configuration set.
+    /// The name of the stack's configuration set.
     pub configuration_set: Option<String>,
-    /// The stack's receipt rule set. `None` where it makes none.
+    /// The name of the stack's receipt rule set; `None` where the stack makes none.
     pub rule_set: Option<String>,
-    /// Whether SES is to receive there: the template's parameter `Receiving`, by the catalogue if it says `auto`.
+    /// Whether SES is to receive there: the template's parameter `Receiving`, or the catalogue's answer if that says
+    /// `auto`.
     pub receives: bool,
-    /// The reconcile function. `None` if the stack does not keep the suppression list right: the template's parameter
-    /// `Suppression`.
+    /// The name of the reconcile function. `None` if the stack does not keep the suppression list right (the template's
+    /// parameter `Suppression`).
     pub reconcile_function: Option<String>,
 }
