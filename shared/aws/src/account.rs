@@ -1,4 +1,4 @@
-//! For which reasons SES keeps this Region's account-level suppression list.
+//! The reasons for which SES keeps this Region's account-level suppression list.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -15,13 +15,13 @@ use crate::ses::{MemorySes, SesError, told};
 
 /// Reads and writes the account's suppression settings. Each method is one call of SES's API.
 pub trait SuppressionSettings {
-    /// Reads all of them.
+    /// Reads all settings.
     ///
     /// # Errors
     /// See [`SesError`].
     async fn settings(&self) -> Result<SuppressionAttributes, SesError>;
 
-    /// Writes all of them.
+    /// Writes all settings.
     ///
     /// # Errors
     /// See [`SesError`].
@@ -31,24 +31,25 @@ pub trait SuppressionSettings {
 /// The account's suppression settings in a Region.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct SuppressionAttributes {
-    /// The reasons for which addresses go on the list, and for which mail to them is stopped: SES's words, `BOUNCE` and
+    /// The reasons for which addresses go on the list, and for which mail to them is stopped: SES's names, `BOUNCE` and
     /// `COMPLAINT` and whatever it has added since.
     pub reasons: BTreeSet<String>,
-    /// Auto Validation. No source says whether a call that leaves it out leaves it alone, so it is handed back as it was.
+    /// The setting of Auto Validation; `None` if SES tells none. No source says whether a call that leaves it out leaves
+    /// it alone, so it is handed back as it was.
     pub validation: Option<AutoValidation>,
 }
 
-/// Whether SES does without sending to addresses that it takes for invalid (API reference v2,
-/// `SuppressionValidationAttributes`, November 2026). SES's words.
+/// Whether SES skips sending to addresses that it takes for invalid (API reference v2, `SuppressionValidationAttributes`,
+/// November 2026). The values are SES's names.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AutoValidation {
-    /// `ENABLED`, `DISABLED`
+    /// Whether it is switched on: `ENABLED` or `DISABLED`.
     pub status: String,
-    /// `MEDIUM`, `HIGH`, `MANAGED`
+    /// How sure SES must be: `MEDIUM`, `HIGH` or `MANAGED`; `None` if SES does not say.
     pub threshold: Option<String>,
 }
 
-/// The account by SES's own API.
+/// The account's settings by SES's own API.
 pub struct SesAccount {
     client: Client,
 }
@@ -110,7 +111,7 @@ fn validation(validation: &AutoValidation) -> Result<SuppressionValidationAttrib
     Ok(SuppressionValidationAttributes::builder().condition_threshold(condition).build())
 }
 
-/// An account in memory. Clones are the same.
+/// An account in memory. Clones are one account.
 #[derive(Debug, Clone)]
 pub struct MemoryAccount {
     settings: Arc<Mutex<SuppressionAttributes>>,
@@ -118,28 +119,28 @@ pub struct MemoryAccount {
 }
 
 impl MemoryAccount {
-    /// With both reasons enabled, as accounts are since November 2019 (Developer Guide, "Using the account-level
-    /// suppression list", November 2026).
+    /// An account with both reasons enabled, as accounts are since November 2019 (Developer Guide, "Using the
+    /// account-level suppression list", November 2026).
     pub fn new(ses: &MemorySes) -> Self {
         let reasons = ["BOUNCE", "COMPLAINT"].map(str::to_owned).into();
         let settings = SuppressionAttributes { reasons, validation: None };
         Self { settings: Arc::new(Mutex::new(settings)), ses: ses.clone() }
     }
 
-    /// The same account, by way of an SES of the same kind: [`MemorySes::with_fuse`].
+    /// The same account, reached through an SES of the same kind: [`MemorySes::with_fuse`].
     #[must_use]
     pub fn through(&self, ses: &MemorySes) -> Self {
         Self { ses: ses.clone(), ..self.clone() }
     }
 
-    /// Sets all of them, not by way of Mailroom.
+    /// Sets all settings, as somebody other than Mailroom would.
     pub fn set(&self, settings: SuppressionAttributes) {
         if let Ok(mut kept) = self.lock() {
             *kept = settings;
         }
     }
 
-    /// The settings as they are.
+    /// The settings as they are now.
     pub fn now(&self) -> SuppressionAttributes {
         self.lock().map_or_else(|_| SuppressionAttributes::default(), |settings| settings.clone())
     }

@@ -2,13 +2,13 @@
 //!
 //! | module | is |
 //! |---|---|
-//! | [`ses`] | identities, configuration sets, receipt rules: both versions of SES's API |
+//! | [`ses`] | identities and configuration sets, by version 2 of SES's API |
 //! | [`iam`] | access keys, and what they may do |
 //! | [`buckets`] | whether the buckets that receipt rules name can be reached |
 //! | [`table`] | readings and verdicts |
 //!
-//! These ports have pages in common, and why AWS did not tell. No text of AWS's is kept beyond an error's code: it may name
-//! an address.
+//! These ports share pages, and the errors with which AWS answers. No text of AWS's is kept beyond an error's code, since it
+//! may name an address.
 
 pub mod buckets;
 pub mod iam;
@@ -22,33 +22,33 @@ use serde::{Deserialize, Serialize};
 use crate::ses::SesError;
 pub(crate) use crate::ses::is_not_found;
 
-/// A part of a list.
+/// One page of a list.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Page<T> {
-    /// What is on it. A page may be empty and not the last.
+    /// The items on the page. A page may be empty and not the last.
     pub items: Vec<T>,
-    /// Where to go on; `None` after the last page.
+    /// The token of the next page; `None` after the last one.
     pub next: Option<String>,
 }
 
-/// Why AWS did not tell.
+/// Why AWS did not answer what was asked.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum AskError {
-    /// The role may not. No retry helps until somebody has let it.
+    /// The role lacks a permission. No retry helps until it is granted.
     #[error("not permitted")]
     Denied,
-    /// AWS does not take these credentials here, which is also how a Region answers that is not enabled: the error's code. No
-    /// retry helps.
+    /// AWS does not take these credentials here, which is also how a Region answers that is not enabled. Holds the
+    /// error's code. No retry helps.
     #[error("these credentials are not known here: {0}")]
     NotEnabled(String),
-    /// Too fast. A retry can help, later.
+    /// AWS was called too fast. A later retry can help.
     #[error("throttled")]
     Throttled,
-    /// AWS does not take the request: the error's code. No retry helps.
+    /// AWS does not take the request. Holds the error's code. No retry helps.
     #[error("refused: {0}")]
     Refused(String),
-    /// Failed on AWS's side, or unanswered. A retry can help.
+    /// The call failed on AWS's side, or was not answered. A retry can help.
     #[error("no answer: {0}")]
     Unavailable(String),
 }
@@ -77,7 +77,7 @@ impl From<SesError> for AskError {
     }
 }
 
-/// What an error says.
+/// What an error of the SDK's means for the audit.
 pub(crate) fn told<E>(error: &SdkError<E, HttpResponse>) -> AskError
 where
     E: ProvideErrorMetadata + std::error::Error + 'static,

@@ -1,4 +1,4 @@
-//! What time it is: a port, so that tests turn the clock.
+//! A port that tells what time it is, so that tests can turn the clock.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -8,13 +8,13 @@ use mailroom_core::timestamp::Timestamp;
 
 /// Tells the time.
 pub trait Clock {
-    /// Now, to the millisecond.
+    /// The current time, to the millisecond.
     fn now(&self) -> Timestamp;
 }
 
-/// Also waits, for whoever keeps a pace.
+/// A clock that can also wait, for callers that keep a pace.
 pub trait Timer: Clock {
-    /// Returns after this long.
+    /// Returns after a duration.
     async fn sleep(&self, by: Duration);
 }
 
@@ -40,17 +40,17 @@ impl Timer for SystemClock {
 pub struct MemoryClock(Arc<AtomicI64>);
 
 impl MemoryClock {
-    /// Stands at `now`.
+    /// A clock that stands at `now`.
     pub fn at(now: Timestamp) -> Self {
         Self(Arc::new(AtomicI64::new(now.millis())))
     }
 
-    /// Turns it, forward or back.
+    /// Turns the clock to a time, forward or back.
     pub fn set(&self, now: Timestamp) {
         self.0.store(now.millis(), Ordering::Relaxed);
     }
 
-    /// Turns it forward.
+    /// Turns the clock forward by a duration.
     pub fn advance(&self, by: Duration) {
         self.set(self.now().plus(by));
     }

@@ -1,4 +1,4 @@
-//! Where CloudFormation waits for a custom resource's answer: a pre-signed URL, to which it is put (CloudFormation User
+//! Delivers a custom resource's answer to CloudFormation, which waits for it at a pre-signed URL (CloudFormation User
 //! Guide, "Custom resource response objects", November 2026).
 
 use std::collections::VecDeque;
@@ -14,7 +14,8 @@ use crate::fuse::Fuse;
 
 /// Delivers answers.
 pub trait Answers {
-    /// Puts an answer to a URL. The same may be put again. Neither is for a log line: the URL is a permission.
+    /// Puts an answer to a URL. The same answer may be put again. Neither may go into a log line: the URL is a
+    /// permission.
     ///
     /// # Errors
     /// See [`AnswerError`].
@@ -25,18 +26,19 @@ pub trait Answers {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum AnswerError {
-    /// No answer, or a server's error. It may have been delivered all the same; a retry can help.
+    /// There was no answer, or a server's error. It may have been delivered nevertheless; a retry can help.
     #[error("not delivered: {0}")]
     Unavailable(String),
-    /// Such as a signature that has expired. No retry can help.
+    /// The URL's server refused with this status, such as for a signature that has expired. No retry can help.
     #[error("refused with status {0}")]
     Refused(u16),
-    /// Not a URL.
+    /// The text is not a URL.
     #[error("not a URL")]
     NotAUrl,
 }
 
-/// Over HTTP, by the client that the SDK's own clients are made of: another one would be a second TLS stack.
+/// Delivers answers over HTTP, by the client that the SDK's own clients are made of: another one would be a second TLS
+/// stack.
 #[derive(Debug)]
 pub struct HttpAnswers {
     connector: Option<SharedHttpConnector>,
@@ -60,7 +62,7 @@ impl Default for HttpAnswers {
 }
 
 impl Answers for HttpAnswers {
-    /// Without a content type: it would be part of what was signed.
+    /// Sends no content type, since it would be part of what was signed.
     async fn put(&self, url: &str, answer: &str) -> Result<(), AnswerError> {
         let unavailable = |why: &str| AnswerError::Unavailable(why.to_owned());
         let connector = self.connector.as_ref().ok_or_else(|| unavailable("no HTTP client"))?;
@@ -78,7 +80,7 @@ impl Answers for HttpAnswers {
     }
 }
 
-/// Answers in memory. Clones are the same.
+/// Answers in memory. Clones share them.
 #[derive(Debug, Clone, Default)]
 pub struct MemoryAnswers {
     inner: Arc<Mutex<Inner>>,
@@ -92,20 +94,20 @@ struct Inner {
 }
 
 impl MemoryAnswers {
-    /// The same answers, by way of a function that may die.
+    /// The same answers, for a function that may die.
     #[must_use]
     pub fn with_fuse(&self, fuse: &Fuse) -> Self {
         Self { inner: Arc::clone(&self.inner), fuse: fuse.clone() }
     }
 
-    /// What is delivered next is not.
+    /// Has the next deliveries fail, one with each of these errors.
     pub fn fault(&self, faults: impl IntoIterator<Item = AnswerError>) {
         if let Ok(mut inner) = self.lock() {
             inner.faults.extend(faults);
         }
     }
 
-    /// What was delivered, each with its URL, since this was last asked.
+    /// The answers that were delivered since the last call, each with its URL.
     pub fn take(&self) -> Vec<(String, String)> {
         self.lock().map_or_else(|_| Vec::new(), |mut inner| std::mem::take(&mut inner.delivered))
     }

@@ -1,7 +1,7 @@
-//! The records that are worth deciding on, wherever they lie in the table: for whoever looks for those that the stream has
+//! Finds the records that call for a decision, wherever they lie in the table, to make up for those that the stream has
 //! lost.
 //!
-//! No index serves them by time, and none should: every bounce would be written twice, so that what is lost once a year is
+//! No index lists them by time, and none should: it would write every bounce twice so that what is lost once a year is
 //! found cheaply. The table is scanned instead, seldom; a page costs what it reads, decidable or not.
 
 use std::collections::HashMap;
@@ -21,7 +21,7 @@ use crate::states::{DynamoStates, MemoryStates, TableError};
 
 /// Scans the table.
 pub trait DecidableRecords {
-    /// A page of those that happened since then, in no order. A page may be empty and not the last.
+    /// A page of the records that have happened since `since`, in no order. A page may be empty and not the last.
     ///
     /// # Errors
     /// See [`TableError`].
@@ -33,20 +33,21 @@ pub trait DecidableRecords {
     ) -> Result<RecordPage, TableError>;
 }
 
-/// Records.
+/// One page of records that call for a decision.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct RecordPage {
-    /// What SES said.
+    /// The records of what SES said.
     pub told: Vec<Told>,
-    /// What operators decided.
+    /// The records of what operators decided.
     pub decisions: Vec<OperatorDecision>,
-    /// How many there were besides that could not be read. They are in the log.
+    /// How many records besides could not be read. They are in the log.
     pub unreadable: usize,
-    /// Where to go on; `None` after the last page.
+    /// The key to go on from; `None` after the last page.
     pub next: Option<RecordKey>,
 }
 
-/// The last record of a page. To be kept in JSON between invocations, if need be. It holds an address: not for a log line.
+/// The key of the last record of a page, which may be kept in JSON between invocations. It holds an address, so it may
+/// not go into a log line.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct RecordKey {
     pk: String,
@@ -119,7 +120,7 @@ impl DecidableRecords for DynamoStates {
     }
 }
 
-/// Pages of two: enough to see whether anybody goes on.
+/// The size of a page in memory: two are enough to see whether the caller asks for the next page.
 const MEMORY_PAGE: usize = 2;
 
 impl DecidableRecords for MemoryStates {

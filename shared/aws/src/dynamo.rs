@@ -1,4 +1,4 @@
-//! What all adapters of the table share: which of DynamoDB's errors pass, and how long they are waited for.
+//! What all adapters of the table share: which of DynamoDB's errors are transient, and how long calls are retried.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 const FIRST_BACKOFF: Duration = Duration::from_millis(50);
 const LONGEST_BACKOFF: Duration = Duration::from_secs(3);
 
-/// Pauses between attempts: full jitter, doubling.
+/// Pauses between attempts that double, with full jitter.
 pub(crate) struct Backoff(Duration);
 
 impl Backoff {
@@ -17,7 +17,7 @@ impl Backoff {
         Self(FIRST_BACKOFF)
     }
 
-    /// Sleeps; `false`, and at once, if the deadline would come first.
+    /// Sleeps for the next pause. Returns `false` at once if the deadline would come first.
     pub(crate) async fn pause(&mut self, deadline: Instant) -> bool {
         let end = Instant::now() + self.0.mul_f64(fastrand::f64());
         if end >= deadline {
@@ -29,16 +29,16 @@ impl Backoff {
     }
 }
 
-/// Why a call came to nothing.
+/// Why a call failed.
 #[derive(Debug)]
 pub(crate) enum Failure<E> {
-    /// Errors that pass, until the deadline.
+    /// There were only transient errors until the deadline. Holds the last of them.
     Deadline(String),
-    /// DynamoDB's own answer.
+    /// DynamoDB refused the call. Holds its error.
     Refused(Box<SdkError<E, HttpResponse>>),
 }
 
-/// Calls until DynamoDB answers, or the deadline has come.
+/// Repeats a call until DynamoDB answers it, or the deadline has come.
 pub(crate) async fn retried<T, E: ProvideErrorMetadata>(
     deadline: Instant,
     call: impl AsyncFn() -> Result<T, SdkError<E, HttpResponse>>,
@@ -57,12 +57,12 @@ pub(crate) async fn retried<T, E: ProvideErrorMetadata>(
     }
 }
 
-/// The error in a word, without anything of the call's.
+/// The error in a word, without anything that was in the call.
 pub(crate) fn told<E: ProvideErrorMetadata>(error: &SdkError<E, HttpResponse>) -> String {
     error.code().map_or_else(|| error.to_string(), str::to_owned)
 }
 
-/// Whether the same call may succeed later: throttled, failed on DynamoDB's side, or not answered.
+/// Whether the same call may succeed later: it was throttled, failed on DynamoDB's side, or was not answered.
 pub(crate) fn may_pass<E: ProvideErrorMetadata>(error: &SdkError<E, HttpResponse>) -> bool {
     let SdkError::ServiceError(service) = error else {
         return !matches!(error, SdkError::ConstructionFailure(_));

@@ -1,18 +1,18 @@
-//! Trouble for tests: how a call of SES fails, in memory.
+//! Trouble for tests: how a call of SES in memory fails.
 
 /// What becomes of a call of an SES in memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
-    /// Nothing out of the ordinary.
+    /// The call succeeds as usual.
     None,
-    /// Throttled.
+    /// The call is throttled.
     Throttled,
-    /// Nothing is done.
+    /// The call fails, and nothing is done.
     Unavailable,
-    /// It is done and not answered.
+    /// The call is carried out, but not answered.
     Unanswered,
-    /// The role may not.
+    /// The call is denied, as for a role that lacks a permission.
     Denied,
-    /// SES does not take it, such as a page's token that it no longer knows.
+    /// The call is refused, as for a page's token that SES no longer knows.
     Refused,
 }

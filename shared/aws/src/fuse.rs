@@ -11,7 +11,7 @@ use std::task::Poll;
 
 use tokio::task::yield_now;
 
-/// Bears a number of effects. Clones are one fuse; the default bears any number.
+/// Lets a number of effects happen, and none after that. Clones are one fuse; the default bears any number.
 #[derive(Debug, Clone)]
 pub struct Fuse(Arc<Inner>);
 
@@ -30,20 +30,20 @@ impl Default for Fuse {
 }
 
 impl Fuse {
-    /// From now on it bears this many effects.
+    /// Sets how many effects the fuse bears from now on.
     pub fn set(&self, bears: usize) {
         self.0.spent.store(0, Ordering::Relaxed);
         self.0.bears.store(bears, Ordering::Relaxed);
         self.0.blown.store(false, Ordering::Relaxed);
     }
 
-    /// How many effects there were since it was set.
+    /// How many effects have happened since the fuse was set.
     pub fn spent(&self) -> usize {
         self.0.spent.load(Ordering::Relaxed)
     }
 
-    /// For a port, before each effect: does not return if the fuse has blown. Whoever else is at work has a turn first, so
-    /// that instances run into each other as they would in different environments.
+    /// To be called by a port before each effect; does not return if the fuse has blown. First yields to whatever else is
+    /// at work, so that instances run into each other as they would in different environments.
     pub async fn effect(&self) {
         yield_now().await;
         if self.spent() >= self.0.bears.load(Ordering::Relaxed) {
@@ -53,7 +53,7 @@ impl Fuse {
         self.0.spent.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Runs an invocation. `None` if it died.
+    /// Runs an invocation; `None` if it died.
     pub async fn run<T>(&self, invocation: impl Future<Output = T>) -> Option<T> {
         let mut invocation = pin!(invocation);
         poll_fn(|context| match invocation.as_mut().poll(context) {

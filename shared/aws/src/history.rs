@@ -11,13 +11,13 @@ use tokio::time::Instant;
 use crate::dynamo::retried;
 use crate::states::{MemoryStates, TableError};
 
-/// Sort keys of what there is to tell, up to the time.
-const PREFIXES: [&str; 2] = ["FEEDBACK#", "OPERATOR#"];
+/// How the sort keys of the records that are read begin, up to the time.
+const SORT_KEY_PREFIXES: [&str; 2] = ["FEEDBACK#", "OPERATOR#"];
 
-/// Reads records as they are stored: whatever a newer version put there.
+/// Reads records as they are stored, including what a newer version put there.
 pub trait History {
-    /// Feedback of an address (match form) and operators' decisions on it, the newest first, at most `limit`. Returns by
-    /// `deadline`.
+    /// The newest feedback on an address (match form) and operators' decisions on it, newest first, at most `limit`.
+    /// Returns by `deadline`.
     ///
     /// # Errors
     /// See [`TableError`].
@@ -40,7 +40,7 @@ impl DynamoHistory {
 impl History for DynamoHistory {
     async fn newest(&self, address: &str, limit: usize, deadline: Instant) -> Result<Vec<Value>, TableError> {
         let mut found = Vec::new();
-        for prefix in PREFIXES {
+        for prefix in SORT_KEY_PREFIXES {
             let (mut start, mut left) = (None, limit);
             while left > 0 {
                 let query = || {
@@ -82,10 +82,10 @@ impl History for MemoryStates {
     }
 }
 
-/// The time in a record's sort key; `None` if it is no record of these kinds.
+/// The time in a record's sort key; `None` if it is not a record of these kinds.
 fn time(record: &Value) -> Option<&str> {
     let sk = record.get("sk")?.as_str()?;
-    let rest = PREFIXES.iter().find_map(|prefix| sk.strip_prefix(prefix))?;
+    let rest = SORT_KEY_PREFIXES.iter().find_map(|prefix| sk.strip_prefix(prefix))?;
     rest.split('#').next()
 }
 

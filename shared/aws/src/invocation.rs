@@ -1,5 +1,5 @@
-//! One invocation, from the payload to the response: which messages wait for which record, and how the failed ones are
-//! told.
+//! One invocation, from the payload to the response: which messages wait for which record, and how failed ones are
+//! reported.
 
 use std::collections::HashMap;
 
@@ -17,14 +17,14 @@ use crate::records::{AppendError, RecordTable};
 pub struct Invocation<R> {
     messages: Vec<Message>,
     ledger: Ledger,
-    /// Each key once: DynamoDB refuses a call that names one twice.
+    /// The records, each key once: DynamoDB refuses a call that names a key twice.
     records: Vec<R>,
-    /// For each record the messages that need it.
+    /// For each record, the messages that need it.
     needed_by: Vec<Vec<usize>>,
     by_key: HashMap<(String, String), usize>,
 }
 
-/// Which messages of a payload have failed, and how that is told.
+/// Which messages of a payload have failed, and how that is reported.
 #[derive(Debug)]
 pub struct Ledger {
     source: Source,
@@ -32,24 +32,24 @@ pub struct Ledger {
     failed: Vec<bool>,
 }
 
-/// The invocation fails as a whole: Lambda tries a direct event again, and a batch comes back whole.
+/// Why the invocation fails as a whole: Lambda then repeats a direct event, and a batch comes back whole.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvocationError {
-    /// Not a payload of any shape that Mailroom knows. No retry can help.
+    /// The payload has no shape that Mailroom knows. No retry can help.
     #[error("payload: {field}: {problem}")]
     Payload {
-        /// Where in the payload.
+        /// The path of the field in the payload.
         field: String,
-        /// What is wrong with it. Nothing is quoted: the runtime logs this.
+        /// What is wrong with the field. Nothing is quoted, since the runtime logs this.
         problem: Problem,
     },
-    /// Messages failed that can't be named: a direct event's. Doing the others again changes nothing, so a retry is safe;
-    /// it helps unless they are malformed.
+    /// Messages have failed that have no id to report, such as a direct event's. Doing the others again changes nothing,
+    /// so a retry is safe; it helps unless the messages are malformed.
     #[error("{failed} of {messages} messages failed; see the log")]
     Messages {
-        /// How many are not done.
+        /// How many messages have failed.
         failed: usize,
-        /// Of how many.
+        /// How many messages the payload has.
         messages: usize,
     },
 }
@@ -57,13 +57,13 @@ pub enum InvocationError {
 /// How many records are durable, and how many are not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Settled {
-    /// Durable.
+    /// How many records are durable.
     pub written: usize,
-    /// Their messages have failed.
+    /// How many records are not durable. Their messages have failed.
     pub not_written: usize,
 }
 
-/// What Lambda's queue poller wants to know (AWS: "Implementing partial batch responses"). To other callers it is empty.
+/// What Lambda's queue poller is told (AWS: "Implementing partial batch responses"). For other callers it is empty.
 #[derive(Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Response {
@@ -71,11 +71,11 @@ pub struct Response {
     pub batch_item_failures: Vec<BatchItemFailure>,
 }
 
-/// One of them.
+/// A message that is to come back.
 #[derive(Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct BatchItemFailure {
-    /// SQS's message id.
+    /// SQS's id of the message.
     pub item_identifier: String,
 }
 
@@ -92,12 +92,12 @@ impl<R: Record> Invocation<R> {
         Ok(Self { messages, ledger, records: Vec::new(), needed_by: Vec::new(), by_key: HashMap::new() })
     }
 
-    /// In the payload's order.
+    /// The messages, in the payload's order.
     pub fn messages(&self) -> &[Message] {
         &self.messages
     }
 
-    /// Adds what the message at this place in the payload becomes.
+    /// Adds the records that the message at this place in the payload becomes.
     pub fn add(&mut self, message: usize, records: impl IntoIterator<Item = R>) {
         for record in records {
             let next = self.records.len();
@@ -111,7 +111,7 @@ impl<R: Record> Invocation<R> {
         }
     }
 
-    /// Has the message at this place come back.
+    /// Marks the message at this place as failed, so that it comes back.
     pub fn fail(&mut self, message: usize) {
         self.ledger.fail(message);
     }
@@ -121,7 +121,7 @@ impl<R: Record> Invocation<R> {
         self.ledger.failed()
     }
 
-    /// Appends all records; the messages of those that are not durable by the deadline have failed.
+    /// Appends all records. The messages of those that are not durable by the deadline have failed.
     pub async fn settle(&mut self, table: &impl RecordTable, deadline: Instant) -> Settled {
         let not_durable = table.append(&self.records, deadline).await;
         for lost in &not_durable {
@@ -148,13 +148,13 @@ impl<R: Record> Invocation<R> {
 }
 
 impl Ledger {
-    /// Messages by their ids, in the payload's order, none of which has failed yet.
+    /// A ledger of messages by their ids, in the payload's order, none of which has failed yet.
     pub fn new(source: Source, ids: impl Iterator<Item = Option<String>>) -> Self {
         let ids: Vec<_> = ids.collect();
         Self { source, failed: vec![false; ids.len()], ids }
     }
 
-    /// Has the message at this place come back.
+    /// Marks the message at this place as failed, so that it comes back.
     pub fn fail(&mut self, message: usize) {
         self.failed[message] = true;
     }
@@ -164,7 +164,8 @@ impl Ledger {
         self.failed.iter().filter(|failed| **failed).count()
     }
 
-    /// Names exactly the failed messages, if the source has names for them; else all or nothing.
+    /// Names exactly the failed messages if the source has ids for them; otherwise the invocation succeeds or fails as a
+    /// whole.
     ///
     /// # Errors
     /// [`InvocationError::Messages`]

@@ -1,4 +1,5 @@
-//! A lease: of several instances of a function, one works. `REGION#<region>` / `LEASE#<name>` in the table.
+//! A lease, by which only one of several instances of a function works. It is the item `REGION#<region>` / `LEASE#<name>`
+//! in the table.
 //!
 //! ```text
 //! one      acquires until 12:05                                  releases
@@ -6,7 +7,7 @@
 //! a third                                                                  acquires: held ... until 12:09
 //! ```
 //!
-//! A lease is longer than whoever holds it may run, so that nobody works who no longer holds it.
+//! A lease lasts longer than its holder may run, so that nobody goes on working after losing it.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -18,10 +19,10 @@ use mailroom_core::timestamp::Timestamp;
 
 use crate::fuse::Fuse;
 
-/// Hands leases out.
+/// Hands out leases.
 pub trait Lease {
-    /// Takes a lease, unless somebody holds it still. The holder may not take it again: Lambda may deliver one event twice,
-    /// to two instances that bear one name.
+    /// Takes a lease, unless somebody still holds it. The holder may not take it again: Lambda may deliver one event
+    /// twice, to two instances that use the same name.
     ///
     /// # Errors
     /// [`LeaseError`]. It may have been taken nevertheless.
@@ -33,28 +34,28 @@ pub trait Lease {
         until: Timestamp,
     ) -> Result<Acquired, LeaseError>;
 
-    /// Gives a lease back. That somebody else holds it by now is fine.
+    /// Gives a lease back. It is no error if somebody else holds it by now.
     ///
     /// # Errors
-    /// [`LeaseError`]. It ends by itself.
+    /// [`LeaseError`]. The lease then ends by itself.
     async fn release(&self, name: &str, holder: &str) -> Result<(), LeaseError>;
 }
 
-/// Who has it.
+/// Whether a lease was taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Acquired {
-    /// Whoever asked.
+    /// The lease was taken.
     Yes,
-    /// Somebody else, or another instance of the same name.
+    /// Somebody else holds the lease, or another instance of the same name.
     Held,
 }
 
-/// The table did not do as asked. A retry can help.
+/// Why the table did not do as asked. A retry can help.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("lease: {0}")]
 pub struct LeaseError(String);
 
-/// DynamoDB's table. Nothing is retried here: whoever wants a lease is woken again soon.
+/// DynamoDB's table. Nothing is retried here: a function that wants a lease is woken again soon.
 pub struct DynamoLease {
     client: Client,
     table: String,
@@ -129,7 +130,7 @@ fn told<E: ProvideErrorMetadata>(error: &SdkError<E>) -> LeaseError {
     LeaseError(error.code().map_or_else(|| error.to_string(), str::to_owned))
 }
 
-/// Leases in memory. Clones hand out the same.
+/// Leases in memory. Clones hand out the same leases.
 #[derive(Debug, Clone, Default)]
 pub struct MemoryLease {
     held: Arc<Mutex<HashMap<String, (String, Timestamp)>>>,
@@ -137,7 +138,7 @@ pub struct MemoryLease {
 }
 
 impl MemoryLease {
-    /// The same leases, by way of a function that may die.
+    /// The same leases, for a function that may die.
     #[must_use]
     pub fn with_fuse(&self, fuse: &Fuse) -> Self {
         Self { held: Arc::clone(&self.held), fuse: fuse.clone() }

@@ -7,19 +7,19 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde_json::{Map, Value, json};
 
-/// Where counts go.
+/// Receives counts.
 pub trait Metrics {
-    /// Counts each name up by its number. Zeros are left out: they cost and say nothing.
+    /// Adds to each name's count. Zeros are left out: they cost money and say nothing.
     fn count(&self, counts: &[(&'static str, usize)]);
 }
 
-/// Log lines on standard output, under the namespace `Mailroom` and the function's name.
+/// Writes log lines to standard output, under the namespace `Mailroom` and the function's name.
 pub struct EmbeddedMetrics {
     function: String,
 }
 
 impl EmbeddedMetrics {
-    /// `function` becomes the dimension `FunctionName`.
+    /// Metrics of a function, whose name becomes the dimension `FunctionName`.
     pub fn new(function: impl Into<String>) -> Self {
         Self { function: function.into() }
     }
@@ -49,12 +49,12 @@ fn line(function: &str, millis: u128, counts: &[(&'static str, usize)]) -> Optio
     Some(Value::Object(line))
 }
 
-/// Counts kept for a test to look at. Clones count together.
+/// Counts that are kept for a test to look at. Clones count together.
 #[derive(Clone, Default)]
 pub struct MemoryMetrics(std::sync::Arc<std::sync::Mutex<std::collections::BTreeMap<&'static str, usize>>>);
 
 impl MemoryMetrics {
-    /// What `name` has been counted up to.
+    /// The count of `name` so far.
     pub fn get(&self, name: &str) -> usize {
         self.0.lock().map_or(0, |counts| counts.get(name).copied().unwrap_or(0))
     }

@@ -1,4 +1,4 @@
-//! Small things that a Region's functions keep for themselves between invocations: `REGION#<region>` / `NOTE#<name>`.
+//! Small things that a Region's functions keep between invocations, as items `REGION#<region>` / `NOTE#<name>`.
 //!
 //! A note is written on condition that its version is still the one that was read, so that of two instances of a function
 //! one finds out that it is not alone:
@@ -25,14 +25,15 @@ use tokio::time::Instant;
 use crate::dynamo::{Failure, retried, told};
 use crate::fuse::Fuse;
 
-/// How long DynamoDB is asked again for. All notes of a Region are in one partition, which takes 1,000 write units a second;
-/// those of reconcile's filter are 342 units each, and it may write 16 of them in a row.
-const PATIENCE: Duration = Duration::from_secs(8);
+/// How long a call of DynamoDB is retried. All notes of a Region are in one partition, which takes 1,000 write units a
+/// second; those of reconcile's filter are 342 units each, and it may write 16 of them in a row.
+const RETRY_FOR: Duration = Duration::from_secs(8);
 
-/// The note that is there once reconcile has been through this Region's list: from then on a BOUNCE may be put there.
+/// The name of the note that exists once reconcile has been through this Region's list: from then on a BOUNCE may be put
+/// there.
 pub const FIRST_PASS: &str = "first-pass";
 
-/// What [`FIRST_PASS`] says.
+/// The content of the note [`FIRST_PASS`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FirstPass {
     /// When the last page of the list had been read and taken in.
@@ -44,22 +45,23 @@ pub fn peer_note(region: &str) -> String {
     format!("peer-{region}")
 }
 
-/// What [`peer_note`] says, as far as others than reconcile read it.
+/// The content of the note [`peer_note`], as far as others than reconcile read it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PeerNote {
-    /// The peer has been told all that changed before then; `None` if it has not been told all even once.
+    /// The peer has been told everything that changed before this time; `None` if it has never been told everything.
     pub until: Option<Timestamp>,
 }
 
-/// The note in which reconcile keeps where its pass over the list stands, and what the last one found.
+/// The name of the note in which reconcile keeps where its pass over the list stands, and what the last one found.
 pub const LIST_PASSES: &str = "reconcile";
 
-/// What [`LIST_PASSES`] says. Where a pass stands is reconcile's own business: others read it as `IgnoredAny`.
+/// The content of the note [`LIST_PASSES`]. Where a pass stands is reconcile's own business: others read it as
+/// `IgnoredAny`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ListPasses<O> {
-    /// The pass in progress.
+    /// The pass that is in progress; `None` if there is none.
     pub open: Option<O>,
-    /// The last that has ended.
+    /// The last pass that has ended; `None` if none has.
     pub last: Option<ListPass>,
 }
 
@@ -71,33 +73,34 @@ impl<O> Default for ListPasses<O> {
 
 /// Keeps notes.
 pub trait Notes {
-    /// A note as it was last written. The read is consistent.
+    /// A note as it was last written, by a consistent read; `None` if there is no such note.
     ///
     /// # Errors
     /// [`NoteError`]
     async fn get<T: DeserializeOwned>(&self, name: &str) -> Result<Option<Note<T>>, NoteError>;
 
-    /// Writes a note if its version is still `read` (`None`: if there is no such note). Writing what is there already, with
-    /// the version that it would get, is done, not in conflict: an earlier attempt's answer was lost.
+    /// Writes a note if its version is still `read` (`None`: if there is no such note). If the note already has this
+    /// content and the version that it would get, that counts as written, not as a conflict: an earlier attempt's answer
+    /// was lost.
     ///
     /// # Errors
     /// [`NoteError`]. It may have been written all the same: read it again.
     async fn put<T: Serialize>(&self, name: &str, value: &T, read: Option<u64>) -> Result<Noted, NoteError>;
 }
 
-/// What was noted.
+/// A note as it was read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Note<T> {
-    /// What.
+    /// The note's content.
     pub value: T,
-    /// For the condition of the next write.
+    /// The note's version, which is the condition of the next write.
     pub version: u64,
 }
 
 /// What became of a write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Noted {
-    /// It is durable, with this version.
+    /// The note is durable, with this version.
     Done(u64),
     /// Somebody else has written since the note was read.
     Conflict,
@@ -107,18 +110,18 @@ pub enum Noted {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum NoteError {
-    /// Throttled, failed or unanswered. A retry can help.
+    /// The call was throttled, failed or was not answered. A retry can help.
     #[error("the table does not answer: {0}")]
     Unavailable(String),
-    /// Such as a missing permission. A retry can help once it is mended.
+    /// DynamoDB refused the call, such as for a missing permission. A retry can help once that is mended.
     #[error("refused: {0}")]
     Refused(String),
-    /// Written by a version of Mailroom that this one does not know, or damaged. No retry can help.
+    /// The note was written by a version of Mailroom that this one does not know, or is damaged. No retry can help.
     #[error("note {0} can't be read")]
     Unreadable(String),
 }
 
-/// DynamoDB's table. Nothing is retried here: whoever keeps a note is woken again soon.
+/// DynamoDB's table. A call is retried for a few seconds while its errors are transient.
 pub struct DynamoNotes {
     client: Client,
     table: String,
@@ -147,7 +150,7 @@ impl Notes for DynamoNotes {
             let get = self.client.get_item().table_name(&self.table).consistent_read(true);
             get.set_key(Some(self.key(name).into_iter().collect())).send()
         };
-        let answer = retried(Instant::now() + PATIENCE, get).await?;
+        let answer = retried(Instant::now() + RETRY_FOR, get).await?;
         let Some(item) = answer.item else { return Ok(None) };
         let number = |value: &AttributeValue| value.as_n().ok()?.parse().ok();
         let version = item.get("version").and_then(number);
@@ -173,7 +176,7 @@ impl Notes for DynamoNotes {
             }
             .send()
         };
-        match retried(Instant::now() + PATIENCE, put).await {
+        match retried(Instant::now() + RETRY_FOR, put).await {
             Ok(_) => Ok(Noted::Done(version)),
             Err(Failure::Refused(error)) => match error.as_service_error() {
                 Some(PutItemError::ConditionalCheckFailedException(failed)) => {
@@ -212,7 +215,8 @@ fn read<T: DeserializeOwned>(
         .ok_or_else(|| NoteError::Unreadable(name.to_owned()))
 }
 
-/// Notes in memory, as text, so that whatever can't be read back shows; and trouble on demand. Clones are one table.
+/// Notes in memory, kept as text so that what can't be read back is noticed, with trouble on demand. Clones are one
+/// table.
 #[derive(Debug, Clone, Default)]
 pub struct MemoryNotes {
     inner: Arc<Mutex<Inner>>,
@@ -226,13 +230,13 @@ struct Inner {
 }
 
 impl MemoryNotes {
-    /// The same notes, by way of a function that may die.
+    /// The same notes, for a function that may die.
     #[must_use]
     pub fn with_fuse(&self, fuse: &Fuse) -> Self {
         Self { inner: Arc::clone(&self.inner), fuse: fuse.clone() }
     }
 
-    /// From now on no note is written whose name begins so; `None`: all are.
+    /// From now on, notes whose names have this prefix are not written; `None`: all are.
     pub fn fail(&self, prefix: Option<&str>) {
         if let Ok(mut inner) = self.lock() {
             inner.failing = prefix.map(str::to_owned);

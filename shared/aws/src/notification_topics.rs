@@ -1,7 +1,7 @@
-//! Where SES tells what became of an identity's mail: topics for bounces and complaints, or e-mail to the sender.
+//! Where SES sends notifications about an identity's mail: topics for bounces and complaints, or e-mail to the sender.
 //!
-//! Version 1 of the API: version 2 knows e-mail forwarding, and no topics (API reference v2, `GetEmailIdentity`, November
-//! 2026).
+//! This is version 1 of the API, since version 2 has e-mail forwarding but no topics (API reference v2,
+//! `GetEmailIdentity`, November 2026).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -15,10 +15,10 @@ pub use mailroom_core::setup::plan::IDENTITIES_A_CALL as MOST_IDENTITIES;
 
 use crate::ses::{MemorySes, SesError, told};
 
-/// Reads and writes where SES tells of an identity's mail. Each method is one call of SES's API.
+/// Reads and writes where SES sends notifications about an identity's mail. Each method is one call of SES's API.
 pub trait NotificationTopics {
-    /// How at most [`MOST_IDENTITIES`] are set, by name. What SES does not know is left out, or told as never set: no source
-    /// says which.
+    /// The settings of at most [`MOST_IDENTITIES`] identities, by name. An identity that SES does not know is left out,
+    /// or has the settings of a new one: no source says which.
     ///
     /// # Errors
     /// See [`SesError`].
@@ -27,43 +27,43 @@ pub trait NotificationTopics {
         identities: &[String],
     ) -> Result<BTreeMap<String, NotificationAttributes>, SesError>;
 
-    /// Sets an identity's topic for one kind of notification; `None` takes it away.
+    /// Sets an identity's topic for one kind of notification; `None` removes it.
     ///
     /// # Errors
-    /// See [`SesError`]. SES publishes a trial message, so it must be let in before.
+    /// See [`SesError`]. SES publishes a trial message, so the topic must allow SES before.
     async fn set_topic(&self, identity: &str, kind: Notifies, topic: Option<&str>) -> Result<(), SesError>;
 
-    /// Whether bounces and complaints are also told by e-mail.
+    /// Sets whether bounces and complaints are also sent by e-mail.
     ///
     /// # Errors
-    /// See [`SesError`]. It can be switched off only while both topics are set (API reference,
+    /// See [`SesError`]. E-mail can be switched off only while both topics are set (API reference,
     /// `SetIdentityFeedbackForwardingEnabled`, November 2026).
     async fn set_forwarding(&self, identity: &str, enabled: bool) -> Result<(), SesError>;
 }
 
-/// Where SES tells of one identity's mail. Topics are told by their ARNs.
+/// Where SES sends notifications about one identity's mail. Topics are named by their ARNs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[expect(clippy::struct_excessive_bools, reason = "these are SES's own switches")]
 pub struct NotificationAttributes {
-    /// The topic that is told of bounces.
+    /// The topic that gets bounces; `None` if there is none.
     pub bounce_topic: Option<String>,
-    /// The topic that is told of complaints.
+    /// The topic that gets complaints; `None` if there is none.
     pub complaint_topic: Option<String>,
-    /// The topic that is told of deliveries.
+    /// The topic that gets deliveries; `None` if there is none.
     pub delivery_topic: Option<String>,
-    /// Whether bounces and complaints are told by e-mail.
+    /// Whether bounces and complaints are sent by e-mail.
     pub forwarding: bool,
-    /// Whether the mail's headers are told with bounces.
+    /// Whether notifications of bounces include the mail's headers.
     pub headers_in_bounces: bool,
-    /// Whether the mail's headers are told with complaints.
+    /// Whether notifications of complaints include the mail's headers.
     pub headers_in_complaints: bool,
-    /// Whether the mail's headers are told with deliveries.
+    /// Whether notifications of deliveries include the mail's headers.
     pub headers_in_deliveries: bool,
 }
 
 impl Default for NotificationAttributes {
-    /// As a new identity has them: nothing but e-mail (Developer Guide, "Receiving Amazon SES notifications through email":
-    /// forwarding is on by default, November 2026).
+    /// The settings of a new identity, which are e-mail and nothing else (Developer Guide, "Receiving Amazon SES
+    /// notifications through email": forwarding is on by default, November 2026).
     fn default() -> Self {
         Self {
             bounce_topic: None,
@@ -77,7 +77,7 @@ impl Default for NotificationAttributes {
     }
 }
 
-/// Identities by SES's own API.
+/// The settings by SES's own API.
 pub struct SesTopics {
     client: Client,
 }
@@ -116,7 +116,7 @@ impl NotificationTopics for SesTopics {
     }
 }
 
-/// A topic that is not set is left out of the answer, or empty, which is what the SDK makes of it.
+/// Reads SES's answer. A topic that is not set is left out of it, or is empty, which is what the SDK makes of it.
 fn read(attributes: IdentityNotificationAttributes) -> NotificationAttributes {
     let topic = |topic: String| Some(topic).filter(|topic| !topic.is_empty());
     NotificationAttributes {
@@ -130,7 +130,7 @@ fn read(attributes: IdentityNotificationAttributes) -> NotificationAttributes {
     }
 }
 
-/// Identities in memory, with SES's rules that a handler can run into. Clones are the same identities.
+/// Identities in memory, with the rules of SES that a handler can run into. Clones are the same identities.
 #[derive(Debug, Clone)]
 pub struct MemoryTopics {
     identities: Arc<Mutex<BTreeMap<String, NotificationAttributes>>>,
@@ -139,18 +139,18 @@ pub struct MemoryTopics {
 }
 
 impl MemoryTopics {
-    /// No identities yet, behind this SES.
+    /// An SES without identities.
     pub fn new(ses: &MemorySes) -> Self {
         Self { identities: Arc::default(), gone: Arc::default(), ses: ses.clone() }
     }
 
-    /// The same identities, by way of an SES of the same kind: [`MemorySes::with_fuse`].
+    /// The same identities, reached through an SES of the same kind: [`MemorySes::with_fuse`].
     #[must_use]
     pub fn through(&self, ses: &MemorySes) -> Self {
         Self { ses: ses.clone(), ..self.clone() }
     }
 
-    /// Verifies an identity, or sets one otherwise, not by way of Mailroom.
+    /// Verifies an identity, or changes its settings, as somebody other than Mailroom would.
     pub fn set(&self, identity: &str, attributes: NotificationAttributes) {
         if let Ok(mut identities) = self.lock() {
             identities.insert(identity.to_owned(), attributes);
@@ -171,7 +171,7 @@ impl MemoryTopics {
         }
     }
 
-    /// How all identities are set, by name.
+    /// The settings of all identities, by name.
     pub fn all(&self) -> BTreeMap<String, NotificationAttributes> {
         self.lock().map_or_else(|_| BTreeMap::new(), |identities| identities.clone())
     }
@@ -217,7 +217,7 @@ impl NotificationTopics for MemoryTopics {
         let name =
             format!("SetIdentityNotificationTopic {identity} {} {}", kind.as_ses(), topic.unwrap_or("-"));
         let set = |attributes: &mut NotificationAttributes| {
-            // Else SES would have nowhere to tell it.
+            // Otherwise SES would have nowhere to send the notifications.
             if topic.is_none() && !attributes.forwarding {
                 return Err(invalid("a topic is needed while forwarding is off"));
             }
@@ -259,7 +259,7 @@ mod tests {
 
     const TOPIC: &str = "arn:aws:sns:us-east-1:123456789012:t";
 
-    /// As the API reference's example of `GetIdentityNotificationAttributes` has it.
+    /// The API reference's example of `GetIdentityNotificationAttributes`.
     const ATTRIBUTES: &str = r#"<GetIdentityNotificationAttributesResponse xmlns="http://ses.amazonaws.com/doc/2010-12-01/">
         <GetIdentityNotificationAttributesResult><NotificationAttributes><entry><key>user@example.com</key><value>
         <ForwardingEnabled>true</ForwardingEnabled><BounceTopic>arn:aws:sns:us-east-1:123456789012:t</BounceTopic>

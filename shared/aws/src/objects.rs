@@ -1,8 +1,8 @@
 //! Objects in S3, in whichever Region their bucket lies.
 //!
 //! A bucket's Region is known from the settings, or found out by the first call to it: S3 names it in
-//! `x-amz-bucket-region`, also when it refuses the call (301 for another Region's bucket, 403). It is kept as long as
-//! the function's environment lives: a bucket never moves.
+//! `x-amz-bucket-region`, also when it refuses the call (301 for another Region's bucket, 403). It is kept as long as the
+//! function's environment lives, since a bucket never moves.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -17,15 +17,15 @@ use mailroom_core::inbound::{Location, ObjectFacts};
 
 use crate::fuse::Fuse;
 
-/// Looks at objects, reads their beginning, and writes small ones.
+/// Looks at objects, reads their first bytes, and writes small ones.
 pub trait ObjectStore {
-    /// What S3 says of an object, in the bucket's own Region.
+    /// What S3 says of an object, asked in the bucket's own Region.
     ///
     /// # Errors
     /// See [`ObjectError`]; a missing object is one.
     async fn head(&self, location: &Location) -> Result<ObjectFacts, ObjectError>;
 
-    /// At most the first `count` bytes, of the version that `facts` are of.
+    /// At most the first `count` bytes of the version that `facts` describe.
     ///
     /// # Errors
     /// See [`ObjectError`].
@@ -42,14 +42,14 @@ pub trait ObjectStore {
     /// See [`ObjectError`].
     async fn put(&self, location: &Location, content: Vec<u8>) -> Result<(), ObjectError>;
 
-    /// Writes an object to a bucket in the function's own Region: nothing is asked before, and nobody elsewhere.
+    /// Writes an object to a bucket in the function's own Region, without asking first where the bucket is.
     ///
     /// # Errors
     /// See [`ObjectError`].
     async fn put_here(&self, location: &Location, content: Vec<u8>) -> Result<(), ObjectError>;
 }
 
-/// Why S3 did not do as asked. Names no key: a prefix may hold anything.
+/// Why S3 did not do as asked. Names no key, since a prefix may hold anything.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ObjectError {
@@ -59,10 +59,10 @@ pub enum ObjectError {
     /// There is no such bucket. A retry can help once somebody has made it.
     #[error("no such bucket")]
     NoBucket,
-    /// The role may not. A retry can help once somebody has let it.
+    /// The role lacks a permission. A retry can help once it is granted.
     #[error("S3 denies access to the object")]
     Denied,
-    /// Throttled, failed or unanswered. A retry can help.
+    /// The call was throttled, failed or was not answered. A retry can help.
     #[error("S3 does not answer: {0}")]
     Unavailable(String),
 }
@@ -75,8 +75,8 @@ pub struct S3Objects {
 }
 
 impl S3Objects {
-    /// In the configuration's own Region, unless a bucket is elsewhere. `known` are buckets and their Regions; one that
-    /// turns out to be wrong is corrected.
+    /// A client in the configuration's own Region, unless a bucket is elsewhere. `known` are buckets and their Regions;
+    /// one that turns out to be wrong is corrected.
     pub fn new(config: &SdkConfig, known: impl IntoIterator<Item = (String, String)>) -> Self {
         Self {
             config: config.clone(),
@@ -111,7 +111,7 @@ impl S3Objects {
         )
     }
 
-    /// The bucket's Region: known, or asked for once.
+    /// The bucket's Region, which is asked for once if it is not known.
     async fn find(&self, bucket: &str) -> Result<String, ObjectError> {
         if let Some(region) = self.region_of(bucket) {
             return Ok(region);
@@ -129,7 +129,7 @@ impl S3Objects {
         Ok(region)
     }
 
-    /// Calls in the bucket's Region; once more, if S3 says that it is another one.
+    /// Makes a call in the bucket's Region, and once more if S3 says that the bucket is in another one.
     async fn in_region<T, E: ProvideErrorMetadata + std::error::Error + 'static>(
         &self,
         bucket: &str,
@@ -208,7 +208,7 @@ impl ObjectStore for S3Objects {
 fn facts(head: HeadObjectOutput, bucket_region: String) -> ObjectFacts {
     ObjectFacts {
         bucket_region,
-        // "null" is S3's name for what was written before versions were kept.
+        // S3's name for what was written before versions were kept is "null".
         version_id: head.version_id.filter(|version| version != "null"),
         etag: head.e_tag,
         size: head.content_length.and_then(|length| u64::try_from(length).ok()),
@@ -222,7 +222,7 @@ fn region_told<E>(error: &SdkError<E, HttpResponse>) -> Option<String> {
     error.raw_response()?.headers().get("x-amz-bucket-region").map(str::to_owned)
 }
 
-/// An answer to HEAD has no body, so that its status is all there is to go by.
+/// Reads S3's error. An answer to HEAD has no body, so its status is all there is to go by.
 fn told<E: ProvideErrorMetadata + std::error::Error + 'static>(
     error: &SdkError<E, HttpResponse>,
 ) -> ObjectError {
@@ -248,23 +248,23 @@ pub struct MemoryObjects {
 type Answer = Result<(ObjectFacts, Vec<u8>), ObjectError>;
 
 impl MemoryObjects {
-    /// The same objects, by way of a function that may die.
+    /// The same objects, for a function that may die.
     #[must_use]
     pub fn with_fuse(&self, fuse: &Fuse) -> Self {
         Self { objects: Arc::clone(&self.objects), fuse: fuse.clone() }
     }
 
-    /// Puts an object there, as S3 describes it.
+    /// Adds an object, described as S3 would.
     pub fn insert(&self, location: &Location, facts: ObjectFacts, content: Vec<u8>) {
         self.set(location, Ok((facts, content)));
     }
 
-    /// Answers every call for it with an error.
+    /// Answers every call for an object with an error.
     pub fn refuse(&self, location: &Location, error: ObjectError) {
         self.set(location, Err(error));
     }
 
-    /// What an object holds.
+    /// An object's content; `None` if there is no such object.
     pub fn content(&self, location: &Location) -> Option<Vec<u8>> {
         self.get(location).ok().map(|(_, content)| content)
     }

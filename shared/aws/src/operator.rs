@@ -1,4 +1,5 @@
-//! What only the operator's tool asks of AWS: who it is, and where a Region's table is. No template tells it.
+//! What only the operator's tool asks of AWS: who the operator is, and where a Region's table is, since no template tells
+//! it.
 
 use std::collections::HashMap;
 use std::error::Error;
@@ -18,16 +19,16 @@ use crate::notes::DynamoNotes;
 use crate::records::DynamoRecords;
 use crate::states::DynamoStates;
 
-/// The template's output.
+/// The name of the template's output that holds the table's name.
 const TABLE_NAME: &str = "TableName";
-/// What CloudFormation answers where there is no stack of a name.
-const NO_STACK: &str = "ValidationError";
+/// The code with which CloudFormation answers if there is no stack of a name.
+const NO_STACK_CODE: &str = "ValidationError";
 
 /// Why a table can't be opened.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum OpenError {
-    /// The environment has none, or they could not be got.
+    /// The environment has no credentials, or they could not be obtained.
     #[error("no credentials: {0}")]
     Credentials(String),
     /// Neither an argument nor the environment names one.
@@ -36,18 +37,18 @@ pub enum OpenError {
     /// There is no stack of that name in that Region.
     #[error("no such stack")]
     NoStack,
-    /// It has no output `TableName`: it is another stack, or not made yet.
+    /// The stack has no output `TableName`: it is another stack, or has not been created completely yet.
     #[error("the stack has no output {TABLE_NAME}")]
     NoTable,
-    /// CloudFormation refused, such as for a missing permission. A retry can help once it is mended.
+    /// CloudFormation refused the call, such as for a missing permission. A retry can help once that is mended.
     #[error("refused: {0}")]
     Refused(String),
-    /// Throttled, failed or unanswered until the deadline. A retry can help.
+    /// The calls were throttled, failed or were not answered until the deadline. A retry can help.
     #[error("no answer but errors until the deadline, the last: {0}")]
     Deadline(String),
 }
 
-/// The environment's credentials and endpoints, for any Region.
+/// Access to any Region with the environment's credentials and endpoints.
 pub struct Access {
     config: SdkConfig,
 }
@@ -57,7 +58,7 @@ pub struct Access {
 pub struct Outputs(HashMap<String, String>);
 
 impl Outputs {
-    /// One of them. `None` too if it is of a part that was not asked for.
+    /// The value of one output; `None` also if it belongs to a part of the stack that was not asked for.
     pub fn get(&self, name: &str) -> Option<&str> {
         self.0.get(name).map(String::as_str)
     }
@@ -71,10 +72,10 @@ pub struct Table {
 }
 
 impl Access {
-    /// From environment variables, a profile or the machine's role, as other tools of AWS find them.
+    /// Finds credentials in environment variables, a profile or the machine's role, as AWS's own tools do.
     ///
     /// # Errors
-    /// [`OpenError::Credentials`]: without any, each call would be tried until its deadline.
+    /// [`OpenError::Credentials`]: without credentials, each call would be tried until its deadline.
     pub async fn load() -> Result<Self, OpenError> {
         let config = client::config().await;
         let none = || OpenError::Credentials("nothing provides any".to_owned());
@@ -84,12 +85,12 @@ impl Access {
         Ok(Self { config })
     }
 
-    /// The environment's Region.
+    /// The environment's Region; `None` if it names none.
     pub fn region(&self) -> Option<&str> {
         self.config.region().map(AsRef::as_ref)
     }
 
-    /// A table by its name, in this Region or the environment's.
+    /// A table by its name, in `region` or else the environment's Region.
     ///
     /// # Errors
     /// [`OpenError::NoRegion`]
@@ -98,7 +99,7 @@ impl Access {
         Ok(Table { config: self.config(&region), region, name: name.to_owned() })
     }
 
-    /// The table of a stack, in this Region or the environment's.
+    /// The table of a stack, in `region` or else the environment's Region.
     ///
     /// # Errors
     /// See [`OpenError`].
@@ -112,7 +113,7 @@ impl Access {
         self.table(region, outputs.get(TABLE_NAME).ok_or(OpenError::NoTable)?)
     }
 
-    /// What a stack says of itself, in this Region or the environment's.
+    /// The outputs of a stack, in `region` or else the environment's Region.
     ///
     /// # Errors
     /// See [`OpenError`].
@@ -127,7 +128,7 @@ impl Access {
         let output = retried(deadline, || client.describe_stacks().stack_name(stack).send()).await;
         let output = output.map_err(|failure| match failure {
             Failure::Deadline(trouble) => OpenError::Deadline(trouble),
-            Failure::Refused(error) if error.code() == Some(NO_STACK) => OpenError::NoStack,
+            Failure::Refused(error) if error.code() == Some(NO_STACK_CODE) => OpenError::NoStack,
             Failure::Refused(error) => OpenError::Refused(told(&error)),
         })?;
         let stack = output.stacks().first().ok_or(OpenError::NoStack)?;
@@ -136,50 +137,50 @@ impl Access {
         Ok(Outputs(outputs.filter_map(read).collect()))
     }
 
-    /// What clients of a Region are made of.
+    /// The configuration for clients of a Region.
     pub fn config(&self, region: &str) -> SdkConfig {
         self.config.to_builder().region(Region::new(region.to_owned())).build()
     }
 }
 
 impl Table {
-    /// Where it is.
+    /// The Region that the table is in.
     pub fn region(&self) -> &str {
         &self.region
     }
 
-    /// What it is called there.
+    /// The table's name.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// Its states.
+    /// The table's states.
     pub fn states(&self) -> DynamoStates {
         DynamoStates::new(&self.config, self.name())
     }
 
-    /// Its records, to be appended to.
+    /// The table's records, for appending.
     pub fn records(&self) -> DynamoRecords {
         DynamoRecords::new(&self.config, self.name())
     }
 
-    /// Its verdicts of the last audit.
+    /// The table's verdicts of the last audit.
     pub fn audits(&self) -> DynamoAuditTable {
         DynamoAuditTable::new(&self.config, self.name())
     }
 
-    /// What its functions keep for themselves.
+    /// The notes that the Region's functions keep in the table.
     pub fn notes(&self) -> DynamoNotes {
         DynamoNotes::new(&self.config, self.name())
     }
 
-    /// Its records, to be read.
+    /// The table's records, for reading.
     pub fn history(&self) -> DynamoHistory {
         DynamoHistory::new(&self.config, self.name())
     }
 }
 
-/// What an error of the SDK's comes from, each cause in a line's worth: on top it says only that something failed.
+/// The causes of an SDK's error, in a line: its own text says only that something failed.
 fn cause(error: &dyn Error) -> String {
     let line = |error: &dyn Error| error.to_string().lines().next().unwrap_or_default().to_owned();
     let Some(mut cause) = error.source() else { return line(error) };

@@ -1,4 +1,4 @@
-//! SES's pace: one call after the other, again if that can help, and none that would not be done in time.
+//! Keeps SES's pace: one call after the other, repeated if that can help, and none that would not be done in time.
 
 use std::cell::Cell;
 use std::time::Duration;
@@ -9,9 +9,10 @@ use crate::clock::Timer;
 
 /// How often a call is made, with pauses of 2, 4, 8, 16 and 16 seconds, before it is given up.
 pub const ATTEMPTS: u32 = 6;
-/// Not the interval, which may be set to much less: it is too fast for SES, then.
+/// The pause after the first failure. It is not the interval between calls, since that may be set to much less and is
+/// then too short for SES.
 const FIRST_PAUSE: Duration = Duration::from_secs(2);
-/// Others call SES too, but not that often.
+/// The longest pause. Others call SES too, but not that often.
 const LONGEST_PAUSE: Duration = Duration::from_secs(16);
 
 /// There is no time left for another call.
@@ -29,15 +30,16 @@ pub struct Pace<'a, C> {
 }
 
 impl<'a, C: Timer> Pace<'a, C> {
-    /// A call every so often, the first at once, and none that would begin after `until`.
+    /// A pace of one call every so often, of which the first is made at once and none begins after `until` (`None`: no
+    /// limit).
     pub fn new(clock: &'a C, every: Duration, until: Option<Timestamp>) -> Self {
         Self { clock, every, until, next_at: Cell::new(Timestamp::MIN) }
     }
 
-    /// Waits for something that is not a call.
+    /// Waits for something other than a call.
     ///
     /// # Errors
-    /// [`OutOfTime`], and at once, if there is no time for it.
+    /// [`OutOfTime`] at once, if there is no time to wait so long.
     pub async fn wait(&self, by: Duration) -> Result<(), OutOfTime> {
         if self.until.is_some_and(|until| self.clock.now().plus(by) > until) {
             return Err(OutOfTime);
@@ -49,13 +51,13 @@ impl<'a, C: Timer> Pace<'a, C> {
     /// Waits until the next call may be made.
     ///
     /// # Errors
-    /// [`OutOfTime`], and at once, if that would be too late.
+    /// [`OutOfTime`] at once, if the next call would come too late.
     pub async fn turn(&self) -> Result<(), OutOfTime> {
         self.wait(self.next_at.get().since(self.clock.now())).await
     }
 
-    /// A call has ended just now, the last of so many in a row that SES did not take. From its end: SES counts when it comes
-    /// in, and nobody knows when that was.
+    /// Notes that a call has ended just now, after `in_vain` calls in a row that SES did not take. The pause counts from
+    /// the call's end: SES counts from when the call comes in, and nobody knows when that was.
     pub fn called(&self, in_vain: u32) {
         let pause = match in_vain.checked_sub(1) {
             None => Duration::ZERO,
@@ -64,10 +66,10 @@ impl<'a, C: Timer> Pace<'a, C> {
         self.next_at.set(self.clock.now().plus(pause.max(self.every)));
     }
 
-    /// Makes a call at its turn, and again while that can help; it must be one that may be made twice.
+    /// Makes a call when its turn comes, and repeats it while that can help. The call must be safe to repeat.
     ///
     /// # Errors
-    /// [`OutOfTime`]; else it is the call's own.
+    /// [`OutOfTime`]; the inner result is the call's own.
     pub async fn call<T, E>(
         &self,
         helps: impl Fn(&E) -> bool,
@@ -98,7 +100,7 @@ mod tests {
         MemoryClock::at(Timestamp::parse("2026-11-23T12:00:00Z").unwrap())
     }
 
-    /// When it was called, in milliseconds, and what came of it.
+    /// The times of the calls, in milliseconds, and what came of them.
     async fn calls(
         clock: &MemoryClock,
         pace: &Pace<'_, MemoryClock>,
@@ -114,7 +116,7 @@ mod tests {
                     made.push(clock.now().since(start).as_millis());
                     let fails = made.len() <= fails;
                     times.set(made);
-                    // A call takes its time.
+                    // A call takes some time.
                     clock.advance(Duration::from_millis(100));
                     if fails { Err(()) } else { Ok(()) }
                 },
@@ -134,7 +136,7 @@ mod tests {
             let (times, result) = calls(&clock, &pace, usize::MAX, true).await;
             assert_eq!((times.len(), result), (ATTEMPTS as usize, Ok(Err(()))));
             assert_eq!(times[5] - times[4], 16_100);
-            // Whoever comes next waits, too.
+            // The next call has to wait, too.
             assert_eq!(calls(&clock, &pace, 0, true).await.0, [16_000]);
         }
         let clock = clock();
@@ -147,7 +149,7 @@ mod tests {
         let clock = clock();
         let pace = Pace::new(&clock, SECOND, Some(clock.now().plus(SECOND * 4)));
         assert_eq!(calls(&clock, &pace, 0, true).await, (vec![0], Ok(Ok(()))));
-        // 1.1 and 3.2 seconds after the start; after the third there would be a pause till 7.3.
+        // The calls are made 1.1 and 3.2 seconds after the start; after the third there would be a pause till 7.3.
         assert_eq!(calls(&clock, &pace, 9, true).await, (vec![1000, 3100], Err(OutOfTime)));
         let ended_at = clock.now();
         assert_eq!(pace.turn().await, Err(OutOfTime));

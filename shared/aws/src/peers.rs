@@ -16,16 +16,18 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::fuse::Fuse;
 
-/// A connection that had gone stale while the environment slept is no reason to give a peer up.
-const ATTEMPTS: usize = 2;
-/// Who was waited for this long in vain is silent, and then left alone for so long: waiting for it again with every batch
-/// would delay the others.
-const SILENT: Duration = Duration::from_secs(1);
-const LEFT_ALONE: Duration = Duration::from_secs(30);
+/// How often a message is sent: a connection that had gone stale while the environment slept is no reason to give up on a
+/// peer.
+const MAX_ATTEMPTS: usize = 2;
+/// A peer that was waited for this long in vain counts as silent.
+const SILENT_AFTER: Duration = Duration::from_secs(1);
+/// How long a silent peer is left alone: waiting for it again with every batch would delay the others.
+const LEFT_ALONE_FOR: Duration = Duration::from_secs(30);
 
-/// A peer may be at the other end of the world, where a connection with TLS alone takes a second: more than the timeouts of
-/// the table at hand allow for.
+/// How long connecting may take. A peer may be at the other end of the world, where a connection with TLS alone takes a
+/// second: more than the timeouts for the table allow.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+/// How long one attempt to send may take.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Sends messages to peers.
@@ -45,15 +47,15 @@ pub enum PeerError {
     /// it is.
     #[error("no such queue")]
     NoQueue,
-    /// The Region does not answer, or throttles, or fails. A retry can help.
+    /// The Region did not answer, throttled the call, or failed. A retry can help.
     #[error("SQS does not answer: {0}")]
     Unavailable(String),
-    /// Refused in a way that only somebody's hand can mend, such as a missing permission.
+    /// SQS refused the call in a way that only a person can mend, such as for a missing permission.
     #[error("refused: {0}")]
     Refused(String),
 }
 
-/// SQS, in every Region.
+/// The queues of SQS in every Region.
 pub struct SqsPeers {
     config: SdkConfig,
     account: String,
@@ -71,18 +73,18 @@ impl Silent {
         self.0.lock().is_ok_and(|silent| silent.get(region).is_some_and(|until| now < *until))
     }
 
-    /// A call to it, begun at `start`, has come to nothing.
+    /// Notes that a call to a peer, begun at `start`, has failed.
     fn note(&self, region: &str, start: Instant, now: Instant) {
-        if now.duration_since(start) >= SILENT
+        if now.duration_since(start) >= SILENT_AFTER
             && let Ok(mut silent) = self.0.lock()
         {
-            silent.insert(region.to_owned(), now + LEFT_ALONE);
+            silent.insert(region.to_owned(), now + LEFT_ALONE_FOR);
         }
     }
 }
 
 impl SqsPeers {
-    /// Queues of this account and name.
+    /// The queues of this account and name.
     pub fn new(config: &SdkConfig, account: impl Into<String>, queue: impl Into<String>) -> Self {
         Self {
             config: config.clone(),
@@ -110,7 +112,8 @@ impl SqsPeers {
         )
     }
 
-    /// The commercial Regions and those of `GovCloud` have one suffix; SES is in no other partition.
+    /// The URL of a Region's queue. The commercial Regions and those of `GovCloud` have the same suffix, and SES is in no
+    /// other partition.
     fn url(&self, region: &str) -> String {
         format!("https://sqs.{region}.amazonaws.com/{}/{}", self.account, self.queue)
     }
@@ -136,7 +139,7 @@ impl Peers for SqsPeers {
             }
             let now = Instant::now();
             self.silent.note(region, start, now);
-            if attempt == ATTEMPTS || now >= deadline || self.silent.is_left_alone(region, now) {
+            if attempt == MAX_ATTEMPTS || now >= deadline || self.silent.is_left_alone(region, now) {
                 return Err(why);
             }
             attempt += 1;
@@ -173,13 +176,13 @@ struct Inner {
 }
 
 impl MemoryPeers {
-    /// The same queues, by way of a function that may die.
+    /// The same queues, for a function that may die.
     #[must_use]
     pub fn with_fuse(&self, fuse: &Fuse) -> Self {
         Self { inner: Arc::clone(&self.inner), fuse: fuse.clone() }
     }
 
-    /// What lies in a Region's queue, the first sent first; it is taken out.
+    /// Takes all messages out of a Region's queue, the first sent first.
     pub fn receive(&self, region: &str) -> Vec<String> {
         let Ok(mut inner) = self.inner.lock() else { return Vec::new() };
         inner.queues.remove(region).map(Into::into).unwrap_or_default()
@@ -226,13 +229,13 @@ mod tests {
     fn who_is_silent_is_left_alone_for_a_while() {
         let silent = Silent::default();
         let start = Instant::now();
-        // A quick refusal costs nobody anything, and a deadline that has passed is not the peer's fault.
+        // A quick refusal delays nobody, and a deadline that has passed is not the peer's fault.
         silent.note("eu-west-1", start, start + Duration::from_millis(999));
         assert!(!silent.is_left_alone("eu-west-1", start));
-        let now = start + SILENT;
+        let now = start + SILENT_AFTER;
         silent.note("eu-west-1", start, now);
         assert!(silent.is_left_alone("eu-west-1", now + Duration::from_millis(29_999)));
-        assert!(!silent.is_left_alone("eu-west-1", now + LEFT_ALONE));
+        assert!(!silent.is_left_alone("eu-west-1", now + LEFT_ALONE_FOR));
         assert!(!silent.is_left_alone("us-west-2", now));
     }
 }

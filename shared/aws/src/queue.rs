@@ -1,4 +1,4 @@
-//! What a queue brings whose messages are Mailroom's own: bodies, with no envelope around them.
+//! Reads a queue whose messages are Mailroom's own: bodies without an envelope.
 
 use mailroom_core::envelope::Source;
 use mailroom_core::malformed::Problem;
@@ -10,9 +10,9 @@ use crate::invocation::{InvocationError, Ledger};
 /// One message.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Message {
-    /// SQS's message id; `None` if it was handed over directly, or can't be read.
+    /// SQS's id of the message; `None` if it was handed over directly, or can't be read.
     pub id: Option<String>,
-    /// What it says; `None` if the record has none.
+    /// The message's text; `None` if the record has none.
     pub body: Option<String>,
 }
 
@@ -29,7 +29,7 @@ struct Record {
     body: Option<String>,
 }
 
-/// Opens an event source mapping's payload; any other JSON object is one message, as an operator may hand it over. One
+/// Opens an event source mapping's payload. Any other JSON object is one message, as an operator may hand it over. One
 /// odd record does not keep the others from being read.
 ///
 /// # Errors
@@ -70,7 +70,7 @@ mod tests {
         assert_eq!(ledger.respond().unwrap().batch_item_failures[0].item_identifier, "3");
         let (_, mut ledger) = open(payload).unwrap();
         ledger.fail(1);
-        // It has no name by which it could be told.
+        // The message has no id by which its failure could be reported.
         assert_eq!(ledger.respond().unwrap_err().to_string(), "1 of 3 messages failed; see the log");
     }
 

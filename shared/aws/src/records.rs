@@ -1,8 +1,8 @@
 //! The table of records.
 //!
-//! Timeline of a batch: all chunks of 25 are sent at once, each goes on alone (backoff, what DynamoDB left unprocessed,
-//! what it refused) until it is durable or the deadline has come. The records that are not durable by then are told, so
-//! that exactly their messages come back.
+//! Timeline of a batch: all chunks of 25 are sent at once, and each goes on by itself (pauses, items that DynamoDB left
+//! unprocessed, chunks that it refused) until it is durable or the deadline has come. Records that are not durable by
+//! then are reported, so that exactly their messages come back.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Mutex;
@@ -16,12 +16,12 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::dynamo::{Backoff, may_pass, told};
 
-/// The most that BatchWriteItem takes in one call.
-const CHUNK: usize = 25;
-/// Calls under way at once: enough to hide latency, few enough for one invocation's share of the table.
-const PARALLEL: usize = 16;
-/// DynamoDB's answer to a call that can't be right: one odd item refuses the other 24.
-const INVALID: &str = "ValidationException";
+/// The most items that BatchWriteItem takes in one call.
+const MAX_BATCH: usize = 25;
+/// How many calls are under way at once: enough to hide latency, few enough for one invocation's share of the table.
+const MAX_CALLS_AT_ONCE: usize = 16;
+/// DynamoDB's answer to a call that can't be right. One odd item has the other 24 refused, too.
+const INVALID_CODE: &str = "ValidationException";
 
 /// Appends records.
 pub trait RecordTable {
@@ -33,9 +33,9 @@ pub trait RecordTable {
 /// A record that may or may not have been written.
 #[derive(Debug)]
 pub struct NotDurable {
-    /// Its place in the slice that was given.
+    /// The record's place in the slice that was given.
     pub index: usize,
-    /// Why.
+    /// Why the record is not known to be durable.
     pub error: AppendError,
 }
 
@@ -43,13 +43,14 @@ pub struct NotDurable {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum AppendError {
-    /// Throttled, failed or unanswered until the deadline. A retry can help.
+    /// The calls were throttled, failed or were not answered until the deadline. A retry can help.
     #[error("no answer but errors until the deadline, the last: {0}")]
     Deadline(String),
-    /// Refused in a way that this invocation can't mend, such as a missing permission. A retry can help once it is mended.
+    /// DynamoDB refused the call in a way that this invocation can't mend, such as for a missing permission. A retry can
+    /// help once that is mended.
     #[error("refused: {0}")]
     Refused(String),
-    /// It can't be put as a DynamoDB item. No retry can help.
+    /// The record can't be put as a DynamoDB item. No retry can help.
     #[error("not an item: {0}")]
     NotAnItem(String),
 }
@@ -66,7 +67,7 @@ impl DynamoRecords {
         Self { client: Client::new(config), table: table.into() }
     }
 
-    /// Writes one chunk; what is not durable afterwards, and why.
+    /// Writes one chunk, and returns what is not durable afterwards, and why.
     async fn append_chunk(&self, chunk: Vec<Put>, deadline: Instant) -> Vec<NotDurable> {
         let mut not_durable = Vec::new();
         // A chunk that DynamoDB refuses for one of its items is halved until that item is alone.
@@ -74,7 +75,7 @@ impl DynamoRecords {
         while let Some(chunk) = chunks.pop() {
             match self.append_until(chunk, deadline).await {
                 Ok(()) => {}
-                Err((AppendError::Refused(why), mut puts)) if why == INVALID && puts.len() > 1 => {
+                Err((AppendError::Refused(why), mut puts)) if why == INVALID_CODE && puts.len() > 1 => {
                     chunks.push(puts.split_off(puts.len() / 2));
                     chunks.push(puts);
                 }
@@ -88,7 +89,7 @@ impl DynamoRecords {
         not_durable
     }
 
-    /// Puts until nothing is left unprocessed, with full jitter between attempts.
+    /// Writes items until none is left unprocessed, with full jitter between attempts.
     async fn append_until(
         &self,
         mut puts: Vec<Put>,
@@ -133,13 +134,14 @@ impl RecordTable for DynamoRecords {
                 Err(error) => not_durable.push(NotDurable { index, error }),
             }
         }
-        let mut chunks = Vec::with_capacity(puts.len().div_ceil(CHUNK));
+        let mut chunks = Vec::with_capacity(puts.len().div_ceil(MAX_BATCH));
         while !puts.is_empty() {
-            let rest = puts.split_off(puts.len().min(CHUNK));
+            let rest = puts.split_off(puts.len().min(MAX_BATCH));
             chunks.push(std::mem::replace(&mut puts, rest));
         }
-        let mut done =
-            stream::iter(chunks).map(|chunk| self.append_chunk(chunk, deadline)).buffer_unordered(PARALLEL);
+        let mut done = stream::iter(chunks)
+            .map(|chunk| self.append_chunk(chunk, deadline))
+            .buffer_unordered(MAX_CALLS_AT_ONCE);
         while let Some(left) = done.next().await {
             not_durable.extend(left);
         }
@@ -147,7 +149,7 @@ impl RecordTable for DynamoRecords {
     }
 }
 
-/// A record as DynamoDB takes it.
+/// A record in the form that DynamoDB takes.
 struct Put {
     index: usize,
     key: (String, String),
@@ -159,7 +161,7 @@ impl Put {
         let refused = |error: &dyn std::error::Error| AppendError::NotAnItem(error.to_string());
         let mut item: HashMap<String, AttributeValue> =
             serde_dynamo::to_item(record).map_err(|error| refused(&error))?;
-        // What SES did not say is no attribute: nulls are bytes that are paid for.
+        // What SES did not say becomes no attribute, since nulls are bytes that are paid for.
         item.retain(|_, value| !value.is_null());
         let put = PutRequest::builder().set_item(Some(item)).build().map_err(|error| refused(&error))?;
         Ok(Self { index, key: key(record), request: WriteRequest::builder().put_request(put).build() })
@@ -171,7 +173,7 @@ fn key(record: &impl Record) -> (String, String) {
     (pk.to_owned(), sk.to_owned())
 }
 
-/// The puts that DynamoDB handed back.
+/// The items that DynamoDB handed back unprocessed.
 fn still_to_do(puts: Vec<Put>, unprocessed: Vec<WriteRequest>) -> Vec<Put> {
     let key_of = |request: WriteRequest| {
         let mut item = request.put_request?.item;

@@ -12,55 +12,55 @@ use crate::ses::{MemorySes, SesError, told};
 
 /// Tells which rule set is active, and activates one. Each method is one call of SES's API.
 pub trait RuleSets {
-    /// The active rule set with its rules; `None` if there is none: SES receives nothing here.
+    /// The active rule set with its rules; `None` if there is none, so that SES receives nothing here.
     ///
     /// # Errors
     /// See [`SesError`].
     async fn active(&self) -> Result<Option<RuleSet>, SesError>;
 
-    /// Activates a rule set in the place of the one that is active; `None`: none is active, and SES receives nothing
-    /// here (API reference, `SetActiveReceiptRuleSet`, November 2026).
+    /// Activates a rule set in place of the active one; `None` deactivates that, so that SES receives nothing here (API
+    /// reference, `SetActiveReceiptRuleSet`, November 2026).
     ///
     /// # Errors
-    /// See [`SesError`]: `RuleSetDoesNotExist` among those that it refuses.
+    /// See [`SesError`]. SES refuses a rule set that it does not know with `RuleSetDoesNotExist`.
     async fn activate(&self, name: Option<&str>) -> Result<(), SesError>;
 }
 
 /// A receipt rule set.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RuleSet {
-    /// Its name, unique in the account and Region.
+    /// The rule set's name, unique in the account and Region.
     pub name: String,
-    /// Its rules, in SES's order.
+    /// The rules, in the order in which SES applies them.
     pub rules: Vec<Rule>,
 }
 
 /// A receipt rule.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rule {
-    /// Its name, unique in its set.
+    /// The rule's name, unique in its set.
     pub name: String,
-    /// Whether it does anything.
+    /// Whether the rule is used.
     pub enabled: bool,
     /// Whether mail is checked for spam and viruses.
     pub scans: bool,
     /// Whether mail that did not come over TLS is sent back.
     pub requires_tls: bool,
-    /// For whom it is: addresses, domains, subdomains with a dot in front. Empty: everybody.
+    /// Whose mail the rule takes: addresses, domains, or subdomains with a dot in front. Empty means everybody's.
     pub recipients: Vec<String>,
-    /// What it does with a mail, in this order.
+    /// What the rule does with a mail, in this order.
     pub actions: Vec<RuleAction>,
 }
 
 /// What a rule does with a mail.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RuleAction {
-    /// As the API calls it: `S3Action`, `LambdaAction`; or nothing known.
+    /// The API's name for the action, such as `S3Action` or `LambdaAction`; empty if it is not known.
     pub kind: &'static str,
-    /// The bucket that it stores in, which may lie in any Region.
+    /// The bucket that the action stores mail in, which may lie in any Region; `None` if it stores none.
     pub bucket: Option<String>,
-    /// The ARNs that it names, by the API's names of their fields: `TopicArn`, `FunctionArn`, `KmsKeyArn`, `IamRoleArn`,
-    /// `OrganizationArn`, `InstanceArn`, `IAMRoleARN`.
+    /// The ARNs that the action names, by the API's names for the fields: `TopicArn`, `FunctionArn`, `KmsKeyArn`,
+    /// `IamRoleArn`, `OrganizationArn`, `InstanceArn`, `IAMRoleARN`.
     pub arns: BTreeMap<&'static str, String>,
 }
 
@@ -136,7 +136,7 @@ fn action(action: ReceiptAction) -> RuleAction {
     } else if action.add_header_action.is_some() {
         ("AddHeaderAction", Vec::new())
     } else {
-        // What SES has added since.
+        // An action that SES has added since.
         ("", Vec::new())
     };
     named(kind, None, arns)
@@ -156,25 +156,25 @@ struct Sets {
 }
 
 impl MemoryRuleSets {
-    /// No rule sets yet, behind this SES.
+    /// An SES without rule sets.
     pub fn new(ses: &MemorySes) -> Self {
         Self { sets: Arc::default(), ses: ses.clone() }
     }
 
-    /// The same rule sets, by way of an SES of the same kind: [`MemorySes::with_fuse`].
+    /// The same rule sets, reached through an SES of the same kind: [`MemorySes::with_fuse`].
     #[must_use]
     pub fn through(&self, ses: &MemorySes) -> Self {
         Self { ses: ses.clone(), ..self.clone() }
     }
 
-    /// Makes a rule set, not by way of Mailroom.
+    /// Makes a rule set, as somebody other than Mailroom would.
     pub fn create(&self, set: RuleSet) {
         if let Ok(mut sets) = self.lock() {
             sets.by_name.insert(set.name, set.rules);
         }
     }
 
-    /// Deletes a rule set. `false`, and it stays, if it is active: as SES refuses that.
+    /// Deletes a rule set. `false` if it is active: as in SES, it then stays.
     pub fn delete(&self, name: &str) -> bool {
         self.lock().is_ok_and(|mut sets| {
             let active = sets.active.as_deref() == Some(name);
@@ -182,14 +182,14 @@ impl MemoryRuleSets {
         })
     }
 
-    /// Activates one, not by way of Mailroom.
+    /// Activates a rule set, as somebody other than Mailroom would; `None` deactivates the active one.
     pub fn set_active(&self, name: Option<&str>) {
         if let Ok(mut sets) = self.lock() {
             sets.active = name.map(str::to_owned);
         }
     }
 
-    /// The name of the active rule set.
+    /// The name of the active rule set; `None` if there is none.
     pub fn active_name(&self) -> Option<String> {
         self.lock().ok().and_then(|sets| sets.active.clone())
     }

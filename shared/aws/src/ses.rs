@@ -1,12 +1,12 @@
 //! What all calls of SES's API have in common: how they fail, and, in memory, their pace.
 //!
-//! Nothing is retried by these adapters: SES takes one request a second, so whoever calls keeps the pace and decides what
-//! is worth another call.
+//! Nothing is retried by these adapters: SES takes one request a second, so the caller keeps the pace and decides what is
+//! worth another call.
 
 #[cfg(any(feature = "account", feature = "identity-topics", feature = "rule-sets"))]
 mod memory;
 
-// The SDK's crates share these; this one is there whatever the features.
+// The SDK's crates share this type; this crate of them is there whatever the features.
 use aws_sdk_dynamodb::config::http::HttpResponse;
 use aws_sdk_dynamodb::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
 
@@ -17,28 +17,28 @@ pub use self::memory::MemorySes;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SesError {
-    /// Faster than SES takes it. Nothing was done; a retry can help, later.
+    /// SES was called faster than it allows. Nothing was done; a later retry can help.
     #[error("SES throttles")]
     Throttled,
-    /// The role, or the account, may not. Nothing was done; a retry can help once that is mended.
+    /// The role, or the account, lacks a permission. Nothing was done; a retry can help once it is granted.
     #[error("SES denies it: {0}")]
     Denied(String),
-    /// SES does not take it. Nothing was done, and no retry can help.
+    /// SES does not take the request. Nothing was done, and no retry can help.
     #[error("SES refuses it: {code}")]
     Refused {
-        /// SES's own word for it, such as `RuleSetDoesNotExist`.
+        /// SES's error code, such as `RuleSetDoesNotExist`.
         code: String,
-        /// What it says to people. It may name an address: not for a log line.
+        /// SES's text for people. It may name an address, so it may not go into a log line.
         message: String,
     },
-    /// Failed or unanswered. It may have been done all the same; a retry can help.
+    /// The call failed or was not answered. It may have been carried out nevertheless; a retry can help.
     #[error("SES does not answer: {0}")]
     Unavailable(String),
 }
 
 impl SesError {
-    /// Whether the same call can have another answer in a while. What is denied may be granted: a role that was made a
-    /// moment ago is not known everywhere yet.
+    /// Whether the same call can have another answer in a while. What is denied may be granted later: a role that was
+    /// made a moment ago is not known everywhere yet.
     pub fn is_transient(&self) -> bool {
         !matches!(self, Self::Refused { .. })
     }
@@ -91,7 +91,7 @@ fn classified(status: u16, code: String, message: &str) -> SesError {
     }
 }
 
-/// Whether that is what it says: there is no such thing, or not any more.
+/// Whether an error says that something does not exist, or no longer does.
 #[cfg(any(feature = "audit", feature = "suppression-list"))]
 pub(crate) fn is_not_found<E: ProvideErrorMetadata>(error: &SdkError<E, HttpResponse>) -> bool {
     matches!(error.code(), Some("NotFoundException" | "NoSuchEntity"))

@@ -1,31 +1,31 @@
-//! What the template tells a function: environment variables, read once at its start.
+//! What the template tells a function, in environment variables that are read once when the function starts.
 
 use std::time::Duration;
 
 use mailroom_core::suppression::policy::{Candidates, Policy, Tenants, Threshold};
 
-/// A variable that is missing or can't be used. Deployment is wrong; no retry can help.
+/// Why a variable can't be used. The deployment is wrong, so no retry can help.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SettingError {
-    /// Not set, or empty.
+    /// The variable is not set, or empty.
     #[error("environment variable {0} is not set")]
     Missing(&'static str),
-    /// Set to something else than it must be.
+    /// The variable is set to something that it must not be.
     #[error("environment variable {0} must be {1}")]
     Invalid(&'static str, &'static str),
 }
 
-/// Looks variables up, in the process's environment or in a test's.
+/// Looks up variables, in the process's environment or in a test's.
 pub struct Variables<F>(pub F);
 
 impl Variables<fn(&str) -> Option<String>> {
-    /// The process's environment.
+    /// The variables of the process's environment.
     pub fn of_process() -> Self {
         Self(|name| std::env::var(name).ok())
     }
 }
 
-/// Variables of a test: all of these, but for one that has another value.
+/// The variables of a test: all of these, except that one has another value.
 pub fn but_for<'a>(
     all: &'a [(&'a str, &'a str)],
     changed: &'a str,
@@ -52,7 +52,7 @@ impl<F: Fn(&str) -> Option<String>> Variables<F> {
         self.optional(name).ok_or(SettingError::Missing(name))
     }
 
-    /// A variable that must be there and be read by `parse`; `what` says what it must be.
+    /// A variable that must be there and that `parse` must be able to read; `what` says in an error what it must be.
     ///
     /// # Errors
     /// [`SettingError`]
@@ -65,7 +65,8 @@ impl<F: Fn(&str) -> Option<String>> Variables<F> {
         parse(&self.required(name)?).ok_or(SettingError::Invalid(name, what))
     }
 
-    /// `REQUESTS_PER_SECOND`: of SES's API, which takes one for each account and Region unless its quota has been raised.
+    /// How many calls of SES's API to make in a second (`REQUESTS_PER_SECOND`). SES takes one for each account and Region
+    /// unless its quota has been raised.
     ///
     /// # Errors
     /// [`SettingError`]
@@ -74,7 +75,7 @@ impl<F: Fn(&str) -> Option<String>> Variables<F> {
         self.parsed("REQUESTS_PER_SECOND", "a number from 0.01 to 1000", rate)
     }
 
-    /// Between two calls of SES: see [`Self::requests_per_second`].
+    /// The time between two calls of SES: see [`Self::requests_per_second`].
     ///
     /// # Errors
     /// [`SettingError`]
@@ -82,8 +83,8 @@ impl<F: Fn(&str) -> Option<String>> Variables<F> {
         self.requests_per_second().map(|rate| Duration::from_secs_f64(1.0 / rate))
     }
 
-    /// `PEERS`: the Regions that are told what is decided here, separated by commas. This one is no peer of itself, so
-    /// that all Regions may be given the same list.
+    /// The Regions that are told what is decided here (`PEERS`, separated by commas). This Region is left out, so that
+    /// all Regions may be given the same list.
     ///
     /// # Errors
     /// [`SettingError::Invalid`]
@@ -93,7 +94,7 @@ impl<F: Fn(&str) -> Option<String>> Variables<F> {
         peers.retain(|peer| !peer.is_empty() && peer != region);
         peers.sort_unstable();
         peers.dedup();
-        // It becomes part of a host's name.
+        // The name becomes part of a host's name.
         let named = |peer: &String| peer.bytes().all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'-'));
         if peers.iter().all(named) {
             Ok(peers)
@@ -102,8 +103,8 @@ impl<F: Fn(&str) -> Option<String>> Variables<F> {
         }
     }
 
-    /// When to suppress: `TRANSIENT_EVENTS` (0: no number of them suppresses), `TRANSIENT_DAYS`, `TRANSIENT_WITHIN_DAYS`,
-    /// `UNDETERMINED_BOUNCES`, `COMPLAINT_CANDIDATES`, `TENANTS`
+    /// When to suppress, by `TRANSIENT_EVENTS` (0: no number of them suppresses), `TRANSIENT_DAYS`,
+    /// `TRANSIENT_WITHIN_DAYS`, `UNDETERMINED_BOUNCES`, `COMPLAINT_CANDIDATES` and `TENANTS`.
     ///
     /// # Errors
     /// [`SettingError`]

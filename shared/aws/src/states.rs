@@ -1,13 +1,14 @@
 //! Addresses' suppression states in the table, and the records that a decision looks back on.
 //!
-//! Two sparse indexes, each of which projects ALL (a state is small, and whoever reads a page needs the whole of it):
+//! There are two sparse indexes, each of which projects ALL (a state is small, and a reader of a page needs the whole of
+//! it):
 //!
 //! | index | partition key | sort key |
 //! |---|---|---|
 //! | `pending` | `pending` | `due_at` |
 //! | `states` | `shard` | `changed_at` |
 //!
-//! An index lags behind the table: who acts on a page reads the address again, consistently, before it writes.
+//! An index lags behind the table, so a state from a page must be read again, consistently, before it is written.
 
 mod memory;
 
@@ -30,14 +31,14 @@ use crate::dynamo::{Failure, retried, told};
 
 /// Reads and writes states. Each method returns by `deadline`.
 pub trait StateTable {
-    /// The state of an address (match form), as the last write left it.
+    /// The state of an address (match form), as the last write left it; `None` if there is none.
     ///
     /// # Errors
     /// See [`TableError`].
     async fn get(&self, address: &str, deadline: Instant) -> Result<Option<AddressState>, TableError>;
 
-    /// Writes a state, on condition that the table still holds the version that was read (`None`: no state). Writing what
-    /// the table holds already is done, not in conflict: an earlier attempt's answer was lost.
+    /// Writes a state, on condition that the table still holds the version that was read (`None`: no state). If the table
+    /// already holds this very state, that counts as written, not as a conflict: an earlier attempt's answer was lost.
     ///
     /// # Errors
     /// See [`TableError`]. It may have been written nevertheless.
@@ -48,8 +49,8 @@ pub trait StateTable {
         deadline: Instant,
     ) -> Result<Put, TableError>;
 
-    /// What an address's feedback tells the policy: of the newest `limit` records of that time, those that it can read
-    /// something from, newest first.
+    /// What an address's feedback tells the policy: of the newest `limit` records within `time`, those that the policy
+    /// can use, newest first.
     ///
     /// # Errors
     /// See [`TableError`].
@@ -61,7 +62,7 @@ pub trait StateTable {
         deadline: Instant,
     ) -> Result<Vec<Told>, TableError>;
 
-    /// What is pending in a [shard](item::shards) and due by then, the longest due first.
+    /// The states that are pending in a [shard](item::shards) and due by `due`, those that have been due longest first.
     ///
     /// # Errors
     /// See [`TableError`].
@@ -74,8 +75,9 @@ pub trait StateTable {
         deadline: Instant,
     ) -> Result<Page, TableError>;
 
-    /// What has changed in a [shard](item::shards) since then (that moment included), in the order of change. What was
-    /// written just now may be missing still, also from among what is returned: whoever keeps a watermark overlaps.
+    /// The states that have changed in a [shard](item::shards) since `since` (that moment included), in the order of
+    /// change. What was written just now may still be missing, also from among what is returned, so a watermark must
+    /// overlap.
     ///
     /// # Errors
     /// See [`TableError`].
@@ -92,22 +94,24 @@ pub trait StateTable {
 /// What became of a conditional write.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Put {
-    /// It is durable.
+    /// The state is durable.
     Done,
-    /// The table holds another version than was read: this one, where it was told; else read again.
+    /// The table holds another version than the one that was read. Holds that version, if DynamoDB told it; otherwise
+    /// read again.
     Conflict(Option<Box<AddressState>>),
 }
 
-/// What an [`update`] has left in the table.
+/// What the table holds after an [`update`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Updated {
-    /// The state, if there is one.
+    /// The address's state; `None` if there is none.
     pub state: Option<AddressState>,
-    /// Whether it was written.
+    /// Whether the update wrote it.
     pub written: bool,
 }
 
-/// Writes what `change` makes of an address's state, if anything; if somebody else was faster, of what it is then.
+/// Writes what `change` makes of an address's state, if anything. If somebody else was faster, `change` is applied to
+/// what they wrote.
 ///
 /// # Errors
 /// See [`TableError`]. It may have been written nevertheless.
@@ -131,35 +135,36 @@ pub async fn update(
     }
 }
 
-/// States, as an index holds them.
+/// A page of states from an index.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Page {
-    /// In the index's order.
+    /// The states, in the index's order.
     pub items: Vec<AddressState>,
-    /// How many there were besides that could not be read. They are in the log.
+    /// How many states besides could not be read. They are in the log.
     pub unreadable: usize,
     /// Where to go on; `None` after the last page. A page may be empty and not the last.
     pub next: Option<Cursor>,
 }
 
-/// The last state of a page, as its index orders it. To be kept in JSON between invocations, if need be.
+/// The position of a page's last state in its index, which may be kept in JSON between invocations.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Cursor {
     at: Timestamp,
     pk: String,
 }
 
-/// Why the table did not do as asked. Names no key: it holds an address.
+/// Why the table did not do as asked. Names no key, since a key holds an address.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum TableError {
-    /// Throttled, failed or unanswered until the deadline. A retry can help.
+    /// The calls were throttled, failed or were not answered until the deadline. A retry can help.
     #[error("no answer but errors until the deadline, the last: {0}")]
     Deadline(String),
-    /// Refused in a way that this invocation can't mend, such as a missing permission. A retry can help once it is mended.
+    /// DynamoDB refused the call in a way that this invocation can't mend, such as for a missing permission. A retry can
+    /// help once that is mended.
     #[error("refused: {0}")]
     Refused(String),
-    /// It can't be put as a DynamoDB item, or is none that this version can read. No retry can help.
+    /// The value can't be put as a DynamoDB item, or the item can't be read by this version. No retry can help.
     #[error("not an item: {0}")]
     NotAnItem(String),
 }
@@ -202,7 +207,7 @@ impl Index {
         }
     }
 
-    /// By which times a page is bounded.
+    /// The attribute by whose times a page is bounded.
     fn bound(self) -> &'static str {
         match self {
             Self::Pending => "#shard = :shard AND #at <= :bound",
@@ -321,7 +326,7 @@ impl StateTable for DynamoStates {
             Err(Failure::Refused(error)) => match error.as_service_error() {
                 Some(PutItemError::ConditionalCheckFailedException(failed)) => match failed.item() {
                     Some(held) if *held == new => Ok(Put::Done),
-                    // One that can't be read is for whoever reads it again to tell of.
+                    // A state that can't be read is reported when the caller reads it again.
                     held => Ok(Put::Conflict(held.cloned().and_then(|held| read(held).ok()))),
                 },
                 _ => Err(TableError::Refused(told(&error))),
@@ -345,7 +350,7 @@ impl StateTable for DynamoStates {
                 let query = self.client.query().table_name(&self.table).consistent_read(true);
                 query
                     .key_condition_expression("#pk = :pk AND #sk BETWEEN :from AND :to")
-                    // Opens and clicks, where they are stored, say nothing and would be most of what is carried.
+                    // Opens and clicks, where they are stored, say nothing and would be most of what is transferred.
                     .filter_expression("attribute_exists(#decidable) OR #kind = :delivery")
                     .expression_attribute_names("#pk", "pk")
                     .expression_attribute_names("#sk", "sk")
@@ -394,12 +399,12 @@ impl StateTable for DynamoStates {
     }
 }
 
-/// The sort keys between which the feedback of that time lies: `$` comes right after the `#` that ends a key's time.
+/// The sort keys between which the feedback of a time range lies: `$` comes right after the `#` that ends a key's time.
 fn feedback_keys(time: &RangeInclusive<Timestamp>) -> (String, String) {
     (format!("FEEDBACK#{}#", time.start()), format!("FEEDBACK#{}$", time.end()))
 }
 
-/// A record of the past that can't be read counts for nothing; to fail for it would keep the address from every decision.
+/// A record of the past that can't be read is left out: failing for it would keep the address from every decision.
 fn readable(told: Result<Told, TableError>) -> Option<Told> {
     told.inspect_err(|why| error!("a record is left out of an address's history: {why}")).ok()
 }
@@ -427,7 +432,7 @@ mod tests {
         }
     }
 
-    /// That an item is read back is up to the mapping, which takes more care of types than JSON does.
+    /// Reading an item back depends on the mapping, which is stricter about types than JSON is.
     #[test]
     fn an_item_of_dynamodb_is_read_back() {
         let first = AddressState::advance(None, &change("a@example.com", 1), at(1)).unwrap();
@@ -444,7 +449,7 @@ mod tests {
         assert_eq!(read::<AddressState>(item).unwrap(), state);
     }
 
-    /// A record of a day of January 1970, which stands for what `history` finds, and the page's end after it.
+    /// Two pages of records of January 1970, as `history` finds them, each with the key to go on from.
     const PAGES: [&str; 2] = [
         r#"{"Items":[{"kind":{"S":"delivery"},"event_id":{"S":"d"},"occurred_at":{"S":"1970-01-03T00:00:00.000Z"},
             "recipient":{"S":"a@example.com"},"address":{"S":"a@example.com"}}],"Count":1,"ScannedCount":300,
@@ -455,7 +460,7 @@ mod tests {
             "LastEvaluatedKey":{"pk":{"S":"ADDR#a@example.com"},"sk":{"S":"FEEDBACK#1970-01-02"}}}"#,
     ];
 
-    /// What was asked, and of which events `history` told.
+    /// The requests that were made, and the events that `history` told.
     async fn history(pages: &[&'static str], limit: usize) -> (Vec<serde_json::Value>, Vec<String>) {
         let stub = Stub::start(pages.iter().map(|page| (200, *page)));
         let table = DynamoStates::new(&stub.config(), "table");
@@ -465,10 +470,10 @@ mod tests {
         (asked, told.into_iter().map(|told| told.event_id).collect())
     }
 
-    /// DynamoDB's limit is of a page, and of what is looked at: what the filter leaves out counts.
+    /// DynamoDB's limit is that of a page, and counts what is looked at, including what the filter leaves out.
     #[tokio::test]
     async fn a_history_is_read_page_by_page_up_to_its_limit() {
-        // The limit is reached, and nobody asks for the page after that.
+        // The limit is reached, so the page after that is not asked for.
         let (asked, told) = history(&PAGES, HISTORY_LIMIT).await;
         assert_eq!(told, ["d", "b"]);
         assert_eq!((asked[0]["Limit"].as_u64(), asked[1]["Limit"].as_u64()), (Some(500), Some(200)));
@@ -484,7 +489,7 @@ mod tests {
         assert_eq!((asked[1]["Limit"].as_u64(), told.len()), (Some(9_699), 1));
     }
 
-    /// An item as DynamoDB tells it of a condition that failed.
+    /// DynamoDB's answer to a condition that failed, with the item that is there.
     fn in_conflict_with(state: &AddressState) -> (u16, &'static str) {
         let item: serde_dynamo::Item = serde_dynamo::to_item(state).unwrap();
         let kind = "com.amazonaws.dynamodb.v20120810#ConditionalCheckFailedException";
@@ -499,7 +504,7 @@ mod tests {
         let both = AddressState::advance(Some(&held), &ours, at(2)).unwrap();
         let advance = |known: Option<&AddressState>| AddressState::advance(known, &ours, at(2));
         let deadline = Instant::now() + std::time::Duration::from_secs(30);
-        // Nobody reads it again; and an answer that was lost is no conflict.
+        // The item is not read again, and an answer that was lost is no conflict.
         for last in [(200, "{}"), in_conflict_with(&both)] {
             let stub = Stub::start([(200, "{}"), in_conflict_with(&held), last]);
             let table = DynamoStates::new(&stub.config(), "table");

@@ -1,7 +1,8 @@
-//! What the table's stream brings.
+//! Reads what the table's stream brings.
 //!
 //! `aws_lambda_events` is not used: it is a dependency for two structs, and one record that it refuses costs the others.
-//! A batch of a stream succeeds or fails as a whole, but whoever can't read one record can still do the others first.
+//! A batch of a stream succeeds or fails as a whole, but a function that can't read one record can still do the others
+//! first.
 
 use mailroom_core::malformed::Problem;
 use mailroom_core::timestamp::Timestamp;
@@ -14,18 +15,18 @@ use serde_json::{Value, json};
 use crate::invocation::InvocationError;
 use crate::states::{Image, TableError};
 
-/// An item that was written.
+/// An item that was written to the table.
 #[derive(Debug)]
 pub struct Written {
-    /// By which the record can be found in the stream again.
+    /// The number by which the record can be found in the stream again.
     pub sequence_number: Option<String>,
-    /// When, by DynamoDB, to the second.
+    /// When the item was written, according to DynamoDB, to the second.
     pub created_at: Option<Timestamp>,
     image: Item,
 }
 
 impl Written {
-    /// The sort key.
+    /// The item's sort key.
     pub fn sk(&self) -> &str {
         match self.image.get("sk") {
             Some(AttributeValue::S(sk)) => sk,
@@ -45,9 +46,9 @@ impl Written {
 /// A record of the stream that could not be read.
 #[derive(Debug)]
 pub struct Unread {
-    /// Its place in the batch.
+    /// The record's place in the batch.
     pub index: usize,
-    /// Why. Nothing is quoted.
+    /// Why the record could not be read. Nothing is quoted.
     pub why: &'static str,
 }
 
@@ -66,7 +67,7 @@ struct Record<'a> {
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct Change<'a> {
-    /// Seconds; some write them as 1.7695E9.
+    /// The time in seconds; some write it as 1.7695E9.
     approximate_creation_date_time: Option<f64>,
     sequence_number: Option<String>,
     #[serde(borrow)]
@@ -100,7 +101,7 @@ fn written(index: usize, record: &RawValue) -> Option<Result<Written, Unread>> {
 }
 
 /// The batch with which the stream of the table in memory wakes a function, each change with the time that DynamoDB would
-/// tell.
+/// give it.
 ///
 /// # Errors
 /// [`TableError::NotAnItem`]

@@ -1,4 +1,4 @@
-//! An AWS on the loopback, for tests: it answers as it was told, and keeps what it was asked.
+//! An AWS on the loopback interface, for tests: it answers as it was told, and keeps the requests.
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -7,7 +7,7 @@ use std::thread::JoinHandle;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_sdk_dynamodb::config::{Credentials, SharedCredentialsProvider};
 
-/// What a connection's first request is answered with.
+/// The answer to the first request of a connection.
 pub(crate) struct Answer {
     status: u16,
     headers: String,
@@ -21,21 +21,21 @@ impl From<(u16, &'static str)> for Answer {
 }
 
 impl Answer {
-    /// The same, with another header.
+    /// The same answer with another header.
     pub(crate) fn with(mut self, name: &str, value: &str) -> Self {
         self.headers = format!("{}{name}: {value}\r\n", self.headers);
         self
     }
 }
 
-/// What was asked.
+/// A request that was made.
 pub(crate) struct Request {
-    /// Request line and headers.
+    /// The request line and the headers.
     pub(crate) head: String,
     pub(crate) body: String,
 }
 
-/// It ends with its last answer.
+/// The stand-in for AWS, which ends with its last answer.
 pub(crate) struct Stub {
     pub(crate) url: String,
     requests: JoinHandle<Vec<Request>>,
@@ -63,12 +63,12 @@ impl Stub {
         Self { url, requests }
     }
 
-    /// Of clients that talk to it.
+    /// The configuration for clients that talk to this stub.
     pub(crate) fn config(&self) -> SdkConfig {
         config(&self.url)
     }
 
-    /// What it was asked; to be called when it has given its last answer.
+    /// The requests so far; to be called when the stub has given its last answer.
     pub(crate) fn requests(self) -> Vec<Request> {
         self.requests.join().unwrap()
     }
@@ -79,7 +79,7 @@ impl Stub {
     }
 }
 
-/// Of clients that talk to an endpoint.
+/// The configuration for clients that talk to an endpoint.
 pub(crate) fn config(url: &str) -> SdkConfig {
     let credentials = Credentials::new("key", "secret", None, None, "test");
     SdkConfig::builder()
@@ -90,7 +90,7 @@ pub(crate) fn config(url: &str) -> SdkConfig {
         .build()
 }
 
-/// Until the body is there, which the head says the length of.
+/// Reads a request until its body is complete, whose length the head says.
 fn read(connection: &mut TcpStream) -> Request {
     let (mut request, mut buffer) = (Vec::new(), [0; 4096]);
     loop {

@@ -1,6 +1,6 @@
 //! SES's account-level suppression list of one Region, the import jobs that fill it, and the account that they depend on.
 //!
-//! Nothing is retried here: SES takes one request a second, so whoever calls keeps the pace and decides what is worth
+//! Nothing is retried here: SES takes one request a second, so the caller keeps the pace and decides what is worth
 //! another call.
 
 mod memory;
@@ -33,19 +33,19 @@ use crate::ses::{self, SesError, is_not_found};
 
 /// Reads and writes the list. Each method is one call of SES's API.
 pub trait SuppressionList {
-    /// Puts an entry, exactly so, over whatever is there.
+    /// Puts an entry in exactly this spelling, over whatever is there.
     ///
     /// # Errors
     /// See [`ListError`]. It may have been put nevertheless, unless throttled or refused.
     async fn put(&self, spelling: &str, reason: Reason) -> Result<(), ListError>;
 
-    /// Deletes an entry that is spelled exactly so. That there is none is fine.
+    /// Deletes the entry in exactly this spelling. It is no error if there is none.
     ///
     /// # Errors
     /// See [`ListError`]. It may have been deleted nevertheless, unless throttled or refused.
     async fn delete(&self, spelling: &str) -> Result<(), ListError>;
 
-    /// The entry that is spelled exactly so.
+    /// The entry in exactly this spelling; `None` if there is none.
     ///
     /// # Errors
     /// See [`ListError`].
@@ -57,18 +57,19 @@ pub trait SuppressionList {
     /// See [`ListError`]. [`ListError::Refused`] if SES does not take the token (any more).
     async fn page(&self, next: Option<&str>) -> Result<ListPage<Entry>, ListError>;
 
-    /// What the list depends on.
+    /// The account's state, as far as the list depends on it.
     ///
     /// # Errors
     /// See [`ListError`].
     async fn account(&self) -> Result<Account, ListError>;
 
-    /// Makes a job of the object at `s3://bucket/key`, newline-delimited JSON; the job's id. SES reads the object itself,
-    /// without a role: the bucket's policy must let `ses.amazonaws.com` (Developer Guide, "Adding email addresses in bulk").
+    /// Makes a job of the object at `s3://bucket/key`, which is newline-delimited JSON, and returns the job's id. SES
+    /// reads the object itself, without a role: the bucket's policy must allow `ses.amazonaws.com` (Developer Guide,
+    /// "Adding email addresses in bulk").
     ///
     /// # Errors
-    /// See [`ListError`]. It may have been made nevertheless, unless throttled or refused, and there is no token that makes
-    /// a second call the same: look for it first.
+    /// See [`ListError`]. It may have been made nevertheless, unless throttled or refused. No token makes a second call
+    /// the same, so look for the job first.
     async fn create_import_job(&self, kind: JobKind, url: &str) -> Result<String, ListError>;
 
     /// One job, with what only this call tells: its object, and its failed records.
@@ -77,34 +78,35 @@ pub trait SuppressionList {
     /// See [`ListError`].
     async fn import_job(&self, id: &str) -> Result<ImportJob, ListError>;
 
-    /// A page of this list's jobs, in no order that is documented. It does not tell their objects.
+    /// A page of this list's jobs, in no documented order. It does not tell their objects.
     ///
     /// # Errors
     /// See [`ListError`].
     async fn import_jobs(&self, next: Option<&str>) -> Result<ListPage<ListedJob>, ListError>;
 
-    /// What lies at a job's [`ImportJob::failed_records_url`]. Not a call of SES's API: it does not count for its pace.
+    /// The content of a job's [`ImportJob::failed_records_url`]. This is no call of SES's API, so it does not count for
+    /// its pace.
     ///
     /// # Errors
     /// See [`ListError`].
     async fn failed_records(&self, url: &str) -> Result<String, ListError>;
 }
 
-/// A part of a list.
+/// One page of a list.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ListPage<T> {
-    /// What is on it. A page may be empty and not the last.
+    /// The items on the page. A page may be empty and not the last.
     pub items: Vec<T>,
-    /// How many there were besides that this version can't read, such as entries with a reason that SES has added since.
+    /// How many items besides this version can't read, such as entries with a reason that SES has added since.
     pub unread: usize,
-    /// Where to go on; `None` after the last page.
+    /// The token of the next page; `None` after the last one.
     pub next: Option<String>,
 }
 
 /// The account in this Region, as far as the list depends on it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Account {
-    /// Whether it is out of the sandbox. In it, nothing can be put and no job made.
+    /// Whether the account is out of the sandbox. In the sandbox nothing can be put and no job made.
     pub production_access: bool,
     /// The reasons for which an entry stops mail.
     pub enabled: BTreeSet<Reason>,
@@ -113,26 +115,26 @@ pub struct Account {
 /// An import job.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ImportJob {
-    /// `s3://bucket/key`
+    /// The URL of the job's object, `s3://bucket/key`; `None` if SES does not tell it.
     pub url: Option<String>,
-    /// How far it is.
+    /// How far the job is.
     pub status: JobStatus,
-    /// How many of its records have failed.
+    /// How many of the job's records have failed.
     pub failed: usize,
-    /// Where they lie.
+    /// The URL of the list of failed records; `None` if SES does not give one.
     pub failed_records_url: Option<String>,
-    /// Why it has failed as a whole.
+    /// Why the job has failed as a whole; `None` if SES gives no error.
     pub error: Option<String>,
 }
 
 /// An import job in a list of them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ListedJob {
-    /// Its id.
+    /// The job's id.
     pub id: String,
-    /// What it does, if that can be told.
+    /// What the job does; `None` if that can't be told.
     pub kind: Option<JobKind>,
-    /// When it was made, if that can be told.
+    /// When the job was made; `None` if that can't be told.
     pub created_at: Option<Timestamp>,
 }
 
@@ -140,26 +142,27 @@ pub struct ListedJob {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ListError {
-    /// 429: faster than SES takes it. Nothing was done; a retry can help, later.
+    /// SES was called faster than it allows (429). Nothing was done; a later retry can help.
     #[error("SES throttles")]
     Throttled,
     /// There is no such job.
     #[error("no such import job")]
     NotFound,
-    /// The role, or the account, may not. Nothing was done; a retry can help once that is mended.
+    /// The role, or the account, lacks a permission. Nothing was done; a retry can help once it is granted.
     #[error("SES denies it: {0}")]
     Denied(String),
-    /// SES does not take it: the account is in the sandbox (ask [`SuppressionList::account`], not the text), or the
-    /// input is not right. Nothing was done, and no retry can help. The text may name the address: not for a log line.
+    /// SES does not take the request: the account is in the sandbox (ask [`SuppressionList::account`], not the text), or
+    /// the input is not right. Nothing was done, and no retry can help. The text may name the address, so it may not go
+    /// into a log line.
     #[error("SES refuses it: {0}")]
     Refused(Refusal),
-    /// Failed or unanswered. A retry can help.
+    /// The call failed or was not answered. A retry can help.
     #[error("SES does not answer: {0}")]
     Unavailable(String),
 }
 
 impl ListError {
-    /// What it is, in words that name no address: for a log line.
+    /// What the error is, in words that name no address, for a log line.
     pub fn kind(&self) -> String {
         match self {
             Self::Refused(Refusal { code, .. }) => format!("SES refuses it: {code}"),
@@ -179,12 +182,12 @@ impl From<SesError> for ListError {
     }
 }
 
-/// What SES says when it does not take something.
+/// What SES says when it does not take a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refusal {
-    /// SES's own word for it, such as `BadRequestException`.
+    /// SES's error code, such as `BadRequestException`.
     pub code: String,
-    /// What it says to people. It may name the address: not for a log line.
+    /// SES's text for people. It may name the address, so it may not go into a log line.
     pub message: String,
 }
 
@@ -321,12 +324,12 @@ impl SuppressionList for SesList {
         Ok(ListPage { unread: count - items.len(), items, next: output.next_token })
     }
 
-    /// Carried by the client that is there, as a request with another address and without its signature: the URL is signed
-    /// itself, and an HTTP client for this alone would be a second TLS stack.
+    /// Uses the client that is there: its request gets another address and loses its signature. The URL is signed itself,
+    /// and an HTTP client for this alone would be a second TLS stack.
     async fn failed_records(&self, url: &str) -> Result<String, ListError> {
         let carrier = Carrier { url: url.to_owned(), answer: Arc::default() };
         let answer = Arc::clone(&carrier.answer);
-        // What SES's deserializer makes of the answer does not matter.
+        // The answer has been kept, so it does not matter what SES's deserializer makes of it.
         let sent = self.client.get_import_job().job_id("-").customize().interceptor(carrier).send().await;
         let answer = answer.lock().ok().and_then(|mut answer| answer.take());
         answer.ok_or_else(|| {
@@ -441,7 +444,7 @@ mod tests {
         const FAILED: &str = "{\"emailAddress\":\"A@example.com\"}\n{\"emailAddress\":\"b@example.com\"}\n";
         let stub = Stub::start([(200, FAILED), (403, "<Error/>")]);
         let url = stub.url.clone();
-        // SES itself is elsewhere, and does not answer.
+        // SES itself is at another address, and does not answer.
         let list = SesList::new(&config("http://127.0.0.1:9"));
         let records = list.failed_records(&format!("{url}/records?X-Amz-Signature=1")).await.unwrap();
         assert_eq!(records, FAILED);

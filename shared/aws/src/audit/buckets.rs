@@ -1,4 +1,4 @@
-//! Whether a bucket is there, in whichever Region.
+//! Whether a bucket exists, in whichever Region.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -12,7 +12,7 @@ use mailroom_core::audit::facts::{Asked, Bucket};
 
 use crate::audit::{AskError, told};
 
-/// Asks after buckets.
+/// Asks whether buckets exist.
 pub trait Buckets {
     /// Whether there is such a bucket (S3's `HeadBucket`, which takes `s3:ListBucket`).
     ///
@@ -27,7 +27,7 @@ pub struct S3Buckets {
 }
 
 impl S3Buckets {
-    /// To be asked in the configuration's own Region, unless a bucket is elsewhere.
+    /// A client that asks in the configuration's own Region, unless a bucket is elsewhere.
     pub fn new(config: &SdkConfig) -> Self {
         Self { config: config.clone() }
     }
@@ -46,7 +46,7 @@ impl Buckets for S3Buckets {
     async fn bucket(&self, name: &str) -> Result<Bucket, AskError> {
         let home = self.config.region().map(ToString::to_string);
         let mut asked = self.client(None).head_bucket().bucket(name).send().await;
-        // Another Region's bucket: what S3 says here is not what it says there (301, or 400 in some Regions).
+        // S3 answers differently here for another Region's bucket than it does there (301, or 400 in some Regions).
         let elsewhere =
             asked.as_ref().err().and_then(region_told).filter(|region| Some(region) != home.as_ref());
         if let Some(region) = elsewhere {
@@ -66,7 +66,8 @@ impl Buckets for S3Buckets {
     }
 }
 
-/// The Region in which S3 says that the bucket is (S3 API Reference, `HeadBucket`: in answers of 301, 400 and 403, too).
+/// The Region in which S3 says that the bucket is. S3 tells it in answers of 301, 400 and 403, too (S3 API Reference,
+/// `HeadBucket`).
 fn region_told<E>(error: &SdkError<E, HttpResponse>) -> Option<String> {
     error.raw_response()?.headers().get("x-amz-bucket-region").map(str::to_owned)
 }
@@ -76,7 +77,7 @@ fn region_told<E>(error: &SdkError<E, HttpResponse>) -> Option<String> {
 pub struct MemoryBuckets(Arc<Mutex<BTreeMap<String, Result<Bucket, AskError>>>>);
 
 impl MemoryBuckets {
-    /// Answers like this for a bucket.
+    /// Sets the answer for a bucket.
     pub fn set(&self, name: &str, answer: Result<Bucket, AskError>) {
         if let Ok(mut buckets) = self.0.lock() {
             buckets.insert(name.to_owned(), answer);
@@ -104,7 +105,7 @@ mod tests {
         let denied = || bucket(Asked::Denied("s3:ListBucket".to_owned()));
         let answers = [
             (200, Some("us-east-1")),
-            // Older stand-ins do not say it.
+            // Older stand-ins for S3 do not name the Region.
             (200, None),
             (301, Some("eu-west-1")),
             (200, Some("eu-west-1")),
@@ -114,7 +115,7 @@ mod tests {
             (404, None),
             (503, None),
         ];
-        // As S3 answers HEAD: without a body.
+        // S3 answers HEAD without a body.
         let stub = Stub::start(answers.map(|(status, region)| {
             let answer = Answer::from((status, ""));
             region.into_iter().fold(answer, |answer, region| answer.with("x-amz-bucket-region", region))
@@ -132,7 +133,7 @@ mod tests {
             assert_eq!(s3.bucket("mail").await, expected);
         }
         let requests = stub.requests();
-        // One that is elsewhere is asked after there, too.
+        // A bucket that is elsewhere is asked for again there.
         assert_eq!(requests.len(), answers.len());
         for request in requests {
             assert!(request.head.starts_with("HEAD /mail"), "{}", request.head);

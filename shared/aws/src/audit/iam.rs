@@ -1,7 +1,7 @@
-//! Access keys of IAM users, which is what SMTP credentials are. Read only, and no secret is in reach.
+//! Access keys of IAM users, which SMTP credentials are. Nothing is written, and no secret can be read.
 //!
-//! IAM is global: a partition has one endpoint, and the SDK's endpoint rules sign for its Region (`us-east-1`; in `GovCloud`
-//! `us-gov-west-1`), whatever Region the configuration names.
+//! IAM is global: a partition has one endpoint, and the SDK's endpoint rules sign for its Region (`us-east-1`; in
+//! `GovCloud` `us-gov-west-1`), whatever Region the configuration names.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -20,13 +20,14 @@ use serde::{Deserialize, Serialize};
 use crate::audit::{AskError, Page, is_not_found, told};
 use crate::fuse::Fuse;
 
-/// All that a mail needs that is handed over by SMTP (Amazon SES Developer Guide, "Obtaining Amazon SES SMTP credentials").
-const SEND: &str = "ses:SendRawEmail";
+/// The only permission that sending mail by SMTP needs (Amazon SES Developer Guide, "Obtaining Amazon SES SMTP
+/// credentials").
+const SEND_PERMISSION: &str = "ses:SendRawEmail";
 
-/// IAM may be in another part of the world, and takes its time over many users.
-const TIMEOUT: Duration = Duration::from_secs(8);
+/// How long one call may take: IAM may be in another part of the world, and is slow if there are many users.
+const CALL_TIMEOUT: Duration = Duration::from_secs(8);
 
-/// Reads IAM's users and their keys. Each method is one call of IAM's API, of the permission that it names.
+/// Reads IAM's users and their keys. Each method is one call of IAM's API, with the permission that it names.
 pub trait AccessKeys {
     /// A page of the users (`iam:ListUsers`).
     ///
@@ -34,21 +35,22 @@ pub trait AccessKeys {
     /// See [`AskError`].
     async fn users(&self, next: Option<&str>) -> Result<Page<User>, AskError>;
 
-    /// A user's keys (`iam:ListAccessKeys`), without what the other methods tell of them; none if the user has gone. IAM allows
-    /// two, so they come at once ("IAM and AWS STS quotas", IAM User Guide).
+    /// A user's keys (`iam:ListAccessKeys`), without what the other methods tell about them; empty if the user no longer
+    /// exists. IAM allows two keys, so one call tells all ("IAM and AWS STS quotas", IAM User Guide).
     ///
     /// # Errors
     /// See [`AskError`].
     async fn keys(&self, user: &str) -> Result<Vec<AccessKey>, AskError>;
 
-    /// When, where and for what a key was used last (`iam:GetAccessKeyLastUsed`).
+    /// When, where and for what a key was last used (`iam:GetAccessKeyLastUsed`); `None` if never.
     ///
     /// # Errors
     /// See [`AskError`].
     async fn last_used(&self, key: &str) -> Result<Option<LastUsed>, AskError>;
 
-    /// Whether a user may send from any of these identities, or with none, from all (`iam:SimulatePrincipalPolicy`). A policy
-    /// that lets only certain senders, recipients or networks lets send.
+    /// Whether a user may send from any of these identities or, if none is given, from all
+    /// (`iam:SimulatePrincipalPolicy`). A policy that allows only certain senders, recipients or networks counts as
+    /// allowing.
     ///
     /// # Errors
     /// See [`AskError`].
@@ -58,15 +60,15 @@ pub trait AccessKeys {
 /// An IAM user.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct User {
-    /// `UserName`
+    /// The user's name (`UserName`).
     pub name: String,
-    /// `Arn`
+    /// The user's ARN (`Arn`).
     pub arn: String,
-    /// `CreateDate`
+    /// When the user was created (`CreateDate`).
     pub created_at: Timestamp,
 }
 
-/// IAM itself. Nothing is retried here: whoever asks keeps the pace.
+/// IAM itself. Nothing is retried here, since the caller keeps the pace.
 pub struct Iam {
     client: Client,
 }
@@ -74,7 +76,7 @@ pub struct Iam {
 impl Iam {
     /// The account's users.
     pub fn new(config: &SdkConfig) -> Self {
-        let timeouts = TimeoutConfig::builder().operation_attempt_timeout(TIMEOUT).build();
+        let timeouts = TimeoutConfig::builder().operation_attempt_timeout(CALL_TIMEOUT).build();
         let config = aws_sdk_iam::config::Builder::from(config).retry_config(RetryConfig::disabled());
         Self { client: Client::from_conf(config.timeout_config(timeouts).build()) }
     }
@@ -114,7 +116,7 @@ impl AccessKeys for Iam {
     async fn last_used(&self, key: &str) -> Result<Option<LastUsed>, AskError> {
         let output = self.client.get_access_key_last_used().access_key_id(key).send().await;
         let used = output.map_err(|error| told(&error))?.access_key_last_used;
-        // Without a date it was never used, or not since April 2015, and the rest is "N/A".
+        // Without a date the key was never used, or not since April 2015, and the other fields are "N/A".
         Ok(used.and_then(|used| {
             Some(LastUsed {
                 at: time(&used.last_used_date?)?,
@@ -126,18 +128,21 @@ impl AccessKeys for Iam {
 
     async fn may_send(&self, user_arn: &str, identity_arns: &[String]) -> Result<bool, AskError> {
         let identities = Some(identity_arns.to_vec()).filter(|arns| !arns.is_empty());
-        let simulate = self.client.simulate_principal_policy().policy_source_arn(user_arn).action_names(SEND);
+        let simulate =
+            self.client.simulate_principal_policy().policy_source_arn(user_arn).action_names(SEND_PERMISSION);
         let simulated = simulate.set_resource_arns(identities).max_items(1000).send().await;
         let results = simulated.map_err(|error| told(&error))?.evaluation_results;
         Ok(results.unwrap_or_default().iter().any(lets_send))
     }
 }
 
-/// The decision on the whole is the strictest of those on the single resources, which stand in a list of their own.
+/// Whether any decision of a simulation allows it. The overall decision is the strictest of those on single resources,
+/// which are listed apart.
 fn lets_send(result: &EvaluationResult) -> bool {
     let lets = |decision: &PolicyEvaluationDecisionType, missing: &[String]| match decision {
         PolicyEvaluationDecisionType::Allowed => true,
-        // A condition was not met for want of something to compare with, and it is one that narrows what is sent, or whence.
+        // A condition was not met because the simulation had nothing to compare with. If it only narrows what is sent, or
+        // from where, the user may send.
         PolicyEvaluationDecisionType::ImplicitDeny => {
             let narrows =
                 |key: &String| ["ses:", "aws:Source", "aws:Vpc"].iter().any(|of| key.starts_with(of));
@@ -176,20 +181,20 @@ struct Inner {
 }
 
 impl MemoryIam {
-    /// The same account, by way of a function that may die.
+    /// The same account, for a function that may die.
     #[must_use]
     pub fn with_fuse(&self, fuse: &Fuse) -> Self {
         Self { inner: Arc::clone(&self.inner), fuse: fuse.clone() }
     }
 
-    /// A user with these keys, of which `last_used` is told by [`AccessKeys::last_used`] alone.
+    /// Adds a user with these keys. Their `last_used` is told by [`AccessKeys::last_used`] alone.
     pub fn add(&self, user: User, keys: Vec<AccessKey>) {
         self.change(|inner| {
             inner.users.insert(user.name.clone(), (user, keys));
         });
     }
 
-    /// From now on the user with this ARN may send from these identities; with none, from all.
+    /// From now on the user with this ARN may send from these identities or, if none is given, from all.
     pub fn let_send(&self, user_arn: &str, identity_arns: &[&str]) {
         self.change(|inner| {
             let arns = identity_arns.iter().map(|arn| (*arn).to_owned()).collect();
@@ -197,12 +202,12 @@ impl MemoryIam {
         });
     }
 
-    /// Answers every call like this; `None` as usual.
+    /// Answers every call with this error; `None`: answers as usual again.
     pub fn refuse(&self, refusal: Option<AskError>) {
         self.change(|inner| inner.refusal = refusal);
     }
 
-    /// Every call that was made: `last_used AKIA…`.
+    /// The calls that were made so far, such as `last_used AKIA…`.
     pub fn calls(&self) -> Vec<String> {
         self.inner.lock().map_or_else(|_| Vec::new(), |inner| inner.calls.clone())
     }

@@ -1,4 +1,4 @@
-//! SES's API, version 2, as far as it is read to see whether a Region is ready. Nothing here changes anything.
+//! The part of SES's API, version 2, that is read to see whether a Region is ready. Nothing here changes anything.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -21,7 +21,7 @@ use serde::{Deserialize, Serialize};
 use crate::audit::{AskError, Page, is_not_found, told};
 use crate::ses::MemorySes;
 
-/// Reads SES's configuration. Each method is one call of its API, which takes one a second.
+/// Reads SES's configuration. Each method is one call of SES's API, which takes one a second.
 pub trait SesReader {
     /// The account in this Region (`ses:GetAccount`).
     ///
@@ -29,13 +29,13 @@ pub trait SesReader {
     /// See [`AskError`].
     async fn account(&self) -> Result<Account, AskError>;
 
-    /// A page of its identities, a thousand at most (`ses:ListEmailIdentities`).
+    /// A page of the account's identities, at most a thousand (`ses:ListEmailIdentities`).
     ///
     /// # Errors
     /// See [`AskError`].
     async fn identities(&self, next: Option<&str>) -> Result<Page<ListedIdentity>, AskError>;
 
-    /// An identity (`ses:GetEmailIdentity`); `None` if it has gone.
+    /// An identity (`ses:GetEmailIdentity`); `None` if it no longer exists.
     ///
     /// # Errors
     /// See [`AskError`].
@@ -47,29 +47,30 @@ pub trait SesReader {
     /// See [`AskError`].
     async fn configuration_sets(&self, next: Option<&str>) -> Result<Page<String>, AskError>;
 
-    /// A configuration set without its event destinations (`ses:GetConfigurationSet`); `None` if it has gone.
+    /// A configuration set without its event destinations (`ses:GetConfigurationSet`); `None` if it no longer exists.
     ///
     /// # Errors
     /// See [`AskError`].
     async fn configuration_set(&self, name: &str) -> Result<Option<ConfigurationSet>, AskError>;
 
-    /// A configuration set's event destinations (`ses:GetConfigurationSetEventDestinations`); none if it has gone.
+    /// The event destinations of a configuration set (`ses:GetConfigurationSetEventDestinations`); empty if it no longer
+    /// exists.
     ///
     /// # Errors
     /// See [`AskError`].
     async fn event_destinations(&self, configuration_set: &str) -> Result<Vec<EventDestination>, AskError>;
 }
 
-/// What the list says of an identity.
+/// An identity as the list of identities names it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ListedIdentity {
-    /// `IdentityName`
+    /// The identity's name (`IdentityName`).
     pub name: String,
-    /// `IdentityType`
+    /// The identity's kind (`IdentityType`); `None` if SES does not say.
     pub kind: Option<String>,
 }
 
-/// SES itself. Nothing is retried here: whoever asks keeps the pace.
+/// SES itself. Nothing is retried here, since the caller keeps the pace.
 pub struct Ses {
     client: Client,
 }
@@ -82,8 +83,9 @@ impl Ses {
     }
 }
 
-/// The most that SES gives (`PageSize` of `ListEmailIdentities` and `ListConfigurationSets`, SES v2 API Reference).
-const PAGE: i32 = 1000;
+/// The most items on a page that SES gives (`PageSize` of `ListEmailIdentities` and `ListConfigurationSets`, SES v2 API
+/// Reference).
+const MAX_PAGE: i32 = 1000;
 
 impl SesReader for Ses {
     async fn account(&self) -> Result<Account, AskError> {
@@ -92,7 +94,7 @@ impl SesReader for Ses {
 
     async fn identities(&self, next: Option<&str>) -> Result<Page<ListedIdentity>, AskError> {
         let list =
-            self.client.list_email_identities().page_size(PAGE).set_next_token(next.map(str::to_owned));
+            self.client.list_email_identities().page_size(MAX_PAGE).set_next_token(next.map(str::to_owned));
         let output = list.send().await.map_err(|error| told(&error))?;
         let identities = output.email_identities.unwrap_or_default().into_iter().map(|identity| {
             let kind = identity.identity_type.map(|kind| kind.as_str().to_owned());
@@ -113,7 +115,7 @@ impl SesReader for Ses {
 
     async fn configuration_sets(&self, next: Option<&str>) -> Result<Page<String>, AskError> {
         let list =
-            self.client.list_configuration_sets().page_size(PAGE).set_next_token(next.map(str::to_owned));
+            self.client.list_configuration_sets().page_size(MAX_PAGE).set_next_token(next.map(str::to_owned));
         let output = list.send().await.map_err(|error| told(&error))?;
         Ok(Page { items: output.configuration_sets.unwrap_or_default(), next: output.next_token })
     }
@@ -250,7 +252,7 @@ fn unreadable(what: &str) -> AskError {
     AskError::Refused(what.to_owned())
 }
 
-/// What is read, in memory, of an SES that keeps its pace. Clones are one Region.
+/// The configuration of an SES in memory, which keeps SES's pace. Clones are one Region.
 #[derive(Debug, Clone)]
 pub struct MemorySesReader {
     inner: Arc<Mutex<Inner>>,
@@ -264,12 +266,12 @@ struct Inner {
     configuration_sets: BTreeMap<String, ConfigurationSet>,
     page: usize,
     refusals: BTreeMap<&'static str, AskError>,
-    /// How often the pages' tokens have expired: it is a part of each.
+    /// How often the pages' tokens have expired. The number is a part of each token.
     expired: usize,
 }
 
 impl Inner {
-    /// A page of what has these names, from where a token says.
+    /// A page of the items with these names, from where a token says.
     fn page<A>(
         &self,
         mut names: impl Iterator<Item = (String, A)>,
@@ -309,44 +311,44 @@ impl MemorySesReader {
         Self { inner: Arc::new(Mutex::new(inner)), ses: ses.clone() }
     }
 
-    /// The same Region, by way of an SES of the same kind: [`MemorySes::with_fuse`].
+    /// The same Region, reached through an SES of the same kind: [`MemorySes::with_fuse`].
     #[must_use]
     pub fn through(&self, ses: &MemorySes) -> Self {
         Self { ses: ses.clone(), ..self.clone() }
     }
 
-    /// An identity, over one of its name.
+    /// Adds an identity, or replaces the one of that name.
     pub fn add_identity(&self, name: &str, kind: &str, identity: Identity) {
         self.change(|inner| {
             inner.identities.insert(name.to_owned(), (Some(kind.to_owned()), identity));
         });
     }
 
-    /// Takes one away.
+    /// Removes an identity.
     pub fn remove_identity(&self, name: &str) {
         self.change(|inner| {
             inner.identities.remove(name);
         });
     }
 
-    /// A configuration set, over one of its name; with its event destinations.
+    /// Adds a configuration set with its event destinations, or replaces the one of that name.
     pub fn add_configuration_set(&self, set: ConfigurationSet) {
         self.change(|inner| {
             inner.configuration_sets.insert(set.name.clone(), set);
         });
     }
 
-    /// So many on a page.
+    /// Sets how many items are on a page.
     pub fn set_page(&self, page: usize) {
         self.change(|inner| inner.page = page);
     }
 
-    /// Takes no token any more that it has given so far.
+    /// Has all tokens that were given so far expire.
     pub fn expire_tokens(&self) {
         self.change(|inner| inner.expired += 1);
     }
 
-    /// Answers every call of this action like this (`GetEmailIdentity`); `None`: as usual.
+    /// Answers every call of an action, such as `GetEmailIdentity`, with this error; `None`: answers as usual again.
     pub fn refuse(&self, action: &'static str, refusal: Option<AskError>) {
         self.change(|inner| match refusal {
             Some(refusal) => {

@@ -1,12 +1,12 @@
-//! The audit in the table: its verdicts, and, while a pass lasts, what it has read.
+//! The audit's verdicts in the table, and, while a pass lasts, what it has read.
 //!
 //! | item | sort key | until |
 //! |---|---|---|
 //! | a section's verdict | `AUDIT#<section>` | the next pass |
 //! | a reading: what one call was answered | `AUDIT-FACTS#<begin of the pass>#<reading>` | a week has passed |
 //!
-//! Both under `REGION#<region>`. A reading is written once it is there and never changed: whoever goes on with a pass goes on
-//! behind the last of them.
+//! Both are under `REGION#<region>`. A reading is written as soon as it is made and never changed, so a pass that is
+//! resumed goes on after the last one.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -22,12 +22,12 @@ use crate::dynamo::retried;
 use crate::fuse::Fuse;
 use crate::states::TableError;
 
-/// Much longer than a pass takes over as many identities as SES allows.
-const READINGS_LAST: Duration = Duration::from_hours(24 * 7);
+/// How long readings are kept, which is much longer than a pass takes over as many identities as SES allows.
+const READINGS_KEPT_FOR: Duration = Duration::from_hours(24 * 7);
 
-/// Keeps verdicts and readings of one Region.
+/// Keeps the verdicts and readings of one Region.
 pub trait AuditTable {
-    /// What a pass has read so far: JSON by name.
+    /// The readings of a pass so far: JSON by name.
     ///
     /// # Errors
     /// See [`TableError`].
@@ -37,10 +37,10 @@ pub trait AuditTable {
         deadline: Instant,
     ) -> Result<BTreeMap<String, String>, TableError>;
 
-    /// Keeps a reading.
+    /// Writes a reading.
     ///
     /// # Errors
-    /// See [`TableError`]. It may be kept all the same.
+    /// See [`TableError`]. It may have been written nevertheless.
     async fn keep(
         &self,
         pass: Timestamp,
@@ -49,14 +49,14 @@ pub trait AuditTable {
         deadline: Instant,
     ) -> Result<(), TableError>;
 
-    /// Writes a section's verdict, over the one that is there.
+    /// Writes a section's verdict in the place of the one that is there.
     ///
     /// # Errors
-    /// See [`TableError`]. It may be written all the same.
+    /// See [`TableError`]. It may have been written nevertheless.
     async fn put(&self, verdict: &SectionVerdict, deadline: Instant) -> Result<(), TableError>;
 
-    /// The verdicts that were written last. Of a Region without a pass there are none, and of one that is at the end of a pass
-    /// some may be older than the others.
+    /// The verdicts that were written last. There are none for a Region without a pass, and while a pass is writing its
+    /// verdicts, some may be older than the others.
     ///
     /// # Errors
     /// See [`TableError`].
@@ -79,7 +79,7 @@ impl DynamoAuditTable {
         Self { client: Client::new(config), table: table.into(), region }
     }
 
-    /// Every item of the Region whose sort key begins so.
+    /// All items of the Region whose sort key has a prefix.
     async fn items(&self, prefix: &str, deadline: Instant) -> Result<Vec<Item>, TableError> {
         let (mut items, mut start) = (Vec::new(), None);
         loop {
@@ -133,7 +133,7 @@ impl AuditTable for DynamoAuditTable {
         reading: &str,
         deadline: Instant,
     ) -> Result<(), TableError> {
-        let expires_at = pass.plus(READINGS_LAST).seconds().to_string();
+        let expires_at = pass.plus(READINGS_KEPT_FOR).seconds().to_string();
         let item = [
             ("pk", text(&SectionVerdict::partition_key(&self.region))),
             ("sk", text(&format!("{}{name}", prefix(pass)))),
@@ -166,7 +166,7 @@ fn text(value: &str) -> AttributeValue {
     AttributeValue::S(value.to_owned())
 }
 
-/// The table in memory, one Region of it. Clones are one table.
+/// The table in memory, for one Region. Clones are one table.
 #[derive(Debug, Clone, Default)]
 pub struct MemoryAuditTable {
     kept: Arc<Mutex<Kept>>,
@@ -181,7 +181,7 @@ struct Kept {
 }
 
 impl MemoryAuditTable {
-    /// The same table, by way of a function that may die.
+    /// The same table, for a function that may die.
     #[must_use]
     pub fn with_fuse(&self, fuse: &Fuse) -> Self {
         Self { kept: Arc::clone(&self.kept), fuse: fuse.clone() }

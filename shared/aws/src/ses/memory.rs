@@ -1,4 +1,4 @@
-//! What SES's parts in memory have in common.
+//! What the parts of an SES in memory have in common.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -11,8 +11,8 @@ use crate::clock::{Clock, MemoryClock};
 use crate::fault::Fault;
 use crate::fuse::Fuse;
 
-/// What the parts of an SES in memory have in common: one pace for all calls, trouble on demand, and a function that may
-/// die. Clones are one SES.
+/// An SES in memory, as its parts share it: one pace for all calls, trouble on demand, and a function that may die.
+/// Clones are one SES.
 #[derive(Debug, Clone)]
 pub struct MemorySes {
     inner: Arc<Mutex<Inner>>,
@@ -27,29 +27,29 @@ struct Inner {
     calls: Vec<String>,
 }
 
-/// SES's documented limit for every action but sending.
-const INTERVAL: Duration = Duration::from_secs(1);
+/// The shortest time between two calls: SES's documented limit for every action but sending.
+const MIN_INTERVAL: Duration = Duration::from_secs(1);
 
 impl MemorySes {
-    /// An SES on this clock.
+    /// An SES that goes by a clock.
     pub fn new(clock: &MemoryClock) -> Self {
         Self { inner: Arc::default(), clock: clock.clone(), fuse: Fuse::default() }
     }
 
-    /// The same, by way of a function that may die.
+    /// The same SES, for a function that may die.
     #[must_use]
     pub fn with_fuse(&self, fuse: &Fuse) -> Self {
         Self { fuse: fuse.clone(), ..self.clone() }
     }
 
-    /// What becomes of the next calls, one each.
+    /// Sets what becomes of the next calls, one each.
     pub fn fault(&self, faults: impl IntoIterator<Item = Fault>) {
         if let Ok(mut inner) = self.lock() {
             inner.faults.extend(faults);
         }
     }
 
-    /// The calls so far, the failed ones among them, each as its action and what it was about.
+    /// The calls so far, failed ones included, each as its action and what it was about.
     pub fn calls(&self) -> Vec<String> {
         self.lock().map_or_else(|_| Vec::new(), |inner| inner.calls.clone())
     }
@@ -58,7 +58,7 @@ impl MemorySes {
         self.inner.lock().map_err(|_| SesError::Unavailable("poisoned".to_owned()))
     }
 
-    /// One call: `name` is for [`MemorySes::calls`], `call` does it.
+    /// Makes one call: `name` is what [`MemorySes::calls`] tells of it, `call` carries it out.
     pub(crate) async fn call<T>(
         &self,
         name: String,
@@ -71,7 +71,7 @@ impl MemorySes {
         let last = inner.last.replace(now);
         let fault = inner.faults.pop_front().unwrap_or(Fault::None);
         drop(inner);
-        if fault == Fault::Throttled || last.is_some_and(|last| now.since(last) < INTERVAL) {
+        if fault == Fault::Throttled || last.is_some_and(|last| now.since(last) < MIN_INTERVAL) {
             return Err(SesError::Throttled);
         }
         match fault {
@@ -101,15 +101,15 @@ mod tests {
         let call = async |name: &str| ses.call(name.to_owned(), || Ok(())).await;
         assert_eq!(call("a").await, Ok(()));
         assert_eq!(call("b").await, Err(SesError::Throttled));
-        clock.advance(INTERVAL);
+        clock.advance(MIN_INTERVAL);
         assert_eq!(call("c").await, Ok(()));
         ses.fault([Fault::Unavailable, Fault::Denied, Fault::None]);
         for expected in ["SES does not answer: told to fail", "SES denies it: AccessDenied"] {
-            clock.advance(INTERVAL);
+            clock.advance(MIN_INTERVAL);
             let error = call("d").await.unwrap_err();
             assert_eq!((error.to_string().as_str(), error.is_transient()), (expected, true));
         }
-        clock.advance(INTERVAL);
+        clock.advance(MIN_INTERVAL);
         assert_eq!(call("e").await, Ok(()));
         assert_eq!(ses.calls(), ["a", "b", "c", "d", "d", "e"]);
     }

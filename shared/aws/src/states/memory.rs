@@ -15,8 +15,9 @@ use super::{Cursor, Page, Put, StateTable, TableError, feedback_keys, readable};
 use crate::fuse::Fuse;
 use crate::records::{AppendError, NotDurable, RecordTable};
 
-/// The table in memory, with DynamoDB's rules that a handler can run into: conditions, indexes that lag, a stream; and
-/// trouble on demand. Clones are one table. It takes records too, so that what one function appends another reads.
+/// The table in memory, with the rules of DynamoDB that a handler can run into (conditions, indexes that lag, a stream)
+/// and with trouble on demand. Clones are one table. It takes records too, so that what one function appends another
+/// reads.
 #[derive(Debug, Clone, Default)]
 pub struct MemoryStates {
     inner: Arc<Mutex<Inner>>,
@@ -26,7 +27,7 @@ pub struct MemoryStates {
 #[derive(Debug, Default)]
 struct Inner {
     states: BTreeMap<String, AddressState>,
-    /// Their addresses, by the indexes' partitions.
+    /// The addresses of the states, by the indexes' partitions.
     shards: HashMap<String, BTreeSet<String>>,
     records: BTreeMap<(String, String), Value>,
     stream: Vec<Image>,
@@ -39,14 +40,14 @@ struct Inner {
 /// A change of the table, as its stream tells it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Image {
-    /// Before.
+    /// The item before the change; `None` if there was none.
     pub old: Option<Value>,
-    /// After.
+    /// The item after the change.
     pub new: Value,
 }
 
 impl MemoryStates {
-    /// The same table, by way of a function that may die.
+    /// The same table, for a function that may die.
     #[must_use]
     pub fn with_fuse(&self, fuse: &Fuse) -> Self {
         Self { inner: Arc::clone(&self.inner), fuse: fuse.clone() }
@@ -62,26 +63,26 @@ impl MemoryStates {
         self.lock().map_or_else(|_| Vec::new(), |inner| inner.records.values().cloned().collect())
     }
 
-    /// What has changed since the table was made, in order, records and states, without the first so many.
+    /// The changes since the table was made, in order, of records and states, without the first `skip`.
     pub fn stream(&self, skip: usize) -> Vec<Image> {
         self.lock().map_or_else(|_| Vec::new(), |inner| inner.stream.iter().skip(skip).cloned().collect())
     }
 
-    /// From now on the indexes do not show the last `writes` of states.
+    /// From now on the indexes do not show the last `writes` writes of states.
     pub fn lag(&self, writes: usize) {
         if let Ok(mut inner) = self.lock() {
             inner.lag = writes;
         }
     }
 
-    /// The next writes of states are in conflict, as if somebody else had been faster.
+    /// Has the next `times` writes of states be in conflict, as if somebody else had been faster.
     pub fn conflict(&self, times: usize) {
         if let Ok(mut inner) = self.lock() {
             inner.conflicts = times;
         }
     }
 
-    /// The next calls are not answered until their deadline.
+    /// Has the next `times` calls not be answered until their deadline.
     pub fn fail(&self, times: usize) {
         if let Ok(mut inner) = self.lock() {
             inner.failures = times;
@@ -92,7 +93,7 @@ impl MemoryStates {
         self.inner.lock().map_err(|_| TableError::Deadline("poisoned".to_owned()))
     }
 
-    /// For a call, unless it is to fail.
+    /// The table for a call, unless the call is to fail.
     fn answering(&self) -> Result<MutexGuard<'_, Inner>, TableError> {
         let mut inner = self.lock()?;
         match inner.failures.checked_sub(1) {
@@ -136,7 +137,7 @@ impl MemoryStates {
 }
 
 impl Inner {
-    /// What the indexes show of the addresses that were written last.
+    /// What the indexes still show of the addresses that were written last.
     fn lagging(&self) -> HashMap<String, Option<AddressState>> {
         let states = self.stream.iter().rev().filter(|image| image.new["sk"] == SORT_KEY);
         let mut shown = HashMap::new();
@@ -235,7 +236,7 @@ impl RecordTable for MemoryStates {
                 let mut inner = self.answering().map_err(|error| AppendError::Deadline(error.to_string()))?;
                 let (pk, sk) = record.key();
                 let old = inner.records.insert((pk.to_owned(), sk.to_owned()), new.clone());
-                // Writing the same again is no change.
+                // Writing the same again is no change of the table.
                 if old.as_ref() != Some(&new) {
                     inner.stream.push(Image { old, new });
                 }
@@ -285,7 +286,7 @@ mod tests {
     async fn pages_hold_each_once_and_in_order() {
         let (table, deadline) = (MemoryStates::default(), Instant::now());
         for n in 0..100 {
-            // Two at a time of one moment.
+            // Two states have the same time.
             let time = at(n / 2);
             let state = AddressState::advance(None, &change(&format!("u{n}@example.com"), 1), time).unwrap();
             table.put(&state, None, deadline).await.unwrap();

@@ -15,8 +15,8 @@ use crate::clock::Clock;
 use crate::fault::Fault;
 use crate::fuse::Fuse;
 
-/// A list in memory, with SES's rules that a handler can run into: exact case, Put over what is there, a pace, the sandbox,
-/// jobs that take their time and have failed records; and trouble on demand. Clones are one list.
+/// A list in memory, with the rules of SES that a handler can run into (exact case, Put over what is there, a pace, the
+/// sandbox, jobs that take their time and have failed records) and with trouble on demand. Clones are one list.
 #[derive(Clone)]
 pub struct MemoryList<C> {
     inner: Arc<Mutex<Inner>>,
@@ -25,7 +25,7 @@ pub struct MemoryList<C> {
     fuse: Fuse,
 }
 
-/// Gives what lies at `s3://bucket/key`.
+/// Gives the content of the object at `s3://bucket/key`.
 type ReadObject = dyn Fn(&str) -> Option<String> + Send + Sync;
 
 struct Inner {
@@ -41,46 +41,46 @@ struct Inner {
     writes: Vec<Write>,
 }
 
-/// Something that was written to the list, changed or not.
+/// A write to the list, whether it changed anything or not.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Write {
-    /// When.
+    /// When it was written.
     pub at: Timestamp,
-    /// Exactly so.
+    /// The address, in exactly this spelling.
     pub spelling: String,
-    /// What stood there before.
+    /// The entry's reason before the write; `None` if there was no entry.
     pub before: Option<Reason>,
-    /// And after.
+    /// The entry's reason after the write; `None` if there is no entry.
     pub after: Option<Reason>,
-    /// By whom.
+    /// Who wrote it.
     pub by: Writer,
 }
 
 /// Who wrote to the list.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Writer {
-    /// A call of its own.
+    /// A single call.
     Call,
     /// An import job.
     Job {
-        /// Its object: `s3://bucket/key`.
+        /// The URL of the job's object, `s3://bucket/key`.
         url: String,
-        /// When it was made.
+        /// When the job was made.
         created_at: Timestamp,
     },
-    /// Not Mailroom.
+    /// Somebody other than Mailroom.
     Others,
 }
 
-/// What no source tells of SES, or a test wants otherwise.
+/// The rules that no source tells of SES, or that a test wants changed.
 #[derive(Debug, Clone, Copy)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a rule of its own")]
 pub struct MemoryRules {
-    /// Between two calls; whoever is faster is throttled.
+    /// The shortest time between two calls; a faster caller is throttled.
     pub interval: Duration,
-    /// Until a job does its first record.
+    /// The time until a job does its first record.
     pub job_wait: Duration,
-    /// From one record to the next.
+    /// The time from one record of a job to the next.
     pub job_per_record: Duration,
     /// Whether a job tells which of its records have failed.
     pub tells_failed: bool,
@@ -90,7 +90,7 @@ pub struct MemoryRules {
     pub refuses_slashes: bool,
     /// Whether the role may make import jobs.
     pub allows_jobs: bool,
-    /// Entries on a page.
+    /// The number of entries on a page.
     pub page: usize,
 }
 
@@ -120,7 +120,7 @@ struct MemoryJob {
 }
 
 impl<C: Clock> MemoryList<C> {
-    /// An empty list of an account with production access. `read` gives what lies at `s3://bucket/key`.
+    /// An empty list of an account with production access. `read` gives the content of the object at `s3://bucket/key`.
     pub fn new(clock: C, read: impl Fn(&str) -> Option<String> + Send + Sync + 'static) -> Self {
         let enabled = BTreeSet::from([Reason::Bounce, Reason::Complaint]);
         let inner = Inner {
@@ -138,7 +138,7 @@ impl<C: Clock> MemoryList<C> {
         Self { inner: Arc::new(Mutex::new(inner)), read: Arc::new(read), clock, fuse: Fuse::default() }
     }
 
-    /// The same list, by way of a function that may die.
+    /// The same list, for a function that may die.
     #[must_use]
     pub fn with_fuse(&self, fuse: &Fuse) -> Self
     where
@@ -147,7 +147,7 @@ impl<C: Clock> MemoryList<C> {
         Self { fuse: fuse.clone(), ..self.clone() }
     }
 
-    /// What is on it now, by spelling.
+    /// The entries that are on the list now, by spelling.
     pub fn entries(&self) -> BTreeMap<String, Reason> {
         let now = self.clock.now();
         self.lock().map_or_else(
@@ -159,43 +159,43 @@ impl<C: Clock> MemoryList<C> {
         )
     }
 
-    /// Puts an entry there, not by way of Mailroom.
+    /// Puts an entry on the list, as somebody other than Mailroom would.
     pub fn insert(&self, spelling: &str, reason: Reason) {
         let now = self.clock.now();
         self.change(|inner| inner.write(spelling, Some(reason), now, Writer::Others));
     }
 
-    /// Takes one away, not by way of Mailroom.
+    /// Removes an entry, as somebody other than Mailroom would.
     pub fn remove(&self, spelling: &str) {
         let now = self.clock.now();
         self.change(|inner| inner.write(spelling, None, now, Writer::Others));
     }
 
-    /// Another account.
+    /// Replaces the account.
     pub fn set_account(&self, account: Account) {
         self.change(|inner| inner.account = account);
     }
 
-    /// Other rules.
+    /// Replaces the rules.
     pub fn set_rules(&self, rules: MemoryRules) {
         self.change(|inner| inner.rules = rules);
     }
 
-    /// SES refuses to put this spelling, and a job's record of it fails.
+    /// Has SES refuse to put a spelling, and a job's record of it fail.
     pub fn poison(&self, spelling: &str) {
         self.change(|inner| {
             inner.poisoned.insert(spelling.to_owned());
         });
     }
 
-    /// A job's record of this spelling fails; a call with it does not.
+    /// Has a job's record of a spelling fail, but not a call with it.
     pub fn fail_in_jobs(&self, spelling: &str) {
         self.change(|inner| {
             inner.failing_in_jobs.insert(spelling.to_owned());
         });
     }
 
-    /// What was written so far, without the first so many.
+    /// The writes so far, without the first `skip`.
     pub fn writes(&self, skip: usize) -> Vec<Write> {
         let now = self.clock.now();
         self.lock().map_or_else(
@@ -207,17 +207,17 @@ impl<C: Clock> MemoryList<C> {
         )
     }
 
-    /// No call fails that was to, as far as it was not made.
+    /// Clears the faults that were set for calls that have not been made yet.
     pub fn recover(&self) {
         self.change(|inner| inner.faults.clear());
     }
 
-    /// What becomes of the next calls, one each.
+    /// Sets what becomes of the next calls, one each.
     pub fn fault(&self, faults: impl IntoIterator<Item = Fault>) {
         self.change(|inner| inner.faults.extend(faults));
     }
 
-    /// How many calls there were of each method, the throttled ones among them.
+    /// How many calls there were of each method, throttled ones included.
     pub fn calls(&self) -> BTreeMap<&'static str, usize> {
         self.lock().map_or_else(|_| BTreeMap::new(), |inner| inner.calls.clone())
     }
@@ -281,7 +281,7 @@ impl Inner {
         self.writes.push(Write { at, spelling: spelling.to_owned(), before, after, by });
     }
 
-    /// Does what jobs have done until now.
+    /// Carries out what jobs have done until now.
     fn advance(&mut self, now: Timestamp) {
         for index in 0..self.jobs.len() {
             while let Some((spelling, reason, at, by)) = self.next_record(index, now) {
@@ -290,7 +290,7 @@ impl Inner {
         }
     }
 
-    /// What a job's next record that is due and can be done writes.
+    /// The write of a job's next record that is due and can be done; `None` if there is none.
     fn next_record(
         &mut self,
         index: usize,
