@@ -13,8 +13,8 @@ use sha2::Sha256;
 
 use crate::region::Region;
 
-// The constants of the documented derivation, by AWS's names for them.
-const VERSION_BYTE: u8 = 4;
+// The constants of the derivation that AWS documents.
+const VERSION: u8 = 4;
 const DATE: &str = "11111111";
 const SERVICE: &str = "ses";
 const TERMINAL: &str = "aws4_request";
@@ -73,7 +73,7 @@ impl SecretKey {
         for message in [region.name(), SERVICE, TERMINAL, MESSAGE] {
             key = sign(&key, message);
         }
-        STANDARD.encode([&[VERSION_BYTE][..], &key].concat())
+        STANDARD.encode([&[VERSION][..], &key].concat())
     }
 }
 
@@ -92,7 +92,7 @@ fn sign(key: &[u8], message: &str) -> [u8; 32] {
 mod tests {
     use super::*;
 
-    /// Of AWS's documentation.
+    /// The secret access key of AWS's documentation.
     const SECRET: &str = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY";
 
     #[test]

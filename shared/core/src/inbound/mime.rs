@@ -414,7 +414,7 @@ epilogue\r
                 attachment(None, "text/plain", Some("a=bc=zz".len() as u64)),
             ]
         );
-        // The same with bare line feeds, but for the mail within, which has fewer bytes then.
+        // The result is the same with bare line feeds, except for the mail within, which has fewer bytes then.
         let unix = Structure::read(MAIL.replace('\r', "").as_bytes(), true);
         assert_eq!(unix.attachments[0], whole.attachments[0]);
         assert_eq!(unix.attachments[2], whole.attachments[2]);
