@@ -315,7 +315,7 @@ async fn every_sample_is_written_as_the_tool_prints_it_and_logged_without_addres
     }
     assert_eq!(written.len(), expected.len());
 
-    let told = function.printed("can never be processed", 11, Duration::from_secs(20)).await;
+    let told = function.printed("can never be processed", 12, Duration::from_secs(20)).await;
     let output = function.output();
     assert!(told, "{output:#?}");
     let addresses: BTreeSet<&str> = written
