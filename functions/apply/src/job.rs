@@ -51,7 +51,7 @@ const SINGLY: Duration = Duration::from_mins(10);
 
 /// The content of the note.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-struct Said {
+struct JobNote {
     #[serde(default)]
     intent: Option<Intent>,
     #[serde(default)]
@@ -98,7 +98,7 @@ impl Ended {
 /// The note, as it was last read or written.
 #[derive(Debug)]
 pub(crate) struct Jobs {
-    noted: Said,
+    noted: JobNote,
     version: Option<u64>,
     /// When SES last told how far the job is, or made it; `None` if not in this run.
     watched_at: Option<Timestamp>,
@@ -147,7 +147,7 @@ where
     C: Timer,
     M: Metrics,
 {
-    async fn note(&mut self, change: impl FnOnce(&mut Said)) -> Result<(), End> {
+    async fn note(&mut self, change: impl FnOnce(&mut JobNote)) -> Result<(), End> {
         let mut next = self.jobs.noted.clone();
         change(&mut next);
         match self.apply.notes.put(NOTE, &next, self.jobs.version).await? {

@@ -104,7 +104,7 @@ pub enum AuditError {
 
 /// The note on passes, which is kept between invocations.
 #[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
-struct Kept {
+struct PassNote {
     /// Until when an invocation holds the note, unless it ends before.
     held_until: Option<Timestamp>,
     open: Option<Open>,
@@ -162,9 +162,9 @@ where
     /// # Errors
     /// See [`AuditError`].
     pub async fn handle(&self, wake: Wake, deadline: Instant) -> Result<Done, AuditError> {
-        let note = self.notes.get::<Kept>(NOTE).await?;
+        let note = self.notes.get::<PassNote>(NOTE).await?;
         let (mut kept, version) =
-            note.map_or((Kept::default(), None), |note| (note.value, Some(note.version)));
+            note.map_or((PassNote::default(), None), |note| (note.value, Some(note.version)));
         let now = self.clock.now();
         if kept.held_until > Some(now) {
             info!("another invocation is at it");
@@ -195,7 +195,7 @@ where
     }
 
     /// The pass to go on with: the one in progress, or a new one if that is due; `None` if there is nothing to do.
-    fn open(&self, kept: Kept, wake: Wake, now: Timestamp) -> Option<Open> {
+    fn open(&self, kept: PassNote, wake: Wake, now: Timestamp) -> Option<Open> {
         let new = Open { started_at: now, tries: 0 };
         match kept.open {
             Some(open) if now.since(open.started_at) < LONGEST_PASS => Some(open),

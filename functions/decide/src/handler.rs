@@ -28,7 +28,7 @@ use mailroom_core::suppression::SuppressionState;
 use mailroom_core::suppression::item::{AddressState, Change};
 use mailroom_core::suppression::message::{self, PeerState};
 use mailroom_core::suppression::operator::{Action, OperatorDecision};
-use mailroom_core::suppression::policy::{HISTORY_LIMIT, Told};
+use mailroom_core::suppression::policy::{FeedbackFact, HISTORY_LIMIT};
 use mailroom_core::suppression::seen::Seen;
 use mailroom_core::timestamp::Timestamp;
 use tokio::time::Instant;
@@ -73,7 +73,7 @@ pub enum DecideError {
 
 /// A new record.
 enum New {
-    Told(Told, Seen),
+    Feedback(FeedbackFact, Seen),
     Decision(OperatorDecision, Seen),
 }
 
@@ -84,7 +84,7 @@ impl New {
             Self::Decision(decision, seen) if decision.action == Action::Release => {
                 Some(seen.decision(decision.decided_at))
             }
-            Self::Decision(..) | Self::Told(..) => None,
+            Self::Decision(..) | Self::Feedback(..) => None,
         }
     }
 }
@@ -169,8 +169,8 @@ impl<T: StateTable, P: Peers, C: Clock, M: Metrics> Decide<T, P, C, M> {
             error!(sequence_number = written.sequence_number, "a new record can't be read: {why}");
         };
         if written.sk().starts_with("FEEDBACK#") {
-            let told: Told = written.read().map_err(unreadable)?;
-            return Ok(told.decidable.is_some().then(|| (told.address.clone(), New::Told(told, seen))));
+            let told: FeedbackFact = written.read().map_err(unreadable)?;
+            return Ok(told.decidable.is_some().then(|| (told.address.clone(), New::Feedback(told, seen))));
         }
         if written.sk().starts_with("OPERATOR#") {
             let decision: OperatorDecision = written.read().map_err(unreadable)?;
@@ -201,13 +201,13 @@ impl<T: StateTable, P: Peers, C: Clock, M: Metrics> Decide<T, P, C, M> {
     /// The range of time whose records the policy must see to judge all of these; `None` if it needs none.
     fn history(&self, news: &[New]) -> Option<RangeInclusive<Timestamp>> {
         let times = news.iter().filter_map(|new| match new {
-            New::Told(told, _) => self.settings.policy.history(told),
+            New::Feedback(told, _) => self.settings.policy.history(told),
             New::Decision(..) => None,
         });
         times.reduce(|a, b| *a.start().min(b.start())..=*a.end().max(b.end()))
     }
 
-    fn advance(&self, known: Option<&AddressState>, news: &[New], history: &[Told]) -> Advanced {
+    fn advance(&self, known: Option<&AddressState>, news: &[New], history: &[FeedbackFact]) -> Advanced {
         let (now, nothing) = (self.clock.now(), SuppressionState::default());
         let released_at = news.iter().filter_map(New::released_at).max();
         let mut advanced = Advanced { next: None, says: false };
@@ -231,11 +231,11 @@ impl<T: StateTable, P: Peers, C: Clock, M: Metrics> Decide<T, P, C, M> {
         new: &New,
         known: &SuppressionState,
         released_at: Option<Timestamp>,
-        history: &[Told],
+        history: &[FeedbackFact],
     ) -> Option<Change> {
         let region = &self.settings.region;
         match new {
-            New::Told(told, seen) => {
+            New::Feedback(told, seen) => {
                 let released_at = known.released_at().max(released_at);
                 let verdict = self.settings.policy.judge(told, history, released_at, *seen);
                 told.change(&verdict, region)

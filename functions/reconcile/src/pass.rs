@@ -32,7 +32,7 @@ use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 use tracing::{info, warn};
 
-use crate::seen::{Seen, chunks_for};
+use crate::seen::{SeenAddresses, chunks_for};
 
 /// The number of calls of the table that are under way at once.
 const PARALLEL: usize = 32;
@@ -146,12 +146,12 @@ impl From<&ListError> for PassError {
 
 /// The note on passes, as it was last read or written.
 #[derive(Debug, Default)]
-struct Kept {
+struct PassNote {
     passes: ListPasses<Open>,
     version: Option<u64>,
 }
 
-impl Kept {
+impl PassNote {
     async fn read(notes: &impl Notes) -> Result<Self, NoteError> {
         let note = notes.get(LIST_PASSES).await?;
         Ok(note.map_or_else(Self::default, |note| Self { passes: note.value, version: Some(note.version) }))
@@ -195,7 +195,7 @@ struct Judged {
 impl<S: StateTable, L: SuppressionList, N: Notes, C: Timer, M: Metrics> Passing<'_, S, L, N, C, M> {
     /// Goes on with the open pass, or begins one if one is due.
     pub(crate) async fn go_on(&self, every: Duration, demanded: bool) -> Result<Passed, PassError> {
-        let mut kept = Kept::read(self.notes).await?;
+        let mut kept = PassNote::read(self.notes).await?;
         let now = self.clock.now();
         let last = kept.passes.last.as_ref();
         let due = demanded || last.is_none_or(|last| now.since(last.started_at) >= every);
@@ -209,7 +209,7 @@ impl<S: StateTable, L: SuppressionList, N: Notes, C: Timer, M: Metrics> Passing<
                 counts: Counts::default(),
             },
         };
-        let mut seen = Seen::load(self.notes, open.started_at, open.chunks).await?;
+        let mut seen = SeenAddresses::load(self.notes, open.started_at, open.chunks).await?;
         let passed = match self.steps(&mut kept, &mut open, &mut seen).await {
             Err(PassError::OutOfTime(_)) => Ok(Passed::Unfinished(open.counts)),
             passed => passed,
@@ -240,7 +240,12 @@ impl<S: StateTable, L: SuppressionList, N: Notes, C: Timer, M: Metrics> Passing<
 
     /// Keeps the filter first and then the pass. Where the pass stands must never be ahead of what the filter has seen, or
     /// what the filter has forgotten would count as gone. If the filter can't be kept, both stay as they were.
-    async fn keep(&self, kept: &mut Kept, open: &Open, seen: &mut Seen) -> Result<(), PassError> {
+    async fn keep(
+        &self,
+        kept: &mut PassNote,
+        open: &Open,
+        seen: &mut SeenAddresses,
+    ) -> Result<(), PassError> {
         if !seen.keep(self.notes).await? {
             return Err(PassError::Contended);
         }
@@ -248,7 +253,12 @@ impl<S: StateTable, L: SuppressionList, N: Notes, C: Timer, M: Metrics> Passing<
         kept.keep(self.notes).await
     }
 
-    async fn steps(&self, kept: &mut Kept, open: &mut Open, seen: &mut Seen) -> Result<Passed, PassError> {
+    async fn steps(
+        &self,
+        kept: &mut PassNote,
+        open: &mut Open,
+        seen: &mut SeenAddresses,
+    ) -> Result<Passed, PassError> {
         let account = self.asking(async || self.list.account().await).await?;
         let account = account.map_err(|error| PassError::from(&error))?;
         let mut pass = Pass::new(self.region, open.started_at);
@@ -305,7 +315,7 @@ impl<S: StateTable, L: SuppressionList, N: Notes, C: Timer, M: Metrics> Passing<
     async fn list_page(
         &self,
         token: Option<&str>,
-        seen: &mut Seen,
+        seen: &mut SeenAddresses,
         pass: &Pass<'_>,
         counts: &mut Counts,
     ) -> Result<Option<Step>, PassError> {
@@ -345,7 +355,7 @@ impl<S: StateTable, L: SuppressionList, N: Notes, C: Timer, M: Metrics> Passing<
     async fn states_page(
         &self,
         place: &Place,
-        seen: &Seen,
+        seen: &SeenAddresses,
         pass: &Pass<'_>,
         counts: &mut Counts,
     ) -> Result<Option<Place>, PassError> {
@@ -378,7 +388,7 @@ impl<S: StateTable, L: SuppressionList, N: Notes, C: Timer, M: Metrics> Passing<
     async fn confirm_page(
         &self,
         place: &Place,
-        seen: &Seen,
+        seen: &SeenAddresses,
         pass: &Pass<'_>,
         counts: &mut Counts,
     ) -> Result<Option<Place>, PassError> {

@@ -31,7 +31,7 @@ const STATES_PER_SEND: usize = 1000;
 
 /// How far a peer has been told.
 #[derive(Debug, Default, Serialize, Deserialize)]
-struct Told {
+struct PeerProgress {
     /// The peer has been told all that changed before then. `None`: it has not been told anything yet.
     until: Option<Timestamp>,
     /// When the last run that told the peer everything, and came to its end, was begun. `None`: there was none yet.
@@ -117,8 +117,8 @@ impl<S: StateTable, N: Notes, P: Peers, C: Clock> Push<'_, S, N, P, C> {
     /// Tells one peer. Returns whether it has been told all that there is to tell.
     async fn to(&self, peer: &str, pushed: &mut Pushed) -> Result<bool, PushError> {
         let name = peer_note(peer);
-        let (mut told, mut version) = match self.notes.get::<Told>(&name).await? {
-            None => (Told::default(), None),
+        let (mut told, mut version) = match self.notes.get::<PeerProgress>(&name).await? {
+            None => (PeerProgress::default(), None),
             Some(note) => (note.value, Some(note.version)),
         };
         let now = self.clock.now();

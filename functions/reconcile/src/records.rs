@@ -11,7 +11,7 @@ use mailroom_aws::decidable::{DecidableRecords, RecordKey};
 use mailroom_aws::notes::{NoteError, Noted, Notes};
 use mailroom_aws::states::{Put, StateTable, TableError};
 use mailroom_core::suppression::operator::OperatorDecision;
-use mailroom_core::suppression::policy::{HISTORY_LIMIT, Policy, Told};
+use mailroom_core::suppression::policy::{FeedbackFact, HISTORY_LIMIT, Policy};
 use mailroom_core::suppression::{AddressState, SuppressionState, late};
 use mailroom_core::timestamp::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -30,7 +30,7 @@ const TRIES: usize = 5;
 const NOTE: &str = "records";
 
 #[derive(Debug, Default, Serialize, Deserialize)]
-struct Kept {
+struct LookBackNote {
     /// When the last scan that has ended was begun.
     last: Option<Timestamp>,
     open: Option<Scan>,
@@ -79,7 +79,7 @@ pub(crate) struct LookBack<'a, S, N, C> {
 
 /// A record that is worth deciding on.
 enum Record {
-    Told(Told),
+    Feedback(FeedbackFact),
     Decision(OperatorDecision),
 }
 
@@ -87,7 +87,7 @@ impl<S: StateTable + DecidableRecords, N: Notes, C: Clock> LookBack<'_, S, N, C>
     /// Goes on with the open scan, or begins one if one is due.
     pub(crate) async fn go_on(&self, demanded: bool, done: &mut LookedBack) -> Result<(), LookBackError> {
         let now = self.clock.now();
-        let note = self.notes.get::<Kept>(NOTE).await?;
+        let note = self.notes.get::<LookBackNote>(NOTE).await?;
         let mut version = note.as_ref().map(|note| note.version);
         let mut kept = note.map(|note| note.value).unwrap_or_default();
         let due = demanded || kept.last.is_none_or(|last| now.since(last) >= LOOK_BACK_EVERY);
@@ -102,7 +102,7 @@ impl<S: StateTable + DecidableRecords, N: Notes, C: Clock> LookBack<'_, S, N, C>
             done.records += page.told.len() + page.decisions.len();
             done.unreadable += page.unreadable;
             let until = scan.started_at.minus(MIN_AGE);
-            let told = page.told.into_iter().filter(|told| told.occurred_at <= until).map(Record::Told);
+            let told = page.told.into_iter().filter(|told| told.occurred_at <= until).map(Record::Feedback);
             let decisions = page.decisions.into_iter().filter(|decision| decision.decided_at <= until);
             let records: Vec<_> = told.chain(decisions.map(Record::Decision)).collect();
             let mut decided =
@@ -131,7 +131,7 @@ impl<S: StateTable + DecidableRecords, N: Notes, C: Clock> LookBack<'_, S, N, C>
     /// Decides on a record. Returns whether it said something that nobody knew.
     async fn decide(&self, record: &Record) -> Result<bool, LookBackError> {
         let (address, window) = match record {
-            Record::Told(told) => (&told.address, self.policy.history(told)),
+            Record::Feedback(told) => (&told.address, self.policy.history(told)),
             Record::Decision(decision) => (&decision.address, None),
         };
         let history = match window {
@@ -144,7 +144,9 @@ impl<S: StateTable + DecidableRecords, N: Notes, C: Clock> LookBack<'_, S, N, C>
             let state = known.as_ref().map_or(&nothing, AddressState::state);
             let now = self.clock.now();
             let change = match record {
-                Record::Told(told) => late::feedback(told, self.policy, &history, state, self.region, now),
+                Record::Feedback(told) => {
+                    late::feedback(told, self.policy, &history, state, self.region, now)
+                }
                 Record::Decision(decision) => late::decision(decision, state, self.region, now),
             };
             let Some(change) = change else { return Ok(false) };

@@ -19,7 +19,7 @@ const HASHES: u64 = 7;
 
 /// The filter of one pass.
 #[derive(Debug)]
-pub(crate) struct Seen {
+pub(crate) struct SeenAddresses {
     pass: Timestamp,
     chunks: Vec<Chunk>,
 }
@@ -43,7 +43,7 @@ pub(crate) fn chunks_for(entries: usize) -> usize {
     (entries.saturating_mul(BITS_PER_ADDRESS) / 8).div_ceil(CHUNK_BYTES).clamp(1, MAX_CHUNKS)
 }
 
-impl Seen {
+impl SeenAddresses {
     /// Loads what was kept of this pass's filter; an empty filter for a pass of which nothing was kept.
     pub(crate) async fn load(notes: &impl Notes, pass: Timestamp, chunks: usize) -> Result<Self, NoteError> {
         let mut seen = Self { pass, chunks: Vec::with_capacity(chunks) };
@@ -142,25 +142,25 @@ mod tests {
         let notes = MemoryNotes::default();
         let chunks = chunks_for(200_000);
         assert_eq!(chunks, 2);
-        let mut seen = Seen::load(&notes, at(1), chunks).await.unwrap();
+        let mut seen = SeenAddresses::load(&notes, at(1), chunks).await.unwrap();
         for n in 0..200_000 {
             seen.insert(&format!("user{n}@example.com"));
         }
         assert!(seen.keep(&notes).await.unwrap());
-        let kept = Seen::load(&notes, at(1), chunks).await.unwrap();
+        let kept = SeenAddresses::load(&notes, at(1), chunks).await.unwrap();
         assert!((0..200_000).all(|n| kept.contains(&format!("user{n}@example.com"))));
-        let wrong = |seen: &Seen| {
+        let wrong = |seen: &SeenAddresses| {
             (0..100_000).map(|n| format!("other{n}@example.com")).filter(|other| seen.contains(other)).count()
         };
         assert!(wrong(&kept) < 100, "{}", wrong(&kept));
-        assert_eq!(wrong(&Seen::load(&notes, at(2), chunks).await.unwrap()), 0);
+        assert_eq!(wrong(&SeenAddresses::load(&notes, at(2), chunks).await.unwrap()), 0);
     }
 
     #[tokio::test]
     async fn of_two_who_keep_it_one_is_told() {
         let notes = MemoryNotes::default();
-        let mut one = Seen::load(&notes, at(1), 1).await.unwrap();
-        let mut other = Seen::load(&notes, at(1), 1).await.unwrap();
+        let mut one = SeenAddresses::load(&notes, at(1), 1).await.unwrap();
+        let mut other = SeenAddresses::load(&notes, at(1), 1).await.unwrap();
         one.insert("a@example.com");
         other.insert("b@example.com");
         assert!(one.keep(&notes).await.unwrap());

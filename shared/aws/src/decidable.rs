@@ -8,7 +8,7 @@ use std::collections::HashMap;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use mailroom_core::suppression::operator::OperatorDecision;
-use mailroom_core::suppression::policy::Told;
+use mailroom_core::suppression::policy::FeedbackFact;
 use mailroom_core::timestamp::Timestamp;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -37,7 +37,7 @@ pub trait DecidableRecords {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct RecordPage {
     /// The records of what SES said.
-    pub told: Vec<Told>,
+    pub told: Vec<FeedbackFact>,
     /// The records of what operators decided.
     pub decisions: Vec<OperatorDecision>,
     /// How many records besides could not be read. They are in the log.
@@ -58,7 +58,7 @@ impl RecordPage {
     fn take<E>(
         &mut self,
         sk: &str,
-        told: Result<Told, E>,
+        told: Result<FeedbackFact, E>,
         decision: impl FnOnce() -> Result<OperatorDecision, E>,
     ) where
         E: std::fmt::Display,

@@ -19,7 +19,7 @@ use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnValuesOnConditionCheckFailure};
 use mailroom_core::suppression::item::{self, AddressState, SORT_KEY};
-use mailroom_core::suppression::policy::Told;
+use mailroom_core::suppression::policy::FeedbackFact;
 use mailroom_core::timestamp::Timestamp;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -60,7 +60,7 @@ pub trait StateTable {
         time: &RangeInclusive<Timestamp>,
         limit: usize,
         deadline: Instant,
-    ) -> Result<Vec<Told>, TableError>;
+    ) -> Result<Vec<FeedbackFact>, TableError>;
 
     /// The states that are pending in a [shard](item::shards) and due by `due`, those that have been due longest first.
     ///
@@ -341,7 +341,7 @@ impl StateTable for DynamoStates {
         time: &RangeInclusive<Timestamp>,
         limit: usize,
         deadline: Instant,
-    ) -> Result<Vec<Told>, TableError> {
+    ) -> Result<Vec<FeedbackFact>, TableError> {
         let (mut told, mut left) = (Vec::new(), limit);
         let mut start = None;
         let (from, to) = feedback_keys(time);
@@ -405,7 +405,7 @@ fn feedback_keys(time: &RangeInclusive<Timestamp>) -> (String, String) {
 }
 
 /// A record of the past that can't be read is left out: failing for it would keep the address from every decision.
-fn readable(told: Result<Told, TableError>) -> Option<Told> {
+fn readable(told: Result<FeedbackFact, TableError>) -> Option<FeedbackFact> {
     told.inspect_err(|why| error!("a record is left out of an address's history: {why}")).ok()
 }
 

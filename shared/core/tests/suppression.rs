@@ -14,7 +14,9 @@ use mailroom_core::suppression::item::{
 };
 use mailroom_core::suppression::message::{self, PeerState};
 use mailroom_core::suppression::operator::OperatorDecision;
-use mailroom_core::suppression::policy::{Candidates, Leave, Policy, Tenants, Threshold, Told, Verdict};
+use mailroom_core::suppression::policy::{
+    Candidates, FeedbackFact, Leave, Policy, Tenants, Threshold, Verdict,
+};
 use mailroom_core::suppression::reconcile::{self, Action, Entry, Gone, Listing, Pass};
 use mailroom_core::suppression::spellings::Spellings;
 use mailroom_core::suppression::{AddressState, Change, Reason, Said, Seen, Source, SuppressionState};
@@ -59,8 +61,8 @@ fn release(seconds: i64) -> Change {
     change(SuppressionState::released(said(seconds, Source::Operator)))
 }
 
-fn told(decidable: Option<Decidable>, occurred_at: Timestamp, event_id: &str) -> Told {
-    Told {
+fn told(decidable: Option<Decidable>, occurred_at: Timestamp, event_id: &str) -> FeedbackFact {
+    FeedbackFact {
         kind: if decidable == Some(Decidable::Complaint) { "complaint" } else { "bounce" }.to_owned(),
         event_id: event_id.to_owned(),
         occurred_at,
@@ -165,7 +167,7 @@ proptest! {
 
 #[derive(Debug, Clone)]
 enum Happened {
-    Told { region: usize, decidable: Option<Decidable>, second: i64, skew: i64, both_formats: bool },
+    Feedback { region: usize, decidable: Option<Decidable>, second: i64, skew: i64, both_formats: bool },
     Decided { region: usize, suppress: Option<Reason>, second: i64 },
 }
 
@@ -180,7 +182,7 @@ fn any_history() -> impl Strategy<Value = Vec<Happened>> {
     ]);
     let suppress = prop::sample::select(vec![None, None, Some(Reason::Bounce), Some(Reason::Complaint)]);
     let event = (0_usize..3, decidable, 0_i64..1_000, -500_i64..500, any::<bool>()).prop_map(
-        |(region, decidable, second, skew, both_formats)| Happened::Told {
+        |(region, decidable, second, skew, both_formats)| Happened::Feedback {
             region,
             decidable,
             second,
@@ -203,7 +205,7 @@ impl World {
     fn take_in(&mut self, said: &Happened, n: usize) {
         let policy = Policy::default();
         match said {
-            Happened::Told { region, decidable, second, skew, both_formats } => {
+            Happened::Feedback { region, decidable, second, skew, both_formats } => {
                 let seen = Seen::InStream(at(*second));
                 for _ in 0..=usize::from(*both_formats) {
                     let new = told(*decidable, at(second + skew), &n.to_string());
@@ -351,7 +353,7 @@ fn an_echo_decides_nothing() {
                 .unwrap();
         let record = serde_json::to_value(&normalized.records[0]).unwrap();
         assert_eq!((record.get("decidable"), &record["evidence"]), (None, &serde_json::Value::Null));
-        let told: Told = serde_json::from_value(record).unwrap();
+        let told: FeedbackFact = serde_json::from_value(record).unwrap();
         let verdict = policy.judge(&told, [&told], None, Seen::InStream(at(0)));
         assert_eq!(verdict, Verdict::Leave(Leave::NotDecidable));
         assert_eq!(told.change(&verdict, "us-east-1"), None);
@@ -368,9 +370,9 @@ fn at_once_or_not_at_all() {
     let strict = Policy { candidates: Candidates::None, tenants: Tenants::TheirOwn, ..Policy::default() };
     let bounce = told(Some(Decidable::Bounce), at(5), "1");
     let complaint = told(Some(Decidable::Complaint), at(5), "1");
-    let several = Told { candidates: Some(3), ..complaint.clone() };
-    let one = Told { candidates: Some(1), ..complaint.clone() };
-    let tenants = Told { tenant: Some("blue".to_owned()), ..bounce.clone() };
+    let several = FeedbackFact { candidates: Some(3), ..complaint.clone() };
+    let one = FeedbackFact { candidates: Some(1), ..complaint.clone() };
+    let tenants = FeedbackFact { tenant: Some("blue".to_owned()), ..bounce.clone() };
     let bounced = suppress(Reason::Bounce, Source::Bounce);
     let complained = suppress(Reason::Complaint, Source::Complaint);
     let cases = [
@@ -394,7 +396,7 @@ fn at_once_or_not_at_all() {
 /// Days and event ids; the last one is new.
 type Events = &'static [(i64, &'static str)];
 
-fn transient(events: Events) -> Vec<Told> {
+fn transient(events: Events) -> Vec<FeedbackFact> {
     events.iter().map(|(days, id)| told(Some(Decidable::Transient), day(*days), id)).collect()
 }
 
@@ -440,7 +442,7 @@ fn a_dead_mailbox_by_its_transient_bounces() {
 fn what_starts_the_count_again_and_what_does_not_count() {
     let policy = Policy::default();
     let seen = Seen::InStream(day(100));
-    let reached = |policy: &Policy, events: &[Told], released_at| {
+    let reached = |policy: &Policy, events: &[FeedbackFact], released_at| {
         policy.judge(events.last().unwrap(), events, released_at, seen)
             != Verdict::Leave(Leave::BelowThreshold)
     };
@@ -449,19 +451,23 @@ fn what_starts_the_count_again_and_what_does_not_count() {
     assert!(!reached(&policy, &events, Some(day(0))));
     assert!(reached(&policy, &events, Some(at(-1))));
 
-    let delivered = |days| Told { kind: "delivery".to_owned(), ..told(None, day(days), "x") };
-    let with = |told: Told| [vec![told], events.clone()].concat();
+    let delivered = |days| FeedbackFact { kind: "delivery".to_owned(), ..told(None, day(days), "x") };
+    let with = |told: FeedbackFact| [vec![told], events.clone()].concat();
     assert!(!reached(&policy, &with(delivered(2)), None));
     // The last bounce was found late, and mail has arrived meanwhile.
     assert!(!reached(&policy, &with(delivered(5)), None));
     assert!(reached(&policy, &with(delivered(-1)), None));
-    assert!(reached(&policy, &with(Told { address: "joe@example.com".to_owned(), ..delivered(2) }), None));
+    assert!(reached(
+        &policy,
+        &with(FeedbackFact { address: "joe@example.com".to_owned(), ..delivered(2) }),
+        None
+    ));
 
     for other in [
-        Told { decidable: None, ..events[0].clone() },
-        Told { decidable: Some(Decidable::Undetermined), ..events[0].clone() },
-        Told { decidable: Some(Decidable::Bounce), ..events[0].clone() },
-        Told { address: "joe@example.com".to_owned(), ..events[0].clone() },
+        FeedbackFact { decidable: None, ..events[0].clone() },
+        FeedbackFact { decidable: Some(Decidable::Undetermined), ..events[0].clone() },
+        FeedbackFact { decidable: Some(Decidable::Bounce), ..events[0].clone() },
+        FeedbackFact { address: "joe@example.com".to_owned(), ..events[0].clone() },
     ] {
         let events = [vec![other.clone()], events[1..].to_vec()].concat();
         assert!(!reached(&policy, &events, None), "{other:?}");
@@ -470,7 +476,7 @@ fn what_starts_the_count_again_and_what_does_not_count() {
     }
 
     let own = Policy { tenants: Tenants::TheirOwn, ..Policy::default() };
-    let tenants = Told { tenant: Some("blue".to_owned()), ..events[0].clone() };
+    let tenants = FeedbackFact { tenant: Some("blue".to_owned()), ..events[0].clone() };
     assert!(!reached(&own, &[vec![tenants], events[1..].to_vec()].concat(), None));
     let none = Policy { transient: None, ..Policy::default() };
     assert_eq!(none.history(&events[4]), None);
@@ -487,9 +493,9 @@ proptest! {
         }),
         delivered in prop::option::of(0_i64..60),
     ) {
-        let delivered: Vec<_> = delivered.into_iter().map(|days| Told { kind: "delivery".to_owned(), ..told(None, day(days), "d") }).collect();
+        let delivered: Vec<_> = delivered.into_iter().map(|days| FeedbackFact { kind: "delivery".to_owned(), ..told(None, day(days), "d") }).collect();
         let state = |events: &[(i64, u8)]| {
-            let mut arrived: Vec<Told> = delivered.clone();
+            let mut arrived: Vec<FeedbackFact> = delivered.clone();
             let mut state = SuppressionState::default();
             for (days, id) in events {
                 // One event has one time.

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use mailroom_core::record::Record;
 use mailroom_core::suppression::item::{self, AddressState, SORT_KEY};
-use mailroom_core::suppression::policy::Told;
+use mailroom_core::suppression::policy::FeedbackFact;
 use mailroom_core::timestamp::Timestamp;
 use serde_json::Value;
 use tokio::time::Instant;
@@ -190,7 +190,7 @@ impl StateTable for MemoryStates {
         time: &RangeInclusive<Timestamp>,
         limit: usize,
         _: Instant,
-    ) -> Result<Vec<Told>, TableError> {
+    ) -> Result<Vec<FeedbackFact>, TableError> {
         let inner = self.answering()?;
         let pk = item::partition_key(address);
         let (from, to) = feedback_keys(time);

@@ -5,7 +5,7 @@
 
 use super::item::Change;
 use super::operator::{Action, OperatorDecision};
-use super::policy::{Policy, Told, Verdict};
+use super::policy::{FeedbackFact, Policy, Verdict};
 use super::reason::Reason;
 use super::seen::{MAX_SKEW, Seen};
 use super::state::SuppressionState;
@@ -14,9 +14,9 @@ use crate::timestamp::Timestamp;
 /// What a feedback record still changes; `region` is this one. `None` if all that it says is known. A new spelling alone
 /// is not worth a write. `history` is as [`Policy::judge`] takes it.
 pub fn feedback(
-    told: &Told,
+    told: &FeedbackFact,
     policy: &Policy,
-    history: &[Told],
+    history: &[FeedbackFact],
     known: &SuppressionState,
     region: &str,
     now: Timestamp,
@@ -111,7 +111,7 @@ mod tests {
             (Decidable::Transient, 5000, [0, 0, 0], None),
         ];
         for (decidable, occurred_at, before, expected) in cases {
-            let told = Told {
+            let told = FeedbackFact {
                 kind: "bounce".to_owned(),
                 event_id: "1".to_owned(),
                 occurred_at: at(occurred_at),

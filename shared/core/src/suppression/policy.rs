@@ -89,7 +89,7 @@ pub enum Tenants {
 
 /// The parts of a record that the policy reads, both of a new one in the stream and of earlier ones in the table.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-pub struct Told {
+pub struct FeedbackFact {
     /// The kind of event: `bounce`, `complaint`, `delivery`, …
     pub kind: String,
     /// The id by which events are counted.
@@ -152,7 +152,7 @@ pub enum Leave {
 
 impl Policy {
     /// The time whose records of the address the policy must see; `None` if it needs none.
-    pub fn history(&self, new: &Told) -> Option<RangeInclusive<Timestamp>> {
+    pub fn history(&self, new: &FeedbackFact) -> Option<RangeInclusive<Timestamp>> {
         let threshold = self.transient.filter(|_| self.counts(new))?;
         let within = threshold.within();
         Some(new.occurred_at.minus(within)..=new.occurred_at.plus(within))
@@ -162,8 +162,8 @@ impl Policy {
     /// may hold the new one, too; `released_at` is when the address was last released.
     pub fn judge<'a>(
         &self,
-        new: &'a Told,
-        history: impl IntoIterator<Item = &'a Told>,
+        new: &'a FeedbackFact,
+        history: impl IntoIterator<Item = &'a FeedbackFact>,
         released_at: Option<Timestamp>,
         seen: Seen,
     ) -> Verdict {
@@ -197,7 +197,7 @@ impl Policy {
     }
 
     /// Whether a record counts towards the threshold.
-    fn counts(&self, told: &Told) -> bool {
+    fn counts(&self, told: &FeedbackFact) -> bool {
         let counted = match told.decidable {
             Some(Decidable::Transient) => true,
             Some(Decidable::Undetermined) => self.count_undetermined,
@@ -211,8 +211,8 @@ impl Policy {
     fn reached(
         &self,
         threshold: Threshold,
-        new: &Told,
-        history: &[&Told],
+        new: &FeedbackFact,
+        history: &[&FeedbackFact],
         released_at: Option<Timestamp>,
     ) -> Option<Timestamp> {
         let same_address = || history.iter().filter(|told| told.address == new.address);
@@ -240,7 +240,7 @@ impl Policy {
     }
 }
 
-impl Told {
+impl FeedbackFact {
     /// The change that a verdict on a record comes to; `region` is this one. `None` if the address is left as it is.
     pub fn change(&self, verdict: &Verdict, region: &str) -> Option<Change> {
         let Verdict::Suppress { reason, source, at } = *verdict else { return None };
