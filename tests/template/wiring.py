@@ -103,8 +103,10 @@ def check_mappings(template):
         problems += (check_stream if is_stream else check_queue)(template, name, mapping)
         if not mapping.get("Enabled", True):
             problems.append(f"{name} is switched off")
-    decisions = re.search(r"^const DECISIONS: usize = (\d+);", (ROOT / "shared/core/src/suppression/item.rs").read_text(), re.M)
-    if of_type(template, MAPPING)["DecideMapping"]["BatchSize"] > int(decisions[1]):
+    decisions = re.search(r"^const MAX_DECISIONS: usize = (\d+);", (ROOT / "shared/core/src/suppression/item.rs").read_text(), re.M)
+    if not decisions:
+        problems.append("item.rs does not say how many decisions an address remembers (MAX_DECISIONS)")
+    elif of_type(template, MAPPING)["DecideMapping"]["BatchSize"] > int(decisions[1]):
         problems.append("DecideMapping may bring more decisions on an address again than the address remembers")
     return problems
 
