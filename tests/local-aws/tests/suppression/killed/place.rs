@@ -205,7 +205,7 @@ impl Place {
         told.into()
     }
 
-    /// Two minutes pass for all that somebody waits for: leases and holds end, what was tried is tried again.
+    /// Two minutes pass for all that somebody waits for: leases end, what was tried is tried again.
     pub(crate) async fn let_time_pass(&self) {
         for mut item in self.items().await {
             let sk = item["sk"].as_str().unwrap_or_default().to_owned();
@@ -217,9 +217,7 @@ impl Place {
             } else if sk.starts_with("NOTE#") {
                 let mut note: Value =
                     serde_json::from_str(item["note"].as_str().expect("text")).expect("JSON");
-                for name in ["/held_until", "/intent/tried_at"] {
-                    note.pointer_mut(name).map(earlier);
-                }
+                note.pointer_mut("/intent/tried_at").map(earlier);
                 item["note"] = note.to_string().into();
             }
             item.as_object_mut().expect("an object").retain(|_, value| !value.is_null());
