@@ -1,5 +1,7 @@
 //! An e-mail address in two forms: as SES spelled it, and as two spellings of it are compared.
 
+mod mailbox;
+
 use std::borrow::Cow;
 
 use crate::malformed::{Malformed, Problem};
@@ -19,22 +21,37 @@ const MAX_OCTETS: usize = 320;
 
 impl Address {
     /// Reads RFC 5322's `mailbox` (`jane@example.com`, `"Doe, Jane" <jane@example.com>`, with comments), tolerantly:
-    /// dots in a row, underscores in domains and non-ASCII characters occur in mail that was delivered.
+    /// dots in a row, underscores in domains and non-ASCII characters occur in mail that was delivered. In reports of
+    /// bounces the display part may be broken (`Jane "The Jane <jane@example.com>`), an address type may stand before the
+    /// address (`rfc822; jane@example.com`), and punctuation after it (`jane@example.com>`).
     ///
     /// # Errors
-    /// [`Problem::NotAnAddress`], [`Problem::TooLong`], [`Problem::Missing`]; the field is left for the caller to name.
+    /// [`Problem::NotAnAddress`], also for two addresses in one text, and for one whose match form does not read as itself,
+    /// since it would be kept under one key and looked for under another. [`Problem::TooLong`], [`Problem::Missing`]. The
+    /// field is left for the caller to name.
     pub fn parse(text: &str) -> Result<Self, Malformed> {
         let malformed = |problem| Malformed::new("", problem).quoting(text);
         if text.trim().is_empty() {
             return Err(malformed(Problem::Missing));
         }
-        let raw = addr_spec(text).ok_or_else(|| malformed(Problem::NotAnAddress))?;
-        if raw.len() > MAX_OCTETS {
+        let address = mailbox::find(text).ok_or_else(|| malformed(Problem::NotAnAddress))?;
+        if address.raw.len().max(address.match_form.len()) > MAX_OCTETS {
             return Err(malformed(Problem::TooLong));
         }
-        let (local, domain) = split(&raw).ok_or_else(|| malformed(Problem::NotAnAddress))?;
+        let again = mailbox::find(&address.match_form);
+        if again
+            .is_none_or(|again| [again.raw, again.match_form].iter().any(|form| *form != address.match_form))
+        {
+            return Err(malformed(Problem::NotAnAddress));
+        }
+        Ok(address)
+    }
+
+    /// Reads RFC 5322's `addr-spec` without anything around it. The match form may be no address.
+    fn of_addr_spec(raw: &str) -> Option<Self> {
+        let (local, domain) = split(raw)?;
         let match_form = format!("{}@{}", match_local(local), match_domain(domain));
-        Ok(Self { raw, match_form })
+        Some(Self { raw: raw.to_owned(), match_form })
     }
 
     /// The address as SES spelled it: `Jane.Doe@Bücher.Example`.
@@ -55,52 +72,6 @@ impl Address {
     }
 }
 
-/// Strips display name, comments and source route. Takes what stands in the last angle brackets, or else the whole text.
-fn addr_spec(text: &str) -> Option<String> {
-    let mut plain = String::with_capacity(text.len());
-    let (mut quoted, mut comment_depth) = (false, 0_usize);
-    let mut angle = Angle::None;
-    let mut chars = text.chars();
-    while let Some(c) = chars.next() {
-        match c {
-            '\\' if quoted || comment_depth > 0 => {
-                let escaped = chars.next()?;
-                if quoted {
-                    plain.extend([c, escaped]);
-                }
-            }
-            '(' if !quoted => comment_depth += 1,
-            ')' if !quoted => comment_depth = comment_depth.checked_sub(1)?,
-            _ if comment_depth > 0 => {}
-            '<' if !quoted => {
-                angle = Angle::Open;
-                plain.clear();
-            }
-            '>' if !quoted && angle == Angle::Open => angle = Angle::Closed,
-            _ if angle == Angle::Closed => {}
-            _ => {
-                quoted ^= c == '"';
-                plain.push(c);
-            }
-        }
-    }
-    if quoted || comment_depth > 0 || angle == Angle::Open {
-        return None;
-    }
-    let plain = plain.trim();
-    // RFC 5321 appendix C: a source route is to be ignored.
-    let plain = if plain.starts_with('@') { plain.split_once(':')?.1 } else { plain };
-    Some(plain.to_owned())
-}
-
-/// Where the reader stands in RFC 5322's `angle-addr`.
-#[derive(PartialEq)]
-enum Angle {
-    None,
-    Open,
-    Closed,
-}
-
 /// Splits at the `@` between local part and domain; `None` if either is not one.
 fn split(raw: &str) -> Option<(&str, &str)> {
     let (local, domain) = raw.rsplit_once('@')?;
@@ -114,11 +85,15 @@ fn split(raw: &str) -> Option<(&str, &str)> {
     (local_ok && domain_ok).then_some((local, domain))
 }
 
-/// RFC 5322's `atext` and the dot, and everything beyond ASCII that is visible (RFC 6532).
+/// RFC 5322's `atext` and the dot, and everything beyond ASCII that is visible (RFC 6532). The at signs beyond ASCII are what
+/// an input method makes of `@`.
 fn is_atom_or_dot(c: char) -> bool {
     !c.is_whitespace()
         && !c.is_control()
-        && !matches!(c, '"' | '(' | ')' | ',' | ':' | ';' | '<' | '>' | '@' | '[' | ']' | '\\')
+        && !matches!(
+            c,
+            '"' | '(' | ')' | ',' | ':' | ';' | '<' | '>' | '@' | '[' | ']' | '\\' | '\u{ff20}' | '\u{fe6b}'
+        )
 }
 
 /// The content of a quoted string without its escapes; `None` if a bare quote or control character stands in it.
@@ -188,6 +163,7 @@ mod tests {
             ("Jürgen@example.com", "Jürgen@example.com", "jürgen@example.com"),
             ("a..b.@docomo.example", "a..b.@docomo.example", "a..b.@docomo.example"),
             ("a+tag=x/y@my_host.example.", "a+tag=x/y@my_host.example.", "a+tag=x/y@my_host.example"),
+            ("user@例え。テスト", "user@例え。テスト", "user@xn--r8jz45g.xn--zckzah"),
             ("user@[192.0.2.1]", "user@[192.0.2.1]", "user@[192.0.2.1]"),
             ("user@[IPv6:2001:DB8::1]", "user@[IPv6:2001:DB8::1]", "user@[ipv6:2001:db8::1]"),
         ];
@@ -198,8 +174,78 @@ mod tests {
     }
 
     #[test]
+    fn what_bounces_name() {
+        let cases = [
+            (r#"Ann "The Ann <ann@example.com>"#, "ann@example.com"),
+            (r#"Ann "The Ann" Lee" <ann@example.com>"#, "ann@example.com"),
+            (r#""Ann \" <ann@example.com>"#, "ann@example.com"),
+            (r#""Ann <ann@example.com>""#, "ann@example.com"),
+            (r#""ann@example.com <Ann@Example.com>"#, "Ann@Example.com"),
+            ("Ann “Ann <ann@example.com>", "ann@example.com"),
+            ("Ann (Sales <ann@example.com>", "ann@example.com"),
+            ("Ann Sales) <ann@example.com>", "ann@example.com"),
+            (r#"Ann (Sales) "EU <ann@example.com>,"#, "ann@example.com"),
+            (r#"Ann "(" <"odd > place"@example.com>"#, r#""odd > place"@example.com"#),
+            ("<<ann@example.com>>", "ann@example.com"),
+            ("Ann <sales <ann@example.com>>", "ann@example.com"),
+            ("ann@example.com <mailto:ann@example.com>", "ann@example.com"),
+            ("Lee, Ann <ann@example.com>", "ann@example.com"),
+            ("bob@example.com <ann@example.com>", "ann@example.com"),
+            (r#""bob@example.com, Bob" <ann@example.com>"#, "ann@example.com"),
+            ("ann@example.com>", "ann@example.com"),
+            ("ann@example.com,", "ann@example.com"),
+            ("ann@example.com ; ", "ann@example.com"),
+            ("<ann@example.com>;", "ann@example.com"),
+            ("<ann@example.com,>", "ann@example.com"),
+            ("rfc822;ann@example.com", "ann@example.com"),
+            ("RFC822 ; Ann@Example.com", "Ann@Example.com"),
+            ("rfc822; <ann@example.com>", "ann@example.com"),
+            ("<rfc822;ann@example.com>", "ann@example.com"),
+            ("rfc822: ann@example.com", "ann@example.com"),
+            ("rfc822; Ann (Sales) <ann@example.com>", "ann@example.com"),
+            (r#"rfc822;"a b"@example.com"#, r#""a b"@example.com"#),
+            ("rfc822;@relay.example:ann@example.com", "ann@example.com"),
+            ("utf-8; jürgen@example.com", "jürgen@example.com"),
+            ("rfc822;SMTP:ann@example.com", "ann@example.com"),
+            ("LOCAL; ann@example.com", "ann@example.com"),
+            ("X-Notes; ann@example.com", "ann@example.com"),
+            ("mailto:ann@example.com", "ann@example.com"),
+            ("MAILTO:ann@example.com?subject=Hello;>", "ann@example.com"),
+        ];
+        for (text, raw) in cases {
+            let address = Address::parse(text).unwrap_or_else(|error| panic!("{text}: {error}"));
+            assert_eq!(address.raw(), raw, "{text}");
+        }
+    }
+
+    #[test]
     fn what_is_no_address() {
         let cases = [
+            "Ann <ann@example.com>, Bob <bob@example.com>",
+            "<ann@example.com> <bob@example.com>",
+            "<ann@example.com>, bob@example.com",
+            "ann@example.com, Bob <bob@example.com>",
+            "Ann \"The Ann <ann@example.com>, Bob <bob@example.com>",
+            "ann@example.com (Ann <bob@example.com>",
+            "ann@example.com; Bob (Sales <bob@example.com>",
+            "ann@example.com;bob@example.com",
+            "rfc822;ann@example.com;rfc822;bob@example.com",
+            "john;doe@example.com",
+            "Sales:ann@example.com;",
+            "rfc822;ann",
+            "rfc822;",
+            "mailto:a%40b@example.com",
+            "utf-8; j\\x{fc}rgen@example.com",
+            "Ann \"Ann <ann>",
+            "Ann \"Ann <ann@example.com> <>",
+            ";,>",
+            "a@example.com。",
+            "a＠example.com",
+            "a＠b@example.com",
+            "a@b＠example.com",
+            "a@example。com。",
+            "a@exa（mple.com",
+            "a@exa；mple.com",
             "jane",
             "@example.com",
             "jane@",
@@ -207,7 +253,7 @@ mod tests {
             "a b@example.com",
             "a@b@c",
             "<jane@example.com",
-            "jane@example.com>",
+            "Jane \"The Jane <jane@example.com",
             "\"jane@example.com",
             "undisclosed-recipients:;",
             "a@example.com, b@example.com",
@@ -239,12 +285,88 @@ mod tests {
         }
     }
 
+    #[test]
+    fn neither_form_is_too_long() {
+        // In Punycode a domain takes more octets than in UTF-8.
+        let text = format!("{}@{}.example", "a".repeat(240), ["ü日"; 10].join("."));
+        let error = Address::parse(&text).unwrap_err();
+        assert_eq!((error.problem(), text.len() <= MAX_OCTETS), (Problem::TooLong, true));
+    }
+
+    /// Characters to which a step gives another meaning, or that case folding or IDNA's mapping turns into others.
+    const ODD: &[char] = &[
+        'a',
+        'A',
+        '.',
+        '-',
+        'İ',
+        'ı',
+        'Σ',
+        'ς',
+        'ß',
+        'ẞ',
+        'ﬁ',
+        '。',
+        '．',
+        '｡',
+        '＠',
+        '﹫',
+        '（',
+        '＜',
+        '；',
+        '：',
+        '，',
+        '＂',
+        '［',
+        '\u{a8}',
+        '\u{ad}',
+        '\u{301}',
+        '\u{200b}',
+        '\u{200d}',
+        '\u{202e}',
+        '\u{2060}',
+        '\u{3000}',
+        '\u{fdd0}',
+        '\u{feff}',
+        '\u{fffd}',
+        '\u{ffff}',
+        '\u{1f3f3}',
+        '\u{e0001}',
+        '\u{10ffff}',
+    ];
+
+    fn odd() -> impl Strategy<Value = String> {
+        let chars = prop::collection::vec(prop::sample::select(ODD), 1..6);
+        chars.prop_map(|chars| chars.into_iter().collect())
+    }
+
+    fn spelled() -> impl Strategy<Value = String> {
+        let local = prop_oneof![r#""[ a-zA-Z@\\"<>(,;]{0,6}""#, "[a-zA-ZäÖİΣς.+]{1,8}", odd(), "\\PC{1,6}"];
+        let domain = prop_oneof![
+            "[a-zA-ZäÖß.-]{1,12}",
+            odd(),
+            (odd(), odd()).prop_map(|(name, suffix)| format!("{name}。{suffix}")),
+            "\\PC{1,8}"
+        ];
+        (local, domain).prop_map(|(local, domain)| format!("{local}@{domain}"))
+    }
+
     proptest! {
         #[test]
-        fn the_match_form_is_its_own_match_form(text in r#"("[ a-zA-Z@\\"]{0,6}"|[a-zA-ZäÖİΣς.+]{1,8})@[a-zA-ZäÖß.-]{1,12}"#) {
+        fn each_form_reads_as_itself(text in spelled()) {
             if let Ok(address) = Address::parse(&text) {
                 let again = Address::parse(address.match_form()).unwrap();
-                prop_assert_eq!(again.match_form(), address.match_form());
+                prop_assert_eq!((again.raw(), again.match_form()), (address.match_form(), address.match_form()));
+                prop_assert_eq!(Address::parse(address.raw()), Ok(address));
+            }
+        }
+
+        /// Whatever stands around an address, nobody else's is read.
+        #[test]
+        fn the_address_read_is_the_one_in_brackets(before in r#"[ a"\\().,;:@<>]{0,16}"#, after in r#"[ ",;>)]{0,4}"#) {
+            let text = format!("{before}<ann@example.com>{after}");
+            if let Ok(address) = Address::parse(&text) {
+                prop_assert!(address.raw() == "ann@example.com" || address.raw().starts_with('"'), "{}", text);
             }
         }
 
@@ -256,7 +378,7 @@ mod tests {
         }
 
         #[test]
-        fn no_text_panics(text in "\\PC*") {
+        fn no_text_panics(text in r#"\PC*|[a@"\\()<>,;:. ]*"#) {
             let _ = Address::parse(&text);
         }
     }
