@@ -4,7 +4,7 @@ use mailroom_aws::invocation::{Invocation, InvocationError, Response, Settled};
 use mailroom_aws::metrics::Metrics;
 use mailroom_aws::records::RecordTable;
 use mailroom_core::envelope::Message;
-use mailroom_core::feedback::{self, Normalized};
+use mailroom_core::feedback::{self, FeedbackRecord, Normalized};
 use mailroom_core::malformed::Malformed;
 use mailroom_core::notification::Reading;
 use mailroom_core::ours::Foreign;
@@ -46,6 +46,19 @@ struct Tally {
     ignored: usize,
     not_stored: usize,
     unknown_values: usize,
+    auto_responses: usize,
+    refusals: usize,
+    not_in_destination: usize,
+}
+
+impl Tally {
+    /// Counts the records that decide nothing, by their reasons.
+    fn count(&mut self, records: &[FeedbackRecord]) {
+        let count = |is: fn(&FeedbackRecord) -> bool| records.iter().filter(|record| is(record)).count();
+        self.auto_responses += count(|record| record.auto_response);
+        self.refusals += count(FeedbackRecord::is_refusal);
+        self.not_in_destination += count(|record| record.not_in_destination);
+    }
 }
 
 impl<T: RecordTable, M: Metrics> Feedback<T, M> {
@@ -63,6 +76,7 @@ impl<T: RecordTable, M: Metrics> Feedback<T, M> {
                 Ok(Work::Ignore) => tally.ignored += 1,
                 Ok(Work::NotStored) => tally.not_stored += 1,
                 Ok(Work::Append(Normalized { records, malformed })) => {
+                    tally.count(&records);
                     invocation.add(message, records);
                     for malformed in malformed {
                         invocation.fail(message);
@@ -84,6 +98,9 @@ impl<T: RecordTable, M: Metrics> Feedback<T, M> {
             ("MessagesNotStored", tally.not_stored),
             ("MessagesPoisoned", poisoned),
             ("UnknownValues", tally.unknown_values),
+            ("AutoResponses", tally.auto_responses),
+            ("RefusedBySes", tally.refusals),
+            ("NotInDestination", tally.not_in_destination),
             ("RecordsWritten", written),
             ("RecordsNotWritten", not_written),
         ]);

@@ -49,12 +49,12 @@ fn failed(response: &Response) -> Vec<&str> {
 
 /// A permanent bounce of these recipients, told in SNS's envelope.
 fn bounce(feedback_id: &str, recipients: &[&str]) -> String {
-    let recipients: Vec<_> = recipients.iter().map(|address| json!({ "emailAddress": address })).collect();
+    let bounced: Vec<_> = recipients.iter().map(|address| json!({ "emailAddress": address })).collect();
     let said = json!({
         "eventType": "Bounce",
-        "bounce": {"bounceType": "Permanent", "bounceSubType": "General", "bouncedRecipients": recipients,
+        "bounce": {"bounceType": "Permanent", "bounceSubType": "General", "bouncedRecipients": bounced,
             "timestamp": "2026-01-27T14:59:38.237Z", "feedbackId": feedback_id},
-        "mail": {"messageId": "m", "timestamp": "2026-01-27T14:59:38.237Z", "destination": [],
+        "mail": {"messageId": "m", "timestamp": "2026-01-27T14:59:38.237Z", "destination": recipients,
             "sourceArn": "arn:aws:ses:us-east-1:123456789012:identity/example.com"},
     });
     json!({"Type": "Notification", "TopicArn": TOPIC, "Message": said.to_string()}).to_string()
@@ -79,6 +79,25 @@ async fn a_poison_message_costs_its_neighbours_nothing() {
     let counted = ["Messages", "MessagesIgnored", "MessagesPoisoned", "RecordsWritten"]
         .map(|n| function.metrics.get(n));
     assert_eq!(counted, [6, 1, 2, 3]);
+}
+
+#[tokio::test]
+async fn what_decides_nothing_is_recorded_and_counted() {
+    let function = function();
+    for name in [
+        "bounce-permanent-unsubscribed-recipient",
+        "bounce-permanent-unknown-subtype",
+        "bounce-auto-response",
+        "bare-bounce-auto-response",
+        "bounce-third-parties",
+    ] {
+        handle(&function, sample(name)).await.unwrap();
+    }
+    let counted = ["RecordsWritten", "RefusedBySes", "UnknownValues", "AutoResponses", "NotInDestination"]
+        .map(|name| function.metrics.get(name));
+    assert_eq!(counted, [8, 2, 1, 2, 4]);
+    let decidable = function.table.records().iter().filter(|record| record["decidable"].is_string()).count();
+    assert_eq!(decidable, 1);
 }
 
 #[tokio::test]

@@ -454,7 +454,7 @@ mod tests {
         r#"{"Items":[{"kind":{"S":"delivery"},"event_id":{"S":"d"},"occurred_at":{"S":"1970-01-03T00:00:00.000Z"},
             "recipient":{"S":"a@example.com"},"address":{"S":"a@example.com"}}],"Count":1,"ScannedCount":300,
             "LastEvaluatedKey":{"pk":{"S":"ADDR#a@example.com"},"sk":{"S":"FEEDBACK#1970-01-03"}}}"#,
-        r#"{"Items":[{"odd":{"S":"record"}},{"kind":{"S":"bounce"},"event_id":{"S":"b"},"decidable":{"S":"transient"},
+        r#"{"Items":[{"odd":{"S":"record"}},{"kind":{"S":"bounce"},"event_id":{"S":"b"},"decidable":{"S":"transient"},"bounce_type":{"S":"Transient"},
             "occurred_at":{"S":"1970-01-02T00:00:00.000Z"},"recipient":{"S":"a@example.com"},
             "address":{"S":"a@example.com"}}],"Count":2,"ScannedCount":200,
             "LastEvaluatedKey":{"pk":{"S":"ADDR#a@example.com"},"sk":{"S":"FEEDBACK#1970-01-02"}}}"#,

@@ -38,15 +38,15 @@ impl Decidable {
     }
 }
 
-/// The subtypes of transient bounces that are about the mail: another one to the same address might get through.
-const ABOUT_THE_MESSAGE: [&str; 3] = ["MessageTooLarge", "ContentRejected", "AttachmentRejected"];
-
-/// Whether a bounce was caused by a suppression list, and so is not news: deciding from it would have Regions echo each
-/// other, bring back what an operator removed, and spread one tenant's list over the account. (`Suppressed`, SES's global
-/// list, is news.)
-fn is_echo(subtype: Option<&str>) -> bool {
-    is(subtype, "OnAccountSuppressionList") || is(subtype, "OnTenantSuppressionList")
-}
+/// The subtypes by which each type of bounce is about the mailbox. Any other is a refusal by SES itself (a suppression
+/// list, list management, validation), or is about the mail (its size, its content), or is new. AWS has named every
+/// subtype of `Permanent` since these three for such a refusal, so what it adds next decides nothing either.
+/// `Suppressed` is SES's own global list, which is made of hard bounces; the others' lists would be echoes.
+const ABOUT_THE_MAILBOX: [(&str, Decidable, &[&str]); 3] = [
+    ("Permanent", Decidable::Bounce, &["General", "NoEmail", "Suppressed"]),
+    ("Transient", Decidable::Transient, &["General", "MailboxFull", "CustomTimeoutExceeded"]),
+    ("Undetermined", Decidable::Undetermined, &["Undetermined", "General"]),
+];
 
 /// Compares without regard to case: SES spells its values in one way, RFC 3464's are case-insensitive, and no two values
 /// differ by case alone.
@@ -54,40 +54,72 @@ fn is(value: Option<&str>, other: &str) -> bool {
     value.is_some_and(|value| value.trim().eq_ignore_ascii_case(other))
 }
 
-/// What a bounce says of one recipient. `Permanent` is enough with any subtype, also one that SES adds tomorrow, but not
-/// as an echo; and not if the recipient's own report (RFC 3464) says that it was delayed, or got through, or failed
-/// for now (RFC 3463 class 4): one bounce may hold recipients who fared differently. A type that we don't know says nothing.
-pub(crate) fn of_bounce(
-    bounce_type: Option<&str>,
-    subtype: Option<&str>,
-    action: Option<&str>,
-    status: Option<&str>,
-) -> Option<Decidable> {
-    let spared = ["delayed", "delivered", "relayed", "expanded"].into_iter().any(|spared| is(action, spared));
-    let status = status.unwrap_or_default().trim_start();
-    if is_echo(subtype) || spared || status.starts_with("2.") {
-        return None;
+/// What SES says of one bounced recipient, as far as it is evidence. An absent value is `None`.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct BounceReport<'a> {
+    pub(crate) bounce_type: Option<&'a str>,
+    pub(crate) subtype: Option<&'a str>,
+    /// The fields of the recipient's delivery status notification (RFC 3464).
+    pub(crate) action: Option<&'a str>,
+    pub(crate) status: Option<&'a str>,
+    pub(crate) diagnostic: Option<&'a str>,
+}
+
+impl BounceReport<'_> {
+    /// What the bounce says of the recipient. It says nothing if it is an [auto-response](Self::is_auto_response), or if
+    /// the recipient's own report says that the mail was delayed, got through, or failed for now (RFC 3463 class 4): one
+    /// bounce may hold recipients who fared differently. A type that is not documented says nothing.
+    pub(crate) fn decidable(&self) -> Option<Decidable> {
+        let spared =
+            ["delayed", "delivered", "relayed", "expanded"].into_iter().any(|spared| is(self.action, spared));
+        let status = self.status.unwrap_or_default().trim_start();
+        if spared || status.starts_with("2.") || self.is_auto_response() {
+            return None;
+        }
+        let (_, decidable, subtypes) =
+            ABOUT_THE_MAILBOX.into_iter().find(|(name, ..)| is(self.bounce_type, name))?;
+        let about_the_mailbox =
+            self.subtype.is_none() || subtypes.iter().any(|subtype| is(self.subtype, subtype));
+        let for_now = decidable == Decidable::Bounce && status.starts_with("4.");
+        (about_the_mailbox && !for_now).then_some(decidable)
     }
-    if is(bounce_type, "Permanent") {
-        return (!status.starts_with("4.")).then_some(Decidable::Bounce);
+
+    /// Whether an automatic reply, such as an out-of-office notice, was reported as a bounce. AWS documents that
+    /// `Transient/General` typically means one ("Amazon SNS notification contents for Amazon SES", bounce types). A
+    /// server that refuses a mail for now says so in a delivery status notification; an automatic reply has none.
+    pub(crate) fn is_auto_response(&self) -> bool {
+        let general = self.subtype.is_none() || is(self.subtype, "General");
+        let reported = self.action.or(self.status).or(self.diagnostic).is_some();
+        is(self.bounce_type, "Transient") && general && !reported
     }
-    if is(bounce_type, "Transient") {
-        let about_the_message = ABOUT_THE_MESSAGE.into_iter().any(|about| is(subtype, about));
-        return (!about_the_message).then_some(Decidable::Transient);
+
+    /// Whether a permanent bounce says nothing because of its subtype: SES refused to send, as far as is known.
+    pub(crate) fn is_refusal(&self) -> bool {
+        let (permanent, _, subtypes) = ABOUT_THE_MAILBOX[0];
+        self.subtype.is_some()
+            && is(self.bounce_type, permanent)
+            && !subtypes.iter().any(|subtype| is(self.subtype, subtype))
     }
-    is(bounce_type, "Undetermined").then_some(Decidable::Undetermined)
 }
 
 /// What a complaint says of each of its recipients. `not-spam` takes one back that we don't know, `auth-failure` is about
-/// the message (RFC 5965, RFC 6591). Without a feedback type, or with an unknown one, it is still a complaint.
+/// the message (RFC 5965, RFC 6591). Without a feedback type, or with an unknown one, it is still a complaint. With any
+/// subtype it is not: nobody complained, but SES refused to send, as with `OnAccountSuppressionList`.
 pub(crate) fn of_complaint(feedback_type: Option<&str>, subtype: Option<&str>) -> Option<Decidable> {
-    let nothing = is_echo(subtype) || is(feedback_type, "not-spam") || is(feedback_type, "auth-failure");
+    let nothing = subtype.is_some() || is(feedback_type, "not-spam") || is(feedback_type, "auth-failure");
     (!nothing).then_some(Decidable::Complaint)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// A report in which an empty text stands for an absent value.
+    fn report(texts: [&str; 5]) -> BounceReport<'_> {
+        let [bounce_type, subtype, action, status, diagnostic] =
+            texts.map(|text| Some(text).filter(|text| !text.is_empty()));
+        BounceReport { bounce_type, subtype, action, status, diagnostic }
+    }
 
     #[test]
     fn bounces() {
@@ -97,12 +129,16 @@ mod tests {
         let cases = [
             ("Permanent", "General", "failed", "5.1.1", bounce),
             ("Permanent", "General", "", "", bounce),
+            ("Permanent", "", "", "", bounce),
+            ("permanent", " general ", "failed", "5.1.1", bounce),
             ("Permanent", "NoEmail", "failed", "5.1.1", bounce),
             ("Permanent", "Suppressed", "failed", "5.1.1", bounce),
-            ("Permanent", "UnsubscribedRecipient", "failed", "5.1.1", bounce),
-            ("Permanent", "SomethingNew", "failed", "5.1.1", bounce),
+            ("Permanent", "UnsubscribedRecipient", "failed", "5.1.1", None),
+            ("Permanent", "EmailValidationSuppressed", "failed", "5.1.1", None),
             ("Permanent", "OnAccountSuppressionList", "failed", "5.1.1", None),
             ("Permanent", "OnTenantSuppressionList", "failed", "5.1.1", None),
+            ("Permanent", "MailboxFull", "failed", "5.2.2", None),
+            ("Permanent", "SomethingNew", "failed", "5.1.1", None),
             ("Permanent", "General", "delayed", "5.1.1", None),
             ("Permanent", "General", "Delayed", "", None),
             ("Permanent", "General", "failed", "4.4.7", None),
@@ -111,10 +147,15 @@ mod tests {
             ("Permanent", "General", "failed", "2.0.0", None),
             ("Permanent", "General", "somehow", "X.4.1", bounce),
             ("Transient", "General", "failed", "5.1.1", transient),
+            ("Transient", "General", "failed", "", transient),
+            ("Transient", "General", "", "4.0.0", transient),
+            ("Transient", "General", "", "", None),
+            ("Transient", "", "", "", None),
             ("Transient", "MailboxFull", "failed", "5.2.2", transient),
             ("Transient", "MailboxFull", "failed", "4.2.2", transient),
+            ("Transient", "MailboxFull", "", "", transient),
             ("Transient", "CustomTimeoutExceeded", "", "", transient),
-            ("Transient", "SomethingNew", "", "", transient),
+            ("Transient", "SomethingNew", "failed", "5.1.1", None),
             ("Transient", "General", "delayed", "4.4.7", None),
             ("Transient", "General", "relayed", "", None),
             ("Transient", "MessageTooLarge", "failed", "5.3.4", None),
@@ -123,15 +164,55 @@ mod tests {
             ("Transient", "OnAccountSuppressionList", "failed", "", None),
             ("Undetermined", "Undetermined", "failed", "5.1.1", undetermined),
             ("Undetermined", "", "failed", "4.0.0", undetermined),
+            ("Undetermined", "UnsubscribedRecipient", "failed", "5.1.1", None),
             ("Whimsical", "General", "failed", "5.1.1", None),
             ("", "General", "failed", "5.1.1", None),
         ];
         for (bounce_type, subtype, action, status, expected) in cases {
-            let said = of_bounce(Some(bounce_type), Some(subtype), Some(action), Some(status));
-            assert_eq!(said, expected, "{bounce_type}/{subtype} {action} {status}");
+            let decidable = report([bounce_type, subtype, action, status, ""]).decidable();
+            assert_eq!(decidable, expected, "{bounce_type}/{subtype} {action} {status}");
         }
-        assert_eq!(of_bounce(Some("Permanent"), None, None, None), bounce);
-        assert_eq!(of_bounce(None, None, None, None), None);
+        assert_eq!(BounceReport::default().decidable(), None);
+    }
+
+    #[test]
+    fn an_automatic_reply_has_no_delivery_status() {
+        let cases = [
+            (["Transient", "General", "", "", ""], true),
+            (["transient", "general", "", "", ""], true),
+            (["Transient", "", "", "", ""], true),
+            (["Transient", "General", "failed", "", ""], false),
+            (["Transient", "General", "", "5.0.0", ""], false),
+            (["Transient", "General", "", "", "smtp; 421 try again later"], false),
+            (["Transient", "MailboxFull", "", "", ""], false),
+            (["Permanent", "General", "", "", ""], false),
+            (["Undetermined", "Undetermined", "", "", ""], false),
+        ];
+        for (texts, expected) in cases {
+            assert_eq!(report(texts).is_auto_response(), expected, "{texts:?}");
+            assert!(!expected || report(texts).decidable().is_none(), "{texts:?}");
+        }
+    }
+
+    #[test]
+    fn refusals() {
+        let cases = [
+            ("Permanent", "UnsubscribedRecipient", true),
+            ("Permanent", "EmailValidationSuppressed", true),
+            ("Permanent", "OnAccountSuppressionList", true),
+            ("Permanent", "OnTenantSuppressionList", true),
+            ("Permanent", "SomethingNew", true),
+            ("Permanent", "General", false),
+            ("Permanent", "NoEmail", false),
+            ("Permanent", "Suppressed", false),
+            ("Permanent", "", false),
+            ("Transient", "ContentRejected", false),
+        ];
+        for (bounce_type, subtype, expected) in cases {
+            let report = report([bounce_type, subtype, "failed", "5.1.1", ""]);
+            assert_eq!(report.is_refusal(), expected, "{bounce_type}/{subtype}");
+            assert!(!expected || report.decidable().is_none(), "{bounce_type}/{subtype}");
+        }
     }
 
     #[test]
@@ -144,12 +225,13 @@ mod tests {
             (Some("other"), None, complaint),
             (Some("something-new"), None, complaint),
             (None, None, complaint),
-            (None, Some("SomethingNew"), complaint),
             (Some("not-spam"), None, None),
             (Some("Not-Spam"), None, None),
             (Some("auth-failure"), None, None),
             (Some("abuse"), Some("OnAccountSuppressionList"), None),
             (None, Some("OnAccountSuppressionList"), None),
+            (None, Some("OnTenantSuppressionList"), None),
+            (Some("abuse"), Some("SomethingNew"), None),
         ];
         for (feedback_type, subtype, expected) in cases {
             assert_eq!(of_complaint(feedback_type, subtype), expected, "{feedback_type:?} {subtype:?}");

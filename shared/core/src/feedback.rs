@@ -4,16 +4,16 @@
 mod details;
 mod event_id;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use serde::Serialize;
 
 use crate::address::Address;
 use crate::arn::Arn;
 use crate::envelope::Origin;
-use crate::evidence::{self, Decidable, Evidence};
+use crate::evidence::{self, BounceReport, Decidable, Evidence};
 use crate::malformed::{Malformed, Problem};
-use crate::notification::{Body, Format, Kind, Notification, Recipient};
+use crate::notification::{Body, Bounce, Format, Kind, Notification, Recipient};
 use crate::record::{self, Recipients, Record, SES_TEXT, key_part};
 use crate::text::visible;
 use crate::timestamp::Timestamp;
@@ -65,6 +65,12 @@ pub struct FeedbackRecord {
     /// by it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub decidable: Option<Decidable>,
+    /// Whether a bounce is an automatic reply, such as an out-of-office notice. It is never counted.
+    #[serde(skip_serializing_if = "is_false")]
+    pub auto_response: bool,
+    /// Whether a bounce or complaint names a recipient that is not in `mail.destination`. It decides nothing.
+    #[serde(skip_serializing_if = "is_false")]
+    pub not_in_destination: bool,
     /// When SES took the mail.
     pub sent_at: Option<Timestamp>,
     /// The identity the mail was sent from: `example.com`.
@@ -85,6 +91,20 @@ pub struct FeedbackRecord {
     pub details: Details,
     /// When the record expires, in seconds since the Unix epoch (DynamoDB's TTL).
     pub expires_at: i64,
+}
+
+impl FeedbackRecord {
+    /// Whether this is a permanent bounce that decides nothing because of its subtype: SES itself refused to send, or AWS
+    /// has added the subtype since.
+    pub fn is_refusal(&self) -> bool {
+        let Details::Bounce { bounce_type, bounce_subtype, .. } = &self.details else { return false };
+        let report = BounceReport {
+            bounce_type: bounce_type.as_deref(),
+            subtype: bounce_subtype.as_deref(),
+            ..BounceReport::default()
+        };
+        report.is_refusal()
+    }
 }
 
 impl Record for FeedbackRecord {
@@ -117,8 +137,12 @@ pub fn normalize(
 
     // The complaint may be that of a recipient whose address could not be read, so those count as well.
     let candidates = recipients.len() + malformed.len();
+    let accuses = matches!(notification.body, Body::Bounce(_) | Body::Complaint(_));
+    let destinations = if accuses { destinations(notification) } else { HashSet::new() };
     let record = |(address, recipient): (Address, &Recipient)| {
-        let decidable = decidable(&notification.body, recipient).filter(|_| !address.is_simulator());
+        let not_in_destination = accuses && !destinations.contains(address.match_form());
+        let decidable = decidable(&notification.body, recipient)
+            .filter(|_| !not_in_destination && !address.is_simulator());
         FeedbackRecord {
             pk: format!("ADDR#{}", address.match_form()),
             sk: format!(
@@ -137,6 +161,8 @@ pub fn normalize(
             event_id: event_id.clone(),
             evidence: decidable.and_then(Decidable::evidence),
             decidable,
+            auto_response: is_auto_response(&notification.body, recipient),
+            not_in_destination,
             sent_at: mail.timestamp.get().and_then(Timestamp::parse),
             source_identity: identity
                 .map(|arn| visible(arn.resource.strip_prefix("identity/").unwrap_or(arn.resource), SES_TEXT)),
@@ -169,18 +195,44 @@ fn recipients(notification: &Notification) -> Result<Recipients<'_, Recipient>, 
     Ok(record::recipients(named, |recipient| &recipient.email_address, list, entry))
 }
 
+/// The addresses that the mail was sent to, in match form. Only these can be accused: the recipient of a bounce is the
+/// `Final-Recipient` of a delivery status notification, which whoever received the mail can write, and which honestly
+/// names the forwarding target of an address or one member of a mailing list. Nobody is accused instead, since it is not
+/// known which destination it was. SES writes `mail.destination` whole into both formats, Bcc included, whatever happens
+/// to the headers (`headersTruncated`). So if it is absent, or one of its entries cannot be read, what was said is not
+/// SES's, or not understood, and is evidence against nobody.
+fn destinations(notification: &Notification) -> HashSet<String> {
+    let addresses = notification.mail.destination.iter().filter_map(|to| to.email_address.get());
+    let read = |text| Address::parse(text).ok().map(|address| address.match_form().to_owned());
+    addresses.filter_map(read).collect()
+}
+
 fn decidable(body: &Body, recipient: &Recipient) -> Option<Decidable> {
     match body {
-        Body::Bounce(bounce) => evidence::of_bounce(
-            bounce.bounce_type.get(),
-            bounce.bounce_sub_type.get(),
-            recipient.action.get(),
-            recipient.status.get(),
-        ),
+        Body::Bounce(bounce) => report(bounce, recipient).decidable(),
         Body::Complaint(complaint) => evidence::of_complaint(
             complaint.complaint_feedback_type.get(),
             complaint.complaint_sub_type.get(),
         ),
         _ => None,
     }
+}
+
+fn is_auto_response(body: &Body, recipient: &Recipient) -> bool {
+    matches!(body, Body::Bounce(bounce) if report(bounce, recipient).is_auto_response())
+}
+
+fn report<'a>(bounce: &'a Bounce, recipient: &'a Recipient) -> BounceReport<'a> {
+    BounceReport {
+        bounce_type: bounce.bounce_type.get(),
+        subtype: bounce.bounce_sub_type.get(),
+        action: recipient.action.get(),
+        status: recipient.status.get(),
+        diagnostic: recipient.diagnostic_code.get(),
+    }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_false(value: &bool) -> bool {
+    !*value
 }

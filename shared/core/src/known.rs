@@ -1,7 +1,8 @@
 //! The values that SES documents, to notice when it has added one: unknown is data, and worth a look.
 //!
 //! Source: "Contents of event data that Amazon SES publishes to Amazon SNS", Amazon SES Developer Guide, read 2026-11;
-//! "Using tenant-level suppression lists in Amazon SES" for `OnTenantSuppressionList`.
+//! "Using tenant-level suppression lists in Amazon SES" for `OnTenantSuppressionList`; "Using list management" for
+//! `UnsubscribedRecipient`.
 
 use crate::notification::{Body, Kind, Notification};
 use crate::text::Text;
@@ -14,6 +15,7 @@ const BOUNCE_SUBTYPES: &[&str] = &[
     "Suppressed",
     "OnAccountSuppressionList",
     "OnTenantSuppressionList",
+    "EmailValidationSuppressed",
     "UnsubscribedRecipient",
     "MailboxFull",
     "MessageTooLarge",

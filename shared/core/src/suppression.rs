@@ -25,6 +25,7 @@ pub mod reconcile;
 pub mod seen;
 pub mod spellings;
 pub mod state;
+mod stored;
 
 pub use item::{AddressState, Change};
 pub use reason::Reason;

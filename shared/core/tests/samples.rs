@@ -185,6 +185,9 @@ fn what_ses_has_added_is_told() {
     assert_eq!(unknown("bounce-unknown-type"), ["bounce.bounceType", "bounce.bounceSubType"]);
     assert_eq!(unknown("bounce-permanent-unknown-subtype"), ["bounce.bounceSubType"]);
     assert_eq!(unknown("complaint-unknown-feedback-type"), ["complaint.complaintFeedbackType"]);
+    assert_eq!(unknown("complaint-unknown-subtype"), ["complaint.complaintSubType"]);
+    assert!(unknown("bounce-permanent-email-validation-suppressed").is_empty());
+    assert!(unknown("bounce-permanent-unsubscribed-recipient").is_empty());
     assert!(unknown("delivery-delay").is_empty());
     assert!(unknown("bounce-permanent-general").is_empty());
 }

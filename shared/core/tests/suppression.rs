@@ -331,7 +331,8 @@ proptest! {
 fn an_echo_decides_nothing() {
     let text = |kind: &str, subtype: &str| {
         format!(
-            r#"{{"eventType":"{kind}","mail":{{"messageId":"m","timestamp":"2026-01-01T00:00:00Z"}},
+            r#"{{"eventType":"{kind}","mail":{{"messageId":"m","timestamp":"2026-01-01T00:00:00Z",
+                "destination":["jane@example.com"]}},
             "bounce":{{"bounceType":"{subtype}","bounceSubType":"OnAccountSuppressionList","timestamp":"2026-01-01T00:00:01Z",
                 "bouncedRecipients":[{{"emailAddress":"jane@example.com","action":"failed","status":"5.1.1"}}]}},
             "complaint":{{"complaintSubType":"OnAccountSuppressionList","timestamp":"2026-01-01T00:00:01Z",

@@ -18,10 +18,12 @@ use crate::world::{A_WHILE, WAKE, regions, settle};
 
 /// Records whose stream records were lost: in the table, and nobody has decided on them.
 fn bounce(address: &str, event: u32, kind: &str, at: Timestamp) -> Value {
+    let (bounce_type, subtype) =
+        if kind == "bounce" { ("Permanent", "General") } else { ("Transient", "MailboxFull") };
     json!({
         "pk": format!("ADDR#{address}"), "sk": format!("FEEDBACK#{at}#bounce#{event}#event"),
         "kind": "bounce", "event_id": format!("{event}"), "occurred_at": at, "sent_at": at, "decidable": kind,
-        "recipient": address, "address": address,
+        "recipient": address, "address": address, "bounce_type": bounce_type, "bounce_subtype": subtype,
     })
 }
 

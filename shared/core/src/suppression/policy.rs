@@ -11,6 +11,7 @@ use super::reason::Reason;
 use super::seen::Seen;
 use super::spellings::Spellings;
 use super::state::{Said, Source, SuppressionState};
+use super::stored::StoredFeedback;
 use crate::evidence::Decidable;
 use crate::timestamp::Timestamp;
 
@@ -89,6 +90,7 @@ pub enum Tenants {
 
 /// The parts of a record that the policy reads, both of a new one in the stream and of earlier ones in the table.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(from = "StoredFeedback")]
 pub struct FeedbackFact {
     /// The kind of event: `bounce`, `complaint`, `delivery`, …
     pub kind: String,
@@ -97,20 +99,16 @@ pub struct FeedbackFact {
     /// When it happened, according to SES.
     pub occurred_at: Timestamp,
     /// When SES took the mail.
-    #[serde(default)]
     pub sent_at: Option<Timestamp>,
-    /// What kind of decision the record calls for; `None` if there is nothing to decide.
-    #[serde(default)]
+    /// What kind of decision the record calls for, by the rules of this version; `None` if there is nothing to decide.
     pub decidable: Option<Decidable>,
     /// The recipient's address as SES spelled it.
     pub recipient: String,
     /// The recipient's address in match form.
     pub address: String,
     /// The tenant for whom the mail was sent; `None` if there is none.
-    #[serde(default)]
     pub tenant: Option<String>,
     /// How many recipients a complaint may have come from; `None` if the record does not say.
-    #[serde(default)]
     pub candidates: Option<usize>,
 }
 

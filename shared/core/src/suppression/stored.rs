@@ -1,0 +1,138 @@
+//! A feedback record as the table holds it, written by this version or an earlier one.
+//!
+//! Earlier versions took more for evidence: refusals by SES itself, and automatic replies. Their records say so to this
+//! day, and are read again when soft bounces are counted and when reconcile looks back. So what a record calls for is
+//! derived once more from what SES said. It can only become less, since a record that called for nothing may have had a
+//! reason that it does not hold.
+
+use serde::Deserialize;
+
+use super::policy::FeedbackFact;
+use crate::evidence::{BounceReport, Decidable, of_complaint};
+use crate::timestamp::Timestamp;
+
+/// The attributes of [`crate::feedback::FeedbackRecord`] that the policy needs.
+#[derive(Deserialize)]
+pub(super) struct StoredFeedback {
+    kind: String,
+    event_id: String,
+    occurred_at: Timestamp,
+    #[serde(default)]
+    sent_at: Option<Timestamp>,
+    #[serde(default)]
+    decidable: Option<Decidable>,
+    recipient: String,
+    address: String,
+    #[serde(default)]
+    tenant: Option<String>,
+    #[serde(default)]
+    candidates: Option<usize>,
+    #[serde(default)]
+    bounce_type: Option<String>,
+    #[serde(default)]
+    bounce_subtype: Option<String>,
+    #[serde(default)]
+    action: Option<String>,
+    #[serde(default)]
+    status: Option<String>,
+    #[serde(default)]
+    diagnostic: Option<String>,
+    #[serde(default)]
+    complaint_feedback_type: Option<String>,
+    #[serde(default)]
+    complaint_subtype: Option<String>,
+}
+
+impl StoredFeedback {
+    /// What the record calls for by the rules of this version.
+    fn decidable(&self) -> Option<Decidable> {
+        let stored = self.decidable?;
+        let by_the_rules = if stored == Decidable::Complaint {
+            of_complaint(self.complaint_feedback_type.as_deref(), self.complaint_subtype.as_deref())
+        } else {
+            let report = BounceReport {
+                bounce_type: self.bounce_type.as_deref(),
+                subtype: self.bounce_subtype.as_deref(),
+                action: self.action.as_deref(),
+                status: self.status.as_deref(),
+                diagnostic: self.diagnostic.as_deref(),
+            };
+            report.decidable()
+        };
+        by_the_rules.filter(|decidable| *decidable == stored)
+    }
+}
+
+impl From<StoredFeedback> for FeedbackFact {
+    fn from(stored: StoredFeedback) -> Self {
+        Self {
+            decidable: stored.decidable(),
+            kind: stored.kind,
+            event_id: stored.event_id,
+            occurred_at: stored.occurred_at,
+            sent_at: stored.sent_at,
+            recipient: stored.recipient,
+            address: stored.address,
+            tenant: stored.tenant,
+            candidates: stored.candidates,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    /// What this version makes of a record with these attributes.
+    fn decidable(attributes: &Value) -> Option<Decidable> {
+        let mut record = json!({"kind": "bounce", "event_id": "1", "occurred_at": "2026-01-01T00:00:00.000Z",
+            "recipient": "Jane@example.com", "address": "jane@example.com", "evidence": null, "added": {"later": 1}});
+        record.as_object_mut().unwrap().extend(attributes.as_object().unwrap().clone());
+        serde_json::from_value::<FeedbackFact>(record).unwrap().decidable
+    }
+
+    #[test]
+    fn a_record_of_an_earlier_version_decides_no_more_than_one_of_today() {
+        let bounce = |subtype| {
+            json!({"decidable": "bounce", "bounce_type": "Permanent", "bounce_subtype": subtype,
+            "action": "failed", "status": "5.1.1", "diagnostic": "smtp; 550 5.1.1 no such user"})
+        };
+        let transient = |subtype| json!({"decidable": "transient", "bounce_type": "Transient", "bounce_subtype": subtype});
+        let reported = |mut record: Value, name: &str, text: &str| {
+            record[name] = json!(text);
+            record
+        };
+        let complaint = |subtype: Option<&str>| {
+            json!({"kind": "complaint", "decidable": "complaint",
+            "complaint_feedback_type": "abuse", "complaint_subtype": subtype})
+        };
+        let cases = [
+            (bounce("General"), Some(Decidable::Bounce)),
+            (bounce("NoEmail"), Some(Decidable::Bounce)),
+            (bounce("UnsubscribedRecipient"), None),
+            (bounce("EmailValidationSuppressed"), None),
+            (bounce("SomethingNew"), None),
+            (transient("General"), None),
+            (reported(transient("General"), "action", "failed"), Some(Decidable::Transient)),
+            (reported(transient("General"), "status", "4.2.0"), Some(Decidable::Transient)),
+            (reported(transient("General"), "diagnostic", "smtp; 421 later"), Some(Decidable::Transient)),
+            (transient("MailboxFull"), Some(Decidable::Transient)),
+            (
+                json!({"decidable": "undetermined", "bounce_type": "Undetermined", "bounce_subtype": "Undetermined"}),
+                Some(Decidable::Undetermined),
+            ),
+            (complaint(None), Some(Decidable::Complaint)),
+            (complaint(Some("SomethingNew")), None),
+            // A record that called for nothing still does not: its recipient may not have been a destination.
+            (
+                json!({"bounce_type": "Permanent", "bounce_subtype": "General", "not_in_destination": true}),
+                None,
+            ),
+        ];
+        for (attributes, expected) in cases {
+            assert_eq!(decidable(&attributes), expected, "{attributes}");
+        }
+    }
+}
