@@ -6,17 +6,23 @@
 //! | [`verdict`], [`disposition`] | what SES checked, and one word for what to do with it |
 //! | [`mod@reference`] | where the mail lies, and what it takes to read it |
 //! | [`mime`] | what is in it, from its first bytes |
-//! | [`loops`] | whether a machine wrote it |
+//! | `headers`, `mailbox` | its header fields, whoever told them, and the senders in them |
+//! | `words`, `parameters`, `charset` | encoded words, parameters and character sets of header fields |
+//! | [`loops`] | whether it may be answered automatically |
 //! | [`record`] | the record |
 
+mod charset;
 pub mod disposition;
 mod headers;
 pub mod loops;
+mod mailbox;
 pub mod mime;
+mod parameters;
 pub mod receipt;
 pub mod record;
 pub mod reference;
 pub mod verdict;
+mod words;
 
 use crate::address::Address;
 use crate::arn::Arn;
@@ -25,10 +31,12 @@ use crate::malformed::{Malformed, Problem};
 use crate::record::{Recipients, Retention, SES_TEXT, key_part, recipients, time};
 use crate::text::{Text, visible};
 use headers::{Headers, Told};
+use loops::{Envelope, Senders};
 
 pub use disposition::{Disposition, DispositionPolicy};
-pub use headers::Mailbox;
+
 pub use loops::LoopSigns;
+pub use mailbox::Mailbox;
 pub use mime::{Attachment, Extent, Structure, Unreadable};
 pub use receipt::{Action, Receipt};
 pub use record::InboundRecord;
@@ -106,10 +114,12 @@ pub fn normalize(
         whole: mail.has_all_headers() || structure.is_some_and(|structure| structure.has_all_headers),
     };
     let common = &mail.common_headers;
-    let subject = common.subject.get().or(header.first("Subject")).map(headers::decoded);
+    let subject = header.subject(common.subject.get());
     let header_message_id = common.message_id.get().or(header.first("Message-ID"));
-    let senders: Vec<&str> = common.from.0.iter().map(String::as_str).collect();
-    let senders = if senders.is_empty() { header.values("From") } else { senders };
+    let from = header.from(&common.from.0, MAX_FROM);
+    let envelope = Envelope { mail_from: mail.source.get(), return_path: common.return_path.get() };
+    let senders = Senders::of(header, envelope, &from);
+    let signs = LoopSigns::of(header, envelope, &senders);
     let of_all = InboundRecord {
         pk: String::new(),
         sk: format!("INBOUND#{occurred_at}#{}", key_part(&visible(&receipt.message_id, SES_TEXT))),
@@ -122,14 +132,14 @@ pub fn normalize(
         address: String::new(),
         message_id: visible(&receipt.message_id, SES_TEXT),
         mail_from: mail.source.visible(SES_TEXT),
-        from: senders.iter().flat_map(|sender| headers::mailboxes(sender)).take(MAX_FROM).collect(),
+        from,
         subject: subject.as_deref().map(|subject| visible(subject.trim(), SES_TEXT)),
         header_message_id: header_message_id.and_then(|id| headers::ids(id).into_iter().next()),
         in_reply_to: header.first("In-Reply-To").and_then(|id| headers::ids(id).into_iter().next()),
         references: references(header),
         disposition: rules.disposition.disposition(&verdicts),
         verdicts,
-        loop_signs: LoopSigns::of(header, mail.source.get(), common.return_path.get()),
+        loop_signs: signs.clone(),
         reference: (found.location.as_ref())
             .map(|location| Reference::new(location, found.object.as_ref(), region)),
         structure: found.structure.clone(),
@@ -140,6 +150,7 @@ pub fn normalize(
         pk: format!("MAILBOX#{}", address.match_form()),
         recipient: address.raw().to_owned(),
         address: address.match_form().to_owned(),
+        loop_signs: signs.for_recipient(&address, &senders),
         ..of_all.clone()
     };
     Ok(Normalized { records: read.into_iter().map(record).collect(), malformed })

@@ -4,10 +4,11 @@
 
 use mail_parser::HeaderValue;
 use mail_parser::parsers::MessageStream;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use serde_json::Value;
 
-use crate::address::Address;
+use super::mailbox::{self, Mailbox};
+use super::{charset, words};
 use crate::record::SES_TEXT;
 use crate::text::{Text, visible};
 
@@ -22,8 +23,11 @@ impl Headers {
     }
 
     fn all(&self, name: &str) -> Vec<&str> {
-        let named = |(known, _): &&(String, String)| known.eq_ignore_ascii_case(name);
-        self.0.iter().filter(named).map(|(_, value)| value.as_str()).collect()
+        self.fields().filter(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| value).collect()
+    }
+
+    fn fields(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.iter().map(|(name, value)| (name.as_str(), value.as_str()))
     }
 }
 
@@ -44,7 +48,7 @@ impl From<Value> for Headers {
 }
 
 /// Unfolds a field (RFC 5322, 2.2.3): a line break and the white space after it stand for one space.
-fn unfold(value: &str) -> String {
+pub(super) fn unfold(value: &str) -> String {
     value.split(['\r', '\n']).map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join(" ")
 }
 
@@ -74,27 +78,45 @@ impl<'a> Told<'a> {
     pub(super) fn first(self, name: &str) -> Option<&'a str> {
         self.values(name).into_iter().next()
     }
+
+    /// All fields, those that SES told first. A field that both sources have is there twice.
+    pub(super) fn fields(self) -> impl Iterator<Item = (&'a str, &'a str)> {
+        self.by_ses.fields().chain(self.by_mail.into_iter().flat_map(Headers::fields))
+    }
+
+    /// The decoded values of a field, of all sources.
+    fn readings(self, name: &str) -> impl Iterator<Item = &'a str> {
+        self.fields().filter(move |(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| value)
+    }
+
+    /// The subject. SES's reading of it is taken unless SES could not decode it, which it shows by U+FFFD.
+    pub(super) fn subject(self, by_ses: Option<&str>) -> Option<String> {
+        let mut subjects = by_ses.into_iter().chain(self.readings("Subject")).map(decoded).peekable();
+        let first = subjects.peek().cloned();
+        subjects.find(|subject| !subject.contains('\u{fffd}')).or(first)
+    }
+
+    /// The first `max` senders, likewise, but SES's reading must have an address for each.
+    pub(super) fn from(self, by_ses: &[String], max: usize) -> Vec<Mailbox> {
+        // SES may have cut a name at its comma.
+        let by_ses = (!by_ses.is_empty()).then(|| by_ses.join(", "));
+        let by_header = self.values("From").join(", ");
+        let by_mail = self.by_mail.map(|headers| headers.all("From").join(", "));
+        let lists = by_ses.into_iter().chain([by_header]).chain(by_mail);
+        let mut senders = lists.map(|list| mailboxes(&list, max)).filter(|list| !list.is_empty()).peekable();
+        let first = senders.peek().cloned();
+        senders.find(|senders| senders.iter().all(Mailbox::is_complete)).or(first).unwrap_or_default()
+    }
 }
 
-/// A sender, as the mail claims.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Mailbox {
-    /// The display name, decoded.
-    pub name: Option<String>,
-    /// The address as it is spelled; `None` if there is none.
-    pub address: Option<String>,
-}
-
-/// Decodes RFC 2047's encoded words.
+/// A value with its encoded words decoded.
 pub(super) fn decoded(value: &str) -> String {
-    if !value.contains("=?") {
-        return value.to_owned();
-    }
-    let line = format!("{}\n", unfold(value));
-    match MessageStream::new(line.as_bytes()).parse_unstructured() {
-        HeaderValue::Text(text) => text.into_owned(),
-        _ => value.to_owned(),
-    }
+    words::decode(&charset::decode_escapes(value))
+}
+
+/// The mailboxes of an address list.
+pub(super) fn mailboxes(list: &str, max: usize) -> Vec<Mailbox> {
+    mailbox::mailboxes(&charset::decode_escapes(&unfold(list)), max)
 }
 
 /// The message ids in a field, without their angle brackets.
@@ -106,25 +128,6 @@ pub(super) fn ids(value: &str) -> Vec<String> {
         _ => Vec::new(),
     };
     ids.iter().map(|id| visible(id.trim(), SES_TEXT)).filter(|id| !id.is_empty()).collect()
-}
-
-/// The mailboxes of an address list, groups flattened.
-pub(super) fn mailboxes(value: &str) -> Vec<Mailbox> {
-    let line = format!("{}\n", unfold(value));
-    let HeaderValue::Address(list) = MessageStream::new(line.as_bytes()).parse_address() else {
-        return Vec::new();
-    };
-    let shown = |text: &str| Some(visible(text.trim(), SES_TEXT)).filter(|text| !text.is_empty());
-    let mailbox = |found: &mail_parser::Addr| {
-        let address = found.address.as_deref().and_then(|text| Address::parse(text).ok());
-        // An address that can't be read is kept as the name, since it is still what the mail said.
-        let unread = found.address.as_deref().filter(|_| address.is_none());
-        Mailbox {
-            name: found.name.as_deref().or(unread).and_then(shown),
-            address: address.map(|address| address.raw().to_owned()),
-        }
-    };
-    list.iter().map(mailbox).filter(|mailbox| mailbox.name.is_some() || mailbox.address.is_some()).collect()
 }
 
 #[cfg(test)]
@@ -147,24 +150,43 @@ mod tests {
     }
 
     #[test]
-    fn words_ids_and_mailboxes() {
-        assert_eq!(decoded("=?UTF-8?Q?Gr=C3=BC=C3=9Fe?= =?UTF-8?B?4pyT?="), "Grüße✓");
-        assert_eq!(decoded("plain Grüße\n2"), "plain Grüße\n2");
+    fn ids_with_and_without_brackets() {
         assert_eq!(ids("<a@b> <c@d>\t<e@f>"), ["a@b", "c@d", "e@f"]);
+        assert_eq!(ids("a@b"), ["a@b"]);
         assert_eq!(ids(""), Vec::<String>::new());
-        let found = |value| mailboxes(value).into_iter().map(|m| (m.name, m.address)).collect::<Vec<_>>();
-        let some = |text: &str| Some(text.to_owned());
-        assert_eq!(
-            found(
-                r#""Doe, Jane" <jane@example.com>, =?UTF-8?Q?J=C3=BCrgen?= <J@example.com>, bare@example.com"#
-            ),
-            [
-                (some("Doe, Jane"), some("jane@example.com")),
-                (some("Jürgen"), some("J@example.com")),
-                (None, some("bare@example.com")),
-            ]
-        );
-        assert_eq!(found("undisclosed-recipients:;"), []);
-        assert_eq!(found("not an address"), [(some("not an address"), None)]);
+    }
+
+    #[test]
+    fn what_ses_could_not_decode_is_taken_from_the_header() {
+        let mut by_mail = Headers::default();
+        by_mail.push("Subject", "=?utf-8?Q?Gr=C3?= =?utf-8?Q?=BC=C3=9Fe?=");
+        by_mail.push("From", "=?gb2312?B?1cXI/Q==?= <zhang@example.com>");
+        let header = Told { by_ses: &Headers::default(), by_mail: Some(&by_mail), whole: true };
+        assert_eq!(header.subject(Some("Gr\u{fffd}\u{fffd}ße")).as_deref(), Some("Grüße"));
+        assert_eq!(header.subject(Some("Another")).as_deref(), Some("Another"));
+        assert_eq!(header.subject(None).as_deref(), Some("Grüße"));
+        let names = |by_ses: &[&str]| {
+            let by_ses: Vec<_> = by_ses.iter().map(|text| (*text).to_owned()).collect();
+            header
+                .from(&by_ses, 5)
+                .into_iter()
+                .map(|sender| sender.name.unwrap_or_default())
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(names(&["\u{fffd}\u{fffd} <zhang@example.com>"]), ["张三"]);
+        assert_eq!(names(&["nobody"]), ["张三"]);
+        assert_eq!(names(&["Zhang", "San <zhang@example.com>"]), ["Zhang, San"]);
+        assert_eq!(names(&[]), ["张三"]);
+        let nothing = Told { by_ses: &Headers::default(), by_mail: None, whole: false };
+        assert_eq!((nothing.subject(None), nothing.from(&[], 5)), (None, Vec::new()));
+        assert_eq!(nothing.subject(Some("\u{fffd}")).as_deref(), Some("\u{fffd}"));
+    }
+
+    #[test]
+    fn escape_sequences_that_ses_passes_on() {
+        assert_eq!(decoded("\u{1b}$BF|K\\8l\u{1b}(B Re:"), "日本語 Re:");
+        let sender = mailboxes("\u{1b}$BNkLZ\u{1b}(B <suzuki@example.com>", 5).remove(0);
+        assert_eq!(sender.name.as_deref(), Some("鈴木"));
+        assert_eq!(decoded("\u{1b}[31mred"), "\u{1b}[31mred");
     }
 }

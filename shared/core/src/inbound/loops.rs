@@ -1,8 +1,15 @@
-//! The signs by which mail of machines is known, so that nobody answers a machine with a machine (RFC 3834).
+//! Whether a mail may be answered automatically, so that machines do not answer machines.
+//!
+//! Sources: RFC 3834 (automatic responses), RFC 5230, 4.6 (vacation), RFC 2369 and 2919 (mailing lists), RFC 5321, 4.5.5
+//! (null reverse-path), [MS-OXCMAIL] 2.1.3.2.20 (`X-Auto-Response-Suppress`), and what vacation programs and help desks look
+//! for besides.
 
 use serde::Serialize;
 
-use super::headers::Told;
+use super::headers::{Told, mailboxes};
+use super::mailbox::Mailbox;
+use super::parameters;
+use crate::address::Address;
 use crate::record::SES_TEXT;
 use crate::text::visible;
 
@@ -17,30 +24,115 @@ pub struct LoopSigns {
     pub list_id: Option<String>,
     /// Whether the envelope has no sender, or a mail system's: a bounce, or another report on mail (RFC 5321, 4.5.5).
     pub null_sender: bool,
-    /// Whether the mail may be answered automatically: it has none of the above signs, and its whole header was seen.
-    /// What was not seen is no permission.
-    pub auto_reply_ok: bool,
+    /// Whether the mail may be answered automatically: `Some(false)` if it has any of the signs above, any other field of a
+    /// mailing list or automatic reply, is a report, or comes from an address that nobody reads or from its own
+    /// recipient; `None` if there is no such sign, but the header was not read to its end.
+    pub auto_reply_ok: Option<bool>,
+}
+
+/// The fields that are read here, besides those of [`is_list_field`] and [`is_auto_reply_field`].
+const FIELDS: &[&str] = &[
+    "Return-Path",
+    "Sender",
+    "Reply-To",
+    "Content-Type",
+    "Auto-Submitted",
+    "Precedence",
+    "X-Precedence",
+    "Preference",
+    "X-Auto-Response-Suppress",
+];
+/// The fields that say how urgent a mail is; cPanel writes the latter two.
+const PRECEDENCE: &[&str] = &["Precedence", "X-Precedence", "Preference"];
+/// Header fields may list more senders, but nobody needs more to tell a machine.
+const MAX_SENDERS: usize = 20;
+
+/// Whether a header field is read to find the signs.
+pub(super) fn is_read(name: &str) -> bool {
+    FIELDS.iter().any(|field| name.eq_ignore_ascii_case(field))
+        || is_list_field(name)
+        || is_auto_reply_field(name)
+}
+
+/// Who sent a mail, by its envelope.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Envelope<'a> {
+    /// `MAIL FROM`.
+    pub(super) mail_from: Option<&'a str>,
+    /// SES's reading of `Return-Path`.
+    pub(super) return_path: Option<&'a str>,
+}
+
+/// The addresses to which automatic replies go: RFC 3834 wants the envelope's sender, many programs take the header's.
+#[derive(Debug)]
+pub(super) struct Senders(Vec<Address>);
+
+impl Senders {
+    /// `from` are the senders that the mail claims to be from.
+    pub(super) fn of(header: Told<'_>, envelope: Envelope<'_>, from: &[Mailbox]) -> Self {
+        let envelope =
+            envelope.mail_from.into_iter().chain(envelope.return_path).chain(header.first("Return-Path"));
+        let from = from.iter().filter_map(|mailbox| mailbox.address.as_deref());
+        let others = ["Sender", "Reply-To"].into_iter().filter_map(|name| header.first(name));
+        let others: Vec<_> = others.flat_map(|list| mailboxes(list, MAX_SENDERS)).collect();
+        let others = others.iter().filter_map(|mailbox| mailbox.address.as_deref());
+        Self(envelope.chain(from).chain(others).filter_map(|text| Address::parse(text).ok()).collect())
+    }
+
+    fn has_machine(&self) -> bool {
+        self.0
+            .iter()
+            .any(|address| address.match_form().rsplit_once('@').is_some_and(|(local, _)| is_machine(local)))
+    }
+
+    /// Whether an address is among the senders. A tag, as in `jane+tag@example.com`, makes no other mailbox.
+    fn contains(&self, address: &Address) -> bool {
+        self.0.iter().any(|sender| without_tag(sender) == without_tag(address))
+    }
+}
+
+fn without_tag(address: &Address) -> Option<(&str, &str)> {
+    let (local, domain) = address.match_form().rsplit_once('@')?;
+    let tag = local.find('+').filter(|at| *at > 0);
+    Some((tag.and_then(|at| local.get(..at)).unwrap_or(local), domain))
 }
 
 impl LoopSigns {
-    /// Reads the signs from a mail's header and envelope. `return_path` is SES's reading of that field.
-    pub(super) fn of(header: Told<'_>, source: Option<&str>, return_path: Option<&str>) -> Self {
+    /// Reads the signs from a mail's header and senders. The recipients are judged by [`LoopSigns::for_recipient`].
+    pub(super) fn of(header: Told<'_>, envelope: Envelope<'_>, senders: &Senders) -> Self {
         // Of a field that stands there twice, the one that tells of a machine counts.
-        let told = |name: &str, is_sign: fn(&str) -> bool| {
-            let values = header.values(name);
+        let find = |names: &[&str], is_sign: fn(&str) -> bool| {
+            let is_named = |name: &str| names.iter().any(|known| name.eq_ignore_ascii_case(known));
+            let values: Vec<_> =
+                header.fields().filter(|(name, _)| is_named(name)).map(|(_, value)| value).collect();
             let sign = values.iter().copied().find(|value| is_sign(value));
             (sign.is_some(), sign.or(values.first().copied()).map(|value| visible(value, SES_TEXT)))
         };
         let (submitted_by_machine, auto_submitted) =
-            told("Auto-Submitted", |value| !matches!(keyword(value).as_str(), "" | "no"));
-        let (bulk, precedence) = told("Precedence", |value| {
-            matches!(keyword(value).as_str(), "bulk" | "junk" | "list" | "auto_reply")
-        });
-        let (list, list_id) = told("List-Id", |_| true);
-        let sender = source.or(return_path).or(header.first("Return-Path")).unwrap_or_default();
-        let null_sender = is_null(sender) || header.first("Return-Path").is_some_and(is_null);
-        let machine = submitted_by_machine || bulk || list || null_sender;
-        Self { auto_submitted, precedence, list_id, null_sender, auto_reply_ok: header.whole && !machine }
+            find(&["Auto-Submitted"], |value| !matches!(keyword(value).as_str(), "" | "no"));
+        let (bulk, precedence) = find(PRECEDENCE, is_bulk);
+        let (suppressed, _) = find(&["X-Auto-Response-Suppress"], is_suppressed);
+        let (report, _) = find(&["Content-Type"], is_report);
+        let (_, list_id) = find(&["List-Id"], |_| true);
+        let marked = header.fields().any(|(name, _)| is_list_field(name) || is_auto_reply_field(name));
+        let return_path = header.first("Return-Path");
+        let sender = envelope.mail_from.or(envelope.return_path).or(return_path).unwrap_or_default();
+        let null_sender = is_null(sender) || return_path.is_some_and(is_null);
+        let machine = submitted_by_machine
+            || bulk
+            || suppressed
+            || report
+            || marked
+            || null_sender
+            || senders.has_machine();
+        let auto_reply_ok = if machine { Some(false) } else { header.whole.then_some(true) };
+        Self { auto_submitted, precedence, list_id, null_sender, auto_reply_ok }
+    }
+
+    /// The signs for one recipient, who must not answer mail of their own.
+    pub(super) fn for_recipient(&self, recipient: &Address, senders: &Senders) -> Self {
+        let auto_reply_ok = if senders.contains(recipient) { Some(false) } else { self.auto_reply_ok };
+        Self { auto_reply_ok, ..self.clone() }
     }
 }
 
@@ -49,6 +141,87 @@ fn keyword(value: &str) -> String {
     let end = value.trim_start().find(|c: char| c.is_whitespace() || matches!(c, ';' | '(' | ','));
     let value = value.trim_start();
     value[..end.unwrap_or(value.len())].to_ascii_lowercase()
+}
+
+/// The letters and digits of a text, in lower case.
+fn letters(text: &str) -> String {
+    text.chars().filter(char::is_ascii_alphanumeric).map(|c| c.to_ascii_lowercase()).collect()
+}
+
+/// Whether a value of `Precedence` is `bulk`, `junk`, `list`, or an automatic reply in one of its spellings.
+fn is_bulk(value: &str) -> bool {
+    let value = letters(value.split([';', '(']).next().unwrap_or_default());
+    let is_sign = |sign: &&str| value.starts_with(sign);
+    ["bulk", "junk", "list", "autorepl", "autoresp", "autogenerated"].iter().any(is_sign)
+}
+
+/// Whether `X-Auto-Response-Suppress` is about replies; it may also be about delivery reports and receipts only.
+fn is_suppressed(value: &str) -> bool {
+    value.split([',', ';', ' ']).any(|word| matches!(letters(word).as_str(), "all" | "autoreply" | "oof"))
+}
+
+/// Whether a content type is a report on mail (RFC 6522), whole or on its own.
+fn is_report(value: &str) -> bool {
+    const REPORTS: &[&str] = &[
+        "multipart/report",
+        "message/delivery-status",
+        "message/disposition-notification",
+        "message/feedback-report",
+        "message/global-delivery-status",
+        "message/global-disposition-notification",
+        "message/tracking-status",
+    ];
+    REPORTS.contains(&parameters::keyword(value).as_str())
+        || parameters::token(value, "report-type").is_some()
+}
+
+/// Whether a field is a mailing list's: RFC 2369's and 2919's, whatever else begins like them, and older ones.
+fn is_list_field(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    name.starts_with("list-") || matches!(name.as_str(), "mailing-list" | "x-mailing-list")
+}
+
+/// Whether a field is one that only automatic replies and other machines' mail have.
+fn is_auto_reply_field(name: &str) -> bool {
+    const PREFIXES: &[&str] =
+        &["xautoreply", "xautorespond", "xautogenerated", "xmailautoreply", "xfcmachinegenerated"];
+    let name = letters(name);
+    PREFIXES.iter().any(|prefix| name.starts_with(prefix))
+}
+
+/// Whether the local part of an address, in lower case, is one that no person reads.
+fn is_machine(local: &str) -> bool {
+    // `do-not-reply`, `do_not_reply` and `donotreply` differ in separators only, and anything may stand around them: tags,
+    // numbers, a department.
+    let local = local.replace('\'', "");
+    let words: Vec<&str> =
+        local.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()).collect();
+    let is_sign = |word: &&str| {
+        let without_digits = word.trim_end_matches(|c: char| c.is_ascii_digit());
+        ["noreply", "donotreply", "dontreply"]
+            .iter()
+            .any(|sign| word.starts_with(sign) || without_digits.ends_with(sign))
+            || matches!(
+                without_digits,
+                "postmaster" | "mailerdaemon" | "bounce" | "bounces" | "autoreply" | "autoresponder"
+            )
+    };
+    let is_pair = |pair: &[&str]| {
+        let [first, second] = pair else { return false };
+        let second = second.trim_end_matches(|c: char| c.is_ascii_digit());
+        matches!(
+            (*first, second),
+            ("no" | "not" | "donot" | "dont", "reply" | "replies" | "respond" | "response")
+                | ("auto", "reply" | "respond" | "responder" | "response")
+                | ("mailer", "daemon")
+        )
+    };
+    // Programs that run mailing lists (RFC 5230, 4.6).
+    let is_list = local.starts_with("owner-")
+        || local.ends_with("-owner")
+        || local.ends_with("-request")
+        || matches!(local.as_str(), "listserv" | "majordomo" | "mailman");
+    is_list || words.iter().any(is_sign) || words.windows(2).any(is_pair)
 }
 
 /// Whether a sender is RFC 5321's null reverse-path, or the mail system's name that somebody has filled in for it.
@@ -63,12 +236,17 @@ mod tests {
     use super::super::headers::Headers;
     use super::*;
 
-    fn signs(fields: &[(&str, &str)], source: Option<&str>, whole: bool) -> LoopSigns {
+    /// The signs for `support@example.com`.
+    fn signs(fields: &[(&str, &str)], mail_from: Option<&str>, whole: bool) -> LoopSigns {
         let mut headers = Headers::default();
         for (name, value) in fields {
             headers.push(name, value);
         }
-        LoopSigns::of(Told { by_ses: &headers, by_mail: None, whole }, source, None)
+        let header = Told { by_ses: &headers, by_mail: None, whole };
+        let envelope = Envelope { mail_from, return_path: None };
+        let senders = Senders::of(header, envelope, &header.from(&[], MAX_SENDERS));
+        let recipient = Address::parse("support@example.com").unwrap();
+        LoopSigns::of(header, envelope, &senders).for_recipient(&recipient, &senders)
     }
 
     /// Fields, the envelope's sender, and whether it may be answered.
@@ -76,9 +254,9 @@ mod tests {
 
     #[test]
     fn who_may_be_answered() {
-        let person = Some("jane@example.com");
+        let person = Some("jane@example.net");
         let cases: &[Case] = &[
-            (&[("From", "jane@example.com")], person, true),
+            (&[("From", "jane@example.net")], person, true),
             (&[("Auto-Submitted", "no")], person, true),
             (&[("Auto-Submitted", " No ; because=1")], person, true),
             (&[("Auto-Submitted", "no (really)")], person, true),
@@ -88,26 +266,86 @@ mod tests {
             (&[("Auto-Submitted", "something-new")], person, false),
             (&[("Auto-Submitted", "no"), ("Auto-Submitted", "auto-replied")], person, false),
             (&[("Precedence", "first-class")], person, true),
+            (&[("Precedence", "special-delivery")], person, true),
             (&[("Precedence", "Bulk")], person, false),
             (&[("Precedence", "list")], person, false),
             (&[("Precedence", "junk ")], person, false),
+            (&[("Precedence", "bulk; charset=us-ascii")], person, false),
             (&[("Precedence", "auto_reply")], person, false),
+            (&[("Precedence", "auto-reply")], person, false),
+            (&[("Precedence", "Auto Reply")], person, false),
+            (&[("Precedence", "autoreply")], person, false),
+            (&[("X-Precedence", "auto_reply")], person, false),
+            (&[("Precedence", "first-class"), ("Precedence", "bulk")], person, false),
             (&[("List-Id", "Talk <talk.example.com>")], person, false),
             (&[("List-Id", "")], person, false),
+            (&[("List-Unsubscribe", "<mailto:u@example.net>")], person, false),
+            (&[("list-help", "x")], person, false),
+            (&[("List-Something-New", "x")], person, false),
+            (&[("Mailing-List", "contact talk-help@example.com; run by ezmlm")], person, false),
+            (&[("Listing", "x"), ("X-List", "x")], person, true),
+            (&[("X-Autoreply", "yes")], person, false),
+            (&[("X-Auto-Reply", "1")], person, false),
+            (&[("X-AutoReply-From", "jane@example.net")], person, false),
+            (&[("x-autorespond", "")], person, false),
+            (&[("X-Autoresponder", "x")], person, false),
+            (&[("X-Autogenerated", "Reply")], person, false),
+            (&[("X-Auto-Response-Suppress", "All")], person, false),
+            (&[("X-Auto-Response-Suppress", "oof")], person, false),
+            (&[("X-Auto-Response-Suppress", "DR, RN, NRN, OOF, AutoReply")], person, false),
+            (&[("X-Auto-Response-Suppress", "DR,AutoReply")], person, false),
+            (&[("X-Auto-Response-Suppress", "DR, NDR, RN, NRN")], person, true),
+            (&[("X-Auto-Response-Suppress", "None")], person, true),
+            (&[("Content-Type", "multipart/report; report-type=delivery-status; boundary=b")], person, false),
+            (&[("Content-Type", "Multipart/Report; report-type=disposition-notification")], person, false),
+            (&[("Content-Type", "multipart/mixed; boundary=b; report-type=delivery-status")], person, false),
+            (&[("Content-Type", "message/disposition-notification")], person, false),
+            (&[("Content-Type", "multipart/mixed; boundary=report-type")], person, true),
             (&[("Return-Path", "<>")], person, false),
-            (&[("Return-Path", "<jane@example.com>")], person, true),
-            (&[("Return-Path", "<jane@example.com>")], None, true),
+            (&[("Return-Path", "<jane@example.net>")], person, true),
+            (&[("Return-Path", "<jane@example.net>")], None, true),
             (&[], Some("<>"), false),
             (&[], None, false),
             (&[], Some("MAILER-DAEMON"), false),
             (&[], Some("Mailer-Daemon@mx.example.com"), false),
             (&[], Some("mailer-daemons@example.com"), true),
+            // Addresses that nobody reads, wherever they stand.
+            (&[("From", "Shop <no-reply@example.net>")], person, false),
+            (&[("Sender", "noreply@example.net")], person, false),
+            (&[("Reply-To", "Do Not Reply <do.not.reply@example.net>")], person, false),
+            (&[("From", "\"no-reply@example.net\" <jane@example.net>")], person, true),
+            (&[("From", "Jane <jane@noreply.example>")], person, true),
+            // A recipient does not answer themselves.
+            (&[("From", "Support <Support@Example.com>")], person, false),
+            (&[("Reply-To", "support+ticket-1@example.com")], person, false),
+            (&[], Some("support@example.com"), false),
+            (&[("From", "support@example.net")], Some("supporter@example.com"), true),
         ];
-        for (fields, source, ok) in cases {
-            assert_eq!(signs(fields, *source, true).auto_reply_ok, *ok, "{fields:?} {source:?}");
-            assert!(!signs(fields, *source, false).auto_reply_ok, "{fields:?} {source:?}");
+        for (fields, mail_from, ok) in cases {
+            assert_eq!(signs(fields, *mail_from, true).auto_reply_ok, Some(*ok), "{fields:?} {mail_from:?}");
+            // A sign is a sign, but what was not seen is no permission.
+            let unknown = if *ok { None } else { Some(false) };
+            assert_eq!(signs(fields, *mail_from, false).auto_reply_ok, unknown, "{fields:?} {mail_from:?}");
         }
         let twice = signs(&[("Auto-Submitted", "no"), ("Auto-Submitted", "auto-replied")], person, true);
         assert_eq!(twice.auto_submitted.as_deref(), Some("auto-replied"));
+        assert!(FIELDS.iter().all(|field| is_read(field)) && PRECEDENCE.iter().all(|field| is_read(field)));
+    }
+
+    #[test]
+    fn local_parts_of_machines() {
+        let machines = "no-reply noreply no_reply no.reply noreply+tag noreply-abc123 abc-noreply noreply2 accounts_noreply \
+                        do-not-reply donotreply do_not_reply please-do-not-reply dont-reply don't-reply no-replies \
+                        prvs=144d0cba7=noreply postmaster postmaster+x mailer-daemon mailerdaemon mailer_daemon bounce \
+                        bounce+abc=x bounces-12345-abc talk-bounces msprvs1=18000=bounces-1-2 auto-reply autoresponder \
+                        owner-talk talk-owner talk-request majordomo listserv";
+        for local in machines.split_whitespace() {
+            assert!(is_machine(local), "{local}");
+        }
+        let people = "jane reply replies-to-jane casino-reply piano.reply nora noah.reply owner request postmasters \
+                      bouncer jane.bouncer master daemon auto norepla sender prvs=144d0cba7=jane";
+        for local in people.split_whitespace() {
+            assert!(!is_machine(local), "{local}");
+        }
     }
 }

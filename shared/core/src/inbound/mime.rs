@@ -1,14 +1,13 @@
 //! What is in a mail, from its first bytes.
 //!
-//! `mail-parser` reads the header fields (encoded words, parameters, file names in all their spellings). The parts are
-//! found here: it would decode every body and copy the mail once for each mail within it (measured: 120 MB for a mail of
-//! 80 KB that somebody made for it), and all that is wanted of a body is where it ends. So memory stays below a small
-//! multiple of the bytes given, whatever they hold.
+//! The parts are found here, not by a library that would decode every body and copy the mail once for each mail within it
+//! (measured: 120 MB for a mail of 80 KB that somebody made for it): all that is wanted of a body is where it ends. So memory
+//! stays below a small multiple of the bytes given, and no byte is looked at more than [`MAX_DEPTH`] times a small constant.
 
-use mail_parser::{Header, HeaderName, HeaderValue, MessageParser};
 use serde::{Serialize, Serializer};
 
-use super::headers::Headers;
+use super::headers::{Headers, unfold};
+use super::{charset, loops, parameters};
 use crate::text::visible;
 
 /// The most attachments that are listed.
@@ -17,18 +16,8 @@ const MAX_NAME_CHARS: usize = 128;
 const MAX_TYPE_CHARS: usize = 100;
 /// How deep multiparts within multiparts are looked into.
 const MAX_DEPTH: usize = 16;
-/// The header fields of the mail that are used.
-const KEPT_FIELDS: &[&str] = &[
-    "Subject",
-    "From",
-    "Message-ID",
-    "In-Reply-To",
-    "References",
-    "Return-Path",
-    "Auto-Submitted",
-    "Precedence",
-    "List-Id",
-];
+/// The header fields of the mail that are used, besides those that say that a machine wrote it.
+const KEPT_FIELDS: &[&str] = &["Subject", "From", "Message-ID", "In-Reply-To", "References"];
 
 /// What is in a mail.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -113,34 +102,35 @@ impl Structure {
         if bytes.is_empty() {
             return Self::unreadable(Unreadable::Empty);
         }
-        let top = Entity::read(bytes, whole);
+        let mut top = Entity::read(bytes, whole);
         if !top.begins_with_field {
             return Self::unreadable(Unreadable::NotMail);
         }
-        let mut headers = Headers::default();
-        for field in &top.headers {
-            if KEPT_FIELDS.iter().any(|kept| field.name.as_str().eq_ignore_ascii_case(kept)) {
-                let value = top.bytes.get(field.offset_start as usize..field.offset_end as usize);
-                headers.push(field.name.as_str(), &String::from_utf8_lossy(value.unwrap_or_default()));
-            }
-        }
+        let fields = std::mem::take(&mut top.fields);
         let mut structure = Self {
             read: if whole { Extent::Complete } else { Extent::Truncated },
             unreadable: None,
             content_type: top.content_type(),
             attachments: Vec::new(),
             attachments_omitted: 0,
-            headers,
+            headers: Headers::default(),
             has_all_headers: top.has_all_headers,
         };
-        structure.walk(top, whole);
+        let charset = structure.walk(top, whole);
+        for Field { name, value } in fields {
+            if KEPT_FIELDS.iter().any(|kept| name.eq_ignore_ascii_case(kept)) || loops::is_read(name) {
+                structure.headers.push(name, &charset::decode_field(value, charset.as_deref()));
+            }
+        }
         structure
     }
 
-    /// Goes through the parts, delimiter by delimiter (RFC 2046, 5.1).
-    fn walk(&mut self, top: Entity<'_>, whole: bool) {
+    /// Goes through the parts, delimiter by delimiter (RFC 2046, 5.1). Returns the first character set that the mail or a
+    /// part of it declares.
+    fn walk(&mut self, top: Entity<'_>, whole: bool) -> Option<String> {
         let bytes = top.bytes;
         let mut boundaries: Vec<Vec<u8>> = Vec::new();
+        let mut charset = top.charset();
         let mut entity = Some(top);
         let mut at = 0;
         loop {
@@ -153,9 +143,10 @@ impl Structure {
                 }
                 let end = next.as_ref().map_or(bytes.len(), |next| next.body_end);
                 let body = bytes.get(at + read.body..end).unwrap_or_default();
-                self.leaf(&read, body, next.is_some() || whole);
+                charset = charset.or_else(|| read.charset());
+                self.leaf(&read, body, next.is_some() || whole, charset.as_deref());
             }
-            let Some(delimiter) = next else { return };
+            let Some(delimiter) = next else { return charset };
             at = delimiter.after;
             boundaries.truncate(delimiter.level + usize::from(!delimiter.closes));
             if !delimiter.closes {
@@ -164,13 +155,13 @@ impl Structure {
                 let part = bytes.get(at..end.unwrap_or(bytes.len())).unwrap_or_default();
                 entity = Some(Entity::read(part, whole || end.is_some()));
             } else if boundaries.is_empty() {
-                return;
+                return charset;
             }
         }
     }
 
-    fn leaf(&mut self, entity: &Entity<'_>, body: &[u8], ended: bool) {
-        let name = entity.name();
+    fn leaf(&mut self, entity: &Entity<'_>, body: &[u8], ended: bool, charset: Option<&str>) {
+        let name = entity.name(charset);
         let content_type = entity.content_type();
         let is_text = matches!(content_type.as_deref(), None | Some("text/plain" | "text/html"));
         let unlisted = is_text && name.is_none() && !entity.is_attachment();
@@ -205,13 +196,8 @@ impl Delimiter {
     fn find(bytes: &[u8], from: usize, boundaries: &[Vec<u8>], whole: bool) -> Option<Self> {
         let mut start = from;
         while start < bytes.len() && !boundaries.is_empty() {
-            let rest = bytes.get(start..)?;
-            let newline = rest.iter().position(|b| *b == b'\n');
-            let (line, after) = match newline {
-                Some(newline) => (rest.get(..newline)?, start + newline + 1),
-                None if whole => (rest, bytes.len()),
-                None => return None,
-            };
+            let (end, after) = line_end(bytes, start, whole)?;
+            let line = bytes.get(start..end)?;
             if let Some(line) = line.strip_prefix(b"--") {
                 for (level, boundary) in boundaries.iter().enumerate().rev() {
                     let Some(rest) = line.strip_prefix(boundary.as_slice()) else { continue };
@@ -230,10 +216,19 @@ impl Delimiter {
     }
 }
 
+/// A header field: its name, and its value as it stands in the mail.
+struct Field<'a> {
+    name: &'a str,
+    value: &'a [u8],
+}
+
 /// The mail or a part of it: its header, and where its body begins.
 struct Entity<'a> {
     bytes: &'a [u8],
-    headers: Vec<Header<'a>>,
+    fields: Vec<Field<'a>>,
+    content_type: &'a [u8],
+    disposition: &'a [u8],
+    transfer_encoding: String,
     begins_with_field: bool,
     has_all_headers: bool,
     body: usize,
@@ -243,67 +238,90 @@ impl<'a> Entity<'a> {
     /// Reads a header; `whole` says that `bytes` is not cut off. If it is, the last field is left out, since it may be
     /// cut off too.
     fn read(bytes: &'a [u8], whole: bool) -> Self {
-        let end = header_end(bytes);
-        let block = bytes.get(..end.unwrap_or(bytes.len())).unwrap_or_default();
-        let parsed = MessageParser::default().parse_headers(block);
-        let mut headers = parsed
-            .and_then(|message| message.parts.into_iter().next())
-            .map(|part| part.headers)
-            .unwrap_or_default();
-        let begins_with_field = headers.first().is_some_and(|field| is_field_name(field.name.as_str()));
-        let has_all_headers = end.is_some() || whole;
-        if !has_all_headers {
-            headers.pop();
+        let mut fields = Vec::new();
+        let mut body = None;
+        // The start of the current field's value, and whether the line before ended in a carriage return only.
+        let mut value_start = None;
+        let mut after_bare_cr = false;
+        let mut at = 0;
+        while at < bytes.len() || !whole {
+            let rest = bytes.get(at..).unwrap_or_default();
+            let continues =
+                value_start.is_some() && (is_folded(rest) || (after_bare_cr && field_name(rest).is_none()));
+            let Some((end, next)) = line_end(bytes, at, whole) else {
+                if continues || rest.is_empty() {
+                    fields.pop();
+                }
+                break;
+            };
+            if end == at {
+                body = Some(next);
+                break;
+            }
+            if !continues {
+                let name = field_name(bytes.get(at..end).unwrap_or_default());
+                value_start = name.map(|(_, len)| at + len);
+                fields.extend(name.map(|(name, _)| Field { name, value: b"" }));
+            }
+            if let (Some(start), Some(field)) = (value_start, fields.last_mut()) {
+                field.value = bytes.get(start..end).unwrap_or_default();
+            }
+            after_bare_cr = bytes.get(end..next) == Some(b"\r");
+            at = next;
         }
-        Self { bytes, headers, begins_with_field, has_all_headers, body: block.len() }
-    }
-
-    fn parameters(&self, name: &HeaderName<'_>) -> Option<&mail_parser::ContentType<'_>> {
-        let field = self.headers.iter().find(|field| field.name == *name)?;
-        match &field.value {
-            HeaderValue::ContentType(value) => Some(value),
-            _ => None,
+        let value = |name: &str| {
+            let field = fields.iter().find(|field: &&Field<'_>| field.name.eq_ignore_ascii_case(name));
+            field.map(|field| field.value).unwrap_or_default()
+        };
+        Self {
+            content_type: value("Content-Type"),
+            disposition: value("Content-Disposition"),
+            transfer_encoding: parameters::keyword(&text(value("Content-Transfer-Encoding"), None)),
+            begins_with_field: field_name(bytes).is_some(),
+            has_all_headers: body.is_some() || whole,
+            body: body.unwrap_or(bytes.len()),
+            bytes,
+            fields,
         }
     }
 
     fn content_type(&self) -> Option<String> {
-        let value = self.parameters(&HeaderName::ContentType)?;
-        let full = format!("{}/{}", value.ctype(), value.subtype()?);
-        Some(visible(&full.to_ascii_lowercase(), MAX_TYPE_CHARS))
+        let keyword = parameters::keyword(&text(self.content_type, None));
+        keyword.contains('/').then(|| visible(&keyword, MAX_TYPE_CHARS))
     }
 
     fn is_multipart(&self) -> bool {
-        self.parameters(&HeaderName::ContentType)
-            .is_some_and(|value| value.ctype().eq_ignore_ascii_case("multipart"))
+        self.content_type().is_some_and(|content_type| content_type.starts_with("multipart/"))
     }
 
     fn boundary(&self) -> Option<Vec<u8>> {
-        let value = self.parameters(&HeaderName::ContentType).filter(|_| self.is_multipart())?;
-        let boundary = value.attribute("boundary")?.trim_end().as_bytes().to_vec();
-        (!boundary.is_empty()).then_some(boundary)
+        let boundary = parameters::token(&text(self.content_type, None), "boundary");
+        boundary.filter(|_| self.is_multipart()).map(String::into_bytes)
+    }
+
+    fn charset(&self) -> Option<String> {
+        parameters::token(&text(self.content_type, None), "charset")
     }
 
     fn is_attachment(&self) -> bool {
-        self.parameters(&HeaderName::ContentDisposition)
-            .is_some_and(|value| value.ctype().eq_ignore_ascii_case("attachment"))
+        parameters::keyword(&text(self.disposition, None)) == "attachment"
     }
 
-    fn name(&self) -> Option<String> {
-        let said = |name, attribute| self.parameters(&name)?.attribute(attribute).map(str::trim);
-        let name = said(HeaderName::ContentDisposition, "filename")
-            .or_else(|| said(HeaderName::ContentType, "name"))
-            .filter(|name| !name.is_empty())?;
-        Some(visible(name, MAX_NAME_CHARS))
+    /// The file name; `charset` is the one to take if the name is not encoded.
+    fn name(&self, charset: Option<&str>) -> Option<String> {
+        let own = self.charset();
+        let parameter = |field, name| parameters::text(&text(field, own.as_deref().or(charset)), name);
+        let name = parameter(self.disposition, "filename").filter(|name| !name.trim().is_empty());
+        let name = name.or_else(|| parameter(self.content_type, "name"))?;
+        Some(name.trim()).filter(|name| !name.is_empty()).map(|name| visible(name, MAX_NAME_CHARS))
     }
 
     /// How many bytes a body has once decoded, without decoding it.
     fn decoded_size(&self, body: &[u8]) -> u64 {
-        let field = self.headers.iter().find(|field| field.name == HeaderName::ContentTransferEncoding);
-        let encoding = field.and_then(|field| field.value.as_text()).unwrap_or_default().trim();
-        let size = if encoding.eq_ignore_ascii_case("base64") {
+        let size = if self.transfer_encoding == "base64" {
             let digit = |b: &&u8| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'/');
             body.iter().filter(digit).count() * 3 / 4
-        } else if encoding.eq_ignore_ascii_case("quoted-printable") {
+        } else if self.transfer_encoding == "quoted-printable" {
             quoted_printable_size(body)
         } else {
             body.len()
@@ -328,21 +346,40 @@ fn quoted_printable_size(body: &[u8]) -> usize {
     size
 }
 
-/// Where the body begins, which is after the first empty line.
-fn header_end(bytes: &[u8]) -> Option<usize> {
-    let mut start = 0;
-    for line in bytes.split_inclusive(|b| *b == b'\n') {
-        start += line.len();
-        if matches!(line, b"\n" | b"\r\n") {
-            return Some(start);
-        }
-    }
-    None
+/// Where the line that starts at `from` ends, and where the next one starts; `None` if the mail goes on and the line does,
+/// too. Lines end as they should, or in a line feed or carriage return alone, or in `CR CR LF`, which careless gateways make
+/// of a proper end.
+fn line_end(bytes: &[u8], from: usize, whole: bool) -> Option<(usize, usize)> {
+    let rest = bytes.get(from..)?;
+    let Some(len) = rest.iter().position(|b| matches!(b, b'\r' | b'\n')) else {
+        return whole.then_some((bytes.len(), bytes.len()));
+    };
+    let end = from + len;
+    let break_len = match bytes.get(end..)? {
+        [b'\r', b'\r', b'\n', ..] => 3,
+        [b'\r', b'\n', ..] => 2,
+        [b'\r'] | [b'\r', b'\r'] if !whole => return None,
+        _ => 1,
+    };
+    Some((end, end + break_len))
 }
 
-/// Whether a text is a field's name (RFC 5322, 2.2).
-fn is_field_name(name: &str) -> bool {
-    !name.is_empty() && name.bytes().all(|b| b.is_ascii_graphic())
+fn is_folded(line: &[u8]) -> bool {
+    matches!(line, [b' ' | b'\t', ..])
+}
+
+/// The name of the field that starts here (RFC 5322, 2.2), and the length up to its value.
+fn field_name(line: &[u8]) -> Option<(&str, usize)> {
+    let len = line.iter().position(|b| !b.is_ascii_graphic() || *b == b':')?;
+    let rest = line.get(len..)?;
+    let spaces = rest.iter().position(|b| !matches!(b, b' ' | b'\t'))?;
+    let name = std::str::from_utf8(line.get(..len)?).ok().filter(|name| !name.is_empty())?;
+    (rest.get(spaces) == Some(&b':')).then_some((name, len + spaces + 1))
+}
+
+/// A field's value as text, unfolded.
+fn text(value: &[u8], charset: Option<&str>) -> String {
+    unfold(&charset::decode_field(value, charset))
 }
 
 #[cfg(test)]

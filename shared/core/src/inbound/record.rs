@@ -3,8 +3,8 @@
 use serde::Serialize;
 
 use super::disposition::Disposition;
-use super::headers::Mailbox;
 use super::loops::LoopSigns;
+use super::mailbox::Mailbox;
 use super::mime::Structure;
 use super::reference::Reference;
 use super::verdict::Verdicts;

@@ -82,13 +82,17 @@ impl Mails {
 fn row(item: &Value) -> Vec<String> {
     let attachments = item["structure"]["attachments"].as_array().cloned().unwrap_or_default();
     let attachments: Vec<String> = attachments.iter().map(|attachment| text(attachment, "name")).collect();
-    let may = item["loop_signs"]["auto_reply_ok"].as_bool().unwrap_or_default();
+    let auto_reply = match item["loop_signs"]["auto_reply_ok"].as_bool() {
+        Some(true) => "may be answered",
+        Some(false) => "never answer",
+        None => "unknown",
+    };
     let reference = &item["reference"];
     vec![
         text(item, "recipient"),
         text(item, "subject"),
         text(item, "disposition"),
-        if may { "may be answered" } else { "never answer" }.to_owned(),
+        auto_reply.to_owned(),
         attachments.join(", "),
         format!("s3://{}/{}", text(reference, "bucket"), text(reference, "key")),
     ]

@@ -1,0 +1,184 @@
+//! Encoded words (RFC 2047), tolerantly: in quoted strings, glued to other text, too long, with spaces in them, with Base64
+//! that is not padded, and with a character split between two of them.
+
+use base64::Engine;
+use base64::alphabet::STANDARD;
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+
+use super::charset;
+
+/// Base64 whose padding may be missing, and whose last character may hold bits that nobody needs.
+const BASE64: GeneralPurpose = GeneralPurpose::new(
+    &STANDARD,
+    GeneralPurposeConfig::new()
+        .with_decode_padding_mode(DecodePaddingMode::Indifferent)
+        .with_decode_allow_trailing_bits(true),
+);
+
+/// The longest name of a character set, with a language after it (RFC 2231, 5).
+const MAX_CHARSET_BYTES: usize = 80;
+
+/// An encoded word.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct EncodedWord<'a> {
+    charset: &'a str,
+    is_base64: bool,
+    encoded: &'a str,
+    /// The word's length in the text, in bytes.
+    pub(super) len: usize,
+}
+
+impl<'a> EncodedWord<'a> {
+    /// Reads the word that `text` starts with.
+    pub(super) fn read(text: &'a str) -> Option<Self> {
+        let rest = text.strip_prefix("=?")?;
+        let end = rest.bytes().take(MAX_CHARSET_BYTES).position(|b| b == b'?' || b.is_ascii_whitespace())?;
+        let (charset, rest) = rest.split_at_checked(end)?;
+        let (is_base64, rest) = match rest.as_bytes() {
+            [b'?', b'B' | b'b', b'?', ..] => (true, rest.get(3..)?),
+            [b'?', b'Q' | b'q', b'?', ..] => (false, rest.get(3..)?),
+            _ => return None,
+        };
+        let (encoded, after) = rest.split_once("?=")?;
+        let charset = charset.split('*').next().unwrap_or_default();
+        Some(Self { charset, is_base64, encoded, len: text.len() - after.len() })
+    }
+
+    fn bytes(&self) -> Vec<u8> {
+        if self.is_base64 { decode_base64(self.encoded) } else { decode_q(self.encoded) }
+    }
+}
+
+/// Decodes the encoded words in a text and keeps everything else as it is. White space between two words goes (RFC 2047,
+/// 6.2).
+pub(super) fn decode(text: &str) -> String {
+    let mut decoded = String::with_capacity(text.len());
+    let mut words: Vec<EncodedWord<'_>> = Vec::new();
+    let mut plain_from = 0;
+    let mut at = 0;
+    // A word needs its end: after the last one there is none, so that `=?` without an end is not looked at twice.
+    let last_end = text.rfind("?=").unwrap_or_default();
+    while let Some(found) = text.get(at..last_end).and_then(|rest| rest.find("=?")) {
+        let start = at + found;
+        let Some(word) = text.get(start..).and_then(EncodedWord::read) else {
+            at = start + 2;
+            continue;
+        };
+        let plain = text.get(plain_from..start).unwrap_or_default();
+        if words.is_empty() || !plain.chars().all(char::is_whitespace) {
+            push_words(&words, &mut decoded);
+            decoded.push_str(plain);
+            words.clear();
+        }
+        words.push(word);
+        at = start + word.len;
+        plain_from = at;
+    }
+    push_words(&words, &mut decoded);
+    decoded.push_str(text.get(plain_from..).unwrap_or_default());
+    decoded
+}
+
+/// Appends the text of adjacent words: those of one character set are decoded together.
+fn push_words(words: &[EncodedWord<'_>], decoded: &mut String) {
+    for words in words.chunk_by(|a, b| a.charset.eq_ignore_ascii_case(b.charset)) {
+        let Some(first) = words.first() else { continue };
+        let bytes: Vec<_> = words.iter().map(EncodedWord::bytes).collect();
+        let text = charset::decode_words(first.charset, &bytes);
+        // Somebody may have encoded first and cut then, anywhere within Base64's groups of four.
+        if text.contains('\u{fffd}') && words.len() > 1 && words.iter().all(|word| word.is_base64) {
+            let encoded: String = words.iter().map(|word| word.encoded).collect();
+            let joined = charset::decode(first.charset, &decode_base64(&encoded));
+            if !joined.contains('\u{fffd}') {
+                decoded.push_str(&joined);
+                continue;
+            }
+        }
+        decoded.push_str(&text);
+    }
+}
+
+/// Decodes Base64. What is not of its alphabet is skipped (RFC 2045, 6.8), and padding ends a group, not the text.
+fn decode_base64(encoded: &str) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(encoded.len() / 4 * 3 + 3);
+    for run in encoded.split('=') {
+        let mut digits: Vec<u8> =
+            run.bytes().filter(|b| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'/')).collect();
+        if digits.len() % 4 == 1 {
+            // Six bits are no byte.
+            digits.pop();
+        }
+        bytes.extend(BASE64.decode(digits).unwrap_or_default());
+    }
+    bytes
+}
+
+/// Decodes RFC 2047's `Q`.
+fn decode_q(encoded: &str) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(encoded.len());
+    let mut rest = encoded.as_bytes();
+    while let [first, after @ ..] = rest {
+        rest = after;
+        match (first, hex_byte(after)) {
+            (b'=', Some(byte)) => {
+                bytes.push(byte);
+                rest = after.get(2..).unwrap_or_default();
+            }
+            (b'_', _) => bytes.push(b' '),
+            _ => bytes.push(*first),
+        }
+    }
+    bytes
+}
+
+/// The byte that two hexadecimal digits at the start of `text` stand for.
+pub(super) fn hex_byte(text: &[u8]) -> Option<u8> {
+    let [high, low, ..] = text else { return None };
+    let digit = |b: u8| char::from(b).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+    Some(digit(*high)? << 4 | digit(*low)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_and_what_is_between_them() {
+        let cases = [
+            ("plain", "plain"),
+            ("=?UTF-8?Q?Gr=C3=BC=C3=9Fe?= =?UTF-8?B?4pyT?=", "Grüße✓"),
+            ("Re: =?utf-8?q?a_b?= c", "Re: a b c"),
+            ("[x]=?utf-8?q?a?=:=?utf-8?q?b?=", "[x]a:b"),
+            ("\"=?utf-8?Q?a?=\"", "\"a\""),
+            ("=?utf-8*de?Q?a?=", "a"),
+            ("=?utf-8?Q?a b?=", "a b"),
+            ("=?utf-8?Q?50=_=zz?=", "50= =zz"),
+            ("=?utf-8?X?a?= =?utf-8?Q?b", "=?utf-8?X?a?= =?utf-8?Q?b"),
+            ("=?=?utf-8?Q?a?=", "=?a"),
+            ("=??Q?a?=", "a"),
+            ("=?utf-8?Q??=", ""),
+            // Unpadded, padded too early, with characters that are not Base64.
+            ("=?utf-8?B?R3LDvMOfZSE?=", "Grüße!"),
+            ("=?utf-8?B?R3LDvMOfZQ?=", "Grüße"),
+            ("=?utf-8?B?R3LDvMOfZQ=?=", "Grüße"),
+            ("=?utf-8?B?Rw==csO8w59l?=", "Grüße"),
+            ("=?utf-8?B?R3LD vMOf.ZQ==?=", "Grüße"),
+            // A character in two words: by bytes, by encodings, and by Base64 that was cut after encoding.
+            ("=?utf-8?Q?Gr=C3?=\t=?UTF-8?Q?=BC=C3=9Fe?=", "Grüße"),
+            ("=?utf-8?Q?Gr=C3?= =?utf-8?B?vMOfZQ==?=", "Grüße"),
+            ("=?utf-8?B?R3LDv?= =?utf-8?B?MOfZQ==?=", "Grüße"),
+            ("=?utf-8?B?w7w?= =?utf-8?B?w58?=", "üß"),
+            ("=?gb2312?B?tqm1pcg=?= =?GB2312?B?t8jP?=", "订单确认"),
+            ("=?utf-8?Q?=C3?= x =?utf-8?Q?=BC?=", "\u{fffd} x \u{fffd}"),
+            ("=?utf-8?Q?=C3?= =?latin1?Q?=BC?=", "\u{fffd}¼"),
+            // Each word of ISO-2022-JP has its own shift state, unless one text was cut into words.
+            ("=?ISO-2022-JP?B?GyRCRnxLXBsoQg==?=\n =?ISO-2022-JP?B?GyRCOGwbKEI=?=", "日本語"),
+            ("=?ISO-2022-JP?B?GyRCRnxLXA==?= =?ISO-2022-JP?Q?Re:?=", "日本Re:"),
+            ("=?ISO-2022-JP?B?GyRCRnxLXA==?= =?ISO-2022-JP?B?OGwbKEI=?=", "日本語"),
+            ("=?ISO-2022-JP?B?GyRCRnxL?= =?ISO-2022-JP?B?XDhsGyhC?=", "日本語"),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(decode(text), expected, "{text}");
+        }
+    }
+}
