@@ -1,4 +1,4 @@
-# `make` lists the targets. What they need beyond Rust (with a C compiler) and Python 3.11 is installed inside the checkout.
+# `make` lists the targets. What they need beyond Rust (with a C compiler), Python 3.11 and libfaketime is installed inside the checkout.
 
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
@@ -13,6 +13,9 @@ LOCKED := $(if $(CI),--locked)
 
 # The crates in functions/ that the template deploys.
 FUNCTIONS := feedback decide merge apply reconcile inbound audit setup
+
+# All but those of the local AWS and the laws.
+UNIT_TESTS := not (package(local-aws) | package(laws))
 
 # One from PATH if there is one.
 NEXTEST_VERSION := 0.9.143
@@ -36,7 +39,7 @@ demo-stop: ## End what `make demo KEEP=1` left running
 	cargo run $(LOCKED) --quiet -p local-aws --bin demo -- --stop
 
 .PHONY: test
-test: fmt clippy unit laws doc deny template integration ## Everything that CI runs
+test: fmt clippy unit shifted-clock laws doc deny template integration ## Everything that CI runs
 
 ##@ Steps of `make test`
 
@@ -50,8 +53,17 @@ clippy: ## Lints, warnings denied
 
 .PHONY: unit
 unit: $(NEXTEST) ## Unit and property tests, and the examples in the documentation
-	$(NEXTEST) nextest run $(LOCKED) --workspace -E 'not (package(local-aws) | package(laws))'
+	$(NEXTEST) nextest run $(LOCKED) --workspace -E '$(UNIT_TESTS)'
 	cargo test $(LOCKED) --quiet --workspace --doc
+
+# Dates that no test was written for. The slow tests at them: `tests/at-date 2028-02-29 make laws integration demo`.
+.PHONY: shifted-clock
+shifted-clock: $(NEXTEST) ## The fast unit tests again, as if it were a leap day, and years from now
+	@for date in 2028-02-29 2031-01-01; do \
+		echo "as if it were $$date:"; \
+		tests/at-date $$date $(NEXTEST) nextest run $(LOCKED) --workspace -E '$(UNIT_TESTS) & not test(convergence::)' \
+			--status-level fail --final-status-level fail; \
+	done
 
 .PHONY: laws
 laws: $(NEXTEST) ## What must hold of all functions together, over thousands of generated histories

@@ -85,6 +85,8 @@ pub(crate) fn mailroom_unread(arguments: &[&str], answer: fn(&Request) -> Answer
 fn command(arguments: &[&str], answer: Option<fn(&Request) -> Answer>) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_mailroom"));
     command.args(arguments).env_clear().env("AWS_EC2_METADATA_DISABLED", "true");
+    // The clock of this test, if it is shifted (tests/at-date).
+    command.envs(std::env::vars().filter(|(name, _)| name == "LD_PRELOAD" || name.starts_with("FAKETIME")));
     if let Some(answer) = answer {
         command.envs([("AWS_ACCESS_KEY_ID", "AKID"), ("AWS_SECRET_ACCESS_KEY", "secret")]);
         command.env("AWS_REGION", "us-east-1").env("AWS_ENDPOINT_URL", serve(answer));

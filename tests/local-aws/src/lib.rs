@@ -22,6 +22,7 @@
 //! | [`samples`] | the sample events, as SES would publish them |
 //! | [`expected`] | what a message must become, by the domain's own code |
 //! | [`clients`] | the SDK's clients, per Region |
+//! | [`shifted_clock`] | runs at another date, children included |
 //! | [`paths`] | where the workspace keeps what the harness needs |
 
 #![allow(
@@ -43,6 +44,7 @@ pub mod proxy;
 pub mod receiving;
 pub mod runtime_api;
 pub mod samples;
+pub mod shifted_clock;
 pub mod stack;
 pub mod tls;
 

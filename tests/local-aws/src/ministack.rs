@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 use crate::process::Group;
-use crate::{http, paths};
+use crate::{http, paths, shifted_clock};
 
 /// How long the emulator may take to come up. On an idle machine that is about a second, but tests run beside compilers.
 const START_WITHIN: Duration = Duration::from_mins(1);
@@ -108,6 +108,7 @@ impl Ministack {
             .arg(paths::launcher())
             // All of its environment reaches the functions, so the developer's own (a profile, a Region) is left out.
             .env_clear()
+            .envs(shifted_clock::variables())
             .env("PATH", std::env::var_os("PATH").unwrap_or_default())
             .env("HOME", folder.path())
             .env("TMPDIR", &temporary)

@@ -22,6 +22,7 @@ use tokio::task::JoinHandle;
 
 use crate::process::{cpu_time, peak_memory};
 use crate::proxy::{Action, Flow, Matcher, Moment, Proxy, Rule, RuleId, hook};
+use crate::shifted_clock;
 
 /// The time between two looks at whether a process has ended.
 const LOOK_EVERY: Duration = Duration::from_millis(2);
@@ -116,6 +117,7 @@ impl Spec {
         let mut command = Command::new(&self.bootstrap);
         command
             .env_clear()
+            .envs(shifted_clock::variables())
             .env("PATH", "/usr/local/bin:/usr/bin:/bin")
             .env("LANG", "en_US.UTF-8")
             .env("TZ", ":UTC")

@@ -6,7 +6,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::path::PathBuf;
 use std::process::{Command, Output};
 
-use local_aws::paths;
+use local_aws::{paths, shifted_clock};
 
 /// The demo, and where it notes what it leaves running.
 struct Demo {
@@ -67,6 +67,7 @@ fn it_shows_what_it_must_stays_to_be_talked_to_and_goes() {
     let show = Command::new(paths::binary("mailroom"))
         .args(["show", "marta@example.net", "--regions", "us-east-1,eu-west-1", "--json"])
         .env_clear()
+        .envs(shifted_clock::variables())
         .envs(environment)
         .output()
         .expect("the operator's tool starts");

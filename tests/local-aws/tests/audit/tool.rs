@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 use local_aws::clients::CREDENTIAL;
-use local_aws::paths;
+use local_aws::{paths, shifted_clock};
 use mailroom_core::audit::{Finding, Section, Verdict};
 use serde::Deserialize;
 
@@ -53,7 +53,7 @@ pub(crate) async fn paste(world: &World, script: &str) {
 }
 
 async fn run(world: &World, mut command: Command) -> Output {
-    command.env_clear().envs(environment(world));
+    command.env_clear().envs(shifted_clock::variables()).envs(environment(world));
     tokio::task::spawn_blocking(move || command.output()).await.expect("ran").expect("started")
 }
 

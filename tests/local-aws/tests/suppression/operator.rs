@@ -5,7 +5,7 @@ use std::process::{Output, Stdio};
 use std::time::{Duration, Instant};
 
 use local_aws::clients::CREDENTIAL;
-use local_aws::paths;
+use local_aws::{paths, shifted_clock};
 use local_ses::suppression::Reason;
 use serde_json::Value;
 use tokio::process::Command;
@@ -17,6 +17,7 @@ async fn mailroom(world: &World, arguments: &[&str]) -> Output {
     let run = Command::new(paths::binary("mailroom"))
         .args(arguments)
         .env_clear()
+        .envs(shifted_clock::variables())
         .env("AWS_ENDPOINT_URL", world.aws.ministack().endpoint())
         .env("AWS_ACCESS_KEY_ID", CREDENTIAL)
         .env("AWS_SECRET_ACCESS_KEY", CREDENTIAL)

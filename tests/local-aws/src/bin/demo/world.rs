@@ -9,7 +9,7 @@ use aws_sdk_lambda::primitives::Blob;
 use futures_util::future::try_join_all;
 use local_aws::clients::{ACCOUNT, CREDENTIAL};
 use local_aws::stack::Deployment;
-use local_aws::{LocalAws, Regional, paths};
+use local_aws::{LocalAws, Regional, paths, shifted_clock};
 use local_ses::{Config, LocalSes};
 use serde_json::Value;
 use tokio::process::Command;
@@ -118,6 +118,7 @@ impl World {
             .args(arguments)
             // The developer's own environment is left out, which may hold a profile or a Region.
             .env_clear()
+            .envs(shifted_clock::variables())
             .envs(self.environment())
             .env("USER", "operator")
             .stdin(Stdio::null())

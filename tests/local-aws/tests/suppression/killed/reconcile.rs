@@ -6,10 +6,9 @@ use mailroom_core::suppression::item::Attempt;
 use mailroom_core::suppression::{AddressState, Change, Reason, Said, Source, SuppressionState};
 use mailroom_core::timestamp::Timestamp;
 use serde_json::{Value, json};
-use time::OffsetDateTime;
-use time::macros::datetime;
+use time::{Duration, OffsetDateTime};
 
-use super::decide::{at, policy_and_peers};
+use super::decide::policy_and_peers;
 use super::place::{Lab, PEERS, Place, REGION};
 use super::{Scenario, kill_everywhere};
 
@@ -18,43 +17,50 @@ struct Reconcile {
     list: Vec<(&'static str, Listed, OffsetDateTime)>,
 }
 
-/// What a peer said of an address a while ago, and what was made of it then: so much was on the list.
-fn state(address: &str, reason: Option<Reason>) -> Value {
-    let said = Said {
-        at: at("2026-11-10T12:00:00Z"),
-        source: Source::Operator,
-        region: PEERS[0].to_owned(),
-        id: "1".to_owned(),
-    };
+/// This many days ago: reconcile looks back nine days, by its own clock.
+fn days_ago(days: i64) -> OffsetDateTime {
+    OffsetDateTime::now_utc() - Duration::days(days)
+}
+
+fn timestamp(time: OffsetDateTime) -> Timestamp {
+    Timestamp::from_millis(time.unix_timestamp() * 1000).expect("a time")
+}
+
+/// What a peer said of an address, and what was made of it then: so much was on the list.
+fn state(address: &str, reason: Option<Reason>, at: Timestamp) -> Value {
+    let said = Said { at, source: Source::Operator, region: PEERS[0].to_owned(), id: "1".to_owned() };
     let state = reason.map_or_else(
         || SuppressionState::released(said.clone()),
         |reason| SuppressionState::suppressed(reason, said.clone()),
     );
     let spellings = [address].into_iter().collect();
     let change = Change { address: address.to_owned(), spellings, state, decision: None };
-    let known = AddressState::advance(None, &change, at("2026-11-10T12:00:01Z")).expect("new");
+    let known = AddressState::advance(None, &change, at).expect("new");
     let written = Attempt::Written { reason, enabled: true };
-    json!(known.attempted(known.version(), written, at("2026-11-10T12:00:02Z")))
+    json!(known.attempted(known.version(), written, at))
 }
 
 impl Reconcile {
     fn new(lab: &Lab) -> Self {
+        let known = days_ago(18);
+        let decided_at = timestamp(known);
+        let missed_at = timestamp(days_ago(5)).to_string();
         Self {
             items: vec![
-                state("stays@example.com", Some(Reason::Bounce)),
-                state("went@example.com", Some(Reason::Bounce)),
-                state("went.too@example.com", Some(Reason::Complaint)),
-                state("back@example.com", None),
-                super::decide::bounced(lab, "2026-11-18T12:00:00.000Z", "missed@example.com"),
+                state("stays@example.com", Some(Reason::Bounce), decided_at),
+                state("went@example.com", Some(Reason::Bounce), decided_at),
+                state("went.too@example.com", Some(Reason::Complaint), decided_at),
+                state("back@example.com", None, decided_at),
+                super::decide::bounced(lab, &missed_at, "missed@example.com"),
             ],
             list: vec![
-                ("stays@example.com", Listed::Bounce, datetime!(2026-11-10 12:00 UTC)),
+                ("stays@example.com", Listed::Bounce, known),
                 // Older than its release.
-                ("back@example.com", Listed::Bounce, datetime!(2026-11-09 12:00 UTC)),
-                ("One@example.com", Listed::Bounce, datetime!(2026-11-01 12:00 UTC)),
-                ("one@example.com", Listed::Complaint, datetime!(2026-11-02 12:00 UTC)),
-                ("two@example.com", Listed::Bounce, datetime!(2026-11-03 12:00 UTC)),
-                ("three@example.com", Listed::Complaint, datetime!(2026-11-04 12:00 UTC)),
+                ("back@example.com", Listed::Bounce, days_ago(19)),
+                ("One@example.com", Listed::Bounce, days_ago(27)),
+                ("one@example.com", Listed::Complaint, days_ago(26)),
+                ("two@example.com", Listed::Bounce, days_ago(25)),
+                ("three@example.com", Listed::Complaint, days_ago(24)),
             ],
         }
     }
