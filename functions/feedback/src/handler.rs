@@ -44,6 +44,7 @@ enum Work {
 #[derive(Default)]
 struct Tally {
     ignored: usize,
+    service_events: usize,
     not_stored: usize,
     unknown_values: usize,
     auto_responses: usize,
@@ -95,6 +96,7 @@ impl<T: RecordTable, M: Metrics> Feedback<T, M> {
         self.metrics.count(&[
             ("Messages", invocation.messages().len()),
             ("MessagesIgnored", tally.ignored),
+            ("ServiceEvents", tally.service_events),
             ("MessagesNotStored", tally.not_stored),
             ("MessagesPoisoned", poisoned),
             ("UnknownValues", tally.unknown_values),
@@ -110,7 +112,8 @@ impl<T: RecordTable, M: Metrics> Feedback<T, M> {
     fn work(&self, message: &Message, tally: &mut Tally) -> Result<Work, Poison> {
         let notification = match message.reading.as_ref().map_err(Malformed::clone)? {
             Reading::Ignored(notice) => {
-                info!(message = message.id, %notice, "ignored");
+                tally.service_events += usize::from(notice.detail_type().is_some());
+                info!(message = message.id, detail_type = notice.detail_type(), %notice, "ignored");
                 return Ok(Work::Ignore);
             }
             Reading::Received(_) => return Err(Poison::Received),

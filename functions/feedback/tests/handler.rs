@@ -101,6 +101,35 @@ async fn what_decides_nothing_is_recorded_and_counted() {
 }
 
 #[tokio::test]
+async fn an_odd_character_costs_no_message() {
+    let function = function();
+    let response = handle(&function, sample("batch-lone-surrogate-between-good")).await.unwrap();
+    assert!(failed(&response).is_empty());
+    assert_eq!(function.table.records().len(), 3);
+}
+
+#[tokio::test]
+async fn service_events_are_acknowledged_and_counted() {
+    let function = function();
+    for name in [
+        "eventbridge-ignored-advisor-open",
+        "raw-ignored-advisor-resolved",
+        "eventbridge-ignored-sending-status-disabled",
+        "ignored-sending-status-enabled",
+        "eventbridge-ignored-cloudtrail-api-call",
+        "eventbridge-ignored-unknown-event",
+        "ignored-topic-validated",
+    ] {
+        assert_eq!(handle(&function, sample(name)).await.unwrap(), Response::default(), "{name}");
+    }
+    assert_eq!(["MessagesIgnored", "ServiceEvents"].map(|name| function.metrics.get(name)), [7, 6]);
+    for name in ["malformed-eventbridge-other-source", "malformed-eventbridge-bounce-without-mail"] {
+        assert_eq!(failed(&handle(&function, sample(name)).await.unwrap()).len(), 1, "{name}");
+    }
+    assert!(function.table.records().is_empty());
+}
+
+#[tokio::test]
 async fn received_mail_is_somebody_elses() {
     let received = json!({
         "notificationType": "Received", "mail": {"messageId": "m", "timestamp": "2026-01-27T14:59:38.237Z"},

@@ -49,6 +49,7 @@ enum Trouble {
 
 enum Work {
     Ignore,
+    ServiceEvent,
     Append(Normalized),
 }
 
@@ -63,10 +64,14 @@ impl<T: RecordTable, O: ObjectStore, M: Metrics> Inbound<T, O, M> {
             timeout_at(deadline, self.work(message)).await.unwrap_or(Err(Trouble::Deadline))
         };
         let worked: Vec<_> = stream::iter(invocation.messages()).map(look).buffered(PARALLEL).collect().await;
-        let mut ignored = 0;
+        let (mut ignored, mut service_events) = (0, 0);
         for (message, work) in worked.into_iter().enumerate() {
             match work {
                 Ok(Work::Ignore) => ignored += 1,
+                Ok(Work::ServiceEvent) => {
+                    ignored += 1;
+                    service_events += 1;
+                }
                 Ok(Work::Append(Normalized { records, malformed })) => {
                     invocation.add(message, records);
                     for malformed in malformed {
@@ -86,6 +91,7 @@ impl<T: RecordTable, O: ObjectStore, M: Metrics> Inbound<T, O, M> {
         self.metrics.count(&[
             ("Messages", invocation.messages().len()),
             ("MessagesIgnored", ignored),
+            ("ServiceEvents", service_events),
             ("MessagesFailed", failed),
             ("RecordsWritten", written),
             ("RecordsNotWritten", not_written),
@@ -96,8 +102,8 @@ impl<T: RecordTable, O: ObjectStore, M: Metrics> Inbound<T, O, M> {
     async fn work(&self, message: &Message) -> Result<Work, Trouble> {
         let receipt = match message.reading.as_ref().map_err(Malformed::clone)? {
             Reading::Ignored(notice) => {
-                info!(message = message.id, %notice, "ignored");
-                return Ok(Work::Ignore);
+                info!(message = message.id, detail_type = notice.detail_type(), %notice, "ignored");
+                return Ok(if notice.detail_type().is_some() { Work::ServiceEvent } else { Work::Ignore });
             }
             Reading::Feedback(_) => return Err(Trouble::Feedback),
             Reading::Received(receipt) => receipt,

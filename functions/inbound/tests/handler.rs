@@ -222,3 +222,15 @@ async fn feedback_and_foreign_receipts_come_back() {
     assert!(function.table.records().is_empty());
     assert_eq!(function.metrics.get("MessagesIgnored"), 1);
 }
+
+#[tokio::test]
+async fn service_events_are_acknowledged_and_counted() {
+    let function = function();
+    let payload = std::fs::read_to_string(concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../../events/inbound/ignored-service-event.json"
+    ));
+    let payload: Value = serde_json::from_str(&payload.unwrap()).unwrap();
+    assert_eq!(handle(&function, &payload).await.unwrap(), Response::default());
+    assert_eq!(["MessagesIgnored", "ServiceEvents"].map(|name| function.metrics.get(name)), [1, 1]);
+}

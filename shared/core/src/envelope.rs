@@ -14,13 +14,16 @@
 //! record that it refuses costs the whole batch.
 
 use serde::Deserialize;
+use serde_json::Value;
 use serde_json::value::RawValue;
 
 use crate::arn::Arn;
 use crate::inbound::receipt;
+use crate::json::{self, Fields};
 use crate::malformed::{Malformed, Problem};
-use crate::notification::{self, Reading};
-use crate::text::Text;
+use crate::notification::{self, Notice, Reading};
+use crate::record::SES_TEXT;
+use crate::text::{self, Text, visible};
 use crate::timestamp::Timestamp;
 
 /// An opened payload: who invoked the function, and with which messages.
@@ -87,22 +90,31 @@ pub struct Origin {
 pub fn open(payload: &str) -> Result<Payload, Malformed> {
     let payload = payload.trim_start_matches('\u{feff}').trim();
     // SES's plain-text notices are no JSON, so what does not parse goes on to be read as SES's own.
-    let records = serde_json::from_str::<Batch>(payload).ok().and_then(|batch| batch.records);
-    let Some(records) = records else {
-        let (origin, reading) = unwrap(payload);
-        return Ok(Payload {
-            source: Source::Direct,
-            messages: vec![Message { id: None, path: String::new(), origin, reading }],
-        });
+    match json::read(payload, open_batch) {
+        Ok(Some(opened)) => Ok(opened),
+        Err(error) if error.problem() != Problem::NotJson => Err(error),
+        Ok(None) | Err(_) => {
+            let (origin, reading) = unwrap(payload);
+            let message = Message { id: None, path: String::new(), origin, reading };
+            Ok(Payload { source: Source::Direct, messages: vec![message] })
+        }
+    }
+}
+
+/// Opens an event with `Records`; `None` if it has none.
+fn open_batch(payload: &str) -> Result<Option<Payload>, Malformed> {
+    let batch = serde_json::from_str::<Batch>(payload);
+    let records = match batch {
+        Ok(batch) => batch.records,
+        Err(error) if error.is_data() => None,
+        Err(_) => return Err(Malformed::new("", Problem::NotJson)),
     };
+    let Some(records) = records else { return Ok(None) };
     let records: Vec<&RawValue> = Malformed::parse(records.get()).map_err(|error| error.within("Records"))?;
-    let messages: Vec<_> =
-        records.iter().enumerate().map(|(index, record)| Record::read(record, index)).collect();
-    let from_queue = messages.iter().any(|(source, _)| *source == Source::Sqs);
-    Ok(Payload {
-        source: if from_queue { Source::Sqs } else { Source::Direct },
-        messages: messages.into_iter().map(|(_, message)| message).collect(),
-    })
+    let (sources, messages): (Vec<_>, Vec<_>) =
+        records.iter().enumerate().map(|(index, record)| Record::read(record, index)).unzip();
+    let source = if sources.contains(&Source::Sqs) { Source::Sqs } else { Source::Direct };
+    Ok(Some(Payload { source, messages }))
 }
 
 #[derive(Deserialize)]
@@ -121,7 +133,7 @@ struct Record<'a> {
     #[serde(default, rename = "eventSourceARN")]
     queue_arn: Text,
     #[serde(default)]
-    body: Text,
+    body: Value,
     #[serde(borrow, rename = "Sns")]
     sns: Option<&'a RawValue>,
     #[serde(borrow)]
@@ -131,29 +143,34 @@ struct Record<'a> {
 impl Record<'_> {
     fn read(json: &RawValue, index: usize) -> (Source, Message) {
         let at = |field: &str| format!("Records[{index}]{field}");
-        let record = match Malformed::parse::<Record>(json.get()) {
-            Ok(record) => record,
-            Err(error) => {
+        json::read(json.get(), |json| Malformed::parse::<Record>(json).map(|record| record.open(at))).unwrap_or_else(
+            |error| {
                 let reading = Err(error.within(&at("")));
                 let message = Message { id: None, path: at(""), origin: Origin::default(), reading };
-                return (Source::Direct, message);
-            }
-        };
-        let (source, path, (mut origin, reading)) = match (record.source.get(), record.sns) {
+                (Source::Direct, message)
+            },
+        )
+    }
+
+    fn open(self, at: impl Fn(&str) -> String) -> (Source, Message) {
+        let (source, path, (mut origin, reading)) = match (self.source.get(), self.sns) {
             (Some("aws:sns"), Some(sns)) => (Source::Direct, at(".Sns"), unwrap(sns.get())),
-            (Some("aws:ses"), _) => match record.ses {
-                Some(ses) => (Source::Direct, at(""), (Origin::default(), receipt::read(ses.get(), "ses"))),
+            (Some("aws:ses"), _) => match self.ses {
+                Some(ses) => {
+                    let receipt = json::read(ses.get(), |ses| receipt::read(ses, "ses"));
+                    (Source::Direct, at(""), (Origin::default(), receipt))
+                }
                 None => (Source::Direct, at(""), refused("ses", Problem::Missing)),
             },
-            (Some("aws:sqs"), _) => match record.body.get() {
-                Some(body) => (Source::Sqs, at(".body"), unwrap(body)),
-                None => (Source::Sqs, at(".body"), refused("", Problem::Missing)),
+            (Some("aws:sqs"), _) => match text::required(self.body, "") {
+                Ok(body) => (Source::Sqs, at(".body"), unwrap(&body)),
+                Err(error) => (Source::Sqs, at(".body"), (Origin::default(), Err(error))),
             },
             (Some(_), _) => (Source::Direct, at(""), refused("eventSource", Problem::UnknownSource)),
             (None, _) => (Source::Direct, at(""), refused("eventSource", Problem::Missing)),
         };
-        origin.region = origin.region.or_else(|| region_of(record.queue_arn.get()));
-        let id = record.message_id.get().map(str::to_owned);
+        origin.region = origin.region.or_else(|| region_of(self.queue_arn.get()));
+        let id = self.message_id.get().map(str::to_owned);
         let reading = reading.map_err(|error| error.within(&path));
         (source, Message { id, path, origin, reading })
     }
@@ -176,12 +193,14 @@ struct Envelope<'a> {
     #[serde(default, rename = "TopicArn")]
     topic_arn: Text,
     #[serde(default, rename = "Message")]
-    message: Text,
+    message: Value,
     #[serde(default, rename = "Timestamp")]
     published_at: Text,
     // The fields of EventBridge's envelope.
     #[serde(default, rename = "detail-type")]
     detail_type: Text,
+    #[serde(default)]
+    source: Text,
     #[serde(borrow)]
     detail: Option<&'a RawValue>,
     #[serde(default)]
@@ -192,6 +211,71 @@ struct Envelope<'a> {
     time: Text,
 }
 
+/// What a text turns out to be.
+enum Content {
+    /// SES's own words.
+    Ses,
+    /// An envelope: the field that holds its content, and the content.
+    Envelope(&'static str, String),
+    /// A message without any content that matters.
+    Notice(Notice),
+}
+
+impl Envelope<'_> {
+    /// Takes the envelope off. What it says of where the message came from goes into `origin`.
+    fn open(self, origin: &mut Origin) -> Result<Content, Malformed> {
+        let event = self.detail_type.get().zip(self.detail);
+        match (self.sns_type.get(), event) {
+            (Some("SubscriptionConfirmation"), _) => Ok(Content::Notice(Notice::SubscriptionConfirmation)),
+            (Some("UnsubscribeConfirmation"), _) => Ok(Content::Notice(Notice::UnsubscribeConfirmation)),
+            (sns_type, None) if sns_type == Some("Notification") || self.topic_arn.get().is_some() => {
+                origin.topic_arn = self.topic_arn.get().map(str::to_owned);
+                origin.region = origin.region.take().or_else(|| region_of(self.topic_arn.get()));
+                origin.time = self.published_at.get().and_then(Timestamp::parse).or(origin.time);
+                Ok(Content::Envelope("Message", text::required(self.message, "Message")?))
+            }
+            (_, Some((detail_type, detail))) => {
+                origin.region = self.region.get().map(str::to_owned).or(origin.region.take());
+                origin.account = self.account.get().map(str::to_owned);
+                origin.time = self.time.get().and_then(Timestamp::parse).or(origin.time);
+                match self.source.get() {
+                    Some("aws.ses") if is_service_event(detail_type, detail) => {
+                        Ok(Content::Notice(Notice::ServiceEvent(visible(detail_type, SES_TEXT))))
+                    }
+                    Some("aws.ses") | None => Ok(Content::Envelope("detail", detail.get().to_owned())),
+                    Some(other) => Err(Malformed::new("source", Problem::UnknownSource).quoting(other)),
+                }
+            }
+            (_, None) => Ok(Content::Ses),
+        }
+    }
+}
+
+/// The types of the EventBridge events that a configuration set's event destination sends: those of mail that was sent.
+const SENDING_EVENTS: &[&str] = &[
+    "Email Bounced",
+    "Email Clicked",
+    "Email Complaint Received",
+    "Email Delivered",
+    "Email Delivery Delayed",
+    "Email Opened",
+    "Email Rejected",
+    "Email Rendering Failed",
+    "Email Sent",
+    "Email Subscribed",
+];
+
+/// Whether an EventBridge event of SES is about something else than a mail: the Virtual Deliverability Manager's advisor,
+/// the sending status of a tenant, an API call that CloudTrail saw, or what SES adds next. All that is said of mail has the
+/// object `mail`, and an event that is of mail by its type but lacks it is damaged.
+///
+/// Sources: "Amazon Simple Email Service events" in the Amazon EventBridge Events Reference; "Monitoring Amazon SES events
+/// using Amazon EventBridge" in the Amazon SES Developer Guide, read 2026-11.
+fn is_service_event(detail_type: &str, detail: &RawValue) -> bool {
+    let has_mail = || Fields::of(detail).is_some_and(|mut fields| fields.take("mail").is_some());
+    !SENDING_EVENTS.contains(&detail_type) && !has_mail()
+}
+
 /// The most envelopes that are opened. SNS in a queue is one, EventBridge by way of SNS two; more is a mistake, or
 /// malice.
 const MAX_ENVELOPES: usize = 4;
@@ -200,39 +284,31 @@ const MAX_ENVELOPES: usize = 4;
 fn unwrap(text: &str) -> (Origin, Result<Reading, Malformed>) {
     let mut origin = Origin::default();
     let mut path = Vec::new();
-    let mut text = text.to_owned();
+    // A byte order mark is what an editor leaves in a message that was sent by hand.
+    let mut text = text.trim_start_matches('\u{feff}').to_owned();
     let reading = loop {
         if path.len() > MAX_ENVELOPES {
             break Err(Malformed::new("", Problem::TooDeep));
         }
-        let Ok(envelope) = serde_json::from_str::<Envelope>(&text) else { break notification::read(&text) };
-        let detail = envelope.detail.filter(|_| envelope.detail_type.get().is_some());
-        let (field, inner) = match (envelope.sns_type.get(), detail) {
-            (Some("SubscriptionConfirmation"), _) => {
-                break Ok(Reading::Ignored(notification::Notice::SubscriptionConfirmation));
+        match json::read(&text, |text| content(text, &mut origin)) {
+            Ok(Content::Envelope(field, inner)) => {
+                path.push(field);
+                text = inner;
             }
-            (Some("UnsubscribeConfirmation"), _) => {
-                break Ok(Reading::Ignored(notification::Notice::UnsubscribeConfirmation));
-            }
-            (sns_type, None) if sns_type == Some("Notification") || envelope.topic_arn.get().is_some() => {
-                origin.topic_arn = envelope.topic_arn.get().map(str::to_owned);
-                origin.region = origin.region.or_else(|| region_of(envelope.topic_arn.get()));
-                origin.time = envelope.published_at.get().and_then(Timestamp::parse).or(origin.time);
-                let Some(message) = envelope.message.get() else {
-                    break Err(Malformed::new("Message", Problem::Missing));
-                };
-                ("Message", message.to_owned())
-            }
-            (_, Some(detail)) => {
-                origin.region = envelope.region.get().map(str::to_owned).or(origin.region);
-                origin.account = envelope.account.get().map(str::to_owned);
-                origin.time = envelope.time.get().and_then(Timestamp::parse).or(origin.time);
-                ("detail", detail.get().to_owned())
-            }
-            (_, None) => break notification::read(&text),
-        };
-        path.push(field);
-        text = inner;
+            Ok(Content::Notice(notice)) => break Ok(Reading::Ignored(notice)),
+            Ok(Content::Ses) => break json::read(&text, notification::read),
+            Err(error) if error.problem() == Problem::NotJson => break notification::read(&text),
+            Err(error) => break Err(error),
+        }
     };
     (origin, reading.map_err(|error| error.within(&path.join("."))))
+}
+
+fn content(text: &str, origin: &mut Origin) -> Result<Content, Malformed> {
+    match serde_json::from_str::<Envelope>(text) {
+        Ok(envelope) => envelope.open(origin),
+        // What is JSON, but not an object with such fields, is SES's to explain.
+        Err(error) if error.is_data() => Ok(Content::Ses),
+        Err(_) => Err(Malformed::new("", Problem::NotJson)),
+    }
 }

@@ -135,7 +135,7 @@ pub fn normalize(
         mail.tags.get(name).and_then(|values| values.first()).map(|value| visible(value, SES_TEXT))
     };
 
-    // The complaint may be that of a recipient whose address could not be read, so those count as well.
+    // It may have been a recipient whose address could not be read, so those count as well.
     let candidates = recipients.len() + malformed.len();
     let accuses = matches!(notification.body, Body::Bounce(_) | Body::Complaint(_));
     let destinations = if accuses { destinations(notification) } else { HashSet::new() };

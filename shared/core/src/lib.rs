@@ -26,6 +26,7 @@ pub mod envelope;
 pub mod evidence;
 pub mod feedback;
 pub mod inbound;
+mod json;
 mod known;
 pub mod malformed;
 pub mod notification;

@@ -29,6 +29,9 @@ pub enum Problem {
     /// The field holds a value of another type than it must.
     #[error("of the wrong type")]
     WrongType,
+    /// The field holds an object, a list, a number or a boolean where the text of a message must stand.
+    #[error("must be a string")]
+    NotString,
     /// RFC 5322 finds no address in it.
     #[error("not an e-mail address")]
     NotAnAddress,

@@ -21,12 +21,12 @@ pub enum Reading {
     Feedback(Box<Notification>),
     /// A mail was received.
     Received(Box<Receipt>),
-    /// Nothing happened to any mail: the message is to be acknowledged, and nothing done.
+    /// There is nothing to record: the message is to be acknowledged, and nothing done.
     Ignored(Notice),
 }
 
-/// A set-up message of SES or SNS. Mailroom never fetches a `SubscribeURL`: the template makes the subscriptions.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+/// A message that becomes no record. Mailroom never fetches a `SubscribeURL`: the template makes the subscriptions.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Notice {
     /// SNS asks an HTTP endpoint to confirm a subscription. A queue's subscription confirms itself.
     #[error("SNS asks to confirm a subscription")]
@@ -43,6 +43,19 @@ pub enum Notice {
     /// SES tries out a receipt rule that is being made (`AMAZON_SES_SETUP_NOTIFICATION`).
     #[error("SES has tried out a receipt rule")]
     ReceiptSetup,
+    /// An EventBridge event of SES that is not about a mail, by its `detail-type` (capped, and safe to log).
+    #[error("SES service event: {0}")]
+    ServiceEvent(String),
+}
+
+impl Notice {
+    /// The `detail-type` of an EventBridge event that is not about a mail.
+    pub fn detail_type(&self) -> Option<&str> {
+        match self {
+            Self::ServiceEvent(detail_type) => Some(detail_type),
+            _ => None,
+        }
+    }
 }
 
 /// Which of SES's two vocabularies told an event.

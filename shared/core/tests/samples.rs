@@ -152,12 +152,28 @@ fn malformed_input_names_the_field() {
         ),
         (r#"{"Type":"Notification","TopicArn":"t"}"#, "Message: missing or empty"),
         (r#"{"Type":"Notification","Message":"{\"eventType\":\"Send\"}"}"#, "Message.mail: missing or empty"),
+        (
+            r#"{"Type":"Notification","Message":{"eventType":"Send"}}"#,
+            r#"Message: must be a string: {"eventType":"Send"}"#,
+        ),
+        (r#"{"detail-type":"Email Sent","source":"aws.ses","detail":{}}"#, "detail.eventType (or"),
+        (r#"{"detail-type":"Email Sent","source":"aws.ses","detail":"x"}"#, "detail: of the wrong type"),
+        (r#"{"detail-type":"x","source":"aws.ses","detail":{"mail":{}}}"#, "detail.eventType (or"),
+        (
+            r#"{"detail-type":"x","source":"aws.s3","detail":{}}"#,
+            "source: not a source of what SES says: aws.s3",
+        ),
+        (r#"{"eventType":"Send\ud83d","mail":{"messageId":"\ud83d","timestamp":"\ud83d"}"#, "payload: not JSON"),
         (r#"{"Records":7}"#, "Records: of the wrong type"),
         (
             r#"{"Records":[{"eventSource":"aws:s3"}]}"#,
             "Records[0].eventSource: not a source of what SES says",
         ),
         (r#"{"Records":[{"eventSource":"aws:sqs","messageId":"1"}]}"#, "Records[0].body: missing or empty"),
+        (
+            r#"{"Records":[{"eventSource":"aws:sqs","messageId":"1","body":[]}]}"#,
+            "Records[0].body: must be a string: []",
+        ),
         (
             r#"{"Records":[{"eventSource":"aws:sqs","messageId":"1","body":"{}"}]}"#,
             "Records[0].body.eventType (or notificationType): missing",
@@ -190,6 +206,47 @@ fn what_ses_has_added_is_told() {
     assert!(unknown("bounce-permanent-unsubscribed-recipient").is_empty());
     assert!(unknown("delivery-delay").is_empty());
     assert!(unknown("bounce-permanent-general").is_empty());
+}
+
+/// At every level of wrapping, an odd character costs itself: the records are those of U+FFFD in its place.
+#[test]
+fn an_odd_character_costs_only_itself() {
+    let said = |odd: &str| {
+        format!(
+            r#"{{"eventType":"Bounce","bounce":{{"bounceType":"Permanent","timestamp":"2026-01-01T00:00:00Z","feedbackId":"f",
+            "bouncedRecipients":[{{"emailAddress":"a@example.com","diagnosticCode":"550 {odd}"}}]}},
+            "mail":{{"messageId":"m","destination":["a@example.com"],"tags":{{"campaign":["{odd}"]}},"{odd}":1}}}}"#
+        )
+    };
+    let wrapped = |said: &str, odd: &str| {
+        let text = serde_json::Value::from(said);
+        let sns = format!(r#"{{"Type":"Notification","Subject":"{odd}","Message":{text}}}"#);
+        let bus = format!(
+            r#"{{"detail-type":"Email Bounced","source":"aws.ses","region":"us-east-1","{odd}":1,"detail":{said}}}"#
+        );
+        let sqs = |body: &str| {
+            let body = serde_json::Value::from(body);
+            format!(
+                r#"{{"Records":[{{"eventSource":"aws:sqs","messageId":"1","body":{body},"attributes":{{"{odd}":"{odd}"}}}}]}}"#
+            )
+        };
+        let direct = format!(r#"{{"Records":[{{"EventSource":"aws:sns","Sns":{sns}}}]}}"#);
+        [said.to_owned(), sqs(said), sqs(&sns), sqs(&bus), direct, sns, bus]
+    };
+    for (odd, same) in [
+        (r"\ud83d", r"\ufffd"),
+        (r"\uDE00!", r"\ufffd!"),
+        (r"\ud83d\ud83d\ude00", r"\ufffd\ud83d\ude00"),
+        ("\n", r"\n"),
+        ("\u{1}", r"\u0001"),
+        (r"\x", r"\\x"),
+    ] {
+        let expected = records(&said(same));
+        assert_eq!(expected.len(), 1);
+        for payload in wrapped(&said(odd), odd) {
+            assert_eq!(records(&payload), expected, "{payload}");
+        }
+    }
 }
 
 proptest! {

@@ -54,6 +54,9 @@ pub enum Details {
     Open {
         user_agent: Option<String>,
         ip_address: Option<String>,
+        /// How many recipients it may have been, if several: SES does not say which of the mail's it was.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        candidates: Option<usize>,
     },
     Click {
         link: Option<String>,
@@ -61,6 +64,9 @@ pub enum Details {
         link_tags: BTreeMap<String, Vec<String>>,
         user_agent: Option<String>,
         ip_address: Option<String>,
+        /// How many recipients it may have been, if several: SES does not say which of the mail's it was.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        candidates: Option<usize>,
     },
     RenderingFailure {
         failure_message: Option<String>,
@@ -71,10 +77,16 @@ pub enum Details {
         subscription_source: Option<String>,
         new_topic_preferences: TopicPreferences,
         old_topic_preferences: TopicPreferences,
+        /// How many recipients it may have been, if several: SES does not say which of the mail's it was.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        candidates: Option<usize>,
     },
     Unknown {
         /// What SES said besides the mail, as JSON.
         unknown: String,
+        /// How many recipients it may have been, if several: SES does not say which of the mail's it was.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        candidates: Option<usize>,
     },
 }
 
@@ -105,6 +117,7 @@ impl Details {
             status: recipient.status.visible(SES_TEXT),
             diagnostic: recipient.diagnostic_code.visible(MAX_REMOTE_CHARS),
         };
+        let several = (candidates > 1).then_some(candidates);
         match body {
             Body::Bounce(bounce) => Self::Bounce {
                 bounce_type: bounce.bounce_type.visible(SES_TEXT),
@@ -140,12 +153,14 @@ impl Details {
             Body::Open(open, _) => Self::Open {
                 user_agent: open.user_agent.visible(MAX_REMOTE_CHARS),
                 ip_address: open.ip_address.visible(SES_TEXT),
+                candidates: several,
             },
             Body::Click(click, _) => Self::Click {
                 link: click.link.visible(MAX_REMOTE_CHARS),
                 link_tags: capped(&click.link_tags.0),
                 user_agent: click.user_agent.visible(MAX_REMOTE_CHARS),
                 ip_address: click.ip_address.visible(SES_TEXT),
+                candidates: several,
             },
             Body::RenderingFailure(failure, _) => Self::RenderingFailure {
                 failure_message: failure.error_message.visible(MAX_REMOTE_CHARS),
@@ -156,9 +171,10 @@ impl Details {
                 subscription_source: subscription.source.visible(SES_TEXT),
                 new_topic_preferences: preferences(&subscription.new_topic_preferences),
                 old_topic_preferences: preferences(&subscription.old_topic_preferences),
+                candidates: several,
             },
             Body::Unknown { whole, .. } => {
-                Self::Unknown { unknown: visible(&whole.to_string(), MAX_REMOTE_CHARS) }
+                Self::Unknown { unknown: visible(&whole.to_string(), MAX_REMOTE_CHARS), candidates: several }
             }
         }
     }

@@ -1,0 +1,178 @@
+//! JSON that others wrote: a single odd character costs at most itself, and an odd value at most its field.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+use serde_json::Value;
+use serde_json::value::RawValue;
+
+use crate::malformed::{Malformed, Problem};
+use crate::text::Text;
+
+/// Calls `read` with `text`, and if that is not JSON because of odd characters in its strings, with the repaired text.
+/// Text that is fine is never looked at twice.
+///
+/// # Errors
+/// What `read` says.
+pub(crate) fn read<T>(
+    text: &str,
+    mut read: impl FnMut(&str) -> Result<T, Malformed>,
+) -> Result<T, Malformed> {
+    match read(text) {
+        Err(error) if error.problem() == Problem::NotJson => match repaired(text) {
+            Some(repaired) => read(&repaired),
+            None => Err(error),
+        },
+        result => result,
+    }
+}
+
+/// The text with what RFC 8259 forbids in strings, or leaves open, made readable; `None` if there is nothing to repair.
+///
+/// - A surrogate escape without its pair, as writers that cut text in the middle of a character leave behind, becomes
+///   U+FFFD. (RFC 8259, 8.2: such text is allowed, and its meaning is unpredictable.)
+/// - A bare control character is escaped.
+/// - A backslash that begins no escape stands for itself.
+fn repaired(text: &str) -> Option<String> {
+    let bytes = text.as_bytes();
+    let mut repaired = String::new();
+    let (mut at, mut copied, mut in_string) = (0, 0, false);
+    while let Some(&byte) = bytes.get(at) {
+        let (length, replacement) = match byte {
+            b'"' => {
+                in_string = !in_string;
+                (1, None)
+            }
+            b'\\' if in_string => escape(&text[at..]),
+            0..0x20 if in_string => (1, Some(format!("\\u{byte:04x}"))),
+            _ => (1, None),
+        };
+        if let Some(replacement) = replacement {
+            repaired.push_str(&text[copied..at]);
+            repaired.push_str(&replacement);
+            copied = at + length;
+        }
+        at += length;
+    }
+    (copied > 0).then(|| repaired + &text[copied..])
+}
+
+/// How many bytes the escape has with which `text` begins, and what to write in their place if it is not one.
+fn escape(text: &str) -> (usize, Option<String>) {
+    match text.as_bytes().get(1) {
+        Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => (2, None),
+        Some(b'u') => match code_unit(text) {
+            Some(0xd800..=0xdbff) if matches!(code_unit(&text[6..]), Some(0xdc00..=0xdfff)) => (12, None),
+            Some(0xd800..=0xdfff) => (6, Some("\\ufffd".to_owned())),
+            Some(_) => (6, None),
+            None => (1, Some("\\\\".to_owned())),
+        },
+        _ => (1, Some("\\\\".to_owned())),
+    }
+}
+
+/// The UTF-16 code unit of the escape (`\u20ac`) with which `text` begins.
+fn code_unit(text: &str) -> Option<u16> {
+    let digits = text.strip_prefix("\\u")?.get(..4)?;
+    digits.bytes().all(|digit| digit.is_ascii_hexdigit()).then(|| u16::from_str_radix(digits, 16).ok())?
+}
+
+/// The value of a field. What the parser cannot hold (a number out of range, nesting that is too deep) is its own text.
+pub(crate) fn value(json: &RawValue) -> Value {
+    read(json.get(), |json| Malformed::parse(json)).unwrap_or_else(|_| Value::from(json.get()))
+}
+
+/// An object, field by field. Values stay JSON until they are taken, so that an odd one costs no other.
+#[derive(Debug, Default, Deserialize)]
+#[serde(transparent)]
+pub(crate) struct Fields<'a>(#[serde(borrow)] BTreeMap<String, &'a RawValue>);
+
+impl<'a> Fields<'a> {
+    /// The object in this JSON; `None` if it is not one.
+    pub(crate) fn of(json: &'a RawValue) -> Option<Self> {
+        serde_json::from_str(json.get()).ok()
+    }
+
+    /// Takes a field's value.
+    pub(crate) fn take(&mut self, name: &str) -> Option<&'a RawValue> {
+        self.0.remove(name)
+    }
+
+    /// Takes a field that is a single value. A list or an object is not, and stays.
+    pub(crate) fn take_text(&mut self, name: &str) -> Text {
+        match self.0.get(name) {
+            Some(json) if !json.get().starts_with(['[', '{']) => {
+                self.take(name).map(|json| Text::from(value(json))).unwrap_or_default()
+            }
+            _ => Text::default(),
+        }
+    }
+
+    /// Whether nothing is left to take.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// What has not been taken.
+    pub(crate) fn into_rest(self) -> impl Iterator<Item = (String, &'a RawValue)> {
+        self.0.into_iter()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_is_odd_in_a_string_is_repaired() {
+        let cases = [
+            (r#"{"a":"\ud83d"}"#, Some(r#"{"a":"\ufffd"}"#)),
+            (r#"{"a":"\ud83d\ude00"}"#, None),
+            (r#"{"a":"\uD83D\uD83D\uDE00\uDE00"}"#, Some(r#"{"a":"\ufffd\uD83D\uDE00\ufffd"}"#)),
+            (r#"{"a":"\ud83d\n"}"#, Some(r#"{"a":"\ufffd\n"}"#)),
+            (r#"{"\udc00":"x"}"#, Some(r#"{"\ufffd":"x"}"#)),
+            // An escaped backslash before a `u` is no escape, and what stands in nested JSON is for its own level to repair.
+            (r#"{"a":"\\ud83d"}"#, None),
+            (r#"{"a":"\ud83"}"#, Some(r#"{"a":"\\ud83"}"#)),
+            (r#"{"a":"\u+123"}"#, Some(r#"{"a":"\\u+123"}"#)),
+            (r#"{"a":"\u€"}"#, Some(r#"{"a":"\\u€"}"#)),
+            (r#"{"a":"it\'s \x41"}"#, Some(r#"{"a":"it\\'s \\x41"}"#)),
+            ("{\n\"a\":\t\"b\tc\u{1}\"}", Some("{\n\"a\":\t\"b\\u0009c\\u0001\"}")),
+            (r#"{"a":"cut short \"#, Some(r#"{"a":"cut short \\"#)),
+            (r"no \string", None),
+            ("", None),
+        ];
+        for (text, expected) in cases {
+            let repaired = repaired(text);
+            assert_eq!(repaired.as_deref(), expected, "{text}");
+            assert_eq!(repaired.as_deref().and_then(super::repaired), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_value_that_cannot_be_held_is_its_text() {
+        let deep = "[".repeat(1000) + &"]".repeat(1000);
+        for (json, expected) in [
+            (r#""\udfff""#, Value::from("\u{fffd}")),
+            ("1e999", Value::from("1e999")),
+            (&deep, Value::from(deep.as_str())),
+            ("[1, null]", serde_json::json!([1, null])),
+        ] {
+            assert_eq!(value(serde_json::from_str(json).unwrap()), expected);
+        }
+    }
+
+    #[test]
+    fn fields_are_taken_one_by_one() {
+        let json = r#"{"text":"a","number":7,"list":["b"],"huge":1e999,"none":null}"#;
+        let mut fields = Fields::of(serde_json::from_str(json).unwrap()).unwrap();
+        for (name, text) in
+            [("text", Some("a")), ("number", Some("7")), ("huge", Some("1e999")), ("list", None), ("none", None)]
+        {
+            assert_eq!(fields.take_text(name).get(), text, "{name}");
+        }
+        assert!(!fields.is_empty());
+        assert_eq!(fields.into_rest().map(|(name, _)| name).collect::<Vec<_>>(), ["list"]);
+        assert!(Fields::of(serde_json::from_str("7").unwrap()).is_none());
+    }
+}
