@@ -6,7 +6,7 @@ use mailroom_aws::records::RecordTable;
 use mailroom_core::envelope::Message;
 use mailroom_core::feedback::{self, FeedbackRecord, Normalized};
 use mailroom_core::malformed::Malformed;
-use mailroom_core::notification::Reading;
+use mailroom_core::notification::{Notice, Reading};
 use mailroom_core::ours::Foreign;
 use tokio::time::Instant;
 use tracing::{info, warn};
@@ -45,8 +45,10 @@ enum Work {
 struct Tally {
     ignored: usize,
     service_events: usize,
+    no_recipient: usize,
     not_stored: usize,
     unknown_values: usize,
+    unknown_fields: usize,
     auto_responses: usize,
     refusals: usize,
     not_in_destination: usize,
@@ -97,9 +99,11 @@ impl<T: RecordTable, M: Metrics> Feedback<T, M> {
             ("Messages", invocation.messages().len()),
             ("MessagesIgnored", tally.ignored),
             ("ServiceEvents", tally.service_events),
+            ("MessagesWithoutRecipient", tally.no_recipient),
             ("MessagesNotStored", tally.not_stored),
             ("MessagesPoisoned", poisoned),
             ("UnknownValues", tally.unknown_values),
+            ("UnknownFields", tally.unknown_fields),
             ("AutoResponses", tally.auto_responses),
             ("RefusedBySes", tally.refusals),
             ("NotInDestination", tally.not_in_destination),
@@ -113,23 +117,26 @@ impl<T: RecordTable, M: Metrics> Feedback<T, M> {
         let notification = match message.reading.as_ref().map_err(Malformed::clone)? {
             Reading::Ignored(notice) => {
                 tally.service_events += usize::from(notice.detail_type().is_some());
-                info!(message = message.id, detail_type = notice.detail_type(), %notice, "ignored");
+                tally.no_recipient += usize::from(matches!(notice, Notice::NoRecipient(_)));
+                info!(
+                    message = message.id,
+                    ses_message = message.ses_message_id(),
+                    detail_type = notice.detail_type(),
+                    %notice,
+                    "ignored"
+                );
                 return Ok(Work::Ignore);
             }
             Reading::Received(_) => return Err(Poison::Received),
             Reading::Feedback(notification) => notification,
         };
         self.settings.ours.check(&message.origin, notification)?;
-        let unknown = notification.unknown_values();
-        if !unknown.is_empty() {
-            tally.unknown_values += unknown.len();
-            info!(
-                message = message.id,
-                ses_message = notification.message_id(),
-                fields = unknown.join(", "),
-                "unknown values"
-            );
-        }
+        let values = notification.unknown_values();
+        tally.unknown_values += values.len();
+        log_unknown(message, "unknown values", values);
+        let fields = notification.unknown_fields();
+        tally.unknown_fields += fields.len();
+        log_unknown(message, "unknown fields", fields);
         if self.settings.kinds_not_stored.contains(notification.kind()) {
             return Ok(Work::NotStored);
         }
@@ -137,6 +144,22 @@ impl<T: RecordTable, M: Metrics> Feedback<T, M> {
         let normalized = feedback::normalize(notification, &message.origin, home, self.settings.retention)
             .map_err(|error| error.within(&message.path))?;
         Ok(Work::Append(normalized))
+    }
+}
+
+/// The most names of fields in a log line.
+const MAX_LOGGED: usize = 10;
+
+fn log_unknown(message: &Message, what: &str, fields: impl IntoIterator<Item = impl AsRef<str>>) {
+    let fields: Vec<_> = fields.into_iter().take(MAX_LOGGED).collect();
+    if !fields.is_empty() {
+        let fields: Vec<_> = fields.iter().map(AsRef::as_ref).collect();
+        info!(
+            message = message.id,
+            ses_message = message.ses_message_id(),
+            fields = fields.join(", "),
+            "{what}"
+        );
     }
 }
 

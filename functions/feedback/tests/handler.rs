@@ -130,6 +130,38 @@ async fn service_events_are_acknowledged_and_counted() {
 }
 
 #[tokio::test]
+async fn unknown_fields_are_stored_and_counted() {
+    let function = function();
+    for name in ["bounce-unknown-fields", "bounce-several-unknown-fields", "open-unknown-fields"] {
+        assert_eq!(handle(&function, sample(name)).await.unwrap(), Response::default(), "{name}");
+    }
+    assert_eq!(function.metrics.get("UnknownFields"), 4);
+    let records = function.table.records();
+    let extra = records.iter().filter_map(|record| record["extra"].as_str());
+    assert_eq!(extra.count(), 4);
+}
+
+/// Of one destination it is a record that decides nothing, of several a notice: nobody knows whom it is about.
+#[tokio::test]
+async fn feedback_without_a_recipient_accuses_nobody() {
+    let function = function();
+    for name in ["bounce-without-recipients", "complaint-without-recipients"] {
+        assert_eq!(handle(&function, sample(name)).await.unwrap(), Response::default(), "{name}");
+    }
+    let records = function.table.records();
+    assert_eq!(records.len(), 2);
+    for record in records {
+        assert_eq!(record["recipient_assumed"], true);
+        assert!(record["evidence"].is_null() && record.get("decidable").is_none(), "{record}");
+    }
+    for name in ["ignored-bounce-without-recipients", "ignored-complaint-without-recipients"] {
+        assert_eq!(handle(&function, sample(name)).await.unwrap(), Response::default(), "{name}");
+    }
+    assert_eq!(["MessagesIgnored", "MessagesWithoutRecipient"].map(|n| function.metrics.get(n)), [2, 2]);
+    assert_eq!(function.table.records().len(), 2);
+}
+
+#[tokio::test]
 async fn received_mail_is_somebody_elses() {
     let received = json!({
         "notificationType": "Received", "mail": {"messageId": "m", "timestamp": "2026-01-27T14:59:38.237Z"},

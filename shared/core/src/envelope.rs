@@ -65,6 +65,7 @@ impl Message {
         match self.reading.as_ref().ok()? {
             Reading::Feedback(notification) => Some(notification.message_id()),
             Reading::Received(receipt) => Some(receipt.message_id()),
+            Reading::Ignored(Notice::NoRecipient(message_id)) => Some(message_id),
             Reading::Ignored(_) => None,
         }
     }
@@ -143,13 +144,12 @@ struct Record<'a> {
 impl Record<'_> {
     fn read(json: &RawValue, index: usize) -> (Source, Message) {
         let at = |field: &str| format!("Records[{index}]{field}");
-        json::read(json.get(), |json| Malformed::parse::<Record>(json).map(|record| record.open(at))).unwrap_or_else(
-            |error| {
+        json::read(json.get(), |json| Malformed::parse::<Record>(json).map(|record| record.open(at)))
+            .unwrap_or_else(|error| {
                 let reading = Err(error.within(&at("")));
                 let message = Message { id: None, path: at(""), origin: Origin::default(), reading };
                 (Source::Direct, message)
-            },
-        )
+            })
     }
 
     fn open(self, at: impl Fn(&str) -> String) -> (Source, Message) {
@@ -266,7 +266,7 @@ const SENDING_EVENTS: &[&str] = &[
 ];
 
 /// Whether an EventBridge event of SES is about something else than a mail: the Virtual Deliverability Manager's advisor,
-/// the sending status of a tenant, an API call that CloudTrail saw, or what SES adds next. All that is said of mail has the
+/// the sending status of a tenant, an API call that `CloudTrail` saw, or what SES adds next. All that is said of mail has the
 /// object `mail`, and an event that is of mail by its type but lacks it is damaged.
 ///
 /// Sources: "Amazon Simple Email Service events" in the Amazon EventBridge Events Reference; "Monitoring Amazon SES events

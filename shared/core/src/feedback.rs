@@ -71,6 +71,9 @@ pub struct FeedbackRecord {
     /// Whether a bounce or complaint names a recipient that is not in `mail.destination`. It decides nothing.
     #[serde(skip_serializing_if = "is_false")]
     pub not_in_destination: bool,
+    /// Whether a bounce or complaint named no recipient, and this is the mail's only destination. It decides nothing.
+    #[serde(skip_serializing_if = "is_false")]
+    pub recipient_assumed: bool,
     /// When SES took the mail.
     pub sent_at: Option<Timestamp>,
     /// The identity the mail was sent from: `example.com`.
@@ -89,6 +92,9 @@ pub struct FeedbackRecord {
     /// What only this kind of event says.
     #[serde(flatten)]
     pub details: Details,
+    /// What SES says of the event and of this recipient that is not in its documentation, as a JSON object.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub extra: Option<String>,
     /// When the record expires, in seconds since the Unix epoch (DynamoDB's TTL).
     pub expires_at: i64,
 }
@@ -142,7 +148,7 @@ pub fn normalize(
     let record = |(address, recipient): (Address, &Recipient)| {
         let not_in_destination = accuses && !destinations.contains(address.match_form());
         let decidable = decidable(&notification.body, recipient)
-            .filter(|_| !not_in_destination && !address.is_simulator());
+            .filter(|_| !not_in_destination && !notification.assumes_recipient() && !address.is_simulator());
         FeedbackRecord {
             pk: format!("ADDR#{}", address.match_form()),
             sk: format!(
@@ -163,6 +169,7 @@ pub fn normalize(
             decidable,
             auto_response: is_auto_response(&notification.body, recipient),
             not_in_destination,
+            recipient_assumed: notification.assumes_recipient(),
             sent_at: mail.timestamp.get().and_then(Timestamp::parse),
             source_identity: identity
                 .map(|arn| visible(arn.resource.strip_prefix("identity/").unwrap_or(arn.resource), SES_TEXT)),
@@ -172,16 +179,18 @@ pub fn normalize(
             tenant: tag("ses:tenant-name"),
             tags: details::capped(&mail.tags),
             details: Details::of(&notification.body, recipient, candidates),
+            extra: notification.extra(recipient),
             expires_at: retention.expires_at(occurred_at),
         }
     };
     Ok(Normalized { records: recipients.into_iter().map(record).collect(), malformed })
 }
 
-/// The recipients that the event concerns: those that its body names, else everybody the mail was sent to. Never
-/// `mail.destination` for a bounce or a complaint, since most of those recipients are innocent.
+/// The recipients that the event concerns: those that its body names, else everybody the mail was sent to. Of a bounce or
+/// a complaint that is `mail.destination` only if nobody is named and there is only one, since most of several are innocent.
 fn recipients(notification: &Notification) -> Result<Recipients<'_, Recipient>, Malformed> {
     let (list, entry) = match notification.body {
+        _ if notification.assumes_recipient() => ("mail.destination", ""),
         Body::Bounce(_) => ("bounce.bouncedRecipients", ".emailAddress"),
         Body::Complaint(_) => ("complaint.complainedRecipients", ".emailAddress"),
         Body::Delivery(_) => ("delivery.recipients", ""),

@@ -93,6 +93,11 @@ impl<'a> Fields<'a> {
         serde_json::from_str(json.get()).ok()
     }
 
+    /// A field's value, which stays.
+    pub(crate) fn get(&self, name: &str) -> Option<&'a RawValue> {
+        self.0.get(name).copied()
+    }
+
     /// Takes a field's value.
     pub(crate) fn take(&mut self, name: &str) -> Option<&'a RawValue> {
         self.0.remove(name)
@@ -100,7 +105,7 @@ impl<'a> Fields<'a> {
 
     /// Takes a field that is a single value. A list or an object is not, and stays.
     pub(crate) fn take_text(&mut self, name: &str) -> Text {
-        match self.0.get(name) {
+        match self.get(name) {
             Some(json) if !json.get().starts_with(['[', '{']) => {
                 self.take(name).map(|json| Text::from(value(json))).unwrap_or_default()
             }
@@ -166,9 +171,13 @@ mod tests {
     fn fields_are_taken_one_by_one() {
         let json = r#"{"text":"a","number":7,"list":["b"],"huge":1e999,"none":null}"#;
         let mut fields = Fields::of(serde_json::from_str(json).unwrap()).unwrap();
-        for (name, text) in
-            [("text", Some("a")), ("number", Some("7")), ("huge", Some("1e999")), ("list", None), ("none", None)]
-        {
+        for (name, text) in [
+            ("text", Some("a")),
+            ("number", Some("7")),
+            ("huge", Some("1e999")),
+            ("list", None),
+            ("none", None),
+        ] {
             assert_eq!(fields.take_text(name).get(), text, "{name}");
         }
         assert!(!fields.is_empty());

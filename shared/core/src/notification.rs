@@ -4,15 +4,26 @@
 //! Amazon SNS" in the Amazon SES Developer Guide. Unknown kinds and values are kept as they came; an odd value in a field
 //! that nothing depends on is taken as absent.
 
-use std::collections::BTreeMap;
+mod body;
+mod extra;
+
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use serde_json::value::RawValue;
 
 use crate::arn::Arn;
 use crate::inbound::receipt::{self, Receipt};
+use crate::json::{self, Fields};
 use crate::malformed::{Malformed, Problem};
 use crate::text::{Tags, Text, Texts, visible};
+
+pub(crate) use body::{
+    Bounce, Click, Complaint, Delivery, DeliveryDelay, Open, Preferences, Recipient, Reject,
+    RenderingFailure, Subscription,
+};
+use extra::Extra;
 
 /// What a message that could be read says.
 #[derive(Debug)]
@@ -46,6 +57,10 @@ pub enum Notice {
     /// An EventBridge event of SES that is not about a mail, by its `detail-type` (capped, and safe to log).
     #[error("SES service event: {0}")]
     ServiceEvent(String),
+    /// A bounce or complaint that names no recipient, of a mail to several destinations: it could be of any of them. Holds
+    /// SES's id of the mail.
+    #[error("a bounce or complaint that names none of the mail's recipients")]
+    NoRecipient(String),
 }
 
 impl Notice {
@@ -169,22 +184,53 @@ impl Notification {
         &self.mail.message_id
     }
 
-    /// The recipients that the body names, else the mail's.
+    /// The recipients that the body names; where no such list belongs to the kind, everybody the mail was sent to. If a
+    /// bounce or complaint names nobody, the mail's only destination, if it had only one.
     pub(crate) fn recipients(&self) -> &[Recipient] {
-        let named = match &self.body {
-            Body::Bounce(bounce) => &bounce.bounced_recipients,
-            Body::Complaint(complaint) => &complaint.complained_recipients,
-            Body::Delivery(delivery) => &delivery.recipients,
-            Body::DeliveryDelay(delay, _) => &delay.delayed_recipients,
-            _ => return &self.mail.destination,
-        };
-        named.as_deref().unwrap_or_default()
+        match self.body.recipients() {
+            Some(named) if !self.assumes_recipient() => named,
+            _ => &self.mail.destination,
+        }
+    }
+
+    /// Whether a bounce or complaint names no recipient, as bounces do that are automatic replies, but can only be of the
+    /// mail's one destination. Since SES does not say so, it is evidence against nobody.
+    pub(crate) fn assumes_recipient(&self) -> bool {
+        self.body.lacks_recipient() && self.mail.destination.len() == 1
+    }
+
+    /// What is not known of the event and of one of its recipients, as a JSON object; `None` if everything is known.
+    pub(crate) fn extra(&self, recipient: &Recipient) -> Option<String> {
+        let (_, list) = self.body.names();
+        extra::to_json(self.body.extra()?, list, &recipient.extra)
+    }
+
+    /// The fields of the event's own object that are not in SES's documentation, such as `open.isAutomated` and
+    /// `bounce.bouncedRecipients.newField`. A name that SES would not give to a field is replaced by `?`, since it could
+    /// be anything.
+    pub fn unknown_fields(&self) -> BTreeSet<String> {
+        let (object, list) = self.body.names();
+        let own = self
+            .body
+            .extra()
+            .into_iter()
+            .flat_map(Extra::names)
+            .map(|name| format!("{object}.{}", plain(name)));
+        let recipients = self.body.recipients().unwrap_or_default().iter();
+        let theirs = recipients.flat_map(|recipient| recipient.extra.names());
+        own.chain(theirs.map(|name| format!("{object}.{list}.{}", plain(name)))).collect()
     }
 
     /// The identity that the mail was sent from.
     pub(crate) fn source_arn(&self) -> Option<Arn<'_>> {
         Arn::parse(self.mail.source_arn.get()?)
     }
+}
+
+/// The name of a field if it looks like one of SES's.
+fn plain(name: &str) -> &str {
+    let is_plain = (1..=64).contains(&name.len()) && name.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    if is_plain { name } else { "?" }
 }
 
 /// The object `mail`, which is the same in every kind.
@@ -206,7 +252,7 @@ pub(crate) enum Body {
     Complaint(Complaint),
     Delivery(Delivery),
     DeliveryDelay(DeliveryDelay, Value),
-    Send(Value),
+    Send(Extra, Value),
     Reject(Reject, Value),
     Open(Open, Value),
     Click(Click, Value),
@@ -216,6 +262,56 @@ pub(crate) enum Body {
 }
 
 impl Body {
+    /// The recipients that the body names; `None` if it is of a kind that names none.
+    fn recipients(&self) -> Option<&[Recipient]> {
+        match self {
+            Self::Bounce(bounce) => Some(&bounce.bounced_recipients),
+            Self::Complaint(complaint) => Some(&complaint.complained_recipients),
+            Self::Delivery(delivery) => Some(&delivery.recipients),
+            Self::DeliveryDelay(delay, _) => Some(&delay.delayed_recipients),
+            _ => None,
+        }
+    }
+
+    /// Whether it is a bounce or complaint of nobody.
+    fn lacks_recipient(&self) -> bool {
+        matches!(self, Self::Bounce(_) | Self::Complaint(_)) && self.recipients().is_some_and(<[_]>::is_empty)
+    }
+
+    /// What the body says that is not known; `None` if it is of a kind that is kept whole.
+    fn extra(&self) -> Option<&Extra> {
+        Some(match self {
+            Self::Bounce(bounce) => &bounce.extra,
+            Self::Complaint(complaint) => &complaint.extra,
+            Self::Delivery(delivery) => &delivery.extra,
+            Self::DeliveryDelay(delay, _) => &delay.extra,
+            Self::Send(extra, _) => extra,
+            Self::Reject(reject, _) => &reject.extra,
+            Self::Open(open, _) => &open.extra,
+            Self::Click(click, _) => &click.extra,
+            Self::RenderingFailure(failure, _) => &failure.extra,
+            Self::Subscription(subscription, _) => &subscription.extra,
+            Self::Unknown { .. } => return None,
+        })
+    }
+
+    /// The name of the object, and of the list of recipients in it.
+    fn names(&self) -> (&'static str, &'static str) {
+        match self {
+            Self::Bounce(_) => ("bounce", "bouncedRecipients"),
+            Self::Complaint(_) => ("complaint", "complainedRecipients"),
+            Self::Delivery(_) => ("delivery", "recipients"),
+            Self::DeliveryDelay(..) => ("deliveryDelay", "delayedRecipients"),
+            Self::Send(..) => ("send", ""),
+            Self::Reject(..) => ("reject", ""),
+            Self::Open(..) => ("open", ""),
+            Self::Click(..) => ("click", ""),
+            Self::RenderingFailure(..) => ("failure", ""),
+            Self::Subscription(..) => ("subscription", ""),
+            Self::Unknown { .. } => ("", ""),
+        }
+    }
+
     /// When it happened, if the body says so; `send` never does.
     pub(crate) fn timestamp(&self) -> Option<&Text> {
         Some(match self {
@@ -229,166 +325,42 @@ impl Body {
             Self::RenderingFailure(failure, _) => &failure.timestamp,
             Self::Subscription(subscription, _) => &subscription.timestamp,
             Self::Unknown { timestamp, .. } => timestamp,
-            Self::Send(_) => return None,
+            Self::Send(..) => return None,
         })
-    }
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-#[expect(clippy::struct_field_names, reason = "SES's own names")]
-pub(crate) struct Bounce {
-    pub(crate) bounce_type: Text,
-    pub(crate) bounce_sub_type: Text,
-    pub(crate) bounced_recipients: Option<Vec<Recipient>>,
-    pub(crate) timestamp: Text,
-    pub(crate) feedback_id: Text,
-    pub(crate) remote_mta_ip: Text,
-    #[serde(rename = "reportingMTA")]
-    pub(crate) reporting_mta: Text,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-#[expect(clippy::struct_field_names, reason = "SES's own names")]
-pub(crate) struct Complaint {
-    pub(crate) complained_recipients: Option<Vec<Recipient>>,
-    pub(crate) timestamp: Text,
-    pub(crate) feedback_id: Text,
-    pub(crate) complaint_sub_type: Text,
-    pub(crate) complaint_feedback_type: Text,
-    pub(crate) user_agent: Text,
-    pub(crate) arrival_date: Text,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-pub(crate) struct Delivery {
-    pub(crate) recipients: Option<Vec<Recipient>>,
-    pub(crate) timestamp: Text,
-    pub(crate) processing_time_millis: Text,
-    pub(crate) smtp_response: Text,
-    #[serde(rename = "reportingMTA")]
-    pub(crate) reporting_mta: Text,
-    pub(crate) remote_mta_ip: Text,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-pub(crate) struct DeliveryDelay {
-    pub(crate) delay_type: Text,
-    pub(crate) delayed_recipients: Option<Vec<Recipient>>,
-    pub(crate) timestamp: Text,
-    pub(crate) expiration_time: Text,
-    #[serde(rename = "reportingMTA")]
-    pub(crate) reporting_mta: Text,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-pub(crate) struct Reject {
-    pub(crate) timestamp: Text,
-    pub(crate) reason: Text,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-pub(crate) struct Open {
-    pub(crate) timestamp: Text,
-    pub(crate) user_agent: Text,
-    pub(crate) ip_address: Text,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-pub(crate) struct Click {
-    pub(crate) timestamp: Text,
-    pub(crate) user_agent: Text,
-    pub(crate) ip_address: Text,
-    pub(crate) link: Text,
-    pub(crate) link_tags: Tags,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-pub(crate) struct RenderingFailure {
-    pub(crate) timestamp: Text,
-    pub(crate) error_message: Text,
-    pub(crate) template_name: Text,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-pub(crate) struct Subscription {
-    pub(crate) timestamp: Text,
-    pub(crate) contact_list: Text,
-    pub(crate) source: Text,
-    pub(crate) new_topic_preferences: Preferences,
-    pub(crate) old_topic_preferences: Preferences,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-pub(crate) struct Preferences {
-    pub(crate) unsubscribe_all: Text,
-    pub(crate) topic_subscription_status: Option<Vec<TopicStatus>>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-pub(crate) struct TopicStatus {
-    pub(crate) topic_name: Text,
-    pub(crate) subscription_status: Text,
-}
-
-/// A recipient in a body: an object in bounces, complaints and delays, a bare address in deliveries.
-#[derive(Debug, Default, Deserialize)]
-#[serde(from = "Value")]
-pub(crate) struct Recipient {
-    pub(crate) email_address: Text,
-    pub(crate) action: Text,
-    pub(crate) status: Text,
-    pub(crate) diagnostic_code: Text,
-}
-
-impl Recipient {
-    fn bare(address: impl Into<Value>) -> Self {
-        Self { email_address: address.into().into(), ..Self::default() }
-    }
-}
-
-impl From<Value> for Recipient {
-    fn from(value: Value) -> Self {
-        let Value::Object(mut fields) = value else { return Self::bare(value) };
-        let mut take = |name| fields.remove(name).map(Text::from).unwrap_or_default();
-        Self {
-            email_address: take("emailAddress"),
-            action: take("action"),
-            status: take("status"),
-            diagnostic_code: take("diagnosticCode"),
-        }
     }
 }
 
 /// The outermost object, in either vocabulary.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Raw {
+struct Raw<'a> {
     #[serde(default)]
     notification_type: Text,
     #[serde(default)]
     event_type: Text,
     mail: Option<RawMail>,
-    bounce: Option<Bounce>,
-    complaint: Option<Complaint>,
-    delivery: Option<Delivery>,
-    delivery_delay: Option<DeliveryDelay>,
-    reject: Option<Reject>,
-    open: Option<Open>,
-    click: Option<Click>,
+    #[serde(borrow)]
+    bounce: Option<Fields<'a>>,
+    #[serde(borrow)]
+    complaint: Option<Fields<'a>>,
+    #[serde(borrow)]
+    delivery: Option<Fields<'a>>,
+    #[serde(borrow)]
+    delivery_delay: Option<Fields<'a>>,
+    /// An empty object, which nothing depends on.
+    #[serde(borrow)]
+    send: Option<&'a RawValue>,
+    #[serde(borrow)]
+    reject: Option<Fields<'a>>,
+    #[serde(borrow)]
+    open: Option<Fields<'a>>,
+    #[serde(borrow)]
+    click: Option<Fields<'a>>,
     /// The body of `Rendering Failure`, whose name differs from its kind's.
-    failure: Option<RenderingFailure>,
-    subscription: Option<Subscription>,
+    #[serde(borrow)]
+    failure: Option<Fields<'a>>,
+    #[serde(borrow)]
+    subscription: Option<Fields<'a>>,
 }
 
 #[derive(Default, Deserialize)]
@@ -437,28 +409,28 @@ pub(crate) fn read(text: &str) -> Result<Reading, Malformed> {
     let Some(message_id) = message_id(&mail.message_id)? else {
         return Ok(Reading::Ignored(Notice::ReceiptSetup));
     };
-    let whole = || said(text);
     let body = match kind {
-        Kind::Bounce => Body::Bounce(raw.bounce.ok_or_else(|| Malformed::new("bounce", Problem::Missing))?),
-        Kind::Complaint => {
-            Body::Complaint(raw.complaint.ok_or_else(|| Malformed::new("complaint", Problem::Missing))?)
-        }
-        Kind::Delivery => {
-            Body::Delivery(raw.delivery.ok_or_else(|| Malformed::new("delivery", Problem::Missing))?)
-        }
+        Kind::Bounce => Body::Bounce(required("bounce", raw.bounce, Bounce::read)?),
+        Kind::Complaint => Body::Complaint(required("complaint", raw.complaint, Complaint::read)?),
+        Kind::Delivery => Body::Delivery(required("delivery", raw.delivery, Delivery::read)?),
         Kind::DeliveryDelay => {
-            let delay =
-                raw.delivery_delay.ok_or_else(|| Malformed::new("deliveryDelay", Problem::Missing))?;
-            Body::DeliveryDelay(delay, whole()?)
+            let delay = required("deliveryDelay", raw.delivery_delay, DeliveryDelay::read)?;
+            Body::DeliveryDelay(delay, said(text)?)
         }
-        Kind::Send => Body::Send(whole()?),
-        Kind::Reject => Body::Reject(raw.reject.unwrap_or_default(), whole()?),
-        Kind::Open => Body::Open(raw.open.unwrap_or_default(), whole()?),
-        Kind::Click => Body::Click(raw.click.unwrap_or_default(), whole()?),
-        Kind::RenderingFailure => Body::RenderingFailure(raw.failure.unwrap_or_default(), whole()?),
-        Kind::Subscription => Body::Subscription(raw.subscription.unwrap_or_default(), whole()?),
+        Kind::Send => {
+            Body::Send(raw.send.and_then(Fields::of).map(Extra::of).unwrap_or_default(), said(text)?)
+        }
+        Kind::Reject => Body::Reject(Reject::read(raw.reject.unwrap_or_default()), said(text)?),
+        Kind::Open => Body::Open(Open::read(raw.open.unwrap_or_default()), said(text)?),
+        Kind::Click => Body::Click(Click::read(raw.click.unwrap_or_default()), said(text)?),
+        Kind::RenderingFailure => {
+            Body::RenderingFailure(RenderingFailure::read(raw.failure.unwrap_or_default()), said(text)?)
+        }
+        Kind::Subscription => {
+            Body::Subscription(Subscription::read(raw.subscription.unwrap_or_default()), said(text)?)
+        }
         Kind::Unknown(_) => {
-            let whole = whole()?;
+            let whole = said(text)?;
             Body::Unknown { timestamp: timestamp_within(&whole), whole }
         }
     };
@@ -467,10 +439,28 @@ pub(crate) fn read(text: &str) -> Result<Reading, Malformed> {
         timestamp: mail.timestamp,
         source_arn: mail.source_arn,
         sending_account_id: mail.sending_account_id,
-        destination: mail.destination.0.into_iter().map(Recipient::bare).collect(),
+        destination: mail
+            .destination
+            .0
+            .into_iter()
+            .map(|to| Recipient::bare(Value::from(to).into()))
+            .collect(),
         tags: mail.tags.0,
     };
+    if body.lacks_recipient() && mail.destination.len() > 1 {
+        return Ok(Reading::Ignored(Notice::NoRecipient(mail.message_id)));
+    }
     Ok(Reading::Feedback(Box::new(Notification { format, kind, mail, body })))
+}
+
+/// Reads a body that must be there.
+fn required<'a, T>(
+    name: &str,
+    fields: Option<Fields<'a>>,
+    read: impl FnOnce(Fields<'a>) -> Result<T, Malformed>,
+) -> Result<T, Malformed> {
+    let fields = fields.ok_or_else(|| Malformed::new(name, Problem::Missing))?;
+    read(fields).map_err(|error| error.within(name))
 }
 
 /// Every body that SES has today keeps its time under this name; one that it adds will too.
@@ -481,9 +471,9 @@ fn timestamp_within(whole: &Value) -> Text {
 
 /// All that a notification says besides the mail and its own kind, such as `{"open":{…}}`.
 fn said(text: &str) -> Result<Value, Malformed> {
-    let mut whole: serde_json::Map<String, Value> = Malformed::parse(text)?;
+    let mut whole: Fields<'_> = Malformed::parse(text)?;
     for name in ["mail", "eventType", "notificationType"] {
-        whole.remove(name);
+        whole.take(name);
     }
-    Ok(Value::Object(whole))
+    Ok(Value::Object(whole.into_rest().map(|(name, json)| (name, json::value(json))).collect()))
 }

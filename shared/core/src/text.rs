@@ -23,12 +23,17 @@ pub fn visible(text: &str, max: usize) -> String {
         true
     };
     for c in text.chars() {
-        let fits = if c.is_control() || reorders(c) { c.escape_default().all(&mut push) } else { push(c) };
+        let fits = if is_hidden(c) { c.escape_default().all(&mut push) } else { push(c) };
         if !fits {
             break;
         }
     }
     shown
+}
+
+/// Whether a terminal would obey or hide the character instead of showing it.
+pub(crate) fn is_hidden(c: char) -> bool {
+    c.is_control() || reorders(c)
 }
 
 /// Unicode's explicit directional formatting characters (UAX #9): they reorder what a reader sees.

@@ -163,7 +163,10 @@ fn malformed_input_names_the_field() {
             r#"{"detail-type":"x","source":"aws.s3","detail":{}}"#,
             "source: not a source of what SES says: aws.s3",
         ),
-        (r#"{"eventType":"Send\ud83d","mail":{"messageId":"\ud83d","timestamp":"\ud83d"}"#, "payload: not JSON"),
+        (
+            r#"{"eventType":"Send\ud83d","mail":{"messageId":"\ud83d","timestamp":"\ud83d"}"#,
+            "payload: not JSON",
+        ),
         (r#"{"Records":7}"#, "Records: of the wrong type"),
         (
             r#"{"Records":[{"eventSource":"aws:s3"}]}"#,
@@ -247,6 +250,28 @@ fn an_odd_character_costs_only_itself() {
             assert_eq!(records(&payload), expected, "{payload}");
         }
     }
+}
+
+#[test]
+fn fields_that_ses_has_added_are_told_without_their_values() {
+    let unknown = |name: &str| {
+        let payload = envelope::open(&sample(name)).unwrap();
+        let Ok(Reading::Feedback(notification)) = &payload.messages[0].reading else { panic!("{name}") };
+        notification.unknown_fields().into_iter().collect::<Vec<_>>()
+    };
+    assert_eq!(
+        unknown("bounce-unknown-fields"),
+        ["bounce.bounceScore", "bounce.bouncedRecipients.retryAfterSeconds"]
+    );
+    assert_eq!(unknown("bounce-several-unknown-fields"), ["bounce.bouncedRecipients.attempt"]);
+    assert_eq!(unknown("open-unknown-fields"), ["open.isAutomated"]);
+    assert_eq!(unknown("send-unknown-fields"), ["send.queue"]);
+    assert!(unknown("bounce-permanent-general").is_empty());
+    assert!(unknown("unknown-kind").is_empty());
+    let said = r#"{"eventType":"Open","open":{"jane@example.com":1,"newField":2},"mail":{"messageId":"m"}}"#;
+    let payload = envelope::open(said).unwrap();
+    let Ok(Reading::Feedback(notification)) = &payload.messages[0].reading else { panic!("{payload:?}") };
+    assert_eq!(notification.unknown_fields().into_iter().collect::<Vec<_>>(), ["open.?", "open.newField"]);
 }
 
 proptest! {

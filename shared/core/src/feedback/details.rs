@@ -148,7 +148,7 @@ impl Details {
                 report: report(),
                 reporting_mta: delay.reporting_mta.visible(MAX_REMOTE_CHARS),
             },
-            Body::Send(_) => Self::Send {},
+            Body::Send(..) => Self::Send {},
             Body::Reject(reject, _) => Self::Reject { reject_reason: reject.reason.visible(SES_TEXT) },
             Body::Open(open, _) => Self::Open {
                 user_agent: open.user_agent.visible(MAX_REMOTE_CHARS),
@@ -181,7 +181,7 @@ impl Details {
 }
 
 fn preferences(preferences: &Preferences) -> TopicPreferences {
-    let statuses = preferences.topic_subscription_status.iter().flatten();
+    let statuses = preferences.topic_subscription_status.iter();
     let topics = statuses.filter_map(|topic| {
         Some((topic.topic_name.visible(SES_TEXT)?, topic.subscription_status.visible(SES_TEXT)?))
     });

@@ -42,7 +42,7 @@ pub(super) fn of<'a>(
             said.push_str(&addresses.join("\n"));
         }
         Body::DeliveryDelay(_, whole)
-        | Body::Send(whole)
+        | Body::Send(_, whole)
         | Body::Reject(_, whole)
         | Body::Open(_, whole)
         | Body::Click(_, whole)
