@@ -318,6 +318,20 @@ proptest! {
         let _ = Structure::read(&[b"Subject: x\nContent-Type: multipart/mixed; boundary=".as_slice(), &bytes].concat(), whole);
     }
 
+    /// Whatever delimiters, escapes and halves of encoded words stand in the fields that are read.
+    #[test]
+    fn no_header_panics(values in prop::collection::vec(hostile_value(), 4), whole in any::<bool>()) {
+        let names = ["Subject", "From", "Content-Type", "Content-Disposition"];
+        let fields = names.iter().zip(&values);
+        let mail: Vec<u8> = fields.flat_map(|(name, value)| [name.as_bytes(), b": ", value, b"\n"].concat()).collect();
+        let structure = Structure::read(&mail, whole);
+        let found = Found { structure: Some(structure), ..Found::default() };
+        for record in with(&sample("headers-absent"), |_| found.clone()) {
+            prop_assert!(record.subject.is_none_or(|subject| subject.chars().count() <= 256));
+            prop_assert!(record.from.len() <= 5);
+        }
+    }
+
     /// Redelivered any number of times, in any order, in any company: the same records under the same keys.
     #[test]
     fn any_order_and_duplication_converges(
@@ -327,6 +341,153 @@ proptest! {
         let mut all = once.clone();
         all.extend(again.iter().filter(|_| !once.is_empty()).map(|index| index.get(&once).clone()));
         prop_assert_eq!(&table(&all), &table(&once));
+    }
+}
+
+/// Pieces of what header fields are made of, and bytes that break them.
+fn hostile_value() -> impl Strategy<Value = Vec<u8>> {
+    const PIECES: &[&[u8]] = &[
+        b"=?",
+        b"?=",
+        b"=?utf-8?Q?",
+        b"=?gb2312?b?",
+        b"=?iso-2022-jp?B?",
+        b"GyRC",
+        b"=C3",
+        b"_",
+        b"?",
+        b"=",
+        b"\"",
+        b"\\",
+        b"(",
+        b")",
+        b"<",
+        b">",
+        b",",
+        b";",
+        b":",
+        b"@",
+        b" ",
+        b"\r",
+        b"\n ",
+        b"\r\n\t",
+        b"\x1b$B",
+        b"\x1b(J",
+        b"\x1b",
+        b"\x81",
+        b"\xe6\x97",
+        b"\xff",
+        b"a",
+        b"a@b.example",
+        b"multipart/mixed; boundary=",
+        b"charset=big5",
+        b"*0*=",
+        b"*1=",
+        b"''",
+        b"%8",
+        b"filename",
+        b"name*=",
+        b"\0",
+    ];
+    prop::collection::vec(prop::sample::select(PIECES), 0..24).prop_map(|pieces| pieces.concat())
+}
+
+/// Mail that somebody made to keep a reader busy: whatever repeats in it, the time grows with the size only. The limit is
+/// generous, as other processes take time, too; a reader that goes back for each line or part would take 10^10 steps.
+#[test]
+fn hostile_mail_takes_time_in_proportion_to_its_size() {
+    // More than is decoded of a value, and enough lines and parts that their square shows.
+    const VALUE_BYTES: usize = 1 << 15;
+    const MAIL_BYTES: usize = 1 << 17;
+    let repeated = |bytes: usize, before: &str, piece: &str, after: &str| {
+        [before.as_bytes(), &piece.as_bytes().repeat(bytes / piece.len()), after.as_bytes()].concat()
+    };
+    let mut mails = Vec::new();
+    for field in [
+        "Subject: ",
+        "From: ",
+        "Reply-To: ",
+        "References: ",
+        "Content-Type: text/plain; name=",
+        "Content-Type: ",
+    ] {
+        for piece in [
+            "=?",
+            "=?a?q?",
+            "=?utf-8?Q?=C3?= ",
+            "=?a?b?x=",
+            "=?iso-2022-jp?B?GyRC?=\n ",
+            "\"",
+            "\\\"",
+            "\"\\",
+            "(",
+            "()",
+            "(\\",
+            "<",
+            "<>",
+            "<@,",
+            ",",
+            "a,",
+            "a@b.example,",
+            ":",
+            ":;",
+            "a:;",
+            ">",
+            "@",
+            ";a=b",
+            "; name*1*=a",
+            "; name*0*=%",
+            "a\n b",
+            "\n\t",
+            "\r",
+            "\r\r\n ",
+            "=",
+            "\u{1b}$B",
+            "\u{1b}",
+            "\u{e9}",
+        ] {
+            mails.push(repeated(VALUE_BYTES, field, piece, "\n\nx"));
+        }
+    }
+    for piece in [
+        "X: y\n",
+        "X: y\r",
+        "List-Id: y\n",
+        "Subject: =?utf-8?Q?a?=\n",
+        "junk\n",
+        "junk\r",
+        "\r",
+        "\n",
+        ":\n",
+    ] {
+        mails.push(repeated(MAIL_BYTES, "From: a@b.example\n", piece, "\nx"));
+    }
+    for piece in [
+        "--b\n",
+        "--b\n\n",
+        "--b--\n",
+        "--",
+        "--b\nContent-Type: multipart/mixed; boundary=b\n\n",
+        "--b\nContent-Type: multipart/mixed; boundary=c\n\n--c\n",
+        "--b\nContent-Type: message/rfc822\n\n",
+        "--b\nA: b\n",
+        "\r--b\r\r",
+    ] {
+        mails.push(repeated(MAIL_BYTES, "Content-Type: multipart/mixed; boundary=b\n\n", piece, "\n--b--\n"));
+    }
+    let nested =
+        (0..MAIL_BYTES / 64).map(|n| format!("Content-Type: multipart/mixed; boundary=b{n}\n\n--b{n}\n"));
+    mails.push(nested.collect::<String>().into_bytes());
+    let sample = sample("headers-absent");
+    for mail in mails {
+        let begun = std::time::Instant::now();
+        for whole in [true, false] {
+            let structure = Structure::read(&mail, whole);
+            let found = Found { structure: Some(structure), ..Found::default() };
+            assert_eq!(with(&sample, |_| found.clone()).len(), 1);
+        }
+        let begins = String::from_utf8_lossy(&mail[..80]).into_owned();
+        assert!(begun.elapsed().as_secs() < 60, "{begins:?} took {:?}", begun.elapsed());
     }
 }
 

@@ -12,6 +12,9 @@ use super::{charset, words};
 use crate::record::SES_TEXT;
 use crate::text::{Text, visible};
 
+/// How much of a value is decoded, in bytes: far more than is stored, and little enough to need no more memory than that.
+pub(super) const MAX_VALUE_BYTES: usize = 16 * 1024;
+
 /// Header fields in the mail's order. Names may repeat; values are unfolded.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(from = "Value")]
@@ -110,13 +113,18 @@ impl<'a> Told<'a> {
 }
 
 /// A value with its encoded words decoded.
-pub(super) fn decoded(value: &str) -> String {
-    words::decode(&charset::decode_escapes(value))
+fn decoded(value: &str) -> String {
+    words::decode(&charset::decode_escapes(beginning(value)))
 }
 
-/// The mailboxes of an address list.
+/// The first `max` mailboxes of an address list.
 pub(super) fn mailboxes(list: &str, max: usize) -> Vec<Mailbox> {
-    mailbox::mailboxes(&charset::decode_escapes(&unfold(list)), max)
+    mailbox::mailboxes(&charset::decode_escapes(&unfold(beginning(list))), max)
+}
+
+/// As much of a value as is decoded.
+fn beginning(value: &str) -> &str {
+    value.get(..value.floor_char_boundary(MAX_VALUE_BYTES)).unwrap_or(value)
 }
 
 /// The message ids in a field, without their angle brackets.
@@ -180,6 +188,14 @@ mod tests {
         let nothing = Told { by_ses: &Headers::default(), by_mail: None, whole: false };
         assert_eq!((nothing.subject(None), nothing.from(&[], 5)), (None, Vec::new()));
         assert_eq!(nothing.subject(Some("\u{fffd}")).as_deref(), Some("\u{fffd}"));
+    }
+
+    #[test]
+    fn of_a_huge_value_the_beginning_is_read() {
+        let many = "ü, ".repeat(400_000);
+        assert_eq!(decoded(&many).len(), MAX_VALUE_BYTES);
+        assert_eq!(mailboxes(&many, 5).len(), 5);
+        assert_eq!(mailboxes(&format!("{many}jane@example.com"), 5).len(), 5);
     }
 
     #[test]

@@ -6,7 +6,7 @@
 
 use serde::{Serialize, Serializer};
 
-use super::headers::{Headers, unfold};
+use super::headers::{Headers, MAX_VALUE_BYTES, unfold};
 use super::{charset, loops, parameters};
 use crate::text::visible;
 
@@ -130,20 +130,22 @@ impl Structure {
     fn walk(&mut self, top: Entity<'_>, whole: bool) -> Option<String> {
         let bytes = top.bytes;
         let mut boundaries: Vec<Vec<u8>> = Vec::new();
-        let mut charset = top.charset();
+        let mut charset = None;
         let mut entity = Some(top);
         let mut at = 0;
         loop {
             let next = Delimiter::find(bytes, at, &boundaries, whole);
-            if let Some(read) = entity.take() {
-                if let Some(boundary) = read.boundary().filter(|_| boundaries.len() < MAX_DEPTH) {
+            if let Some(mut read) = entity.take() {
+                charset = charset.or_else(|| read.charset.take());
+                if boundaries.len() < MAX_DEPTH
+                    && let Some(boundary) = read.boundary.take()
+                {
                     at += read.body;
                     boundaries.push(boundary);
                     continue;
                 }
                 let end = next.as_ref().map_or(bytes.len(), |next| next.body_end);
                 let body = bytes.get(at + read.body..end).unwrap_or_default();
-                charset = charset.or_else(|| read.charset());
                 self.leaf(&read, body, next.is_some() || whole, charset.as_deref());
             }
             let Some(delimiter) = next else { return charset };
@@ -166,7 +168,8 @@ impl Structure {
         let is_text = matches!(content_type.as_deref(), None | Some("text/plain" | "text/html"));
         let unlisted = is_text && name.is_none() && !entity.is_attachment();
         // A multipart without a boundary is text that some mailer mislabelled.
-        if unlisted || (name.is_none() && entity.is_multipart() && entity.boundary().is_none()) {
+        if unlisted || (name.is_none() && entity.kind.starts_with("multipart/") && entity.boundary.is_none())
+        {
             return;
         }
         if self.attachments.len() == MAX_ATTACHMENTS {
@@ -227,6 +230,11 @@ struct Entity<'a> {
     bytes: &'a [u8],
     fields: Vec<Field<'a>>,
     content_type: &'a [u8],
+    /// The content type without its parameters, in lower case.
+    kind: String,
+    /// The boundary, of a multipart only.
+    boundary: Option<Vec<u8>>,
+    charset: Option<String>,
     disposition: &'a [u8],
     transfer_encoding: String,
     begins_with_field: bool,
@@ -273,8 +281,15 @@ impl<'a> Entity<'a> {
             let field = fields.iter().find(|field: &&Field<'_>| field.name.eq_ignore_ascii_case(name));
             field.map(|field| field.value).unwrap_or_default()
         };
+        let content_type = value("Content-Type");
+        let parameters = text(content_type, None);
+        let kind = parameters::keyword(&parameters);
+        let boundary = parameters::token(&parameters, "boundary").filter(|_| kind.starts_with("multipart/"));
         Self {
-            content_type: value("Content-Type"),
+            content_type,
+            kind,
+            boundary: boundary.map(String::into_bytes),
+            charset: parameters::token(&parameters, "charset"),
             disposition: value("Content-Disposition"),
             transfer_encoding: parameters::keyword(&text(value("Content-Transfer-Encoding"), None)),
             begins_with_field: field_name(bytes).is_some(),
@@ -286,21 +301,7 @@ impl<'a> Entity<'a> {
     }
 
     fn content_type(&self) -> Option<String> {
-        let keyword = parameters::keyword(&text(self.content_type, None));
-        keyword.contains('/').then(|| visible(&keyword, MAX_TYPE_CHARS))
-    }
-
-    fn is_multipart(&self) -> bool {
-        self.content_type().is_some_and(|content_type| content_type.starts_with("multipart/"))
-    }
-
-    fn boundary(&self) -> Option<Vec<u8>> {
-        let boundary = parameters::token(&text(self.content_type, None), "boundary");
-        boundary.filter(|_| self.is_multipart()).map(String::into_bytes)
-    }
-
-    fn charset(&self) -> Option<String> {
-        parameters::token(&text(self.content_type, None), "charset")
+        self.kind.contains('/').then(|| visible(&self.kind, MAX_TYPE_CHARS))
     }
 
     fn is_attachment(&self) -> bool {
@@ -309,8 +310,8 @@ impl<'a> Entity<'a> {
 
     /// The file name; `charset` is the one to take if the name is not encoded.
     fn name(&self, charset: Option<&str>) -> Option<String> {
-        let own = self.charset();
-        let parameter = |field, name| parameters::text(&text(field, own.as_deref().or(charset)), name);
+        let charset = self.charset.as_deref().or(charset);
+        let parameter = |field, name| parameters::text(&text(field, charset), name);
         let name = parameter(self.disposition, "filename").filter(|name| !name.trim().is_empty());
         let name = name.or_else(|| parameter(self.content_type, "name"))?;
         Some(name.trim()).filter(|name| !name.is_empty()).map(|name| visible(name, MAX_NAME_CHARS))
@@ -377,8 +378,9 @@ fn field_name(line: &[u8]) -> Option<(&str, usize)> {
     (rest.get(spaces) == Some(&b':')).then_some((name, len + spaces + 1))
 }
 
-/// A field's value as text, unfolded.
+/// The beginning of a field's value as text, unfolded.
 fn text(value: &[u8], charset: Option<&str>) -> String {
+    let value = value.get(..MAX_VALUE_BYTES).unwrap_or(value);
     unfold(&charset::decode_field(value, charset))
 }
 

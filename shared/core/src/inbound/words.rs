@@ -140,6 +140,8 @@ pub(super) fn hex_byte(text: &[u8]) -> Option<u8> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -179,6 +181,56 @@ mod tests {
         ];
         for (text, expected) in cases {
             assert_eq!(decode(text), expected, "{text}");
+        }
+    }
+
+    /// Bytes as encoded words of a character set; each starts where a cut is.
+    fn encoded(charset: &str, bytes: &[u8], cuts: &[(prop::sample::Index, bool, bool)]) -> String {
+        let mut cuts: Vec<_> =
+            cuts.iter().map(|(at, b, pad)| (at.index(bytes.len() + 1), *b, *pad)).collect();
+        cuts.push((0, true, true));
+        cuts.sort_by_key(|(at, ..)| *at);
+        cuts.dedup_by_key(|(at, ..)| *at);
+        let ends: Vec<_> = cuts.iter().skip(1).map(|(at, ..)| *at).chain([bytes.len()]).collect();
+        let words = cuts.iter().zip(ends).map(|((start, is_base64, is_padded), end)| {
+            let bytes = &bytes[*start..end];
+            if *is_base64 {
+                let text = BASE64.encode(bytes);
+                let text = if *is_padded { text.as_str() } else { text.trim_end_matches('=') };
+                return format!("=?{charset}?B?{text}?=");
+            }
+            let text = bytes.iter().map(|byte| format!("={byte:02X}")).collect::<Vec<_>>().concat();
+            format!("=?{charset}?Q?{text}?=")
+        });
+        words.collect::<Vec<_>>().join("\r\n ")
+    }
+
+    proptest! {
+        /// Wherever a text is cut into words, in whatever encodings, with or without padding, it is the same text.
+        #[test]
+        fn cuts_change_nothing(
+            text in "[ -~]{0,8}[\u{c0}-\u{24f}\u{4e00}-\u{9fa5}\u{1f600}-\u{1f64f}]{0,12}[ -~]{0,8}",
+            cuts in prop::collection::vec((any::<prop::sample::Index>(), any::<bool>(), any::<bool>()), 0..6),
+        ) {
+            prop_assert_eq!(decode(&encoded("utf-8", text.as_bytes(), &cuts)), text.clone());
+            prop_assert_eq!(decode(&encoded("gb18030", &encoding_rs::GB18030.encode(&text).0, &cuts)), text);
+        }
+
+        /// The same for each set of East Asia, as far as it has the characters.
+        #[test]
+        fn cuts_change_nothing_in_any_set(
+            set in prop::sample::select(vec![
+                (encoding_rs::SHIFT_JIS, "[ -Z表示予約の能力ソ十アｱ]{0,12}"),
+                (encoding_rs::EUC_JP, "[ -~日本語の注文アｱ]{0,12}"),
+                (encoding_rs::BIG5, "[ -~訂單功能與許可蓋]{0,12}"),
+                (encoding_rs::EUC_KR, "[ -~주문확인똠펲각하]{0,12}"),
+                (encoding_rs::GBK, "[ -~订单确认訂單镕]{0,12}"),
+                (encoding_rs::WINDOWS_874, "[ -~สวัสดีครับ€“]{0,12}"),
+            ]).prop_flat_map(|(set, texts)| (Just(set), texts)),
+            cuts in prop::collection::vec((any::<prop::sample::Index>(), any::<bool>(), any::<bool>()), 0..6),
+        ) {
+            let (set, text) = set;
+            prop_assert_eq!(decode(&encoded(set.name(), &set.encode(&text).0, &cuts)), text);
         }
     }
 }
