@@ -21,7 +21,7 @@ use futures_util::{StreamExt, future, stream};
 use mailroom_aws::clock::Clock;
 use mailroom_aws::invocation::InvocationError;
 use mailroom_aws::metrics::Metrics;
-use mailroom_aws::peers::{PeerError, Peers};
+use mailroom_aws::peers::{self, PeerError, Peers, Sent};
 use mailroom_aws::states::{self, StateTable, TableError, Updated};
 use mailroom_aws::stream::{self as table_stream, Unread, Written};
 use mailroom_core::suppression::SuppressionState;
@@ -100,8 +100,19 @@ enum Decided {
 #[derive(Default)]
 struct Tally {
     sent: usize,
+    states_refused: usize,
     peers_failed: usize,
     not_sent: usize,
+}
+
+/// How far one peer was told.
+#[derive(Default)]
+struct Told {
+    /// How many of the messages it took, whole or cut into more.
+    done: usize,
+    sent: Sent,
+    /// What ended it before the last message; `None` if nothing did.
+    error: Option<PeerError>,
 }
 
 impl<T: StateTable, P: Peers, C: Clock, M: Metrics> Decide<T, P, C, M> {
@@ -141,7 +152,7 @@ impl<T: StateTable, P: Peers, C: Clock, M: Metrics> Decide<T, P, C, M> {
                 }
             }
         }
-        let Tally { sent, peers_failed, not_sent } = self.tell(stand, deadline).await;
+        let Tally { sent, states_refused, peers_failed, not_sent } = self.tell(stand, deadline).await;
         self.metrics.count(&[
             ("RecordsRead", records),
             ("RecordsUnreadable", unread),
@@ -150,6 +161,7 @@ impl<T: StateTable, P: Peers, C: Clock, M: Metrics> Decide<T, P, C, M> {
             ("StatesAdvanced", advanced),
             ("PeerMessagesSent", sent),
             ("PeerMessagesNotSent", not_sent),
+            ("PeerStatesRefused", states_refused),
             ("PeersFailed", peers_failed),
         ]);
         if failed > 0 {
@@ -250,31 +262,36 @@ impl<T: StateTable, P: Peers, C: Clock, M: Metrics> Decide<T, P, C, M> {
         let deadline = deadline.min(Instant::now() + TO_TELL);
         let told = self.settings.peers.iter().map(|peer| self.tell_one(peer, &messages, deadline));
         let mut tally = Tally::default();
-        for (peer, (sent, error)) in self.settings.peers.iter().zip(future::join_all(told).await) {
-            tally.sent += sent;
+        for (peer, Told { done, sent, error }) in self.settings.peers.iter().zip(future::join_all(told).await)
+        {
+            tally.sent += sent.messages;
+            tally.states_refused += sent.states_refused;
             if let Some(why) = error {
                 tally.peers_failed += 1;
-                tally.not_sent += messages.len() - sent;
+                tally.not_sent += messages.len() - done;
                 warn!(peer, "a peer is not told, reconcile will: {why}");
             }
         }
         tally
     }
 
-    /// Tells one peer: the number of messages that it took, and the error that ended it. After one failed message no more
-    /// are tried, since each would take as long to fail.
-    async fn tell_one(
-        &self,
-        peer: &str,
-        messages: &[String],
-        deadline: Instant,
-    ) -> (usize, Option<PeerError>) {
-        for (sent, message) in messages.iter().enumerate() {
-            if let Err(error) = self.peers.send(peer, message, deadline).await {
-                return (sent, Some(error));
+    /// Tells one peer. After one failed message no more are tried, since each would take as long to fail.
+    async fn tell_one(&self, peer: &str, messages: &[String], deadline: Instant) -> Told {
+        let mut told = Told::default();
+        for message in messages {
+            match peers::send_states(&self.peers, peer, message, deadline).await {
+                Ok(sent) => {
+                    told.done += 1;
+                    told.sent.messages += sent.messages;
+                    told.sent.states_refused += sent.states_refused;
+                }
+                Err(error) => {
+                    told.error = Some(error);
+                    break;
+                }
             }
         }
-        (messages.len(), None)
+        told
     }
 }
 

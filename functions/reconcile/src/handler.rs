@@ -179,6 +179,7 @@ where
         self.metrics.count(&[
             ("StatesPushed", pushed.states),
             ("MessagesPushed", pushed.messages),
+            ("PeerStatesRefused", pushed.states_refused),
             ("PeersFailed", pushed.peers_failed),
             ("PeersBehind", pushed.peers_behind),
             ("PassesFailed", usize::from(passed.is_err())),

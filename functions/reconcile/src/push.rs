@@ -9,7 +9,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use mailroom_aws::clock::Clock;
 use mailroom_aws::notes::{NoteError, Noted, Notes, peer_note};
-use mailroom_aws::peers::{PeerError, Peers};
+use mailroom_aws::peers::{self, PeerError, Peers};
 use mailroom_aws::states::{Cursor, StateTable, TableError};
 use mailroom_core::suppression::item::shards;
 use mailroom_core::suppression::message::{PeerState, pack};
@@ -57,6 +57,8 @@ pub struct Pushed {
     pub states: usize,
     /// The number of messages in which they were sent.
     pub messages: usize,
+    /// The number of states that a peer's queue refused, which are left out.
+    pub states_refused: usize,
     /// The number of peers that could not be told now. They are told at the next wake.
     pub peers_failed: usize,
     /// The number of peers to which there was more to tell than there was time.
@@ -102,6 +104,7 @@ impl<S: StateTable, N: Notes, P: Peers, C: Clock> Push<'_, S, N, P, C> {
         for (peer, pushed, result) in told.await {
             all.states += pushed.states;
             all.messages += pushed.messages;
+            all.states_refused += pushed.states_refused;
             match result {
                 Ok(true) => {}
                 Ok(false) => all.peers_behind += 1,
@@ -152,8 +155,9 @@ impl<S: StateTable, N: Notes, P: Peers, C: Clock> Push<'_, S, N, P, C> {
             }
             pushed.states += unsent.len();
             for message in pack(self.region, unsent.drain(..)) {
-                self.peers.send(peer, &message, self.deadline).await?;
-                pushed.messages += 1;
+                let sent = peers::send_states(self.peers, peer, &message, self.deadline).await?;
+                pushed.messages += sent.messages;
+                pushed.states_refused += sent.states_refused;
             }
             if shard.is_none() {
                 told.until = Some(walk.started_at);

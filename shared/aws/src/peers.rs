@@ -2,6 +2,7 @@
 //!
 //! Every Region's queue has the same name, in the same account and partition, so that its URL is known without asking.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -12,7 +13,9 @@ use aws_sdk_sqs::Client;
 use aws_sdk_sqs::config::http::HttpResponse;
 use aws_sdk_sqs::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
 use aws_sdk_sqs::operation::send_message::SendMessageError;
+use mailroom_core::suppression::message::{self, Cut};
 use tokio::time::{Instant, timeout_at};
+use tracing::error;
 
 use crate::fuse::Fuse;
 
@@ -29,6 +32,52 @@ const LEFT_ALONE_FOR: Duration = Duration::from_secs(30);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 /// How long one attempt to send may take.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// What SQS answers if it does not take a message because of what is in it, or because of its length.
+const CONTENTS_CODES: [&str; 3] =
+    ["InvalidMessageContents", "InvalidParameterValue", "InvalidParameterValueException"];
+
+/// What became of a message of states.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct Sent {
+    /// The number of messages in which its states were sent.
+    pub messages: usize,
+    /// The number of states that the queue refuses, whatever message they are in.
+    pub states_refused: usize,
+}
+
+/// Puts a [message of states](message::pack) into a peer Region's queue. If the queue refuses what is in it, the message is
+/// cut in two as often as it takes, and the states that are refused are left out, with a line in the log. Returns by
+/// `deadline`.
+///
+/// # Errors
+/// See [`PeerError`]. It may have been sent nevertheless, whole or in part.
+pub async fn send_states(
+    peers: &impl Peers,
+    region: &str,
+    message: &str,
+    deadline: Instant,
+) -> Result<Sent, PeerError> {
+    let mut sent = Sent::default();
+    let mut cut_off = Vec::new();
+    let mut next = Some(Cow::Borrowed(message));
+    while let Some(message) = next {
+        match peers.send(region, &message, deadline).await {
+            Ok(()) => sent.messages += 1,
+            Err(PeerError::Contents(why)) => match message::cut(&message) {
+                Ok(Cut::Halves(first, second)) => cut_off.extend([second, first]),
+                Ok(Cut::State(state)) => {
+                    sent.states_refused += 1;
+                    error!(peer = region, state, "SQS refuses a state, the peer is not told of it: {why}");
+                }
+                Err(_) => return Err(PeerError::Contents(why)),
+            },
+            Err(error) => return Err(error),
+        }
+        next = cut_off.pop().map(Cow::Owned);
+    }
+    Ok(sent)
+}
 
 /// Sends messages to peers.
 pub trait Peers {
@@ -50,6 +99,9 @@ pub enum PeerError {
     /// The Region did not answer, throttled the call, or failed. A retry can help.
     #[error("SQS does not answer: {0}")]
     Unavailable(String),
+    /// SQS does not take what is in the message. A retry with the same message can't help.
+    #[error("SQS does not take the message: {0}")]
+    Contents(String),
     /// SQS refused the call in a way that only a person can mend, such as for a missing permission.
     #[error("refused: {0}")]
     Refused(String),
@@ -159,7 +211,13 @@ fn why(error: &SdkError<SendMessageError, HttpResponse>) -> PeerError {
         }
         other => !matches!(other, SdkError::ConstructionFailure(_)),
     };
-    if passes { PeerError::Unavailable(told) } else { PeerError::Refused(told) }
+    if passes {
+        PeerError::Unavailable(told)
+    } else if CONTENTS_CODES.contains(&told.as_str()) {
+        PeerError::Contents(told)
+    } else {
+        PeerError::Refused(told)
+    }
 }
 
 /// Queues in memory, in all Regions. Clones are the same queues.
@@ -173,6 +231,7 @@ pub struct MemoryPeers {
 struct Inner {
     queues: BTreeMap<String, VecDeque<String>>,
     failing: HashMap<String, PeerError>,
+    refused: Option<String>,
 }
 
 impl MemoryPeers {
@@ -199,12 +258,24 @@ impl MemoryPeers {
     }
 }
 
+impl MemoryPeers {
+    /// From now on no Region takes a message with this text in it.
+    pub fn refuse(&self, text: &str) {
+        if let Ok(mut inner) = self.inner.lock() {
+            inner.refused = Some(text.to_owned());
+        }
+    }
+}
+
 impl Peers for MemoryPeers {
     async fn send(&self, region: &str, message: &str, _: Instant) -> Result<(), PeerError> {
         self.fuse.effect().await;
         let mut inner = self.inner.lock().map_err(|_| PeerError::Unavailable("poisoned".to_owned()))?;
         if let Some(error) = inner.failing.get(region) {
             return Err(error.clone());
+        }
+        if inner.refused.as_ref().is_some_and(|text| message.contains(text)) {
+            return Err(PeerError::Contents("InvalidMessageContents".to_owned()));
         }
         inner.queues.entry(region.to_owned()).or_default().push_back(message.to_owned());
         Ok(())
@@ -213,7 +284,12 @@ impl Peers for MemoryPeers {
 
 #[cfg(test)]
 mod tests {
+    use mailroom_core::suppression::message::PeerState;
+    use mailroom_core::suppression::{Reason, Said, Source, SuppressionState};
+    use mailroom_core::timestamp::Timestamp;
+
     use super::*;
+    use crate::stub::Stub;
 
     #[test]
     fn a_far_peer_is_given_more_time_than_the_table_at_hand() {
@@ -223,6 +299,59 @@ mod tests {
         let timeouts = client.config().timeout_config().unwrap();
         assert_eq!(timeouts.connect_timeout(), Some(CONNECT_TIMEOUT));
         assert_eq!(timeouts.operation_attempt_timeout(), Some(ATTEMPT_TIMEOUT));
+    }
+
+    /// SQS speaks JSON, and names the error in the body.
+    #[tokio::test]
+    async fn what_sqs_does_not_take_is_told_from_what_it_forbids() {
+        let cases = [
+            ("InvalidMessageContents", PeerError::Contents("InvalidMessageContents".to_owned())),
+            (
+                "InvalidParameterValueException",
+                PeerError::Contents("InvalidParameterValueException".to_owned()),
+            ),
+            ("AccessDenied", PeerError::Refused("AccessDenied".to_owned())),
+        ];
+        for (code, expected) in cases {
+            let body: &'static str =
+                Box::leak(format!(r#"{{"__type":"com.amazonaws.sqs#{code}"}}"#).into_boxed_str());
+            let stub = Stub::start([(400, body)]);
+            let peers = SqsPeers::new(&crate::stub::config(&stub.url), "123456789012", "queue");
+            let error =
+                peers.send("us-east-1", "x", Instant::now() + Duration::from_secs(10)).await.unwrap_err();
+            assert_eq!(error, expected);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_state_that_the_queue_refuses_costs_only_itself() {
+        let at = Timestamp::parse("2026-01-27T14:59:38.237Z").unwrap();
+        let said = Said { at, source: Source::Bounce, region: "us-east-1".to_owned(), id: "0100".to_owned() };
+        let state = |name: &str| PeerState {
+            address: format!("{name}@example.com"),
+            spellings: [format!("{name}@example.com")].into_iter().collect(),
+            state: SuppressionState::suppressed(Reason::Bounce, said.clone()),
+        };
+        let deadline = Instant::now() + Duration::from_secs(10);
+        for (names, refused) in
+            [("abcde", 0), ("xabcd", 1), ("abxcd", 1), ("abcdx", 1), ("axbxc", 2), ("x", 1)]
+        {
+            let peers = MemoryPeers::default();
+            peers.refuse("x@example.com");
+            let states: Vec<_> = names.chars().map(|name| state(&name.to_string())).collect();
+            let message = message::pack("us-east-1", states.clone()).next().unwrap();
+            let sent = send_states(&peers, "eu-west-1", &message, deadline).await.unwrap();
+            let received = peers.receive("eu-west-1");
+            assert_eq!(sent, Sent { messages: received.len(), states_refused: refused }, "{names}");
+            let read: Vec<_> =
+                received.iter().flat_map(|message| message::read(message).unwrap().states).collect();
+            let good: Vec<_> = states.into_iter().filter(|state| state.address != "x@example.com").collect();
+            assert_eq!(read, good, "{names}");
+        }
+        let peers = MemoryPeers::default();
+        peers.fail("eu-west-1", Some(PeerError::NoQueue));
+        let sent = send_states(&peers, "eu-west-1", "{}", deadline).await;
+        assert_eq!(sent, Err(PeerError::NoQueue));
     }
 
     #[test]

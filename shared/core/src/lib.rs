@@ -23,6 +23,7 @@ pub mod address;
 pub mod arn;
 pub mod audit;
 pub mod envelope;
+pub mod escaped_json;
 pub mod evidence;
 pub mod feedback;
 pub mod inbound;

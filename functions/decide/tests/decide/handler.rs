@@ -230,6 +230,24 @@ async fn a_peer_that_is_down_costs_a_metric() {
 }
 
 #[tokio::test]
+async fn a_state_that_a_queue_refuses_costs_only_itself() {
+    let (regions, peers) = world();
+    let home = &regions[0];
+    peers.refuse(JANE);
+    home.happens(&bounce("b-1", 27)).await;
+    home.happens(&Event::new(Said::Permanent, "joe@example.com", "b-2", on(27, 0))).await;
+    home.decide_all().await.unwrap();
+    for peer in &regions[1..] {
+        let sent = peers.receive(peer.name);
+        let states = sent.iter().flat_map(|message| message::read(message).unwrap().states);
+        assert!(states.map(|state| state.address).eq(["joe@example.com"]), "{}", peer.name);
+    }
+    let counted = |name| home.decide.metrics.get(name);
+    let counts = ["PeerMessagesSent", "PeerStatesRefused", "PeersFailed", "PeerMessagesNotSent"].map(counted);
+    assert_eq!(counts, [2, 2, 0, 0]);
+}
+
+#[tokio::test]
 async fn a_record_that_cannot_be_read_is_counted_and_holds_up_nobody() {
     let (regions, peers) = world();
     let home = &regions[0];

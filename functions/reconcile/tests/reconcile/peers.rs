@@ -30,6 +30,25 @@ async fn a_peer_that_cannot_be_told_is_told_later_and_the_pass_goes_on() {
 }
 
 #[tokio::test]
+async fn a_state_that_a_queue_refuses_costs_only_itself() {
+    let (home, peer) = regions();
+    for address in ["a@example.com", "b@example.com", "c@example.com"] {
+        home.suppress(address, Reason::Bounce).await;
+    }
+    home.queues.refuse("b@example.com");
+    let (pushed, _) = home.pass().await;
+    assert_eq!((pushed.states, pushed.states_refused, pushed.peers_failed), (3, 1, 0));
+    assert_eq!(home.counted("PeerStatesRefused"), 1);
+    peer.merge().await;
+    assert!(peer.effective().keys().eq(["a@example.com", "c@example.com"]));
+    // What was refused holds up nothing that comes after it.
+    home.suppress("d@example.com", Reason::Bounce).await;
+    assert_eq!(home.pass().await.0.states_refused, 0);
+    peer.merge().await;
+    assert!(peer.effective().contains_key("d@example.com"));
+}
+
+#[tokio::test]
 async fn a_message_that_was_accepted_and_lost_is_made_good_within_a_week() {
     let (home, peer) = regions();
     home.suppress("a@example.com", Reason::Bounce).await;

@@ -11,6 +11,7 @@
 //! apply   reads version 7, does what the list needs now, and clears it
 //! ```
 
+use std::fmt::Write as _;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -43,6 +44,17 @@ const LONGEST_BACKOFF: Duration = Duration::from_hours(6);
 pub fn shard(match_address: &str) -> String {
     let hash = Sha256::digest(match_address);
     format!("{:02}", hash.first().copied().unwrap_or_default() % SHARDS)
+}
+
+/// A name of an address for a log line, which may hold no address: its shard and the first eight digits of its SHA-256, as
+/// in `07-3f9a2c1d`. Whoever has the address can compute it.
+pub fn pseudonym(match_address: &str) -> String {
+    let mut name = format!("{}-", shard(match_address));
+    for byte in Sha256::digest(match_address).iter().take(4) {
+        // Writing to a String cannot fail.
+        let _ = write!(name, "{byte:02x}");
+    }
+    name
 }
 
 /// All partitions of an index.

@@ -6,15 +6,19 @@
 //!   "bounced": {"at": "2026-01-27T14:59:38.237Z", "source": "bounce", "region": "us-east-1", "id": "0100…"}}]}
 //! ```
 //!
+//! What is not ASCII is escaped. SQS takes only the characters of XML 1.0: it refuses a message with any other, such as
+//! U+FFFF, or used to put U+FFFD in its place, which makes another address of it.
+//!
 //! Fields that a newer version adds are left out; a version that this one can't read is refused, and waits in the queue,
 //! then among the dead letters, until this Region has been brought up to date.
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::item::{AddressState, Change};
+use super::item::{AddressState, Change, pseudonym};
 use super::spellings::Spellings;
 use super::state::{Said, SuppressionState};
+use crate::escaped_json;
 use crate::malformed::{Malformed, Problem};
 use crate::text::{Text, visible};
 
@@ -68,12 +72,17 @@ pub struct Incoming {
 
 /// Packs states into as few messages as hold them, lazily.
 pub fn pack<I: IntoIterator<Item = PeerState>>(origin: &str, states: I) -> Pack<I::IntoIter> {
-    let origin = serde_json::Value::from(visible(origin, MAX_ORIGIN_CHARS));
-    Pack {
-        head: format!(r#"{{"version":{VERSION},"origin":{origin},"states":["#),
-        states: states.into_iter(),
-        carried: None,
-    }
+    Pack { head: head(origin), states: states.into_iter(), carried: None }
+}
+
+fn head(origin: &str) -> String {
+    // A string is JSON whatever it holds.
+    let origin = ascii(&visible(origin, MAX_ORIGIN_CHARS)).unwrap_or_default();
+    format!(r#"{{"version":{VERSION},"origin":{origin},"states":["#)
+}
+
+fn ascii(value: &impl Serialize) -> serde_json::Result<String> {
+    escaped_json::to_string(value, |c| !c.is_ascii())
 }
 
 /// The messages that [`pack`] makes, one after the other.
@@ -95,7 +104,7 @@ impl<I: Iterator<Item = PeerState>> Iterator for Pack<I> {
         loop {
             let next = self.carried.take().or_else(|| {
                 // A state has nothing but text and numbers, so JSON can hold it.
-                self.states.find_map(|state| serde_json::to_string(&state).ok())
+                self.states.find_map(|state| ascii(&state).ok())
             });
             let Some(state) = next else { break };
             if message.is_empty() {
@@ -110,6 +119,34 @@ impl<I: Iterator<Item = PeerState>> Iterator for Pack<I> {
         }
         (!message.is_empty()).then(|| message + TAIL)
     }
+}
+
+/// What a message that a queue has refused is cut into.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Cut {
+    /// Two messages with half of the states each.
+    Halves(String, String),
+    /// The message holds only one state: that of the address with this [`pseudonym`].
+    State(String),
+}
+
+/// Cuts a message that [`pack`] made, so that whatever a queue refuses in it costs no more than one state.
+///
+/// # Errors
+/// If the text is no such message.
+pub fn cut(message: &str) -> Result<Cut, Malformed> {
+    let Raw { origin, states } = Malformed::parse(message)?;
+    if let [] | [_] = states[..] {
+        let RawState { address, .. } = Malformed::parse(states.first().map_or("{}", |state| state.get()))?;
+        return Ok(Cut::State(pseudonym(address.get().unwrap_or_default())));
+    }
+    let head = head(origin.get().unwrap_or_default());
+    let (first, second) = states.split_at(states.len() / 2);
+    let half = |states: &[&RawValue]| {
+        let states: Vec<_> = states.iter().map(|state| state.get()).collect();
+        format!("{head}{}{TAIL}", states.join(","))
+    };
+    Ok(Cut::Halves(half(first), half(second)))
 }
 
 #[derive(Deserialize)]
@@ -220,6 +257,39 @@ mod tests {
             })
             .collect();
         assert_eq!(read, states);
+    }
+
+    #[test]
+    fn what_is_not_ascii_is_escaped() {
+        let address = "\u{1f3f3}\u{ffff}\u{fdd0}ü@example.com";
+        let odd =
+            PeerState { address: address.to_owned(), spellings: Spellings::from_iter([address]), ..state(1) };
+        let messages: Vec<_> = pack("us-east-1", [odd.clone()]).collect();
+        assert!(messages[0].is_ascii());
+        assert!(messages[0].contains(r"\ud83c\udff3\uffff\ufdd0\u00fc@"), "{}", messages[0]);
+        let incoming = read(&messages[0]).unwrap();
+        assert_eq!((incoming.states, incoming.malformed), (vec![odd], vec![]));
+    }
+
+    #[test]
+    fn a_refused_message_is_cut_down_to_the_state() {
+        let states: Vec<_> = (0..5).map(state).collect();
+        let message = pack("us-east-1", states.iter().cloned()).next().unwrap();
+        let (mut rest, mut read_back, mut names) = (vec![message], Vec::new(), Vec::new());
+        while let Some(message) = rest.pop() {
+            match cut(&message).unwrap() {
+                Cut::Halves(first, second) => rest.extend([second, first]),
+                Cut::State(name) => {
+                    let incoming = read(&message).unwrap();
+                    assert_eq!(incoming.origin, "us-east-1");
+                    read_back.extend(incoming.states);
+                    names.push(name);
+                }
+            }
+        }
+        assert_eq!(read_back, states);
+        assert_eq!(names, states.iter().map(|state| pseudonym(&state.address)).collect::<Vec<_>>());
+        assert!(cut("Hello").is_err());
     }
 
     #[test]
