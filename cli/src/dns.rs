@@ -15,7 +15,7 @@ use mailroom_core::address::Address;
 use mailroom_core::audit::facts::Asked;
 use mailroom_core::audit::zone::{RegionAsks, Zone};
 use mailroom_core::region::Region;
-use mailroom_core::text::visible;
+use mailroom_core::text::escape_invisible;
 
 use crate::{aws, receiving};
 
@@ -57,7 +57,7 @@ pub(crate) struct Dns {
 impl Dns {
     pub(crate) fn run(&self) -> ExitCode {
         let Some(domain) = domain(&self.domain) else {
-            return crate::refuse(&format!("DOMAIN: {} is no domain", visible(&self.domain, 100)));
+            return crate::refuse(&format!("DOMAIN: {} is no domain", escape_invisible(&self.domain, 100)));
         };
         let mail_from = match self.mail_from.as_deref().map(|name| under(name, &domain)).transpose() {
             Ok(mail_from) => mail_from,
@@ -75,7 +75,8 @@ impl Dns {
         let zone = Zone::new(&domain, &asks, mail_from.as_deref()).to_string();
         let mut out = io::stdout().lock();
         // What SES says goes to a terminal.
-        let printed = zone.lines().try_for_each(|line| writeln!(out, "{}", visible(line, usize::MAX)));
+        let printed =
+            zone.lines().try_for_each(|line| writeln!(out, "{}", escape_invisible(line, usize::MAX)));
         let complete = asks.iter().all(RegionAsks::is_complete);
         let status = if complete { ExitCode::SUCCESS } else { ExitCode::from(1) };
         crate::end(printed.and_then(|()| out.flush()), status)
@@ -98,7 +99,7 @@ fn under(name: &str, of: &str) -> Result<String, String> {
         |full: &String| full.strip_suffix(of).is_some_and(|before| before.len() > 1 && before.ends_with('.'));
     let full = domain(name).filter(below).or_else(|| domain(&format!("{name}.{of}")));
     full.filter(|full| !full.contains("..") && below(full))
-        .ok_or_else(|| format!("--mail-from: {} is no subdomain of {of}", visible(name, 100)))
+        .ok_or_else(|| format!("--mail-from: {} is no subdomain of {of}", escape_invisible(name, 100)))
 }
 
 async fn ask(domain: &str, named: Vec<Region>, said: &receiving::Said) -> Result<Vec<RegionAsks>, String> {

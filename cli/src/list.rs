@@ -1,6 +1,7 @@
 //! Lists of addresses as operators have them: one a line, or what a spreadsheet or another tool exported as CSV.
 
 use mailroom_core::address::Address;
+use mailroom_core::text::escape_invisible;
 
 /// How a column of addresses may be headed, apart from case and whatever is no letter. `address` alone may be the postal one.
 const HEADINGS: [&str; 5] = ["email", "emailaddress", "mail", "recipient", "address"];
@@ -40,7 +41,7 @@ pub(crate) fn address(text: &str) -> Result<Address, String> {
     if address.is_simulator() {
         return Err(format!(
             "{}: SES's mailbox simulator is never suppressed, or every test of a bounce would break the next",
-            address.raw()
+            escape_invisible(address.raw(), usize::MAX)
         ));
     }
     Ok(address)

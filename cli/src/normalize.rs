@@ -10,6 +10,7 @@ use mailroom_core::inbound::{self, Found, Location, Receipt, Rules, Structure};
 use mailroom_core::malformed::{Malformed, Problem};
 use mailroom_core::notification::Reading;
 use mailroom_core::record::{Record, Retention};
+use mailroom_core::text::is_invisible;
 
 /// Print the records that a payload would become, one JSON object a line
 ///
@@ -131,8 +132,7 @@ fn print_records(
     out: &mut impl Write,
 ) -> io::Result<Vec<Malformed>> {
     for record in records {
-        serde_json::to_writer(&mut *out, record)?;
-        writeln!(out)?;
+        writeln!(out, "{}", mailroom_core::escaped_json::to_string(record, is_invisible)?)?;
     }
     Ok(malformed.into_iter().map(|error| error.within(&message.path)).collect())
 }

@@ -24,6 +24,9 @@ use crate::aws::{self, Named};
 /// The list's column is what SES's suppression list held when it was last written or seen. In the
 /// history a star marks what a state rests on.
 ///
+/// Characters that show nothing or turn the text around them, such as U+200B or U+202E, are shown as
+/// escapes.
+///
 /// With --json a line is a Region's object: `region`, `table`, `address`, `state` (`bounce`,
 /// `complaint`, `released` or `none`), `item` (the state as it is stored, or null), `history`
 /// (records as they are stored, the newest first), and `error` in place of the last three where a

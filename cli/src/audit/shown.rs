@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 
 use mailroom_core::audit::{Finding, Section, SectionVerdict, Verdict};
-use mailroom_core::text::visible;
+use mailroom_core::text::escape_invisible;
 use serde_json::json;
 
 use crate::columns;
@@ -91,7 +91,7 @@ fn matrix(verdicts: &[SectionVerdict], regions: &[&str], out: &mut impl Write) -
 /// What was found in a Region, the worst first.
 fn found(region: &str, verdicts: &[&SectionVerdict], out: &mut impl Write) -> io::Result<()> {
     if let Some(why) = of_all(verdicts) {
-        return writeln!(out, "\n{region}\n  {}  {}", cell(Verdict::Unknown), visible(why, LINE));
+        return writeln!(out, "\n{region}\n  {}  {}", cell(Verdict::Unknown), escape_invisible(why, LINE));
     }
     let mut all: Vec<(&SectionVerdict, Option<&Finding>)> = Vec::new();
     for told in verdicts {
@@ -111,16 +111,21 @@ fn found(region: &str, verdicts: &[&SectionVerdict], out: &mut impl Write) -> io
     for (told, finding) in all {
         let section = format!("{} {}", told.section.number(), name(told.section));
         match finding {
-            None => writeln!(out, "  {}  {section}: {}", cell(told.verdict), visible(&told.evidence, LINE))?,
+            None => writeln!(
+                out,
+                "  {}  {section}: {}",
+                cell(told.verdict),
+                escape_invisible(&told.evidence, LINE)
+            )?,
             Some(finding) => {
                 let subject =
                     if finding.subject.is_empty() { String::new() } else { format!(": {}", finding.subject) };
                 let head = format!("{}  {section}{subject}", cell(finding.verdict));
-                writeln!(out, "  {}", visible(&head, LINE))?;
-                writeln!(out, "      {}", visible(&finding.evidence, LINE))?;
-                writeln!(out, "      {}", visible(&finding.todo, LINE))?;
+                writeln!(out, "  {}", escape_invisible(&head, LINE))?;
+                writeln!(out, "      {}", escape_invisible(&finding.evidence, LINE))?;
+                writeln!(out, "      {}", escape_invisible(&finding.todo, LINE))?;
                 for fix in &finding.fixes {
-                    writeln!(out, "        {}", visible(&fix.to_string(), usize::MAX))?;
+                    writeln!(out, "        {}", escape_invisible(&fix.to_string(), usize::MAX))?;
                 }
             }
         }

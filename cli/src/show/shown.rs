@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 use std::io::{self, Write};
 
 use mailroom_core::address::Address;
-use mailroom_core::text::visible;
+use mailroom_core::text::{escape_invisible, is_invisible};
 use serde_json::{Value, json};
 
 use super::Report;
@@ -29,13 +29,14 @@ pub(super) fn json(address: &Address, reports: &[Report], out: &mut impl Write) 
             }
             Err(why) => object["error"] = why.as_str().into(),
         }
-        writeln!(out, "{object}")?;
+        writeln!(out, "{}", mailroom_core::escaped_json::to_string(&object, is_invisible)?)?;
     }
     out.flush()
 }
 
 pub(super) fn table(address: &Address, reports: &[Report], out: &mut impl Write) -> io::Result<()> {
-    writeln!(out, "{}", address.match_form())?;
+    let shown = |text: &str| escape_invisible(text, usize::MAX);
+    writeln!(out, "{}", shown(address.match_form()))?;
     let mut spellings: Vec<&str> = Vec::new();
     for state in reports.iter().filter_map(|report| report.known.as_ref().ok()?.state.as_ref()) {
         spellings.extend(state.spellings().iter().filter(|spelling| *spelling != address.match_form()));
@@ -43,7 +44,7 @@ pub(super) fn table(address: &Address, reports: &[Report], out: &mut impl Write)
     spellings.sort_unstable();
     spellings.dedup();
     if !spellings.is_empty() {
-        writeln!(out, "also spelled {}", spellings.join(", "))?;
+        writeln!(out, "also spelled {}", shown(&spellings.join(", ")))?;
     }
     writeln!(out)?;
 
@@ -104,7 +105,7 @@ fn event(record: &Value, region: &str, id: &str) -> [String; 4] {
     [
         when.unwrap_or("?").to_owned(),
         region.to_owned(),
-        format!("{}{star}", visible(what.trim(), WHY)),
-        visible(&why, WHY),
+        format!("{}{star}", escape_invisible(what.trim(), WHY)),
+        escape_invisible(&why, WHY),
     ]
 }

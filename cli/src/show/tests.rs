@@ -4,11 +4,11 @@
 use mailroom_aws::records::RecordTable;
 use mailroom_aws::states::MemoryStates;
 use mailroom_core::record::Record;
-use mailroom_core::suppression::Seen;
 use mailroom_core::suppression::item::AddressState;
 use mailroom_core::suppression::item::Attempt;
 use mailroom_core::suppression::operator::OperatorDecision;
 use mailroom_core::suppression::reason::Reason;
+use mailroom_core::suppression::{Seen, SuppressionState};
 use mailroom_core::timestamp::Timestamp;
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -121,6 +121,31 @@ async fn an_object_a_region() {
         json!({"region": "eu-west-2", "table": null, "address": "jane@example.com", "error": "down"})
     );
     assert_eq!((&lines[3]["item"], &lines[3]["history"]), (&json!(null), &json!([])));
+}
+
+#[tokio::test]
+async fn what_would_hide_or_turn_text_is_shown() {
+    let table = MemoryStates::default();
+    let odd = "j\u{202e}a\u{200b}ne@example.com";
+    let address = Address::parse(&odd.to_uppercase()).unwrap();
+    let decision =
+        OperatorDecision::new(&address, Some(Reason::Bounce), "ops", "ticket\u{2060} 7", at(2), "");
+    table.append(std::slice::from_ref(&decision), aws::deadline()).await;
+    let change = decision.change(&SuppressionState::default(), "us-east-1", Seen::InStream(at(2)));
+    table.put(&AddressState::advance(None, &change, at(2)).unwrap(), None, aws::deadline()).await.unwrap();
+    let known = look(&table, &table, odd, 20).await;
+    let reports = [Report { region: "us-east-1".to_owned(), table: None, known }];
+    let (mut table, mut lines) = (Vec::new(), Vec::new());
+    shown::table(&address, &reports, &mut table).unwrap();
+    shown::json(&address, &reports, &mut lines).unwrap();
+    let [table, lines] = [table, lines].map(|out| String::from_utf8(out).unwrap());
+    assert!(table.starts_with("j\\u{202e}a\\u{200b}ne@example.com\nalso spelled J\\u{202e}A"), "{table}");
+    assert!(table.contains(r"ops: ticket\u{2060} 7"), "{table}");
+    for out in [&table, &lines] {
+        assert!(!out.contains(['\u{202e}', '\u{200b}', '\u{2060}']), "{out}");
+    }
+    let line: Value = serde_json::from_str(&lines).unwrap();
+    assert_eq!((&line["address"], &line["history"][0]["why"]), (&json!(odd), &json!("ticket\u{2060} 7")));
 }
 
 #[tokio::test]

@@ -10,13 +10,12 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use mailroom_core::suppression::operator::OperatorDecision;
 use mailroom_core::suppression::policy::FeedbackFact;
 use mailroom_core::timestamp::Timestamp;
-use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio::time::Instant;
 use tracing::error;
 
-use crate::dynamo::retried;
+use crate::dynamo::{read_item, read_value, retried};
 use crate::states::{DynamoStates, MemoryStates, TableError};
 
 /// Scans the table.
@@ -55,14 +54,12 @@ pub struct RecordKey {
 }
 
 impl RecordPage {
-    fn take<E>(
+    fn take(
         &mut self,
         sk: &str,
-        told: Result<FeedbackFact, E>,
-        decision: impl FnOnce() -> Result<OperatorDecision, E>,
-    ) where
-        E: std::fmt::Display,
-    {
+        told: Result<FeedbackFact, TableError>,
+        decision: impl FnOnce() -> Result<OperatorDecision, TableError>,
+    ) {
         let unreadable = if sk.starts_with("OPERATOR#") {
             decision().map(|decision| self.decisions.push(decision)).err()
         } else {
@@ -79,10 +76,6 @@ type Item = HashMap<String, AttributeValue>;
 
 fn text(item: &Item, name: &str) -> Option<String> {
     item.get(name)?.as_s().ok().cloned()
-}
-
-fn read<T: DeserializeOwned>(item: &Item) -> Result<T, serde_dynamo::Error> {
-    serde_dynamo::from_item(item.clone())
 }
 
 impl DecidableRecords for DynamoStates {
@@ -112,7 +105,7 @@ impl DecidableRecords for DynamoStates {
         let mut page = RecordPage::default();
         for item in output.items.unwrap_or_default() {
             let sk = text(&item, "sk").unwrap_or_default();
-            page.take(&sk, read(&item), || read(&item));
+            page.take(&sk, read_item(item.clone()), || read_item(item));
         }
         let key = |key: Item| Some(RecordKey { pk: text(&key, "pk")?, sk: text(&key, "sk")? });
         page.next = output.last_evaluated_key.and_then(key);
@@ -146,8 +139,7 @@ impl DecidableRecords for MemoryStates {
         for record in records {
             if record["decidable"].is_string() && at(&record) >= Some(since) {
                 let sk = record["sk"].as_str().unwrap_or_default();
-                let read = || serde_json::from_value(record.clone());
-                page.take(sk, serde_json::from_value(record.clone()), read);
+                page.take(sk, read_value(record.clone()), || read_value(record.clone()));
             }
         }
         Ok(page)

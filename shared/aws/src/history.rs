@@ -8,7 +8,7 @@ use mailroom_core::suppression::item::partition_key;
 use serde_json::Value;
 use tokio::time::Instant;
 
-use crate::dynamo::retried;
+use crate::dynamo::{read_item, retried};
 use crate::states::{MemoryStates, TableError};
 
 /// How the sort keys of the records that are read begin, up to the time.
@@ -60,8 +60,7 @@ impl History for DynamoHistory {
                 let items = output.items.unwrap_or_default();
                 left = left.saturating_sub(items.len());
                 for item in items {
-                    let record = serde_dynamo::from_item(item);
-                    found.push(record.map_err(|error| TableError::NotAnItem(error.to_string()))?);
+                    found.push(read_item(item)?);
                 }
                 start = output.last_evaluated_key;
                 if start.is_none() {

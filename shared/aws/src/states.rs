@@ -21,13 +21,12 @@ use aws_sdk_dynamodb::types::{AttributeValue, ReturnValuesOnConditionCheckFailur
 use mailroom_core::suppression::item::{self, AddressState, SORT_KEY};
 use mailroom_core::suppression::policy::FeedbackFact;
 use mailroom_core::timestamp::Timestamp;
-use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 use tracing::error;
 
 pub use self::memory::{Image, MemoryStates};
-use crate::dynamo::{Failure, retried, told};
+use crate::dynamo::{Failure, read_item, retried, told};
 
 /// Reads and writes states. Each method returns by `deadline`.
 pub trait StateTable {
@@ -164,7 +163,8 @@ pub enum TableError {
     /// help once that is mended.
     #[error("refused: {0}")]
     Refused(String),
-    /// The value can't be put as a DynamoDB item, or the item can't be read by this version. No retry can help.
+    /// The value can't be put as a DynamoDB item, or the item can't be read by this version. Names the attribute, and quotes
+    /// no value. No retry can help.
     #[error("not an item: {0}")]
     NotAnItem(String),
 }
@@ -263,7 +263,7 @@ impl DynamoStates {
         let next = output.last_evaluated_key.map(|key| cursor(&key, index)).transpose()?;
         let mut page = Page { next, ..Page::default() };
         for found in output.items.unwrap_or_default() {
-            match read(found) {
+            match read_item(found) {
                 Ok(state) => page.items.push(state),
                 Err(why) => {
                     page.unreadable += 1;
@@ -279,10 +279,6 @@ fn text(value: &(impl ToString + ?Sized)) -> AttributeValue {
     AttributeValue::S(value.to_string())
 }
 
-fn read<T: DeserializeOwned>(item: Item) -> Result<T, TableError> {
-    serde_dynamo::from_item(item).map_err(|error| TableError::NotAnItem(error.to_string()))
-}
-
 fn cursor(key: &Item, index: Index) -> Result<Cursor, TableError> {
     let text = |name: &str| key.get(name).and_then(|value| value.as_s().ok());
     let at = text(index.sort_key()).and_then(|at| Timestamp::parse(at));
@@ -296,7 +292,7 @@ impl StateTable for DynamoStates {
             let get = self.client.get_item().table_name(&self.table).consistent_read(true);
             get.key("pk", text(&item::partition_key(address))).key("sk", text(SORT_KEY)).send()
         };
-        retried(deadline, get).await?.item.map(read).transpose()
+        retried(deadline, get).await?.item.map(read_item).transpose()
     }
 
     async fn put(
@@ -327,7 +323,7 @@ impl StateTable for DynamoStates {
                 Some(PutItemError::ConditionalCheckFailedException(failed)) => match failed.item() {
                     Some(held) if *held == new => Ok(Put::Done),
                     // A state that can't be read is reported when the caller reads it again.
-                    held => Ok(Put::Conflict(held.cloned().and_then(|held| read(held).ok()))),
+                    held => Ok(Put::Conflict(held.cloned().and_then(|held| read_item(held).ok()))),
                 },
                 _ => Err(TableError::Refused(told(&error))),
             },
@@ -366,7 +362,9 @@ impl StateTable for DynamoStates {
                     .send()
             };
             let output = retried(deadline, query).await?;
-            told.extend(output.items.unwrap_or_default().into_iter().filter_map(|item| readable(read(item))));
+            told.extend(
+                output.items.unwrap_or_default().into_iter().filter_map(|item| readable(read_item(item))),
+            );
             start = output.last_evaluated_key;
             if start.is_none() {
                 break;
@@ -446,7 +444,7 @@ mod tests {
         assert_eq!(item["pending"], AttributeValue::S(item::shard("a@example.com")));
         assert_eq!(item["due_at"].as_s().map(String::as_str), Ok("1970-01-01T00:01:00.002Z"));
         assert!(item.values().all(|value| !value.is_null()));
-        assert_eq!(read::<AddressState>(item).unwrap(), state);
+        assert_eq!(read_item::<AddressState>(item).unwrap(), state);
     }
 
     /// Two pages of records of January 1970, as `history` finds them, each with the key to go on from.

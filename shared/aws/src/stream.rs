@@ -12,6 +12,7 @@ use serde_dynamo::{AttributeValue, Item};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
+use crate::dynamo::read_item;
 use crate::invocation::InvocationError;
 use crate::states::{Image, TableError};
 
@@ -39,7 +40,7 @@ impl Written {
     /// # Errors
     /// [`TableError::NotAnItem`]
     pub fn read<T: DeserializeOwned>(&self) -> Result<T, TableError> {
-        serde_dynamo::from_item(self.image.clone()).map_err(|error| TableError::NotAnItem(error.to_string()))
+        read_item(self.image.clone())
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::text::visible;
+use crate::text::escape_invisible;
 
 /// Input that no retry can mend. `Display` names the field and quotes at most a line of the input, for a terminal;
 /// log [`field`](Self::field) and [`problem`](Self::problem) instead, which hold no part of it.
@@ -75,7 +75,7 @@ impl Malformed {
     #[must_use]
     pub fn quoting(mut self, found: &str) -> Self {
         let line = found.trim().lines().next().unwrap_or_default();
-        self.excerpt = (!line.is_empty()).then(|| visible(line, MAX_EXCERPT_CHARS));
+        self.excerpt = (!line.is_empty()).then(|| escape_invisible(line, MAX_EXCERPT_CHARS));
         self
     }
 

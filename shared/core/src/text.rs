@@ -7,9 +7,37 @@ use serde_json::Value;
 
 use crate::malformed::{Malformed, Problem};
 
-/// Caps remote text at `max` characters (the last becomes `…`) and makes visible what a terminal would obey or hide:
-/// control characters and the bidirectional ones, as Rust's escapes (`\n`, `\u{1b}`, `\u{202e}`).
+/// Caps remote text at `max` characters (the last becomes `…`) and makes visible what a terminal would obey: control
+/// characters and the bidirectional ones, as Rust's escapes (`\n`, `\u{1b}`, `\u{202e}`).
+///
+/// This is the form in which text is stored. Joiners stay, since Persian and Indic scripts and emoji are not what was
+/// written without them. For a terminal there is [`escape_invisible`].
 pub fn visible(text: &str, max: usize) -> String {
+    escape(text, max, is_hidden)
+}
+
+/// Caps text at `max` characters (the last becomes `…`) and escapes whatever has no glyph of its own
+/// ([`is_invisible`]), so that what a terminal shows is what is there: `paypal\u{200b}`. That takes an emoji made of several
+/// apart, which is harmless.
+pub fn escape_invisible(text: &str, max: usize) -> String {
+    escape(text, max, is_invisible)
+}
+
+/// Whether a character shows nothing itself, but may change what is shown or how two texts compare: control characters,
+/// line and paragraph separators, Unicode's `Default_Ignorable_Code_Point`s (zero-width characters, joiners, bidirectional
+/// controls, variation selectors, tags, fillers), interlinear annotation, and noncharacters.
+pub fn is_invisible(c: char) -> bool {
+    // Source: DerivedCoreProperties.txt of Unicode 16.
+    let ignorable = matches!(c,
+        '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}'..='\u{1160}' | '\u{17b4}'..='\u{17b5}' | '\u{180b}'..='\u{180f}'
+        | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{3164}'
+        | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{fff8}' | '\u{1bca0}'..='\u{1bca3}'
+        | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}');
+    let nonchar = matches!(c, '\u{fdd0}'..='\u{fdef}') || u32::from(c) & 0xfffe == 0xfffe;
+    c.is_control() || ignorable || nonchar || matches!(c, '\u{2028}' | '\u{2029}' | '\u{fff9}'..='\u{fffb}')
+}
+
+fn escape(text: &str, max: usize, must_escape: impl Fn(char) -> bool) -> String {
     let mut shown = String::with_capacity(text.len().min(max));
     let mut count = 0;
     let mut push = |c| {
@@ -23,7 +51,7 @@ pub fn visible(text: &str, max: usize) -> String {
         true
     };
     for c in text.chars() {
-        let fits = if is_hidden(c) { c.escape_default().all(&mut push) } else { push(c) };
+        let fits = if must_escape(c) { c.escape_default().all(&mut push) } else { push(c) };
         if !fits {
             break;
         }
@@ -31,7 +59,7 @@ pub fn visible(text: &str, max: usize) -> String {
     shown
 }
 
-/// Whether a terminal would obey or hide the character instead of showing it.
+/// Whether a terminal would obey the character instead of showing it.
 pub(crate) fn is_hidden(c: char) -> bool {
     c.is_control() || reorders(c)
 }
@@ -128,6 +156,34 @@ mod tests {
         for (text, max, shown) in cases {
             assert_eq!(visible(text, max), shown, "{text:?}");
         }
+    }
+
+    #[test]
+    fn what_has_no_glyph_is_shown_on_a_terminal_and_joiners_are_stored() {
+        let cases = [
+            ("plain Grüße 例え मनीष", "plain Grüße 例え मनीष", "plain Grüße 例え मनीष"),
+            (
+                "pay\u{200b}pal\u{2060}\u{feff}",
+                "pay\u{200b}pal\u{2060}\u{feff}",
+                r"pay\u{200b}pal\u{2060}\u{feff}",
+            ),
+            ("a\u{ad}\u{3164}\u{fe0f}", "a\u{ad}\u{3164}\u{fe0f}", r"a\u{ad}\u{3164}\u{fe0f}"),
+            ("می\u{200c}خواهم", "می\u{200c}خواهم", r"می\u{200c}خواهم"),
+            ("👩\u{200d}👧", "👩\u{200d}👧", r"👩\u{200d}👧"),
+            ("\u{e0041}\u{ffff}\u{2028}", "\u{e0041}\u{ffff}\u{2028}", r"\u{e0041}\u{ffff}\u{2028}"),
+            (
+                "\u{202e}\u{2066}\u{200f}\u{61c}",
+                r"\u{202e}\u{2066}\u{200f}\u{61c}",
+                r"\u{202e}\u{2066}\u{200f}\u{61c}",
+            ),
+        ];
+        for (text, stored, on_terminal) in cases {
+            assert_eq!(
+                (visible(text, 60), escape_invisible(text, 60)),
+                (stored.to_owned(), on_terminal.to_owned())
+            );
+        }
+        assert_eq!(escape_invisible("abc\u{200b}", 6), "abc\\u…");
     }
 
     #[test]

@@ -18,7 +18,7 @@ use mailroom_core::audit::SectionVerdict;
 use mailroom_core::timestamp::Timestamp;
 use tokio::time::Instant;
 
-use crate::dynamo::retried;
+use crate::dynamo::{read_item, read_value, retried};
 use crate::fuse::Fuse;
 use crate::states::TableError;
 
@@ -152,9 +152,7 @@ impl AuditTable for DynamoAuditTable {
 
     async fn verdicts(&self, deadline: Instant) -> Result<Vec<SectionVerdict>, TableError> {
         let items = self.items(SectionVerdict::SORT_KEY_PREFIX, deadline).await?.into_iter();
-        let read =
-            |item| serde_dynamo::from_item(item).map_err(|error| TableError::NotAnItem(error.to_string()));
-        items.map(read).collect()
+        items.map(read_item).collect()
     }
 }
 
@@ -226,9 +224,7 @@ impl AuditTable for MemoryAuditTable {
 
     async fn verdicts(&self, _: Instant) -> Result<Vec<SectionVerdict>, TableError> {
         let kept = self.kept.lock().map_err(|_| TableError::Deadline("poisoned".to_owned()))?;
-        let read = |text: &String| {
-            serde_json::from_str(text).map_err(|error| TableError::NotAnItem(error.to_string()))
-        };
+        let read = |text: &String| read_value(&mut serde_json::Deserializer::from_str(text));
         kept.verdicts.values().map(read).collect()
     }
 }

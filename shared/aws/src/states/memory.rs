@@ -12,6 +12,7 @@ use serde_json::Value;
 use tokio::time::Instant;
 
 use super::{Cursor, Page, Put, StateTable, TableError, feedback_keys, readable};
+use crate::dynamo::read_value;
 use crate::fuse::Fuse;
 use crate::records::{AppendError, NotDurable, RecordTable};
 
@@ -196,9 +197,7 @@ impl StateTable for MemoryStates {
         let (from, to) = feedback_keys(time);
         let newest = inner.records.range((pk.clone(), from)..=(pk, to)).rev().take(limit);
         let says = |record: &&Value| !record["decidable"].is_null() || record["kind"] == "delivery";
-        let told = newest.map(|(_, record)| record).filter(says).map(|record| {
-            serde_json::from_value(record.clone()).map_err(|error| TableError::NotAnItem(error.to_string()))
-        });
+        let told = newest.map(|(_, record)| record).filter(says).map(|record| read_value(record.clone()));
         Ok(told.filter_map(readable).collect())
     }
 
