@@ -9,12 +9,12 @@ use std::process::ExitCode;
 use clap::ValueEnum;
 use indicatif::{ProgressBar, ProgressStyle};
 use mailroom_aws::clock::SystemClock;
-use mailroom_core::address::Address;
+use mailroom_core::suppression::operator::Action;
 use mailroom_core::suppression::reason::Reason;
 
 use self::written::{CHUNK, Tally, What, write};
 use crate::aws::{self, Named};
-use crate::list::{self, List};
+use crate::list::{self, Entries, Entry, List};
 
 /// Decide that addresses get no more mail, from any Region
 ///
@@ -26,22 +26,23 @@ use crate::list::{self, List};
 /// An address that is suppressed already for this reason or a graver one, and on the list or about
 /// to be, is left alone: to do it again costs nothing. How many were new is told in the end.
 ///
-/// Exit status: 0 if all is written; 2 if an address could not be read: of arguments nothing is
-/// written then, of a list all the others; 1 if AWS or a file stood in the way.
+/// Exit status: 0 if all is written; 2 if an address could not be read, or has no reason: of
+/// arguments nothing is written then, of a list all the others; 1 if AWS or a file stood in the way.
 #[derive(clap::Args)]
 #[command(
     verbatim_doc_comment,
     after_help = "\
 Examples:
   mailroom suppress jane@example.com --reason complaint --why \"wrote to support, ticket 7\"
-  mailroom suppress --file export.csv --reason bounce --why \"bounced at our former provider\""
+  mailroom suppress --file export.csv --reason bounce --why \"bounced at our former provider\"
+  mailroom suppress --file ses-import.json --why \"the list of our former account\""
 )]
 pub(crate) struct Suppress {
     #[command(flatten)]
     decision: Decision,
-    /// What SES's list is to give as the reason
-    #[arg(long, value_name = "REASON")]
-    reason: Because,
+    /// What SES's list is to give as the reason; of a list, for the lines that do not give one
+    #[arg(long, value_name = "REASON", required_unless_present = "file")]
+    reason: Option<Because>,
 }
 
 /// Decide that addresses may get mail again, in every Region
@@ -74,7 +75,9 @@ struct Decision {
     /// The addresses
     #[arg(value_name = "ADDRESS", required_unless_present = "file")]
     addresses: Vec<String>,
-    /// A list of addresses: one a line, or CSV with a column headed email or address, else the first column; `-` is standard
+    /// A list of addresses: one a line; CSV with a column headed email or address, else the first column; or what SES imports,
+    /// CSV (`ADDRESS,BOUNCE`) or a JSON object a line (`{"emailAddress": ..., "reason": "COMPLAINT"}`). A reason, BOUNCE or
+    /// COMPLAINT in a column headed reason or else the second, goes before --reason; a release ignores it. `-` is standard
     /// input
     #[arg(long, value_name = "LIST")]
     file: Option<PathBuf>,
@@ -101,22 +104,22 @@ enum Because {
 
 impl Suppress {
     pub(crate) fn run(&self) -> ExitCode {
-        let reason = match self.reason {
+        let reason = self.reason.map(|because| match because {
             Because::Bounce => Reason::Bounce,
             Because::Complaint => Reason::Complaint,
-        };
-        self.decision.run(Some(reason))
+        });
+        self.decision.run(Action::Suppress, reason)
     }
 }
 
 impl Release {
     pub(crate) fn run(&self) -> ExitCode {
-        self.decision.run(None)
+        self.decision.run(Action::Release, None)
     }
 }
 
 impl Decision {
-    fn run(&self, suppress: Option<Reason>) -> ExitCode {
+    fn run(&self, action: Action, reason: Option<Reason>) -> ExitCode {
         if self.why.trim().is_empty() {
             return crate::refuse("--why is empty: whoever asks later will want to know");
         }
@@ -127,20 +130,23 @@ impl Decision {
         if let Some(Err(why)) = self.region.as_deref().map(crate::region) {
             return crate::refuse(&why);
         }
-        let (addresses, unreadable) = match self.read() {
+        if action == Action::Suppress && reason.is_none() && !self.addresses.is_empty() {
+            return crate::refuse("--reason is missing: only lines of a list can give their own");
+        }
+        let (entries, unreadable) = match self.read(action, reason) {
             Ok(read) => read,
             Err(status) => return status,
         };
-        let what = What { suppress, who, why: &self.why };
-        match aws::run(self.decide(&what, &addresses, unreadable)) {
+        let what = What { action, who, why: &self.why };
+        match aws::run(self.decide(&what, &entries, unreadable)) {
             Ok(Ok(status)) => status,
             Ok(Err(why)) => crate::fail(&why),
             Err(error) => crate::fail(&error.to_string()),
         }
     }
 
-    /// The addresses, and how many lines of the list have none that can be read.
-    fn read(&self) -> Result<(Vec<Address>, usize), ExitCode> {
+    /// The addresses with their reasons, and how many lines of the list have none that can be read.
+    fn read(&self, action: Action, reason: Option<Reason>) -> Result<(Vec<Entry>, usize), ExitCode> {
         let mut bad = 0;
         let mut addresses = Vec::new();
         for text in &self.addresses {
@@ -155,7 +161,11 @@ impl Decision {
         if bad > 0 {
             return Err(crate::refuse("nothing has been written"));
         }
-        let Some(file) = &self.file else { return Ok((addresses, 0)) };
+        let mut entries = Entries::default();
+        for address in addresses {
+            entries.add(address, reason);
+        }
+        let Some(file) = &self.file else { return Ok((entries.into_vec(), 0)) };
         let bytes = if file.as_os_str() == "-" {
             let mut bytes = Vec::new();
             io::stdin().lock().read_to_end(&mut bytes).map(|_| bytes)
@@ -163,39 +173,52 @@ impl Decision {
             std::fs::read(file)
         };
         let bytes = bytes.map_err(|error| crate::fail(&format!("{}: {error}", file.display())))?;
-        let list = List::read(&bytes).map_err(|garbled| {
+        let list = List::read(&bytes, reason).map_err(|garbled| {
             crate::refuse(&format!("{}: {garbled}; nothing has been written", file.display()))
         })?;
         for unreadable in &list.unreadable {
             crate::complain(&format!("{}:{}: {}", file.display(), unreadable.line, unreadable.why));
         }
-        addresses.extend(list.addresses);
-        Ok((addresses, list.unreadable.len()))
+        for Entry { address, reason } in list.entries.into_vec() {
+            entries.add(address, reason);
+        }
+        let mut entries = entries.into_vec();
+        let all = entries.len();
+        if action == Action::Suppress {
+            entries.retain(|entry| entry.reason.is_some());
+        }
+        let without_reason = all - entries.len();
+        if without_reason > 0 {
+            let file = file.display();
+            crate::complain(&format!(
+                "{file}: {without_reason} have no reason: say with --reason which it is"
+            ));
+        }
+        Ok((entries, list.unreadable.len() + without_reason))
     }
 
     async fn decide(
         &self,
         what: &What<'_>,
-        addresses: &[Address],
+        entries: &[Entry],
         unreadable: usize,
     ) -> Result<ExitCode, String> {
         let status = if unreadable > 0 { ExitCode::from(2) } else { ExitCode::SUCCESS };
-        if addresses.is_empty() {
+        if entries.is_empty() {
             tell(&format!("no address, nothing written; {unreadable} could not be read"));
             return Ok(status);
         }
         let access = aws::access().await?;
         let table = self.named.open_to_decide(&access, self.region.as_deref()).await?;
         let place = format!("{} in {}", table.name(), table.region());
-        let bar = bar(addresses.len());
+        let bar = bar(entries.len());
         let (tally, stopped) =
-            write(&table.states(), &table.records(), &SystemClock, what, addresses, |done| bar.inc(done))
-                .await;
+            write(&table.states(), &table.records(), &SystemClock, what, entries, |done| bar.inc(done)).await;
         bar.finish_and_clear();
         let Tally { new, already, .. } = tally;
-        let (done, again) = match what.suppress {
-            Some(_) => ("newly suppressed", "were already (left alone)"),
-            None => ("newly released", "were not suppressed here (released all the same)"),
+        let (done, again) = match what.action {
+            Action::Suppress => ("newly suppressed", "were already (left alone)"),
+            Action::Release => ("newly released", "were not suppressed here (released all the same)"),
         };
         if tally.done > 0 {
             tell(&format!("{place}: {new} {done}, {already} {again}, {unreadable} could not be read"));
@@ -205,8 +228,8 @@ impl Decision {
             Some(why) => Err(format!(
                 "{place}: {why}\nmailroom: {} of {} are not written. The same command again does the rest: what is written \
                  already stays as it is",
-                addresses.len() - tally.done,
-                addresses.len(),
+                entries.len() - tally.done,
+                entries.len(),
             )),
         }
     }

@@ -1,18 +1,58 @@
-//! Lists of addresses as operators have them: one a line, or what a spreadsheet or another tool exported as CSV.
+//! Lists of addresses as operators have them: one a line, what a spreadsheet or another tool exported as CSV, or what SES
+//! imports.
+//!
+//! SES imports two formats (Amazon SES Developer Guide, "Adding email addresses in bulk to your account-level suppression
+//! list"): CSV without a header, `jane@example.com,BOUNCE`, and an object a line, `{"emailAddress":"jane@example.com",
+//! "reason":"BOUNCE"}`. To delete entries, only the address is given.
+
+use std::collections::HashMap;
 
 use mailroom_core::address::Address;
+use mailroom_core::suppression::reason::Reason;
 use mailroom_core::text::escape_invisible;
 
 /// How a column of addresses may be headed, apart from case and whatever is no letter. `address` alone may be the postal one.
 const HEADINGS: [&str; 5] = ["email", "emailaddress", "mail", "recipient", "address"];
 
+/// How a column of reasons is headed.
+const REASON_HEADING: &str = "reason";
+
 /// What was read of a list.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct List {
-    /// Each spelling once, in the order of the list: a release takes every spelling off SES's list.
-    pub(crate) addresses: Vec<Address>,
+    pub(crate) entries: Entries,
     /// The lines that have none.
     pub(crate) unreadable: Vec<Unreadable>,
+}
+
+/// An address of a list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Entry {
+    pub(crate) address: Address,
+    /// The reason beside it, if it is one of SES's.
+    pub(crate) reason: Option<Reason>,
+}
+
+/// Each spelling once, in the order in which they came: a release takes every spelling off SES's list.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Entries {
+    entries: Vec<Entry>,
+    by_spelling: HashMap<String, usize>,
+}
+
+impl Entries {
+    /// Adds an address. If it is there already, the graver of both reasons stays.
+    pub(crate) fn add(&mut self, address: Address, reason: Option<Reason>) {
+        let index = *self.by_spelling.entry(address.raw().to_owned()).or_insert(self.entries.len());
+        match self.entries.get_mut(index) {
+            Some(entry) => entry.reason = entry.reason.max(reason),
+            None => self.entries.push(Entry { address, reason }),
+        }
+    }
+
+    pub(crate) fn into_vec(self) -> Vec<Entry> {
+        self.entries
+    }
 }
 
 /// A line in which no address can be read.
@@ -48,56 +88,98 @@ pub(crate) fn address(text: &str) -> Result<Address, String> {
 }
 
 impl List {
-    /// Reads a list: the column that is headed as one of addresses, else the first.
-    pub(crate) fn read(bytes: &[u8]) -> Result<Self, Garbled> {
+    /// Reads a list: the column that is headed as one of addresses, else the first; and the column that is headed as one of
+    /// reasons or, if no column is headed, the second. Where a line gives none of SES's reasons, `reason` is its reason.
+    /// A list whose first line begins with an object is one of objects.
+    pub(crate) fn read(bytes: &[u8], reason: Option<Reason>) -> Result<Self, Garbled> {
         if bytes.starts_with(b"\xff\xfe") || bytes.starts_with(b"\xfe\xff") {
             return Err(Garbled::Utf16);
         }
         // A name in some other encoding, in some other column, is no reason to refuse its address.
         let text = String::from_utf8_lossy(bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes));
-        let mut rows = Rows { rest: &text, line: 1, separator: separator(&text) };
         let mut list = Self::default();
-        let mut seen = std::collections::HashSet::new();
-        let mut column = None;
+        if is_of_objects(&text) {
+            list.read_objects(&text, reason);
+            return Ok(list);
+        }
+        let mut rows = Rows { rest: &text, line: 1, separator: separator(&text) };
+        let mut columns = None;
         while let Some((line, row)) = rows.next()? {
-            let Some(column) = column else {
-                let heading = heading(&row);
-                column = Some(heading.unwrap_or(0));
-                if heading.is_none() {
-                    list.take(line, row.first(), &mut seen);
-                }
-                continue;
+            let (addresses, reasons) = match columns {
+                Some(columns) => columns,
+                None => match headings(&row) {
+                    Some(headed) => {
+                        columns = Some(headed);
+                        continue;
+                    }
+                    None => *columns.insert((0, Some(1))),
+                },
             };
-            list.take(line, row.get(column), &mut seen);
+            let cell = |column: usize| row.get(column).map_or("", String::as_str);
+            list.take(line, cell(addresses), reasons.and_then(|column| ses_reason(cell(column))).or(reason));
         }
         Ok(list)
     }
 
-    fn take(&mut self, line: usize, cell: Option<&String>, seen: &mut std::collections::HashSet<String>) {
-        let cell = cell.map_or("", String::as_str);
+    fn read_objects(&mut self, text: &str, reason: Option<Reason>) {
+        for (index, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
+            let Ok(object) = serde_json::from_str::<serde_json::Map<String, serde_json::Value>>(line) else {
+                let why = "not a JSON object; there must be one in each line".to_owned();
+                self.unreadable.push(Unreadable { line: index + 1, why });
+                continue;
+            };
+            let names: Vec<String> = object.keys().cloned().collect();
+            let value =
+                |column: usize| object.values().nth(column).and_then(serde_json::Value::as_str).unwrap_or("");
+            match headings(&names) {
+                Some((address, given)) => {
+                    self.take(
+                        index + 1,
+                        value(address),
+                        given.and_then(|column| ses_reason(value(column))).or(reason),
+                    );
+                }
+                None => self.take(index + 1, "", reason),
+            }
+        }
+    }
+
+    fn take(&mut self, line: usize, cell: &str, reason: Option<Reason>) {
         let read = if cell.contains(char::REPLACEMENT_CHARACTER) {
             Err("not UTF-8".to_owned())
         } else {
             address(cell)
         };
         match read {
-            Ok(address) => {
-                if seen.insert(address.raw().to_owned()) {
-                    self.addresses.push(address);
-                }
-            }
+            Ok(address) => self.entries.add(address, reason),
             Err(why) => self.unreadable.push(Unreadable { line, why }),
         }
     }
 }
 
-/// The column of addresses, if this row heads one.
-fn heading(row: &[String]) -> Option<usize> {
+/// Whether the first line begins with a JSON object or array, with which no address begins.
+fn is_of_objects(text: &str) -> bool {
+    let text = text.trim_start();
+    text.starts_with('[')
+        || text.strip_prefix('{').is_some_and(|rest| rest.trim_start().starts_with(['"', '}']))
+}
+
+/// SES's reason of this name; `None` if it is none, such as another tool's words for why an address is on its list.
+fn ses_reason(text: &str) -> Option<Reason> {
+    [Reason::Bounce, Reason::Complaint]
+        .into_iter()
+        .find(|reason| text.trim().eq_ignore_ascii_case(reason.as_ses()))
+}
+
+/// The columns of addresses and of reasons, if this row heads one of addresses.
+fn headings(row: &[String]) -> Option<(usize, Option<usize>)> {
     let plain = |cell: &String| -> String {
         cell.chars().filter(char::is_ascii_alphabetic).map(|c| c.to_ascii_lowercase()).collect()
     };
     let row: Vec<_> = row.iter().map(plain).collect();
-    HEADINGS.iter().find_map(|heading| row.iter().position(|cell| cell == heading))
+    let column = |heading: &str| row.iter().position(|cell| cell == heading);
+    let addresses = HEADINGS.iter().find_map(|heading| column(heading))?;
+    Some((addresses, column(REASON_HEADING)))
 }
 
 /// What the first line separates its columns by.
@@ -182,8 +264,8 @@ mod tests {
     use super::*;
 
     fn read(text: &str) -> (Vec<String>, Vec<usize>) {
-        let list = List::read(text.as_bytes()).unwrap();
-        let raw = list.addresses.iter().map(|address| address.raw().to_owned()).collect();
+        let list = List::read(text.as_bytes(), None).unwrap();
+        let raw = list.entries.entries.iter().map(|entry| entry.address.raw().to_owned()).collect();
         (raw, list.unreadable.iter().map(|unreadable| unreadable.line).collect())
     }
 
@@ -227,20 +309,63 @@ mod tests {
     }
 
     #[test]
+    fn lists_with_reasons() {
+        const B: Option<Reason> = Some(Reason::Bounce);
+        const C: Option<Reason> = Some(Reason::Complaint);
+        let cases = [
+            ("a@x.example,BOUNCE\nb@x.example,COMPLAINT\nc@x.example\n", &[B, C, None][..]),
+            ("\u{feff}a@x.example, COMPLAINT\r\n\"b@x.example\",\"bounce\"\r\n", &[C, B]),
+            ("emailAddress,reason\na@x.example,COMPLAINT\nb@x.example,\n", &[C, None]),
+            ("reason;email\nBOUNCE;a@x.example\n550 5.1.1 unknown;b@x.example\n", &[B, None]),
+            // A column that is headed as something else is not one of reasons.
+            ("email,name\na@x.example,Bounce\n", &[None]),
+            ("a@x.example,Ann\nb@x.example,OTHER\n", &[None, None]),
+            ("a@x.example,BOUNCE\na@x.example,COMPLAINT\nb@x.example,COMPLAINT\nb@x.example\n", &[C, C]),
+            (
+                "{\"emailAddress\":\"a@x.example\",\"reason\":\"BOUNCE\"}\r\n\r\n{ \"reason\": \"COMPLAINT\", \"EmailAddress\": \"b@x.example\", \"n\": 1}\n{\"emailAddress\":\"c@x.example\"}",
+                &[B, C, None],
+            ),
+            ("\u{feff} { \"emailAddress\" : \"\\\"a b\\\"@x.example\", \"reason\": 7 }\n", &[None]),
+            ("{a}@x.example,COMPLAINT\n", &[C]),
+        ];
+        for (text, reasons) in cases {
+            for default in [None, B] {
+                let list = List::read(text.as_bytes(), default).unwrap();
+                assert_eq!(list.unreadable, [], "{text:?}");
+                let read: Vec<_> = list.entries.into_vec().into_iter().map(|entry| entry.reason).collect();
+                let expected: Vec<_> = reasons.iter().map(|reason| reason.or(default)).collect();
+                assert_eq!(read, expected, "{text:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn an_object_that_cannot_be_read_costs_its_line() {
+        let text = "{\"emailAddress\":\"a@x.example\"}\n{\"emailAddress\":\n{\"emailAddress\":[\"b@x.example\"]}\n{\"id\":1}\n[]\nc@x.example\n\
+            {\"emailAddress\":\"nobody\"}\n";
+        assert_eq!(read(text), (vec!["a@x.example".to_owned()], vec![2, 3, 4, 5, 6, 7]));
+        assert_eq!(read("[\n{\"emailAddress\":\"a@x.example\"}\n]").1, [1, 3]);
+    }
+
+    #[test]
     fn another_columns_encoding_costs_no_address() {
-        let list = List::read(b"a@x.example,J\xfcrgen\nb\xff@x.example,\n").unwrap();
-        assert_eq!((list.addresses.len(), list.unreadable.len()), (1, 1));
+        let list = List::read(b"a@x.example,J\xfcrgen\nb\xff@x.example,\n", None).unwrap();
+        assert_eq!((list.entries.into_vec().len(), list.unreadable.len()), (1, 1));
     }
 
     #[test]
     fn what_would_lose_addresses_is_refused_whole() {
-        assert_eq!(List::read(b"\xff\xfea\0@\0x\0"), Err(Garbled::Utf16));
-        assert_eq!(List::read(b"a@x.example\n\"b@x.example\nc@x.example\n"), Err(Garbled::OpenQuote(2)));
+        assert_eq!(List::read(b"\xff\xfea\0@\0x\0", None), Err(Garbled::Utf16));
+        assert_eq!(
+            List::read(b"a@x.example\n\"b@x.example\nc@x.example\n", None),
+            Err(Garbled::OpenQuote(2))
+        );
     }
 
     #[test]
     fn an_unreadable_line_says_why() {
-        let list = List::read(b"jane doe@x.example\n\"\",x\nbounce+1@simulator.amazonses.com\n").unwrap();
+        let list =
+            List::read(b"jane doe@x.example\n\"\",x\nbounce+1@simulator.amazonses.com\n", None).unwrap();
         let why: Vec<_> = list.unreadable.into_iter().map(|unreadable| unreadable.why).collect();
         assert_eq!(why[0], "not an e-mail address: jane doe@x.example");
         assert_eq!(why[1], "missing or empty");
@@ -258,10 +383,10 @@ mod tests {
             let text: String = (0..24)
                 .map(|_| {
                     state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-                    ['"', ',', '\n', '\r', 'a', '@', ' ', ';', 'é'][(state >> 16) as usize % 9]
+                    ['"', ',', '\n', '\r', 'a', '@', ' ', ';', 'é', '{', ':'][(state >> 16) as usize % 11]
                 })
                 .collect();
-            let _ = List::read(text.as_bytes());
+            let _ = List::read(text.as_bytes(), None);
         }
     }
 }

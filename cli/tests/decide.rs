@@ -49,6 +49,10 @@ fn one_bad_argument_and_nothing_is_written() {
 fn what_is_missing_is_asked_for() {
     for (arguments, expected) in [
         (&["suppress", "a@example.com", "--why", "x"][..], "--reason <REASON>"),
+        (
+            &["suppress", "a@example.com", "--file", "-", "--why", "x", "--who", "ops"],
+            "--reason is missing: only lines of a list",
+        ),
         (&["suppress", "--reason", "bounce", "--why", "x"], "<ADDRESS>..."),
         (
             &["suppress", "a@example.com", "--reason", "spam", "--why", "x"],
@@ -80,6 +84,29 @@ fn a_list_with_nothing_in_it_to_write() {
     assert!(err[1].starts_with("mailroom: -:4: bounce@simulator.amazonses.com: "), "{err:?}");
     let (status, out, err) = mailroom(&arguments, "");
     assert_eq!((status, out.len(), err.len()), (0, 1, 0));
+}
+
+#[test]
+fn lines_without_a_reason_are_not_written() {
+    let arguments = ["suppress", "--file", "-", "--why", "x", "--who", "ops"];
+    let (status, out, err) = mailroom(&arguments, "a@example.com\nb@example.com,spam\n");
+    assert_eq!((status, &out[..]), (2, &["no address, nothing written; 2 could not be read".to_owned()][..]));
+    assert_eq!(err, ["mailroom: -: 2 have no reason: say with --reason which it is"]);
+}
+
+#[test]
+fn what_ses_imports_is_written() {
+    let file = std::env::temp_dir().join(format!("mailroom-{}-import.json", std::process::id()));
+    let lines = "{\"emailAddress\":\"a@example.com\",\"reason\":\"COMPLAINT\"}\n{\"emailAddress\":\"b@example.com\",\"reason\":\"BOUNCE\"}\n";
+    std::fs::write(&file, lines).unwrap();
+    let file = file.to_str().unwrap();
+    for command in [&["suppress", "--why", "x", "--who", "ops"][..], &RELEASE[..]] {
+        let (status, out, err) =
+            aws::mailroom(&[command, &["--file", file, "--region", "us-east-1"]].concat(), Some(stacks));
+        assert_eq!((status, err.as_str()), (0, ""));
+        assert!(out.starts_with("t in us-east-1: "), "{out}");
+    }
+    std::fs::remove_file(file).unwrap();
 }
 
 #[test]

@@ -6,12 +6,12 @@ use futures_util::{StreamExt, stream};
 use mailroom_aws::clock::Clock;
 use mailroom_aws::records::RecordTable;
 use mailroom_aws::states::{StateTable, TableError};
-use mailroom_core::address::Address;
 use mailroom_core::suppression::item::{AddressState, Applied};
-use mailroom_core::suppression::operator::OperatorDecision;
+use mailroom_core::suppression::operator::{Action, OperatorDecision};
 use mailroom_core::suppression::reason::Reason;
 
 use crate::aws;
+use crate::list::Entry;
 
 /// Addresses that are read and written at a time: what the table's adapter has under way at once.
 pub(super) const CHUNK: usize = 400;
@@ -20,8 +20,8 @@ const PARALLEL: usize = 32;
 
 /// What is decided.
 pub(super) struct What<'a> {
-    /// The addresses are suppressed for this reason; with `None` they are released.
-    pub(super) suppress: Option<Reason>,
+    /// The addresses are suppressed, each for its own reason, or released.
+    pub(super) action: Action,
     pub(super) who: &'a str,
     pub(super) why: &'a str,
 }
@@ -43,34 +43,35 @@ pub(super) async fn write(
     records: &impl RecordTable,
     clock: &impl Clock,
     what: &What<'_>,
-    addresses: &[Address],
+    entries: &[Entry],
     mut progress: impl FnMut(u64),
 ) -> (Tally, Option<String>) {
     let mut tally = Tally::default();
     let mut counted = HashSet::new();
-    for chunk in addresses.chunks(CHUNK) {
+    for chunk in entries.chunks(CHUNK) {
         let deadline = aws::deadline();
-        let read = stream::iter(chunk).map(|address| states.get(address.match_form(), deadline));
+        let read = stream::iter(chunk).map(|entry| states.get(entry.address.match_form(), deadline));
         let read: Vec<_> = read.buffered(PARALLEL).collect().await;
         // Not the whole run's time: a decision counts from the second in which it is written.
         let now = clock.now();
         let (mut decisions, mut were_so) = (Vec::new(), Vec::new());
-        for (address, state) in chunk.iter().zip(read) {
+        for (Entry { address, reason }, state) in chunk.iter().zip(read) {
+            let suppress = reason.filter(|_| what.action == Action::Suppress);
             let state = match state {
                 Ok(state) => state,
                 // A newer version may have written it: the decision is good for that one too.
                 Err(TableError::NotAnItem(_)) => None,
                 Err(error) => return (tally, Some(aws::not_read(&error, aws::TO_READ))),
             };
-            let so = is_so(state.as_ref(), what.suppress);
+            let so = is_so(state.as_ref(), suppress);
             were_so.push(so);
-            if !so || what.suppress.is_none() {
-                decisions.push(OperatorDecision::new(address, what.suppress, what.who, what.why, now, ""));
+            if !so || suppress.is_none() {
+                decisions.push(OperatorDecision::new(address, suppress, what.who, what.why, now, ""));
             }
         }
         let lost = records.append(&decisions, aws::deadline()).await;
         let lost_of: HashSet<_> = lost.iter().map(|lost| decisions[lost.index].recipient.as_str()).collect();
-        for (address, so) in chunk.iter().zip(were_so) {
+        for (Entry { address, .. }, so) in chunk.iter().zip(were_so) {
             if lost_of.contains(address.raw()) {
                 continue;
             }
@@ -105,9 +106,11 @@ mod tests {
     use mailroom_aws::clock::MemoryClock;
     use mailroom_aws::records::MemoryRecords;
     use mailroom_aws::states::MemoryStates;
+    use mailroom_core::address::Address;
     use mailroom_core::suppression::Seen;
     use mailroom_core::suppression::item::Attempt;
     use mailroom_core::timestamp::Timestamp;
+    use serde_json::json;
 
     use super::*;
     use crate::list;
@@ -129,10 +132,22 @@ mod tests {
         suppress: Option<Reason>,
         addresses: &[Address],
     ) -> (Tally, Option<String>, u64) {
-        let what = What { suppress, who: "ops", why: "ticket 7" };
+        let entries: Vec<_> =
+            addresses.iter().map(|address| Entry { address: address.clone(), reason: suppress }).collect();
+        run_entries(states, records, suppress, &entries).await
+    }
+
+    async fn run_entries(
+        states: &MemoryStates,
+        records: &impl RecordTable,
+        suppress: Option<Reason>,
+        entries: &[Entry],
+    ) -> (Tally, Option<String>, u64) {
+        let action = if suppress.is_some() { Action::Suppress } else { Action::Release };
+        let what = What { action, who: "ops", why: "ticket 7" };
         let mut seen = 0;
         let clock = MemoryClock::at(now());
-        let (tally, stopped) = write(states, records, &clock, &what, addresses, |done| seen += done).await;
+        let (tally, stopped) = write(states, records, &clock, &what, entries, |done| seen += done).await;
         (tally, stopped, seen)
     }
 
@@ -212,6 +227,24 @@ mod tests {
         assert_eq!((tally, stopped), (Tally { new: 1, already: 1, done: 3 }, None));
         assert_eq!(records.records().len(), 3);
         assert!(records.records().iter().all(|record| record["action"] == "release"));
+    }
+
+    #[tokio::test]
+    async fn each_address_has_its_own_reason_which_a_release_ignores() {
+        let states = MemoryStates::default();
+        let entries: Vec<_> = addresses(&["jane@example.com", "joe@example.com"])
+            .into_iter()
+            .zip([BOUNCE, COMPLAINT])
+            .map(|(address, reason)| Entry { address, reason })
+            .collect();
+        for (suppress, written) in
+            [(BOUNCE, [json!("bounce"), json!("complaint")]), (None, [json!(null), json!(null)])]
+        {
+            let records = MemoryRecords::default();
+            run_entries(&states, &records, suppress, &entries).await;
+            let reasons: Vec<_> = records.records().iter().map(|record| record["reason"].clone()).collect();
+            assert_eq!(reasons, written);
+        }
     }
 
     #[tokio::test]
