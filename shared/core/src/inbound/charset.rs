@@ -7,7 +7,7 @@
 use std::borrow::Cow;
 
 use encoding_rs::{
-    BIG5, EUC_JP, EUC_KR, Encoding, GB18030, GBK, ISO_2022_JP, REPLACEMENT, SHIFT_JIS, WINDOWS_874,
+    BIG5, EUC_JP, EUC_KR, Encoding, GB18030, GBK, ISO_2022_JP, REPLACEMENT, SHIFT_JIS, UTF_8, WINDOWS_874,
     WINDOWS_1252,
 };
 use mail_parser::decoders::charsets::{DecoderFnc, map::charset_decoder};
@@ -36,6 +36,9 @@ impl Decoder {
             name.chars().filter(char::is_ascii_alphanumeric).map(|c| c.to_ascii_lowercase()).collect();
         let encoding = match letters.as_str() {
             "ascii" | "usascii" | "ansix341968" => return Self::Unknown,
+            "utf7" | "unicode11utf7" => {
+                return charset_decoder(b"utf-7").map_or(Self::Unknown, Self::MailParser);
+            }
             "jis" | "jis7" | "cp50220" | "cp50221" | "cp50222" => return Self::Iso2022Jp,
             letters if letters.trim_start_matches("cs").starts_with("iso2022jp") => return Self::Iso2022Jp,
             "cp932" | "ms932" | "cp943" | "cp943c" | "windows31j" | "cswindows31j" | "pck" => SHIFT_JIS,
@@ -64,7 +67,11 @@ impl Decoder {
     fn decode(&self, bytes: &[u8]) -> String {
         match self {
             Self::Iso2022Jp => iso_2022_jp(bytes),
-            Self::Standard(encoding) => encoding.decode(bytes).0.into_owned(),
+            // Only Unicode has byte order marks: `яю` in windows-1251 has the bytes of one.
+            Self::Standard(encoding) if encoding.output_encoding() == UTF_8 => {
+                encoding.decode(bytes).0.into_owned()
+            }
+            Self::Standard(encoding) => encoding.decode_without_bom_handling(bytes).0.into_owned(),
             Self::MailParser(decode) => decode(bytes),
             Self::Unknown => undeclared(bytes),
         }
@@ -308,6 +315,10 @@ mod tests {
         ("x-unknown", b"Gr\xfc\xdfe", "Grüße"),
         ("windows-1251", b"\xcf\xf0\xe8\xe2\xe5\xf2", "Привет"),
         ("cp1251", b"\xcf\xf0\xe8\xe2\xe5\xf2", "Привет"),
+        ("windows-1251", b"\xff\xfe", "яю"),
+        ("utf-8", b"\xef\xbb\xbfa", "a"),
+        ("unicode-1-1-utf-7", b"+bOhlhw-", "注文"),
+        ("utf-16be", b"\x6c\xe8\x65\x87", "注文"),
         ("koi8-r", b"\xf0\xd2\xc9\xd7\xc5\xd4", "Привет"),
         ("utf-7", b"+bOhlhw-", "注文"),
         ("cp850", b"Gr\x81\xe1e", "Grüße"),
