@@ -18,6 +18,7 @@ import cfnlint
 import cfnlint.decode
 import filters
 import mutations
+import senders
 import wiring
 from botocore import xform_name
 from parts import ROOT, as_list, of_type
@@ -183,7 +184,11 @@ RECEIVING = {
     "InboundErrorsAlarm",
     "InboundFunction",
     "InboundLogGroup",
+    "InboundMapping",
     "InboundPermission",
+    "InboundQueue",
+    "InboundQueuePolicy",
+    "InboundReturnedAlarm",
     "InboundRole",
 }
 OWN_BUCKET = {"MailBucketOwn", "MailBucketOwnPolicy"}
@@ -233,6 +238,7 @@ SUPPRESSING = {
     "SuppressionDeadLettersAlarm",
     "SuppressionQueue",
     "SuppressionQueuePolicy",
+    "SuppressionReturnedAlarm",
     "TransitBucket",
     "TransitBucketPolicy",
 }
@@ -545,7 +551,7 @@ def platform_of(template, name, function):
             is_stream = mapping["EventSourceArn"]["Fn::GetAtt"][1] == "StreamArn"
             actions |= STREAM_POLLER if is_stream else QUEUE_POLLER
             actions |= FAILURE_DESTINATION if "OnFailure" in mapping.get("DestinationConfig", {}) else set()
-    if "OnFailure" in function.get("EventInvokeConfig", {}).get("DestinationConfig", {}):
+    if "DeadLetterQueue" in function or "OnFailure" in function.get("EventInvokeConfig", {}).get("DestinationConfig", {}):
         actions |= FAILURE_DESTINATION
     return actions
 
@@ -658,6 +664,7 @@ def main():
         "items: indexes and filters go by what the domain writes": check_items(template),
         "mappings: batches fail in part, and not for ever": wiring.check_mappings(template),
         "mappings: what is given up lies in a queue, and an alarm says so": wiring.check_given_up(template),
+        "senders: who may send to the queues, and publish to the topic": senders.check_senders(template),
         "filters: what wakes decide": filters.check_decide(template),
         "filters: what wakes apply": filters.check_apply(template),
         "schedules: whom they wake, and how often": wiring.check_schedules(template),

@@ -4,6 +4,7 @@ in any."""
 import json
 
 import filters
+import senders
 import wiring
 
 CHECKS = (
@@ -12,6 +13,7 @@ CHECKS = (
     wiring.check_transit,
     wiring.check_schedules,
     wiring.check_thresholds,
+    senders.check_senders,
     filters.check_decide,
     filters.check_apply,
 )
@@ -56,11 +58,35 @@ MUTATIONS = [
     ("SuppressionVisibilityTimeout/MinValue", 29),
     ("SuppressionVisibilityTimeout/Default", 29),
     ("SuppressionQueue/RedrivePolicy", GONE),
+    ("SuppressionQueue/RedrivePolicy/maxReceiveCount", 20),
+    ("SuppressionVisibilityTimeout/Default", 180),
+    ("SuppressionQueuePolicy/PolicyDocument/Statement/0", GONE),
+    ("SuppressionDeadLetterQueuePolicy/PolicyDocument/Statement/0", GONE),
+    ("SuppressionDeadLetterQueue/MessageRetentionPeriod", GONE),
     ("FeedbackMapping/FunctionResponseTypes", GONE),
     ("FeedbackVisibilityTimeout/Default", 29),
+    ("FeedbackVisibilityTimeout/Default", 1_300),
     ("FeedbackQueue/RedrivePolicy", GONE),
+    ("FeedbackQueue/RedrivePolicy/maxReceiveCount", 5),
+    ("FeedbackQueue/MessageRetentionPeriod", 345_600),
+    ("FeedbackQueuePolicy/PolicyDocument/Statement/1", GONE),
+    ("FeedbackQueuePolicy/PolicyDocument/Statement/1/Effect", "Allow"),
+    ("FeedbackQueuePolicy/PolicyDocument/Statement/1/Action", "sqs:ReceiveMessage"),
+    ("FeedbackQueuePolicy/PolicyDocument/Statement/1/Principal", {"Service": "events.amazonaws.com"}),
+    ("FeedbackQueuePolicy/PolicyDocument/Statement/1/Condition/ArnNotEquals/aws:SourceArn", GONE),
+    ("FeedbackQueuePolicy/PolicyDocument/Statement/1/Condition/ArnNotEquals/aws:PrincipalArn", GONE),
+    ("FeedbackQueuePolicy/PolicyDocument/Statement/1/Condition/ArnNotEquals/aws:PrincipalArn", "*"),
+    ("FeedbackDeadLetterQueuePolicy/PolicyDocument/Statement/0", GONE),
+    ("FeedbackSubscriptionDeadLetterQueuePolicy/PolicyDocument/Statement/1", GONE),
+    ("FeedbackTopicPolicy/PolicyDocument/Statement/1", GONE),
+    ("FeedbackTopicPolicy/PolicyDocument/Statement/1/Condition/ArnNotLike/aws:SourceArn/0", GONE),
+    ("FeedbackFunction/DeadLetterQueue", GONE),
     ("FeedbackSubscription/RedrivePolicy", GONE),
-    ("InboundFunction/EventInvokeConfig", GONE),
+    ("InboundFunction/DeadLetterQueue", GONE),
+    ("InboundMapping/FunctionResponseTypes", GONE),
+    ("InboundQueue/VisibilityTimeout", GONE),
+    ("InboundQueuePolicy/PolicyDocument/Statement/0", GONE),
+    ("InboundDeadLetterQueuePolicy/PolicyDocument/Statement/0", GONE),
     ("TransitBucket/LifecycleConfiguration", GONE),
     ("TransitBucket/LifecycleConfiguration/Rules/0/Status", "Disabled"),
     ("TransitBucket/LifecycleConfiguration/Rules/0/Prefix", "import/"),
@@ -72,6 +98,7 @@ MUTATIONS = [
     ("OldestPendingAlarm/Threshold", 360_000),
     ("DriftAlarm/ComparisonOperator", "LessThanThreshold"),
     ("DecideFailuresAlarm/MetricName", "NumberOfMessagesSent"),
+    ("DecideFailuresQueuePolicy/PolicyDocument/Statement/0", GONE),
     ("SuppressionDeadLettersAlarm/Dimensions/0/Value", {"Fn::GetAtt": ["DecideFailuresQueue", "QueueName"]}),
 ]
 

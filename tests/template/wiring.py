@@ -14,6 +14,9 @@ SCHEDULE = "AWS::Scheduler::Schedule"
 # A stream keeps what it holds for a day.
 STREAM_KEEPS = 86_400
 
+# The most seconds for which a queue keeps a message, which all of them do.
+QUEUE_KEEPS = 14 * 86_400
+
 # Whom each schedule wakes, and how often.
 SCHEDULES = {
     "ApplySchedule": ("ApplyFunction", "rate(1 minute)"),
@@ -94,10 +97,16 @@ def check_queue(template, name, mapping):
     redrive = of_type(template, QUEUE)[queue].get("RedrivePolicy", {})
     if target(redrive.get("deadLetterTargetArn")) not in of_type(template, QUEUE):
         yield f"{queue} gives up nothing"
+        return
+    # What fails for now comes back nearly as long as it is kept, but does not go without a dead letter.
+    comes_back = usual(template, visible) * redrive["maxReceiveCount"]
+    if not QUEUE_KEEPS - 86_400 <= comes_back < QUEUE_KEEPS:
+        yield f"{queue} has what fails come back for {comes_back} s, and keeps it for {QUEUE_KEEPS} s"
 
 
 def check_mappings(template):
-    problems = []
+    kept = {name: queue.get("MessageRetentionPeriod") for name, queue in of_type(template, QUEUE).items()}
+    problems = [f"{name} keeps what is in it for {seconds} s" for name, seconds in kept.items() if seconds != QUEUE_KEEPS]
     for name, mapping in of_type(template, MAPPING).items():
         is_stream = target(mapping["EventSourceArn"]) is None  # it is a table's StreamArn
         problems += (check_stream if is_stream else check_queue)(template, name, mapping)
@@ -112,17 +121,20 @@ def check_mappings(template):
 
 
 def check_given_up(template):
-    """Whatever was given up lies in a queue, and an alarm says so."""
+    """Whatever was given up lies in a queue, and an alarm says so, unless a function reads that queue."""
     queues = of_type(template, QUEUE)
+    functions = of_type(template, FUNCTION)
     holders = [*of_type(template, MAPPING).values()]
-    holders += [function.get("EventInvokeConfig", {}) for function in of_type(template, FUNCTION).values()]
+    holders += [function.get("EventInvokeConfig", {}) for function in functions.values()]
     redriven = [*queues.values(), *of_type(template, "AWS::SNS::Subscription").values()]
     given_up = {failure_queue(holder) for holder in holders}
     given_up |= {target(holder.get("RedrivePolicy", {}).get("deadLetterTargetArn")) for holder in redriven}
+    given_up |= {target(function.get("DeadLetterQueue", {}).get("TargetArn")) for function in functions.values()}
     read = {target(mapping["EventSourceArn"]) for mapping in of_type(template, MAPPING).values()}
     return [
-        *(f"{queue} has no alarm on what lies in it" for queue in sorted(given_up - {None} - watched(template))),
+        *(f"{queue} has no alarm on what lies in it" for queue in sorted(given_up - {None} - read - watched(template))),
         *(f"{queue} is read by nobody, and nothing is given up to it" for queue in sorted(set(queues) - given_up - read)),
+        *(f"{name} forgets what Lambda has tried three times" for name in ("FeedbackFunction", "InboundFunction") if "DeadLetterQueue" not in functions[name]),
     ]
 
 

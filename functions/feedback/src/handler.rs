@@ -1,37 +1,29 @@
-//! Takes a payload, appends its records, and hands back to the queue exactly the messages whose records are not durable.
+//! Takes a payload, appends its records, sends to the dead-letter queue what can never become a record, and hands back to
+//! the queue exactly the messages of which something is not durable.
 
-use mailroom_aws::invocation::{Invocation, InvocationError, Response, Settled};
+use mailroom_aws::dead_letters::DeadLetters;
+use mailroom_aws::invocation::{Buried, Invocation, InvocationError, Response, Settled};
 use mailroom_aws::metrics::Metrics;
 use mailroom_aws::records::RecordTable;
+use mailroom_core::dead_letter::Reason;
 use mailroom_core::envelope::Message;
 use mailroom_core::feedback::{self, FeedbackRecord, Normalized};
-use mailroom_core::malformed::Malformed;
 use mailroom_core::notification::{Notice, Reading};
-use mailroom_core::ours::Foreign;
 use tokio::time::Instant;
 use tracing::{info, warn};
 
 use crate::settings::Settings;
 
 /// The function: its ports and what the template told it.
-pub struct Feedback<T, M> {
+pub struct Feedback<T, D, M> {
     /// The table, to which records are appended.
     pub table: T,
+    /// The dead-letter queue.
+    pub dead_letters: D,
     /// Where metrics are counted.
     pub metrics: M,
     /// What the template tells the function.
     pub settings: Settings,
-}
-
-/// Why a message can never be processed.
-#[derive(Debug, thiserror::Error)]
-enum Poison {
-    #[error("{}: {}", .0.field(), .0.problem())]
-    Malformed(#[from] Malformed),
-    #[error(transparent)]
-    Foreign(#[from] Foreign),
-    #[error("notificationType: a mail that was received, not feedback on one that was sent")]
-    Received,
 }
 
 /// What has to be done for a message.
@@ -64,7 +56,7 @@ impl Tally {
     }
 }
 
-impl<T: RecordTable, M: Metrics> Feedback<T, M> {
+impl<T: RecordTable, D: DeadLetters, M: Metrics> Feedback<T, D, M> {
     /// Handles one invocation; returns shortly after `deadline` at the latest.
     ///
     /// # Errors
@@ -82,19 +74,15 @@ impl<T: RecordTable, M: Metrics> Feedback<T, M> {
                     tally.count(&records);
                     invocation.add(message, records);
                     for malformed in malformed {
-                        invocation.fail(message);
-                        let told = &invocation.messages()[message];
-                        log_poison(told, &Poison::Malformed(malformed.within(&told.path)));
+                        let malformed = malformed.within(&invocation.messages()[message].path);
+                        give_up(&mut invocation, message, Reason::from(&malformed));
                     }
                 }
-                Err(poison) => {
-                    invocation.fail(message);
-                    log_poison(&invocation.messages()[message], &poison);
-                }
+                Err(reason) => give_up(&mut invocation, message, reason),
             }
         }
-        let poisoned = invocation.failed();
         let Settled { written, not_written } = invocation.settle(&self.table, deadline).await;
+        let Buried { poisoned, sent } = invocation.bury(payload, &self.dead_letters, deadline).await;
         self.metrics.count(&[
             ("Messages", invocation.messages().len()),
             ("MessagesIgnored", tally.ignored),
@@ -102,6 +90,8 @@ impl<T: RecordTable, M: Metrics> Feedback<T, M> {
             ("MessagesWithoutRecipient", tally.no_recipient),
             ("MessagesNotStored", tally.not_stored),
             ("MessagesPoisoned", poisoned),
+            ("MessagesReturned", invocation.failed()),
+            ("DeadLettersSent", sent),
             ("UnknownValues", tally.unknown_values),
             ("UnknownFields", tally.unknown_fields),
             ("AutoResponses", tally.auto_responses),
@@ -113,8 +103,8 @@ impl<T: RecordTable, M: Metrics> Feedback<T, M> {
         invocation.respond()
     }
 
-    fn work(&self, message: &Message, tally: &mut Tally) -> Result<Work, Poison> {
-        let notification = match message.reading.as_ref().map_err(Malformed::clone)? {
+    fn work(&self, message: &Message, tally: &mut Tally) -> Result<Work, Reason> {
+        let notification = match message.reading.as_ref().map_err(Reason::from)? {
             Reading::Ignored(notice) => {
                 tally.service_events += usize::from(notice.detail_type().is_some());
                 tally.no_recipient += usize::from(matches!(notice, Notice::NoRecipient(_)));
@@ -127,7 +117,12 @@ impl<T: RecordTable, M: Metrics> Feedback<T, M> {
                 );
                 return Ok(Work::Ignore);
             }
-            Reading::Received(_) => return Err(Poison::Received),
+            Reading::Received(_) => {
+                return Err(Reason::new(
+                    "notificationType",
+                    "a mail that was received, not feedback on one that was sent",
+                ));
+            }
             Reading::Feedback(notification) => notification,
         };
         self.settings.ours.check(&message.origin, notification)?;
@@ -142,7 +137,7 @@ impl<T: RecordTable, M: Metrics> Feedback<T, M> {
         }
         let home = Some(self.settings.ours.region.as_str());
         let normalized = feedback::normalize(notification, &message.origin, home, self.settings.retention)
-            .map_err(|error| error.within(&message.path))?;
+            .map_err(|error| Reason::from(&error.within(&message.path)))?;
         Ok(Work::Append(normalized))
     }
 }
@@ -163,8 +158,9 @@ fn log_unknown(message: &Message, what: &str, fields: impl IntoIterator<Item = i
     }
 }
 
-/// Writes the one log line that says why a message will end in the dead-letter queue: the field and what is wrong, never a
-/// value.
-fn log_poison(message: &Message, poison: &Poison) {
-    warn!(message = message.id, ses_message = message.ses_message_id(), "can never be processed: {poison}");
+/// Gives a message up, and logs why: the field and what is wrong with it, never a value.
+fn give_up(invocation: &mut Invocation<FeedbackRecord>, message: usize, reason: Reason) {
+    let told = &invocation.messages()[message];
+    warn!(message = told.id, ses_message = told.ses_message_id(), "can never be processed: {reason}");
+    invocation.poison(message, reason);
 }

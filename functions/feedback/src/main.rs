@@ -1,9 +1,10 @@
-//! Wires the handler to Lambda, DynamoDB and CloudWatch.
+//! Wires the handler to Lambda, DynamoDB, SQS and CloudWatch.
 
 use feedback::handler::Feedback;
 use feedback::settings::Settings;
 use lambda_runtime::{Error, LambdaEvent, service_fn, tracing};
 use mailroom_aws::client;
+use mailroom_aws::dead_letters::SqsDeadLetters;
 use mailroom_aws::metrics::EmbeddedMetrics;
 use mailroom_aws::records::DynamoRecords;
 use mailroom_aws::settings::Variables;
@@ -17,6 +18,7 @@ async fn main() -> Result<(), Error> {
     let config = client::config().await;
     let feedback = Feedback {
         table: DynamoRecords::new(&config, settings.table.as_str()),
+        dead_letters: SqsDeadLetters::new(&config, settings.dead_letter_queue.as_str()),
         metrics: EmbeddedMetrics::new(settings.function.as_str()),
         settings,
     };

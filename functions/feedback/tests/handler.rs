@@ -3,6 +3,7 @@
 
 use feedback::handler::Feedback;
 use feedback::settings::{KindsNotStored, Settings};
+use mailroom_aws::dead_letters::{DeadLetterError, MemoryDeadLetters};
 use mailroom_aws::invocation::{InvocationError, Response};
 use mailroom_aws::metrics::MemoryMetrics;
 use mailroom_aws::records::MemoryRecords;
@@ -14,12 +15,16 @@ use tokio::time::Instant;
 const SAMPLES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../events/feedback");
 const TOPIC: &str = "arn:aws:sns:us-east-1:123456789012:local-feedback";
 
-fn function() -> Feedback<MemoryRecords, MemoryMetrics> {
+type Function = Feedback<MemoryRecords, MemoryDeadLetters, MemoryMetrics>;
+
+fn function() -> Function {
     Feedback {
         table: MemoryRecords::default(),
+        dead_letters: MemoryDeadLetters::default(),
         metrics: MemoryMetrics::default(),
         settings: Settings {
             table: "table".to_owned(),
+            dead_letter_queue: "dead".to_owned(),
             function: "feedback".to_owned(),
             ours: Ours {
                 account: "123456789012".to_owned(),
@@ -32,10 +37,7 @@ fn function() -> Feedback<MemoryRecords, MemoryMetrics> {
     }
 }
 
-async fn handle(
-    function: &Feedback<MemoryRecords, MemoryMetrics>,
-    payload: impl ToString,
-) -> Result<Response, InvocationError> {
+async fn handle(function: &Function, payload: impl ToString) -> Result<Response, InvocationError> {
     function.handle(&payload.to_string(), Instant::now()).await
 }
 
@@ -45,6 +47,11 @@ fn sample(name: &str) -> String {
 
 fn failed(response: &Response) -> Vec<&str> {
     response.batch_item_failures.iter().map(|failure| failure.item_identifier.as_str()).collect()
+}
+
+/// The reasons of the dead letters, in the order in which they were sent.
+fn reasons(function: &Function) -> Vec<String> {
+    function.dead_letters.letters().iter().map(|letter| letter.reason.to_string()).collect()
 }
 
 /// A permanent bounce of these recipients, told in SNS's envelope.
@@ -70,15 +77,72 @@ fn batch(bodies: &[String]) -> Value {
 }
 
 #[tokio::test]
-async fn a_poison_message_costs_its_neighbours_nothing() {
+async fn a_poison_message_is_a_dead_letter_at_once_and_costs_its_neighbours_nothing() {
     let function = function();
-    let response = handle(&function, sample("batch-good-and-bad")).await.unwrap();
-    let poison = ["57cf2876-c027-5007-9908-e8f11dd93dcd", "5d2f2987-cfc6-52c0-a0a2-7e88b64b4a7a"];
-    assert_eq!(failed(&response), poison);
+    let payload = sample("batch-good-and-bad");
+    assert_eq!(handle(&function, &payload).await.unwrap(), Response::default());
     assert_eq!(function.table.records().len(), 3);
-    let counted = ["Messages", "MessagesIgnored", "MessagesPoisoned", "RecordsWritten"]
+    let counted = ["Messages", "MessagesIgnored", "MessagesPoisoned", "MessagesReturned", "RecordsWritten"]
         .map(|n| function.metrics.get(n));
-    assert_eq!(counted, [6, 1, 2, 3]);
+    assert_eq!(counted, [6, 1, 2, 0, 3]);
+    let reasons = ["body: not JSON", "bounce.bouncedRecipients: missing or empty"];
+    assert_eq!(self::reasons(&function), reasons);
+    // Their bodies are what came, so that they can be sent through again.
+    let payload: Value = serde_json::from_str(&payload).unwrap();
+    for letter in function.dead_letters.letters() {
+        let bodies = payload["Records"].as_array().unwrap().iter().map(|record| &record["body"]);
+        assert_eq!(bodies.filter(|body| **body == letter.body).count(), 1);
+    }
+}
+
+#[tokio::test]
+async fn a_poison_message_comes_back_only_if_it_is_no_dead_letter() {
+    let function = function();
+    function.dead_letters.fail(Some(DeadLetterError::Unavailable("InternalError".to_owned())));
+    let bodies = ["nonsense".to_owned(), bounce("1", &["a@example.com"])];
+    assert_eq!(failed(&handle(&function, batch(&bodies)).await.unwrap()), ["id-0"]);
+    assert_eq!(function.metrics.get("MessagesReturned"), 1);
+    function.dead_letters.fail(None);
+    assert_eq!(handle(&function, batch(&bodies)).await.unwrap(), Response::default());
+    assert_eq!(function.dead_letters.letters()[0].body, "nonsense");
+}
+
+/// While its records are not durable a message comes back, and would be one dead letter more each time.
+#[tokio::test]
+async fn what_comes_back_is_no_dead_letter_yet() {
+    let function = function();
+    function.table.fail(&["ADDR#a@example.com"]);
+    let bodies = [bounce("1", &["a@example.com", "nobody"]), "nonsense".to_owned()];
+    assert_eq!(failed(&handle(&function, batch(&bodies)).await.unwrap()), ["id-0"]);
+    assert_eq!(reasons(&function), ["body: not JSON"]);
+    function.table.fail(&[]);
+    assert_eq!(handle(&function, batch(&bodies[..1])).await.unwrap(), Response::default());
+    assert_eq!(reasons(&function)[1], "bounce.bouncedRecipients[1].emailAddress: not an e-mail address");
+}
+
+/// A direct event that no retry can help is a dead letter, too, in a form that the queue can bring again; so is one that
+/// Lambda has put into the queue because the invocation had failed.
+#[tokio::test]
+async fn a_direct_event_is_a_dead_letter_that_can_be_sent_through_again() {
+    let function = function();
+    let names = [
+        "direct-sns-malformed-not-json",
+        "direct-sns-bounce-permanent-general",
+        "eventbridge-complaint-abuse",
+    ];
+    for name in names {
+        let direct = sample(name);
+        assert_eq!(handle(&function, &direct).await.unwrap(), Response::default(), "{name}");
+        let records = function.table.records();
+        // As Lambda puts it into the queue.
+        assert_eq!(handle(&function, batch(&[direct])).await.unwrap(), Response::default(), "{name}");
+        assert_eq!(function.table.records(), records, "{name}");
+    }
+    assert_eq!(function.table.records().len(), 2);
+    assert_eq!(reasons(&function), ["Message: not JSON", "Records[0].Sns.Message: not JSON"]);
+    let letter = function.dead_letters.letters()[0].body.clone();
+    assert_eq!(handle(&function, batch(&[letter.clone()])).await.unwrap(), Response::default());
+    assert_eq!(function.dead_letters.letters()[2].body, letter);
 }
 
 #[tokio::test]
@@ -171,8 +235,9 @@ async fn received_mail_is_somebody_elses() {
         json!({"Type": "Notification", "TopicArn": TOPIC, "Message": received.to_string()}).to_string();
     let function = function();
     let response = handle(&function, batch(&[body, bounce("1", &["a@example.com"])])).await.unwrap();
-    assert_eq!(failed(&response), ["id-0"]);
+    assert_eq!(response, Response::default());
     assert_eq!((function.table.records().len(), function.metrics.get("MessagesPoisoned")), (1, 1));
+    assert!(reasons(&function)[0].starts_with("notificationType: a mail that was received"));
 }
 
 #[tokio::test]
@@ -214,6 +279,7 @@ async fn a_direct_event_fails_as_a_whole() {
     function.table.fail(&[written[0]["pk"].as_str().unwrap()]);
     let error = handle(&function, &direct).await.unwrap_err();
     assert_eq!(error.to_string(), "1 of 1 messages failed; see the log");
+    function.dead_letters.fail(Some(DeadLetterError::Refused("AccessDenied".to_owned())));
     assert!(handle(&function, sample("direct-sns-malformed-not-json")).await.is_err());
     assert!(handle(&function, "{}").await.is_err());
 }
@@ -239,13 +305,15 @@ async fn kinds_that_are_not_stored_are_acknowledged() {
 }
 
 #[tokio::test]
-async fn what_is_not_ours_comes_back() {
+async fn what_is_not_ours_is_a_dead_letter() {
     let function = function();
     for name in ["malformed-another-account", "malformed-another-region", "malformed-foreign-topic"] {
-        let response = handle(&function, sample(name)).await.unwrap();
-        assert_eq!(failed(&response).len(), 1, "{name}");
+        assert_eq!(handle(&function, sample(name)).await.unwrap(), Response::default(), "{name}");
     }
     assert!(function.table.records().is_empty());
+    let accounts = "mail.sendingAccountId, mail.sourceArn: another AWS account";
+    let reasons = [accounts, "mail.sourceArn: another Region", "TopicArn: not this stack's topic"];
+    assert_eq!(self::reasons(&function), reasons);
     // Sending authorization: their account sent it from our identity, or ours from theirs.
     for name in ["bounce-sending-authorization", "bounce-sent-as-delegate"] {
         assert_eq!(handle(&function, sample(name)).await.unwrap(), Response::default(), "{name}");
@@ -256,14 +324,17 @@ async fn what_is_not_ours_comes_back() {
 #[tokio::test]
 async fn a_failure_that_cannot_be_named_fails_the_batch() {
     let nameless = json!({"Records": [{"eventSource": "aws:sqs", "body": "nonsense"}]});
-    assert!(handle(&function(), nameless).await.is_err());
+    let function = function();
+    assert_eq!(handle(&function, &nameless).await.unwrap(), Response::default());
+    function.dead_letters.fail(Some(DeadLetterError::Refused("AccessDenied".to_owned())));
+    assert!(handle(&function, nameless).await.is_err());
 }
 
-/// A bad recipient keeps its message coming back, and its neighbours in the same message are recorded.
+/// A bad recipient makes its message a dead letter, and the others of the same message are recorded.
 #[tokio::test]
-async fn a_bad_recipient_keeps_the_message_but_not_the_others_records() {
+async fn a_bad_recipient_is_a_dead_letter_beside_the_others_records() {
     let function = function();
     let response = handle(&function, batch(&[bounce("1", &["a@example.com", "nobody"])])).await.unwrap();
-    assert_eq!(failed(&response), ["id-0"]);
-    assert_eq!(function.table.records().len(), 1);
+    assert_eq!(response, Response::default());
+    assert_eq!((function.table.records().len(), reasons(&function).len()), (1, 1));
 }

@@ -1,17 +1,19 @@
-//! Takes a receipt and writes one record per recipient, each pointing to a mail that was seen to be there.
+//! Takes a receipt and writes one record per recipient, each pointing to a mail that was seen to be there; and sends to the
+//! dead-letter queue what can never become a record.
 
 use futures_util::{StreamExt, stream};
-use mailroom_aws::invocation::{Invocation, InvocationError, Response, Settled};
+use mailroom_aws::dead_letters::DeadLetters;
+use mailroom_aws::invocation::{Buried, Invocation, InvocationError, Response, Settled};
 use mailroom_aws::metrics::Metrics;
 use mailroom_aws::objects::{ObjectError, ObjectStore};
 use mailroom_aws::records::RecordTable;
+use mailroom_core::dead_letter::Reason;
 use mailroom_core::envelope::Message;
 use mailroom_core::inbound::{
-    self, Found, Location, Normalized, ObjectFacts, Receipt, Rules, Structure, Unreadable,
+    self, Found, InboundRecord, Location, Normalized, ObjectFacts, Receipt, Rules, Structure, Unreadable,
 };
 use mailroom_core::malformed::{Malformed, Problem};
 use mailroom_core::notification::Reading;
-use mailroom_core::ours::Foreign;
 use tokio::time::{Instant, timeout_at};
 use tracing::{info, warn};
 
@@ -21,11 +23,13 @@ use crate::settings::Settings;
 const PARALLEL: usize = 8;
 
 /// The function: its ports and what the template told it.
-pub struct Inbound<T, O, M> {
+pub struct Inbound<T, O, D, M> {
     /// The table, to which records are appended.
     pub table: T,
     /// The buckets in which mail lies.
     pub objects: O,
+    /// The dead-letter queue.
+    pub dead_letters: D,
     /// Where metrics are counted.
     pub metrics: M,
     /// What the template tells the function.
@@ -35,16 +39,21 @@ pub struct Inbound<T, O, M> {
 /// Why a message is not done.
 #[derive(Debug, thiserror::Error)]
 enum Trouble {
-    #[error("{}: {}", .0.field(), .0.problem())]
-    Malformed(#[from] Malformed),
-    #[error(transparent)]
-    Foreign(#[from] Foreign),
-    #[error("eventType: feedback on a mail that was sent, not a mail that was received")]
-    Feedback,
-    #[error(transparent)]
+    /// No retry can help.
+    #[error("can never be processed: {0}")]
+    Poison(#[from] Reason),
+    /// A retry can help.
+    #[error("not recorded: {0}")]
     Object(#[from] ObjectError),
-    #[error("S3 did not answer until the deadline")]
+    /// A retry can help.
+    #[error("not recorded: S3 did not answer until the deadline")]
     Deadline,
+}
+
+impl From<Malformed> for Trouble {
+    fn from(malformed: Malformed) -> Self {
+        Self::Poison(Reason::from(&malformed))
+    }
 }
 
 enum Work {
@@ -53,11 +62,11 @@ enum Work {
     Append(Normalized),
 }
 
-impl<T: RecordTable, O: ObjectStore, M: Metrics> Inbound<T, O, M> {
+impl<T: RecordTable, O: ObjectStore, D: DeadLetters, M: Metrics> Inbound<T, O, D, M> {
     /// Handles one invocation; returns shortly after `deadline` at the latest.
     ///
     /// # Errors
-    /// See [`InvocationError`]. Lambda tries an event from SES twice more, and then hands it to the failure destination.
+    /// See [`InvocationError`]. Lambda tries an event from SES twice more, and then puts it into the function's own queue.
     pub async fn handle(&self, payload: &str, deadline: Instant) -> Result<Response, InvocationError> {
         let mut invocation = Invocation::open(payload)?;
         let look = |message| async move {
@@ -75,24 +84,22 @@ impl<T: RecordTable, O: ObjectStore, M: Metrics> Inbound<T, O, M> {
                 Ok(Work::Append(Normalized { records, malformed })) => {
                     invocation.add(message, records);
                     for malformed in malformed {
-                        invocation.fail(message);
-                        let told = &invocation.messages()[message];
-                        log_trouble(told, &Trouble::Malformed(malformed.within(&told.path)));
+                        let malformed = malformed.within(&invocation.messages()[message].path);
+                        leave(&mut invocation, message, malformed.into());
                     }
                 }
-                Err(trouble) => {
-                    invocation.fail(message);
-                    log_trouble(&invocation.messages()[message], &trouble);
-                }
+                Err(trouble) => leave(&mut invocation, message, trouble),
             }
         }
-        let failed = invocation.failed();
         let Settled { written, not_written } = invocation.settle(&self.table, deadline).await;
+        let Buried { poisoned, sent } = invocation.bury(payload, &self.dead_letters, deadline).await;
         self.metrics.count(&[
             ("Messages", invocation.messages().len()),
             ("MessagesIgnored", ignored),
             ("ServiceEvents", service_events),
-            ("MessagesFailed", failed),
+            ("MessagesPoisoned", poisoned),
+            ("MessagesReturned", invocation.failed()),
+            ("DeadLettersSent", sent),
             ("RecordsWritten", written),
             ("RecordsNotWritten", not_written),
         ]);
@@ -100,15 +107,18 @@ impl<T: RecordTable, O: ObjectStore, M: Metrics> Inbound<T, O, M> {
     }
 
     async fn work(&self, message: &Message) -> Result<Work, Trouble> {
-        let receipt = match message.reading.as_ref().map_err(Malformed::clone)? {
+        let receipt = match message.reading.as_ref().map_err(Reason::from)? {
             Reading::Ignored(notice) => {
                 info!(message = message.id, detail_type = notice.detail_type(), %notice, "ignored");
                 return Ok(if notice.detail_type().is_some() { Work::ServiceEvent } else { Work::Ignore });
             }
-            Reading::Feedback(_) => return Err(Trouble::Feedback),
+            Reading::Feedback(_) => {
+                let problem = "feedback on a mail that was sent, not a mail that was received";
+                return Err(Reason::new("eventType", problem).into());
+            }
             Reading::Received(receipt) => receipt,
         };
-        self.settings.ours.check_received(&message.origin, receipt)?;
+        self.settings.ours.check_received(&message.origin, receipt).map_err(Reason::from)?;
         let unknown = receipt.unknown_values();
         if !unknown.is_empty() {
             info!(
@@ -120,7 +130,7 @@ impl<T: RecordTable, O: ObjectStore, M: Metrics> Inbound<T, O, M> {
         }
         let location = Location::of(receipt, Some(&self.settings.store))
             .ok_or_else(|| Malformed::new("receipt.action.bucketName", Problem::Missing))?;
-        let object = self.find(receipt, &location).await.map_err(|trouble| within(trouble, &message.path))?;
+        let object = self.find(receipt, &location, &message.path).await?;
         let structure = self.structure(&location, &object).await?;
         let rules = Rules {
             home: Some(&self.settings.ours.region),
@@ -134,12 +144,12 @@ impl<T: RecordTable, O: ObjectStore, M: Metrics> Inbound<T, O, M> {
 
     /// Asks S3 about the mail. If the notification brought the mail itself, it is put there first, but only if it is not
     /// there yet: a second version would make another record of the same mail.
-    async fn find(&self, receipt: &Receipt, location: &Location) -> Result<ObjectFacts, Trouble> {
+    async fn find(&self, receipt: &Receipt, location: &Location, path: &str) -> Result<ObjectFacts, Trouble> {
         let found = self.objects.head(location).await;
         if found != Err(ObjectError::NotFound) {
             return Ok(found?);
         }
-        let Some(content) = receipt.content()? else { return Ok(found?) };
+        let Some(content) = receipt.content().map_err(|error| error.within(path))? else { return Ok(found?) };
         self.objects.put(location, content.into_owned()).await?;
         Ok(self.objects.head(location).await?)
     }
@@ -162,18 +172,12 @@ impl<T: RecordTable, O: ObjectStore, M: Metrics> Inbound<T, O, M> {
     }
 }
 
-fn within(trouble: Trouble, path: &str) -> Trouble {
+/// Leaves a message: it comes back, or is given up if no retry can help. Logs where and what is wrong, never a value.
+fn leave(invocation: &mut Invocation<InboundRecord>, message: usize, trouble: Trouble) {
+    let told = &invocation.messages()[message];
+    warn!(message = told.id, ses_message = told.ses_message_id(), "{trouble}");
     match trouble {
-        Trouble::Malformed(error) => Trouble::Malformed(error.within(path)),
-        other => other,
+        Trouble::Poison(reason) => invocation.poison(message, reason),
+        Trouble::Object(_) | Trouble::Deadline => invocation.fail(message),
     }
-}
-
-/// Writes the one log line that says why a message comes back or ends as a dead letter: where and what, never a value.
-fn log_trouble(message: &Message, trouble: &Trouble) {
-    let what = match trouble {
-        Trouble::Object(_) | Trouble::Deadline => "not recorded",
-        Trouble::Malformed(_) | Trouble::Foreign(_) | Trouble::Feedback => "can never be processed",
-    };
-    warn!(message = message.id, ses_message = message.ses_message_id(), "{what}: {trouble}");
 }

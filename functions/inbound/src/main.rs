@@ -1,9 +1,10 @@
-//! Wires the handler to Lambda, S3, DynamoDB and CloudWatch.
+//! Wires the handler to Lambda, S3, DynamoDB, SQS and CloudWatch.
 
 use inbound::handler::Inbound;
 use inbound::settings::Settings;
 use lambda_runtime::{Error, LambdaEvent, service_fn, tracing};
 use mailroom_aws::client;
+use mailroom_aws::dead_letters::SqsDeadLetters;
 use mailroom_aws::metrics::EmbeddedMetrics;
 use mailroom_aws::objects::S3Objects;
 use mailroom_aws::records::DynamoRecords;
@@ -20,6 +21,7 @@ async fn main() -> Result<(), Error> {
     let inbound = &Inbound {
         table: DynamoRecords::new(&config, settings.table.as_str()),
         objects: S3Objects::new(&config, known),
+        dead_letters: SqsDeadLetters::new(&config, settings.dead_letter_queue.as_str()),
         metrics: EmbeddedMetrics::new(settings.function.as_str()),
         settings: settings.clone(),
     };

@@ -10,6 +10,8 @@ use mailroom_core::record::Retention;
 pub struct Settings {
     /// `TABLE_NAME`: the name of the table.
     pub table: String,
+    /// `DEAD_LETTER_QUEUE_URL`: the URL of the queue for what can never be processed.
+    pub dead_letter_queue: String,
     /// `AWS_LAMBDA_FUNCTION_NAME`: the name of this function, set by Lambda.
     pub function: String,
     /// `ACCOUNT_ID` and Lambda's `AWS_REGION`: by these a receipt is known to be ours. No topic is checked, since an
@@ -39,6 +41,7 @@ impl Settings {
             variables.parsed("RETENTION_DAYS", "a number of days up to 65535", |days| days.parse().ok())?;
         Ok(Self {
             table: variables.required("TABLE_NAME")?,
+            dead_letter_queue: variables.required("DEAD_LETTER_QUEUE_URL")?,
             function: variables.required("AWS_LAMBDA_FUNCTION_NAME")?,
             ours: Ours {
                 account: variables.required("ACCOUNT_ID")?,
@@ -70,6 +73,7 @@ mod tests {
 
     const ALL: &[(&str, &str)] = &[
         ("TABLE_NAME", "t"),
+        ("DEAD_LETTER_QUEUE_URL", "https://sqs/dead"),
         ("AWS_LAMBDA_FUNCTION_NAME", "f"),
         ("ACCOUNT_ID", "123456789012"),
         ("AWS_REGION", "us-east-1"),

@@ -1,8 +1,9 @@
 //! The handler with its ports in memory: what is recorded of a mail, and what comes back because the mail is not there.
-#![allow(clippy::unwrap_used, reason = "a test says what failed by panicking")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test says what failed by panicking")]
 
 use inbound::handler::Inbound;
 use inbound::settings::Settings;
+use mailroom_aws::dead_letters::{DeadLetterError, MemoryDeadLetters};
 use mailroom_aws::invocation::{InvocationError, Response};
 use mailroom_aws::metrics::MemoryMetrics;
 use mailroom_aws::objects::{MemoryObjects, ObjectError};
@@ -18,15 +19,17 @@ const MAIL: &[u8] = b"From: Ann <ann@example.org>\r\nTo: box@example.com\r\nSubj
     --b\r\nContent-Type: text/plain\r\n\r\nHi\r\n\
     --b\r\nContent-Type: application/pdf; name=a.pdf\r\nContent-Disposition: attachment\r\n\r\n%PDF\r\n--b--\r\n";
 
-type Function = Inbound<MemoryRecords, MemoryObjects, MemoryMetrics>;
+type Function = Inbound<MemoryRecords, MemoryObjects, MemoryDeadLetters, MemoryMetrics>;
 
 fn function() -> Function {
     Inbound {
         table: MemoryRecords::default(),
         objects: MemoryObjects::default(),
+        dead_letters: MemoryDeadLetters::default(),
         metrics: MemoryMetrics::default(),
         settings: Settings {
             table: "table".to_owned(),
+            dead_letter_queue: "dead".to_owned(),
             function: "inbound".to_owned(),
             ours: Ours {
                 account: "123456789012".to_owned(),
@@ -209,18 +212,55 @@ async fn a_mail_to_a_hundred_recipients_is_a_hundred_records() {
 }
 
 #[tokio::test]
-async fn feedback_and_foreign_receipts_come_back() {
+async fn feedback_and_foreign_receipts_are_dead_letters() {
     let function = function();
     let feedback = json!({"Records": [{"eventSource": "aws:sqs", "messageId": "id-0",
         "body": r#"{"eventType":"Send","mail":{"messageId":"m","destination":["a@example.com"],"timestamp":"2026-01-01T00:00:00Z"}}"#}]});
-    assert_eq!(handle(&function, &feedback).await.unwrap().batch_item_failures.len(), 1);
+    assert_eq!(handle(&function, &feedback).await.unwrap(), Response::default());
     let mut foreign = event("m-1", &["box@example.com"]);
     foreign["Records"][0]["ses"]["receipt"]["action"]["functionArn"] =
         json!("arn:aws:lambda:us-east-1:333333333333:function:inbound");
-    assert!(handle(&function, &foreign).await.is_err());
+    assert_eq!(handle(&function, &foreign).await.unwrap(), Response::default());
     assert!(handle(&function, &event("AMAZON_SES_SETUP_NOTIFICATION", &["box@example.com"])).await.is_ok());
     assert!(function.table.records().is_empty());
     assert_eq!(function.metrics.get("MessagesIgnored"), 1);
+    let letters = function.dead_letters.letters();
+    assert_eq!(letters[0].body, feedback["Records"][0]["body"]);
+    assert_eq!(letters[1].reason.to_string(), "receipt.action: another AWS account");
+    // An event that no queue will bring again fails until it lies in one.
+    function.dead_letters.fail(Some(DeadLetterError::Unavailable("InternalError".to_owned())));
+    assert!(handle(&function, &foreign).await.is_err());
+}
+
+/// Lambda tries an event three times in three minutes, and then puts it into the function's queue, which brings it for
+/// days.
+#[tokio::test]
+async fn an_event_that_lambda_has_given_up_comes_back_from_the_queue_until_the_mail_is_there() {
+    let function = function();
+    let body = event("m-1", &["box@example.com"]).to_string();
+    let given_up = json!({"Records": [{"eventSource": "aws:sqs", "messageId": "id-0", "body": body,
+        "messageAttributes": {"ErrorCode": {"stringValue": "200", "dataType": "Number"}}}]});
+    let response = handle(&function, &given_up).await.unwrap();
+    assert_eq!(response.batch_item_failures.len(), 1);
+    assert_eq!((function.dead_letters.letters().len(), function.metrics.get("MessagesReturned")), (0, 1));
+    function.objects.insert(&at("mail/m-1"), facts(), MAIL.to_vec());
+    assert_eq!(handle(&function, &given_up).await.unwrap(), Response::default());
+    assert_eq!(function.table.records().len(), 1);
+}
+
+/// What Lambda hands over has no body: the dead letter is a payload of its own, which is read when a queue brings it again.
+#[tokio::test]
+async fn a_malformed_event_is_a_dead_letter_and_not_a_failed_invocation() {
+    let function = function();
+    let mut malformed = event("m-1", &["box@example.com"]);
+    malformed["Records"][0]["ses"]["mail"]["messageId"] = Value::Null;
+    assert_eq!(handle(&function, &malformed).await.unwrap(), Response::default());
+    let [letter] = &function.dead_letters.letters()[..] else { panic!() };
+    assert_eq!(letter.reason.to_string(), "ses.mail.messageId: missing or empty");
+    assert_eq!(serde_json::from_str::<Value>(&letter.body).unwrap(), malformed);
+    let again = json!({"Records": [{"eventSource": "aws:sqs", "messageId": "id-0", "body": letter.body}]});
+    assert_eq!(handle(&function, &again).await.unwrap(), Response::default());
+    assert_eq!(function.dead_letters.letters()[1].body, letter.body);
 }
 
 #[tokio::test]

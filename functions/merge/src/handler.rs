@@ -1,14 +1,16 @@
-//! Takes peers' messages, makes one conditional write per address, and hands back to the queue exactly the messages of
-//! which something is not joined.
+//! Takes peers' messages, makes one conditional write per address, sends to the dead-letter queue what can't be read, and
+//! hands back to the queue exactly the messages of which something is not joined.
 
 use std::collections::BTreeMap;
 
 use futures_util::{StreamExt, stream};
 use mailroom_aws::clock::Clock;
-use mailroom_aws::invocation::{InvocationError, Response};
+use mailroom_aws::dead_letters::DeadLetters;
+use mailroom_aws::invocation::{Buried, InvocationError, Response};
 use mailroom_aws::metrics::Metrics;
 use mailroom_aws::queue;
 use mailroom_aws::states::{self, StateTable, TableError};
+use mailroom_core::dead_letter::Reason;
 use mailroom_core::malformed::{Malformed, Problem};
 use mailroom_core::suppression::item::{AddressState, Change};
 use mailroom_core::suppression::message;
@@ -20,9 +22,11 @@ use tracing::warn;
 const PARALLEL: usize = 16;
 
 /// The function and its ports.
-pub struct Merge<T, C, M> {
+pub struct Merge<T, D, C, M> {
     /// The table: this Region's states.
     pub table: T,
+    /// The dead-letter queue.
+    pub dead_letters: D,
     /// The clock.
     pub clock: C,
     /// Where metrics are counted.
@@ -31,12 +35,26 @@ pub struct Merge<T, C, M> {
 
 /// Why a part of a message can't be joined.
 #[derive(Debug, thiserror::Error)]
-enum Poison {
-    #[error("{}: {}", .0.field(), .0.problem())]
-    Malformed(#[from] Malformed),
+enum Trouble {
+    /// No retry can help.
+    #[error("can never be joined: {0}")]
+    Poison(#[from] Reason),
+    /// A newer version of Mailroom has sent it. By the time the message comes back, this one may be as new.
+    #[error("not joined: {0}")]
+    Newer(Reason),
     /// It lies in the future. By the time the message comes back, the clocks may agree.
-    #[error(transparent)]
+    #[error("not joined: {0}")]
     Ahead(#[from] Ahead),
+}
+
+impl From<Malformed> for Trouble {
+    fn from(malformed: Malformed) -> Self {
+        let reason = Reason::from(&malformed);
+        match malformed.problem() {
+            Problem::UnknownVersion => Self::Newer(reason),
+            _ => Self::Poison(reason),
+        }
+    }
 }
 
 /// What is to be joined into one address's state, and the messages that it comes from.
@@ -53,7 +71,7 @@ struct Tally {
     refused: usize,
 }
 
-impl<T: StateTable, C: Clock, M: Metrics> Merge<T, C, M> {
+impl<T: StateTable, D: DeadLetters, C: Clock, M: Metrics> Merge<T, D, C, M> {
     /// Handles one invocation; returns shortly after `deadline` at the latest.
     ///
     /// # Errors
@@ -63,15 +81,18 @@ impl<T: StateTable, C: Clock, M: Metrics> Merge<T, C, M> {
         let mut by_address = BTreeMap::<String, News>::new();
         let mut tally = Tally::default();
         for (index, message) in messages.iter().enumerate() {
-            for poison in self.read(index, message.body.as_deref(), &mut by_address, &mut tally) {
-                ledger.fail(index);
+            for trouble in self.read(index, message.body.as_deref(), &mut by_address, &mut tally) {
                 // The log says where and what is wrong, never a value: that may be an address.
-                warn!(message = message.id, "can never be joined as it is: {poison}");
+                warn!(message = message.id, "{trouble}");
+                match trouble {
+                    Trouble::Poison(reason) => ledger.poison(index, reason),
+                    Trouble::Newer(_) | Trouble::Ahead(_) => ledger.fail(index),
+                }
             }
         }
-        let poisoned = ledger.failed();
+        let join_by = ledger.before_burying(deadline);
         let joined: Vec<_> = stream::iter(&by_address)
-            .map(|(address, news)| self.join(address, &news.changes, deadline))
+            .map(|(address, news)| self.join(address, &news.changes, join_by))
             .buffered(PARALLEL)
             .collect()
             .await;
@@ -89,9 +110,12 @@ impl<T: StateTable, C: Clock, M: Metrics> Merge<T, C, M> {
                 }
             }
         }
+        let Buried { poisoned, sent } = ledger.bury(payload, &self.dead_letters, deadline).await;
         self.metrics.count(&[
             ("Messages", messages.len()),
             ("MessagesPoisoned", poisoned),
+            ("MessagesReturned", ledger.failed()),
+            ("DeadLettersSent", sent),
             ("StatesReceived", tally.states),
             ("StatesRefused", tally.refused),
             ("StatesAdvanced", advanced),
@@ -107,18 +131,18 @@ impl<T: StateTable, C: Clock, M: Metrics> Merge<T, C, M> {
         body: Option<&str>,
         by_address: &mut BTreeMap<String, News>,
         tally: &mut Tally,
-    ) -> Vec<Poison> {
+    ) -> Vec<Trouble> {
         let body = body.ok_or_else(|| Malformed::new("body", Problem::Missing));
         let incoming = match body.and_then(message::read) {
             Ok(incoming) => incoming,
             Err(malformed) => return vec![malformed.into()],
         };
         let now = self.clock.now();
-        let mut poison: Vec<Poison> = incoming.malformed.into_iter().map(Poison::from).collect();
+        let mut troubles: Vec<Trouble> = incoming.malformed.into_iter().map(Trouble::from).collect();
         for state in incoming.states {
             if let Err(ahead) = state.state.check_not_ahead(now) {
                 tally.refused += 1;
-                poison.push(ahead.into());
+                troubles.push(ahead.into());
                 continue;
             }
             tally.states += 1;
@@ -126,7 +150,7 @@ impl<T: StateTable, C: Clock, M: Metrics> Merge<T, C, M> {
             news.changes.push(state.into());
             news.messages.push(index);
         }
-        poison
+        troubles
     }
 
     /// Joins all that peers say of an address, in one write. Returns whether there was anything new.

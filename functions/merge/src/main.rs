@@ -1,8 +1,9 @@
-//! Wires the handler to Lambda, DynamoDB and CloudWatch.
+//! Wires the handler to Lambda, DynamoDB, SQS and CloudWatch.
 
 use lambda_runtime::{Error, LambdaEvent, service_fn, tracing};
 use mailroom_aws::client;
 use mailroom_aws::clock::SystemClock;
+use mailroom_aws::dead_letters::SqsDeadLetters;
 use mailroom_aws::metrics::EmbeddedMetrics;
 use mailroom_aws::settings::Variables;
 use mailroom_aws::states::DynamoStates;
@@ -18,6 +19,7 @@ async fn main() -> Result<(), Error> {
     let config = client::config().await;
     let merge = &Merge {
         table: DynamoStates::new(&config, settings.table.as_str()),
+        dead_letters: SqsDeadLetters::new(&config, settings.dead_letter_queue.as_str()),
         clock: SystemClock,
         metrics: EmbeddedMetrics::new(settings.function.as_str()),
     };

@@ -7,6 +7,8 @@ use mailroom_aws::settings::{SettingError, Variables};
 pub struct Settings {
     /// `TABLE_NAME`: the name of the table.
     pub table: String,
+    /// `DEAD_LETTER_QUEUE_URL`: the URL of the queue for what can never be joined.
+    pub dead_letter_queue: String,
     /// `AWS_LAMBDA_FUNCTION_NAME`: the name of this function, set by Lambda.
     pub function: String,
 }
@@ -19,6 +21,7 @@ impl Settings {
     pub fn read(variables: &Variables<impl Fn(&str) -> Option<String>>) -> Result<Self, SettingError> {
         Ok(Self {
             table: variables.required("TABLE_NAME")?,
+            dead_letter_queue: variables.required("DEAD_LETTER_QUEUE_URL")?,
             function: variables.required("AWS_LAMBDA_FUNCTION_NAME")?,
         })
     }

@@ -1,8 +1,10 @@
 //! One invocation, from the payload to the response: which messages wait for which record, and how failed ones are
 //! reported.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
+use std::time::Duration;
 
+use mailroom_core::dead_letter::{self, DeadLetter, Reason};
 use mailroom_core::envelope::{self, Message, Payload, Source};
 use mailroom_core::malformed::Problem;
 use mailroom_core::record::Record;
@@ -10,7 +12,11 @@ use serde::Serialize;
 use tokio::time::Instant;
 use tracing::{error, warn};
 
+use crate::dead_letters::{DeadLetters, send_all};
 use crate::records::{AppendError, RecordTable};
+
+/// How much of an invocation's time is kept back for dead letters: the table takes the rest when it is in trouble.
+const TIME_TO_BURY: Duration = Duration::from_secs(2);
 
 /// The messages of a payload, and the records that they become.
 #[derive(Debug)]
@@ -30,6 +36,8 @@ pub struct Ledger {
     source: Source,
     ids: Vec<Option<String>>,
     failed: Vec<bool>,
+    /// The messages that can never be processed, by their places, and the first reason that was found for each.
+    poison: BTreeMap<usize, Reason>,
 }
 
 /// Why the invocation fails as a whole: Lambda then repeats a direct event, and a batch comes back whole.
@@ -44,7 +52,7 @@ pub enum InvocationError {
         problem: Problem,
     },
     /// Messages have failed that have no id to report, such as a direct event's. Doing the others again changes nothing,
-    /// so a retry is safe; it helps unless the messages are malformed.
+    /// so a retry is safe, and it can help.
     #[error("{failed} of {messages} messages failed; see the log")]
     Messages {
         /// How many messages have failed.
@@ -59,8 +67,17 @@ pub enum InvocationError {
 pub struct Settled {
     /// How many records are durable.
     pub written: usize,
-    /// How many records are not durable. Their messages have failed.
+    /// How many records are not durable. Their messages have failed, or can never be processed.
     pub not_written: usize,
+}
+
+/// How many messages can never be processed, and how many of them are dead letters now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Buried {
+    /// How many messages can never be processed.
+    pub poisoned: usize,
+    /// How many of them were sent to the dead-letter queue. The others come back.
+    pub sent: usize,
 }
 
 /// What Lambda's queue poller is told (AWS: "Implementing partial batch responses"). For other callers it is empty.
@@ -116,17 +133,32 @@ impl<R: Record> Invocation<R> {
         self.ledger.fail(message);
     }
 
+    /// Marks the message at this place as one that can never be processed.
+    pub fn poison(&mut self, message: usize, reason: Reason) {
+        let reason = reason.inside(&self.messages[message].path);
+        self.ledger.poison(message, reason);
+    }
+
     /// How many messages have failed so far.
     pub fn failed(&self) -> usize {
         self.ledger.failed()
     }
 
-    /// Appends all records. The messages of those that are not durable by the deadline have failed.
+    /// See [`Ledger::bury`]. What has records of its own waits until these are durable: call [`Self::settle`] first.
+    pub async fn bury(&mut self, payload: &str, queue: &impl DeadLetters, deadline: Instant) -> Buried {
+        self.ledger.bury(payload, queue, deadline).await
+    }
+
+    /// Appends all records. The messages of those that are not durable by the deadline have failed; the messages of those
+    /// that are no items can never be processed.
     pub async fn settle(&mut self, table: &impl RecordTable, deadline: Instant) -> Settled {
-        let not_durable = table.append(&self.records, deadline).await;
+        let not_durable = table.append(&self.records, self.ledger.before_burying(deadline)).await;
         for lost in &not_durable {
             for message in &self.needed_by[lost.index] {
-                self.ledger.fail(*message);
+                match &lost.error {
+                    AppendError::NotAnItem(why) => self.ledger.poison(*message, Reason::new("record", why)),
+                    _ => self.ledger.fail(*message),
+                }
             }
         }
         let not_written = not_durable.len();
@@ -151,12 +183,47 @@ impl Ledger {
     /// A ledger of messages by their ids, in the payload's order, none of which has failed yet.
     pub fn new(source: Source, ids: impl Iterator<Item = Option<String>>) -> Self {
         let ids: Vec<_> = ids.collect();
-        Self { source, failed: vec![false; ids.len()], ids }
+        Self { source, failed: vec![false; ids.len()], ids, poison: BTreeMap::new() }
     }
 
     /// Marks the message at this place as failed, so that it comes back.
     pub fn fail(&mut self, message: usize) {
         self.failed[message] = true;
+    }
+
+    /// Marks the message at this place as one that can never be processed. It has not failed: see [`Self::bury`].
+    pub fn poison(&mut self, message: usize, reason: Reason) {
+        self.poison.entry(message).or_insert(reason);
+    }
+
+    /// When everything else must be done: earlier than `deadline` if there is something to bury.
+    pub fn before_burying(&self, deadline: Instant) -> Instant {
+        if self.poison.is_empty() { deadline } else { deadline.checked_sub(TIME_TO_BURY).unwrap_or(deadline) }
+    }
+
+    /// Sends to the dead-letter queue what can never be processed of the payload, so that it is acknowledged. A message that
+    /// has failed as well comes back first, or it would be sent with every try; and so does one that could not be sent.
+    pub async fn bury(&mut self, payload: &str, queue: &impl DeadLetters, deadline: Instant) -> Buried {
+        let poisoned = self.poison.len();
+        let poison = std::mem::take(&mut self.poison);
+        let poison: Vec<_> = poison.into_iter().filter(|(message, _)| !self.failed[*message]).collect();
+        let places: Vec<_> = poison.iter().map(|(message, _)| *message).collect();
+        let bodies = dead_letter::texts(payload, &places);
+        let letters: Vec<_> =
+            bodies.into_iter().zip(poison).map(|(body, (_, reason))| DeadLetter { body, reason }).collect();
+        let sent = send_all(queue, &letters, deadline).await;
+        let errors =
+            places.iter().zip(&sent).filter_map(|(message, sent)| Some((message, sent.as_ref().err()?)));
+        let (mut not_sent, mut last) = (0, None);
+        for (message, error) in errors {
+            self.failed[*message] = true;
+            not_sent += 1;
+            last = Some(error);
+        }
+        if let Some(why) = last {
+            warn!(messages = not_sent, "no dead letters, the messages come back: {why}");
+        }
+        Buried { poisoned, sent: sent.len() - not_sent }
     }
 
     /// How many messages have failed so far.

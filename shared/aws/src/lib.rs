@@ -34,6 +34,7 @@
 //! | [`settings`] | what the template tells a function, by environment variables |
 //! | [`client`] | how the SDK's clients are made |
 //! | [`invocation`] | which messages wait for which record, and the partial batch response |
+//! | [`dead_letters`] | a function's dead-letter queue: [`dead_letters::DeadLetters`] |
 //! | [`queue`] | messages of Mailroom's own in a batch of SQS |
 //! | [`stream`] | changes of the table in a batch of its stream |
 //! | `custom_resource` | how CloudFormation is answered |
@@ -55,6 +56,7 @@ pub mod client;
 pub mod clock;
 #[cfg(feature = "custom-resource")]
 pub mod custom_resource;
+pub mod dead_letters;
 pub mod decidable;
 mod dynamo;
 pub mod fault;

@@ -8,6 +8,7 @@
 //! | `{"Records":[{"EventSource":"aws:sns","Sns":{…}}]}` | an SNS subscription of the function itself |
 //! | `{"Type":"Notification","Message":…,"TopicArn":…}` | SNS's envelope, as in a queue without raw delivery |
 //! | `{"detail-type":…,"source":"aws.ses","detail":{…}}` | EventBridge |
+//! | `{"Records":[…]}` in the body of a message from SQS | a direct invocation that has failed: see `Records` above |
 //! | `{"eventType":…}`, `{"notificationType":…}`, plain text | SES itself (raw delivery, or by hand) |
 //!
 //! The types of `aws_lambda_events` are not used here: its SNS message insists on a signature and a certificate, and one
@@ -113,7 +114,7 @@ fn open_batch(payload: &str) -> Result<Option<Payload>, Malformed> {
     let Some(records) = records else { return Ok(None) };
     let records: Vec<&RawValue> = Malformed::parse(records.get()).map_err(|error| error.within("Records"))?;
     let (sources, messages): (Vec<_>, Vec<_>) =
-        records.iter().enumerate().map(|(index, record)| Record::read(record, index)).unzip();
+        records.iter().enumerate().map(|(index, record)| Record::read(record, index, unwrap_body)).unzip();
     let source = if sources.contains(&Source::Sqs) { Source::Sqs } else { Source::Direct };
     Ok(Some(Payload { source, messages }))
 }
@@ -142,9 +143,10 @@ struct Record<'a> {
 }
 
 impl Record<'_> {
-    fn read(json: &RawValue, index: usize) -> (Source, Message) {
+    /// Reads a record at its place in the payload. `open_body` opens the body of a message from a queue.
+    fn read(json: &RawValue, index: usize, open_body: fn(&str) -> Opened) -> (Source, Message) {
         let at = |field: &str| format!("Records[{index}]{field}");
-        json::read(json.get(), |json| Malformed::parse::<Record>(json).map(|record| record.open(at)))
+        json::read(json.get(), |json| Malformed::parse::<Record>(json).map(|record| record.open(at, open_body)))
             .unwrap_or_else(|error| {
                 let reading = Err(error.within(&at("")));
                 let message = Message { id: None, path: at(""), origin: Origin::default(), reading };
@@ -152,7 +154,7 @@ impl Record<'_> {
             })
     }
 
-    fn open(self, at: impl Fn(&str) -> String) -> (Source, Message) {
+    fn open(self, at: impl Fn(&str) -> String, open_body: fn(&str) -> Opened) -> (Source, Message) {
         let (source, path, (mut origin, reading)) = match (self.source.get(), self.sns) {
             (Some("aws:sns"), Some(sns)) => (Source::Direct, at(".Sns"), unwrap(sns.get())),
             (Some("aws:ses"), _) => match self.ses {
@@ -163,7 +165,7 @@ impl Record<'_> {
                 None => (Source::Direct, at(""), refused("ses", Problem::Missing)),
             },
             (Some("aws:sqs"), _) => match text::required(self.body, "") {
-                Ok(body) => (Source::Sqs, at(".body"), unwrap(&body)),
+                Ok(body) => (Source::Sqs, at(".body"), open_body(&body)),
                 Err(error) => (Source::Sqs, at(".body"), (Origin::default(), Err(error))),
             },
             (Some(_), _) => (Source::Direct, at(""), refused("eventSource", Problem::UnknownSource)),
@@ -176,7 +178,10 @@ impl Record<'_> {
     }
 }
 
-fn refused(field: &str, problem: Problem) -> (Origin, Result<Reading, Malformed>) {
+/// What the envelopes say, and what SES said in them.
+type Opened = (Origin, Result<Reading, Malformed>);
+
+fn refused(field: &str, problem: Problem) -> Opened {
     (Origin::default(), Err(Malformed::new(field, problem)))
 }
 
@@ -209,6 +214,9 @@ struct Envelope<'a> {
     region: Text,
     #[serde(default)]
     time: Text,
+    // The event of a direct invocation.
+    #[serde(borrow, rename = "Records")]
+    records: Option<&'a RawValue>,
 }
 
 /// What a text turns out to be.
@@ -219,6 +227,8 @@ enum Content {
     Envelope(&'static str, String),
     /// A message without any content that matters.
     Notice(Notice),
+    /// The event of a direct invocation: its records.
+    Event(String),
 }
 
 impl Envelope<'_> {
@@ -246,7 +256,10 @@ impl Envelope<'_> {
                     Some(other) => Err(Malformed::new("source", Problem::UnknownSource).quoting(other)),
                 }
             }
-            (_, None) => Ok(Content::Ses),
+            (_, None) => Ok(match self.records {
+                Some(records) => Content::Event(records.get().to_owned()),
+                None => Content::Ses,
+            }),
         }
     }
 }
@@ -281,7 +294,30 @@ fn is_service_event(detail_type: &str, detail: &RawValue) -> bool {
 const MAX_ENVELOPES: usize = 4;
 
 /// Takes off one envelope after the other, outermost first, down to what SES said.
-fn unwrap(text: &str) -> (Origin, Result<Reading, Malformed>) {
+fn unwrap(text: &str) -> Opened {
+    unwrap_layers(text, false)
+}
+
+/// The same for the body of a message in a queue, which may also be the event of a direct invocation: Lambda puts it there
+/// when the invocation has failed, and a dead letter that is sent through again holds it.
+fn unwrap_body(text: &str) -> Opened {
+    unwrap_layers(text, true)
+}
+
+/// Reads the event of a direct invocation by SES or SNS, which has exactly one record.
+fn read_event(records: &str) -> Opened {
+    match Malformed::parse::<Vec<&RawValue>>(records).as_deref() {
+        Ok([record]) => {
+            let (_, Message { origin, reading, .. }) = Record::read(record, 0, unwrap);
+            (origin, reading)
+        }
+        Ok([]) => refused("Records", Problem::Missing),
+        Ok(_) => refused("Records", Problem::SeveralEvents),
+        Err(error) => (Origin::default(), Err(error.clone().within("Records"))),
+    }
+}
+
+fn unwrap_layers(text: &str, in_queue: bool) -> Opened {
     let mut origin = Origin::default();
     let mut path = Vec::new();
     // A byte order mark is what an editor leaves in a message that was sent by hand.
@@ -296,7 +332,8 @@ fn unwrap(text: &str) -> (Origin, Result<Reading, Malformed>) {
                 text = inner;
             }
             Ok(Content::Notice(notice)) => break Ok(Reading::Ignored(notice)),
-            Ok(Content::Ses) => break json::read(&text, notification::read),
+            Ok(Content::Event(records)) if in_queue && path.is_empty() => return read_event(&records),
+            Ok(Content::Event(_) | Content::Ses) => break json::read(&text, notification::read),
             Err(error) if error.problem() == Problem::NotJson => break notification::read(&text),
             Err(error) => break Err(error),
         }

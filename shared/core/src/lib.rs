@@ -17,11 +17,13 @@
 //! Where it happens: [`region`], the catalogue; [`setup`], what CloudFormation cannot set up there; [`audit`], whether a Region
 //! is ready; and [`smtp`], each Region's password.
 //!
-//! What they are made of: [`address`], [`timestamp`], [`arn`], [`text`], [`record`]; and [`malformed`] for what can't be read.
+//! What they are made of: [`address`], [`timestamp`], [`arn`], [`text`], [`record`]; [`malformed`] for what can't be read, and
+//! [`dead_letter`] for what becomes of that.
 
 pub mod address;
 pub mod arn;
 pub mod audit;
+pub mod dead_letter;
 pub mod envelope;
 pub mod escaped_json;
 pub mod evidence;

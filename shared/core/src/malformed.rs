@@ -56,6 +56,9 @@ pub enum Problem {
     /// The spellings are of another address than the one that they are listed under.
     #[error("not spellings of one address")]
     NotOneAddress,
+    /// The message holds more than one event of a direct invocation, of which SES and SNS send one at a time.
+    #[error("more than one event")]
+    SeveralEvents,
     /// The message has more envelopes than Mailroom opens.
     #[error("wrapped too deeply")]
     TooDeep,

@@ -1,6 +1,7 @@
 //! Whether what SES says is this stack's to record.
 
 use crate::arn::Arn;
+use crate::dead_letter::Reason;
 use crate::envelope::Origin;
 use crate::inbound::Receipt;
 use crate::notification::Notification;
@@ -18,22 +19,45 @@ pub struct Ours {
 
 /// Why a notification is not this stack's. No retry makes it so.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("{}: {}", self.field(), self.problem())]
 pub enum Foreign {
     /// The notification came by another topic.
-    #[error("TopicArn: not this stack's topic")]
     Topic,
     /// Neither the sending account, nor the account of the identity or of EventBridge's event, is this one.
-    #[error("mail.sendingAccountId, mail.sourceArn: another AWS account")]
     Account,
     /// The identity, or EventBridge's event, is of another Region.
-    #[error("mail.sourceArn: another Region")]
     Region,
     /// The receipt rule's action invoked a function, or published to a topic, of another account.
-    #[error("receipt.action: another AWS account")]
     ActionAccount,
     /// The receipt rule's action invoked a function, or published to a topic, of another Region.
-    #[error("receipt.action: another Region")]
     ActionRegion,
+}
+
+impl Foreign {
+    /// The paths of the fields that say so.
+    pub fn field(&self) -> &'static str {
+        match self {
+            Self::Topic => "TopicArn",
+            Self::Account => "mail.sendingAccountId, mail.sourceArn",
+            Self::Region => "mail.sourceArn",
+            Self::ActionAccount | Self::ActionRegion => "receipt.action",
+        }
+    }
+
+    /// What is wrong with them.
+    pub fn problem(&self) -> &'static str {
+        match self {
+            Self::Topic => "not this stack's topic",
+            Self::Account | Self::ActionAccount => "another AWS account",
+            Self::Region | Self::ActionRegion => "another Region",
+        }
+    }
+}
+
+impl From<Foreign> for Reason {
+    fn from(foreign: Foreign) -> Self {
+        Self::new(foreign.field(), foreign.problem())
+    }
 }
 
 impl Ours {

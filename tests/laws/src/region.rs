@@ -11,6 +11,7 @@ use decide::handler::Decide;
 use feedback::handler::Feedback;
 use feedback::settings::KindsNotStored;
 use mailroom_aws::clock::Clock;
+use mailroom_aws::dead_letters::MemoryDeadLetters;
 use mailroom_aws::fuse::Fuse;
 use mailroom_aws::invocation::Response;
 use mailroom_aws::lease::MemoryLease;
@@ -201,9 +202,11 @@ impl Region {
     pub(crate) fn feedback(&self, batch: Batch, fuse: Fuse) -> impl Future<Output = Ended> + 'static {
         let function = Feedback {
             table: self.table.with_fuse(&fuse),
+            dead_letters: MemoryDeadLetters::refusing(),
             metrics: MemoryMetrics::default(),
             settings: feedback::settings::Settings {
                 table: "table".to_owned(),
+                dead_letter_queue: "dead".to_owned(),
                 function: "feedback".to_owned(),
                 ours: Ours { account: ACCOUNT.to_owned(), region: self.name.to_owned(), topic_arn: None },
                 retention: Retention::default(),
@@ -220,6 +223,7 @@ impl Region {
     pub(crate) fn merge(&self, batch: Batch, fuse: Fuse) -> impl Future<Output = Ended> + 'static {
         let function = Merge {
             table: self.table.with_fuse(&fuse),
+            dead_letters: MemoryDeadLetters::refusing(),
             clock: self.clock.clone(),
             metrics: MemoryMetrics::default(),
         };

@@ -27,12 +27,11 @@ fn writes() -> Matcher {
 }
 
 /// A stack with waiting times that a test can wait for.
-async fn stack(visibility: u32, receives: u32) -> LocalAws {
+async fn stack(visibility: u32) -> LocalAws {
     let mut aws = LocalAws::start().await.expect("a local AWS");
     let deployment = Deployment::new("mailroom")
         .parameter("Suppression", "off")
-        .parameter("FeedbackVisibilityTimeout", visibility.to_string())
-        .parameter("FeedbackMaxReceiveCount", receives.to_string());
+        .parameter("FeedbackVisibilityTimeout", visibility.to_string());
     aws.deploy(&deployment, &[REGION]).await.expect("a stack");
     aws
 }
@@ -67,6 +66,7 @@ fn spec(aws: &LocalAws, account: &str) -> Spec {
     Spec::new(paths::binary("feedback"), REGION)
         .endpoint(aws.proxy().endpoint())
         .variable("ACCOUNT_ID", account)
+        .variable("DEAD_LETTER_QUEUE_URL", aws.region(REGION).outputs().get("FeedbackDeadLetterQueueUrl"))
         .variable("FEEDBACK_TOPIC_ARN", format!("arn:aws:sns:{REGION}:{account}:local-feedback"))
         .variable("KINDS_NOT_STORED", "")
         .variable("RETENTION_DAYS", "400")
@@ -105,7 +105,7 @@ async fn dead_messages(region: &Regional) -> Vec<String> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn of_a_thousand_notifications_every_event_is_recorded_once_and_every_poison_kept() {
-    let aws = stack(3, 2).await;
+    let aws = stack(3).await;
     let region = aws.region(REGION);
     let poison: Vec<String> = (0..10).map(|n| format!("this is no JSON: {n:02}")).collect();
     let mut messages = bounces(0..990);
@@ -127,7 +127,7 @@ async fn of_a_thousand_notifications_every_event_is_recorded_once_and_every_pois
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_dynamodb_in_trouble_loses_nothing() {
-    let aws = stack(8, 4).await;
+    let aws = stack(8).await;
     let region = aws.region(REGION);
     let proxy = aws.proxy();
     let troubles = [
@@ -157,10 +157,10 @@ async fn a_dynamodb_in_trouble_loses_nothing() {
     assert!(acted > 10, "only {acted} calls met with trouble: this has tested nothing");
 }
 
-/// What is not durable when time is up comes back, with the poison; nothing else does.
+/// What is not durable when time is up comes back; nothing else does. Poison does not wait for the table.
 #[tokio::test(flavor = "multi_thread")]
 async fn no_message_is_acknowledged_before_its_records_are_durable() {
-    let aws = stack(30, 5).await;
+    let aws = stack(30).await;
     let region = aws.region(REGION);
     let ids = |numbers: &mut dyn Iterator<Item = usize>| {
         numbers.map(|n| format!("id-{n}")).collect::<BTreeSet<_>>()
@@ -169,8 +169,6 @@ async fn no_message_is_acknowledged_before_its_records_are_durable() {
     bodies.push("poison".to_owned());
     bodies.push("Successfully validated SNS topic for Amazon SES event publishing.".to_owned());
     let event = batch(&bodies);
-    let poison = "id-30".to_owned();
-
     let never = [
         Action::Fail(Failure::throttling()),
         Action::Fail(Failure::bare(503)),
@@ -184,7 +182,7 @@ async fn no_message_is_acknowledged_before_its_records_are_durable() {
         let rule = aws.proxy().rule(Rule::new(writes(), action));
         let sandbox = sandbox(&aws, Duration::from_secs(4)).await;
         let failed = failures(sandbox.invoke(&event).await);
-        assert_eq!(failed, ids(&mut (0..=30)), "{name}");
+        assert_eq!(failed, ids(&mut (0..30)), "{name}");
         assert!(addresses(region).await.is_empty(), "{name}");
         aws.proxy().remove(rule);
     }
@@ -195,27 +193,57 @@ async fn no_message_is_acknowledged_before_its_records_are_durable() {
     let failed = failures(sandbox.invoke(&event).await);
     let written = addresses(region).await;
     let missing = (0..30).filter(|n| !written.contains_key(&address(*n)));
-    assert_eq!(failed, missing.map(|n| format!("id-{n}")).chain([poison.clone()]).collect());
+    assert_eq!(failed, missing.map(|n| format!("id-{n}")).collect());
     assert!([5, 25].contains(&written.len()), "{}", written.len());
     aws.proxy().remove(rule);
 
     // Some are left unprocessed: the rest of the call is sent again, in the same invocation.
     let rule = aws.proxy().rule(Rule::new(writes(), Action::Unprocessed { keep: 3 }).first(1));
-    assert_eq!(failures(sandbox.invoke(&event).await), BTreeSet::from([poison.clone()]));
+    assert!(failures(sandbox.invoke(&event).await).is_empty());
     assert_eq!(aws.proxy().acted(rule), 1);
     assert_eq!(addresses(region).await, once(0..30));
 
     // An answer that is lost after the effect: written again, to no effect.
     let rule = aws.proxy().rule(Rule::new(writes(), Action::AnswerThenCut).first(2));
-    assert_eq!(failures(sandbox.invoke(&event).await), BTreeSet::from([poison]));
+    assert!(failures(sandbox.invoke(&event).await).is_empty());
     assert_eq!(aws.proxy().acted(rule), 2);
     assert_eq!(addresses(region).await, once(0..30));
+    // A dead letter for each of the nine invocations.
+    assert_eq!(dead_messages(region).await, ["poison"; 9]);
+}
+
+/// Poison is given up only once it lies in the dead-letter queue, with the reason beside it, as it came.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dead_letter_says_why_and_is_sent_before_its_message_is_acknowledged() {
+    let aws = stack(30).await;
+    let region = aws.region(REGION);
+    let sandbox = sandbox(&aws, Duration::from_secs(4)).await;
+    let event =
+        batch([bounce(0, &address(0)), "{\"Type\": \"Notification\", \"Message\":\t\"ä\"}".to_owned()]);
+    let sends = Matcher::operation("sqs", "SendMessage");
+    for action in [Action::Fail(Failure::access_denied()), Action::Fail(Failure::bare(503)), Action::Cut] {
+        let rule = aws.proxy().rule(Rule::new(sends.clone(), action));
+        assert_eq!(failures(sandbox.invoke(&event).await), BTreeSet::from(["id-1".to_owned()]));
+        assert!(aws.proxy().acted(rule) > 0);
+        aws.proxy().remove(rule);
+    }
+    assert!(region.dead_letters().await.expect("dead letters").is_empty());
+    assert!(failures(sandbox.invoke(&event).await).is_empty());
+
+    let url = region.outputs().get("FeedbackDeadLetterQueueUrl");
+    let receive = region.clients().sqs.receive_message().queue_url(url).message_attribute_names("All");
+    let received = receive.send().await.expect("a dead letter").messages.unwrap_or_default();
+    let [letter] = &received[..] else { panic!("{received:?}") };
+    assert_eq!(letter.body(), event["Records"][1]["body"].as_str());
+    let attributes = letter.message_attributes().expect("attributes");
+    assert_eq!(attributes["Field"].string_value(), Some("Message"));
+    assert_eq!(attributes["Reason"].string_value(), Some("not JSON"));
 }
 
 /// DynamoDB refuses all 25 writes of a call for one that it does not like.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_item_that_dynamodb_refuses_costs_only_its_own_message() {
-    let aws = stack(30, 5).await;
+    let aws = stack(30).await;
     let region = aws.region(REGION);
     let sandbox = sandbox(&aws, Duration::from_secs(20)).await;
     let event = batch(bounces(0..8));
@@ -231,7 +259,7 @@ async fn an_item_that_dynamodb_refuses_costs_only_its_own_message() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_function_killed_at_any_request_leaves_nothing_that_redelivery_does_not_mend() {
-    let aws = stack(30, 5).await;
+    let aws = stack(30).await;
     let region = aws.region(REGION);
     let requests = 3;
     let mut expected = 0;
@@ -255,7 +283,7 @@ async fn a_function_killed_at_any_request_leaves_nothing_that_redelivery_does_no
 /// The floor: 25 records are one call, and there is no other.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_batch_of_n_bounces_costs_a_call_for_every_25() {
-    let aws = stack(30, 5).await;
+    let aws = stack(30).await;
     let sandbox = sandbox(&aws, Duration::from_secs(20)).await;
     for n in [1, 10, 24, 25, 26, 50, 60, 100, 1000] {
         aws.proxy().forget();
@@ -287,7 +315,7 @@ fn without_nulls(mut record: Value) -> Value {
 /// attribute; and its log has no address in it.
 #[tokio::test(flavor = "multi_thread")]
 async fn every_sample_is_written_as_the_tool_prints_it_and_logged_without_addresses() {
-    let aws = stack(30, 5).await;
+    let aws = stack(30).await;
     let region = aws.region(REGION);
     // The samples speak of this account.
     let function = Sandbox::start(spec(&aws, "123456789012")).await.expect("the function starts");
@@ -295,19 +323,19 @@ async fn every_sample_is_written_as_the_tool_prints_it_and_logged_without_addres
     assert!(samples.len() > 90, "{}", samples.len());
     let not_ours = ["malformed-another-account", "malformed-another-region", "malformed-foreign-topic"];
     let mut expected: BTreeMap<String, Value> = BTreeMap::new();
+    let mut letters = 0;
     let key = |item: &Value| format!("{} {}", item["pk"], item["sk"]);
     for sample in &samples {
         let records = if not_ours.contains(&sample.name.as_str()) { Vec::new() } else { normalized(sample) };
         expected.extend(records.into_iter().map(|record| (key(&record), record)));
         let outcome = function.invoke(&sample.event).await;
-        let failed = match &outcome {
-            Outcome::Response(response) => response["batchItemFailures"] != json!([]),
-            Outcome::Error(_) => true,
-            other => panic!("{}: {other:?}", sample.name),
+        assert_eq!(outcome, Outcome::Response(json!({"batchItemFailures": []})), "{}", sample.name);
+        letters += match sample.name.as_str() {
+            "batch-good-and-bad" => 2,
+            name => usize::from(name.contains("malformed")),
         };
-        let bad = sample.name.contains("malformed") || sample.name == "batch-good-and-bad";
-        assert_eq!(failed, bad, "{}: {outcome:?}", sample.name);
     }
+    assert_eq!(region.dead_letters().await.expect("dead letters").len(), letters);
     let written: BTreeMap<String, Value> =
         region.items().await.expect("a scan").into_iter().map(|item| (key(&item), item)).collect();
     for (key, record) in &expected {

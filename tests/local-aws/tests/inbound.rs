@@ -83,6 +83,7 @@ impl Receiving {
             .endpoint(self.aws.proxy().endpoint())
             .timeout(Duration::from_secs(10))
             .variable("ACCOUNT_ID", ACCOUNT)
+            .variable("DEAD_LETTER_QUEUE_URL", self.region().outputs().get("InboundDeadLetterQueueUrl"))
             .variable("INCONCLUSIVE_DISPOSITION", "suspect")
             .variable("MAIL_BUCKET", BUCKET)
             .variable("MAIL_BUCKET_REGION", "")
@@ -204,8 +205,36 @@ async fn the_same_mail_again_is_the_same_records_and_a_hundred_recipients_cost_f
     assert_eq!(keys(&receiving.region().items().await.expect("a scan")), keys(&once));
 }
 
-/// No record points nowhere: the invocation fails, so that Lambda tries again and then hands it to the failure
-/// destination; the log says why, without a key or an address.
+/// What Lambda has tried in vain it puts into the function's queue, as it was. From there it becomes a record, or a dead letter.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_event_that_lambda_has_given_up_is_recorded_from_the_queue() {
+    let receiving = Receiving::start().await;
+    let region = receiving.region();
+    let send = async |body: String| {
+        let queue = region.outputs().get("InboundQueueUrl");
+        region.clients().sqs.send_message().queue_url(queue).message_body(body).send().await.expect("sent");
+    };
+    receiving.put("mail/given-up", MAIL).await;
+    let mut malformed = event("malformed");
+    malformed["Records"][0]["ses"]["receipt"] = Value::Null;
+    send(malformed.to_string()).await;
+    send(event("given-up").to_string()).await;
+    let records = receiving.wait_for(1).await;
+    assert_eq!(records[0]["message_id"], "given-up");
+    let dead = region.outputs().get("InboundDeadLetterQueueUrl");
+    let mut letters = Vec::new();
+    for _ in 0..100 {
+        letters = region.bodies(dead).await.expect("dead letters");
+        if !letters.is_empty() {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    assert_eq!(letters, [malformed.to_string()]);
+}
+
+/// No record points nowhere: the invocation fails, so that Lambda tries again and then puts it into the function's queue;
+/// the log says why, without a key or an address.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_mail_that_is_missing_or_denied_fails_and_says_so_until_it_is_there() {
     let receiving = Receiving::start().await;

@@ -8,6 +8,7 @@ use decide::settings::Settings;
 use feedback::handler::Feedback;
 use feedback::settings::KindsNotStored;
 use mailroom_aws::clock::{Clock, MemoryClock};
+use mailroom_aws::dead_letters::MemoryDeadLetters;
 use mailroom_aws::fuse::Fuse;
 use mailroom_aws::metrics::MemoryMetrics;
 use mailroom_aws::peers::MemoryPeers;
@@ -80,12 +81,19 @@ fn region(name: &'static str, peers: &MemoryPeers) -> Region {
                 policy: Policy::default(),
             },
         },
-        merge: Merge { table: fused, clock: clock.clone(), metrics: MemoryMetrics::default() },
+        merge: Merge {
+            table: fused,
+            dead_letters: MemoryDeadLetters::refusing(),
+            clock: clock.clone(),
+            metrics: MemoryMetrics::default(),
+        },
         feedback: Feedback {
             table: table.clone(),
+            dead_letters: MemoryDeadLetters::refusing(),
             metrics: MemoryMetrics::default(),
             settings: feedback::settings::Settings {
                 table: "table".to_owned(),
+                dead_letter_queue: "dead".to_owned(),
                 function: "feedback".to_owned(),
                 ours: Ours { account: ACCOUNT.to_owned(), region: name.to_owned(), topic_arn: None },
                 retention: Retention::default(),

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use apply::handler::Apply;
 use mailroom_aws::clock::{Clock, MemoryClock};
+use mailroom_aws::dead_letters::MemoryDeadLetters;
 use mailroom_aws::fuse::Fuse;
 use mailroom_aws::lease::MemoryLease;
 use mailroom_aws::metrics::MemoryMetrics;
@@ -189,8 +190,12 @@ impl Region {
     /// Wakes merge with all that its queue holds; how many messages that was.
     pub(crate) async fn merge(&self) -> usize {
         let messages = self.queues.receive(self.name);
-        let function =
-            Merge { table: self.states.clone(), clock: self.clock.clone(), metrics: self.metrics.clone() };
+        let function = Merge {
+            table: self.states.clone(),
+            dead_letters: MemoryDeadLetters::refusing(),
+            clock: self.clock.clone(),
+            metrics: self.metrics.clone(),
+        };
         for batch in messages.chunks(BATCH) {
             let record =
                 |(id, body)| json!({"messageId": format!("{id}"), "body": body, "eventSource": "aws:sqs"});

@@ -9,8 +9,8 @@
 //! What is not ASCII is escaped. SQS takes only the characters of XML 1.0: it refuses a message with any other, such as
 //! U+FFFF, or used to put U+FFFD in its place, which makes another address of it.
 //!
-//! Fields that a newer version adds are left out; a version that this one can't read is refused, and waits in the queue,
-//! then among the dead letters, until this Region has been brought up to date.
+//! Fields that a newer version adds are left out; a version that this one can't read is refused, and comes back from the
+//! queue until this Region has been brought up to date.
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;

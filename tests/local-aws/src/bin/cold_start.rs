@@ -63,6 +63,7 @@ async fn run(arguments: &Arguments) -> Result<f64, Box<dyn std::error::Error>> {
                 .endpoint(stub.endpoint())
                 .variable("SSL_CERT_FILE", roots.display().to_string())
                 .variable("ACCOUNT_ID", "123456789012")
+                .variable("DEAD_LETTER_QUEUE_URL", "https://sqs.us-east-1.amazonaws.com/123456789012/dead")
                 .variable("FEEDBACK_TOPIC_ARN", "arn:aws:sns:us-east-1:123456789012:local-feedback")
                 .variable("RETENTION_DAYS", "400")
                 .variable("TABLE_NAME", "table");

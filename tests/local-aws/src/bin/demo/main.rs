@@ -131,10 +131,8 @@ async fn traffic(
     println!();
     let storm = Storm::begin(world);
     progress.say(&format!(
-        "publishing {} samples to each Region's topic; what cannot be processed is given up after {} receives of {} s",
+        "publishing {} samples to each Region's topic; what can never be processed is given up at once",
         samples.len(),
-        world::RECEIVES,
-        world::VISIBILITY_SECONDS,
     ));
     let published = feedback::publish(world, samples).await?;
     progress.say(&format!(

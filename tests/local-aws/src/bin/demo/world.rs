@@ -22,9 +22,7 @@ pub(crate) const REGIONS: [&str; 2] = ["us-east-1", "eu-west-1"];
 /// The stack's name, which is `mailroom`'s default.
 pub(crate) const STACK: &str = "mailroom";
 
-/// How often a message that cannot be processed is received before it is given up. (`VISIBILITY_SECONDS` is the time
-/// between two receives.)
-pub(crate) const RECEIVES: &str = "2";
+/// The time after which a message comes back that could not be recorded.
 pub(crate) const VISIBILITY_SECONDS: &str = "5";
 
 /// The pause between two looks at something that takes a while.
@@ -168,7 +166,6 @@ pub(crate) fn deployment(region: &str) -> Deployment {
     let stack = Deployment::new(STACK)
         .parameter("FeedbackTimeout", VISIBILITY_SECONDS)
         .parameter("FeedbackVisibilityTimeout", VISIBILITY_SECONDS)
-        .parameter("FeedbackMaxReceiveCount", RECEIVES)
         .parameter("Identities", account::domains(region).join(","))
         .parameter("Suppression", "on")
         .parameter("SuppressionReasons", "BOUNCE,COMPLAINT")

@@ -20,8 +20,9 @@ fn state(address: &str, field: &str, time: &str) -> Value {
 impl Scenario for Merge {
     const FUNCTION: &'static str = "merge";
 
-    fn variables(&self, _: &Place) -> Vec<(&'static str, String)> {
-        Vec::new()
+    fn variables(&self, place: &Place) -> Vec<(&'static str, String)> {
+        // Never sent to: no message here is poison.
+        vec![("DEAD_LETTER_QUEUE_URL", place.queue.clone())]
     }
 
     async fn prepare(&self, _: &Place) {}
