@@ -321,6 +321,27 @@ async fn what_is_not_ours_is_a_dead_letter() {
     assert_eq!(function.table.records().len(), 2);
 }
 
+/// Only SES can publish to the topic; whatever comes another way must say whose it is.
+#[tokio::test]
+async fn what_says_neither_account_nor_identity_must_come_by_our_topic() {
+    let function = function();
+    let names = [
+        "raw-malformed-unidentified-bounce",
+        "raw-malformed-unidentified-complaint",
+        "bare-malformed-unidentified-bounce",
+        "eventbridge-malformed-unidentified-bounce",
+    ];
+    for name in names {
+        assert_eq!(handle(&function, sample(name)).await.unwrap(), Response::default(), "{name}");
+    }
+    assert!(function.table.records().is_empty());
+    let reason = "mail.sendingAccountId, mail.sourceArn: missing, and not by this stack's topic";
+    assert_eq!(reasons(&function), [reason; 4]);
+    let by_topic = sample("bounce-without-account-by-our-topic");
+    assert_eq!(handle(&function, by_topic).await.unwrap(), Response::default());
+    assert_eq!((function.table.records().len(), reasons(&function).len()), (1, 4));
+}
+
 #[tokio::test]
 async fn a_failure_that_cannot_be_named_fails_the_batch() {
     let nameless = json!({"Records": [{"eventSource": "aws:sqs", "body": "nonsense"}]});

@@ -25,6 +25,9 @@ pub enum Foreign {
     Topic,
     /// Neither the sending account, nor the account of the identity or of EventBridge's event, is this one.
     Account,
+    /// The notification says nothing of an account or an identity, and has not come by this stack's topic, to which only
+    /// SES may publish.
+    Unidentified,
     /// The identity, or EventBridge's event, is of another Region.
     Region,
     /// The receipt rule's action invoked a function, or published to a topic, of another account.
@@ -38,7 +41,7 @@ impl Foreign {
     pub fn field(&self) -> &'static str {
         match self {
             Self::Topic => "TopicArn",
-            Self::Account => "mail.sendingAccountId, mail.sourceArn",
+            Self::Account | Self::Unidentified => "mail.sendingAccountId, mail.sourceArn",
             Self::Region => "mail.sourceArn",
             Self::ActionAccount | Self::ActionRegion => "receipt.action",
         }
@@ -49,6 +52,7 @@ impl Foreign {
         match self {
             Self::Topic => "not this stack's topic",
             Self::Account | Self::ActionAccount => "another AWS account",
+            Self::Unidentified => "missing, and not by this stack's topic",
             Self::Region | Self::ActionRegion => "another Region",
         }
     }
@@ -62,8 +66,9 @@ impl From<Foreign> for Reason {
 
 impl Ours {
     /// Checks that a notification is this stack's. With sending authorization the sending account is the delegate's, so a
-    /// notification is ours if that *or* the account of the identity is. What a message does not say is not held against
-    /// it: raw delivery names no topic, and the queue's and topic's policies have let it in.
+    /// notification is ours if that *or* the account of the identity is. One that names neither, nor the account of
+    /// EventBridge's event, must have come by this stack's topic: anybody can write such a payload. What else a message does
+    /// not say is not held against it, such as the topic after raw delivery.
     ///
     /// # Errors
     /// The first thing about it that is somebody else's.
@@ -72,6 +77,9 @@ impl Ours {
         let identity = notification.source_arn();
         let accounts = [notification.mail.sending_account_id.get(), identity.map(|arn| arn.account)];
         let mut said = accounts.into_iter().flatten().peekable();
+        if said.peek().is_none() && origin.account.is_none() && !self.came_by_topic(origin) {
+            return Err(Foreign::Unidentified);
+        }
         let foreign = said.peek().is_some() && !said.any(|account| account == self.account);
         if foreign || origin.account.as_ref().is_some_and(|account| *account != self.account) {
             return Err(Foreign::Account);
@@ -101,6 +109,10 @@ impl Ours {
             return Err(Foreign::ActionRegion);
         }
         Ok(())
+    }
+
+    fn came_by_topic(&self, origin: &Origin) -> bool {
+        self.topic_arn.is_some() && origin.topic_arn == self.topic_arn
     }
 
     fn check_topic(&self, origin: &Origin) -> Result<(), Foreign> {

@@ -326,7 +326,8 @@ async fn every_sample_is_written_as_the_tool_prints_it_and_logged_without_addres
     let mut letters = 0;
     let key = |item: &Value| format!("{} {}", item["pk"], item["sk"]);
     for sample in &samples {
-        let records = if not_ours.contains(&sample.name.as_str()) { Vec::new() } else { normalized(sample) };
+        let foreign = not_ours.contains(&sample.name.as_str()) || sample.name.contains("unidentified");
+        let records = if foreign { Vec::new() } else { normalized(sample) };
         expected.extend(records.into_iter().map(|record| (key(&record), record)));
         let outcome = function.invoke(&sample.event).await;
         assert_eq!(outcome, Outcome::Response(json!({"batchItemFailures": []})), "{}", sample.name);
