@@ -141,7 +141,7 @@ async fn a_direct_event_is_a_dead_letter_that_can_be_sent_through_again() {
     assert_eq!(function.table.records().len(), 2);
     assert_eq!(reasons(&function), ["Message: not JSON", "Records[0].Sns.Message: not JSON"]);
     let letter = function.dead_letters.letters()[0].body.clone();
-    assert_eq!(handle(&function, batch(&[letter.clone()])).await.unwrap(), Response::default());
+    assert_eq!(handle(&function, batch(std::slice::from_ref(&letter))).await.unwrap(), Response::default());
     assert_eq!(function.dead_letters.letters()[2].body, letter);
 }
 

@@ -156,7 +156,9 @@ impl<R: Record> Invocation<R> {
         for lost in &not_durable {
             for message in &self.needed_by[lost.index] {
                 match &lost.error {
-                    AppendError::NotAnItem(why) => self.ledger.poison(*message, Reason::new("record", why)),
+                    AppendError::NotAnItem(why) => {
+                        self.ledger.poison(*message, Reason::new("record", why.as_str()));
+                    }
                     _ => self.ledger.fail(*message),
                 }
             }

@@ -26,8 +26,8 @@ pub struct Reason {
 
 impl Reason {
     /// A reason that is found in the field at a path.
-    pub fn new(field: impl Into<String>, problem: impl ToString) -> Self {
-        Self { field: field.into(), problem: problem.to_string() }
+    pub fn new(field: impl Into<String>, problem: impl Into<String>) -> Self {
+        Self { field: field.into(), problem: problem.into() }
     }
 
     /// The reason as seen from inside the message that stood at `path` in its payload: the rest of the field's path.
@@ -43,7 +43,7 @@ impl Reason {
 
 impl From<&Malformed> for Reason {
     fn from(malformed: &Malformed) -> Self {
-        Self::new(malformed.field(), malformed.problem())
+        Self::new(malformed.field(), malformed.problem().to_string())
     }
 }
 
@@ -75,7 +75,6 @@ pub fn texts(payload: &str, places: &[usize]) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::malformed::Problem;
 
     #[test]
     fn a_text_is_what_came() {
@@ -96,7 +95,7 @@ mod tests {
 
     #[test]
     fn a_reason_names_the_field_inside_the_message() {
-        let reason = |field: &str, path| Reason::new(field, Problem::NotJson).inside(path).to_string();
+        let reason = |field: &str, path| Reason::new(field, "not JSON").inside(path).to_string();
         assert_eq!(reason("Records[3].body.Message.bounce", "Records[3].body"), "Message.bounce: not JSON");
         assert_eq!(reason("Records[3].body", "Records[3].body"), "body: not JSON");
         assert_eq!(reason("mail.timestamp", ""), "mail.timestamp: not JSON");

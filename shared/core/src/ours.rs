@@ -38,7 +38,7 @@ pub enum Foreign {
 
 impl Foreign {
     /// The paths of the fields that say so.
-    pub fn field(&self) -> &'static str {
+    pub fn field(self) -> &'static str {
         match self {
             Self::Topic => "TopicArn",
             Self::Account | Self::Unidentified => "mail.sendingAccountId, mail.sourceArn",
@@ -48,7 +48,7 @@ impl Foreign {
     }
 
     /// What is wrong with them.
-    pub fn problem(&self) -> &'static str {
+    pub fn problem(self) -> &'static str {
         match self {
             Self::Topic => "not this stack's topic",
             Self::Account | Self::ActionAccount => "another AWS account",

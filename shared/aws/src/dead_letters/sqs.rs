@@ -1,6 +1,7 @@
 //! A dead-letter queue in SQS.
 
 use std::borrow::Cow;
+use std::fmt::Write as _;
 
 use aws_config::SdkConfig;
 use aws_sdk_sqs::Client;
@@ -83,7 +84,7 @@ fn acceptable(body: &str) -> Cow<'_, str> {
     let mut escaped = String::with_capacity(body.len() + 16);
     for c in body.chars() {
         if refused(c) {
-            escaped.push_str(&format!("\\u{:04x}", u32::from(c)));
+            let _ = write!(escaped, "\\u{:04x}", u32::from(c));
         } else {
             escaped.push(c);
         }
