@@ -39,8 +39,8 @@ pub(crate) struct Region {
     /// Blows in the middle of decide, or of merge.
     pub(crate) fuse: Fuse,
     pub(crate) decide: Deciding,
-    pub(crate) merge: Merge<MemoryStates, MemoryClock, MemoryMetrics>,
-    feedback: Feedback<MemoryStates, MemoryMetrics>,
+    pub(crate) merge: Merge<MemoryStates, MemoryDeadLetters, MemoryClock, MemoryMetrics>,
+    feedback: Feedback<MemoryStates, MemoryDeadLetters, MemoryMetrics>,
     /// The table's stream so far, with the times that it tells.
     changes: RefCell<Vec<(Image, Timestamp)>>,
 }
