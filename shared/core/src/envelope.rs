@@ -146,12 +146,14 @@ impl Record<'_> {
     /// Reads a record at its place in the payload. `open_body` opens the body of a message from a queue.
     fn read(json: &RawValue, index: usize, open_body: fn(&str) -> Opened) -> (Source, Message) {
         let at = |field: &str| format!("Records[{index}]{field}");
-        json::read(json.get(), |json| Malformed::parse::<Record>(json).map(|record| record.open(at, open_body)))
-            .unwrap_or_else(|error| {
-                let reading = Err(error.within(&at("")));
-                let message = Message { id: None, path: at(""), origin: Origin::default(), reading };
-                (Source::Direct, message)
-            })
+        json::read(json.get(), |json| {
+            Malformed::parse::<Record>(json).map(|record| record.open(at, open_body))
+        })
+        .unwrap_or_else(|error| {
+            let reading = Err(error.within(&at("")));
+            let message = Message { id: None, path: at(""), origin: Origin::default(), reading };
+            (Source::Direct, message)
+        })
     }
 
     fn open(self, at: impl Fn(&str) -> String, open_body: fn(&str) -> Opened) -> (Source, Message) {
