@@ -58,10 +58,7 @@ impl Settings {
                 "false" => Some(Gone::LeaveOff),
                 _ => None,
             })?,
-            guard: Guard {
-                percent: variables.parsed("GONE_SHARE_PERCENT", "a percentage", percent)?,
-                ..Guard::default()
-            },
+            guard: Guard { percent: variables.parsed("GONE_SHARE_PERCENT", "a percentage", percent)? },
             pass_every: variables.parsed("PASS_EVERY_MINUTES", "a number of minutes", minutes)?,
             policy: variables.policy()?,
             pace: variables.pace()?,

@@ -99,6 +99,7 @@ pub(crate) struct Region {
     pub(crate) objects: MemoryObjects,
     peers: MemoryPeers,
     parameters: Parameters,
+    pub(crate) guard: Guard,
     /// Of apply.
     pub(crate) runs: usize,
 }
@@ -141,6 +142,7 @@ impl Region {
             objects,
             peers: peers.clone(),
             parameters,
+            guard: Guard::default(),
             runs: 0,
         }
     }
@@ -331,7 +333,7 @@ impl Region {
                 peers: self.parameters.peers.clone(),
                 queue: "queue".to_owned(),
                 gone: self.parameters.gone,
-                guard: Guard::default(),
+                guard: self.guard,
                 pass_every: Duration::from_hours(6),
                 policy: self.parameters.policy.clone(),
                 pace: Duration::from_secs(1),

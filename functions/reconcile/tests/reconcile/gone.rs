@@ -59,6 +59,35 @@ async fn nothing_is_concluded_from_a_list_that_has_been_emptied() {
     assert_eq!(home.listed().len(), 20);
 }
 
+/// An account that does not send has a short list, too, and then none.
+#[tokio::test]
+async fn nothing_is_concluded_from_a_short_list_that_has_been_emptied() {
+    for entries in [2, 3, 4] {
+        let (home, peer) = regions();
+        home.suppress_users(entries).await;
+        settle(&home, &peer).await;
+        for n in 0..entries {
+            home.list.remove(&format!("user{n}@example.com"));
+        }
+        let before = home.states.states();
+        assert!(matches!(home.pass().await.1, Passed::Alarmed(Counts { mended: 0, .. })), "{entries}");
+        assert_eq!((home.states.states(), home.counted("ListGone")), (before, 1), "{entries}");
+    }
+}
+
+#[tokio::test]
+async fn a_single_entry_may_be_taken_off_a_short_list_by_hand() {
+    for entries in [1, 2, 3, 4] {
+        let (home, peer) = regions();
+        home.suppress_users(entries).await;
+        settle(&home, &peer).await;
+        home.list.remove("user0@example.com");
+        assert_eq!(home.counts().await.drifted, 1, "{entries}");
+        settle(&home, &peer).await;
+        assert_eq!(home.listed().len(), entries - 1, "it is left off");
+    }
+}
+
 /// SES refuses every call with a slash in the address (aws/aws-sdk#158).
 #[tokio::test]
 async fn an_entry_that_ses_cannot_be_asked_for_keeps_no_other_from_being_asked_for() {

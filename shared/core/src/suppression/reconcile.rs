@@ -105,24 +105,28 @@ pub enum Gone {
 /// mistaken for one from which everybody was released.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Guard {
-    /// The guard trips if more than this share of the list has gone, in percent. Default: 10.
+    /// The guard trips if more than this share of the list has gone, in percent. Default: 10. If fewer than five entries
+    /// have gone, it takes more than half of the list, since a few removals by hand are a large share of a short list.
     pub percent: usize,
-    /// The guard trips only if at least so many entries have gone. Default: 5, since a few removals by hand are a large
-    /// share of a short list.
-    pub at_least: usize,
 }
 
 impl Default for Guard {
     fn default() -> Self {
-        Self { percent: 10, at_least: 5 }
+        Self { percent: 10 }
     }
 }
 
 impl Guard {
+    /// The number of entries that are not removed one by one by hand.
+    const MANY: usize = 5;
+    /// The share, in percent, above which the guard trips if fewer entries than that have gone.
+    const PERCENT_OF_FEW: usize = 50;
+
     /// Whether so many entries have gone, of those that should be there, that nothing may be concluded: raise an alarm
-    /// instead.
+    /// instead. A single entry never trips the guard, since somebody may have taken it off a list of one.
     pub fn trips(self, expected: usize, gone: usize) -> bool {
-        gone >= self.at_least && gone.saturating_mul(100) > expected.saturating_mul(self.percent)
+        let percent = if gone < Self::MANY { self.percent.max(Self::PERCENT_OF_FEW) } else { self.percent };
+        gone > 1 && gone.saturating_mul(100) > expected.saturating_mul(percent)
     }
 }
 
@@ -578,13 +582,24 @@ mod tests {
     fn the_guard() {
         for (expected, gone, trips) in [
             (0, 0, false),
-            (4, 4, false),
+            // One entry that somebody has taken off by hand.
+            (1, 1, false),
+            (4, 1, false),
+            // A short list from which a few were taken off, and one that is empty, or was until the next bounce came.
+            (4, 2, false),
+            (9, 4, false),
+            (2, 2, true),
+            (4, 4, true),
+            (5, 4, true),
             (5, 5, true),
+            // A long list.
             (100, 10, false),
             (100, 11, true),
             (1_000_000, 5, false),
         ] {
             assert_eq!(Guard::default().trips(expected, gone), trips, "{gone} of {expected}");
+            assert!(!Guard { percent: 100 }.trips(expected, gone), "100 always concludes");
         }
+        assert!(Guard { percent: 0 }.trips(100, 5) && !Guard { percent: 0 }.trips(100, 4));
     }
 }
