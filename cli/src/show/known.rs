@@ -76,8 +76,13 @@ impl Known {
             }
         }
         if let Some(since) = state.pending_since() {
-            let by = if state.job().is_some() { "in an import job" } else { "pending" };
-            let _ = write!(told, "; {by} since {since}");
+            let written = state.overdue_job().is_some() && Some(since) > state.last_tried_at();
+            let _ = if written {
+                write!(told, "; written again {since}, since an overdue import job may overwrite it")
+            } else {
+                let by = if state.job().is_some() { "in an import job" } else { "pending" };
+                write!(told, "; {by} since {since}")
+            };
         }
         told
     }

@@ -10,7 +10,7 @@ use mailroom_aws::notes::Notes;
 use mailroom_aws::objects::ObjectStore;
 use mailroom_aws::states::StateTable;
 use mailroom_aws::suppression_list::{Account, SuppressionList};
-use mailroom_core::suppression::item::{Attempt, JobRecord, OutcomeKind, SHARDS, Site, ToDo, shards};
+use mailroom_core::suppression::item::{Attempt, OutcomeKind, SHARDS, Site, ToDo, shards};
 use mailroom_core::suppression::{AddressState, Reason, import};
 use tracing::warn;
 
@@ -143,47 +143,38 @@ where
     }
 
     /// What is due and can be done now. An address that an import job holds is not touched, unless that job is no longer
-    /// known: its intent was given up, or it ended before the index showed that it held the address. Then its mark is taken
-    /// off, and the address is due.
+    /// known: it is overdue, its intent was given up, or it ended before the index showed that it held the address. Then its
+    /// mark is corrected, and the address is due.
     async fn collect(&mut self, named: &[String]) -> Result<Work, End> {
-        let mut work = Work::new();
+        let (mut work, mut stray) = (Work::new(), Vec::new());
         let mut reads = stream::iter(named)
             .map(|address| self.apply.states.get(address, self.deadline))
             .buffer_unordered(PARALLEL);
         while let Some(state) = reads.next().await {
             let Some(state) = state? else { continue };
             let to_do = self.to_do(&state);
-            if can_be_done(&to_do) {
+            if can_be_done(&to_do) && !self.jobs.is_stray(&state) {
                 work.push((state, to_do));
             }
         }
-        let mut stray = Vec::new();
         let now = self.now();
         let mut oldest = now;
         self.due(|state| {
             oldest = state.pending_since().map_or(oldest, |since| oldest.min(since));
             let known = named.binary_search_by(|named| named.as_str().cmp(state.address())).is_ok();
             let to_do = self.to_do(&state);
-            match state.job() {
-                Some(job) if !self.jobs.holds(&job.key) => stray.push(state),
-                None if !known && can_be_done(&to_do) => work.push((state, to_do)),
-                Some(_) | None => {}
+            if self.jobs.is_stray(&state) {
+                stray.push(state);
+            } else if !known && can_be_done(&to_do) {
+                work.push((state, to_do));
             }
             work.len() < MOST
         })
         .await?;
         self.counts.oldest = self.counts.oldest.max(now.since(oldest));
-        let unmarked = self
-            .each(stray, |state, now| {
-                let key = state.job()?.key.clone();
-                if self.jobs.holds(&key) {
-                    return None;
-                }
-                state.job_ended(&key, JobRecord::Unknown, now)
-            })
-            .await?;
-        let unmarked = unmarked.into_iter().map(|state| (self.to_do(&state), state));
-        work.extend(unmarked.filter(|(to_do, _)| can_be_done(to_do)).map(|(to_do, state)| (state, to_do)));
+        let corrected = self.each(stray, |state, now| self.jobs.correct_mark(state, now)).await?;
+        let corrected = corrected.into_iter().map(|state| (self.to_do(&state), state));
+        work.extend(corrected.filter(|(to_do, _)| can_be_done(to_do)).map(|(to_do, state)| (state, to_do)));
         Ok(work)
     }
 

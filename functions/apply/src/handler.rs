@@ -136,6 +136,8 @@ pub(crate) struct Counts {
     pub(crate) jobs_started: usize,
     pub(crate) jobs_ended: usize,
     pub(crate) jobs_failed: usize,
+    pub(crate) jobs_overdue: usize,
+    pub(crate) job_statuses_unknown: usize,
     pub(crate) oldest: Duration,
 }
 
@@ -205,6 +207,8 @@ where
             ("ImportJobsStarted", counts.jobs_started),
             ("ImportJobsEnded", counts.jobs_ended),
             ("ImportJobsFailed", counts.jobs_failed),
+            ("ImportJobsOverdue", counts.jobs_overdue),
+            ("ImportJobStatusesUnknown", counts.job_statuses_unknown),
             ("OldestPendingSeconds", usize::try_from(counts.oldest.as_secs()).unwrap_or(usize::MAX)),
         ]);
         match ended {

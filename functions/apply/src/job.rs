@@ -11,6 +11,11 @@
 //!
 //! A job that was given up is planned anew, and never made from the old object: that says what was right when its addresses
 //! were marked, and since then somebody may have complained or been released.
+//!
+//! A job that has not ended within [`MAX_AGE`] is overdue, even if SES does not answer how far it is. It no longer holds its
+//! addresses, which then go one by one. It may still run: until SES says that it has ended, or until it is
+//! [forgotten](FORGET_AFTER), no other job is made. If the state of an address has changed since it went into the job, its
+//! entry is written again every hour, the last time after the job has ended.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -24,11 +29,12 @@ use mailroom_aws::objects::ObjectStore;
 use mailroom_aws::states::{Put, StateTable};
 use mailroom_aws::suppression_list::{ImportJob, ListError, SuppressionList};
 use mailroom_core::inbound::Location;
+use mailroom_core::suppression::AddressState;
 use mailroom_core::suppression::import::{self, JobKind, JobStatus, Unfinished};
 use mailroom_core::suppression::item::JobRecord;
 use mailroom_core::timestamp::Timestamp;
 use serde::{Deserialize, Serialize};
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use crate::calls::{CallError, Twice};
 use crate::drain::Work;
@@ -49,11 +55,22 @@ const POLL: Duration = Duration::from_secs(10);
 /// How long no jobs are made after one that failed, so that whatever is wrong with jobs does not keep the list wrong.
 const SINGLY: Duration = Duration::from_mins(10);
 
+/// The time since SES was asked for a job after which the job is overdue. SES documents no time that a job may take, so this
+/// is how long a release may wait: the alarm on the oldest pending address has the same limit. A job that takes longer is
+/// not wasted, since what it has done counts once it has ended.
+const MAX_AGE: Duration = Duration::from_hours(1);
+/// The time since SES was asked for a job after which an overdue job is no longer waited for: by then the bucket's lifecycle
+/// rule has deleted its object.
+const FORGET_AFTER: Duration = Duration::from_hours(7 * 24);
+
 /// The content of the note.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 struct JobNote {
     #[serde(default)]
     intent: Option<Intent>,
+    /// The job that did not end in time; `None` if there is none.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    overdue: Option<Intent>,
     #[serde(default)]
     singly_until: Option<Timestamp>,
 }
@@ -77,6 +94,11 @@ struct Intent {
 impl Intent {
     fn kind(&self) -> JobKind {
         if self.deletes { JobKind::Delete } else { JobKind::Put }
+    }
+
+    /// The time since SES was asked for the job.
+    fn age(&self, now: Timestamp) -> Duration {
+        now.since(self.tried_at.unwrap_or(self.planned_at))
     }
 }
 
@@ -102,13 +124,20 @@ pub(crate) struct Jobs {
     version: Option<u64>,
     /// When SES last told how far the job is, or made it; `None` if not in this run.
     watched_at: Option<Timestamp>,
+    /// Whether SES was asked in this run how far the overdue job is.
+    overdue_watched: bool,
 }
 
 impl Jobs {
     pub(crate) async fn read(notes: &impl Notes) -> Result<Self, NoteError> {
         let note = notes.get(NOTE).await?;
         let version = note.as_ref().map(|note| note.version);
-        Ok(Self { noted: note.map(|note| note.value).unwrap_or_default(), version, watched_at: None })
+        Ok(Self {
+            noted: note.map(|note| note.value).unwrap_or_default(),
+            version,
+            watched_at: None,
+            overdue_watched: false,
+        })
     }
 
     /// Whether a job has not ended, or may have been made.
@@ -131,9 +160,33 @@ impl Jobs {
         self.noted.intent.as_ref().is_some_and(|intent| intent.key == key)
     }
 
+    /// Whether this is the key of the overdue job.
+    pub(crate) fn is_overdue(&self, key: &str) -> bool {
+        self.noted.overdue.as_ref().is_some_and(|intent| intent.key == key)
+    }
+
+    /// Whether a state is marked as held by a job that does not hold it (any more), or has an overdue job that has ended.
+    pub(crate) fn is_stray(&self, state: &AddressState) -> bool {
+        state.job().is_some_and(|job| !self.holds(&job.key))
+            || state.overdue_job().is_some_and(|job| !self.is_overdue(&job.key))
+    }
+
+    /// Corrects a stray mark; `None` if the state has none (any more). The address is as pending as before.
+    pub(crate) fn correct_mark(&self, state: &AddressState, now: Timestamp) -> Option<AddressState> {
+        if !self.is_stray(state) {
+            return None;
+        }
+        match (state.job(), state.overdue_job()) {
+            (Some(job), _) if self.is_overdue(&job.key) => state.job_overdue(&job.key, now),
+            (Some(job), _) if !self.holds(&job.key) => state.job_ended(&job.key, JobRecord::Unknown, now),
+            (_, Some(overdue)) => state.job_ended(&overdue.key, JobRecord::Unknown, now),
+            (_, None) => None,
+        }
+    }
+
     /// Whether no jobs are to be made for now.
     pub(crate) fn singly(&self, now: Timestamp) -> bool {
-        self.noted.singly_until > Some(now)
+        self.noted.overdue.is_some() || self.noted.singly_until > Some(now)
     }
 }
 
@@ -241,13 +294,68 @@ where
         }
     }
 
-    /// Looks whether the job has ended, and if so records that. It does not ask SES more often than is worth a call.
+    /// Looks whether the job has ended, and if so records that; declares it overdue if it has not ended in time. It does not
+    /// ask SES more often than is worth a call.
     pub(crate) async fn watch(&mut self) -> Result<(), End> {
-        let now = self.now();
-        let Some(mut intent) = self.jobs.noted.intent.clone() else { return Ok(()) };
-        if self.jobs.was_watched(now) {
+        self.watch_overdue().await?;
+        let Some(intent) = self.jobs.noted.intent.clone() else { return Ok(()) };
+        if self.jobs.was_watched(self.now()) {
             return Ok(());
         }
+        let watched = self.watch_job(intent).await;
+        let is_late = |intent: &Intent| intent.age(self.now()) >= MAX_AGE;
+        if matches!(watched, Err(End::Failed(_))) || !self.jobs.noted.intent.as_ref().is_some_and(is_late) {
+            return watched;
+        }
+        if let Err(end) = watched {
+            warn!("it is not known how far the import job is: {end}");
+        }
+        self.note(|noted| noted.overdue = noted.intent.take()).await?;
+        let key = self.jobs.noted.overdue.as_ref().map(|intent| intent.key.as_str());
+        error!(key, "an import job has not ended within an hour: its addresses go one by one");
+        self.counts.jobs_overdue = 1;
+        Ok(())
+    }
+
+    /// Looks, once in a run, whether the overdue job has ended, and if so records what it has done.
+    async fn watch_overdue(&mut self) -> Result<(), End> {
+        let Some(overdue) = self.jobs.noted.overdue.clone().filter(|_| !self.jobs.overdue_watched) else {
+            return Ok(());
+        };
+        self.jobs.overdue_watched = true;
+        self.counts.jobs_overdue = 1;
+        if overdue.age(self.now()) >= FORGET_AFTER {
+            warn!(key = overdue.key, "an overdue import job has not ended within a week and is forgotten");
+            return self.note(|noted| noted.overdue = None).await;
+        }
+        let Some(id) = overdue.id.clone() else { return Ok(()) };
+        match self.calls.call(Twice::Never, async |list| list.import_job(&id).await).await {
+            Ok(job) if job.status == JobStatus::Completed => self.completed(&overdue, &job).await,
+            Ok(ImportJob { status: JobStatus::Failed, .. }) | Err(CallError::List(ListError::NotFound)) => {
+                info!(key = overdue.key, "an overdue import job has failed");
+                self.note(|noted| noted.overdue = None).await
+            }
+            Ok(job) => {
+                self.count_unknown(&job.status);
+                Ok(())
+            }
+            Err(CallError::List(error)) => {
+                warn!("it is not known how far the overdue import job is: {}", error.kind());
+                Ok(())
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn count_unknown(&mut self, status: &JobStatus) {
+        if let JobStatus::Unknown(status) = status {
+            warn!(status, "an import job has a status that is not known");
+            self.counts.job_statuses_unknown += 1;
+        }
+    }
+
+    /// Looks how far this job is.
+    async fn watch_job(&mut self, mut intent: Intent) -> Result<(), End> {
         if intent.id.is_none() {
             intent.id = self.find(&intent).await?;
             if let Some(id) = intent.id.clone() {
@@ -271,8 +379,12 @@ where
             Err(error) => return Err(error.into()),
         };
         self.jobs.watched_at = Some(self.now());
-        match job.status {
+        match &job.status {
             JobStatus::Running => Ok(()),
+            JobStatus::Unknown(_) => {
+                self.count_unknown(&job.status);
+                Ok(())
+            }
             JobStatus::Failed => {
                 self.counts.jobs_ended += 1;
                 self.give_up(&intent, job.error.as_deref().unwrap_or("it failed")).await
@@ -328,7 +440,7 @@ where
         }
     }
 
-    /// Records what a job has done, which takes its marks off, and then takes the intent off.
+    /// Records what a job has done, overdue or not, which takes its marks off, and then takes the intent off.
     async fn completed(&mut self, intent: &Intent, job: &ImportJob) -> Result<(), End> {
         let records = match &job.failed_records_url {
             Some(url) => self.apply.list.failed_records(url).await,
@@ -337,12 +449,12 @@ where
         if let Err(error) = &records {
             warn!("the failed records of an import job can't be read: {}", error.kind());
         }
-        let unfinished = Unfinished::of(job.status, job.failed, records.ok().as_deref());
+        let unfinished = Unfinished::of(&job.status, job.failed, records.ok().as_deref());
         let ended = Ended { unfinished, deleted: intent.deletes };
         let enabled = self.account().await?.enabled.clone();
         let mut held = Vec::new();
         self.due(|state| {
-            if state.job().is_some_and(|job| job.key == intent.key) {
+            if state.job_with_key(&intent.key).is_some() {
                 held.push(state);
             }
             true
@@ -353,7 +465,7 @@ where
         let failed = held.iter().filter(|state| ended.failed_at(state.address())).count();
         let addresses = held.len();
         self.each(held, |state, now| {
-            let reason = state.job()?.reason;
+            let reason = state.job_with_key(&intent.key)?.reason;
             let record = if ended.failed_at(state.address()) {
                 JobRecord::Failed { why: why.clone() }
             } else {
@@ -368,7 +480,9 @@ where
         let useless = ended.unfinished == Unfinished::Any && !ended.deleted;
         self.counts.jobs_failed += usize::from(useless);
         self.note(|noted| {
-            noted.intent = None;
+            for job in [&mut noted.intent, &mut noted.overdue] {
+                job.take_if(|job| job.key == intent.key);
+            }
             if useless {
                 noted.singly_until = Some(until);
             }

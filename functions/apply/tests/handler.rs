@@ -658,6 +658,174 @@ async fn what_is_pending_is_counted_though_there_is_no_time_to_look_at_the_job()
     assert_eq!(report.ran(), Ran::Left);
 }
 
+/// How an import job may never come to its end, as far as SES tells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stuck {
+    /// It is told to run.
+    Processing,
+    /// It has a status that SES has added since.
+    Unknown,
+    /// SES does not say how far it is.
+    Unseen,
+    /// SES made it without an answer, and it can't be looked for.
+    Unfound,
+}
+
+impl Stuck {
+    const ALL: [Self; 4] = [Self::Processing, Self::Unknown, Self::Unseen, Self::Unfound];
+
+    fn rules(self, job_wait: Duration) -> MemoryRules {
+        let shows_jobs = !matches!(self, Self::Unseen | Self::Unfound);
+        let job_status = (self == Self::Unknown).then_some("SUSPENDED");
+        MemoryRules { job_wait, shows_jobs, job_status, ..MemoryRules::default() }
+    }
+}
+
+/// Hours pass, in which the function runs every minute. Returns how many minutes it told that a job is overdue.
+async fn let_pass(world: &mut World, hours: u64) -> usize {
+    let until = world.clock.now().plus(Duration::from_hours(hours));
+    let mut overdue = 0;
+    while world.clock.now() < until {
+        let start = world.clock.now();
+        overdue += world.run().await.metrics.get("ImportJobsOverdue");
+        world.clock.set(world.clock.now().max(start.plus(MINUTE)));
+    }
+    overdue
+}
+
+#[tokio::test]
+async fn a_job_that_never_ends_holds_its_addresses_for_an_hour() {
+    for stuck in Stuck::ALL {
+        let mut world = World::new().await;
+        world.list.set_rules(stuck.rules(Duration::from_hours(1000)));
+        world.list.insert("user9@example.com", Reason::Bounce);
+        bounces(&world, 100).await;
+        let create = if stuck == Stuck::Unfound { Fault::Unanswered } else { Fault::None };
+        world.list.fault([Fault::None, create]);
+        world.run().await.ran.unwrap().unwrap();
+        world.say("user9@example.com", Say::Released).await;
+        world.clock.advance(Duration::from_mins(50));
+        let report = world.run().await;
+        let unknown = report.metrics.get("ImportJobStatusesUnknown");
+        assert_eq!(unknown > 0, stuck == Stuck::Unknown, "{stuck:?}");
+        assert_eq!(
+            (report.metrics.get("ImportJobsOverdue"), world.list.entries().len()),
+            (0, 1),
+            "{stuck:?}"
+        );
+        world.clock.advance(Duration::from_mins(10));
+        let report = world.run().await;
+        assert_eq!(report.metrics.get("ImportJobsOverdue"), 1, "{stuck:?}");
+        assert!(world.list.entries().len() > 20, "{stuck:?}: what it held goes one by one");
+        assert!(!world.list.entries().contains_key("user9@example.com"), "the release first");
+        // As long as it may still run there is no other job, whatever comes.
+        for n in 0..100 {
+            world.say(&format!("later{n}@example.com"), Say::Bounced).await;
+        }
+        assert!(let_pass(&mut world, 1).await >= 59, "{stuck:?}");
+        world.assert_right();
+        assert_eq!((world.of("create_import_job"), world.list.entries().len()), (1, 199), "{stuck:?}");
+        // Only the release is still looked after, since the job would undo that, and not for ever.
+        assert_eq!(world.pending(), 1);
+        world.clock.advance(Duration::from_hours(6 * 24));
+        assert_eq!((let_pass(&mut world, 1).await > 0, world.pending()), (true, 1), "{stuck:?}");
+        world.clock.advance(Duration::from_hours(24));
+        let_pass(&mut world, 1).await;
+        assert_eq!((let_pass(&mut world, 1).await, world.pending()), (0, 0), "{stuck:?}");
+        bounces(&world, 100).await;
+        world.run_until_quiet().await;
+        assert_eq!(world.of("create_import_job"), 2, "{stuck:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_an_overdue_job_overwrites_in_the_end_is_put_right() {
+    for stuck in Stuck::ALL {
+        let mut world = World::new().await;
+        let job_wait = Duration::from_hours(10);
+        world.list.set_rules(stuck.rules(job_wait));
+        bounces(&world, 100).await;
+        let create = if stuck == Stuck::Unfound { Fault::Unanswered } else { Fault::None };
+        world.list.fault([Fault::None, create]);
+        world.run().await.ran.unwrap().unwrap();
+        // Before the job is overdue, and after it, in time for it to be overwritten.
+        world.say("User1@example.com", Say::Released).await;
+        world.say("User2@example.com", Say::Complained).await;
+        let_pass(&mut world, 4).await;
+        world.say("User3@example.com", Say::Released).await;
+        world.say("User4@example.com", Say::Complained).await;
+        let_pass(&mut world, 4).await;
+        world.assert_right();
+        world.clock.advance(Duration::from_hours(2) + MINUTE);
+        assert_eq!(world.list.entries().len(), 100, "{stuck:?}: the job has run");
+        let_pass(&mut world, 1).await;
+        world.assert_right();
+        assert_eq!(world.list.entries().len(), 98, "{stuck:?}");
+        if stuck == Stuck::Processing {
+            assert_eq!((world.pending(), let_pass(&mut world, 1).await), (0, 0), "SES has told its end");
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_an_overdue_job_deletes_in_the_end_is_put_again() {
+    let mut world = World::new().await;
+    bounces(&world, 100).await;
+    world.run_until_quiet().await;
+    world.list.set_rules(Stuck::Processing.rules(Duration::from_hours(10)));
+    for n in 0..100 {
+        world.say(&format!("User{n}@example.com"), Say::Released).await;
+    }
+    world.run().await.ran.unwrap().unwrap();
+    let_pass(&mut world, 2).await;
+    world.assert_right();
+    world.say("User1@example.com", Say::Bounced).await;
+    let_pass(&mut world, 7).await;
+    assert_eq!(world.list.entries(), entries(&[("User1@example.com", Reason::Bounce)]));
+    world.clock.advance(Duration::from_hours(2));
+    assert_eq!(world.list.entries(), entries(&[]), "the job has run");
+    let_pass(&mut world, 1).await;
+    assert_eq!(world.list.entries(), entries(&[("User1@example.com", Reason::Bounce)]));
+}
+
+/// A job that takes longer than it should has not been for nothing.
+#[tokio::test]
+async fn what_an_overdue_job_has_done_counts_once_it_has_ended() {
+    let mut world = World::new().await;
+    world.list.set_rules(Stuck::Processing.rules(Duration::from_mins(65)));
+    world.list.fail_in_jobs("User999@example.com");
+    bounces(&world, 1000).await;
+    world.run().await.ran.unwrap().unwrap();
+    let_pass(&mut world, 2).await;
+    world.assert_right();
+    assert_eq!((world.of("create_import_job"), world.list.entries().len()), (1, 1000));
+    assert!(world.of("put") < 400, "{}", world.of("put"));
+}
+
+#[tokio::test]
+async fn a_run_that_finds_a_job_overdue_may_die_after_any_effect() {
+    let mut effects = 0;
+    loop {
+        let mut world = World { requests_per_second: 0.1, ..World::new().await };
+        world.list.set_rules(Stuck::Processing.rules(Duration::from_hours(3)));
+        bounces(&world, 8).await;
+        world.run().await.ran.unwrap().unwrap();
+        world.say("User1@example.com", Say::Complained).await;
+        world.say("User2@example.com", Say::Released).await;
+        world.clock.advance(Duration::from_hours(1));
+        let died = world.run_with("{}", effects).await.ran.is_none();
+        world.clock.advance(2 * MINUTE);
+        let_pass(&mut world, 4).await;
+        world.run_until_quiet().await;
+        world.assert_right();
+        if !died {
+            break;
+        }
+        effects += 1;
+    }
+    assert!(effects > 10, "{effects}");
+}
+
 #[tokio::test]
 async fn a_job_that_ses_does_not_make_is_told_and_the_addresses_go_singly_at_once() {
     for fault in [Fault::Refused, Fault::Denied] {

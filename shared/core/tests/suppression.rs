@@ -642,6 +642,41 @@ fn an_import_job_holds_its_addresses() {
 }
 
 #[test]
+fn an_overdue_job_holds_nothing_and_what_it_may_undo_is_done_again_until_it_has_ended() {
+    const KEY: &str = "import/put/1.json";
+    let held = advanced(None, &complaint(10), 12).in_job(KEY);
+    assert_eq!(held.job_overdue("import/put/2.json", at(20)), None);
+    let overdue = held.job_overdue(KEY, at(20)).unwrap();
+    assert_eq!((overdue.job(), overdue.overdue_job().unwrap().reason), (None, Some(Reason::Complaint)));
+    assert!(matches!(overdue.to_do(HERE, at(20)), ToDo::Put { .. }));
+    // It may do what is in force: that is no trouble.
+    let put = written(&overdue, Some(Reason::Complaint), 30);
+    assert!(!put.is_pending());
+    // But not once something else is.
+    let released = written(&advanced(Some(&put), &release(40), 41), None, 42);
+    assert_eq!(released.to_do(HERE, at(42 + 3599)), ToDo::Wait(Wait::NotDue));
+    assert!(matches!(released.to_do(HERE, at(42 + 3600)), ToDo::Delete { .. }));
+    assert_eq!(released.pending_since(), released.due_at(), "until then the list is right");
+    let by_job = entry(JANE, Reason::Complaint, 50_000);
+    let leave = Action::Leave(reconcile::Leave::Pending);
+    assert_eq!(judged(std::slice::from_ref(&by_job), Some(&released)).0, leave);
+    // Nor is its complaint joined into a bounce that came after the release.
+    let bounced = advanced(Some(&released), &bounce(60), 61);
+    assert_eq!(judged(std::slice::from_ref(&by_job), Some(&bounced)).0, leave);
+    let bounced = written(&bounced, Some(Reason::Bounce), 62);
+    assert_eq!(judged(&[by_job], Some(&bounced)).0, leave);
+    // After its end it is done a last time.
+    let ended = released.job_ended(KEY, JobRecord::Unknown, at(5_000)).unwrap();
+    assert!(matches!(ended.to_do(HERE, at(5_000)), ToDo::Delete { .. }));
+    assert_eq!(written(&ended, None, 5_001).to_do(HERE, at(99_999)), ToDo::Nothing);
+    // What it did counts, unless something has happened since it became overdue.
+    let done = JobRecord::Written { enabled: true };
+    assert_eq!(overdue.job_ended(KEY, done.clone(), at(90)).unwrap().to_do(HERE, at(90)), ToDo::Nothing);
+    let again = released.job_ended(KEY, done, at(90)).unwrap();
+    assert!(matches!(again.to_do(HERE, at(90)), ToDo::Delete { .. }));
+}
+
+#[test]
 fn what_fails_waits_longer_each_time_until_something_new_is_said() {
     let mut item = advanced(None, &bounce(10), 12);
     let failed = |may_pass| Attempt::Failed { why: "no\u{1b}\n".repeat(300), may_pass };

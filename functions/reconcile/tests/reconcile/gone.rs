@@ -1,7 +1,10 @@
 //! What has gone from a list without Mailroom's doing.
 
+use std::time::Duration;
+
 use mailroom_aws::clock::Clock;
 use mailroom_aws::fault::Fault;
+use mailroom_aws::suppression_list::MemoryRules;
 use mailroom_core::suppression::Reason;
 use mailroom_core::suppression::item::Attempt;
 use mailroom_core::suppression::reconcile::Gone;
@@ -121,6 +124,44 @@ async fn an_entry_that_ses_refuses_to_tell_of_is_left_as_it_is() {
     assert_eq!((counts.gone, counts.asked, counts.drifted, counts.left), (2, 2, 1, 1));
     let counts = home.counts().await;
     assert_eq!((counts.gone, counts.asked, counts.drifted), (1, 1, 1));
+}
+
+/// Nobody knows when a job writes that SES has not said to have ended. What it writes is no news.
+#[tokio::test]
+async fn what_an_overdue_import_job_puts_is_not_taken_in_as_somebody_elses() {
+    for reason in [Reason::Bounce, Reason::Complaint] {
+        let (home, peer) = regions();
+        // The first pass, so that bounces may be put.
+        home.counts().await;
+        let job_wait = Duration::from_hours(3);
+        home.list.set_rules(MemoryRules { job_wait, ..MemoryRules::default() });
+        for n in 0..100 {
+            home.suppress(&format!("user{n}@example.com"), reason).await;
+        }
+        home.wake_apply(Duration::from_mins(2)).await;
+        home.clock.advance(Duration::from_hours(1));
+        home.release("user1@example.com").await;
+        home.release("user2@example.com").await;
+        home.clock.advance(Duration::from_secs(1));
+        home.suppress("user2@example.com", Reason::Bounce).await;
+        home.apply().await;
+        assert_eq!((home.listed().len(), home.listed().get("user1@example.com")), (99, None));
+        home.clock.advance(Duration::from_mins(100));
+        home.apply().await;
+        let until = home.clock.now().plus(Duration::from_mins(25));
+        while home.clock.now() < until {
+            home.counts().await;
+        }
+        assert_eq!(home.listed().get("user1@example.com"), Some(&reason), "the job has run");
+        home.counts().await;
+        assert_eq!(home.effective()["user1@example.com"], None);
+        assert_eq!(home.effective()["user2@example.com"], Some(Reason::Bounce));
+        home.clock.advance(Duration::from_hours(1));
+        settle(&home, &peer).await;
+        assert_eq!((home.listed().len(), home.listed().get("user1@example.com")), (99, None));
+        assert_eq!(home.listed()["user2@example.com"], Reason::Bounce);
+        assert_eq!((peer.listed().len(), peer.effective()["user1@example.com"]), (99, None));
+    }
 }
 
 /// It looks like an entry that somebody has taken off: a state does not know whether its entry was ever seen.

@@ -90,6 +90,10 @@ pub struct MemoryRules {
     pub refuses_slashes: bool,
     /// Whether the role may make import jobs.
     pub allows_jobs: bool,
+    /// Whether the role may ask for import jobs.
+    pub shows_jobs: bool,
+    /// The status that is told of every import job; `None` for the job's own.
+    pub job_status: Option<&'static str>,
     /// The number of entries on a page.
     pub page: usize,
 }
@@ -104,6 +108,8 @@ impl Default for MemoryRules {
             fails_at_absent: true,
             refuses_slashes: true,
             allows_jobs: true,
+            shows_jobs: true,
+            job_status: None,
             page: 1000,
         }
     }
@@ -325,6 +331,11 @@ impl Inner {
         None
     }
 
+    fn may_look_at_jobs(&self) -> Result<(), ListError> {
+        let denied = || ListError::Denied("AccessDeniedException".to_owned());
+        self.rules.shows_jobs.then_some(()).ok_or_else(denied)
+    }
+
     fn outside_sandbox(&self) -> Result<(), ListError> {
         self.account.production_access.then_some(()).ok_or_else(|| refused("sandbox"))
     }
@@ -418,11 +429,13 @@ impl<C: Clock> SuppressionList for MemoryList<C> {
 
     async fn import_job(&self, id: &str) -> Result<ImportJob, ListError> {
         self.call("import_job", |inner, _| {
+            inner.may_look_at_jobs()?;
             let job = id.parse().ok().and_then(|id: usize| inner.jobs.get(id)).ok_or(ListError::NotFound)?;
-            let status = match job.unreadable {
-                true => JobStatus::Failed,
-                false if job.done < job.lines.len() => JobStatus::Running,
-                false => JobStatus::Completed,
+            let status = match (job.unreadable, inner.rules.job_status) {
+                (_, Some(told)) => JobStatus::from_ses(told),
+                (true, None) => JobStatus::Failed,
+                (false, None) if job.done < job.lines.len() => JobStatus::Running,
+                (false, None) => JobStatus::Completed,
             };
             let told = inner.rules.tells_failed && !job.failed.is_empty();
             Ok(ImportJob {
@@ -438,6 +451,7 @@ impl<C: Clock> SuppressionList for MemoryList<C> {
 
     async fn import_jobs(&self, next: Option<&str>) -> Result<ListPage<ListedJob>, ListError> {
         self.call("import_jobs", |inner, _| {
+            inner.may_look_at_jobs()?;
             let from = next.and_then(|next| next.parse().ok()).unwrap_or(0);
             let job = |(id, job): (usize, &MemoryJob)| ListedJob {
                 id: id.to_string(),

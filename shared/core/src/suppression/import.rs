@@ -14,7 +14,11 @@ use sha2::{Digest, Sha256};
 
 use super::item::ToDo;
 use crate::address::Address;
+use crate::text::visible;
 use crate::timestamp::Timestamp;
+
+/// How many characters of a status that is not known are kept.
+const MAX_STATUS_CHARS: usize = 64;
 
 /// What a job does with its entries: either it adds all of them, or it removes all of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -180,23 +184,26 @@ fn address_of(record: &Map<String, Value>) -> Option<String> {
 }
 
 /// How far a job is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum JobStatus {
-    /// The job is not done, or in a state that SES has added since: look again later.
+    /// The job is not done: look again later.
     Running,
     /// The job is done, but single records may have failed.
     Completed,
     /// The job was given up, and nobody knows which records it has done.
     Failed,
+    /// A status that SES has added since, capped and with its control characters made visible. The job may be running.
+    Unknown(String),
 }
 
 impl JobStatus {
-    /// Reads SES's state: `CREATED`, `PROCESSING`, `COMPLETED`, `FAILED`, `CANCELLED`.
+    /// Reads SES's status: `CREATED`, `PROCESSING`, `COMPLETED`, `FAILED`, `CANCELLED`.
     pub fn from_ses(text: &str) -> Self {
         match text {
+            "CREATED" | "PROCESSING" => Self::Running,
             "COMPLETED" => Self::Completed,
             "FAILED" | "CANCELLED" | "ERROR" => Self::Failed,
-            _ => Self::Running,
+            unknown => Self::Unknown(visible(unknown, MAX_STATUS_CHARS)),
         }
     }
 }
@@ -215,7 +222,7 @@ pub enum Unfinished {
 impl Unfinished {
     /// What a job that has ended left undone. `failed` is its `FailedRecordsCount`, `failed_records` what lies at its
     /// `FailedRecordsS3Url`. Unless every failed record is accounted for, any address may be one.
-    pub fn of(ended: JobStatus, failed: usize, failed_records: Option<&str>) -> Self {
+    pub fn of(ended: &JobStatus, failed: usize, failed_records: Option<&str>) -> Self {
         match ended {
             JobStatus::Completed if failed == 0 => Self::None,
             JobStatus::Completed => {
@@ -226,7 +233,7 @@ impl Unfinished {
                 let accounted = !addresses.is_empty() && lines - unread >= failed;
                 if accounted { Self::These(addresses) } else { Self::Any }
             }
-            JobStatus::Failed | JobStatus::Running => Self::Any,
+            JobStatus::Failed | JobStatus::Running | JobStatus::Unknown(_) => Self::Any,
         }
     }
 
@@ -329,10 +336,11 @@ mod tests {
             (JobStatus::from_ses("CANCELLED"), 0, None, Unfinished::Any),
         ];
         for (status, failed, text, expected) in cases {
-            assert_eq!(Unfinished::of(status, failed, text), expected, "{status:?} {failed} {text:?}");
+            assert_eq!(Unfinished::of(&status, failed, text), expected, "{status:?} {failed} {text:?}");
         }
         assert!(these(&["a@example.com"]).contains("a@example.com"));
         assert!(!Unfinished::None.contains("a") && Unfinished::Any.contains("a"));
-        assert_eq!(JobStatus::from_ses("SOMETHING_NEW"), JobStatus::Running);
+        assert_eq!(JobStatus::from_ses("CREATED"), JobStatus::Running);
+        assert_eq!(JobStatus::from_ses("SOMETHING_NEW"), JobStatus::Unknown("SOMETHING_NEW".to_owned()));
     }
 }

@@ -39,6 +39,9 @@ const MAX_WHY_CHARS: usize = 256;
 const HEAD_START: Duration = Duration::from_hours(1);
 const FIRST_BACKOFF: Duration = Duration::from_mins(1);
 const LONGEST_BACKOFF: Duration = Duration::from_hours(6);
+/// The time after which an entry that an overdue job may have overwritten is written again. This concerns few addresses:
+/// those whose state has changed since they went into the job.
+const OVERDUE_REPEAT: Duration = Duration::from_hours(1);
 
 /// The partition of an index in which an address stands, from `00` to `15`.
 pub fn shard(match_address: &str) -> String {
@@ -107,6 +110,9 @@ pub struct AddressState {
     outcome: Option<Outcome>,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     job: Option<Job>,
+    /// A job that did not end in time and may still write the entry. It no longer holds the address.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    overdue_job: Option<Job>,
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     decisions: Vec<String>,
 }
@@ -215,7 +221,8 @@ pub enum JobRecord {
 pub struct Job {
     /// The key of the job's object in S3, by which the job is found again.
     pub key: String,
-    /// The address's version when it went into the job.
+    /// The version of the address's state when it went into the job, or when the job became overdue if nothing had changed
+    /// until then. The job wrote what is in force only if this is still the version when it ends.
     version: u64,
     /// The reason that the job gives the entry; `None` if it deletes the entry.
     #[serde(skip_serializing_if = "Option::is_none", default)]
@@ -320,6 +327,7 @@ impl AddressState {
             applied: None,
             outcome: None,
             job: None,
+            overdue_job: None,
             decisions: Vec::new(),
         }
     }
@@ -339,7 +347,7 @@ impl AddressState {
     }
 
     fn make_pending(&mut self, now: Timestamp) {
-        self.pending_since.get_or_insert(now);
+        self.pending_since = Some(self.pending_since.map_or(now, |since| since.min(now)));
         self.pending = Some(self.shard.clone());
         self.outcome = None;
         self.make_due(now);
@@ -353,10 +361,15 @@ impl AddressState {
         self.due_at = self.pending.as_ref().map(|_| at);
     }
 
-    fn settle(&mut self) {
-        self.pending = None;
-        self.pending_since = None;
-        self.due_at = None;
+    /// Records that the list needs no more work now. If an overdue job may still write something other than what is in
+    /// force, the address stays pending and is due again later. While it is pending, reconcile does not take what the job
+    /// writes for somebody else's entry.
+    fn settle(&mut self, now: Timestamp) {
+        let may_be_overwritten = self.overdue_job.as_ref().is_some_and(|job| job.reason != self.effective());
+        let again = may_be_overwritten.then(|| now.plus(OVERDUE_REPEAT));
+        self.pending = again.map(|_| self.shard.clone());
+        self.pending_since = again;
+        self.due_at = again;
     }
 
     #[must_use]
@@ -417,11 +430,24 @@ impl AddressState {
         next.written()
     }
 
-    /// Records what an import job that has ended made of the address. `None` if this job does not hold it (any more).
-    pub fn job_ended(&self, key: &str, record: JobRecord, now: Timestamp) -> Option<Self> {
+    /// Records that the import job that holds the address did not end in time: the address is due, and remembers that this
+    /// job may still write its entry. `None` if the job does not hold it (any more).
+    pub fn job_overdue(&self, key: &str, now: Timestamp) -> Option<Self> {
         let job = self.job.as_ref().filter(|job| job.key == key)?;
+        let mut next = self.clone().written();
+        let version = if job.version == self.version { next.version } else { job.version };
+        next.overdue_job = next.job.take().map(|job| Job { version, ..job });
+        next.make_due(now);
+        Some(next)
+    }
+
+    /// Records what an import job that has ended made of the address. `None` if this job neither holds it (any more) nor is
+    /// its overdue one.
+    pub fn job_ended(&self, key: &str, record: JobRecord, now: Timestamp) -> Option<Self> {
+        let job = self.job_with_key(key)?;
         let mut next = self.clone();
-        next.job = None;
+        next.job.take_if(|job| job.key == key);
+        next.overdue_job.take_if(|job| job.key == key);
         let attempt = match record {
             JobRecord::Written { enabled } => Attempt::Written { reason: job.reason, enabled },
             JobRecord::Failed { why } => Attempt::Failed { why, may_pass: true },
@@ -468,7 +494,7 @@ impl AddressState {
         if kind == OutcomeKind::Failed {
             self.due_at = Some(now.plus(backoff(tries)));
         } else {
-            self.settle();
+            self.settle(now);
         }
         self.outcome =
             Some(Outcome { kind, at: now, why: why.map(|why| visible(&why, MAX_WHY_CHARS)), tries });
@@ -513,7 +539,7 @@ impl AddressState {
     pub fn taken_in(known: Option<&Self>, change: &Change, reason: Reason, now: Timestamp) -> Option<Self> {
         let mut next = Self::advance(known, change, now)?;
         if next.effective() == Some(reason) && !known.is_some_and(Self::is_pending) {
-            next.settle();
+            next.settle(now);
             next.applied = Some(Applied::new(Some(reason), now));
         }
         Some(next)
@@ -590,6 +616,16 @@ impl AddressState {
     /// The import job that holds the address; `None` if there is none.
     pub fn job(&self) -> Option<&Job> {
         self.job.as_ref()
+    }
+
+    /// The import job that did not end in time and may still write the entry; `None` if there is none.
+    pub fn overdue_job(&self) -> Option<&Job> {
+        self.overdue_job.as_ref()
+    }
+
+    /// The import job with this key, whether it holds the address or is overdue; `None` if neither.
+    pub fn job_with_key(&self, key: &str) -> Option<&Job> {
+        self.job.iter().chain(&self.overdue_job).find(|job| job.key == key)
     }
 
     /// Whether the list may need work.

@@ -371,7 +371,11 @@ fn age(entry: Option<&Entry>, released: Option<Timestamp>, state: Option<&Addres
     let said = state.map(AddressState::state);
     let complaint_released =
         said.is_some_and(|said| said.complained_at().is_some() && said.complained_at() <= said.released_at());
-    if Some(entry.updated_at) <= released {
+    // So is one that an overdue import job has put since.
+    let overdue_complaint =
+        state.and_then(AddressState::overdue_job).is_some_and(|job| job.reason == Some(Reason::Complaint));
+    let put_by_job = overdue_complaint && complaint_released && entry.reason == Reason::Complaint;
+    if Some(entry.updated_at) <= released || put_by_job {
         Age::Older
     } else if Some(entry.updated_at) <= wrote {
         if complaint_released && entry.reason == Reason::Complaint { Age::Older } else { Age::AfterRelease }
