@@ -6,12 +6,14 @@
 //! |---|---|
 //! | [`handler`] | an invocation: pushes to peers, goes on with the pass, looks back |
 //! | `pass` | a pass over the list and the states, over as many invocations as it takes |
+//! | `list_place` | where in the list a pass is: windows that are read to their end one after the other |
 //! | `seen` | remembers what a pass has seen on the list |
 //! | `push` | tells each peer what has changed since it was last told |
 //! | `records` | decides on records that the stream has lost |
 //! | [`settings`] | what the template tells it |
 
 pub mod handler;
+mod list_place;
 mod pass;
 mod push;
 mod records;

@@ -1,7 +1,8 @@
 //! A pass over the list and the states, over as many invocations as it takes.
 //!
 //! ```text
-//! List     each page of SES's list: every entry against its state. Ends the first pass: BOUNCEs may be put from then on.
+//! List     each page of SES's list, window by window: every entry against its state. Ends the first pass: BOUNCEs may be
+//!          put from then on.
 //! States   the index of states: every address that was not seen on the list. Counts what has gone, concludes nothing.
 //! Confirm  if something has gone, and no more than may: the index again, SES is asked for each of those entries.
 //! ```
@@ -9,8 +10,10 @@
 //! Where a pass stands is kept in a note. An invocation that runs out of time leaves the rest to the next one; if one dies,
 //! the next one goes back to what was kept last, so any of it may be done twice.
 //!
-//! SES does not say how long a page's token is good for. When a token is refused the list is read again from the start;
-//! what was seen of it counts as seen.
+//! SES does not say how long a page's token is good for. When a token is refused, the
+//! [window](mailroom_core::suppression::window) that was being read is split, and its earlier part is begun: so each time
+//! there is less that must be read before the tokens expire, down to the entries of one second. A window that was read to
+//! its end is not read again.
 
 use std::time::Duration;
 
@@ -30,8 +33,9 @@ use mailroom_core::suppression::reconcile::{
 use mailroom_core::timestamp::Timestamp;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
-use tracing::{info, warn};
+use tracing::warn;
 
+use crate::list_place::ListPlace;
 use crate::seen::{SeenAddresses, chunks_for};
 
 /// The number of calls of the table that are under way at once.
@@ -54,11 +58,24 @@ struct Open {
     /// The number of chunks of the filter that remembers what was seen.
     chunks: usize,
     step: Step,
+    /// Where in the list the pass is. It is absent if an older version began the pass, which had no windows.
+    #[serde(default)]
+    list: ListPlace,
     counts: Counts,
+}
+
+impl Open {
+    /// The counts so far, with those of the window that is being read.
+    fn counts(&self) -> Counts {
+        let mut counts = self.counts;
+        counts.join(self.list.counts);
+        counts
+    }
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
 enum Step {
+    /// The next page of the window has this token.
     List(Option<String>),
     States(Place),
     Confirm(Place),
@@ -100,7 +117,7 @@ pub struct Counts {
     pub asked: usize,
     /// The number of entries that SES was asked for and did not have: drift.
     pub drifted: usize,
-    /// How often the list was read again from the start, because SES no longer took a page's token.
+    /// How often a window of the list was begun again, because SES no longer took a page's token.
     pub restarts: usize,
 }
 
@@ -206,12 +223,13 @@ impl<S: StateTable, L: SuppressionList, N: Notes, C: Timer, M: Metrics> Passing<
                 started_at: now,
                 chunks: chunks_for(last.map_or(0, |last| last.entries.saturating_mul(2))),
                 step: Step::List(None),
+                list: ListPlace::default(),
                 counts: Counts::default(),
             },
         };
         let mut seen = SeenAddresses::load(self.notes, open.started_at, open.chunks).await?;
         let passed = match self.steps(&mut kept, &mut open, &mut seen).await {
-            Err(PassError::OutOfTime(_)) => Ok(Passed::Unfinished(open.counts)),
+            Err(PassError::OutOfTime(_)) => Ok(Passed::Unfinished(open.counts())),
             passed => passed,
         };
         match passed {
@@ -272,7 +290,9 @@ impl<S: StateTable, L: SuppressionList, N: Notes, C: Timer, M: Metrics> Passing<
             }
             let counts = &mut open.counts;
             let next = match &open.step {
-                Step::List(token) => self.list_page(token.as_deref(), seen, &pass, counts).await?,
+                Step::List(token) => {
+                    self.list_page(token.as_deref(), &mut open.list, seen, &pass, counts).await?
+                }
                 Step::States(place) => match self.states_page(place, seen, &pass, counts).await? {
                     Some(place) => Some(Step::States(place)),
                     None if self.guard.trips(counts.expected, counts.gone) => {
@@ -294,7 +314,7 @@ impl<S: StateTable, L: SuppressionList, N: Notes, C: Timer, M: Metrics> Passing<
                 None => return Ok(Passed::Ended(open.counts)),
             }
         }
-        Ok(Passed::Unfinished(open.counts))
+        Ok(Passed::Unfinished(open.counts()))
     }
 
     fn has_time(&self) -> bool {
@@ -311,25 +331,29 @@ impl<S: StateTable, L: SuppressionList, N: Notes, C: Timer, M: Metrics> Passing<
         self.pace.call(passes, call).await
     }
 
-    /// Judges a page of the list.
+    /// Judges a page of the window.
     async fn list_page(
         &self,
         token: Option<&str>,
+        place: &mut ListPlace,
         seen: &mut SeenAddresses,
         pass: &Pass<'_>,
         counts: &mut Counts,
     ) -> Result<Option<Step>, PassError> {
-        let page = match self.asking(async || self.list.page(token).await).await? {
+        let page = match self.asking(async || self.list.page(place.window, token).await).await? {
             Ok(page) => page,
             Err(ListError::Refused(_)) if token.is_some() => {
-                info!("SES no longer takes the list's token: it is begun again");
+                let window = place.window;
+                let split = place.restart(self.clock.now());
+                warn!(?window, split, "SES no longer takes a page's token: the window is begun again");
                 self.metrics.count(&[("ListRestarts", 1)]);
-                *counts = Counts { restarts: counts.restarts + 1, ..Counts::default() };
+                counts.restarts += 1;
                 return Ok(Some(Step::List(None)));
             }
             Err(error) => return Err(PassError::from(&error)),
         };
         let entries = page.items.len() + page.unread;
+        let times = page.items.iter().map(|entry| entry.updated_at).collect();
         let (listings, unread) = Listing::group(page.items);
         let mut found = Counts { entries, unread: unread + page.unread, ..Counts::default() };
         let mut judged = stream::iter(&listings)
@@ -342,9 +366,14 @@ impl<S: StateTable, L: SuppressionList, N: Notes, C: Timer, M: Metrics> Passing<
         for listing in &listings {
             seen.insert(listing.address());
         }
-        counts.join(found);
+        place.read_page(times, found);
         if page.next.is_some() {
             return Ok(Some(Step::List(page.next)));
+        }
+        let (found, more) = place.end_window();
+        counts.join(found);
+        if more {
+            return Ok(Some(Step::List(None)));
         }
         // If the note is there already, that is as good.
         self.notes.put(FIRST_PASS, &FirstPass { ended_at: self.clock.now() }, None).await?;
@@ -522,7 +551,7 @@ impl Counts {
         self.mended += usize::from(judged.mended);
     }
 
-    fn join(&mut self, other: Self) {
+    pub(crate) fn join(&mut self, other: Self) {
         self.entries += other.entries;
         self.unread += other.unread;
         self.unreadable += other.unreadable;

@@ -8,6 +8,7 @@ mod memory;
 use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use aws_config::SdkConfig;
 use aws_sdk_sesv2::Client;
@@ -26,6 +27,7 @@ use aws_sdk_sesv2::types::{
 use mailroom_core::suppression::Reason;
 use mailroom_core::suppression::import::{JobKind, JobStatus};
 use mailroom_core::suppression::reconcile::Entry;
+use mailroom_core::suppression::window::Window;
 use mailroom_core::timestamp::Timestamp;
 
 pub use self::memory::{MemoryList, MemoryRules, Write, Writer};
@@ -51,11 +53,13 @@ pub trait SuppressionList {
     /// See [`ListError`].
     async fn get(&self, spelling: &str) -> Result<Option<Entry>, ListError>;
 
-    /// A page of the list. It is no snapshot: what is put meanwhile may be missed.
+    /// A page of the entries that were last written in this window, and maybe of some that were written just before or after
+    /// it. It is no snapshot: what is put meanwhile may be missed.
     ///
     /// # Errors
-    /// See [`ListError`]. [`ListError::Refused`] if SES does not take the token (any more).
-    async fn page(&self, next: Option<&str>) -> Result<ListPage<Entry>, ListError>;
+    /// See [`ListError`]. [`ListError::Refused`] if SES does not take the token (any more), which is good for this window
+    /// only.
+    async fn page(&self, window: Window, next: Option<&str>) -> Result<ListPage<Entry>, ListError>;
 
     /// The account's state, as far as the list depends on it.
     ///
@@ -242,8 +246,15 @@ impl SuppressionList for SesList {
         }
     }
 
-    async fn page(&self, next: Option<&str>) -> Result<ListPage<Entry>, ListError> {
-        let list = self.client.list_suppressed_destinations().page_size(1000);
+    /// The API reference says "after" `StartDate` and "before" `EndDate`, and nothing about the very moment or the
+    /// resolution. The bounds of windows are whole seconds, so that with a start one millisecond earlier nothing falls
+    /// between two windows, whichever way SES compares.
+    async fn page(&self, window: Window, next: Option<&str>) -> Result<ListPage<Entry>, ListError> {
+        let start =
+            window.from.map(|from| DateTime::from_millis(from.minus(Duration::from_millis(1)).millis()));
+        let end = window.until.map(|until| DateTime::from_millis(until.millis()));
+        let list = self.client.list_suppressed_destinations().set_start_date(start).set_end_date(end);
+        let list = list.page_size(1000);
         let output =
             list.set_next_token(next.map(str::to_owned)).send().await.map_err(|error| told(&error))?;
         let found = output.suppressed_destination_summaries.unwrap_or_default();
@@ -437,6 +448,27 @@ mod tests {
         let job = list.create_import_job(JobKind::Put, "s3://b/k").await;
         assert_eq!(job.unwrap_err().kind(), "SES refuses it: LimitExceededException");
         assert_eq!(stub.requests().len(), 8, "each call is one request");
+    }
+
+    #[tokio::test]
+    async fn a_window_is_asked_for_with_its_bounds() {
+        let stub = Stub::start([(200, r#"{"NextToken":"t"}"#), (200, "{}"), (200, "{}")]);
+        let list = SesList::new(&stub.config());
+        let at = Timestamp::parse("2026-01-27T15:00:00Z");
+        assert_eq!(list.page(Window::default(), None).await.unwrap().next.as_deref(), Some("t"));
+        list.page(Window { from: at, until: None }, Some("t")).await.unwrap();
+        list.page(Window { from: at, until: at.map(|at| at.plus(Duration::from_secs(1))) }, None)
+            .await
+            .unwrap();
+        let queries: Vec<_> = stub
+            .requests()
+            .iter()
+            .map(|request| request.head.split_whitespace().nth(1).unwrap_or_default().to_owned())
+            .collect();
+        assert!(!queries[0].contains("Date="), "{queries:?}");
+        assert!(queries[1].contains("StartDate=2026-01-27T14%3A59%3A59.999Z"), "{queries:?}");
+        assert!(queries[1].contains("NextToken=t") && !queries[1].contains("EndDate"), "{queries:?}");
+        assert!(queries[2].contains("EndDate=2026-01-27T15%3A00%3A01Z"), "{queries:?}");
     }
 
     #[tokio::test]

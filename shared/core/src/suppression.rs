@@ -10,6 +10,7 @@
 //! | [`message`] | what peers are told |
 //! | [`import`] | what goes to the list by import job, and what a job did |
 //! | [`reconcile`] | what a difference between list and state means |
+//! | [`window`] | in which parts a long list is read |
 //!
 //! All of it is pure: whoever calls reads the item, asks, and writes the answer on condition that the item's
 //! [version](item::AddressState::version) is still the one that was read.
@@ -26,6 +27,7 @@ pub mod seen;
 pub mod spellings;
 pub mod state;
 mod stored;
+pub mod window;
 
 pub use item::{AddressState, Change};
 pub use reason::Reason;

@@ -27,6 +27,7 @@ use mailroom_core::inbound::Location;
 use mailroom_core::suppression::Reason;
 use mailroom_core::suppression::import::JobKind;
 use mailroom_core::suppression::reconcile::Entry;
+use mailroom_core::suppression::window::Window;
 use time::OffsetDateTime;
 use tokio::runtime::Runtime;
 
@@ -128,8 +129,8 @@ impl SuppressionList for Asking {
         self.ask(self.list.get(spelling)).await
     }
 
-    async fn page(&self, next: Option<&str>) -> Result<ListPage<Entry>, ListError> {
-        self.ask(self.list.page(next)).await
+    async fn page(&self, window: Window, next: Option<&str>) -> Result<ListPage<Entry>, ListError> {
+        self.ask(self.list.page(window, next)).await
     }
 
     async fn account(&self) -> Result<Account, ListError> {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use mailroom_aws::clock::Clock;
 use mailroom_aws::fault::Fault;
 use mailroom_aws::fuse::Fuse;
-use mailroom_aws::notes::{LIST_PASSES, ListPasses, Notes};
+use mailroom_aws::notes::{FIRST_PASS, FirstPass, LIST_PASSES, ListPasses, Notes};
 use mailroom_aws::suppression_list::MemoryRules;
 use mailroom_core::audit::facts::ListPass;
 use mailroom_core::suppression::Reason;
@@ -15,6 +15,9 @@ use serde_json::json;
 use tokio::time::Instant;
 
 use crate::world::{A_WHILE, Region, WAKE, regions};
+
+/// The time between two invocations, by the template. Tokens do not last so long.
+const EVERY: Duration = Duration::from_mins(5);
 
 #[tokio::test]
 async fn the_audit_finds_in_the_note_what_the_last_pass_found() {
@@ -95,10 +98,14 @@ async fn that_a_list_is_begun_again_is_counted_though_the_pass_does_not_end() {
     assert_eq!((home.counted("ListRestarts"), home.counted("PassesEnded")), (1, 0));
 }
 
-/// A list of 120 pages, each entry of which is known: whatever of it is not seen counts as gone.
+/// A list of 120 pages, each entry of which is known: whatever of it is not seen counts as gone. SES's tokens last.
 async fn long() -> Region {
     let (home, _) = regions();
-    home.list.set_rules(MemoryRules { page: 10, ..MemoryRules::default() });
+    home.list.set_rules(MemoryRules {
+        page: 10,
+        token_life: Duration::from_hours(24),
+        ..MemoryRules::default()
+    });
     for n in 0..1200 {
         home.list.insert(&format!("user{n}@example.com"), Reason::Bounce);
     }
@@ -195,4 +202,147 @@ async fn trouble_with_the_list_is_waited_out_or_told_and_peers_are_told_neverthe
     home.clock.advance(A_WHILE);
     let error = home.wake(WAKE, 900).await.unwrap_err();
     assert!(error.to_string().starts_with("the states: no answer"), "{error}");
+}
+
+/// Puts so many entries on the list, ten in a second.
+fn insert_over_time(home: &Region, entries: usize) {
+    for n in 0..entries {
+        home.list.insert(&format!("user{n}@example.com"), Reason::Bounce);
+        if n % 10 == 9 {
+            home.clock.advance(Duration::from_secs(1));
+        }
+    }
+}
+
+/// Wakes it every five minutes, for so many seconds each, until a pass has ended. Returns how often it was woken.
+async fn wake_until_ended(home: &Region, seconds: u64, most: usize) -> (usize, Counts) {
+    for wakes in 1..=most {
+        home.clock.advance(EVERY);
+        match home.wake(WAKE, seconds).await.unwrap() {
+            Done::Woken { passed: Passed::Ended(counts), .. } => return (wakes, counts),
+            Done::Woken { passed: Passed::Unfinished(_), .. } => {}
+            other => panic!("{other:?}"),
+        }
+    }
+    panic!("no end after {most} invocations")
+}
+
+async fn first_pass_ended(home: &Region) -> bool {
+    home.notes.get::<FirstPass>(FIRST_PASS).await.unwrap().is_some()
+}
+
+/// Each invocation can read half of the list at most.
+#[tokio::test]
+async fn a_long_list_comes_to_an_end_though_its_tokens_expire_between_invocations() {
+    const ENTRIES: usize = 100_000;
+    let (home, _) = regions();
+    insert_over_time(&home, ENTRIES);
+    let (wakes, counts) = wake_until_ended(&home, 60, 20).await;
+    assert_eq!((home.states.states().len(), counts.entries, counts.gone), (ENTRIES, ENTRIES, 0));
+    assert!(first_pass_ended(&home).await);
+    assert!(counts.restarts > 0 && home.counted("ListRestarts") == counts.restarts, "{counts:?}");
+    println!("{ENTRIES} entries: {wakes} invocations of a minute, {} pages, {counts:?}", pages(&home));
+    assert!(pages(&home) < 3 * ENTRIES / 1000, "{}", pages(&home));
+}
+
+/// As an import job writes them.
+#[tokio::test]
+async fn what_was_written_within_a_second_must_be_read_in_one_go() {
+    let (home, _) = regions();
+    home.list.set_rules(MemoryRules { page: 10, ..MemoryRules::default() });
+    insert_over_time(&home, 200);
+    for n in 0..1000 {
+        home.list.insert(&format!("imported{n}@example.com"), Reason::Bounce);
+    }
+    home.clock.advance(Duration::from_secs(1));
+    insert_over_time(&home, 100);
+    // A hundred pages take a hundred seconds. In less it is begun again and again, and told each time.
+    for _ in 0..30 {
+        home.clock.advance(EVERY);
+        let done = home.wake(WAKE, 60).await.unwrap();
+        assert!(matches!(done, Done::Woken { passed: Passed::Unfinished(_), .. }), "{done:?}");
+    }
+    let restarts = home.counted("ListRestarts");
+    assert!(restarts > 20 && !first_pass_ended(&home).await, "{restarts}");
+    let (_, counts) = wake_until_ended(&home, 240, 2).await;
+    assert_eq!((home.states.states().len(), counts.entries), (1200, 1200));
+}
+
+#[tokio::test]
+async fn a_pass_that_is_killed_at_any_point_comes_to_an_end_though_tokens_expire() {
+    for effects in (1..700).step_by(61) {
+        for killed in [1, 3] {
+            let (home, _) = regions();
+            home.list.set_rules(MemoryRules { page: 10, ..MemoryRules::default() });
+            insert_over_time(&home, 300);
+            for invocation in 1.. {
+                home.clock.advance(EVERY);
+                let fuse = Fuse::default();
+                if invocation <= killed {
+                    fuse.set(effects);
+                }
+                let function = home.function(&fuse);
+                let deadline = Instant::now() + Duration::from_secs(25);
+                match fuse.run(function.handle(WAKE, "an invocation", deadline)).await {
+                    None | Some(Ok(Done::Woken { passed: Passed::Unfinished(_), .. })) => {
+                        assert!(!first_pass_ended(&home).await || home.states.states().len() == 300);
+                    }
+                    Some(Ok(Done::Woken { passed: Passed::Ended(counts), .. })) => {
+                        assert_eq!((counts.entries, counts.gone), (300, 0), "{effects} {killed}");
+                        break;
+                    }
+                    other => panic!("{other:?}"),
+                }
+                assert!(invocation < 20, "{effects} {killed}");
+            }
+            assert_eq!(home.states.states().len(), 300, "{effects} {killed}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_is_written_during_a_pass_in_windows_is_not_missed_nor_taken_for_gone() {
+    let (home, _) = regions();
+    home.list.set_rules(MemoryRules { page: 10, ..MemoryRules::default() });
+    insert_over_time(&home, 300);
+    wake_until_ended(&home, 240, 1).await;
+    home.clock.advance(A_WHILE);
+    // In each pause somebody writes an entry that was read, one that was not, and a new one.
+    let mut pauses = 0;
+    let counts = loop {
+        home.clock.advance(EVERY);
+        match home.wake(WAKE, 25).await.unwrap() {
+            Done::Woken { passed: Passed::Ended(counts), .. } => break counts,
+            Done::Woken { passed: Passed::Unfinished(_), .. } => pauses += 1,
+            other => panic!("{other:?}"),
+        }
+        for written in [format!("user{pauses}"), format!("user{}", 299 - pauses), format!("new{pauses}")] {
+            home.list.insert(&format!("{written}@example.com"), Reason::Complaint);
+        }
+    };
+    assert!(pauses >= 3 && counts.restarts > 0, "{pauses} {counts:?}");
+    assert_eq!((counts.gone, counts.asked), (0, 0), "{counts:?}");
+    for n in 1..=pauses {
+        for written in [format!("user{n}"), format!("user{}", 299 - n), format!("new{n}")] {
+            let state = home.state(&format!("{written}@example.com")).await.unwrap();
+            assert_eq!(state.effective(), Some(Reason::Complaint), "{written}");
+        }
+    }
+}
+
+/// A stack may be updated in the middle of a pass.
+#[tokio::test]
+async fn a_pass_that_a_version_before_windows_began_goes_on() {
+    let (home, _) = regions();
+    home.list.set_rules(MemoryRules { page: 10, ..MemoryRules::default() });
+    insert_over_time(&home, 35);
+    let open = json!({
+        "started_at": home.clock.now(),
+        "chunks": 1,
+        "step": {"List": "a token that is no longer good"},
+        "counts": {"entries": 10},
+    });
+    home.notes.put(LIST_PASSES, &json!({"open": open, "last": null}), None).await.unwrap();
+    assert_eq!(home.counts().await.restarts, 1);
+    assert_eq!(home.states.states().len(), 35);
 }

@@ -1,12 +1,14 @@
 //! A suppression list in memory.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use mailroom_core::suppression::Reason;
 use mailroom_core::suppression::import::{JobKind, JobStatus};
 use mailroom_core::suppression::reconcile::Entry;
+use mailroom_core::suppression::window::Window;
 use mailroom_core::timestamp::Timestamp;
 use serde_json::{Value, json};
 
@@ -96,6 +98,8 @@ pub struct MemoryRules {
     pub job_status: Option<&'static str>,
     /// The number of entries on a page.
     pub page: usize,
+    /// The time for which a page's token is accepted. By default it does not outlive an invocation.
+    pub token_life: Duration,
 }
 
 impl Default for MemoryRules {
@@ -111,6 +115,7 @@ impl Default for MemoryRules {
             shows_jobs: true,
             job_status: None,
             page: 1000,
+            token_life: Duration::from_mins(1),
         }
     }
 }
@@ -273,6 +278,10 @@ impl<C: Clock> MemoryList<C> {
     }
 }
 
+fn write_token(spelling: &str, window: Window, now: Timestamp) -> String {
+    json!([spelling, window, now]).to_string()
+}
+
 fn refused(why: &str) -> ListError {
     ListError::Refused(Refusal { code: "BadRequestException".to_owned(), message: why.to_owned() })
 }
@@ -331,6 +340,13 @@ impl Inner {
         None
     }
 
+    /// The spelling after which a page begins. A token is good for its own window, and for a while.
+    fn read_token(&self, token: &str, window: Window, now: Timestamp) -> Result<String, ListError> {
+        let read = serde_json::from_str::<(String, Window, Timestamp)>(token).ok();
+        let good = read.filter(|(_, of, at)| *of == window && now.since(*at) <= self.rules.token_life);
+        good.map(|(spelling, ..)| spelling).ok_or_else(|| refused("the token is invalid"))
+    }
+
     fn may_look_at_jobs(&self) -> Result<(), ListError> {
         let denied = || ListError::Denied("AccessDeniedException".to_owned());
         self.rules.shows_jobs.then_some(()).ok_or_else(denied)
@@ -380,18 +396,22 @@ impl<C: Clock> SuppressionList for MemoryList<C> {
         .await
     }
 
-    async fn page(&self, next: Option<&str>) -> Result<ListPage<Entry>, ListError> {
-        self.call("page", |inner, _| {
-            let mut left =
-                inner.entries.iter().filter(|(spelling, _)| next.is_none_or(|next| spelling.as_str() > next));
+    async fn page(&self, window: Window, next: Option<&str>) -> Result<ListPage<Entry>, ListError> {
+        self.call("page", |inner, now| {
+            let after = match next {
+                None => Bound::Unbounded,
+                Some(token) => Bound::Excluded(inner.read_token(token, window, now)?),
+            };
             let entry = |(spelling, (reason, updated_at)): (&String, &(Reason, Timestamp))| Entry {
                 spelling: spelling.clone(),
                 reason: *reason,
                 updated_at: *updated_at,
             };
-            let items: Vec<_> = left.by_ref().take(inner.rules.page).map(entry).collect();
+            let left = inner.entries.range((after, Bound::Unbounded)).map(entry);
+            let mut left = left.filter(|entry| window.contains(entry.updated_at));
+            let items: Vec<_> = left.by_ref().take(inner.rules.page).collect();
             let more = left.next().is_some();
-            let next = items.last().filter(|_| more).map(|entry| entry.spelling.clone());
+            let next = items.last().filter(|_| more).map(|entry| write_token(&entry.spelling, window, now));
             Ok(ListPage { items, unread: 0, next })
         })
         .await
@@ -505,10 +525,19 @@ mod tests {
         assert_eq!(list.entries().into_keys().collect::<Vec<_>>(), ["A@example.com", "b@example.com"]);
         list.set_rules(MemoryRules { page: 1, ..MemoryRules::default() });
         second();
-        let first = list.page(None).await.unwrap();
+        let all = Window::default();
+        let first = list.page(all, None).await.unwrap();
         second();
-        let rest = list.page(first.next.as_deref()).await.unwrap();
+        let rest = list.page(all, first.next.as_deref()).await.unwrap();
         assert_eq!((first.items.len(), rest.items.len(), rest.next), (1, 1, None));
+        second();
+        let window = Window { from: None, until: rest.items.first().map(|entry| entry.updated_at) };
+        let page = list.page(window, None).await.unwrap();
+        assert_eq!((page.items, page.next), (first.items, None));
+        second();
+        assert!(matches!(list.page(window, first.next.as_deref()).await, Err(ListError::Refused(_))));
+        clock.advance(Duration::from_mins(1));
+        assert!(matches!(list.page(all, first.next.as_deref()).await, Err(ListError::Refused(_))));
         list.set_account(Account { production_access: false, enabled: BTreeSet::new() });
         second();
         assert!(matches!(list.put("c@example.com", Reason::Bounce).await, Err(ListError::Refused(_))));

@@ -107,11 +107,18 @@ impl SuppressionList {
                 "Page size {size} is invalid, expected a number between 1 and {MAX_PAGE}"
             )));
         }
-        // A token is valid only for the Region and the filter for which it was given out (probed).
+        // A token is valid only for the Region and the filter for which it was given out (probed), and for a while.
         let scope = format!("{} {filter:?}", self.region);
         let invalid = || Refused::new(RefusedKind::InvalidNextToken, "Token is invalid.");
         let from = match token {
-            Some(token) => self.key(&read_token(&scope, token).ok_or_else(invalid)?),
+            Some(token) => {
+                let token = read_token(&scope, token).ok_or_else(invalid)?;
+                let (given_out, address) = token.split_once(' ').ok_or_else(invalid)?;
+                let given_out =
+                    given_out.parse().ok().and_then(|at| OffsetDateTime::from_unix_timestamp(at).ok());
+                let lives = given_out.is_some_and(|at| now - at <= self.rules.token_life);
+                self.key(Some(address).filter(|_| lives).ok_or_else(invalid)?)
+            }
             None => (0, String::new()),
         };
         let mut fitting = self.entries.range(from..).filter(|(_, entry)| filter.fits(entry));
@@ -120,7 +127,8 @@ impl SuppressionList {
             .take(size.min(self.rules.page))
             .map(|((_, address), entry)| (address.clone(), entry.clone()))
             .collect();
-        let next_token = fitting.next().map(|((_, address), _)| write_token(&scope, address));
+        let token = |address: &str| write_token(&scope, &format!("{} {address}", now.unix_timestamp()));
+        let next_token = fitting.next().map(|((_, address), _)| token(address));
         Ok(Page { items, next_token })
     }
 
@@ -626,6 +634,12 @@ mod tests {
         let token = page.next_token.expect("more");
         let rest = list.page(at(10), &bounces, Some(3), Some(&token)).expect("a page");
         assert_eq!((rest.items.len(), rest.next_token), (2, None));
+        assert!(list.page(at(70), &bounces, Some(3), Some(&token)).is_ok());
+        assert_eq!(
+            kind(list.page(at(71), &bounces, Some(3), Some(&token))),
+            RefusedKind::InvalidNextToken,
+            "a token expires"
+        );
         let other = list.page(at(10), &Filter::default(), None, Some(&token));
         assert_eq!(kind(other), RefusedKind::InvalidNextToken);
         let other =

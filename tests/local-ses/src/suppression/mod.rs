@@ -218,6 +218,9 @@ pub struct Rules {
     pub import_deletes: usize,
     /// The most entries on a page, even if a request asks for more. No source tells whether SES gives as many as asked.
     pub page: usize,
+    /// How long a page's token is accepted. No source tells; by default it is less than the time between two invocations
+    /// of a scheduled function, so that whoever keeps a token between them finds it expired.
+    pub token_life: Duration,
 }
 
 impl Default for Rules {
@@ -230,6 +233,7 @@ impl Default for Rules {
             import_puts: 100_000,
             import_deletes: 10_000,
             page: 1000,
+            token_life: Duration::from_mins(1),
         }
     }
 }
