@@ -206,6 +206,7 @@ SUPPRESSING = {
     "ApplySchedule",
     "DecideErrorsAlarm",
     "DecideFailuresAlarm",
+    "DecideFailuresMapping",
     "DecideFailuresQueue",
     "DecideFailuresQueuePolicy",
     "DecideFunction",

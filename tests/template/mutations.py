@@ -97,7 +97,11 @@ MUTATIONS = [
     ("ReconcileSchedule/Target/Arn", {"Fn::GetAtt": ["ApplyFunction", "Arn"]}),
     ("OldestPendingAlarm/Threshold", 360_000),
     ("DriftAlarm/ComparisonOperator", "LessThanThreshold"),
-    ("DecideFailuresAlarm/MetricName", "NumberOfMessagesSent"),
+    ("DecideFailuresAlarm/Threshold", 5),
+    ("DecideFailuresMapping/EventSourceArn", {"Fn::GetAtt": ["SuppressionQueue", "Arn"]}),
+    ("DecideFailuresMapping/FunctionResponseTypes", GONE),
+    ("DecideFailuresQueue/VisibilityTimeout", GONE),
+    ("FeedbackDeadLettersAlarm/MetricName", "NumberOfMessagesSent"),
     ("DecideFailuresQueuePolicy/PolicyDocument/Statement/0", GONE),
     ("SuppressionDeadLettersAlarm/Dimensions/0/Value", {"Fn::GetAtt": ["DecideFailuresQueue", "QueueName"]}),
 ]

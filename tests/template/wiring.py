@@ -17,6 +17,9 @@ STREAM_KEEPS = 86_400
 # The most seconds for which a queue keeps a message, which all of them do.
 QUEUE_KEEPS = 14 * 86_400
 
+# What lies there is only a sign that something is to be done, which a schedule does as well, if later.
+SIGNS = {"DecideFailuresQueue"}
+
 # Whom each schedule wakes, and how often.
 SCHEDULES = {
     "ApplySchedule": ("ApplyFunction", "rate(1 minute)"),
@@ -95,6 +98,8 @@ def check_queue(template, name, mapping):
     if not isinstance(timeout, dict) and lowest(template, visible) < timeout:
         yield f"{queue} can be set to show again what {name}'s function is still at"
     redrive = of_type(template, QUEUE)[queue].get("RedrivePolicy", {})
+    if queue in SIGNS:
+        return
     if target(redrive.get("deadLetterTargetArn")) not in of_type(template, QUEUE):
         yield f"{queue} gives up nothing"
         return
@@ -117,6 +122,8 @@ def check_mappings(template):
         problems.append("item.rs does not say how many decisions an address remembers (MAX_DECISIONS)")
     elif of_type(template, MAPPING)["DecideMapping"]["BatchSize"] > int(decisions[1]):
         problems.append("DecideMapping may bring more decisions on an address again than the address remembers")
+    if target(of_type(template, MAPPING).get("DecideFailuresMapping", {}).get("EventSourceArn")) != failure_queue(of_type(template, MAPPING)["DecideMapping"]):
+        problems.append("nobody hears of what DecideMapping has given up")
     return problems
 
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use mailroom_aws::clock::Timer;
 use mailroom_aws::decidable::DecidableRecords;
+use mailroom_aws::invocation::Response;
 use mailroom_aws::lease::{Acquired, Lease, LeaseError};
 use mailroom_aws::metrics::Metrics;
 use mailroom_aws::notes::Notes;
@@ -15,14 +16,17 @@ use mailroom_aws::peers::Peers;
 use mailroom_aws::states::StateTable;
 use mailroom_aws::suppression_list::SuppressionList;
 use mailroom_core::timestamp::Timestamp;
+use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 use tracing::{info, warn};
 
+pub use crate::given_up::GivenUpError;
 pub use crate::pass::{Counts, PassError, Passed};
 pub use crate::push::Pushed;
 pub use crate::records::{LookBackError, LookedBack};
 
+use crate::given_up;
 use crate::pass::{Passing, TO_KEEP};
 use crate::push::Push;
 use crate::records::LookBack;
@@ -52,7 +56,45 @@ pub struct Reconcile<S, L, E, N, P, C, M> {
     pub settings: Settings,
 }
 
-/// The payload of an invocation. A schedule's event has none of these fields; an operator may give any of them.
+/// What an invocation is about, by its payload.
+#[derive(Debug, Clone, Copy)]
+pub enum Event<'a> {
+    /// A schedule, or an operator.
+    Wake(Wake),
+    /// A batch of the queue into which Lambda puts what decide has given up: the payload.
+    GivenUp(&'a str),
+}
+
+impl<'a> Event<'a> {
+    /// Reads a payload.
+    ///
+    /// # Errors
+    /// If it is neither. No retry can help.
+    pub fn read(payload: &'a str) -> Result<Self, serde_json::Error> {
+        #[derive(Deserialize)]
+        struct Batch {
+            #[serde(rename = "Records")]
+            records: Option<IgnoredAny>,
+        }
+        let batch: Batch = serde_json::from_str(payload)?;
+        if batch.records.is_some() {
+            return Ok(Self::GivenUp(payload));
+        }
+        serde_json::from_str(payload).map(Self::Wake)
+    }
+}
+
+/// The answer to an event.
+#[derive(Debug, PartialEq, Eq, Serialize)]
+#[serde(untagged)]
+pub enum Answer {
+    /// To a wake.
+    Done(Done),
+    /// To a batch of the queue, all of whose messages are done.
+    Noted(Response),
+}
+
+/// The payload of a wake. A schedule's event has none of these fields; an operator may give any of them.
 #[derive(Debug, Clone, Copy, Default, Deserialize)]
 #[serde(default)]
 pub struct Wake {
@@ -94,6 +136,9 @@ pub enum ReconcileError {
     /// Looking back on records did not go on.
     #[error("records: {0}")]
     LookBack(#[from] LookBackError),
+    /// What decide has given up was not noted.
+    #[error("given up: {0}")]
+    GivenUp(#[from] GivenUpError),
 }
 
 impl<S, L, E, N, P, C, M> Reconcile<S, L, E, N, P, C, M>
@@ -107,6 +152,27 @@ where
     M: Metrics,
 {
     /// Handles one invocation, whose id is `holder`, and returns by `deadline`.
+    ///
+    /// # Errors
+    /// See [`ReconcileError`].
+    pub async fn answer(
+        &self,
+        event: Event<'_>,
+        holder: &str,
+        deadline: Instant,
+    ) -> Result<Answer, ReconcileError> {
+        match event {
+            Event::Wake(wake) => Ok(Answer::Done(self.handle(wake, holder, deadline).await?)),
+            // Needs no lease, which a wake may hold for minutes: it is one note, and all else is left to the next wake.
+            Event::GivenUp(payload) => {
+                let batches = given_up::note(payload, &self.notes, &self.clock).await?;
+                self.metrics.count(&[("BatchesGivenUp", batches)]);
+                Ok(Answer::Noted(Response::default()))
+            }
+        }
+    }
+
+    /// Does what a wake asks for, in an invocation whose id is `holder`, and returns by `deadline`.
     ///
     /// # Errors
     /// See [`ReconcileError`].

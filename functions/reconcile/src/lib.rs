@@ -9,9 +9,11 @@
 //! | `list_place` | where in the list a pass is: windows that are read to their end one after the other |
 //! | `seen` | remembers what a pass has seen on the list |
 //! | `push` | tells each peer what has changed since it was last told |
+//! | `given_up` | keeps that decide has given up records, for `records` |
 //! | `records` | decides on records that the stream has lost |
 //! | [`settings`] | what the template tells it |
 
+mod given_up;
 pub mod handler;
 mod list_place;
 mod pass;

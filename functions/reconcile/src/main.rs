@@ -10,8 +10,9 @@ use mailroom_aws::peers::SqsPeers;
 use mailroom_aws::settings::Variables;
 use mailroom_aws::states::DynamoStates;
 use mailroom_aws::suppression_list::SesList;
-use reconcile::handler::{Reconcile, Wake};
+use reconcile::handler::{Event, Reconcile};
 use reconcile::settings::Settings;
+use serde_json::value::RawValue;
 
 // One event at a time and nothing to compute: a second thread would only cost its start.
 #[tokio::main(flavor = "current_thread")]
@@ -29,10 +30,10 @@ async fn main() -> Result<(), Error> {
         metrics: EmbeddedMetrics::new(settings.function.as_str()),
         settings: settings.clone(),
     };
-    lambda_runtime::run(service_fn(async |event: LambdaEvent<Wake>| {
+    lambda_runtime::run(service_fn(async |event: LambdaEvent<Box<RawValue>>| {
         let deadline = client::deadline(event.context.deadline());
-        let done = reconcile.handle(event.payload, &event.context.request_id, deadline).await?;
-        Ok::<_, Error>(done)
+        let asked = Event::read(event.payload.get())?;
+        Ok::<_, Error>(reconcile.answer(asked, &event.context.request_id, deadline).await?)
     }))
     .await
 }

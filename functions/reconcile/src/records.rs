@@ -2,6 +2,11 @@
 //! by then, the stream no longer has it.
 //!
 //! This is done seldom, and by a scan of the table: see [`mailroom_aws::decidable`]. What is known already changes nothing.
+//!
+//! ```text
+//! every week                     records older than an hour: decide may still be at the others
+//! decide has given up records    also younger ones, up to the latest that it has given up
+//! ```
 
 use std::time::Duration;
 
@@ -12,15 +17,22 @@ use mailroom_aws::notes::{NoteError, Noted, Notes};
 use mailroom_aws::states::{Put, StateTable, TableError};
 use mailroom_core::suppression::operator::OperatorDecision;
 use mailroom_core::suppression::policy::{FeedbackFact, HISTORY_LIMIT, Policy};
+use mailroom_core::suppression::seen::MAX_SKEW;
 use mailroom_core::suppression::{AddressState, SuppressionState, late};
 use mailroom_core::timestamp::Timestamp;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
+use crate::given_up::{self, GivenUp};
+
 /// How often records are looked back on.
 const LOOK_BACK_EVERY: Duration = Duration::from_hours(7 * 24);
-/// How far back a scan looks: to before the last scan, with a day on top by which decide may have been behind.
-const LOOK_BACK: Duration = Duration::from_hours(9 * 24);
+/// The time from the start of one scan to the start of the next if decide has given up records. In an outage it gives up one
+/// after the other, and a scan reads the whole table; but none of them is to wait for longer than an hour.
+const AFTER_GIVING_UP: Duration = Duration::from_mins(30);
+/// How far back a scan looks: to before the last scan, and as long as an event may have been under way before decide gave it
+/// up. That is 14 days in the queue, 14 as a dead letter, a day in the stream, and one on top.
+const LOOK_BACK: Duration = Duration::from_hours((7 + 14 + 14 + 1 + 1) * 24);
 /// Records younger than this are left out, since decide may still be about to process them.
 const MIN_AGE: Duration = Duration::from_hours(1);
 /// How long a page may take. No page is begun that would not be done in time.
@@ -39,6 +51,8 @@ struct LookBackNote {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct Scan {
     started_at: Timestamp,
+    /// Records after this time are left out; `None` in a note of an older version.
+    until: Option<Timestamp>,
     after: Option<RecordKey>,
 }
 
@@ -77,6 +91,13 @@ pub(crate) struct LookBack<'a, S, N, C> {
     pub(crate) deadline: Instant,
 }
 
+/// Up to when a scan that begins now takes records: what decide has given up it is not at any more. It does no harm to decide
+/// on a record that decide is still at, except that this is done twice. SES's clock may be ahead of the stream's.
+fn until(now: Timestamp, given_up: Option<GivenUp>) -> Timestamp {
+    let settled = now.minus(MIN_AGE);
+    given_up.map_or(settled, |given_up| given_up.until.plus(MAX_SKEW).min(now).max(settled))
+}
+
 /// A record that is worth deciding on.
 enum Record {
     Feedback(FeedbackFact),
@@ -90,18 +111,22 @@ impl<S: StateTable + DecidableRecords, N: Notes, C: Clock> LookBack<'_, S, N, C>
         let note = self.notes.get::<LookBackNote>(NOTE).await?;
         let mut version = note.as_ref().map(|note| note.version);
         let mut kept = note.map(|note| note.value).unwrap_or_default();
-        let due = demanded || kept.last.is_none_or(|last| now.since(last) >= LOOK_BACK_EVERY);
+        let given_up = self.notes.get::<GivenUp>(given_up::NOTE).await?.map(|note| note.value);
+        // A scan that was begun before this was noted may have passed the record already.
+        let given_up = given_up.filter(|given_up| kept.last.is_none_or(|last| last <= given_up.noted_at));
+        let every = if given_up.is_some() { AFTER_GIVING_UP } else { LOOK_BACK_EVERY };
+        let due = demanded || kept.last.is_none_or(|last| now.since(last) >= every);
         let mut scan = match kept.open.take() {
             Some(scan) => scan,
             None if !due => return Ok(()),
-            None => Scan { started_at: now, after: None },
+            None => Scan { started_at: now, until: Some(until(now, given_up)), after: None },
         };
+        let until = scan.until.unwrap_or_else(|| until(scan.started_at, None));
         let since = scan.started_at.minus(LOOK_BACK);
         while Instant::now() + PAGE_TAKES < self.deadline {
             let page = self.states.decidable(since, scan.after.as_ref(), self.deadline).await?;
             done.records += page.told.len() + page.decisions.len();
             done.unreadable += page.unreadable;
-            let until = scan.started_at.minus(MIN_AGE);
             let told = page.told.into_iter().filter(|told| told.occurred_at <= until).map(Record::Feedback);
             let decisions = page.decisions.into_iter().filter(|decision| decision.decided_at <= until);
             let records: Vec<_> = told.chain(decisions.map(Record::Decision)).collect();

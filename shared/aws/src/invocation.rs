@@ -41,7 +41,7 @@ pub struct Ledger {
 }
 
 /// Why the invocation fails as a whole: Lambda then repeats a direct event, and a batch comes back whole.
-#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InvocationError {
     /// The payload has no shape that Mailroom knows. No retry can help.
     #[error("payload: {field}: {problem}")]

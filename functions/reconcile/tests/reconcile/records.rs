@@ -4,17 +4,18 @@ use std::time::Duration;
 
 use mailroom_aws::clock::Clock;
 use mailroom_aws::fuse::Fuse;
+use mailroom_aws::invocation::Response;
 use mailroom_aws::records::RecordTable;
 use mailroom_core::address::Address;
 use mailroom_core::record::Record;
 use mailroom_core::suppression::Reason;
 use mailroom_core::suppression::operator::OperatorDecision;
 use mailroom_core::timestamp::Timestamp;
-use reconcile::handler::{Done, Wake};
+use reconcile::handler::{Answer, Done, Event, GivenUpError, LookedBack, ReconcileError, Wake};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use crate::world::{A_WHILE, WAKE, regions, settle};
+use crate::world::{A_WHILE, Region, WAKE, regions, settle};
 
 /// Records whose stream records were lost: in the table, and nobody has decided on them.
 fn bounce(address: &str, event: u32, kind: &str, at: Timestamp) -> Value {
@@ -125,6 +126,120 @@ async fn a_look_back_that_dies_goes_on() {
         home.pass().await;
         assert!(home.effective().keys().eq(&names), "{effects}");
     }
+}
+
+/// What Lambda puts into the queue when decide has failed too often.
+fn failure(arrived_at: Timestamp) -> Value {
+    json!({
+        "requestContext": {"requestId": "316aa6d0-8154-xmpl-9af7-85d5f4a6bc81", "condition": "RetryAttemptsExhausted",
+            "functionArn": "arn:aws:lambda:us-east-1:123456789012:function:decide", "approximateInvokeCount": 51},
+        "responseContext": {"statusCode": 200, "executedVersion": "$LATEST", "functionError": "Unhandled"},
+        "version": "1.0",
+        "timestamp": arrived_at.plus(Duration::from_mins(40)),
+        "DDBStreamBatchInfo": {
+            "shardId": "shardId-00000001573689847184-864758bb",
+            "startSequenceNumber": "800000000003126276362", "endSequenceNumber": "800000000003126276362",
+            "approximateArrivalOfFirstRecord": arrived_at, "approximateArrivalOfLastRecord": arrived_at,
+            "batchSize": 1,
+            "streamArn": "arn:aws:dynamodb:us-east-1:123456789012:table/table/stream/2026-11-14T00:04:06.388",
+        },
+    })
+}
+
+async fn give_up(region: &Region, bodies: &[String]) -> Result<Answer, ReconcileError> {
+    let record = |(n, body): (usize, &String)| json!({"eventSource": "aws:sqs", "messageId": n.to_string(), "body": body});
+    let records: Vec<_> = bodies.iter().enumerate().map(record).collect();
+    let payload = json!({ "Records": records }).to_string();
+    let event = Event::read(&payload).unwrap();
+    region.function(&Fuse::default()).answer(event, "another", Instant::now() + Duration::from_mins(1)).await
+}
+
+/// As the schedule does, for so long; what came of looking back, each time that it was done.
+async fn wakes(region: &Region, minutes: u64) -> Vec<LookedBack> {
+    let mut looked_back = Vec::new();
+    for _ in 0..minutes / 5 {
+        region.clock.advance(Duration::from_mins(5));
+        match region.wake(WAKE, 240).await.unwrap() {
+            Done::Woken { looked_back: done, .. } => looked_back.push(done),
+            Done::Held => panic!("held"),
+        }
+    }
+    looked_back.retain(|done| *done != LookedBack::default());
+    looked_back
+}
+
+async fn append(region: &Region, records: impl IntoIterator<Item = Value>) {
+    let records: Vec<_> = records.into_iter().map(Stored::new).collect();
+    assert!(region.states.append(&records, Instant::now()).await.is_empty());
+}
+
+/// Nothing is looked for in the days between two look-backs, unless decide says that it has given up.
+#[tokio::test]
+async fn what_decide_gave_up_is_decided_on_within_an_hour() {
+    let (home, _) = regions();
+    wakes(&home, 5).await;
+    home.clock.advance(Duration::from_hours(1));
+    let at = home.clock.now();
+    append(
+        &home,
+        [
+            bounce("gone@example.com", 1, "bounce", at),
+            bounce("new@example.com", 2, "bounce", at.plus(A_WHILE)),
+        ],
+    )
+    .await;
+    assert_eq!(wakes(&home, 20).await, []);
+    assert_eq!(give_up(&home, &[failure(at).to_string()]).await, Ok(Answer::Noted(Response::default())));
+    assert_eq!(home.counted("BatchesGivenUp"), 1);
+    let found = wakes(&home, 60).await;
+    // It is younger than an hour, and the other one is still decide's.
+    assert_eq!(found.iter().map(|done| (done.records, done.decided)).collect::<Vec<_>>(), [(2, 1)]);
+    assert!(home.effective().keys().eq(["gone@example.com"]));
+    assert_eq!(wakes(&home, 600).await, [], "once is enough");
+}
+
+/// In an outage decide gives up one record after the other, each with a message of its own, and a look-back reads the whole
+/// table.
+#[tokio::test]
+async fn an_outage_of_hours_is_a_look_back_every_half_hour_and_loses_nobody() {
+    let (home, _) = regions();
+    wakes(&home, 5).await;
+    let mut look_backs = 0;
+    for n in 0..36 {
+        let at = home.clock.now();
+        append(&home, [bounce(&format!("user{n:02}@example.com"), n, "bounce", at)]).await;
+        // At least once each.
+        let bodies = [failure(at).to_string(), failure(at).to_string()];
+        give_up(&home, &bodies).await.unwrap();
+        look_backs += wakes(&home, 5).await.len();
+    }
+    look_backs += wakes(&home, 60).await.len();
+    assert_eq!(home.effective().len(), 36);
+    assert!((6..=8).contains(&look_backs), "{look_backs}");
+}
+
+#[tokio::test]
+async fn a_message_that_does_not_say_when_is_a_sign_all_the_same() {
+    for body in ["", "{}", r#"{"DDBStreamBatchInfo":{"approximateArrivalOfLastRecord":"soon"}}"#] {
+        let (home, _) = regions();
+        wakes(&home, 5).await;
+        append(&home, [bounce("gone@example.com", 1, "bounce", home.clock.now())]).await;
+        give_up(&home, &[body.to_owned()]).await.unwrap();
+        wakes(&home, 60).await;
+        assert!(home.effective().keys().eq(["gone@example.com"]), "{body}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_not_noted_comes_back() {
+    let (home, _) = regions();
+    home.notes.fail(Some("given-up"));
+    let failed = give_up(&home, &[failure(home.clock.now()).to_string()]).await;
+    assert!(matches!(failed, Err(ReconcileError::GivenUp(GivenUpError::Note(_)))), "{failed:?}");
+    home.notes.fail(None);
+    assert!(give_up(&home, &[]).await.is_ok());
+    assert!(Event::read("[]").is_err());
+    assert!(matches!(Event::read(r#"{"pass": true}"#), Ok(Event::Wake(Wake { pass: true, .. }))));
 }
 
 /// A record as it lies in the table.

@@ -1,0 +1,81 @@
+//! What decide has given up. Lambda puts into a queue where in the table's stream those records were; this keeps that they are to
+//! be looked back on, which the next wake does.
+
+use mailroom_aws::clock::Clock;
+use mailroom_aws::invocation::InvocationError;
+use mailroom_aws::notes::{NoteError, Noted, Notes};
+use mailroom_aws::queue;
+use mailroom_core::timestamp::Timestamp;
+use serde::{Deserialize, Serialize};
+use tracing::warn;
+
+/// The name of the note.
+pub(crate) const NOTE: &str = "given-up";
+/// How often the note is read again after somebody else has written it meanwhile.
+const TRIES: usize = 5;
+
+/// That decide has given up records.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct GivenUp {
+    /// When this was noted last.
+    pub(crate) noted_at: Timestamp,
+    /// When the latest of the records came into the stream.
+    pub(crate) until: Timestamp,
+}
+
+/// Why it was not noted. The messages come back.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum GivenUpError {
+    /// The payload is no batch of a queue.
+    #[error(transparent)]
+    Payload(#[from] InvocationError),
+    /// The note can't be read or written.
+    #[error(transparent)]
+    Note(#[from] NoteError),
+    /// Somebody else keeps writing the note.
+    #[error("another instance keeps writing the note")]
+    Contended,
+}
+
+/// What Lambda puts into the queue (Lambda Developer Guide, "Retain discarded records for a DynamoDB event source"): no
+/// records, only where they were.
+#[derive(Deserialize)]
+struct Failure {
+    #[serde(rename = "DDBStreamBatchInfo")]
+    batch: BatchInfo,
+}
+
+#[derive(Deserialize)]
+struct BatchInfo {
+    #[serde(rename = "approximateArrivalOfLastRecord")]
+    last_arrived_at: Timestamp,
+}
+
+/// Notes the messages of a batch, and returns how many there are. A message that can't be read says no less that something
+/// was given up, at any time until now.
+pub(crate) async fn note(
+    payload: &str,
+    notes: &impl Notes,
+    clock: &impl Clock,
+) -> Result<usize, GivenUpError> {
+    let (messages, _) = queue::open(payload)?;
+    let now = clock.now();
+    let arrived_at =
+        |body: &str| serde_json::from_str::<Failure>(body).ok().map(|failure| failure.batch.last_arrived_at);
+    let until = messages.iter().map(|message| {
+        message.body.as_deref().and_then(arrived_at).unwrap_or_else(|| {
+            warn!(message = message.id, "does not say what was given up");
+            now
+        })
+    });
+    let Some(until) = until.max() else { return Ok(0) };
+    for _ in 0..TRIES {
+        let known = notes.get::<GivenUp>(NOTE).await?;
+        let version = known.as_ref().map(|known| known.version);
+        let until = known.map_or(until, |known| known.value.until.max(until));
+        if let Noted::Done(_) = notes.put(NOTE, &GivenUp { noted_at: now, until }, version).await? {
+            return Ok(messages.len());
+        }
+    }
+    Err(GivenUpError::Contended)
+}
