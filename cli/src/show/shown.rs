@@ -94,10 +94,14 @@ fn event(record: &Value, region: &str, id: &str) -> [String; 4] {
             "/",
         );
         let what = [text("kind").unwrap_or("?").to_owned(), subtype].join(" ");
-        let why = joined(
-            &["action", "status", "diagnostic", "reject_reason", "smtp_response", "failure_message"],
-            ", ",
-        );
+        let no_evidence = [
+            ("auto_response", "automatic reply"),
+            ("not_in_destination", "the mail was not sent to this address"),
+        ];
+        let no_evidence =
+            no_evidence.iter().filter(|(name, _)| record[*name] == true).map(|(_, words)| *words);
+        let why = ["action", "status", "diagnostic", "reject_reason", "smtp_response", "failure_message"];
+        let why = no_evidence.chain(why.into_iter().filter_map(text)).collect::<Vec<_>>().join(", ");
         (text("occurred_at"), what, why)
     };
     let rests = !id.is_empty() && (text("sk") == Some(id) || text("event_id") == Some(id));

@@ -186,3 +186,20 @@ async fn the_newest_only() {
     let why = look(&table, &table, "jane@example.com", 2).await.unwrap_err();
     assert_eq!(why, "no answer but errors until the deadline, the last: told to fail");
 }
+
+#[tokio::test]
+async fn what_decides_nothing_says_why() {
+    let table = MemoryStates::default();
+    let record = json!({
+        "pk": "ADDR#jane@example.com", "sk": format!("FEEDBACK#{}#bounce#f-1#event", at(1)), "kind": "bounce",
+        "occurred_at": at(1), "event_id": "f-1", "bounce_type": "Transient", "bounce_subtype": "General",
+        "auto_response": true, "not_in_destination": true,
+    });
+    assert!(table.append(&[Stored(record)], aws::deadline()).await.is_empty());
+    let mut out = Vec::new();
+    let address = Address::parse("jane@example.com").unwrap();
+    shown::table(&address, &[report("us-east-1", &table).await], &mut out).unwrap();
+    let out = String::from_utf8(out).unwrap();
+    let expected = "bounce Transient/General  automatic reply, the mail was not sent to this address";
+    assert!(out.contains(expected), "{out}");
+}

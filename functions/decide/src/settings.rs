@@ -44,7 +44,7 @@ impl Settings {
 #[cfg(test)]
 mod tests {
     use mailroom_aws::settings::but_for;
-    use mailroom_core::suppression::policy::{Candidates, Tenants};
+    use mailroom_core::suppression::policy::{Candidates, Tenants, Threshold};
 
     use super::*;
 
@@ -55,6 +55,7 @@ mod tests {
         ("AWS_REGION", "us-east-1"),
         ("PEERS", "us-east-1,eu-west-1"),
         ("QUEUE_NAME", "q"),
+        ("SOFT_BOUNCES", "count"),
         ("TRANSIENT_EVENTS", "5"),
         ("TRANSIENT_DAYS", "3"),
         ("TRANSIENT_WITHIN_DAYS", "30"),
@@ -70,7 +71,9 @@ mod tests {
     #[test]
     fn all_or_a_clear_error() {
         let settings = with("", "").unwrap();
-        assert_eq!(settings.policy, Policy::default());
+        let counted = Policy { transient: Some(Threshold::default()), ..Policy::default() };
+        assert_eq!(settings.policy, counted);
+        assert_eq!(with("SOFT_BOUNCES", "off").unwrap().policy, Policy::default());
         assert_eq!(settings.peers, ["eu-west-1"]);
         assert_eq!(with("PEERS", "").unwrap().peers, [""; 0]);
         for (name, _) in ALL.iter().filter(|(name, _)| *name != "PEERS") {
@@ -79,7 +82,9 @@ mod tests {
         for (name, _) in &ALL[6..] {
             assert!(matches!(with(name, "some"), Err(SettingError::Invalid(..))), "{name}");
         }
-        assert!(matches!(with("TRANSIENT_WITHIN_DAYS", "0"), Err(SettingError::Invalid(..))));
+        for name in ["TRANSIENT_EVENTS", "TRANSIENT_WITHIN_DAYS"] {
+            assert!(matches!(with(name, "0"), Err(SettingError::Invalid(..))), "{name}");
+        }
     }
 
     #[test]
@@ -89,13 +94,13 @@ mod tests {
         assert!(error.starts_with("environment variable TRANSIENT_DAYS must be no more than"), "{error}");
         // Where transient bounces are not counted, the number of days does not matter.
         assert!(with("TRANSIENT_DAYS", "99").is_err());
-        let none = [&[("TRANSIENT_EVENTS", "0")], &ALL[..6], &ALL[7..]].concat();
+        let none = [&[("SOFT_BOUNCES", "off")], &ALL[..6], &ALL[7..]].concat();
         assert_eq!(Settings::read(&but_for(&none, "TRANSIENT_DAYS", "99")).unwrap().policy.transient, None);
     }
 
     #[test]
     fn a_policy_of_ones_own() {
-        assert_eq!(with("TRANSIENT_EVENTS", "0").unwrap().policy.transient, None);
+        assert_eq!(with("TRANSIENT_EVENTS", "9").unwrap().policy.transient.unwrap().events, 9);
         assert!(with("UNDETERMINED_BOUNCES", "count").unwrap().policy.count_undetermined);
         assert_eq!(with("COMPLAINT_CANDIDATES", "none").unwrap().policy.candidates, Candidates::None);
         assert_eq!(with("TENANTS", "own").unwrap().policy.tenants, Tenants::TheirOwn);

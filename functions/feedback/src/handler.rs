@@ -2,16 +2,18 @@
 //! the queue exactly the messages of which something is not durable.
 
 use mailroom_aws::dead_letters::DeadLetters;
+use mailroom_aws::deliveries::LatestDeliveries;
 use mailroom_aws::invocation::{Buried, Invocation, InvocationError, Response, Settled};
 use mailroom_aws::metrics::Metrics;
 use mailroom_aws::records::RecordTable;
 use mailroom_core::dead_letter::Reason;
 use mailroom_core::envelope::Message;
 use mailroom_core::feedback::{self, FeedbackRecord, Normalized};
-use mailroom_core::notification::{Notice, Reading};
+use mailroom_core::notification::{Kind, Notice, Reading};
 use tokio::time::Instant;
 use tracing::{info, warn};
 
+use crate::deliveries::Deliveries;
 use crate::settings::Settings;
 
 /// The function: its ports and what the template told it.
@@ -30,7 +32,11 @@ pub struct Feedback<T, D, M> {
 enum Work {
     Ignore,
     NotStored,
-    Append(Normalized),
+    Record {
+        normalized: Normalized,
+        /// Whether the records are stored, and not only what they tell of deliveries.
+        stored: bool,
+    },
 }
 
 #[derive(Default)]
@@ -56,7 +62,7 @@ impl Tally {
     }
 }
 
-impl<T: RecordTable, D: DeadLetters, M: Metrics> Feedback<T, D, M> {
+impl<T: RecordTable + LatestDeliveries, D: DeadLetters, M: Metrics> Feedback<T, D, M> {
     /// Handles one invocation; returns shortly after `deadline` at the latest.
     ///
     /// # Errors
@@ -66,13 +72,21 @@ impl<T: RecordTable, D: DeadLetters, M: Metrics> Feedback<T, D, M> {
         let mut tally = Tally::default();
         let worked: Vec<_> =
             invocation.messages().iter().map(|message| self.work(message, &mut tally)).collect();
+        let mut deliveries = Deliveries::default();
         for (message, work) in worked.into_iter().enumerate() {
             match work {
                 Ok(Work::Ignore) => tally.ignored += 1,
                 Ok(Work::NotStored) => tally.not_stored += 1,
-                Ok(Work::Append(Normalized { records, malformed })) => {
+                Ok(Work::Record { normalized: Normalized { records, malformed }, stored }) => {
                     tally.count(&records);
-                    invocation.add(message, records);
+                    if self.settings.keeps_deliveries {
+                        deliveries.add(message, &records);
+                    }
+                    if stored {
+                        invocation.add(message, records);
+                    } else {
+                        tally.not_stored += 1;
+                    }
                     for malformed in malformed {
                         let malformed = malformed.within(&invocation.messages()[message].path);
                         give_up(&mut invocation, message, Reason::from(&malformed));
@@ -80,6 +94,14 @@ impl<T: RecordTable, D: DeadLetters, M: Metrics> Feedback<T, D, M> {
                 }
                 Err(reason) => give_up(&mut invocation, message, reason),
             }
+        }
+        // Before the records, so that whoever decides on a bounce knows of the deliveries that came with it. Half of the time
+        // is left for the records.
+        let now = Instant::now();
+        let half_time = now + deadline.saturating_duration_since(now) / 2;
+        let kept = deliveries.keep(&self.table, half_time).await;
+        for message in kept.failed_messages {
+            invocation.fail(message);
         }
         let Settled { written, not_written } = invocation.settle(&self.table, deadline).await;
         let Buried { poisoned, sent } = invocation.bury(payload, &self.dead_letters, deadline).await;
@@ -97,6 +119,8 @@ impl<T: RecordTable, D: DeadLetters, M: Metrics> Feedback<T, D, M> {
             ("AutoResponses", tally.auto_responses),
             ("RefusedBySes", tally.refusals),
             ("NotInDestination", tally.not_in_destination),
+            ("DeliveriesKept", kept.durable),
+            ("DeliveriesNotKept", kept.not_durable),
             ("RecordsWritten", written),
             ("RecordsNotWritten", not_written),
         ]);
@@ -132,13 +156,16 @@ impl<T: RecordTable, D: DeadLetters, M: Metrics> Feedback<T, D, M> {
         let fields = notification.unknown_fields();
         tally.unknown_fields += fields.len();
         log_unknown(message, "unknown fields", fields);
-        if self.settings.kinds_not_stored.contains(notification.kind()) {
+        let kind = notification.kind();
+        let stored = !self.settings.kinds_not_stored.contains(kind);
+        let kept = self.settings.keeps_deliveries && *kind == Kind::Delivery;
+        if !stored && !kept {
             return Ok(Work::NotStored);
         }
         let home = Some(self.settings.ours.region.as_str());
         let normalized = feedback::normalize(notification, &message.origin, home, self.settings.retention)
             .map_err(|error| Reason::from(&error.within(&message.path)))?;
-        Ok(Work::Append(normalized))
+        Ok(Work::Record { normalized, stored })
     }
 }
 

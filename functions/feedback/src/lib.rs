@@ -2,5 +2,6 @@
 //!
 //! [`handler`] is the function; [`settings`] is what the template tells it. `main.rs` only wires.
 
+mod deliveries;
 pub mod handler;
 pub mod settings;

@@ -22,6 +22,8 @@ pub struct Settings {
     pub retention: Retention,
     /// `KINDS_NOT_STORED`: the kinds of event that are acknowledged without a record.
     pub kinds_not_stored: KindsNotStored,
+    /// `SOFT_BOUNCES`: whether the latest delivery to each address is kept, since soft bounces are counted from it on.
+    pub keeps_deliveries: bool,
 }
 
 impl Settings {
@@ -45,6 +47,7 @@ impl Settings {
             kinds_not_stored: KindsNotStored::parse(
                 &variables.optional("KINDS_NOT_STORED").unwrap_or_default(),
             ),
+            keeps_deliveries: variables.counts_soft_bounces()?,
         })
     }
 }
@@ -81,6 +84,7 @@ mod tests {
         ("FEEDBACK_TOPIC_ARN", "arn"),
         ("RETENTION_DAYS", "400"),
         ("KINDS_NOT_STORED", " send, open ,"),
+        ("SOFT_BOUNCES", "off"),
     ];
 
     fn with(changed: &str, value: &str) -> Result<Settings, SettingError> {
@@ -103,6 +107,11 @@ mod tests {
         assert_eq!(
             with("RETENTION_DAYS", "a year").unwrap_err().to_string(),
             "environment variable RETENTION_DAYS must be a number of days up to 65535"
+        );
+        assert!(!settings.keeps_deliveries && with("SOFT_BOUNCES", "count").unwrap().keeps_deliveries);
+        assert_eq!(
+            with("SOFT_BOUNCES", "on").unwrap_err().to_string(),
+            "environment variable SOFT_BOUNCES must be count or off"
         );
         assert_eq!(with("KINDS_NOT_STORED", "").unwrap().kinds_not_stored, KindsNotStored::default());
     }

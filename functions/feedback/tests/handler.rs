@@ -33,6 +33,7 @@ fn function() -> Function {
             },
             retention: Retention::default(),
             kinds_not_stored: KindsNotStored::parse("send,delivery,open,click"),
+            keeps_deliveries: false,
         },
     }
 }
@@ -152,13 +153,14 @@ async fn what_decides_nothing_is_recorded_and_counted() {
         "bounce-permanent-unsubscribed-recipient",
         "bounce-permanent-unknown-subtype",
         "bounce-auto-response",
+        "identity-bounce-auto-response",
         "bounce-third-parties",
     ] {
         handle(&function, sample(name)).await.unwrap();
     }
     let counted = ["RecordsWritten", "RefusedBySes", "UnknownValues", "AutoResponses", "NotInDestination"]
         .map(|name| function.metrics.get(name));
-    assert_eq!(counted, [7, 2, 1, 1, 3]);
+    assert_eq!(counted, [8, 2, 1, 2, 3]);
     let decidable = function.table.records().iter().filter(|record| record["decidable"].is_string()).count();
     assert_eq!(decidable, 1);
 }
@@ -358,4 +360,75 @@ async fn a_bad_recipient_is_a_dead_letter_beside_the_others_records() {
     let response = handle(&function, batch(&[bounce("1", &["a@example.com", "nobody"])])).await.unwrap();
     assert_eq!(response, Response::default());
     assert_eq!((function.table.records().len(), reasons(&function).len()), (1, 1));
+}
+
+/// A delivery to these recipients, told in SNS's envelope.
+fn delivery(second: u32, recipients: &[&str]) -> String {
+    let time = format!("2026-01-27T14:59:{second:02}.000Z");
+    let said = json!({
+        "eventType": "Delivery",
+        "delivery": {"timestamp": time, "recipients": recipients, "smtpResponse": "250 ok"},
+        "mail": {"messageId": format!("m-{second}"), "timestamp": time, "destination": recipients,
+            "sourceArn": "arn:aws:ses:us-east-1:123456789012:identity/example.com"},
+    });
+    json!({"Type": "Notification", "TopicArn": TOPIC, "Message": said.to_string()}).to_string()
+}
+
+/// The keys and times of what is stored.
+fn stored(function: &Function) -> Vec<[String; 3]> {
+    let text = |record: &Value, name: &str| record[name].as_str().unwrap_or_default().to_owned();
+    let records = function.table.records();
+    records.iter().map(|record| ["pk", "sk", "occurred_at"].map(|name| text(record, name))).collect()
+}
+
+#[tokio::test]
+async fn the_latest_delivery_to_each_address_is_kept_and_no_other() {
+    let mut function = function();
+    let bodies = [
+        delivery(5, &["A@example.com", "b@example.com"]),
+        delivery(9, &["a@example.com"]),
+        delivery(7, &["a@example.com"]),
+    ];
+    assert_eq!(handle(&function, batch(&bodies)).await, Ok(Response::default()));
+    assert_eq!(stored(&function), [[""; 3]; 0], "SoftBounces=off");
+    assert_eq!(function.metrics.get("MessagesNotStored"), 3);
+
+    function.settings.keeps_deliveries = true;
+    let latest = |a: u32, b: u32| {
+        [("a", a), ("b", b)].map(|(name, second)| {
+            let time = format!("2026-01-27T14:59:{second:02}.000Z");
+            [format!("ADDR#{name}@example.com"), "DELIVERED".to_owned(), time]
+        })
+    };
+    assert_eq!(handle(&function, batch(&bodies)).await, Ok(Response::default()));
+    assert_eq!(stored(&function), latest(9, 5));
+    // Both addresses were written once.
+    assert_eq!(function.metrics.get("DeliveriesKept"), 2);
+    // What comes late is no news.
+    handle(&function, batch(&[delivery(8, &["a@example.com"]), delivery(6, &["b@example.com"])]))
+        .await
+        .unwrap();
+    assert_eq!(stored(&function), latest(9, 6));
+    // Records of deliveries are kept besides if they are asked for.
+    function.settings.kinds_not_stored = KindsNotStored::default();
+    handle(&function, batch(&bodies[..1])).await.unwrap();
+    assert_eq!(stored(&function).len(), 4);
+}
+
+#[tokio::test]
+async fn a_delivery_that_is_not_kept_comes_back() {
+    let mut function = function();
+    function.settings.keeps_deliveries = true;
+    function.table.fail(&["ADDR#b@example.com"]);
+    let bodies = [
+        delivery(1, &["a@example.com"]),
+        delivery(2, &["a@example.com", "b@example.com"]),
+        // An earlier one of the same address is not known to be kept either.
+        delivery(1, &["b@example.com"]),
+        bounce("1", &["c@example.com"]),
+    ];
+    let response = handle(&function, batch(&bodies)).await.unwrap();
+    assert_eq!(failed(&response), ["id-1", "id-2"]);
+    let counted = ["DeliveriesKept", "DeliveriesNotKept", "RecordsWritten"].map(|n| function.metrics.get(n));
+    assert_eq!(counted, [1, 1, 1]);
 }

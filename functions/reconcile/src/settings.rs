@@ -82,6 +82,7 @@ mod tests {
         ("GONE_SHARE_PERCENT", "10"),
         ("PASS_EVERY_MINUTES", "360"),
         ("REQUESTS_PER_SECOND", "1"),
+        ("SOFT_BOUNCES", "off"),
         ("TRANSIENT_EVENTS", "5"),
         ("TRANSIENT_DAYS", "3"),
         ("TRANSIENT_WITHIN_DAYS", "30"),

@@ -7,6 +7,7 @@
 //! |---|---|
 //! | [`records`] | the records, appended: [`records::RecordTable`] |
 //! | [`states`] | suppression states, written on condition of their version: [`states::StateTable`] |
+//! | [`deliveries`] | the latest delivery to each address: [`deliveries::LatestDeliveries`] |
 //! | [`decidable`] | a scan of the records that are worth deciding on: [`decidable::DecidableRecords`] |
 //! | [`notes`] | what a Region's functions keep for themselves: [`notes::Notes`] |
 //! | [`lease`] | of several instances of a function one works: [`lease::Lease`] |
@@ -58,6 +59,7 @@ pub mod clock;
 pub mod custom_resource;
 pub mod dead_letters;
 pub mod decidable;
+pub mod deliveries;
 mod dynamo;
 pub mod fault;
 pub mod fuse;

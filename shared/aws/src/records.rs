@@ -11,9 +11,12 @@ use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::{AttributeValue, PutRequest, WriteRequest};
 use futures_util::{StreamExt, stream};
 use mailroom_core::record::Record;
+use mailroom_core::suppression::delivery::LatestDelivery;
+use mailroom_core::timestamp::Timestamp;
 use serde_json::Value;
 use tokio::time::{Instant, timeout_at};
 
+use crate::deliveries::LatestDeliveries;
 use crate::dynamo::{Backoff, may_pass, told};
 
 /// The most items that BatchWriteItem takes in one call.
@@ -57,8 +60,8 @@ pub enum AppendError {
 
 /// DynamoDB's table.
 pub struct DynamoRecords {
-    client: Client,
-    table: String,
+    pub(crate) client: Client,
+    pub(crate) table: String,
 }
 
 impl DynamoRecords {
@@ -206,6 +209,32 @@ impl MemoryRecords {
         if let Ok(mut failing) = self.failing.lock() {
             *failing = pks.iter().map(|pk| (*pk).to_owned()).collect();
         }
+    }
+}
+
+impl LatestDeliveries for MemoryRecords {
+    async fn keep_latest(&self, deliveries: &[LatestDelivery], _deadline: Instant) -> Vec<NotDurable> {
+        let (Ok(mut items), Ok(failing)) = (self.items.lock(), self.failing.lock()) else {
+            let poisoned = || AppendError::Deadline("poisoned".to_owned());
+            return (0..deliveries.len()).map(|index| NotDurable { index, error: poisoned() }).collect();
+        };
+        let mut not_durable = Vec::new();
+        for (index, delivery) in deliveries.iter().enumerate() {
+            let key = (delivery.pk.clone(), delivery.sk.to_owned());
+            let kept = match serde_json::to_value(delivery) {
+                _ if failing.contains(&delivery.pk) => Err(AppendError::Deadline("told to fail".to_owned())),
+                Ok(item) => {
+                    let held = items.get(&key).and_then(|held| held["occurred_at"].as_str());
+                    if held.and_then(Timestamp::parse) < Some(delivery.occurred_at) {
+                        items.insert(key, item);
+                    }
+                    Ok(())
+                }
+                Err(error) => Err(AppendError::NotAnItem(error.to_string())),
+            };
+            not_durable.extend(kept.err().map(|error| NotDurable { index, error }));
+        }
+        not_durable
     }
 }
 

@@ -103,21 +103,36 @@ impl<F: Fn(&str) -> Option<String>> Variables<F> {
         }
     }
 
-    /// When to suppress, by `TRANSIENT_EVENTS` (0: no number of them suppresses), `TRANSIENT_DAYS`,
-    /// `TRANSIENT_WITHIN_DAYS`, `UNDETERMINED_BOUNCES`, `COMPLAINT_CANDIDATES` and `TENANTS`.
+    /// Whether soft bounces are counted (`SOFT_BOUNCES`, `count`), which needs the latest delivery to each address, or only
+    /// recorded (`off`).
+    ///
+    /// # Errors
+    /// [`SettingError`]
+    pub fn counts_soft_bounces(&self) -> Result<bool, SettingError> {
+        self.parsed("SOFT_BOUNCES", "count or off", |text| match text {
+            "count" => Some(true),
+            "off" => Some(false),
+            _ => None,
+        })
+    }
+
+    /// When to suppress, by `SOFT_BOUNCES`, `TRANSIENT_EVENTS`, `TRANSIENT_DAYS`, `TRANSIENT_WITHIN_DAYS`,
+    /// `UNDETERMINED_BOUNCES`, `COMPLAINT_CANDIDATES` and `TENANTS`.
     ///
     /// # Errors
     /// [`SettingError`]
     pub fn policy(&self) -> Result<Policy, SettingError> {
         let number = |name| self.parsed(name, "a number", |text| text.parse().ok());
         let threshold = Threshold {
-            events: number("TRANSIENT_EVENTS")?,
+            events: self.parsed("TRANSIENT_EVENTS", "a number from 1", |events| {
+                events.parse().ok().filter(|events| *events > 0)
+            })?,
             days: number("TRANSIENT_DAYS")?,
             within_days: self.parsed("TRANSIENT_WITHIN_DAYS", "a number of days up to 65535", |days| {
                 days.parse().ok().filter(|days| *days > 0)
             })?,
         };
-        let transient = Some(threshold).filter(|threshold| threshold.events > 0);
+        let transient = self.counts_soft_bounces()?.then_some(threshold);
         if transient.is_some_and(|threshold| threshold.days > usize::from(threshold.within_days) + 1) {
             let what = "no more than can begin within TRANSIENT_WITHIN_DAYS, which is one more than that";
             return Err(SettingError::Invalid("TRANSIENT_DAYS", what));

@@ -18,6 +18,7 @@ use std::ops::RangeInclusive;
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnValuesOnConditionCheckFailure};
+use mailroom_core::suppression::delivery;
 use mailroom_core::suppression::item::{self, AddressState, SORT_KEY};
 use mailroom_core::suppression::policy::FeedbackFact;
 use mailroom_core::timestamp::Timestamp;
@@ -49,7 +50,7 @@ pub trait StateTable {
     ) -> Result<Put, TableError>;
 
     /// What an address's feedback tells the policy: of the newest `limit` records within `time`, those that the policy
-    /// can use, newest first.
+    /// can use, newest first; and the [latest delivery](mailroom_core::suppression::delivery), if it is kept.
     ///
     /// # Errors
     /// See [`TableError`].
@@ -371,6 +372,13 @@ impl StateTable for DynamoStates {
             }
             left = left.saturating_sub(usize::try_from(output.scanned_count).unwrap_or(0).max(1));
         }
+        // Read last, so that it is no older than the records.
+        let get = || {
+            let get = self.client.get_item().table_name(&self.table).consistent_read(true);
+            get.key("pk", text(&item::partition_key(address))).key("sk", text(delivery::SORT_KEY)).send()
+        };
+        let delivered = retried(deadline, get).await?.item;
+        told.extend(delivered.and_then(|item| readable(read_item(item))));
         Ok(told)
     }
 
@@ -458,9 +466,15 @@ mod tests {
             "LastEvaluatedKey":{"pk":{"S":"ADDR#a@example.com"},"sk":{"S":"FEEDBACK#1970-01-02"}}}"#,
     ];
 
+    /// The item of the latest delivery, which `history` reads last.
+    const LATEST_DELIVERY: &str = r#"{"Item":{"kind":{"S":"delivery"},"event_id":{"S":"latest"},
+        "occurred_at":{"S":"1970-01-01T00:00:00.000Z"},"recipient":{"S":"a@example.com"},
+        "address":{"S":"a@example.com"},"expires_at":{"N":"5356800"}}}"#;
+
     /// The requests that were made, and the events that `history` told.
     async fn history(pages: &[&'static str], limit: usize) -> (Vec<serde_json::Value>, Vec<String>) {
-        let stub = Stub::start(pages.iter().map(|page| (200, *page)));
+        let delivered = [(200, LATEST_DELIVERY)];
+        let stub = Stub::start(pages.iter().map(|page| (200, *page)).chain(delivered));
         let table = DynamoStates::new(&stub.config(), "table");
         let deadline = Instant::now() + std::time::Duration::from_secs(30);
         let told = table.history("a@example.com", &(at(0)..=at(1)), limit, deadline).await.unwrap();
@@ -473,7 +487,8 @@ mod tests {
     async fn a_history_is_read_page_by_page_up_to_its_limit() {
         // The limit is reached, so the page after that is not asked for.
         let (asked, told) = history(&PAGES, HISTORY_LIMIT).await;
-        assert_eq!(told, ["d", "b"]);
+        assert_eq!(told, ["d", "b", "latest"]);
+        assert_eq!(asked[2]["Key"]["sk"]["S"], "DELIVERED");
         assert_eq!((asked[0]["Limit"].as_u64(), asked[1]["Limit"].as_u64()), (Some(500), Some(200)));
         assert!(asked[0].get("ExclusiveStartKey").is_none());
         assert_eq!(asked[1]["ExclusiveStartKey"]["sk"]["S"], "FEEDBACK#1970-01-03");
@@ -482,9 +497,9 @@ mod tests {
         assert_eq!(bounds[":to"]["S"], "FEEDBACK#1970-01-01T00:00:00.001Z$");
 
         let (asked, told) = history(&PAGES[..1], 300).await;
-        assert_eq!((asked.len(), told.as_slice()), (1, ["d".to_owned()].as_slice()));
+        assert_eq!((asked.len(), told), (2, vec!["d".to_owned(), "latest".to_owned()]));
         let (asked, told) = history(&[PAGES[0], r#"{"Items":[],"Count":0,"ScannedCount":0}"#], 9_999).await;
-        assert_eq!((asked[1]["Limit"].as_u64(), told.len()), (Some(9_699), 1));
+        assert_eq!((asked[1]["Limit"].as_u64(), told.len()), (Some(9_699), 2));
     }
 
     /// DynamoDB's answer to a condition that failed, with the item that is there.

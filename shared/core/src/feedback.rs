@@ -208,8 +208,8 @@ fn recipients(notification: &Notification) -> Result<Recipients<'_, Recipient>, 
 /// `Final-Recipient` of a delivery status notification, which whoever received the mail can write, and which honestly
 /// names the forwarding target of an address or one member of a mailing list. Nobody is accused instead, since it is not
 /// known which destination it was. SES writes `mail.destination` whole into both formats, Bcc included, whatever happens
-/// to the headers (`headersTruncated`). So if it is absent, or one of its entries cannot be read, what was said is not
-/// SES's, or not understood, and is evidence against nobody.
+/// to the headers (`headersTruncated`). If it is absent nevertheless, nobody is accused, and an entry that cannot be read
+/// matches nobody: a bounce that is missed comes again with the next mail.
 fn destinations(notification: &Notification) -> HashSet<String> {
     let addresses = notification.mail.destination.iter().filter_map(|to| to.email_address.get());
     let read = |text| Address::parse(text).ok().map(|address| address.match_form().to_owned());

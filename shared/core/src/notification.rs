@@ -74,7 +74,7 @@ impl Notice {
 }
 
 /// Which of SES's two vocabularies told an event.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Format {
     /// Identity notifications (`notificationType`), by an identity's bounce, complaint or delivery topic.

@@ -3,6 +3,7 @@
 //! | module | decides |
 //! |---|---|
 //! | [`policy`] | whether a new record, with the address's recent history, is reason to suppress |
+//! | [`delivery`] | what is kept of the latest delivery to an address |
 //! | [`operator`] | what an operator's suppress or release comes to |
 //! | [`late`] | what a record still changes that is found long after it was written |
 //! | [`state`] | how what was said joins, in any order and from any Region, and what is in force |
@@ -15,6 +16,7 @@
 //! All of it is pure: whoever calls reads the item, asks, and writes the answer on condition that the item's
 //! [version](item::AddressState::version) is still the one that was read.
 
+pub mod delivery;
 pub mod import;
 pub mod item;
 pub mod late;

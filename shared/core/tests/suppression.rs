@@ -8,7 +8,7 @@ use mailroom_core::address::Address;
 use mailroom_core::envelope;
 use mailroom_core::evidence::Decidable;
 use mailroom_core::feedback::{self, Retention};
-use mailroom_core::notification::Reading;
+use mailroom_core::notification::{Format, Reading};
 use mailroom_core::suppression::item::{
     Applied, Attempt, JobRecord, OutcomeKind, Site, ToDo, Wait, shard, shards,
 };
@@ -72,7 +72,13 @@ fn told(decidable: Option<Decidable>, occurred_at: Timestamp, event_id: &str) ->
         address: JANE.to_owned(),
         tenant: None,
         candidates: None,
+        format: Some(Format::Event),
     }
+}
+
+/// The policy with soft bounces counted.
+fn counting() -> Policy {
+    Policy { transient: Some(Threshold::default()), ..Policy::default() }
 }
 
 fn advanced(known: Option<&AddressState>, change: &Change, now: i64) -> AddressState {
@@ -417,7 +423,7 @@ fn a_dead_mailbox_by_its_transient_bounces() {
             Some(4),
         ),
     ];
-    let policy = Policy::default();
+    let policy = counting();
     for (name, events, expected) in cases {
         let events = transient(events);
         let new = events.last().unwrap();
@@ -441,7 +447,7 @@ fn a_dead_mailbox_by_its_transient_bounces() {
 
 #[test]
 fn what_starts_the_count_again_and_what_does_not_count() {
-    let policy = Policy::default();
+    let policy = counting();
     let seen = Seen::InStream(day(100));
     let reached = |policy: &Policy, events: &[FeedbackFact], released_at| {
         policy.judge(events.last().unwrap(), events, released_at, seen)
@@ -472,14 +478,22 @@ fn what_starts_the_count_again_and_what_does_not_count() {
     ] {
         let events = [vec![other.clone()], events[1..].to_vec()].concat();
         assert!(!reached(&policy, &events, None), "{other:?}");
-        let undetermined = Policy { count_undetermined: true, ..Policy::default() };
+        let undetermined = Policy { count_undetermined: true, ..counting() };
         assert_eq!(reached(&undetermined, &events, None), other.decidable == Some(Decidable::Undetermined));
     }
 
-    let own = Policy { tenants: Tenants::TheirOwn, ..Policy::default() };
+    let own = Policy { tenants: Tenants::TheirOwn, ..counting() };
     let tenants = FeedbackFact { tenant: Some("blue".to_owned()), ..events[0].clone() };
     assert!(!reached(&own, &[vec![tenants], events[1..].to_vec()].concat(), None));
-    let none = Policy { transient: None, ..Policy::default() };
+    // An identity's notifications tell of no deliveries in between.
+    let identity = |fact: &FeedbackFact| FeedbackFact { format: Some(Format::Identity), ..fact.clone() };
+    let by_identity: Vec<_> = events.iter().map(identity).collect();
+    assert_eq!(policy.history(&by_identity[4]), None);
+    assert_eq!(policy.judge(&by_identity[4], &by_identity, None, seen), Verdict::Leave(Leave::NotDecidable));
+    assert!(!reached(&policy, &[by_identity[..1].to_vec(), events[1..].to_vec()].concat(), None));
+
+    // By default they are not counted at all.
+    let none = Policy::default();
     assert_eq!(none.history(&events[4]), None);
     assert_eq!(none.judge(&events[4], &events, None, seen), Verdict::Leave(Leave::NotDecidable));
 }
@@ -503,7 +517,7 @@ proptest! {
                 let id = format!("{days}-{id}");
                 arrived.push(told(Some(Decidable::Transient), day(*days), &id));
                 let new = arrived.last().unwrap();
-                let verdict = Policy::default().judge(new, &arrived, None, Seen::InStream(day(100)));
+                let verdict = counting().judge(new, &arrived, None, Seen::InStream(day(100)));
                 if let Some(change) = new.change(&verdict, "us-east-1") {
                     state = state.join(&change.state);
                 }

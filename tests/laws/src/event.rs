@@ -12,6 +12,12 @@ pub enum Said {
     Permanent,
     /// A transient bounce, which counts together with others.
     Transient,
+    /// An automatic reply: a transient bounce without any report of a server.
+    AutoResponse,
+    /// A permanent bounce by which SES says that it refused to send, since the contact has left a list.
+    Refusal,
+    /// A permanent bounce of an address that the mail was not sent to: its reader names somebody else.
+    ThirdParty,
     /// A bounce that is about the mail, not the address: the mail is too large.
     TooLarge,
     /// A bounce whose cause SES does not know.
@@ -60,6 +66,8 @@ impl Told {
 pub(crate) struct Event<'a> {
     pub(crate) said: Said,
     pub(crate) to: &'a [&'a str],
+    /// Where the mail was sent to.
+    pub(crate) destination: &'a [&'a str],
     pub(crate) id: &'a str,
     pub(crate) occurred_at: Timestamp,
     pub(crate) account: &'a str,
@@ -74,7 +82,7 @@ impl Event<'_> {
         let sent_at = self.occurred_at.minus(Duration::from_secs(2));
         let mail = json!({"messageId": format!("m-{}", self.id), "timestamp": sent_at,
             "source": "news@example.com", "sourceArn": identity, "sendingAccountId": self.account,
-            "destination": self.to});
+            "destination": self.destination});
         let notification =
             |vocabulary: &&str| json!({*vocabulary: kind, field: body, "mail": mail}).to_string();
         told.vocabularies().iter().map(notification).collect()
@@ -82,8 +90,12 @@ impl Event<'_> {
 
     fn body(&self) -> (&'static str, &'static str, Value) {
         match self.said {
-            Said::Permanent | Said::Simulator => self.bounce("Permanent", "General", "failed", "5.1.1"),
+            Said::Permanent | Said::Simulator | Said::ThirdParty => {
+                self.bounce("Permanent", "General", "failed", "5.1.1")
+            }
             Said::Transient => self.bounce("Transient", "MailboxFull", "failed", "5.2.2"),
+            Said::AutoResponse => self.auto_response(),
+            Said::Refusal => self.bounce("Permanent", "UnsubscribedRecipient", "failed", "5.1.1"),
             Said::TooLarge => self.bounce("Transient", "MessageTooLarge", "failed", "5.3.4"),
             Said::Undetermined => self.bounce("Undetermined", "Undetermined", "failed", "5.0.0"),
             Said::Delayed => self.bounce("Permanent", "General", "delayed", "4.4.7"),
@@ -110,6 +122,13 @@ impl Event<'_> {
         let recipients: Vec<_> = self.to.iter().map(recipient).collect();
         let body = json!({"bounceType": kind, "bounceSubType": subtype, "bouncedRecipients": recipients,
             "timestamp": self.occurred_at, "feedbackId": self.id, "reportingMTA": "dsn; a8-70.smtp-out.amazonses.com"});
+        ("Bounce", "bounce", body)
+    }
+
+    fn auto_response(&self) -> (&'static str, &'static str, Value) {
+        let recipients: Vec<_> = self.to.iter().map(|address| json!({"emailAddress": address})).collect();
+        let body = json!({"bounceType": "Transient", "bounceSubType": "General", "bouncedRecipients": recipients,
+            "timestamp": self.occurred_at, "feedbackId": self.id});
         ("Bounce", "bounce", body)
     }
 

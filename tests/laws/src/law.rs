@@ -1,16 +1,19 @@
 //! The laws. Some are checked at every write, the others once everything is at rest.
 
+mod accused;
+pub(crate) mod soft;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use mailroom_aws::suppression_list::{Write, Writer};
 use mailroom_core::address::Address;
 use mailroom_core::suppression::item::OutcomeKind;
-use mailroom_core::suppression::{AddressState, Reason, Said, Source};
+use mailroom_core::suppression::{AddressState, Reason, Source};
 use mailroom_core::timestamp::Timestamp;
 
 use crate::coverage::Coverage;
-use crate::truth::{self, OVERRULES, SKEW, Truth, Weight};
+use crate::truth::{self, OVERRULES, SKEW, Truth};
 
 /// How long apply may run. The run that marks the addresses for a job also makes the job.
 const MAX_RUN: Duration = Duration::from_mins(2);
@@ -47,9 +50,11 @@ impl Chronicle {
         coverage: &mut Coverage,
     ) -> Result<(), Broken> {
         let old = self.of(state.address()).last().map(|(_, state)| state);
-        for said in [&state.state().bounced, &state.state().complained].into_iter().flatten() {
-            said_by_what_counts(said, &state, truth)?;
+        if soft::suppressed_at(Some(&state)) > soft::suppressed_at(old) {
+            coverage.note("suppressed by soft bounces");
         }
+        accused::only_whom_an_event_accuses(&state, truth)?;
+        soft::counted_since_the_latest_delivery(&state, truth)?;
         settled_is_in_force(region, &state)?;
         if let Some(old) = old {
             release_stands(region, old, &state, truth)?;
@@ -127,23 +132,6 @@ impl Chronicle {
         };
         self.0.values().map(of).sum()
     }
-}
-
-/// A law: an echo, or anything else that says nothing, never changes a state; and nobody is suppressed for another's event.
-fn said_by_what_counts(said: &Said, state: &AddressState, truth: &Truth) -> Result<(), Broken> {
-    if !matches!(said.source, Source::Bounce | Source::Complaint | Source::Transient) {
-        return Ok(());
-    }
-    let Some(event) = truth.events.get(&said.id) else {
-        return broken(format!("nobody said {said:?}"));
-    };
-    if event.weight == Weight::Nothing {
-        return broken(format!("{said:?} was decided on, and {event:?} says nothing"));
-    }
-    if !event.addresses.iter().any(|address| address == state.address()) {
-        return broken(format!("{} is suppressed for another's event: {event:?}", state.address()));
-    }
-    Ok(())
 }
 
 /// A law: a state is settled only for the version that was acted on, so what is settled as done is what is in force. It is

@@ -14,6 +14,7 @@
 //! | `tasks` | invocations side by side |
 //! | [`time`] | virtual time, which no two clocks tell alike |
 //! | `truth` | what was said and when, by which the functions are judged |
+//! | `soft` | the part of it that is about soft bounces and deliveries |
 //! | `law` | the laws |
 //! | [`coverage`] | counts what happened in the histories |
 //! | [`bootstrap`] | a fixed history: a Region with a long list, and one with none |
@@ -27,6 +28,7 @@ pub mod event;
 mod law;
 mod queue;
 mod region;
+mod soft;
 pub mod step;
 pub mod storm;
 mod tasks;

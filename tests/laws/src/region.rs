@@ -212,7 +212,8 @@ impl Region {
                 function: "feedback".to_owned(),
                 ours: Ours { account: ACCOUNT.to_owned(), region: self.name.to_owned(), topic_arn: None },
                 retention: Retention::default(),
-                kinds_not_stored: KindsNotStored::default(),
+                kinds_not_stored: KindsNotStored::parse("delivery"),
+                keeps_deliveries: self.parameters.policy.transient.is_some(),
             },
         };
         async move {

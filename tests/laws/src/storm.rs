@@ -216,8 +216,15 @@ impl<S: Ses> Run<'_, S> {
         for _ in 0..self.storm.per_second.min(self.storm.bounces - self.said) {
             let (to, id) = (address(self.said), format!("event-{}", self.said));
             let (occurred_at, region) = (self.time.now(), REGIONS[0]);
-            let event =
-                Event { said: Said::Permanent, to: &[&to], id: &id, occurred_at, account: ACCOUNT, region };
+            let event = Event {
+                said: Said::Permanent,
+                to: &[&to],
+                destination: &[&to],
+                id: &id,
+                occurred_at,
+                account: ACCOUNT,
+                region,
+            };
             for body in event.messages(Told::Publishing) {
                 self.regions[0].feedback_queue.send(body);
             }

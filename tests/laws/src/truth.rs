@@ -7,6 +7,8 @@ use mailroom_core::suppression::Reason;
 use mailroom_core::suppression::seen::MAX_SKEW;
 use mailroom_core::timestamp::Timestamp;
 
+use crate::soft::SoftBounces;
+
 /// By how much any two clocks of the world may differ, with the second to which DynamoDB rounds.
 pub(crate) const SKEW: Duration = Duration::from_secs(6);
 /// By how much a decision may come before what it overrules: what the functions themselves allow, and the clocks.
@@ -67,6 +69,7 @@ pub(crate) struct Truth {
     /// The decisions by the sort keys of their items.
     pub(crate) decisions: HashMap<String, Decision>,
     pub(crate) entries: Vec<Entry>,
+    pub(crate) soft: SoftBounces,
 }
 
 impl Truth {

@@ -22,8 +22,10 @@ use tokio::time::Instant;
 
 use crate::coverage::Coverage;
 use crate::event::{Event, Said, Told};
+use crate::law::soft::latest_deliveries_are_kept;
 use crate::law::{Broken, broken};
 use crate::region::{ACCOUNT, Ended, Parameters, Region, at_once};
+use crate::soft::SoftBounces;
 use crate::step::{Function, Lost, Step};
 use crate::tasks::{Tasks, Turn};
 use crate::time::Time;
@@ -36,6 +38,8 @@ const ADDRESSES: [[&str; 3]; 3] = [
     ["bob@example.com", "Bob@Example.com", "BOB@example.com"],
     ["Cy@example.com", "cy@example.com", "cY@example.com"],
 ];
+/// Whoever reads the mail whose bounce names somebody else.
+const READER: &str = "reader@example.net";
 const SIMULATOR: &str = "bounce@simulator.amazonses.com";
 const START: i64 = 1_769_940_000_000;
 /// The most decisions in a history: as many as an address is sure to remember.
@@ -66,6 +70,8 @@ pub struct Config {
     pub all_candidates: bool,
     /// Decide's parameter `UndeterminedBounces`: whether it is `count`.
     pub count_undetermined: bool,
+    /// Decide's parameter `SoftBounces`: how many suppress if it is `count`; `None` if it is `off`.
+    pub soft_bounces: Option<Threshold>,
     /// Whether reconcile has been through all lists before anything happens.
     pub settled: bool,
     /// How long SES's import jobs wait before their first record, and how long they take for each.
@@ -134,7 +140,7 @@ impl World {
         let time = Time::at(Timestamp::from_millis(START).unwrap_or(Timestamp::MIN));
         let peers = MemoryPeers::default();
         let policy = Policy {
-            transient: Some(Threshold { events: 3, days: 2, within_days: 30 }),
+            transient: config.soft_bounces,
             count_undetermined: config.count_undetermined,
             candidates: if config.all_candidates { Candidates::All } else { Candidates::None },
             ..Policy::default()
@@ -173,7 +179,7 @@ impl World {
             regions,
             peers,
             tasks: Tasks::new(),
-            truth: Truth::default(),
+            truth: Truth { soft: SoftBounces::new(history.config.soft_bounces), ..Truth::default() },
             coverage: Coverage::default(),
             said: 0,
             decisions: 0,
@@ -259,6 +265,11 @@ impl World {
             Said::ComplaintOfSeveral => &[first, second],
             _ => &[first],
         };
+        let destination: &[&str] = if said == Said::ThirdParty { &[READER] } else { to };
+        // If an event is dated ahead, the second of its formats can't be told from an event that happened later.
+        let told = if ago < 0 && told == Told::Both { Told::Identity } else { told };
+        // An identity's notifications tell of no deliveries, so what they alone tell is not counted.
+        let counts = self.config.soft_bounces.is_some() && told != Told::Identity;
         let several = said == Said::ComplaintOfSeveral && to.iter().collect::<BTreeSet<_>>().len() > 1;
         let weight = match said {
             Said::Permanent => Weight::Enough(Reason::Bounce),
@@ -266,10 +277,14 @@ impl World {
             Said::ComplaintOfSeveral if self.config.all_candidates || !several => {
                 Weight::Enough(Reason::Complaint)
             }
-            Said::Transient => Weight::Counts,
-            Said::Undetermined if self.config.count_undetermined => Weight::Counts,
+            Said::Transient if counts => Weight::Counts,
+            Said::Undetermined if counts && self.config.count_undetermined => Weight::Counts,
             Said::ComplaintOfSeveral
+            | Said::Transient
             | Said::Undetermined
+            | Said::AutoResponse
+            | Said::Refusal
+            | Said::ThirdParty
             | Said::TooLarge
             | Said::Delayed
             | Said::NotSpam
@@ -282,12 +297,14 @@ impl World {
             Said::EchoOfBounce | Said::EchoOfComplaint => "echoes",
             Said::Simulator => "bounces at the simulator",
             Said::Transient => "transient bounces",
+            Said::AutoResponse => "automatic replies",
+            Said::Refusal => "refusals by SES",
+            Said::ThirdParty => "bounces of third parties",
+            Said::Delivery => "deliveries",
             Said::ComplaintOfSeveral => "complaints of one of several",
             Said::Permanent | Said::Complaint => "permanent bounces and complaints",
             _ => "events that say nothing against an address",
         });
-        // If an event is dated ahead, the second of its formats can't be told from an event that happened later.
-        let told = if ago < 0 && told == Told::Both { Told::Identity } else { told };
         self.coverage.count("events dated ahead", usize::from(ago < 0));
         self.coverage.count("events in both vocabularies", usize::from(told == Told::Both));
         self.coverage.count("events told again", copies);
@@ -297,7 +314,7 @@ impl World {
         let by = Duration::from_secs(ago.unsigned_abs().into());
         let occurred_at = if ago < 0 { now.plus(by) } else { now.minus(by) };
         let name = self.regions[index].name;
-        let event = Event { said, to, id: &id, occurred_at, account: ACCOUNT, region: name };
+        let event = Event { said, to, destination, id: &id, occurred_at, account: ACCOUNT, region: name };
         for body in event.messages(told) {
             for _ in 0..=copies {
                 self.regions[index].feedback_queue.send(body.clone());
@@ -313,6 +330,12 @@ impl World {
         if let Some(reason) = reason.filter(|reason| lists && stands < Some(*reason)) {
             self.coverage.note("entries put by SES itself");
             self.edit(index, who, spelling % 2, Some(reason));
+        }
+        if weight == Weight::Counts {
+            self.truth.soft.bounce(name, &first.to_lowercase(), &id, occurred_at);
+        }
+        if said == Said::Delivery {
+            self.truth.soft.delivery(name, &first.to_lowercase(), occurred_at);
         }
         let addresses = to.iter().map(|to| to.to_lowercase()).collect();
         self.truth.events.insert(id, truth::Event { addresses, weight, occurred_at, recorded_at: None });
@@ -554,6 +577,13 @@ impl World {
             if let Some(event_id) = image.new["event_id"].as_str() {
                 self.truth.recorded(event_id, now);
             }
+            if image.new["sk"] == "DELIVERED" {
+                let at = image.new["occurred_at"].as_str().and_then(Timestamp::parse);
+                let address = image.new["address"].as_str();
+                if let Some((address, at)) = address.zip(at) {
+                    self.truth.soft.written(region.name, address, at, now);
+                }
+            }
             if image.new["sk"] == "SUPPRESSION" {
                 let state = serde_json::from_value(image.new).map_err(|error| Broken(error.to_string()))?;
                 let coverage = &mut self.coverage;
@@ -717,6 +747,7 @@ impl World {
                 ));
             }
             list_is_right(region)?;
+            latest_deliveries_are_kept(region.name, &region.table.records(), &self.truth)?;
             calls_are_bounded(region)?;
             let most = 4 * (region.chronicle.needs() + region.excuses);
             let others = region.list.writes(0).iter().filter(|write| write.by == Writer::Others).count();

@@ -10,6 +10,7 @@ use laws::step::{Function, Lost, Step};
 use laws::world::{Config, History, run};
 use mailroom_aws::fault::Fault;
 use mailroom_core::suppression::Reason;
+use mailroom_core::suppression::policy::Threshold;
 use proptest::prelude::*;
 use proptest::test_runner::{Config as Cases, RngSeed, TestRunner};
 
@@ -30,6 +31,9 @@ fn says() -> impl Strategy<Value = Step> {
     let said = prop_oneof![
         8 => Just(Said::Permanent),
         4 => Just(Said::Transient),
+        1 => Just(Said::AutoResponse),
+        1 => Just(Said::Refusal),
+        1 => Just(Said::ThirdParty),
         1 => Just(Said::TooLarge),
         1 => Just(Said::Undetermined),
         1 => Just(Said::Delayed),
@@ -39,7 +43,7 @@ fn says() -> impl Strategy<Value = Step> {
         2 => Just(Said::EchoOfBounce),
         1 => Just(Said::EchoOfComplaint),
         1 => Just(Said::Simulator),
-        1 => Just(Said::Delivery),
+        2 => Just(Said::Delivery),
     ];
     // Just now, up to a day late, or by a clock that is ahead.
     let ago = prop_oneof![6 => 0..5_i32, 3 => 5..90_000_i32, 1 => -280..0_i32];
@@ -102,7 +106,11 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 fn history(regions: usize, pace: Pace) -> impl Strategy<Value = History> {
-    let parameters = (any::<bool>(), any::<bool>(), any::<bool>(), any::<bool>(), 0..4_u8);
+    let soft_bounces = prop_oneof![
+        1 => Just(None),
+        3 => Just(Some(Threshold { events: 3, days: 2, within_days: 30 })),
+    ];
+    let parameters = (any::<bool>(), any::<bool>(), any::<bool>(), any::<bool>(), 0..4_u8, soft_bounces);
     let job = (5..200_u64, prop_oneof![Just(0_u64), Just(1), Just(20_000)]);
     let failing = (any::<bool>(), prop_oneof![3 => Just(None), 1 => (0..3_usize).prop_map(Some)]);
     let clocks = proptest::collection::vec(-1_000..1_000_i64, 3 * regions + 1);
@@ -119,7 +127,7 @@ fn history(regions: usize, pace: Pace) -> impl Strategy<Value = History> {
             per_page,
             seed,
         ) = config;
-        let (put_back, all_candidates, count_undetermined, trust_origin, settled) = parameters;
+        let (put_back, all_candidates, count_undetermined, trust_origin, settled, soft_bounces) = parameters;
         let config = Config {
             regions,
             addresses: if pace == Pace::Slow { 3 } else { addresses },
@@ -128,6 +136,7 @@ fn history(regions: usize, pace: Pace) -> impl Strategy<Value = History> {
             put_back,
             all_candidates,
             count_undetermined,
+            soft_bounces,
             settled: settled > 0,
             job: (Duration::from_secs(wait), Duration::from_millis(per_record)),
             tells_failed,
@@ -147,7 +156,9 @@ const TROUBLE: &[&str] = &[
     "accounts in the sandbox",
     "apply found another at work",
     "attempts that failed",
+    "automatic replies",
     "bounces at the simulator",
+    "bounces of third parties",
     "bounces of who has complained",
     "calls done and not answered",
     "calls that failed",
@@ -159,6 +170,7 @@ const TROUBLE: &[&str] = &[
     "deaths of feedback",
     "deaths of merge",
     "deaths of reconcile",
+    "deliveries",
     "drift",
     "echoes",
     "entries left off after a hand took them off",
@@ -173,6 +185,7 @@ const TROUBLE: &[&str] = &[
     "mended by reconcile",
     "peers' messages lost",
     "records decided late",
+    "refusals by SES",
     "refused in the sandbox",
     "releases",
     "states pushed",

@@ -70,6 +70,7 @@ fn spec(aws: &LocalAws, account: &str) -> Spec {
         .variable("FEEDBACK_TOPIC_ARN", format!("arn:aws:sns:{REGION}:{account}:local-feedback"))
         .variable("KINDS_NOT_STORED", "")
         .variable("RETENTION_DAYS", "400")
+        .variable("SOFT_BOUNCES", "off")
         .variable("TABLE_NAME", aws.region(REGION).outputs().get("TableName"))
 }
 

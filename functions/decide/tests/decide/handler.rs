@@ -115,15 +115,59 @@ async fn transient_bounces_count_by_event_and_with_those_before() {
 
 #[tokio::test]
 async fn a_delivery_starts_the_count_again() {
-    let (regions, _) = world();
+    for (delivered, suppressed) in [(None, true), (Some(19), true), (Some(23), false), (Some(26), false)] {
+        let (regions, _) = world();
+        let home = &regions[0];
+        for (n, day) in [20, 21, 22, 24].into_iter().enumerate() {
+            home.happens(&Event::new(Said::Transient, JANE, &format!("t-{n}"), on(day, 0))).await;
+        }
+        if let Some(day) = delivered {
+            home.happens(&Event::new(Said::Delivery, JANE, "d-2", on(day, 0))).await;
+            // An earlier one that comes late is no news.
+            home.happens(&Event::new(Said::Delivery, JANE, "d-1", on(18, 0))).await;
+        }
+        home.happens(&Event::new(Said::Transient, JANE, "t-9", on(25, 0))).await;
+        home.decide_all().await.unwrap();
+        assert_eq!(home.effective(JANE), suppressed.then_some(Reason::Bounce), "{delivered:?}");
+    }
+}
+
+/// SES tells no deliveries with an identity's bounces, and none at all unless soft bounces are counted.
+#[tokio::test]
+async fn soft_bounces_count_only_where_deliveries_are_told() {
+    for (identity, counted) in [(true, true), (false, false), (false, true)] {
+        let (mut regions, _) = world();
+        let home = &mut regions[0];
+        if !counted {
+            home.decide.settings.policy.transient = None;
+        }
+        for (n, day) in (20..25).enumerate() {
+            let event = Event::new(Said::Transient, JANE, &format!("t-{n}"), on(day, 0));
+            home.happens(&Event { identity, ..event }).await;
+        }
+        home.decide_all().await.unwrap();
+        let expected = (counted && !identity).then_some(Reason::Bounce);
+        assert_eq!(home.effective(JANE), expected, "identity {identity}, counted {counted}");
+    }
+}
+
+/// Records that an earlier version wrote may come by the stream still, and are in the table for long.
+#[tokio::test]
+async fn what_an_earlier_version_called_evidence_is_judged_by_todays_rules() {
+    let (regions, peers) = world();
     let home = &regions[0];
-    for (n, day) in [20, 21, 22, 24].into_iter().enumerate() {
+    for (n, day) in (20..25).enumerate() {
         home.happens(&Event::new(Said::Transient, JANE, &format!("t-{n}"), on(day, 0))).await;
     }
-    home.happens(&Event::new(Said::Delivery, JANE, "d-1", on(23, 0))).await;
-    home.happens(&Event::new(Said::Transient, JANE, "t-9", on(25, 0))).await;
-    home.decide_all().await.unwrap();
-    assert_eq!(home.table.states(), []);
+    home.happens(&bounce("b-1", 27)).await;
+    let mut batch = home.batch(&home.changes());
+    for record in batch["Records"].as_array_mut().unwrap() {
+        let image = &mut record["dynamodb"]["NewImage"];
+        let refused = image["bounce_type"]["S"] == "Permanent";
+        image["bounce_subtype"]["S"] = json!(if refused { "UnsubscribedRecipient" } else { "General" });
+    }
+    home.decide.handle(&batch.to_string(), deadline()).await.unwrap();
+    assert_eq!((home.table.states(), peers.receive("us-west-2")), (vec![], vec![]));
 }
 
 #[tokio::test]

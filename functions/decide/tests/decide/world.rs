@@ -19,7 +19,7 @@ use mailroom_core::address::Address;
 use mailroom_core::ours::Ours;
 use mailroom_core::record::Retention;
 use mailroom_core::suppression::operator::OperatorDecision;
-use mailroom_core::suppression::policy::Policy;
+use mailroom_core::suppression::policy::{Policy, Threshold};
 use mailroom_core::suppression::{AddressState, Reason};
 use mailroom_core::timestamp::Timestamp;
 use merge::handler::Merge;
@@ -78,7 +78,7 @@ fn region(name: &'static str, peers: &MemoryPeers) -> Region {
                 region: name.to_owned(),
                 peers: REGIONS.iter().filter(|peer| **peer != name).map(|peer| (*peer).to_owned()).collect(),
                 queue: "queue".to_owned(),
-                policy: Policy::default(),
+                policy: Policy { transient: Some(Threshold::default()), ..Policy::default() },
             },
         },
         merge: Merge {
@@ -97,7 +97,8 @@ fn region(name: &'static str, peers: &MemoryPeers) -> Region {
                 function: "feedback".to_owned(),
                 ours: Ours { account: ACCOUNT.to_owned(), region: name.to_owned(), topic_arn: None },
                 retention: Retention::default(),
-                kinds_not_stored: KindsNotStored::default(),
+                kinds_not_stored: KindsNotStored::parse("delivery"),
+                keeps_deliveries: true,
             },
         },
         table,

@@ -9,6 +9,7 @@ use mailroom_aws::records::RecordTable;
 use mailroom_core::address::Address;
 use mailroom_core::record::Record;
 use mailroom_core::suppression::Reason;
+use mailroom_core::suppression::delivery::LatestDelivery;
 use mailroom_core::suppression::operator::OperatorDecision;
 use mailroom_core::timestamp::Timestamp;
 use reconcile::handler::{Answer, Done, Event, GivenUpError, LookedBack, ReconcileError, Wake};
@@ -23,9 +24,15 @@ fn bounce(address: &str, event: u32, kind: &str, at: Timestamp) -> Value {
         if kind == "bounce" { ("Permanent", "General") } else { ("Transient", "MailboxFull") };
     json!({
         "pk": format!("ADDR#{address}"), "sk": format!("FEEDBACK#{at}#bounce#{event}#event"),
-        "kind": "bounce", "event_id": format!("{event}"), "occurred_at": at, "sent_at": at, "decidable": kind,
+        "kind": "bounce", "format": "event", "event_id": format!("{event}"), "occurred_at": at, "sent_at": at, "decidable": kind,
         "recipient": address, "address": address, "bounce_type": bounce_type, "bounce_subtype": subtype,
     })
+}
+
+/// A record that an earlier version took for evidence: its subtype says that it is none.
+fn of_an_earlier_version(mut record: Value, subtype: &str) -> Value {
+    record["bounce_subtype"] = json!(subtype);
+    record
 }
 
 #[tokio::test]
@@ -47,6 +54,19 @@ async fn what_the_stream_has_lost_is_decided_on_late() {
         bounce("slow@example.com", 7, "transient", day(3)),
         bounce("known@example.com", 8, "bounce", day(3)),
         bounce("freed@example.com", 9, "bounce", day(3)),
+        of_an_earlier_version(bounce("left@example.com", 10, "bounce", day(3)), "UnsubscribedRecipient"),
+        of_an_earlier_version(bounce("away@example.com", 11, "transient", day(0)), "General"),
+        of_an_earlier_version(bounce("away@example.com", 12, "transient", day(1)), "General"),
+        of_an_earlier_version(bounce("away@example.com", 13, "transient", day(2)), "General"),
+        of_an_earlier_version(bounce("away@example.com", 14, "transient", day(3)), "General"),
+        bounce("away@example.com", 15, "transient", day(4)),
+        bounce("fine@example.com", 16, "transient", day(0)),
+        bounce("fine@example.com", 17, "transient", day(0).plus(Duration::from_secs(1))),
+        bounce("fine@example.com", 18, "transient", day(1)),
+        bounce("fine@example.com", 19, "transient", day(2)),
+        bounce("fine@example.com", 20, "transient", day(4)),
+        serde_json::to_value(LatestDelivery::new("fine@example.com", "fine@example.com", "d", day(3)))
+            .unwrap(),
         decision("freed@example.com", None, day(4)),
         decision("unwanted@example.com", Some(Reason::Complaint), day(4)),
         json!({"pk": "ADDR#odd@example.com", "sk": "FEEDBACK#x", "decidable": "bounce", "occurred_at": day(4)}),
@@ -65,7 +85,7 @@ async fn what_the_stream_has_lost_is_decided_on_late() {
         other => panic!("{other:?}"),
     };
     let done = looked_back(home.wake(WAKE, 900).await);
-    assert_eq!((done.records, done.unreadable), (11, 1));
+    assert_eq!((done.records, done.unreadable), (22, 1));
     assert!(done.decided >= 3, "{done:?}");
     settle(&home, &peer).await;
     let wanted = [
@@ -86,7 +106,7 @@ async fn what_the_stream_has_lost_is_decided_on_late() {
     assert_eq!(looked_back(home.wake(WAKE, 900).await).records, 0);
     home.clock.advance(A_WHILE);
     let done = looked_back(home.wake(Wake { records: true, ..WAKE }, 900).await);
-    assert_eq!((done.records, done.decided), (11, 0));
+    assert_eq!((done.records, done.decided), (22, 0));
 }
 
 #[tokio::test]

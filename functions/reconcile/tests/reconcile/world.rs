@@ -16,7 +16,7 @@ use mailroom_aws::states::{MemoryStates, Put, StateTable};
 use mailroom_aws::suppression_list::MemoryList;
 use mailroom_core::address::Address;
 use mailroom_core::inbound::Location;
-use mailroom_core::suppression::policy::Policy;
+use mailroom_core::suppression::policy::{Policy, Threshold};
 use mailroom_core::suppression::reconcile::{Gone, Guard};
 use mailroom_core::suppression::spellings::Spellings;
 use mailroom_core::suppression::{AddressState, Change, Reason, Said, Source, SuppressionState};
@@ -84,7 +84,7 @@ pub(crate) fn regions() -> (Region, Region) {
                 gone: Gone::LeaveOff,
                 guard: Guard::default(),
                 pass_every: Duration::from_mins(10),
-                policy: Policy::default(),
+                policy: Policy { transient: Some(Threshold::default()), ..Policy::default() },
                 pace: Duration::from_secs(1),
             },
             leases: MemoryLease::default(),

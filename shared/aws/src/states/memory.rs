@@ -5,6 +5,7 @@ use std::ops::RangeInclusive;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use mailroom_core::record::Record;
+use mailroom_core::suppression::delivery::{self, LatestDelivery};
 use mailroom_core::suppression::item::{self, AddressState, SORT_KEY};
 use mailroom_core::suppression::policy::FeedbackFact;
 use mailroom_core::timestamp::Timestamp;
@@ -12,6 +13,7 @@ use serde_json::Value;
 use tokio::time::Instant;
 
 use super::{Cursor, Page, Put, StateTable, TableError, feedback_keys, readable};
+use crate::deliveries::LatestDeliveries;
 use crate::dynamo::read_value;
 use crate::fuse::Fuse;
 use crate::records::{AppendError, NotDurable, RecordTable};
@@ -197,8 +199,9 @@ impl StateTable for MemoryStates {
         let (from, to) = feedback_keys(time);
         let newest = inner.records.range((pk.clone(), from)..=(pk, to)).rev().take(limit);
         let says = |record: &&Value| !record["decidable"].is_null() || record["kind"] == "delivery";
-        let told = newest.map(|(_, record)| record).filter(says).map(|record| read_value(record.clone()));
-        Ok(told.filter_map(readable).collect())
+        let told = newest.map(|(_, record)| record).filter(says);
+        let delivered = inner.records.get(&(item::partition_key(address), delivery::SORT_KEY.to_owned()));
+        Ok(told.chain(delivered).map(|record| read_value(record.clone())).filter_map(readable).collect())
     }
 
     async fn pending(
@@ -221,6 +224,29 @@ impl StateTable for MemoryStates {
         _: Instant,
     ) -> Result<Page, TableError> {
         self.page(shard, |state| Some(state.changed_at()).filter(|at| *at >= since), after, limit)
+    }
+}
+
+impl LatestDeliveries for MemoryStates {
+    async fn keep_latest(&self, deliveries: &[LatestDelivery], _: Instant) -> Vec<NotDurable> {
+        let mut not_durable = Vec::new();
+        for (index, delivery) in deliveries.iter().enumerate() {
+            self.fuse.effect().await;
+            let json =
+                serde_json::to_value(delivery).map_err(|error| AppendError::NotAnItem(error.to_string()));
+            let kept = json.and_then(|new| {
+                let mut inner = self.answering().map_err(|error| AppendError::Deadline(error.to_string()))?;
+                let key = (delivery.pk.clone(), delivery.sk.to_owned());
+                let held = inner.records.get(&key).and_then(|held| held["occurred_at"].as_str());
+                if held.and_then(Timestamp::parse) < Some(delivery.occurred_at) {
+                    let old = inner.records.insert(key, new.clone());
+                    inner.stream.push(Image { old, new });
+                }
+                Ok(())
+            });
+            not_durable.extend(kept.err().map(|error| NotDurable { index, error }));
+        }
+        not_durable
     }
 }
 

@@ -61,6 +61,7 @@ mod tests {
     use super::*;
     use crate::address::Address;
     use crate::evidence::Decidable;
+    use crate::notification::Format;
     use crate::suppression::state::{Said, Source};
 
     const NOW: i64 = 100_000;
@@ -121,6 +122,7 @@ mod tests {
                 address: "jane@example.com".to_owned(),
                 tenant: None,
                 candidates: None,
+                format: Some(Format::Event),
             };
             let change = feedback(&told, &Policy::default(), &[], &known(before), "us-east-1", at(NOW));
             assert_eq!(times(change), expected, "{decidable:?} {occurred_at} {before:?}");

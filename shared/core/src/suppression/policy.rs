@@ -13,6 +13,7 @@ use super::spellings::Spellings;
 use super::state::{Said, Source, SuppressionState};
 use super::stored::StoredFeedback;
 use crate::evidence::Decidable;
+use crate::notification::Format;
 use crate::timestamp::Timestamp;
 
 /// How many of the newest records of an address are read. More are not needed: an address with more than that within the
@@ -24,9 +25,10 @@ const DAY: Duration = Duration::from_hours(24);
 /// When to suppress.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Policy {
-    /// How many transient bounces mean that a mailbox is dead; `None`: no number does. Default: see [`Threshold`].
+    /// How many transient bounces mean that a mailbox is dead; `None`: they are not counted, and none does. Default: none,
+    /// since they can be counted only where deliveries are told.
     pub transient: Option<Threshold>,
-    /// Whether a bounce of which SES knows nothing counts as a transient one. Default: no.
+    /// Whether a bounce of which SES knows nothing counts as a transient one, where those count. Default: no.
     pub count_undetermined: bool,
     /// Which recipients to suppress if one of several complained. Default: all.
     pub candidates: Candidates,
@@ -37,7 +39,7 @@ pub struct Policy {
 impl Default for Policy {
     fn default() -> Self {
         Self {
-            transient: Some(Threshold::default()),
+            transient: None,
             count_undetermined: false,
             candidates: Candidates::All,
             tenants: Tenants::AccountWide,
@@ -110,6 +112,8 @@ pub struct FeedbackFact {
     pub tenant: Option<String>,
     /// How many recipients a complaint may have come from; `None` if the record does not say.
     pub candidates: Option<usize>,
+    /// Which of SES's vocabularies told the event; `None` if the record does not say.
+    pub format: Option<Format>,
 }
 
 /// What the policy says of a record.
@@ -194,14 +198,18 @@ impl Policy {
         }
     }
 
-    /// Whether a record counts towards the threshold.
+    /// Whether a record counts towards the threshold. Only event publishing tells deliveries, too: the stack does not ask
+    /// for an identity's delivery notifications. So what an identity's notifications alone tell is not counted, since a
+    /// delivery in between would not be known.
     fn counts(&self, told: &FeedbackFact) -> bool {
         let counted = match told.decidable {
             Some(Decidable::Transient) => true,
             Some(Decidable::Undetermined) => self.count_undetermined,
             Some(Decidable::Bounce | Decidable::Complaint) | None => false,
         };
-        counted && !(self.tenants == Tenants::TheirOwn && told.tenant.is_some())
+        counted
+            && told.format == Some(Format::Event)
+            && !(self.tenants == Tenants::TheirOwn && told.tenant.is_some())
     }
 
     /// When the threshold was reached with the new record's help: the end of the last window that holds enough of what

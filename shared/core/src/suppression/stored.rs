@@ -9,6 +9,7 @@ use serde::Deserialize;
 
 use super::policy::FeedbackFact;
 use crate::evidence::{BounceReport, Decidable, of_complaint};
+use crate::notification::Format;
 use crate::timestamp::Timestamp;
 
 /// The attributes of [`crate::feedback::FeedbackRecord`] that the policy needs.
@@ -27,6 +28,8 @@ pub(super) struct StoredFeedback {
     tenant: Option<String>,
     #[serde(default)]
     candidates: Option<usize>,
+    #[serde(default)]
+    format: Option<Format>,
     #[serde(default)]
     bounce_type: Option<String>,
     #[serde(default)]
@@ -75,6 +78,7 @@ impl From<StoredFeedback> for FeedbackFact {
             address: stored.address,
             tenant: stored.tenant,
             candidates: stored.candidates,
+            format: stored.format,
         }
     }
 }

@@ -66,6 +66,7 @@ async fn run(arguments: &Arguments) -> Result<f64, Box<dyn std::error::Error>> {
                 .variable("DEAD_LETTER_QUEUE_URL", "https://sqs.us-east-1.amazonaws.com/123456789012/dead")
                 .variable("FEEDBACK_TOPIC_ARN", "arn:aws:sns:us-east-1:123456789012:local-feedback")
                 .variable("RETENTION_DAYS", "400")
+                .variable("SOFT_BOUNCES", "off")
                 .variable("TABLE_NAME", "table");
             let cold = cold_start(spec, &sample).await?;
             if round > 0 {

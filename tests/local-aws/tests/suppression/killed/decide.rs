@@ -115,6 +115,7 @@ pub(super) fn policy_and_peers(place: &Place) -> Vec<(&'static str, String)> {
         ("ACCOUNT_ID", ACCOUNT.to_owned()),
         ("PEERS", PEERS.join(",")),
         ("QUEUE_NAME", place.queue.clone()),
+        ("SOFT_BOUNCES", "count".to_owned()),
         ("TRANSIENT_EVENTS", "5".to_owned()),
         ("TRANSIENT_DAYS", "3".to_owned()),
         ("TRANSIENT_WITHIN_DAYS", "30".to_owned()),
