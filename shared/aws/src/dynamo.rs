@@ -10,7 +10,31 @@ use serde_dynamo::{AttributeValue, Item};
 use serde_path_to_error::Segment;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
-use crate::states::TableError;
+/// Why the table did not do as asked. Names no key, since a key holds an address.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum TableError {
+    /// The calls were throttled, failed or were not answered until the deadline. A retry can help.
+    #[error("no answer but errors until the deadline, the last: {0}")]
+    Deadline(String),
+    /// DynamoDB refused the call in a way that this invocation can't mend, such as for a missing permission. A retry can
+    /// help once that is mended.
+    #[error("refused: {0}")]
+    Refused(String),
+    /// The value can't be put as a DynamoDB item, or the item can't be read by this version. Names the attribute, and quotes
+    /// no value. No retry can help.
+    #[error("not an item: {0}")]
+    NotAnItem(String),
+}
+
+impl<E: ProvideErrorMetadata> From<Failure<E>> for TableError {
+    fn from(failure: Failure<E>) -> Self {
+        match failure {
+            Failure::Deadline(trouble) => Self::Deadline(trouble),
+            Failure::Refused(error) => Self::Refused(told(&error)),
+        }
+    }
+}
 
 /// How serde's errors begin, up to where they quote the value.
 const PROBLEMS: [&str; 6] = [

@@ -27,6 +27,7 @@ use tokio::time::Instant;
 use tracing::error;
 
 pub use self::memory::{Image, MemoryStates};
+pub use crate::dynamo::TableError;
 use crate::dynamo::{Failure, read_item, retried, told};
 
 /// Reads and writes states. Each method returns by `deadline`.
@@ -151,32 +152,6 @@ pub struct Page {
 pub struct Cursor {
     at: Timestamp,
     pk: String,
-}
-
-/// Why the table did not do as asked. Names no key, since a key holds an address.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum TableError {
-    /// The calls were throttled, failed or were not answered until the deadline. A retry can help.
-    #[error("no answer but errors until the deadline, the last: {0}")]
-    Deadline(String),
-    /// DynamoDB refused the call in a way that this invocation can't mend, such as for a missing permission. A retry can
-    /// help once that is mended.
-    #[error("refused: {0}")]
-    Refused(String),
-    /// The value can't be put as a DynamoDB item, or the item can't be read by this version. Names the attribute, and quotes
-    /// no value. No retry can help.
-    #[error("not an item: {0}")]
-    NotAnItem(String),
-}
-
-impl<E: aws_sdk_dynamodb::error::ProvideErrorMetadata> From<Failure<E>> for TableError {
-    fn from(failure: Failure<E>) -> Self {
-        match failure {
-            Failure::Deadline(trouble) => Self::Deadline(trouble),
-            Failure::Refused(error) => Self::Refused(told(&error)),
-        }
-    }
 }
 
 /// One of the two indexes.

@@ -18,9 +18,8 @@ use mailroom_core::audit::SectionVerdict;
 use mailroom_core::timestamp::Timestamp;
 use tokio::time::Instant;
 
-use crate::dynamo::{read_item, read_value, retried};
+use crate::dynamo::{TableError, read_item, read_value, retried};
 use crate::fuse::Fuse;
-use crate::states::TableError;
 
 /// How long readings are kept, which is much longer than a pass takes over as many identities as SES allows.
 const READINGS_KEPT_FOR: Duration = Duration::from_hours(24 * 7);
