@@ -49,8 +49,8 @@ pub(crate) struct Suppress {
 ///
 /// The decision is written into one Region's table; any will do whose stack keeps the suppression
 /// list (Suppression=on). Its functions tell the other Regions and have each delete the addresses
-/// from SES's list, in every spelling. All that was said against them before is void; what is said
-/// afterwards counts.
+/// from SES's list, in every spelling. All that happened before is void, and so is all that this
+/// Region's table says of them already, even if it bears a later time. What happens afterwards counts.
 ///
 /// It is written also for an address that this Region takes for released: another one may know of a
 /// bounce that has not got here yet. How many were new is told in the end.

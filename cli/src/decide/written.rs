@@ -1,4 +1,5 @@
-//! Writes an operator's decisions as records, but for those that would change nothing.
+//! Writes an operator's decisions as records, but for those that would change nothing. Each states the latest time in the
+//! address's state, which is read just before: it overrules all of that.
 
 use std::collections::HashSet;
 
@@ -6,6 +7,7 @@ use futures_util::{StreamExt, stream};
 use mailroom_aws::clock::Clock;
 use mailroom_aws::records::RecordTable;
 use mailroom_aws::states::{StateTable, TableError};
+use mailroom_core::suppression::SuppressionState;
 use mailroom_core::suppression::item::{AddressState, Applied};
 use mailroom_core::suppression::operator::{Action, OperatorDecision};
 use mailroom_core::suppression::reason::Reason;
@@ -52,21 +54,24 @@ pub(super) async fn write(
         let deadline = aws::deadline();
         let read = stream::iter(chunk).map(|entry| states.get(entry.address.match_form(), deadline));
         let read: Vec<_> = read.buffered(PARALLEL).collect().await;
-        // Not the whole run's time: a decision counts from the second in which it is written.
+        // Taken per chunk and after its states were read: a decision overrules whatever happened before it.
         let now = clock.now();
+        let nothing = SuppressionState::default();
         let (mut decisions, mut were_so) = (Vec::new(), Vec::new());
         for (Entry { address, reason }, state) in chunk.iter().zip(read) {
             let suppress = reason.filter(|_| what.action == Action::Suppress);
             let state = match state {
                 Ok(state) => state,
-                // A newer version may have written it: the decision is good for that one too.
+                // A newer version may have written it: the decision is good for that one too, by its time.
                 Err(TableError::NotAnItem(_)) => None,
                 Err(error) => return (tally, Some(aws::not_read(&error, aws::TO_READ))),
             };
             let so = is_so(state.as_ref(), suppress);
             were_so.push(so);
             if !so || suppress.is_none() {
-                decisions.push(OperatorDecision::new(address, suppress, what.who, what.why, now, ""));
+                let known = state.as_ref().map_or(&nothing, AddressState::state);
+                let decision = OperatorDecision::new(address, suppress, what.who, what.why, now, known, "");
+                decisions.push(decision);
             }
         }
         let lost = records.append(&decisions, aws::deadline()).await;
@@ -103,12 +108,14 @@ fn is_so(state: Option<&AddressState>, suppress: Option<Reason>) -> bool {
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a test says what failed by panicking")]
 mod tests {
+    use std::time::Duration;
+
     use mailroom_aws::clock::MemoryClock;
     use mailroom_aws::records::MemoryRecords;
     use mailroom_aws::states::MemoryStates;
     use mailroom_core::address::Address;
-    use mailroom_core::suppression::Seen;
-    use mailroom_core::suppression::item::Attempt;
+    use mailroom_core::suppression::item::{Attempt, Change};
+    use mailroom_core::suppression::{Said, Source};
     use mailroom_core::timestamp::Timestamp;
     use serde_json::json;
 
@@ -156,8 +163,7 @@ mod tests {
         for record in states.records() {
             let decision: OperatorDecision = serde_json::from_value(record).unwrap();
             let known = states.get(&decision.address, aws::deadline()).await.unwrap();
-            let before = known.as_ref().map(|known| known.state().clone()).unwrap_or_default();
-            let change = decision.change(&before, "us-east-1", Seen::InStream(now()));
+            let change = decision.change("us-east-1");
             let Some(next) = AddressState::advance(known.as_ref(), &change, now()) else { continue };
             states.put(&next, known.map(|known| known.version()), aws::deadline()).await.unwrap();
             if written {
@@ -197,6 +203,38 @@ mod tests {
                 assert_eq!(tally, Tally { new: 0, already: 2, done: 2 });
                 assert_eq!(states.records().len(), 2);
             }
+        }
+    }
+
+    /// The complaint is dated after the decisions, as if the operator's clock were behind.
+    #[tokio::test]
+    async fn a_decision_overrules_what_was_read_before_it() {
+        let states = MemoryStates::default();
+        let jane = addresses(&["jane@example.com"]);
+        let ahead = now().plus(Duration::from_mins(4));
+        let said = Said {
+            at: ahead,
+            source: Source::Complaint,
+            region: "eu-west-1".to_owned(),
+            id: "0100".to_owned(),
+        };
+        let complaint = Change {
+            address: "jane@example.com".to_owned(),
+            spellings: ["jane@example.com"].into_iter().collect(),
+            state: SuppressionState::suppressed(Reason::Complaint, said),
+        };
+        let complained = AddressState::advance(None, &complaint, now()).unwrap();
+        states.put(&complained, None, aws::deadline()).await.unwrap();
+        let later = ahead.plus(Duration::from_millis(1));
+        for (suppress, overrules) in [(None, ahead), (BOUNCE, ahead), (None, later)] {
+            let records = MemoryRecords::default();
+            run(&states, &records, suppress, &jane).await;
+            let decision: OperatorDecision = serde_json::from_value(records.records().remove(0)).unwrap();
+            assert_eq!((decision.decided_at, decision.overrules), (now(), Some(overrules)));
+            let known = states.states().remove(0);
+            let next = AddressState::advance(Some(&known), &decision.change("us-east-1"), now()).unwrap();
+            assert_eq!(next.effective(), suppress);
+            states.put(&next, Some(known.version()), aws::deadline()).await.unwrap();
         }
     }
 

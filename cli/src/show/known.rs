@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use mailroom_core::suppression::item::{AddressState, Applied, OutcomeKind};
+use mailroom_core::suppression::operator::OperatorDecision;
 use mailroom_core::suppression::reason::Reason;
 use mailroom_core::suppression::state::Source;
 use mailroom_core::timestamp::Timestamp;
@@ -42,13 +43,12 @@ impl Known {
         Some((said.at, format!("{source}, {}", said.region), &said.id))
     }
 
-    /// The operator's last decision, if the functions have not got to it yet: both are told by clocks, and in some
-    /// seconds they have.
+    /// When the operator last decided, if the functions have not got to that decision yet. In some seconds they have.
     pub(super) fn waits(&self) -> Option<Timestamp> {
         let last = self.history.iter().find(|record| record["kind"] == "operator")?;
-        let decided_at = Timestamp::parse(last["decided_at"].as_str()?)?;
-        let taken_in = self.state.as_ref().is_some_and(|state| state.changed_at() >= decided_at);
-        (!taken_in).then_some(decided_at)
+        let decision: OperatorDecision = serde_json::from_value(last.clone()).ok()?;
+        let joined = self.state.as_ref().is_some_and(|state| decision.is_joined(state.state()));
+        (!joined).then_some(decision.decided_at)
     }
 
     /// What SES's list holds, and what it waits for.

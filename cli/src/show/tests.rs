@@ -4,11 +4,11 @@
 use mailroom_aws::records::RecordTable;
 use mailroom_aws::states::MemoryStates;
 use mailroom_core::record::Record;
+use mailroom_core::suppression::SuppressionState;
 use mailroom_core::suppression::item::AddressState;
 use mailroom_core::suppression::item::Attempt;
 use mailroom_core::suppression::operator::OperatorDecision;
 use mailroom_core::suppression::reason::Reason;
-use mailroom_core::suppression::{Seen, SuppressionState};
 use mailroom_core::timestamp::Timestamp;
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -43,12 +43,11 @@ async fn bounce(table: &MemoryStates, second: u32) {
 /// Records a decision and takes it in, as decide does.
 async fn decide(table: &MemoryStates, suppress: Option<Reason>, second: u32) {
     let address = Address::parse("Jane@Example.com").unwrap();
-    let decision = OperatorDecision::new(&address, suppress, "ops", "ticket 7", at(second), "");
-    table.append(std::slice::from_ref(&decision), aws::deadline()).await;
     let known = table.get("jane@example.com", aws::deadline()).await.unwrap();
     let before = known.as_ref().map(|known| known.state().clone()).unwrap_or_default();
-    let change = decision.change(&before, "us-east-1", Seen::InStream(at(second)));
-    let next = AddressState::advance(known.as_ref(), &change, at(second)).unwrap();
+    let decision = OperatorDecision::new(&address, suppress, "ops", "ticket 7", at(second), &before, "");
+    table.append(std::slice::from_ref(&decision), aws::deadline()).await;
+    let next = AddressState::advance(known.as_ref(), &decision.change("us-east-1"), at(second)).unwrap();
     table.put(&next, known.map(|known| known.version()), aws::deadline()).await.unwrap();
 }
 
@@ -128,10 +127,11 @@ async fn what_would_hide_or_turn_text_is_shown() {
     let table = MemoryStates::default();
     let odd = "j\u{202e}a\u{200b}ne@example.com";
     let address = Address::parse(&odd.to_uppercase()).unwrap();
+    let nothing = SuppressionState::default();
     let decision =
-        OperatorDecision::new(&address, Some(Reason::Bounce), "ops", "ticket\u{2060} 7", at(2), "");
+        OperatorDecision::new(&address, Some(Reason::Bounce), "ops", "ticket\u{2060} 7", at(2), &nothing, "");
     table.append(std::slice::from_ref(&decision), aws::deadline()).await;
-    let change = decision.change(&SuppressionState::default(), "us-east-1", Seen::InStream(at(2)));
+    let change = decision.change("us-east-1");
     table.put(&AddressState::advance(None, &change, at(2)).unwrap(), None, aws::deadline()).await.unwrap();
     let known = look(&table, &table, odd, 20).await;
     let reports = [Report { region: "us-east-1".to_owned(), table: None, known }];
@@ -153,7 +153,8 @@ async fn a_decision_that_waits_is_told() {
     let table = MemoryStates::default();
     let record = json!({
         "pk": "ADDR#jane@example.com", "sk": format!("OPERATOR#{}#1", at(9)), "kind": "operator",
-        "decided_at": at(9), "action": "release", "who": "ops", "why": "ticket 8",
+        "decidable": "operator", "decided_at": at(9), "action": "release", "recipient": "jane@example.com",
+        "address": "jane@example.com", "who": "ops", "why": "ticket 8",
     });
     for taken_in in [None, Some(5)] {
         if let Some(second) = taken_in {

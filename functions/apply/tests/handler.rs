@@ -142,7 +142,7 @@ impl World {
     async fn join(&self, address: &str, spelling: &str, state: SuppressionState) {
         let known = self.states.get(address, Self::deadline()).await.unwrap();
         let spellings = [spelling].into_iter().collect();
-        let change = Change { address: address.to_owned(), spellings, state, decision: None };
+        let change = Change { address: address.to_owned(), spellings, state };
         if let Some(next) = AddressState::advance(known.as_ref(), &change, self.clock.now()) {
             let read = known.map(|known| known.version());
             self.states.put(&next, read, Self::deadline()).await.unwrap();

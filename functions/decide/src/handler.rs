@@ -24,12 +24,10 @@ use mailroom_aws::metrics::Metrics;
 use mailroom_aws::peers::{self, PeerError, Peers, Sent};
 use mailroom_aws::states::{self, StateTable, TableError, Updated};
 use mailroom_aws::stream::{self as table_stream, Unread, Written};
-use mailroom_core::suppression::SuppressionState;
 use mailroom_core::suppression::item::{AddressState, Change};
 use mailroom_core::suppression::message::{self, PeerState};
-use mailroom_core::suppression::operator::{Action, OperatorDecision};
+use mailroom_core::suppression::operator::OperatorDecision;
 use mailroom_core::suppression::policy::{FeedbackFact, HISTORY_LIMIT};
-use mailroom_core::suppression::seen::Seen;
 use mailroom_core::timestamp::Timestamp;
 use tokio::time::Instant;
 use tracing::{error, warn};
@@ -73,20 +71,8 @@ pub enum DecideError {
 
 /// A new record.
 enum New {
-    Feedback(FeedbackFact, Seen),
-    Decision(OperatorDecision, Seen),
-}
-
-impl New {
-    /// When the record releases its address; `None` if it does not.
-    fn released_at(&self) -> Option<Timestamp> {
-        match self {
-            Self::Decision(decision, seen) if decision.action == Action::Release => {
-                Some(seen.decision(decision.decided_at))
-            }
-            Self::Decision(..) | Self::Feedback(..) => None,
-        }
-    }
+    Feedback(FeedbackFact),
+    Decision(OperatorDecision),
 }
 
 /// What became of an address.
@@ -176,17 +162,20 @@ impl<T: StateTable, P: Peers, C: Clock, M: Metrics> Decide<T, P, C, M> {
         let written = written.map_err(|Unread { index, why }| {
             error!(index, "a record of the stream can't be read: {why}");
         })?;
-        let seen = written.created_at.map_or_else(|| Seen::Later(self.clock.now()), Seen::InStream);
+        let written_at = written.created_at.unwrap_or_else(|| self.clock.now());
         let unreadable = |why: TableError| {
             error!(sequence_number = written.sequence_number, "a new record can't be read: {why}");
         };
         if written.sk().starts_with("FEEDBACK#") {
             let told: FeedbackFact = written.read().map_err(unreadable)?;
-            return Ok(told.decidable.is_some().then(|| (told.address.clone(), New::Feedback(told, seen))));
+            if told.decidable.is_none() {
+                return Ok(None);
+            }
+            return Ok(Some((told.address.clone(), New::Feedback(told.limited(written_at)))));
         }
         if written.sk().starts_with("OPERATOR#") {
             let decision: OperatorDecision = written.read().map_err(unreadable)?;
-            return Ok(Some((decision.address.clone(), New::Decision(decision, seen))));
+            return Ok(Some((decision.address.clone(), New::Decision(decision.limited(written_at)))));
         }
         Ok(None)
     }
@@ -197,14 +186,15 @@ impl<T: StateTable, P: Peers, C: Clock, M: Metrics> Decide<T, P, C, M> {
             Some(time) => self.table.history(address, &time, HISTORY_LIMIT, deadline).await?,
             None => Vec::new(),
         };
-        let mut says = false;
+        let changes: Vec<_> = news.iter().filter_map(|new| self.change(new, &history)).collect();
+        if changes.is_empty() {
+            return Ok(Decided::Left);
+        }
         let updated = states::update(&self.table, address, deadline, |known| {
-            let advanced = self.advance(known, news, &history);
-            says = advanced.says;
-            advanced.next
+            AddressState::advance_all(known, &changes, self.clock.now())
         });
         let Updated { state, written } = updated.await?;
-        Ok(match state.filter(|_| says) {
+        Ok(match state {
             Some(state) => Decided::Stands { state: Box::new(state), written },
             None => Decided::Left,
         })
@@ -213,46 +203,18 @@ impl<T: StateTable, P: Peers, C: Clock, M: Metrics> Decide<T, P, C, M> {
     /// The range of time whose records the policy must see to judge all of these; `None` if it needs none.
     fn history(&self, news: &[New]) -> Option<RangeInclusive<Timestamp>> {
         let times = news.iter().filter_map(|new| match new {
-            New::Feedback(told, _) => self.settings.policy.history(told),
-            New::Decision(..) => None,
+            New::Feedback(told) => self.settings.policy.history(told),
+            New::Decision(_) => None,
         });
         times.reduce(|a, b| *a.start().min(b.start())..=*a.end().max(b.end()))
     }
 
-    fn advance(&self, known: Option<&AddressState>, news: &[New], history: &[FeedbackFact]) -> Advanced {
-        let (now, nothing) = (self.clock.now(), SuppressionState::default());
-        let released_at = news.iter().filter_map(New::released_at).max();
-        let mut advanced = Advanced { next: None, says: false };
-        for new in news {
-            let latest = advanced.next.as_ref().or(known);
-            let state = latest.map_or(&nothing, AddressState::state);
-            let Some(change) = self.change(new, state, released_at, history) else { continue };
-            advanced.says = true;
-            if let Some(next) = AddressState::advance(latest, &change, now) {
-                advanced.next = Some(next);
-            }
-        }
-        advanced
-    }
-
-    /// What a record changes, given what is known. `released_at` is the last release in the batch, which may come after
-    /// this record: the history holds only what happened after that release, and this must not be counted together with
-    /// what happened before.
-    fn change(
-        &self,
-        new: &New,
-        known: &SuppressionState,
-        released_at: Option<Timestamp>,
-        history: &[FeedbackFact],
-    ) -> Option<Change> {
+    /// What a record changes; `None` if it says nothing that counts.
+    fn change(&self, new: &New, history: &[FeedbackFact]) -> Option<Change> {
         let region = &self.settings.region;
         match new {
-            New::Feedback(told, seen) => {
-                let released_at = known.released_at().max(released_at);
-                let verdict = self.settings.policy.judge(told, history, released_at, *seen);
-                told.change(&verdict, region)
-            }
-            New::Decision(decision, seen) => Some(decision.change(known, region, *seen)),
+            New::Feedback(told) => told.change(&self.settings.policy.judge(told, history), region),
+            New::Decision(decision) => Some(decision.change(region)),
         }
     }
 
@@ -293,12 +255,4 @@ impl<T: StateTable, P: Peers, C: Clock, M: Metrics> Decide<T, P, C, M> {
         }
         told
     }
-}
-
-/// What all that is new makes of a state.
-struct Advanced {
-    /// The state to write; `None` if nothing was said that was not known.
-    next: Option<AddressState>,
-    /// Whether something that counts was said, known already or not.
-    says: bool,
 }

@@ -156,10 +156,7 @@ impl<T: StateTable, D: DeadLetters, C: Clock, M: Metrics> Merge<T, D, C, M> {
     /// Joins all that peers say of an address, in one write. Returns whether there was anything new.
     async fn join(&self, address: &str, changes: &[Change], deadline: Instant) -> Result<bool, TableError> {
         let updated = states::update(&self.table, address, deadline, |known| {
-            let now = self.clock.now();
-            changes.iter().fold(None, |next: Option<AddressState>, change| {
-                AddressState::advance(next.as_ref().or(known), change, now).or(next)
-            })
+            AddressState::advance_all(known, changes, self.clock.now())
         });
         Ok(updated.await?.written)
     }

@@ -13,7 +13,7 @@ use mailroom_aws::peers::{self, PeerError, Peers};
 use mailroom_aws::states::{Cursor, StateTable, TableError};
 use mailroom_core::suppression::item::shards;
 use mailroom_core::suppression::message::{PeerState, pack};
-use mailroom_core::suppression::seen::MAX_SKEW;
+use mailroom_core::suppression::state::MAX_SKEW;
 use mailroom_core::timestamp::Timestamp;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;

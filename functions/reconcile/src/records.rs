@@ -15,10 +15,10 @@ use mailroom_aws::clock::Clock;
 use mailroom_aws::decidable::{DecidableRecords, RecordKey};
 use mailroom_aws::notes::{NoteError, Noted, Notes};
 use mailroom_aws::states::{Put, StateTable, TableError};
+use mailroom_core::suppression::AddressState;
 use mailroom_core::suppression::operator::OperatorDecision;
 use mailroom_core::suppression::policy::{FeedbackFact, HISTORY_LIMIT, Policy};
-use mailroom_core::suppression::seen::MAX_SKEW;
-use mailroom_core::suppression::{AddressState, SuppressionState, late};
+use mailroom_core::suppression::state::MAX_SKEW;
 use mailroom_core::timestamp::Timestamp;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
@@ -127,8 +127,8 @@ impl<S: StateTable + DecidableRecords, N: Notes, C: Clock> LookBack<'_, S, N, C>
             let page = self.states.decidable(since, scan.after.as_ref(), self.deadline).await?;
             done.records += page.told.len() + page.decisions.len();
             done.unreadable += page.unreadable;
-            let told = page.told.into_iter().filter(|told| told.occurred_at <= until).map(Record::Feedback);
-            let decisions = page.decisions.into_iter().filter(|decision| decision.decided_at <= until);
+            let told = page.told.into_iter().filter(|told| told.counts_from() <= until).map(Record::Feedback);
+            let decisions = page.decisions.into_iter().filter(|decision| decision.counts_from() <= until);
             let records: Vec<_> = told.chain(decisions.map(Record::Decision)).collect();
             let mut decided =
                 stream::iter(&records).map(|record| self.decide(record)).buffer_unordered(PARALLEL);
@@ -163,18 +163,14 @@ impl<S: StateTable + DecidableRecords, N: Notes, C: Clock> LookBack<'_, S, N, C>
             Some(window) => self.states.history(address, &window, HISTORY_LIMIT, self.deadline).await?,
             None => Vec::new(),
         };
+        let change = match record {
+            Record::Feedback(told) => told.change(&self.policy.judge(told, &history), self.region),
+            Record::Decision(decision) => Some(decision.change(self.region)),
+        };
+        let Some(change) = change else { return Ok(false) };
         for _ in 0..TRIES {
             let known = self.states.get(address, self.deadline).await?;
-            let nothing = SuppressionState::default();
-            let state = known.as_ref().map_or(&nothing, AddressState::state);
             let now = self.clock.now();
-            let change = match record {
-                Record::Feedback(told) => {
-                    late::feedback(told, self.policy, &history, state, self.region, now)
-                }
-                Record::Decision(decision) => late::decision(decision, state, self.region, now),
-            };
-            let Some(change) = change else { return Ok(false) };
             let Some(next) = AddressState::advance(known.as_ref(), &change, now) else { return Ok(false) };
             match self.states.put(&next, known.map(|known| known.version()), self.deadline).await? {
                 Put::Done => return Ok(true),

@@ -409,7 +409,6 @@ mod tests {
             address: address.to_owned(),
             spellings: [address].into_iter().collect(),
             state: SuppressionState::suppressed(Reason::Bounce, said),
-            decision: None,
         }
     }
 

@@ -5,7 +5,6 @@
 //! | [`policy`] | whether a new record, with the address's recent history, is reason to suppress |
 //! | [`delivery`] | what is kept of the latest delivery to an address |
 //! | [`operator`] | what an operator's suppress or release comes to |
-//! | [`late`] | what a record still changes that is found long after it was written |
 //! | [`state`] | how what was said joins, in any order and from any Region, and what is in force |
 //! | [`item`] | what the table keeps of an address, and when the list needs work |
 //! | [`message`] | what peers are told |
@@ -19,13 +18,11 @@
 pub mod delivery;
 pub mod import;
 pub mod item;
-pub mod late;
 pub mod message;
 pub mod operator;
 pub mod policy;
 pub mod reason;
 pub mod reconcile;
-pub mod seen;
 pub mod spellings;
 pub mod state;
 mod stored;
@@ -33,5 +30,4 @@ pub mod window;
 
 pub use item::{AddressState, Change};
 pub use reason::Reason;
-pub use seen::Seen;
 pub use state::{Said, Source, SuppressionState};

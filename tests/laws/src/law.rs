@@ -1,6 +1,7 @@
 //! The laws. Some are checked at every write, the others once everything is at rest.
 
 mod accused;
+mod order;
 pub(crate) mod soft;
 
 use std::collections::BTreeMap;
@@ -9,11 +10,11 @@ use std::time::Duration;
 use mailroom_aws::suppression_list::{Write, Writer};
 use mailroom_core::address::Address;
 use mailroom_core::suppression::item::OutcomeKind;
-use mailroom_core::suppression::{AddressState, Reason, Source};
+use mailroom_core::suppression::{AddressState, Reason, Source, SuppressionState};
 use mailroom_core::timestamp::Timestamp;
 
 use crate::coverage::Coverage;
-use crate::truth::{self, OVERRULES, SKEW, Truth};
+use crate::truth::{SKEW, Truth};
 
 /// How long apply may run. The run that marks the addresses for a job also makes the job.
 const MAX_RUN: Duration = Duration::from_mins(2);
@@ -54,6 +55,7 @@ impl Chronicle {
             coverage.note("suppressed by soft bounces");
         }
         accused::only_whom_an_event_accuses(&state, truth)?;
+        order::counts_from_its_own_time(&state, truth)?;
         soft::counted_since_the_latest_delivery(&state, truth)?;
         settled_is_in_force(region, &state)?;
         if let Some(old) = old {
@@ -149,28 +151,49 @@ fn settled_is_in_force(region: &str, state: &AddressState) -> Result<(), Broken>
     Ok(())
 }
 
-/// A law: a release is never undone by what was so before it, nor by what a job has left on the list.
+/// A law: a release is never undone by what stood on a list before it, nor by what a job has left there. Events and
+/// decisions can't undo it, since they count from their own times.
 fn release_stands(region: &str, old: &AddressState, new: &AddressState, truth: &Truth) -> Result<(), Broken> {
     let Some((reason, said)) = new.state().in_force().filter(|_| old.effective().is_none()) else {
         return Ok(());
     };
     let released = old.state().released.as_ref().and_then(|released| truth.decisions.get(&released.id));
-    let Some(released) = released else { return Ok(()) };
+    let Some(released) = released.filter(|_| said.source == Source::List) else { return Ok(()) };
     let address = new.address();
-    let newest = match said.source {
-        Source::Bounce | Source::Complaint => {
-            truth.events.get(&said.id).and_then(truth::Event::was_at).map(|at| at.plus(SKEW))
-        }
-        Source::Transient => truth.last_counted(address).map(|at| at.plus(SKEW)),
-        Source::Operator => truth.decisions.get(&said.id).map(|decision| decision.at.plus(OVERRULES)),
-        Source::List => truth.last_entry(address).map(|at| at.plus(SKEW)),
-        Source::Unknown => None,
-    };
-    if newest < Some(released.at) {
+    if truth.last_entry(address).map(|at| at.plus(SKEW)) < Some(released.at) {
         return broken(format!(
             "{region}: the release of {address} at {} is undone as a {reason:?} by {said:?}",
             released.at
         ));
+    }
+    Ok(())
+}
+
+/// A law: in the end a state is what was said of its address, in whatever order that arrived. What stood on a list may have
+/// been said later.
+pub(crate) fn is_what_was_said(
+    address: &str,
+    state: Option<&AddressState>,
+    truth: &Truth,
+) -> Result<(), Broken> {
+    let nothing = SuppressionState::default();
+    let state = state.map_or(&nothing, AddressState::state);
+    let [least, most] = truth.times(address);
+    for (said, least, most) in [
+        (&state.bounced, least.bounced, most.bounced),
+        (&state.complained, least.complained, most.complained),
+        (&state.released, least.released, most.released),
+    ] {
+        let at = said.as_ref().map(|said| said.at);
+        let listed = said.as_ref().is_some_and(|said| said.source == Source::List);
+        if at < least || (at > most && !listed) {
+            return broken(format!("{address} is {state:?} where {least:?} to {most:?} was said: {truth:?}"));
+        }
+    }
+    let listed = state.in_force().is_some_and(|(_, said)| said.source == Source::List);
+    let last_entry = truth.last_entry(address).map(|at| at.plus(SKEW));
+    if listed && (last_entry.is_none() || last_entry < state.released_at()) {
+        return broken(format!("{address} is suppressed by an entry that nobody else put there: {state:?}"));
     }
     Ok(())
 }

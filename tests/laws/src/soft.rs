@@ -12,6 +12,8 @@ pub(crate) struct SoftBounce {
     address: String,
     pub(crate) id: String,
     pub(crate) occurred_at: Timestamp,
+    /// When the table first held it; `None` if it does not yet.
+    pub(crate) recorded_at: Option<Timestamp>,
 }
 
 /// A delivery.
@@ -40,7 +42,15 @@ impl SoftBounces {
 
     pub(crate) fn bounce(&mut self, region: &'static str, address: &str, id: &str, occurred_at: Timestamp) {
         let (address, id) = (address.to_owned(), id.to_owned());
-        self.bounces.push(SoftBounce { region, address, id, occurred_at });
+        self.bounces.push(SoftBounce { region, address, id, occurred_at, recorded_at: None });
+    }
+
+    /// Notes that a table holds the record of a bounce from now on.
+    pub(crate) fn recorded(&mut self, region: &str, id: &str, now: Timestamp) {
+        let of_event = |bounce: &&mut SoftBounce| bounce.region == region && bounce.id == id;
+        for bounce in self.bounces.iter_mut().filter(of_event) {
+            bounce.recorded_at.get_or_insert(now);
+        }
     }
 
     pub(crate) fn delivery(&mut self, region: &str, address: &str, occurred_at: Timestamp) {

@@ -79,12 +79,14 @@ pub enum Step {
         /// Whether the account is in the sandbox from now on.
         inside: bool,
     },
-    /// The next call of SES meets with a fault.
+    /// The next calls of SES meet with a fault.
     Faults {
-        /// The Region of the call.
+        /// The Region of the calls.
         region: usize,
         /// The fault.
         fault: Fault,
+        /// The number of calls. Apply gives up an address after three without an answer.
+        calls: usize,
     },
     /// The table's indexes lag behind.
     Lags {

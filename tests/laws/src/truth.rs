@@ -1,18 +1,15 @@
-//! What was said, about whom and when, by the world's own time. The functions are judged by it.
+//! What was said, about whom and when, each by its own word. The functions are judged by it.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
 use mailroom_core::suppression::Reason;
-use mailroom_core::suppression::seen::MAX_SKEW;
 use mailroom_core::timestamp::Timestamp;
 
 use crate::soft::SoftBounces;
 
 /// By how much any two clocks of the world may differ, with the second to which DynamoDB rounds.
 pub(crate) const SKEW: Duration = Duration::from_secs(6);
-/// By how much a decision may come before what it overrules: what the functions themselves allow, and the clocks.
-pub(crate) const OVERRULES: Duration = Duration::from_secs(MAX_SKEW.as_secs() + SKEW.as_secs());
 
 /// How much an event says against its addresses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,27 +20,18 @@ pub(crate) enum Weight {
     Enough(Reason),
     /// The event suppresses together with others.
     Counts,
+    /// The event is a delivery: what counted before it counts no more.
+    Resets,
 }
 
 /// An event of which SES tells.
 #[derive(Debug, Clone)]
 pub(crate) struct Event {
+    pub(crate) region: &'static str,
     pub(crate) addresses: Vec<String>,
     pub(crate) weight: Weight,
     /// When the event happened, by its own word.
     pub(crate) occurred_at: Timestamp,
-    /// When its first record stood in the table; `None` if none does yet.
-    pub(crate) recorded_at: Option<Timestamp>,
-}
-
-impl Event {
-    /// The latest time at which it can have been so: if the event names a later one than that of its record, that is not
-    /// believed. But one that counts with others counts from the time that it names, which need not lie ahead any more when
-    /// the last of them comes.
-    pub(crate) fn was_at(&self) -> Option<Timestamp> {
-        let recorded_at = self.recorded_at?;
-        Some(if self.weight == Weight::Counts { self.occurred_at } else { recorded_at.min(self.occurred_at) })
-    }
 }
 
 /// A decision of an operator.
@@ -51,6 +39,7 @@ impl Event {
 pub(crate) struct Decision {
     pub(crate) address: String,
     pub(crate) suppress: Option<Reason>,
+    /// When the decision counts from.
     pub(crate) at: Timestamp,
 }
 
@@ -72,59 +61,66 @@ pub(crate) struct Truth {
     pub(crate) soft: SoftBounces,
 }
 
+/// When an address last bounced, complained and was released.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Times {
+    pub(crate) bounced: Option<Timestamp>,
+    pub(crate) complained: Option<Timestamp>,
+    pub(crate) released: Option<Timestamp>,
+}
+
 impl Truth {
-    /// Notes that a record of the event stands in a table.
-    pub(crate) fn recorded(&mut self, event_id: &str, now: Timestamp) {
-        if let Some(event) = self.events.get_mut(event_id) {
-            event.recorded_at.get_or_insert(now);
-        }
-    }
-
-    pub(crate) fn events_of<'a>(&'a self, address: &'a str) -> impl Iterator<Item = &'a Event> {
+    fn events_of<'a>(&'a self, address: &'a str) -> impl Iterator<Item = &'a Event> {
         self.events.values().filter(move |event| event.addresses.iter().any(|known| known == address))
-    }
-
-    fn decisions_of<'a>(&'a self, address: &'a str) -> impl Iterator<Item = &'a Decision> {
-        self.decisions.values().filter(move |decision| decision.address == address)
     }
 
     pub(crate) fn last_entry(&self, address: &str) -> Option<Timestamp> {
         self.entries.iter().filter(|entry| entry.address == address).map(|entry| entry.at).max()
     }
 
-    /// When the address was last released; `None` if it never was.
-    pub(crate) fn released_at(&self, address: &str) -> Option<Timestamp> {
-        self.decisions_of(address)
-            .filter(|decision| decision.suppress.is_none())
-            .map(|decision| decision.at)
-            .max()
+    /// The first of the events that it takes for enough of those that count, in any one of the Regions; `None` if there are
+    /// too few in each.
+    fn counted_from(&self, address: &str) -> Option<Timestamp> {
+        let threshold = self.soft.threshold?;
+        let regions: BTreeSet<_> = self.events_of(address).map(|event| event.region).collect();
+        let counted_from = |region| {
+            let events = self.events_of(address).filter(|event| event.region == region);
+            let mut times: Vec<_> = events
+                .filter(|event| event.weight == Weight::Counts)
+                .map(|event| event.occurred_at)
+                .collect();
+            times.sort_unstable();
+            let days = |times: &[Timestamp]| {
+                times.iter().map(|at| at.seconds() / 86_400).collect::<BTreeSet<_>>().len()
+            };
+            let enough = |first: &usize| {
+                times.len() - first >= threshold.events && days(&times[*first..]) >= threshold.days
+            };
+            (0..times.len()).rev().find(enough).map(|first| times[first])
+        };
+        regions.into_iter().filter_map(counted_from).max()
     }
 
-    /// The last time at which something was so that counts together with others; `None` if there is none.
-    pub(crate) fn last_counted(&self, address: &str) -> Option<Timestamp> {
-        self.events_of(address).filter(|event| event.weight == Weight::Counts).filter_map(Event::was_at).max()
-    }
-
-    /// Whether the address must be released in the end: all that was ever said against it was so before it was released.
-    pub(crate) fn must_be_released(&self, address: &str) -> bool {
-        let Some(released_at) = self.released_at(address) else { return false };
-        let events = self.events_of(address).filter(|event| event.weight != Weight::Nothing);
-        let suppressed = self.decisions_of(address).filter(|decision| decision.suppress.is_some());
-        events.filter_map(Event::was_at).all(|at| at.plus(SKEW) < released_at)
-            && suppressed.map(|decision| decision.at).all(|at| at.plus(OVERRULES) < released_at)
-            && self.last_entry(address).is_none_or(|at| at.plus(SKEW) < released_at)
-    }
-
-    /// The reason that must at least be in force in the end: the greatest of those said after the address was last
-    /// released.
-    pub(crate) fn must_be_suppressed(&self, address: &str) -> Option<Reason> {
-        let since = self.released_at(address).map(|at| at.plus(OVERRULES));
+    /// The times that an address's state must have in the end, whatever arrived in which order; entries of lists aside.
+    /// Where mail was delivered, it depends on the order whether those that count with others were enough: the least and
+    /// the most that may have come of it.
+    pub(crate) fn times(&self, address: &str) -> [Times; 2] {
+        let decisions = self.decisions.values().filter(|decision| decision.address == address);
+        let mut times = Times::default();
         let events = self.events_of(address).filter_map(|event| match event.weight {
-            Weight::Enough(reason) => Some((event.was_at()?, reason)),
-            Weight::Nothing | Weight::Counts => None,
+            Weight::Enough(reason) => Some((Some(reason), event.occurred_at)),
+            Weight::Nothing | Weight::Counts | Weight::Resets => None,
         });
-        let decisions =
-            self.decisions_of(address).filter_map(|decision| Some((decision.at, decision.suppress?)));
-        events.chain(decisions).filter(|(at, _)| Some(*at) > since).map(|(_, reason)| reason).max()
+        for (suppress, at) in events.chain(decisions.map(|decision| (decision.suppress, decision.at))) {
+            let last = match suppress {
+                Some(Reason::Bounce) => &mut times.bounced,
+                Some(Reason::Complaint) => &mut times.complained,
+                None => &mut times.released,
+            };
+            *last = (*last).max(Some(at));
+        }
+        let counted = Times { bounced: times.bounced.max(self.counted_from(address)), ..times };
+        let delivered = self.events_of(address).any(|event| event.weight == Weight::Resets);
+        [if delivered { times } else { counted }, counted]
     }
 }

@@ -1,6 +1,7 @@
 //! The Regions of a history, what happens to them, and how they come to rest.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::iter::repeat_n;
 use std::time::Duration;
 
 use apply::handler::Ran;
@@ -23,7 +24,7 @@ use tokio::time::Instant;
 use crate::coverage::Coverage;
 use crate::event::{Event, Said, Told};
 use crate::law::soft::latest_deliveries_are_kept;
-use crate::law::{Broken, broken};
+use crate::law::{Broken, broken, is_what_was_said};
 use crate::region::{ACCOUNT, Ended, Parameters, Region, at_once};
 use crate::soft::SoftBounces;
 use crate::step::{Function, Lost, Step};
@@ -42,8 +43,6 @@ const ADDRESSES: [[&str; 3]; 3] = [
 const READER: &str = "reader@example.net";
 const SIMULATOR: &str = "bounce@simulator.amazonses.com";
 const START: i64 = 1_769_940_000_000;
-/// The most decisions in a history: as many as an address is sure to remember.
-const MOST_DECISIONS: usize = 12;
 /// The number of turns in which whatever is at work must come to its end.
 const MOST_TURNS: usize = 200_000;
 const MINUTE: Duration = Duration::from_mins(1);
@@ -224,15 +223,16 @@ impl World {
                 self.peers.fail(self.regions[of(region)].name, error);
             }
             Step::Sandbox { region, inside } => self.set_account(of(region), !inside),
-            Step::Faults { region, fault } => {
+            Step::Faults { region, fault, calls } => {
                 let region = &mut self.regions[of(region)];
-                region.list.fault([fault]);
-                match fault {
-                    Fault::Throttled => self.coverage.note("calls throttled"),
-                    Fault::Unanswered => self.coverage.note("calls done and not answered"),
-                    _ => self.coverage.note("calls that failed"),
-                }
-                region.excuses += 3;
+                region.list.fault(repeat_n(fault, calls));
+                let what = match fault {
+                    Fault::Throttled => "calls throttled",
+                    Fault::Unanswered => "calls done and not answered",
+                    _ => "calls that failed",
+                };
+                self.coverage.count(what, calls);
+                region.excuses += 3 * calls;
             }
             Step::Lags { region, writes } => self.regions[of(region)].table.lag(writes),
             Step::Turns(turns) => self.turns(turns)?,
@@ -290,8 +290,8 @@ impl World {
             | Said::NotSpam
             | Said::EchoOfBounce
             | Said::EchoOfComplaint
-            | Said::Simulator
-            | Said::Delivery => Weight::Nothing,
+            | Said::Simulator => Weight::Nothing,
+            Said::Delivery => Weight::Resets,
         };
         self.coverage.note(match said {
             Said::EchoOfBounce | Said::EchoOfComplaint => "echoes",
@@ -338,20 +338,30 @@ impl World {
             self.truth.soft.delivery(name, &first.to_lowercase(), occurred_at);
         }
         let addresses = to.iter().map(|to| to.to_lowercase()).collect();
-        self.truth.events.insert(id, truth::Event { addresses, weight, occurred_at, recorded_at: None });
+        let event = truth::Event { region: name, addresses, weight, occurred_at };
+        self.truth.events.insert(id, event);
     }
 
     fn decides(&mut self, index: usize, who: usize, suppress: Option<Reason>) -> Result<(), Broken> {
-        if self.decisions == MOST_DECISIONS {
-            return Ok(());
-        }
         self.decisions += 1;
         let spelling = self.spelling(who, 0);
         let address = Address::parse(spelling).map_err(|_| Broken(format!("{spelling} is no address")))?;
-        let at = self.time.now();
         let operators = self.time.clock(self.config.clocks.last().copied().unwrap_or(0));
         let nonce = self.decisions.to_string();
-        let decision = OperatorDecision::new(&address, suppress, "ops", "why", operators.now(), &nonce);
+        let known = self.regions[index].state(address.match_form());
+        let known = known.map(|state| state.state().clone()).unwrap_or_default();
+        let decision =
+            OperatorDecision::new(&address, suppress, "ops", "why", operators.now(), &known, &nonce);
+        // A law: a decision stands over whatever the operator had read, whatever the clocks.
+        let decided = known.join(&decision.change(self.regions[index].name).state).effective();
+        if decided != suppress && (suppress.is_none() || decided < suppress) {
+            return broken(format!("{decision:?} changes nothing of {known:?}"));
+        }
+        self.coverage.count(
+            "decisions that overrule later times",
+            usize::from(decision.overrules >= Some(decision.decided_at)),
+        );
+        let at = decision.counts_from();
         let decided = truth::Decision { address: decision.address.clone(), suppress, at };
         self.truth.decisions.insert(decision.sk.clone(), decided);
         let decisions = [decision];
@@ -574,8 +584,10 @@ impl World {
         let now = self.time.now();
         let region = &mut self.regions[index];
         for image in region.observe() {
-            if let Some(event_id) = image.new["event_id"].as_str() {
-                self.truth.recorded(event_id, now);
+            if let Some(event_id) = image.new["event_id"].as_str()
+                && image.new["format"] == "event"
+            {
+                self.truth.soft.recorded(region.name, event_id, now);
             }
             if image.new["sk"] == "DELIVERED" {
                 let at = image.new["occurred_at"].as_str().and_then(Timestamp::parse);
@@ -761,14 +773,7 @@ impl World {
         }
         for [spelling, ..] in ADDRESSES {
             let address = spelling.to_lowercase();
-            let state = self.regions[0].state(&address);
-            let effective = state.as_ref().and_then(AddressState::effective);
-            if effective.is_some() && self.truth.must_be_released(&address) {
-                return broken(format!("{address} was released after all that was said: {state:?}"));
-            }
-            if effective < self.truth.must_be_suppressed(&address) {
-                return broken(format!("{address} is not suppressed: {state:?} {:?}", self.truth));
-            }
+            is_what_was_said(&address, self.regions[0].state(&address).as_ref(), &self.truth)?;
         }
         self.stays_at_rest()
     }

@@ -96,7 +96,8 @@ fn step() -> impl Strategy<Value = Step> {
         1 => (region(), lost).prop_map(|(region, what)| Step::Loses { region, what }),
         1 => (region(), any::<bool>()).prop_map(|(region, down)| Step::Unreachable { region, down }),
         1 => (region(), any::<bool>()).prop_map(|(region, inside)| Step::Sandbox { region, inside }),
-        2 => (region(), fault).prop_map(|(region, fault)| Step::Faults { region, fault }),
+        2 => (region(), fault, 1..4_usize)
+            .prop_map(|(region, fault, calls)| Step::Faults { region, fault, calls }),
         1 => (region(), 0..4_usize).prop_map(|(region, writes)| Step::Lags { region, writes }),
         6 => (1..20_usize).prop_map(Step::Turns),
         4 => (0..5_000_u64).prop_map(|millis| Step::Time(Duration::from_millis(millis))),
@@ -170,6 +171,7 @@ const TROUBLE: &[&str] = &[
     "deaths of feedback",
     "deaths of merge",
     "deaths of reconcile",
+    "decisions that overrule later times",
     "deliveries",
     "drift",
     "echoes",
@@ -211,16 +213,30 @@ const TROUBLE_WITH_JOBS: &[&str] = &[
 ];
 
 /// The same histories each time, so that a failure is the change's. `PROPTEST_RNG_SEED` tells others: go looking with it.
-const SEED: u64 = 4;
+/// The laws themselves were wrong under the last two once.
+const SEEDS: &[u64] = &[4, 303, 808];
 
-/// Tells so many histories (`PROPTEST_CASES` may be more), and says what they held.
+/// Tells so many histories (`PROPTEST_CASES` may be more) for each seed, and says what they held.
 fn hold(name: &str, cases: u32, histories: &impl Strategy<Value = History>, trouble: &[&[&str]]) {
     let cases = Cases::default().cases.max(cases);
-    let coverage = RefCell::new(Coverage::default());
-    let rng_seed = match Cases::default().rng_seed {
-        RngSeed::Random => RngSeed::Fixed(SEED),
-        fixed @ RngSeed::Fixed(_) => fixed,
+    let seeds = match Cases::default().rng_seed {
+        RngSeed::Random => SEEDS,
+        RngSeed::Fixed(seed) => &[seed][..],
     };
+    for seed in seeds {
+        hold_under(*seed, name, cases, histories, trouble);
+    }
+}
+
+fn hold_under(
+    seed: u64,
+    name: &str,
+    cases: u32,
+    histories: &impl Strategy<Value = History>,
+    trouble: &[&[&str]],
+) {
+    let coverage = RefCell::new(Coverage::default());
+    let rng_seed = RngSeed::Fixed(seed);
     let config = Cases { cases, rng_seed, failure_persistence: None, ..Cases::default() };
     let told = TestRunner::new(config).run(histories, |history| {
         let held = run(&history).map_err(|broken| TestCaseError::fail(broken.to_string()))?;
@@ -228,13 +244,57 @@ fn hold(name: &str, cases: u32, histories: &impl Strategy<Value = History>, trou
         Ok(())
     });
     let coverage = coverage.into_inner();
-    println!("{name}: {cases} histories\n{coverage}");
+    println!("{name}, seed {seed}: {cases} histories\n{coverage}");
     if let Err(error) = told {
-        panic!("{error}");
+        panic!("seed {seed}: {error}");
     }
-    for what in trouble.iter().copied().flatten() {
-        assert!(coverage.of(what) > 0, "{what}: in none of {cases} histories");
-    }
+    let missing: Vec<_> = trouble.iter().copied().flatten().filter(|what| coverage.of(what) == 0).collect();
+    assert!(missing.is_empty(), "seed {seed}: in none of {cases} histories: {missing:?}");
+}
+
+/// What seed 808 found: of a complaint of two addresses one record is written, and the other after its address was released.
+/// The event is dated ahead, so it counts from after the release, which the operator decided without having read of it.
+#[test]
+fn a_complaint_of_two_addresses_that_is_recorded_in_two_parts() {
+    let config = Config {
+        regions: 3,
+        addresses: 3,
+        requests_per_second: 1.0,
+        trust_origin: false,
+        put_back: false,
+        all_candidates: true,
+        count_undetermined: false,
+        soft_bounces: None,
+        settled: false,
+        job: (Duration::from_secs(5), Duration::ZERO),
+        tells_failed: false,
+        fails_in_jobs: None,
+        page: 1,
+        clocks: vec![0; 10],
+        seed: 0,
+    };
+    let wakes = |function, dies_after| Step::Wakes { region: 2, function, dies_after };
+    let release = Step::Decides { region: 1, who: 1, suppress: None };
+    let complaint = Step::Says {
+        region: 2,
+        said: Said::ComplaintOfSeveral,
+        who: 0,
+        spelling: 1,
+        ago: -147,
+        told: Told::Identity,
+        copies: 0,
+        lists: false,
+    };
+    let steps = vec![
+        complaint,
+        wakes(Function::Feedback, Some(1)),
+        Step::Minute { region: 1 },
+        release.clone(),
+        Step::Minute { region: 2 },
+        release,
+        Step::Minute { region: 1 },
+    ];
+    run(&History { config, entries: Vec::new(), steps }).unwrap_or_else(|broken| panic!("{broken}"));
 }
 
 #[test]

@@ -7,11 +7,14 @@ const SAMPLES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../events/decide"
 #[tokio::test]
 async fn what_becomes_of_them() {
     let (bounce, complaint) = (Some(Reason::Bounce), Some(Reason::Complaint));
-    let expected: [(&str, usize, &[Option<Reason>]); 7] = [
+    let expected: [(&str, usize, &[Option<Reason>]); 10] = [
         ("bounce", 0, &[bounce]),
         ("complaint-of-several", 0, &[complaint, complaint]),
         ("transient", 0, &[]),
         ("release", 0, &[None]),
+        ("release-of-what-was-read", 0, &[None]),
+        ("complaint-after-release", 0, &[complaint]),
+        ("complaint-after-release-arrives-first", 0, &[complaint]),
         ("suppress", 0, &[complaint]),
         ("nothing-to-decide", 0, &[]),
         ("unreadable-beside-good", 1, &[bounce]),

@@ -170,7 +170,9 @@ impl Region {
     /// An operator decides.
     pub(crate) async fn decides(&self, address: &str, suppress: Option<Reason>, nonce: &str) {
         let address = Address::parse(address).unwrap();
-        let decision = OperatorDecision::new(&address, suppress, "ops", "why", self.clock.now(), nonce);
+        let known = self.state(address.match_form()).map(|state| state.state().clone()).unwrap_or_default();
+        let now = self.clock.now();
+        let decision = OperatorDecision::new(&address, suppress, "ops", "why", now, &known, nonce);
         assert!(self.table.append(&[decision], deadline()).await.is_empty());
         self.stamp();
     }

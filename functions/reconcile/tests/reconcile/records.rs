@@ -8,9 +8,9 @@ use mailroom_aws::invocation::Response;
 use mailroom_aws::records::RecordTable;
 use mailroom_core::address::Address;
 use mailroom_core::record::Record;
-use mailroom_core::suppression::Reason;
 use mailroom_core::suppression::delivery::LatestDelivery;
 use mailroom_core::suppression::operator::OperatorDecision;
+use mailroom_core::suppression::{Reason, SuppressionState};
 use mailroom_core::timestamp::Timestamp;
 use reconcile::handler::{Answer, Done, Event, GivenUpError, LookedBack, ReconcileError, Wake};
 use serde_json::{Value, json};
@@ -42,7 +42,9 @@ async fn what_the_stream_has_lost_is_decided_on_late() {
     let day = |n: u64| at.plus(Duration::from_hours(24 * n));
     let decision = |address: &str, suppress, at| {
         let address = Address::parse(address).unwrap();
-        serde_json::to_value(OperatorDecision::new(&address, suppress, "ops", "ticket", at, "")).unwrap()
+        let nothing = SuppressionState::default();
+        let decision = OperatorDecision::new(&address, suppress, "ops", "ticket", at, &nothing, "");
+        serde_json::to_value(decision).unwrap()
     };
     let records = [
         bounce("gone@example.com", 1, "bounce", day(2)),
@@ -109,24 +111,39 @@ async fn what_the_stream_has_lost_is_decided_on_late() {
     assert_eq!((done.records, done.decided), (22, 0));
 }
 
+/// A bounce of just before a release, and one of just after: it does not matter whether the Region knows of the release when
+/// it looks back.
 #[tokio::test]
-async fn a_release_stands_against_what_is_dated_ahead_and_looked_at_again() {
+async fn a_bounce_that_is_found_late_counts_from_its_own_time() {
     let (home, peer) = regions();
-    // It came to light now, and was taken in so.
-    let ahead = home.clock.now().plus(Duration::from_secs(65));
-    home.suppress("a@example.com", Reason::Bounce).await;
-    home.suppress("b@example.com", Reason::Bounce).await;
-    let records: Vec<_> =
-        ["a", "b"].map(|name| Stored::new(bounce(&format!("{name}@example.com"), 1, "bounce", ahead))).into();
+    let second = |seconds: u64| home.clock.now().plus(Duration::from_secs(seconds));
+    let records: Vec<_> = [
+        ("before-known@example.com", 59),
+        ("before-unknown@example.com", 59),
+        ("after-known@example.com", 61),
+        ("after-unknown@example.com", 61),
+    ]
+    .into_iter()
+    .map(|(address, seconds)| Stored::new(bounce(address, 1, "bounce", second(seconds))))
+    .collect();
     assert!(home.states.append(&records, Instant::now()).await.is_empty());
     home.clock.advance(Duration::from_mins(1));
-    // Of one release the Region knows when it looks back, of the other not yet.
-    home.release("a@example.com").await;
-    peer.release("b@example.com").await;
+    for address in ["before-known@example.com", "after-known@example.com"] {
+        home.release(address).await;
+    }
+    for address in ["before-unknown@example.com", "after-unknown@example.com"] {
+        peer.release(address).await;
+    }
     home.clock.advance(Duration::from_hours(2));
     settle(&home, &peer).await;
     settle(&home, &peer).await;
-    assert!(home.effective().values().all(Option::is_none), "{:?}", home.effective());
+    let expected = [
+        ("after-known@example.com", Some(Reason::Bounce)),
+        ("after-unknown@example.com", Some(Reason::Bounce)),
+        ("before-known@example.com", None),
+        ("before-unknown@example.com", None),
+    ];
+    assert_eq!(home.effective(), expected.map(|(address, reason)| (address.to_owned(), reason)).into());
     assert_eq!((home.effective(), home.listed()), (peer.effective(), peer.listed()));
 }
 

@@ -164,7 +164,6 @@ impl Region {
             address: address.match_form().to_owned(),
             spellings: Spellings::from_iter([spelling]),
             state: state(said),
-            decision: None,
         };
         let known = self.state(&change.address).await;
         if let Some(next) = AddressState::advance(known.as_ref(), &change, self.clock.now()) {

@@ -29,9 +29,6 @@ use crate::timestamp::Timestamp;
 pub const SHARDS: u8 = 16;
 /// The sort key of every state.
 pub const SORT_KEY: &str = "SUPPRESSION";
-/// How many of operators' latest decisions a state remembers as taken in: as many as a batch of the stream holds, since
-/// all of those may be of one address and come again.
-const MAX_DECISIONS: usize = 100;
 /// How many characters of an error's text are kept.
 const MAX_WHY_CHARS: usize = 256;
 /// How much earlier complaints and releases come due than bounces, since they stop mail to somebody who complained or let
@@ -79,8 +76,6 @@ pub struct Change {
     pub spellings: Spellings,
     /// What was said, as a state to join.
     pub state: SuppressionState,
-    /// The sort key of the operator's decision; `None` if the change is not an operator's.
-    pub decision: Option<String>,
 }
 
 /// The item `ADDR#<match address>` / `SUPPRESSION`.
@@ -113,8 +108,6 @@ pub struct AddressState {
     /// A job that did not end in time and may still write the entry. It no longer holds the address.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     overdue_job: Option<Job>,
-    #[serde(skip_serializing_if = "Vec::is_empty", default)]
-    decisions: Vec<String>,
 }
 
 /// What this Region's list held of the address when it was last written or seen.
@@ -283,9 +276,6 @@ impl AddressState {
             Some(known) => known.clone(),
             None => Self::unsaid(&change.address, now),
         };
-        if change.decision.as_ref().is_some_and(|decision| next.decisions.contains(decision)) {
-            return None;
-        }
         let before = next.state.clone();
         next.state = before.join(&change.state);
         let said = next.state != before;
@@ -294,21 +284,21 @@ impl AddressState {
             known?;
         }
         let spelled = next.spellings.add_all(change.spellings.iter());
-        if !said && !spelled && change.decision.is_none() {
+        if !said && !spelled {
             return None;
         }
-        if let Some(decision) = &change.decision {
-            next.decisions.push(decision.clone());
-            let surplus = next.decisions.len().saturating_sub(MAX_DECISIONS);
-            next.decisions.drain(..surplus);
-        }
-        if said || spelled {
-            next.changed_at = next.changed_at.max(now);
-        }
+        next.changed_at = next.changed_at.max(now);
         if said && next.list_needs_work(&before) {
             next.make_pending(now);
         }
         Some(next.written())
+    }
+
+    /// Joins several changes of one address into what is known, in one write. `None` if nothing is new.
+    pub fn advance_all(known: Option<&Self>, changes: &[Change], now: Timestamp) -> Option<Self> {
+        changes.iter().fold(None, |next: Option<Self>, change| {
+            Self::advance(next.as_ref().or(known), change, now).or(next)
+        })
     }
 
     fn unsaid(address: &str, now: Timestamp) -> Self {
@@ -328,7 +318,6 @@ impl AddressState {
             outcome: None,
             job: None,
             overdue_job: None,
-            decisions: Vec::new(),
         }
     }
 

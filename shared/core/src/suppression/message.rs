@@ -54,7 +54,7 @@ impl From<&AddressState> for PeerState {
 
 impl From<PeerState> for Change {
     fn from(peer: PeerState) -> Self {
-        Self { address: peer.address, spellings: peer.spellings, state: peer.state, decision: None }
+        Self { address: peer.address, spellings: peer.spellings, state: peer.state }
     }
 }
 

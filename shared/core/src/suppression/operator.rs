@@ -1,15 +1,15 @@
-//! What an operator decides: a record like any other, except that it never expires and overrules what was said before it.
+//! What an operator decides: a record like any other, except that it never expires and overrules what came before it.
 
 use std::fmt::Write as _;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::item::{Change, partition_key};
 use super::reason::Reason;
-use super::seen::{MAX_SKEW, Seen};
 use super::spellings::Spellings;
-use super::state::{Said, Source, SuppressionState};
+use super::state::{Said, Source, SuppressionState, limit};
 use crate::address::Address;
 use crate::record::Record;
 use crate::text::visible;
@@ -21,6 +21,8 @@ const MAX_WHY_CHARS: usize = 1000;
 /// How much of the hash is kept. Half of SHA-256 is more than enough to tell the decisions of one millisecond apart.
 const HASH_BYTES: usize = 16;
 const KIND: &str = "operator";
+/// The resolution of a [`Timestamp`].
+const MILLISECOND: Duration = Duration::from_millis(1);
 
 /// A fact: an operator decided this. It never expires. Deciding the same again is another decision.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -35,6 +37,10 @@ pub struct OperatorDecision {
     pub decidable: String,
     /// When the operator decided, by the operator's clock.
     pub decided_at: Timestamp,
+    /// The latest time in the address's state as it was read before deciding; `None` if there was no state, or if an earlier
+    /// version wrote the decision. The decision comes after it even if the operator's clock is behind.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub overrules: Option<Timestamp>,
     /// What the operator decided.
     pub action: Action,
     /// Why the list is to hold the address; `None` for a release.
@@ -61,19 +67,23 @@ pub enum Action {
 }
 
 impl OperatorDecision {
-    /// A decision to suppress for this reason, or to release if there is none. `nonce` tells two decisions apart that
-    /// have the same content and millisecond; with the same one, writing again changes nothing.
+    /// A decision to suppress for this reason, or to release if there is none. `known` is the state of the address as the
+    /// operator's tool read it before `decided_at`. `nonce` tells two decisions apart that have the same content and
+    /// millisecond; with the same one, writing again changes nothing.
     pub fn new(
         address: &Address,
         suppress: Option<Reason>,
         who: &str,
         why: &str,
         decided_at: Timestamp,
+        known: &SuppressionState,
         nonce: &str,
     ) -> Self {
         let action = if suppress.is_some() { Action::Suppress } else { Action::Release };
         let reason = suppress.map_or("", Reason::as_ses);
-        let content = [address.match_form(), reason, address.raw(), who, why, nonce];
+        let overrules = known.last_said_at();
+        let latest_known = overrules.map(|at| at.to_string()).unwrap_or_default();
+        let content = [address.match_form(), reason, address.raw(), who, why, &latest_known, nonce];
         let mut sk = format!("OPERATOR#{decided_at}#");
         let mut hash = Sha256::new();
         for part in content {
@@ -90,6 +100,7 @@ impl OperatorDecision {
             kind: KIND.to_owned(),
             decidable: KIND.to_owned(),
             decided_at,
+            overrules,
             action,
             reason: suppress,
             recipient: address.raw().to_owned(),
@@ -99,35 +110,56 @@ impl OperatorDecision {
         }
     }
 
-    /// The change that the decision comes to, given what is known; `region` is this one. The operator knew what was said
-    /// till then, so a decision takes the time of what it overrules if a clock is ahead of ours. What lies further ahead
-    /// than clocks may differ came after the decision, and stands.
-    ///
-    /// Since the result depends on what is known, a decision is taken in only once: [`Change::decision`] sees to that.
-    pub fn change(&self, known: &SuppressionState, region: &str, seen: Seen) -> Change {
-        let at = seen.decision(self.decided_at);
-        let overruled = |said: Option<Timestamp>| said.filter(|said| *said <= at.plus(MAX_SKEW));
-        let said = |at| Said { at, source: Source::Operator, region: region.to_owned(), id: self.sk.clone() };
-        let state = match self.action {
-            Action::Release => {
-                let times = [known.bounced_at(), known.complained_at(), known.released_at()];
-                let last = times.into_iter().filter_map(overruled).max();
-                SuppressionState::released(said(last.map_or(at, |last| last.max(at))))
-            }
-            Action::Suppress => {
-                // A tie counts as released, so a decision to suppress must come after the release.
-                let after =
-                    overruled(known.released_at()).map(|at| at.plus(std::time::Duration::from_millis(1)));
-                let at = after.map_or(at, |after| after.max(at));
-                SuppressionState::suppressed(self.reason.unwrap_or(Reason::Bounce), said(at))
-            }
+    /// The decision with its time [limited](limit) by when it was written. What it overrules was read and stays.
+    #[must_use]
+    pub fn limited(mut self, written_at: Timestamp) -> Self {
+        self.decided_at = limit(self.decided_at, written_at);
+        self
+    }
+
+    /// When the decision counts from: when it was made, but not before what it overrules. A release may tie with that; a
+    /// suppression comes after it, since a tie counts as released.
+    pub fn counts_from(&self) -> Timestamp {
+        let after = match self.action {
+            Action::Release => self.overrules,
+            Action::Suppress => self.overrules.map(|at| at.plus(MILLISECOND)),
+        };
+        after.map_or(self.decided_at, |after| after.max(self.decided_at))
+    }
+
+    /// The change that the decision comes to; `region` is this one. It depends on the decision alone, so that decisions and
+    /// evidence may be joined in any order.
+    pub fn change(&self, region: &str) -> Change {
+        let said = Said {
+            at: self.counts_from(),
+            source: Source::Operator,
+            region: region.to_owned(),
+            id: self.sk.clone(),
         };
         Change {
             address: self.address.clone(),
             spellings: Spellings::from_iter([&self.recipient]),
-            state,
-            decision: Some(self.sk.clone()),
+            state: match self.action {
+                Action::Release => SuppressionState::released(said),
+                Action::Suppress => SuppressionState::suppressed(self.suppression_reason(), said),
+            },
         }
+    }
+
+    /// Whether the decision has been joined into a state.
+    pub fn is_joined(&self, state: &SuppressionState) -> bool {
+        let joined_at = match self.action {
+            Action::Release => state.released_at(),
+            Action::Suppress => match self.suppression_reason() {
+                Reason::Bounce => state.bounced_at(),
+                Reason::Complaint => state.complained_at(),
+            },
+        };
+        joined_at >= Some(self.counts_from())
+    }
+
+    fn suppression_reason(&self) -> Reason {
+        self.reason.unwrap_or(Reason::Bounce)
     }
 }
 
@@ -145,21 +177,26 @@ mod tests {
         Timestamp::from_millis(seconds * 1000).unwrap()
     }
 
-    fn decision(suppress: Option<Reason>, decided_at: Timestamp, nonce: &str) -> OperatorDecision {
+    fn evidence(seconds: i64) -> SuppressionState {
+        let said = Said { at: at(seconds), source: Source::Bounce, region: String::new(), id: String::new() };
+        SuppressionState::suppressed(Reason::Bounce, said)
+    }
+
+    fn decision(
+        suppress: Option<Reason>,
+        decided_at: Timestamp,
+        known: &SuppressionState,
+        nonce: &str,
+    ) -> OperatorDecision {
         let address = Address::parse("Jane@Example.com").unwrap();
-        OperatorDecision::new(
-            &address,
-            suppress,
-            "arn:aws:iam::123456789012:user/ops",
-            "ticket 7",
-            decided_at,
-            nonce,
-        )
+        let who = "arn:aws:iam::123456789012:user/ops";
+        OperatorDecision::new(&address, suppress, who, "ticket 7", decided_at, known, nonce)
     }
 
     #[test]
     fn the_record() {
-        let decision = decision(Some(Reason::Complaint), at(1_780_000_000), "1");
+        let known = evidence(1_780_000_007);
+        let decision = decision(Some(Reason::Complaint), at(1_780_000_000), &known, "1");
         insta::assert_snapshot!(serde_json::to_string_pretty(&decision).unwrap());
         let read: OperatorDecision =
             serde_json::from_str(&serde_json::to_string(&decision).unwrap()).unwrap();
@@ -167,38 +204,72 @@ mod tests {
         assert_eq!(decision.key(), (decision.pk.as_str(), decision.sk.as_str()));
     }
 
+    /// Versions before `overrules` was added wrote this.
     #[test]
-    fn the_same_decision_is_the_same_record_and_another_is_not() {
-        let first = decision(None, at(1), "1");
-        assert_eq!(first, decision(None, at(1), "1"));
-        assert_ne!(first.sk, decision(None, at(1), "2").sk);
-        assert_ne!(first.sk, decision(Some(Reason::Bounce), at(1), "1").sk);
-        assert_ne!(first.sk, decision(None, at(2), "1").sk);
+    fn a_record_that_does_not_say_what_it_overrules_counts_from_when_it_was_made() {
+        let record = r#"{"pk": "ADDR#jane@example.com", "sk": "OPERATOR#2026-01-27T14:59:38.237Z#0", "kind": "operator",
+            "decidable": "operator", "decided_at": "2026-01-27T14:59:38.237Z", "action": "release",
+            "recipient": "Jane@Example.com", "address": "jane@example.com", "who": "ops", "why": "ticket 7"}"#;
+        let decision: OperatorDecision = serde_json::from_str(record).unwrap();
+        assert_eq!(decision.overrules, None);
+        assert_eq!(decision.change("us-east-1").state.released_at(), Some(decision.decided_at));
     }
 
     #[test]
-    fn the_last_decision_of_a_second_stands() {
-        let mut state = SuppressionState::default();
-        let seen = Seen::InStream(at(100));
-        for (suppress, n) in [(Some(Reason::Bounce), 0), (None, 1), (Some(Reason::Complaint), 2), (None, 3)] {
-            // The operator's clock is far behind, so all decisions count from the start of the second.
-            let decision = decision(suppress, at(1), &n.to_string());
-            state = state.join(&decision.change(&state, "us-east-1", seen).state);
+    fn the_same_decision_is_the_same_record_and_another_is_not() {
+        let nothing = SuppressionState::default();
+        let first = decision(None, at(1), &nothing, "1");
+        assert_eq!(first, decision(None, at(1), &nothing, "1"));
+        assert_ne!(first.sk, decision(None, at(1), &nothing, "2").sk);
+        assert_ne!(first.sk, decision(Some(Reason::Bounce), at(1), &nothing, "1").sk);
+        assert_ne!(first.sk, decision(None, at(2), &nothing, "1").sk);
+        assert_ne!(first.sk, decision(None, at(1), &evidence(1), "1").sk);
+    }
+
+    #[test]
+    fn of_decisions_that_each_knew_of_the_one_before_the_last_stands() {
+        let mut state = evidence(100);
+        for (n, suppress) in
+            [Some(Reason::Bounce), None, Some(Reason::Complaint), None].into_iter().enumerate()
+        {
+            // The operator's clock is far behind.
+            let decision = decision(suppress, at(1), &state, &n.to_string());
+            assert!(!decision.is_joined(&state), "{n}");
+            state = state.join(&decision.change("us-east-1").state);
             assert_eq!(state.effective(), suppress, "{n}");
+            assert!(decision.is_joined(&state), "{n}");
         }
     }
 
     #[test]
-    fn a_release_overrules_clocks_but_not_what_came_later() {
-        let evidence = |seconds| {
-            let said =
-                Said { at: at(seconds), source: Source::Bounce, region: String::new(), id: String::new() };
-            SuppressionState::suppressed(Reason::Bounce, said)
-        };
-        for (bounced, released) in [(50, true), (100, true), (400, true), (401, false), (10_000, false)] {
-            let known = evidence(bounced);
-            let change = decision(None, at(100), "").change(&known, "us-east-1", Seen::Later(at(100)));
-            assert_eq!(known.join(&change.state).effective().is_none(), released, "{bounced}");
+    fn a_decision_that_is_dated_far_ahead_counts_from_when_it_was_written() {
+        for (decided_at, expected) in [(50, 50), (400, 400), (401, 100), (1_000_000, 100)] {
+            let decision = decision(None, at(decided_at), &evidence(20), "").limited(at(100));
+            assert_eq!(decision.counts_from(), at(expected));
+        }
+    }
+
+    #[test]
+    fn a_release_overrules_what_came_before_it_and_what_was_read_and_nothing_else() {
+        let nothing = SuppressionState::default();
+        // The time of a bounce, the state that was read before a release at 100, and whether the release stands.
+        let cases = [
+            (50, &nothing, true),
+            (100, &nothing, true),
+            (101, &nothing, false),
+            (340, &nothing, false),
+            (340, &evidence(340), true),
+            (339, &evidence(340), true),
+            (341, &evidence(340), false),
+            (10_000, &evidence(10_000), true),
+        ];
+        for (bounced, known, released) in cases {
+            let release = decision(None, at(100), known, "").change("us-east-1").state;
+            assert_eq!(
+                evidence(bounced).join(&release).effective().is_none(),
+                released,
+                "{bounced} {known:?}"
+            );
         }
     }
 }

@@ -8,9 +8,8 @@ use serde::Deserialize;
 
 use super::item::Change;
 use super::reason::Reason;
-use super::seen::Seen;
 use super::spellings::Spellings;
-use super::state::{Said, Source, SuppressionState};
+use super::state::{Said, Source, SuppressionState, limit};
 use super::stored::StoredFeedback;
 use crate::evidence::Decidable;
 use crate::notification::Format;
@@ -125,8 +124,10 @@ pub enum Verdict {
         reason: Reason,
         /// What the reason rests on.
         source: Source,
-        /// From when on it is suppressed: a release after that stands.
+        /// When that counts from: a release at that time or later stands.
         at: Timestamp,
+        /// The id of the event that this is the time of.
+        id: String,
     },
     /// The address is left as it is.
     Leave(Leave),
@@ -147,9 +148,6 @@ pub enum Leave {
     /// There are too few bounces so far.
     #[error("too few bounces so far")]
     BelowThreshold,
-    /// The record was found late, and its time still lies ahead.
-    #[error("its time lies ahead")]
-    Ahead,
 }
 
 impl Policy {
@@ -161,41 +159,37 @@ impl Policy {
     }
 
     /// Judges a new record. `history` holds the address's other records of that [time](Self::history), in any order, and
-    /// may hold the new one, too; `released_at` is when the address was last released.
+    /// may hold the new one, too. The verdict does not depend on the address's state: whether a release overrules it shows
+    /// when both are joined, whichever came first.
     pub fn judge<'a>(
         &self,
         new: &'a FeedbackFact,
         history: impl IntoIterator<Item = &'a FeedbackFact>,
-        released_at: Option<Timestamp>,
-        seen: Seen,
     ) -> Verdict {
         let Some(decidable) = new.decidable else { return Verdict::Leave(Leave::NotDecidable) };
         if self.tenants == Tenants::TheirOwn && new.tenant.is_some() {
             return Verdict::Leave(Leave::Tenant);
         }
-        let (reason, source, occurred_at) = match decidable {
-            Decidable::Bounce => (Reason::Bounce, Source::Bounce, new.occurred_at),
+        let (reason, source, (at, id)) = match decidable {
+            Decidable::Bounce => (Reason::Bounce, Source::Bounce, (new.counts_from(), new.event_id.as_str())),
             Decidable::Complaint => {
                 if self.candidates == Candidates::None && new.candidates.unwrap_or(1) > 1 {
                     return Verdict::Leave(Leave::Candidates);
                 }
-                (Reason::Complaint, Source::Complaint, new.occurred_at)
+                (Reason::Complaint, Source::Complaint, (new.counts_from(), new.event_id.as_str()))
             }
             Decidable::Transient | Decidable::Undetermined => {
                 let Some(threshold) = self.transient.filter(|_| self.counts(new)) else {
                     return Verdict::Leave(Leave::NotDecidable);
                 };
                 let history: Vec<_> = history.into_iter().collect();
-                match self.reached(threshold, new, &history, released_at) {
-                    Some(reached_at) => (Reason::Bounce, Source::Transient, reached_at),
+                match self.first_counted(threshold, new, &history) {
+                    Some(first) => (Reason::Bounce, Source::Transient, first),
                     None => return Verdict::Leave(Leave::BelowThreshold),
                 }
             }
         };
-        match seen.evidence(occurred_at, new.sent_at) {
-            Some(at) => Verdict::Suppress { reason, source, at },
-            None => Verdict::Leave(Leave::Ahead),
-        }
+        Verdict::Suppress { reason, source, at, id: id.to_owned() }
     }
 
     /// Whether a record counts towards the threshold. Only event publishing tells deliveries, too: the stack does not ask
@@ -212,50 +206,62 @@ impl Policy {
             && !(self.tenants == Tenants::TheirOwn && told.tenant.is_some())
     }
 
-    /// When the threshold was reached with the new record's help: the end of the last window that holds enough of what
-    /// came after the last delivery or release. Records come in any order, so the new one need not be the last.
-    fn reached(
+    /// The first of the latest bounces that, the new one among them, reach the threshold; only those after the last
+    /// delivery count. Records come in any order, so the new one need not be the last.
+    ///
+    /// It is the first and not the last since a release starts the count again: if it comes at the time of the first or
+    /// later, too few are left. So the release need not be known here.
+    fn first_counted<'a>(
         &self,
         threshold: Threshold,
-        new: &FeedbackFact,
-        history: &[&FeedbackFact],
-        released_at: Option<Timestamp>,
-    ) -> Option<Timestamp> {
+        new: &'a FeedbackFact,
+        history: &[&'a FeedbackFact],
+    ) -> Option<(Timestamp, &'a str)> {
         let same_address = || history.iter().filter(|told| told.address == new.address);
-        let deliveries = same_address().filter(|told| told.kind == "delivery");
         // A delivery after the new record counts, too, if the record is found late: the mailbox is not dead.
-        let after = released_at.max(deliveries.map(|told| told.occurred_at).max());
+        let delivered_at =
+            same_address().filter(|told| told.kind == "delivery").map(|told| told.occurred_at).max();
         // An event that both formats tell has one id and one time, so it counts once.
         let mut events: BTreeSet<(Timestamp, &str)> = same_address()
             .filter(|told| self.counts(told))
             .map(|told| (told.occurred_at, told.event_id.as_str()))
             .collect();
-        events.insert((new.occurred_at, &new.event_id));
-        events.retain(|(at, _)| Some(*at) > after);
+        let new = (new.occurred_at, new.event_id.as_str());
+        events.insert(new);
+        events.retain(|(at, _)| Some(*at) > delivered_at);
 
-        let ends = events.range((new.occurred_at, "")..).rev().map(|(end, _)| *end);
-        ends.into_iter().find(|end| {
-            let from = end.minus(threshold.within()).max(Timestamp::MIN);
-            let counted: Vec<_> = events.iter().filter(|(at, _)| (from..=*end).contains(at)).collect();
+        events.range(..=new).rev().copied().find(|first| {
+            let until = first.0.plus(threshold.within());
+            let counted: Vec<_> = events.range(*first..).take_while(|(at, _)| *at <= until).collect();
             let ids: BTreeSet<_> = counted.iter().map(|(_, id)| id).collect();
             let days: BTreeSet<_> = counted.iter().map(|(at, _)| at.seconds() / 86_400).collect();
-            counted.iter().any(|(at, _)| *at == new.occurred_at)
-                && ids.len() >= threshold.events
-                && days.len() >= threshold.days
+            counted.contains(&&new) && ids.len() >= threshold.events && days.len() >= threshold.days
         })
     }
 }
 
 impl FeedbackFact {
+    /// The record with its times [limited](limit) by when it was written.
+    #[must_use]
+    pub fn limited(mut self, written_at: Timestamp) -> Self {
+        self.occurred_at = limit(self.occurred_at, written_at);
+        self.sent_at = self.sent_at.map(|at| limit(at, written_at));
+        self
+    }
+
+    /// When the event counts from by itself: when it happened, but not before its mail was sent.
+    pub fn counts_from(&self) -> Timestamp {
+        self.sent_at.map_or(self.occurred_at, |sent_at| sent_at.max(self.occurred_at))
+    }
+
     /// The change that a verdict on a record comes to; `region` is this one. `None` if the address is left as it is.
     pub fn change(&self, verdict: &Verdict, region: &str) -> Option<Change> {
-        let Verdict::Suppress { reason, source, at } = *verdict else { return None };
-        let said = Said { at, source, region: region.to_owned(), id: self.event_id.clone() };
+        let Verdict::Suppress { reason, source, at, ref id } = *verdict else { return None };
+        let said = Said { at, source, region: region.to_owned(), id: id.clone() };
         Some(Change {
             address: self.address.clone(),
             spellings: Spellings::from_iter([&self.recipient]),
             state: SuppressionState::suppressed(reason, said),
-            decision: None,
         })
     }
 }

@@ -5,9 +5,8 @@
 
 use super::item::{AddressState, Change, OutcomeKind};
 use super::reason::Reason;
-use super::seen::MAX_SKEW;
 use super::spellings::Spellings;
-use super::state::{Said, Source, SuppressionState};
+use super::state::{MAX_SKEW, Said, Source, SuppressionState};
 use crate::address::Address;
 use crate::timestamp::Timestamp;
 
@@ -456,7 +455,6 @@ pub fn carried_out(
                 // The spelling of the entry that stands there comes first, since that is the one to put again.
                 spellings: [entry.spelling.as_str()].into_iter().chain(found()).collect::<Spellings>(),
                 state: SuppressionState::suppressed(entry.reason, said),
-                decision: None,
             };
             AddressState::taken_in(state, &change, entry.reason, now)
         }
@@ -469,7 +467,7 @@ pub fn carried_out(
         Action::Spell => {
             let spellings = found().collect();
             let address = listing?.address.clone();
-            let change = Change { address, spellings, state: SuppressionState::default(), decision: None };
+            let change = Change { address, spellings, state: SuppressionState::default() };
             AddressState::advance(Some(state?), &change, now)
         }
         Action::LeaveOff => Some(state?.left_off(now)),

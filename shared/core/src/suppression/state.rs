@@ -5,8 +5,11 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::reason::Reason;
-use super::seen::MAX_SKEW;
 use crate::timestamp::Timestamp;
+
+/// How far the clocks of two Regions, or of AWS and an operator, may differ before one of them is not believed. AWS refuses
+/// requests that were signed by a clock that is further off.
+pub const MAX_SKEW: Duration = Duration::from_mins(5);
 
 /// Three times, each of which only ever moves forward. Joining is commutative, associative and idempotent, so that any
 /// order, any duplicate and any interleaving of Regions comes to the same.
@@ -26,13 +29,14 @@ pub struct SuppressionState {
 /// When something was said, and by whom. Ordered by time first: of two at the same time the same one wins everywhere.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Said {
-    /// When it was said, clamped where it was decided: see [`super::Seen`].
+    /// When it was said: a function of the record alone, wherever and however often that is read.
     pub at: Timestamp,
     /// What the statement rests on.
     pub source: Source,
     /// The Region where it was decided.
     pub region: String,
-    /// The event id, or the sort key of the operator's decision; empty for an entry that stood on a list.
+    /// The id of the event that `at` is the time of, or the sort key of the operator's decision; empty for an entry that
+    /// stood on a list.
     #[serde(default)]
     pub id: String,
 }
@@ -147,6 +151,12 @@ impl SuppressionState {
         }
         Ok(())
     }
+}
+
+/// The time from which a record counts that gives its own time as `at`: that, unless it is more than [`MAX_SKEW`] after the
+/// record was written. A wrong clock must neither lose the record nor have it count for years to come.
+pub fn limit(at: Timestamp, written_at: Timestamp) -> Timestamp {
+    if at.since(written_at) > MAX_SKEW { written_at } else { at }
 }
 
 #[cfg(test)]

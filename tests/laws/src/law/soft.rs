@@ -15,8 +15,9 @@ pub(super) fn suppressed_at(state: Option<&AddressState>) -> Option<Timestamp> {
     bounced.filter(|said| said.source == Source::Transient).map(|said| said.at)
 }
 
-/// A law: soft bounces suppress an address only if they are counted, and if there are enough of them on enough days after
-/// the latest delivery that was known when the last of them was recorded. Each Region counts what it was told itself.
+/// A law: soft bounces suppress an address only if they are counted, and if there are enough of them on enough days from the
+/// one that the suppression counts from, with no delivery since that was known when the last of them was recorded. Each
+/// Region counts what it was told itself.
 pub(super) fn counted_since_the_latest_delivery(state: &AddressState, truth: &Truth) -> Result<(), Broken> {
     match &state.state().bounced {
         Some(said) if said.source == Source::Transient => counted(said, state.address(), truth),
@@ -29,17 +30,23 @@ fn counted(said: &Said, address: &str, truth: &Truth) -> Result<(), Broken> {
     let Some(threshold) = soft.threshold else {
         return broken(format!("soft bounces are not counted, and {address} is suppressed by {said:?}"));
     };
-    let recorded_at = truth.events.get(&said.id).and_then(|event| event.recorded_at);
-    let delivered_at = soft.delivered_before(&said.region, address, recorded_at);
-    let counted: Vec<_> = soft
-        .bounces(&said.region, address)
-        .filter(|bounce| Some(bounce.occurred_at) > delivered_at)
-        .collect();
-    let ids: BTreeSet<_> = counted.iter().map(|bounce| &bounce.id).collect();
+    let mut counted: Vec<_> =
+        soft.bounces(&said.region, address).filter(|bounce| bounce.occurred_at >= said.at).collect();
     let days: BTreeSet<_> = counted.iter().map(|bounce| bounce.occurred_at.seconds() / 86_400).collect();
-    if ids.len() < threshold.events || days.len() < threshold.days {
+    if counted.len() < threshold.events || days.len() < threshold.days {
+        return broken(format!("{address} is suppressed by {said:?}, with {counted:?}"));
+    }
+    // It was decided no earlier than when enough of them were recorded.
+    counted.sort_unstable_by_key(|bounce| (bounce.recorded_at.is_none(), bounce.recorded_at));
+    let Some(enough_at) = counted.get(threshold.events - 1).and_then(|bounce| bounce.recorded_at) else {
         return broken(format!(
-            "{address} is suppressed by {said:?}, with {counted:?} since the delivery at {delivered_at:?}"
+            "{address} is suppressed by {said:?} before enough is recorded of {counted:?}"
+        ));
+    };
+    let delivered_at = soft.delivered_before(&said.region, address, Some(enough_at));
+    if delivered_at >= Some(said.at) {
+        return broken(format!(
+            "{address} is suppressed by {said:?}, and was delivered to at {delivered_at:?}"
         ));
     }
     Ok(())

@@ -28,7 +28,7 @@ fn pending(reason: Option<Reason>, spellings: &[&str]) -> AddressState {
     );
     let address = spellings[0].to_lowercase();
     let spellings = spellings.iter().copied().collect();
-    let change = Change { address, spellings, state, decision: None };
+    let change = Change { address, spellings, state };
     AddressState::advance(None, &change, at).expect("new")
 }
 

@@ -90,11 +90,12 @@ impl Decide {
             address: "back@example.com".to_owned(),
             spellings: ["Back@example.com"].into_iter().collect(),
             state: SuppressionState::suppressed(Reason::Bounce, said),
-            decision: None,
         };
-        before.push(json!(AddressState::advance(None, &change, at("2026-11-01T12:00:01Z")).expect("new")));
+        let known = AddressState::advance(None, &change, at("2026-11-01T12:00:01Z")).expect("new");
+        before.push(json!(known));
         let back = Address::parse("back@example.com").expect("an address");
-        let release = OperatorDecision::new(&back, None, "ops", "is back", at("2026-11-20T11:59:59Z"), "");
+        let decided_at = at("2026-11-20T11:59:59Z");
+        let release = OperatorDecision::new(&back, None, "ops", "is back", decided_at, known.state(), "");
         let noon = "2026-11-20T11:59:50.000Z";
         let new = [
             bounced(lab, noon, "Gone@example.com"),

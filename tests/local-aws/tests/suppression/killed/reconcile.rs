@@ -34,7 +34,7 @@ fn state(address: &str, reason: Option<Reason>, at: Timestamp) -> Value {
         |reason| SuppressionState::suppressed(reason, said.clone()),
     );
     let spellings = [address].into_iter().collect();
-    let change = Change { address: address.to_owned(), spellings, state, decision: None };
+    let change = Change { address: address.to_owned(), spellings, state };
     let known = AddressState::advance(None, &change, at).expect("new");
     let written = Attempt::Written { reason, enabled: true };
     json!(known.attempted(known.version(), written, at))

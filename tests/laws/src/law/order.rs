@@ -1,0 +1,24 @@
+//! In which order things arrive: it does not matter.
+
+use mailroom_core::suppression::{AddressState, Source, SuppressionState};
+
+use super::{Broken, broken};
+use crate::truth::Truth;
+
+/// A law: whatever was said of an address counts from its own time, whenever and in whatever order it arrived.
+pub(super) fn counts_from_its_own_time(state: &AddressState, truth: &Truth) -> Result<(), Broken> {
+    let SuppressionState { bounced, complained, released } = state.state();
+    for said in [bounced, complained, released].into_iter().flatten() {
+        let at = match said.source {
+            Source::Bounce | Source::Complaint | Source::Transient => {
+                truth.events.get(&said.id).map(|event| event.occurred_at)
+            }
+            Source::Operator => truth.decisions.get(&said.id).map(|decision| decision.at),
+            Source::List | Source::Unknown => continue,
+        };
+        if at != Some(said.at) {
+            return broken(format!("{said:?} counts from {at:?}"));
+        }
+    }
+    Ok(())
+}
