@@ -54,6 +54,7 @@ clippy: ## Lints, warnings denied
 .PHONY: unit
 unit: $(NEXTEST) ## Unit and property tests, and the examples in the documentation
 	$(NEXTEST) nextest run $(LOCKED) --workspace -E '$(UNIT_TESTS)'
+	$(NEXTEST) nextest run $(LOCKED) --cargo-profile local -p mailroom-core -E 'binary(mutations)'
 	cargo test $(LOCKED) --quiet --workspace --doc
 
 # Dates that no test was written for. The slow tests at them: `tests/at-date 2028-02-29 make laws integration demo`.
