@@ -70,43 +70,43 @@ impl<T: RecordTable + LatestDeliveries, D: DeadLetters, M: Metrics> Feedback<T, 
     pub async fn handle(&self, payload: &str, deadline: Instant) -> Result<Response, InvocationError> {
         let mut invocation = Invocation::open(payload)?;
         let mut tally = Tally::default();
-        let worked: Vec<_> =
-            invocation.messages().iter().map(|message| self.work(message, &mut tally)).collect();
         let mut deliveries = Deliveries::default();
-        for (message, work) in worked.into_iter().enumerate() {
-            match work {
+        while let Some((place, message)) = invocation.next_message() {
+            // What there was no time for comes back; its id is all that the answer needs.
+            if Instant::now() >= deadline {
+                invocation.fail(place);
+                continue;
+            }
+            match self.work(&message, &mut tally) {
                 Ok(Work::Ignore) => tally.ignored += 1,
                 Ok(Work::NotStored) => tally.not_stored += 1,
                 Ok(Work::Record { normalized: Normalized { records, malformed }, stored }) => {
                     tally.count(&records);
-                    if self.settings.keeps_deliveries {
-                        deliveries.add(message, &records);
-                    }
-                    if stored {
-                        invocation.add(message, records);
-                    } else {
-                        tally.not_stored += 1;
+                    tally.not_stored += usize::from(!stored);
+                    for record in records {
+                        if self.settings.keeps_deliveries {
+                            deliveries.add(place, &record);
+                        }
+                        if stored {
+                            invocation.add(place, record);
+                        }
+                        if invocation.is_full() || deliveries.is_full() {
+                            self.write(&mut invocation, &mut deliveries, deadline).await;
+                        }
                     }
                     for malformed in malformed {
-                        let malformed = malformed.within(&invocation.messages()[message].path);
-                        give_up(&mut invocation, message, Reason::from(&malformed));
+                        let reason = Reason::from(&malformed.within(&message.path));
+                        give_up(&mut invocation, place, &message, reason);
                     }
                 }
-                Err(reason) => give_up(&mut invocation, message, reason),
+                Err(reason) => give_up(&mut invocation, place, &message, reason),
             }
         }
-        // Before the records, so that whoever decides on a bounce knows of the deliveries that came with it. Half of the time
-        // is left for the records.
-        let now = Instant::now();
-        let half_time = now + deadline.saturating_duration_since(now) / 2;
-        let kept = deliveries.keep(&self.table, half_time).await;
-        for message in kept.failed_messages {
-            invocation.fail(message);
-        }
-        let Settled { written, not_written } = invocation.settle(&self.table, deadline).await;
+        self.write(&mut invocation, &mut deliveries, deadline).await;
+        let Settled { written, not_written } = invocation.settled();
         let Buried { poisoned, sent } = invocation.bury(payload, &self.dead_letters, deadline).await;
         self.metrics.count(&[
-            ("Messages", invocation.messages().len()),
+            ("Messages", invocation.messages()),
             ("MessagesIgnored", tally.ignored),
             ("ServiceEvents", tally.service_events),
             ("MessagesWithoutRecipient", tally.no_recipient),
@@ -119,12 +119,28 @@ impl<T: RecordTable + LatestDeliveries, D: DeadLetters, M: Metrics> Feedback<T, 
             ("AutoResponses", tally.auto_responses),
             ("RefusedBySes", tally.refusals),
             ("NotInDestination", tally.not_in_destination),
-            ("DeliveriesKept", kept.durable),
-            ("DeliveriesNotKept", kept.not_durable),
+            ("DeliveriesKept", deliveries.durable),
+            ("DeliveriesNotKept", deliveries.not_durable),
             ("RecordsWritten", written),
             ("RecordsNotWritten", not_written),
         ]);
         invocation.respond()
+    }
+
+    /// Writes what is held. The deliveries come before the records, so that whoever decides on a bounce knows of the
+    /// deliveries that came with it. Half of the time is left for the records.
+    async fn write(
+        &self,
+        invocation: &mut Invocation<'_, FeedbackRecord>,
+        deliveries: &mut Deliveries,
+        deadline: Instant,
+    ) {
+        let now = Instant::now();
+        let half_time = now + deadline.saturating_duration_since(now) / 2;
+        for message in deliveries.keep(&self.table, half_time).await {
+            invocation.fail(message);
+        }
+        invocation.append_held(&self.table, deadline).await;
     }
 
     fn work(&self, message: &Message, tally: &mut Tally) -> Result<Work, Reason> {
@@ -185,9 +201,8 @@ fn log_unknown(message: &Message, what: &str, fields: impl IntoIterator<Item = i
     }
 }
 
-/// Gives a message up, and logs why: the field and what is wrong with it, never a value.
-fn give_up(invocation: &mut Invocation<FeedbackRecord>, message: usize, reason: Reason) {
-    let told = &invocation.messages()[message];
-    warn!(message = told.id, ses_message = told.ses_message_id(), "can never be processed: {reason}");
-    invocation.poison(message, reason);
+/// Gives up the message at this place, and logs why: the field and what is wrong with it, never a value.
+fn give_up(invocation: &mut Invocation<'_, FeedbackRecord>, place: usize, message: &Message, reason: Reason) {
+    warn!(message = message.id, ses_message = message.ses_message_id(), "can never be processed: {reason}");
+    invocation.poison(place, reason.inside(&message.path));
 }

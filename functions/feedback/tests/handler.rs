@@ -1,6 +1,8 @@
 //! The handler with its ports in memory: what is recorded, what comes back, what is logged of it.
 #![allow(clippy::unwrap_used, reason = "a test says what failed by panicking")]
 
+use std::time::Duration;
+
 use feedback::handler::Feedback;
 use feedback::settings::{KindsNotStored, Settings};
 use mailroom_aws::dead_letters::{DeadLetterError, MemoryDeadLetters};
@@ -39,7 +41,7 @@ fn function() -> Function {
 }
 
 async fn handle(function: &Function, payload: impl ToString) -> Result<Response, InvocationError> {
-    function.handle(&payload.to_string(), Instant::now()).await
+    function.handle(&payload.to_string(), Instant::now() + Duration::from_mins(1)).await
 }
 
 fn sample(name: &str) -> String {
@@ -263,6 +265,28 @@ async fn exactly_the_messages_whose_records_are_not_durable_come_back() {
     assert_eq!(function.table.records().len(), 5);
 }
 
+/// More records than are held at a time, and events that are told again after their records were appended.
+#[tokio::test]
+async fn a_large_batch_is_written_whole_and_fails_where_a_record_does() {
+    let function = function();
+    let address = |n: usize| format!("user{n}@example.com");
+    let of = |message: usize| {
+        let addresses: Vec<_> = (0..50).map(|r| address(message * 50 + r)).collect();
+        bounce(&format!("f{message}"), &addresses.iter().map(String::as_str).collect::<Vec<_>>())
+    };
+    let mut bodies: Vec<_> = (0..20).map(of).collect();
+    bodies.extend([of(0), of(19), of(1)]);
+    let response = handle(&function, batch(&bodies)).await.unwrap();
+    assert_eq!(failed(&response), [""; 0]);
+    assert_eq!((function.table.records().len(), function.metrics.get("RecordsNotWritten")), (1000, 0));
+
+    let function = self::function();
+    function.table.fail(&["ADDR#user51@example.com", "ADDR#user999@example.com"]);
+    let response = handle(&function, batch(&bodies)).await.unwrap();
+    assert_eq!(failed(&response), ["id-1", "id-19", "id-21", "id-22"]);
+    assert_eq!((function.table.records().len(), function.metrics.get("MessagesPoisoned")), (998, 0));
+}
+
 #[tokio::test]
 async fn what_is_told_twice_is_written_once() {
     let function = function();
@@ -431,4 +455,22 @@ async fn a_delivery_that_is_not_kept_comes_back() {
     assert_eq!(failed(&response), ["id-1", "id-2"]);
     let counted = ["DeliveriesKept", "DeliveriesNotKept", "RecordsWritten"].map(|n| function.metrics.get(n));
     assert_eq!(counted, [1, 1, 1]);
+}
+
+/// More deliveries than are held at a time.
+#[tokio::test]
+async fn many_deliveries_are_kept_and_fail_where_one_does() {
+    let bodies: Vec<_> = (0..12)
+        .map(|message| {
+            let addresses: Vec<_> = (0..50).map(|r| format!("user{message}.{r}@example.com")).collect();
+            delivery(0, &addresses.iter().map(String::as_str).collect::<Vec<_>>())
+        })
+        .collect();
+    let mut function = function();
+    function.settings.keeps_deliveries = true;
+    function.table.fail(&["ADDR#user0.1@example.com", "ADDR#user11.49@example.com"]);
+    let response = handle(&function, batch(&bodies)).await.unwrap();
+    assert_eq!(failed(&response), ["id-0", "id-11"]);
+    let counted = ["DeliveriesKept", "DeliveriesNotKept"].map(|name| function.metrics.get(name));
+    assert_eq!(counted, [598, 2]);
 }

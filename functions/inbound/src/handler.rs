@@ -1,7 +1,9 @@
 //! Takes a receipt and writes one record per recipient, each pointing to a mail that was seen to be there; and sends to the
 //! dead-letter queue what can never become a record.
 
-use futures_util::{StreamExt, stream};
+use std::iter;
+
+use futures_util::future::join_all;
 use mailroom_aws::dead_letters::DeadLetters;
 use mailroom_aws::invocation::{Buried, Invocation, InvocationError, Response, Settled};
 use mailroom_aws::metrics::Metrics;
@@ -19,7 +21,8 @@ use tracing::{info, warn};
 
 use crate::settings::Settings;
 
-/// The number of mails that are looked at at a time, where a payload brings several. Each of them only waits for S3.
+/// The number of mails that are opened and looked at at a time, where a payload brings several. Each of them only waits for
+/// S3.
 const PARALLEL: usize = 8;
 
 /// The function: its ports and what the template told it.
@@ -69,32 +72,42 @@ impl<T: RecordTable, O: ObjectStore, D: DeadLetters, M: Metrics> Inbound<T, O, D
     /// See [`InvocationError`]. Lambda tries an event from SES twice more, and then puts it into the function's own queue.
     pub async fn handle(&self, payload: &str, deadline: Instant) -> Result<Response, InvocationError> {
         let mut invocation = Invocation::open(payload)?;
-        let look = |message| async move {
-            timeout_at(deadline, self.work(message)).await.unwrap_or(Err(Trouble::Deadline))
-        };
-        let worked: Vec<_> = stream::iter(invocation.messages()).map(look).buffered(PARALLEL).collect().await;
         let (mut ignored, mut service_events) = (0, 0);
-        for (message, work) in worked.into_iter().enumerate() {
-            match work {
-                Ok(Work::Ignore) => ignored += 1,
-                Ok(Work::ServiceEvent) => {
-                    ignored += 1;
-                    service_events += 1;
-                }
-                Ok(Work::Append(Normalized { records, malformed })) => {
-                    invocation.add(message, records);
-                    for malformed in malformed {
-                        let malformed = malformed.within(&invocation.messages()[message].path);
-                        leave(&mut invocation, message, malformed.into());
+        loop {
+            let messages: Vec<_> = iter::from_fn(|| invocation.next_message()).take(PARALLEL).collect();
+            if messages.is_empty() {
+                break;
+            }
+            let worked =
+                join_all(messages.iter().map(|(_, message)| timeout_at(deadline, self.work(message)))).await;
+            for ((place, message), work) in messages.iter().zip(worked) {
+                match work.unwrap_or(Err(Trouble::Deadline)) {
+                    Ok(Work::Ignore) => ignored += 1,
+                    Ok(Work::ServiceEvent) => {
+                        ignored += 1;
+                        service_events += 1;
                     }
+                    Ok(Work::Append(Normalized { records, malformed })) => {
+                        for record in records {
+                            invocation.add(*place, record);
+                            if invocation.is_full() {
+                                invocation.append_held(&self.table, deadline).await;
+                            }
+                        }
+                        for malformed in malformed {
+                            let malformed = malformed.within(&message.path);
+                            leave(&mut invocation, *place, message, malformed.into());
+                        }
+                    }
+                    Err(trouble) => leave(&mut invocation, *place, message, trouble),
                 }
-                Err(trouble) => leave(&mut invocation, message, trouble),
             }
         }
-        let Settled { written, not_written } = invocation.settle(&self.table, deadline).await;
+        invocation.append_held(&self.table, deadline).await;
+        let Settled { written, not_written } = invocation.settled();
         let Buried { poisoned, sent } = invocation.bury(payload, &self.dead_letters, deadline).await;
         self.metrics.count(&[
-            ("Messages", invocation.messages().len()),
+            ("Messages", invocation.messages()),
             ("MessagesIgnored", ignored),
             ("ServiceEvents", service_events),
             ("MessagesPoisoned", poisoned),
@@ -172,12 +185,11 @@ impl<T: RecordTable, O: ObjectStore, D: DeadLetters, M: Metrics> Inbound<T, O, D
     }
 }
 
-/// Leaves a message: it comes back, or is given up if no retry can help. Logs where and what is wrong, never a value.
-fn leave(invocation: &mut Invocation<InboundRecord>, message: usize, trouble: Trouble) {
-    let told = &invocation.messages()[message];
-    warn!(message = told.id, ses_message = told.ses_message_id(), "{trouble}");
+/// Leaves the message at this place: it comes back, or is given up if no retry can help. Logs where and what is wrong, never a value.
+fn leave(invocation: &mut Invocation<'_, InboundRecord>, place: usize, message: &Message, trouble: Trouble) {
+    warn!(message = message.id, ses_message = message.ses_message_id(), "{trouble}");
     match trouble {
-        Trouble::Poison(reason) => invocation.poison(message, reason),
-        Trouble::Object(_) | Trouble::Deadline => invocation.fail(message),
+        Trouble::Poison(reason) => invocation.poison(place, reason.inside(&message.path)),
+        Trouble::Object(_) | Trouble::Deadline => invocation.fail(place),
     }
 }

@@ -1,11 +1,14 @@
 //! One invocation, from the payload to the response: which messages wait for which record, and how failed ones are
 //! reported.
+//!
+//! The messages and records of a payload of 6 MB can take more memory than the function has. So messages are opened one at
+//! a time, and records are appended as soon as [`Invocation::is_full`].
 
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use mailroom_core::dead_letter::{self, DeadLetter, Reason};
-use mailroom_core::envelope::{self, Message, Payload, Source};
+use mailroom_core::envelope::{Message, SealedPayload, Source};
 use mailroom_core::malformed::Problem;
 use mailroom_core::record::Record;
 use serde::Serialize;
@@ -18,16 +21,21 @@ use crate::records::{AppendError, RecordTable};
 /// How much of an invocation's time is kept back for dead letters: the table takes the rest when it is in trouble.
 const TIME_TO_BURY: Duration = Duration::from_secs(2);
 
+/// The number of records that are held before they have to be appended: enough to keep all calls to the table busy.
+const MAX_HELD: usize = 400;
+
 /// The messages of a payload, and the records that they become.
 #[derive(Debug)]
-pub struct Invocation<R> {
-    messages: Vec<Message>,
+pub struct Invocation<'a, R> {
+    payload: SealedPayload<'a>,
     ledger: Ledger,
-    /// The records, each key once: DynamoDB refuses a call that names a key twice.
-    records: Vec<R>,
-    /// For each record, the messages that need it.
+    /// The records that are not appended yet, each key once: DynamoDB refuses a call that names a key twice.
+    held: Vec<R>,
+    /// For each held record, the messages that need it.
     needed_by: Vec<Vec<usize>>,
+    /// The place of each held record by its key.
     by_key: HashMap<(String, String), usize>,
+    settled: Settled,
 }
 
 /// Which messages of a payload have failed, and how that is reported.
@@ -62,8 +70,8 @@ pub enum InvocationError {
     },
 }
 
-/// How many records are durable, and how many are not.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// How many records are durable, and how many are not. A record that several messages became may be counted several times.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Settled {
     /// How many records are durable.
     pub written: usize,
@@ -96,63 +104,62 @@ pub struct BatchItemFailure {
     pub item_identifier: String,
 }
 
-impl<R: Record> Invocation<R> {
+impl<'a, R: Record> Invocation<'a, R> {
     /// Opens a payload of any shape.
     ///
     /// # Errors
     /// [`InvocationError::Payload`]
-    pub fn open(payload: &str) -> Result<Self, InvocationError> {
-        let Payload { source, messages } = envelope::open(payload).map_err(|error| {
-            InvocationError::Payload { field: error.field().to_owned(), problem: error.problem() }
+    pub fn open(payload: &'a str) -> Result<Self, InvocationError> {
+        let payload = SealedPayload::read(payload).map_err(|error| InvocationError::Payload {
+            field: error.field().to_owned(),
+            problem: error.problem(),
         })?;
-        let ledger = Ledger::new(source, messages.iter().map(|message| message.id.clone()));
-        Ok(Self { messages, ledger, records: Vec::new(), needed_by: Vec::new(), by_key: HashMap::new() })
+        Ok(Self {
+            payload,
+            ledger: Ledger::new(Source::Direct, std::iter::empty()),
+            held: Vec::new(),
+            needed_by: Vec::new(),
+            by_key: HashMap::new(),
+            settled: Settled::default(),
+        })
     }
 
-    /// The messages, in the payload's order.
-    pub fn messages(&self) -> &[Message] {
-        &self.messages
+    /// Opens the next message, in the payload's order, and returns it with its place; `None` after the last one.
+    pub fn next_message(&mut self) -> Option<(usize, Message)> {
+        let place = self.ledger.len();
+        (place < self.payload.len()).then(|| {
+            let (source, message) = self.payload.open(place);
+            self.ledger.enter(source, message.id.clone());
+            (place, message)
+        })
     }
 
-    /// Adds the records that the message at this place in the payload becomes.
-    pub fn add(&mut self, message: usize, records: impl IntoIterator<Item = R>) {
-        for record in records {
-            let next = self.records.len();
-            let (pk, sk) = record.key();
-            let index = *self.by_key.entry((pk.to_owned(), sk.to_owned())).or_insert(next);
-            if index == next {
-                self.records.push(record);
-                self.needed_by.push(Vec::new());
-            }
-            self.needed_by[index].push(message);
+    /// How many messages the payload has.
+    pub fn messages(&self) -> usize {
+        self.payload.len()
+    }
+
+    /// Adds a record that the message at this place in the payload becomes.
+    pub fn add(&mut self, message: usize, record: R) {
+        let next = self.held.len();
+        let (pk, sk) = record.key();
+        let index = *self.by_key.entry((pk.to_owned(), sk.to_owned())).or_insert(next);
+        if index == next {
+            self.held.push(record);
+            self.needed_by.push(Vec::new());
         }
+        self.needed_by[index].push(message);
     }
 
-    /// Marks the message at this place as failed, so that it comes back.
-    pub fn fail(&mut self, message: usize) {
-        self.ledger.fail(message);
+    /// Whether so many records are held that they have to be appended now.
+    pub fn is_full(&self) -> bool {
+        self.held.len() >= MAX_HELD
     }
 
-    /// Marks the message at this place as one that can never be processed.
-    pub fn poison(&mut self, message: usize, reason: Reason) {
-        let reason = reason.inside(&self.messages[message].path);
-        self.ledger.poison(message, reason);
-    }
-
-    /// How many messages have failed so far.
-    pub fn failed(&self) -> usize {
-        self.ledger.failed()
-    }
-
-    /// See [`Ledger::bury`]. What has records of its own waits until these are durable: call [`Self::settle`] first.
-    pub async fn bury(&mut self, payload: &str, queue: &impl DeadLetters, deadline: Instant) -> Buried {
-        self.ledger.bury(payload, queue, deadline).await
-    }
-
-    /// Appends all records. The messages of those that are not durable by the deadline have failed; the messages of those
-    /// that are no items can never be processed.
-    pub async fn settle(&mut self, table: &impl RecordTable, deadline: Instant) -> Settled {
-        let not_durable = table.append(&self.records, self.ledger.before_burying(deadline)).await;
+    /// Appends the records that are held. The messages of those that are not durable by the deadline have failed; the
+    /// messages of those that are no items can never be processed.
+    pub async fn append_held(&mut self, table: &impl RecordTable, deadline: Instant) {
+        let not_durable = table.append(&self.held, self.ledger.before_burying(deadline)).await;
         for lost in &not_durable {
             for message in &self.needed_by[lost.index] {
                 match &lost.error {
@@ -169,7 +176,36 @@ impl<R: Record> Invocation<R> {
             Some(never @ AppendError::NotAnItem(_)) => error!(records = not_written, "not written: {never}"),
             Some(why) => warn!(records = not_written, "not written, their messages come back: {why}"),
         }
-        Settled { written: self.records.len() - not_written, not_written }
+        self.settled.written += self.held.len() - not_written;
+        self.settled.not_written += not_written;
+        self.held.clear();
+        self.needed_by.clear();
+        self.by_key.clear();
+    }
+
+    /// Marks the message at this place as failed, so that it comes back.
+    pub fn fail(&mut self, message: usize) {
+        self.ledger.fail(message);
+    }
+
+    /// Marks the message at this place as one that can never be processed.
+    pub fn poison(&mut self, message: usize, reason: Reason) {
+        self.ledger.poison(message, reason);
+    }
+
+    /// How many messages have failed so far.
+    pub fn failed(&self) -> usize {
+        self.ledger.failed()
+    }
+
+    /// See [`Ledger::bury`]. What has records of its own waits until these are durable: call [`Self::append_held`] first.
+    pub async fn bury(&mut self, payload: &str, queue: &impl DeadLetters, deadline: Instant) -> Buried {
+        self.ledger.bury(payload, queue, deadline).await
+    }
+
+    /// What became of the records that were appended.
+    pub fn settled(&self) -> Settled {
+        self.settled
     }
 
     /// See [`Ledger::respond`].
@@ -186,6 +222,20 @@ impl Ledger {
     pub fn new(source: Source, ids: impl Iterator<Item = Option<String>>) -> Self {
         let ids: Vec<_> = ids.collect();
         Self { source, failed: vec![false; ids.len()], ids, poison: BTreeMap::new() }
+    }
+
+    /// How many messages the ledger has.
+    fn len(&self) -> usize {
+        self.ids.len()
+    }
+
+    /// Enters the next message. A payload with one message from SQS is SQS's.
+    fn enter(&mut self, source: Source, id: Option<String>) {
+        if source == Source::Sqs {
+            self.source = source;
+        }
+        self.ids.push(id);
+        self.failed.push(false);
     }
 
     /// Marks the message at this place as failed, so that it comes back.

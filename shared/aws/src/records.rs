@@ -1,10 +1,14 @@
 //! The table of records.
 //!
-//! Timeline of a batch: all chunks of 25 are sent at once, and each goes on by itself (pauses, items that DynamoDB left
+//! Timeline of a batch: chunks of up to 25 are sent, 16 at once, and each goes on by itself (pauses, items that DynamoDB left
 //! unprocessed, chunks that it refused) until it is durable or the deadline has come. Records that are not durable by
 //! then are reported, so that exactly their messages come back.
+//!
+//! An item in the SDK's types takes several times the memory of its record, so a chunk's items are made when it is sent, and
+//! a chunk of large items has fewer than 25.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::iter::Peekable;
 use std::sync::Mutex;
 
 use aws_sdk_dynamodb::Client;
@@ -21,6 +25,11 @@ use crate::dynamo::{Backoff, may_pass, told};
 
 /// The most items that BatchWriteItem takes in one call.
 const MAX_BATCH: usize = 25;
+/// The most bytes of a chunk's items, as [`memory`] counts them. An ordinary record is some 5 KB, so that 25 of them fit;
+/// with [`MAX_CALLS_AT_ONCE`] of them, their requests and the retries' copies this is some 20 MB.
+const MAX_CHUNK_BYTES: usize = 256 * 1024;
+/// What an attribute takes besides its text: its value, and its share of the map that it is in.
+const ATTRIBUTE_BYTES: usize = 96;
 /// How many calls are under way at once: enough to hide latency, few enough for one invocation's share of the table.
 const MAX_CALLS_AT_ONCE: usize = 16;
 /// DynamoDB's answer to a call that can't be right. One odd item has the other 24 refused, too.
@@ -71,11 +80,14 @@ impl DynamoRecords {
     }
 
     /// Writes one chunk, and returns what is not durable afterwards, and why.
-    async fn append_chunk(&self, chunk: Vec<Put>, deadline: Instant) -> Vec<NotDurable> {
-        let mut not_durable = Vec::new();
+    async fn append_chunk(&self, chunk: Chunk, deadline: Instant) -> Vec<NotDurable> {
+        let Chunk { puts, mut not_durable } = chunk;
         // A chunk that DynamoDB refuses for one of its items is halved until that item is alone.
-        let mut chunks = vec![chunk];
+        let mut chunks = vec![puts];
         while let Some(chunk) = chunks.pop() {
+            if chunk.is_empty() {
+                continue;
+            }
             match self.append_until(chunk, deadline).await {
                 Ok(()) => {}
                 Err((AppendError::Refused(why), mut puts)) if why == INVALID_CODE && puts.len() > 1 => {
@@ -98,6 +110,10 @@ impl DynamoRecords {
         mut puts: Vec<Put>,
         deadline: Instant,
     ) -> Result<(), (AppendError, Vec<Put>)> {
+        // Once the time is up, even calls that are given up at once would take more than is left for the answer.
+        if Instant::now() >= deadline {
+            return Err((AppendError::Deadline("not sent".to_owned()), puts));
+        }
         let mut backoff = Backoff::new();
         loop {
             let requests = puts.iter().map(|put| put.request.clone()).collect();
@@ -130,19 +146,7 @@ impl DynamoRecords {
 impl RecordTable for DynamoRecords {
     async fn append<R: Record>(&self, records: &[R], deadline: Instant) -> Vec<NotDurable> {
         let mut not_durable = Vec::new();
-        let mut puts = Vec::with_capacity(records.len());
-        for (index, record) in records.iter().enumerate() {
-            match Put::new(index, record) {
-                Ok(put) => puts.push(put),
-                Err(error) => not_durable.push(NotDurable { index, error }),
-            }
-        }
-        let mut chunks = Vec::with_capacity(puts.len().div_ceil(MAX_BATCH));
-        while !puts.is_empty() {
-            let rest = puts.split_off(puts.len().min(MAX_BATCH));
-            chunks.push(std::mem::replace(&mut puts, rest));
-        }
-        let mut done = stream::iter(chunks)
+        let mut done = stream::iter(chunks(records))
             .map(|chunk| self.append_chunk(chunk, deadline))
             .buffer_unordered(MAX_CALLS_AT_ONCE);
         while let Some(left) = done.next().await {
@@ -152,23 +156,73 @@ impl RecordTable for DynamoRecords {
     }
 }
 
+/// The records of one call.
+struct Chunk {
+    puts: Vec<Put>,
+    /// The records among them that are no items.
+    not_durable: Vec<NotDurable>,
+}
+
+/// Cuts records into chunks, and makes the items of each when it is asked for.
+fn chunks<R: Record>(records: &[R]) -> impl Iterator<Item = Chunk> {
+    let mut puts = records.iter().enumerate().map(|(index, record)| Put::new(index, record)).peekable();
+    std::iter::from_fn(move || {
+        puts.peek()?;
+        Some(next_chunk(&mut puts))
+    })
+}
+
+fn next_chunk(puts: &mut Peekable<impl Iterator<Item = Result<Put, NotDurable>>>) -> Chunk {
+    let (mut chunk, mut bytes) = (Chunk { puts: Vec::new(), not_durable: Vec::new() }, 0);
+    let fits = |chunk: &Chunk, bytes: usize, put: &Result<Put, NotDurable>| {
+        let more = put.as_ref().map_or(0, |put| put.bytes);
+        chunk.puts.is_empty() || (chunk.puts.len() < MAX_BATCH && bytes + more <= MAX_CHUNK_BYTES)
+    };
+    while let Some(put) = puts.next_if(|put| fits(&chunk, bytes, put)) {
+        match put {
+            Ok(put) => {
+                bytes += put.bytes;
+                chunk.puts.push(put);
+            }
+            Err(never) => chunk.not_durable.push(never),
+        }
+    }
+    chunk
+}
+
 /// A record in the form that DynamoDB takes.
 struct Put {
     index: usize,
     key: (String, String),
     request: WriteRequest,
+    bytes: usize,
 }
 
 impl Put {
-    fn new(index: usize, record: &impl Record) -> Result<Self, AppendError> {
-        let refused = |error: &dyn std::error::Error| AppendError::NotAnItem(error.to_string());
+    fn new(index: usize, record: &impl Record) -> Result<Self, NotDurable> {
+        let refused = |error: &dyn std::error::Error| NotDurable {
+            index,
+            error: AppendError::NotAnItem(error.to_string()),
+        };
         let mut item: HashMap<String, AttributeValue> =
             serde_dynamo::to_item(record).map_err(|error| refused(&error))?;
         // What SES did not say becomes no attribute, since nulls are bytes that are paid for.
         item.retain(|_, value| !value.is_null());
+        let bytes = item.iter().map(|(name, value)| name.len() + memory(value)).sum();
         let put = PutRequest::builder().set_item(Some(item)).build().map_err(|error| refused(&error))?;
-        Ok(Self { index, key: key(record), request: WriteRequest::builder().put_request(put).build() })
+        Ok(Self { index, key: key(record), request: WriteRequest::builder().put_request(put).build(), bytes })
     }
+}
+
+/// About how many bytes a value takes in memory.
+fn memory(value: &AttributeValue) -> usize {
+    let inner = match value {
+        AttributeValue::S(text) | AttributeValue::N(text) => text.len(),
+        AttributeValue::L(values) => values.iter().map(memory).sum(),
+        AttributeValue::M(values) => values.iter().map(|(name, value)| name.len() + memory(value)).sum(),
+        _ => 0,
+    };
+    ATTRIBUTE_BYTES + inner
 }
 
 fn key(record: &impl Record) -> (String, String) {
@@ -264,5 +318,65 @@ impl RecordTable for MemoryRecords {
             }
         }
         not_durable
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde::ser::Error;
+    use serde::{Serialize, Serializer};
+
+    use super::*;
+
+    #[derive(Serialize)]
+    struct Text {
+        pk: String,
+        text: String,
+        never: Option<NoItem>,
+    }
+
+    /// What can't be an item.
+    struct NoItem;
+
+    impl Serialize for NoItem {
+        fn serialize<S: Serializer>(&self, _: S) -> Result<S::Ok, S::Error> {
+            Err(S::Error::custom("no item"))
+        }
+    }
+
+    impl Record for Text {
+        fn key(&self) -> (&str, &str) {
+            (&self.pk, "")
+        }
+    }
+
+    fn text(n: usize, bytes: usize) -> Text {
+        Text { pk: n.to_string(), text: "x".repeat(bytes), never: None }
+    }
+
+    #[test]
+    fn a_chunk_is_25_records_or_a_quarter_of_a_megabyte() {
+        let sizes = |records: &[Text]| chunks(records).map(|chunk| chunk.puts.len()).collect::<Vec<_>>();
+        let of = |count: usize, bytes| (0..count).map(|n| text(n, bytes)).collect::<Vec<_>>();
+        assert_eq!(sizes(&of(0, 1)), [0; 0]);
+        assert_eq!(sizes(&of(60, 1000)), [25, 25, 10]);
+        assert_eq!(sizes(&of(5, 100 * 1024)), [2, 2, 1]);
+        assert_eq!(sizes(&of(3, 300 * 1024)), [1, 1, 1]);
+        let mut records = of(30, 10);
+        records[3].never = Some(NoItem);
+        records[29].never = Some(NoItem);
+        let cut: Vec<_> = chunks(&records).collect();
+        let places: Vec<_> = cut.iter().flat_map(|chunk| chunk.puts.iter().map(|put| put.index)).collect();
+        assert_eq!(places, (0..30).filter(|n| ![3, 29].contains(n)).collect::<Vec<_>>());
+        let lost: Vec<_> =
+            cut.iter().flat_map(|chunk| chunk.not_durable.iter().map(|lost| lost.index)).collect();
+        assert_eq!(lost, [3, 29]);
+    }
+
+    /// What is not being sent yet takes no memory.
+    #[test]
+    fn no_chunk_holds_room_for_others() {
+        let records: Vec<_> = (0..1000).map(|n| text(n, 10)).collect();
+        assert!(chunks(&records).all(|chunk| chunk.puts.capacity() < 2 * MAX_BATCH));
     }
 }

@@ -14,6 +14,9 @@
 //! The types of `aws_lambda_events` are not used here: its SNS message insists on a signature and a certificate, and one
 //! record that it refuses costs the whole batch.
 
+use std::borrow::Cow;
+use std::ops::Range;
+
 use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -90,21 +93,69 @@ pub struct Origin {
 /// # Errors
 /// If the payload as a whole can't be read. A message in it that can't has its error in [`Message::reading`].
 pub fn open(payload: &str) -> Result<Payload, Malformed> {
-    let payload = payload.trim_start_matches('\u{feff}').trim();
-    // SES's plain-text notices are no JSON, so what does not parse goes on to be read as SES's own.
-    match json::read(payload, open_batch) {
-        Ok(Some(opened)) => Ok(opened),
-        Err(error) if error.problem() != Problem::NotJson => Err(error),
-        Ok(None) | Err(_) => {
-            let (origin, reading) = unwrap(payload);
-            let message = Message { id: None, path: String::new(), origin, reading };
-            Ok(Payload { source: Source::Direct, messages: vec![message] })
+    let sealed = SealedPayload::read(payload)?;
+    let (sources, messages): (Vec<_>, Vec<_>) = (0..sealed.len()).map(|place| sealed.open(place)).unzip();
+    let source = if sources.contains(&Source::Sqs) { Source::Sqs } else { Source::Direct };
+    Ok(Payload { source, messages })
+}
+
+/// A payload of which the messages are opened one at a time, since opened messages take many times the memory of their text.
+#[derive(Debug)]
+pub struct SealedPayload<'a> {
+    text: Cow<'a, str>,
+    /// Where the records stand in the text; `None` if the payload is a message itself.
+    records: Option<Vec<Range<usize>>>,
+}
+
+impl<'a> SealedPayload<'a> {
+    /// Finds the messages of a payload of any of the shapes above.
+    ///
+    /// # Errors
+    /// If the payload as a whole can't be read.
+    pub fn read(payload: &'a str) -> Result<Self, Malformed> {
+        let payload = payload.trim_start_matches('\u{feff}').trim();
+        let repaired = || json::repaired(payload).map(Cow::Owned);
+        let not_json = |error: &Malformed| error.problem() == Problem::NotJson;
+        let mut text = Cow::Borrowed(payload);
+        let mut records = find_records(&text);
+        if records.as_ref().is_err_and(not_json)
+            && let Some(repaired) = repaired()
+        {
+            records = find_records(&repaired);
+            text = repaired;
+        }
+        match records {
+            Ok(Some(records)) => Ok(Self { text, records: Some(records) }),
+            Err(error) if !not_json(&error) => Err(error),
+            // SES's plain-text notices are no JSON, so what does not parse goes on to be read as SES's own.
+            Ok(None) | Err(_) => Ok(Self { text: Cow::Borrowed(payload), records: None }),
+        }
+    }
+
+    /// How many messages the payload has.
+    pub fn len(&self) -> usize {
+        self.records.as_ref().map_or(1, Vec::len)
+    }
+
+    /// Whether the payload has no messages.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Opens the message at this place, which must be less than [`Self::len`], and says who sent its record.
+    pub fn open(&self, place: usize) -> (Source, Message) {
+        match &self.records {
+            Some(records) => Record::read(&self.text[records[place].clone()], place, unwrap_body),
+            None => {
+                let (origin, reading) = unwrap(&self.text);
+                (Source::Direct, Message { id: None, path: String::new(), origin, reading })
+            }
         }
     }
 }
 
-/// Opens an event with `Records`; `None` if it has none.
-fn open_batch(payload: &str) -> Result<Option<Payload>, Malformed> {
+/// Where the records of an event with `Records` stand in its text; `None` if it has none.
+fn find_records(payload: &str) -> Result<Option<Vec<Range<usize>>>, Malformed> {
     let batch = serde_json::from_str::<Batch>(payload);
     let records = match batch {
         Ok(batch) => batch.records,
@@ -113,10 +164,11 @@ fn open_batch(payload: &str) -> Result<Option<Payload>, Malformed> {
     };
     let Some(records) = records else { return Ok(None) };
     let records: Vec<&RawValue> = Malformed::parse(records.get()).map_err(|error| error.within("Records"))?;
-    let (sources, messages): (Vec<_>, Vec<_>) =
-        records.iter().enumerate().map(|(index, record)| Record::read(record, index, unwrap_body)).unzip();
-    let source = if sources.contains(&Source::Sqs) { Source::Sqs } else { Source::Direct };
-    Ok(Some(Payload { source, messages }))
+    let range = |record: &&RawValue| {
+        let start = record.get().as_ptr().addr() - payload.as_ptr().addr();
+        start..start + record.get().len()
+    };
+    Ok(Some(records.iter().map(range).collect()))
 }
 
 #[derive(Deserialize)]
@@ -144,16 +196,14 @@ struct Record<'a> {
 
 impl Record<'_> {
     /// Reads a record at its place in the payload. `open_body` opens the body of a message from a queue.
-    fn read(json: &RawValue, index: usize, open_body: fn(&str) -> Opened) -> (Source, Message) {
+    fn read(json: &str, index: usize, open_body: fn(&str) -> Opened) -> (Source, Message) {
         let at = |field: &str| format!("Records[{index}]{field}");
-        json::read(json.get(), |json| {
-            Malformed::parse::<Record>(json).map(|record| record.open(at, open_body))
-        })
-        .unwrap_or_else(|error| {
-            let reading = Err(error.within(&at("")));
-            let message = Message { id: None, path: at(""), origin: Origin::default(), reading };
-            (Source::Direct, message)
-        })
+        json::read(json, |json| Malformed::parse::<Record>(json).map(|record| record.open(at, open_body)))
+            .unwrap_or_else(|error| {
+                let reading = Err(error.within(&at("")));
+                let message = Message { id: None, path: at(""), origin: Origin::default(), reading };
+                (Source::Direct, message)
+            })
     }
 
     fn open(self, at: impl Fn(&str) -> String, open_body: fn(&str) -> Opened) -> (Source, Message) {
@@ -310,7 +360,7 @@ fn unwrap_body(text: &str) -> Opened {
 fn read_event(records: &str) -> Opened {
     match Malformed::parse::<Vec<&RawValue>>(records).as_deref() {
         Ok([record]) => {
-            let (_, Message { origin, reading, .. }) = Record::read(record, 0, unwrap);
+            let (_, Message { origin, reading, .. }) = Record::read(record.get(), 0, unwrap);
             (origin, reading)
         }
         Ok([]) => refused("Records", Problem::Missing),

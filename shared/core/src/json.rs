@@ -33,7 +33,7 @@ pub(crate) fn read<T>(
 ///   U+FFFD. (RFC 8259, 8.2: such text is allowed, and its meaning is unpredictable.)
 /// - A bare control character is escaped.
 /// - A backslash that begins no escape stands for itself.
-fn repaired(text: &str) -> Option<String> {
+pub(crate) fn repaired(text: &str) -> Option<String> {
     let bytes = text.as_bytes();
     let mut repaired = String::new();
     let (mut at, mut copied, mut in_string) = (0, 0, false);
