@@ -185,7 +185,11 @@ fn malformed_input_names_the_field() {
     for (payload, expected) in cases {
         let error = match envelope::open(payload) {
             Err(error) => error.to_string(),
-            Ok(payload) => told(&payload),
+            Ok(payload) => {
+                let lines = told(&payload);
+                // Whose the message is does not matter here.
+                lines.lines().filter(|line| !line.starts_with("foreign: ")).collect::<Vec<_>>().join("\n")
+            }
         };
         let error = error.strip_prefix("malformed: ").unwrap_or(&error);
         assert!(error.starts_with(expected), "{payload}\n  said {error}\n  not  {expected}");
