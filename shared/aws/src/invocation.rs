@@ -4,7 +4,7 @@
 //! The messages and records of a payload of 6 MB can take more memory than the function has. So messages are opened one at
 //! a time, and records are appended as soon as [`Invocation::is_full`].
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Duration;
 
 use mailroom_core::dead_letter::{self, DeadLetter, Reason};
@@ -12,6 +12,7 @@ use mailroom_core::envelope::{Message, SealedPayload, Source};
 use mailroom_core::malformed::Problem;
 use mailroom_core::record::Record;
 use serde::Serialize;
+use sha2::{Digest, Sha256};
 use tokio::time::Instant;
 use tracing::{error, warn};
 
@@ -35,7 +36,25 @@ pub struct Invocation<'a, R> {
     needed_by: Vec<Vec<usize>>,
     /// The place of each held record by its key.
     by_key: HashMap<(String, String), usize>,
+    /// The hashes of the keys that were appended: what is in a payload twice is written once.
+    durable: HashSet<KeyHash>,
     settled: Settled,
+}
+
+/// Half of SHA-256. Whoever could make two keys collide could keep a record from being written.
+type KeyHash = [u8; 16];
+
+fn hash_key((pk, sk): (&str, &str)) -> KeyHash {
+    let mut hash = Sha256::new();
+    // A length, or a part of one key could pass for a part of the other.
+    hash.update((pk.len() as u64).to_be_bytes());
+    hash.update(pk);
+    hash.update(sk);
+    let mut half = KeyHash::default();
+    for (byte, hashed) in half.iter_mut().zip(hash.finalize()) {
+        *byte = hashed;
+    }
+    half
 }
 
 /// Which messages of a payload have failed, and how that is reported.
@@ -120,6 +139,7 @@ impl<'a, R: Record> Invocation<'a, R> {
             held: Vec::new(),
             needed_by: Vec::new(),
             by_key: HashMap::new(),
+            durable: HashSet::new(),
             settled: Settled::default(),
         })
     }
@@ -141,8 +161,11 @@ impl<'a, R: Record> Invocation<'a, R> {
 
     /// Adds a record that the message at this place in the payload becomes.
     pub fn add(&mut self, message: usize, record: R) {
-        let next = self.held.len();
         let (pk, sk) = record.key();
+        if self.durable.contains(&hash_key((pk, sk))) {
+            return;
+        }
+        let next = self.held.len();
         let index = *self.by_key.entry((pk.to_owned(), sk.to_owned())).or_insert(next);
         if index == next {
             self.held.push(record);
@@ -170,6 +193,9 @@ impl<'a, R: Record> Invocation<'a, R> {
                 }
             }
         }
+        let lost: HashSet<_> = not_durable.iter().map(|lost| lost.index).collect();
+        let durable = self.held.iter().enumerate().filter(|(index, _)| !lost.contains(index));
+        self.durable.extend(durable.map(|(_, record)| hash_key(record.key())));
         let not_written = not_durable.len();
         match not_durable.first().map(|lost| &lost.error) {
             None => {}

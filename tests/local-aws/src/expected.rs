@@ -85,26 +85,21 @@ impl Expected {
                 expected.dead_letter = Some(foreign.to_string());
                 continue;
             }
+            // Acknowledged by its kind alone: whoever it is of is not read.
+            let kind = notification.kind().as_str();
+            if settings.kinds_not_stored.iter().any(|left_out| left_out == kind) {
+                expected.not_stored.push(kind.to_owned());
+                continue;
+            }
             let home = Some(settings.ours.region.as_str());
             match normalize(&notification, &message.origin, home, settings.retention) {
                 Ok(normalized) => {
                     expected.dead_letter = normalized.malformed.first().map(ToString::to_string);
-                    for record in normalized.records {
-                        expected.keep(record, settings);
-                    }
+                    expected.records.extend(normalized.records);
                 }
                 Err(error) => expected.dead_letter = Some(error.to_string()),
             }
         }
         expected
-    }
-
-    fn keep(&mut self, record: FeedbackRecord, settings: &Settings) {
-        let kind = record.kind.as_str();
-        if settings.kinds_not_stored.iter().any(|left_out| left_out == kind) {
-            self.not_stored.push(kind.to_owned());
-        } else {
-            self.records.push(record);
-        }
     }
 }
