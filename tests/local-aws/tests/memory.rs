@@ -98,7 +98,7 @@ async fn peak(payload: &Value, soft_bounces: &str) -> (u64, usize) {
     aws.write_bundle(&roots).expect("a bundle");
     let spec = Spec::new(paths::binary("feedback"), "us-east-1")
         // What is not written by then comes back, and takes no less memory.
-        .timeout(Duration::from_secs(12))
+        .timeout(Duration::from_secs(15))
         .endpoint(aws.endpoint())
         .variable("SSL_CERT_FILE", roots.display().to_string())
         .variable("ACCOUNT_ID", "123456789012")
