@@ -12,9 +12,9 @@
 //! A job that was given up is planned anew, and never made from the old object: that says what was right when its addresses
 //! were marked, and since then somebody may have complained or been released.
 //!
-//! A job that has not ended within [`MAX_AGE`] is overdue, even if SES does not answer how far it is. It no longer holds its
+//! A job that has not ended within `MAX_AGE` is overdue, even if SES does not answer how far it is. It no longer holds its
 //! addresses, which then go one by one. It may still run: until SES says that it has ended, or until it is
-//! [forgotten](FORGET_AFTER), no other job is made. If the state of an address has changed since it went into the job, its
+//! forgotten (`FORGET_AFTER`), no other job is made. If the state of an address has changed since it went into the job, its
 //! entry is written again every hour, the last time after the job has ended.
 
 use std::collections::HashSet;

@@ -2,7 +2,7 @@
 //!
 //! The parts are found here, not by a library that would decode every body and copy the mail once for each mail within it
 //! (measured: 120 MB for a mail of 80 KB that somebody made for it): all that is wanted of a body is where it ends. So memory
-//! stays below a small multiple of the bytes given, and no byte is looked at more than [`MAX_DEPTH`] times a small constant.
+//! stays below a small multiple of the bytes given, and no byte is looked at more than `MAX_DEPTH` times a small constant.
 
 use serde::{Serialize, Serializer};
 
