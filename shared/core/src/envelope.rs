@@ -144,12 +144,11 @@ impl<'a> SealedPayload<'a> {
 
     /// Opens the message at this place, which must be less than [`Self::len`], and says who sent its record.
     pub fn open(&self, place: usize) -> (Source, Message) {
-        match &self.records {
-            Some(records) => Record::read(&self.text[records[place].clone()], place, unwrap_body),
-            None => {
-                let (origin, reading) = unwrap(&self.text);
-                (Source::Direct, Message { id: None, path: String::new(), origin, reading })
-            }
+        if let Some(records) = &self.records {
+            Record::read(&self.text[records[place].clone()], place, unwrap_body)
+        } else {
+            let (origin, reading) = unwrap(&self.text);
+            (Source::Direct, Message { id: None, path: String::new(), origin, reading })
         }
     }
 }
