@@ -17,26 +17,24 @@ FUNCTIONS := feedback decide merge apply reconcile inbound audit setup
 # All but those of the local AWS and the laws.
 UNIT_TESTS := not (package(local-aws) | package(laws))
 
-# One from PATH if there is one.
-NEXTEST_VERSION := 0.9.143
-DENY_VERSION := 0.20.2
-NEXTEST := $(or $(shell command -v cargo-nextest),.tools/bin/cargo-nextest)
-DENY := $(or $(shell command -v cargo-deny),.tools/bin/cargo-deny)
-
 LOCAL_AWS := .venv/local-aws/.installed
 AWS_CLI := .venv/aws-cli/.installed
 TOOLS := .venv/tools/.installed
+CARGO_TOOLS := .venv/cargo-tools/.installed
+NEXTEST := .venv/cargo-tools/bin/cargo-nextest nextest
+DENY := .venv/cargo-tools/bin/cargo-deny
+SHEAR := .venv/cargo-tools/bin/cargo-shear
 export SAM_CLI_TELEMETRY := 0
 
 ##@ The two commands, and the end of the first
 
 .PHONY: demo
 demo: $(LOCAL_AWS) local ## Real input through the whole stack in two Regions of a local AWS. KEEP=1 leaves it running
-	cargo run $(LOCKED) --quiet -p local-aws --bin demo -- $(if $(KEEP),--keep)
+	cargo run $(LOCKED) --quiet --bin demo -- $(if $(KEEP),--keep)
 
 .PHONY: demo-stop
 demo-stop: ## End what `make demo KEEP=1` left running
-	cargo run $(LOCKED) --quiet -p local-aws --bin demo -- --stop
+	cargo run $(LOCKED) --quiet --bin demo -- --stop
 
 .PHONY: test
 test: fmt clippy unit shifted-clock laws doc deny template integration ## Everything that CI runs
@@ -52,23 +50,22 @@ clippy: ## Lints, warnings denied
 	cargo clippy $(LOCKED) --workspace --all-targets -- -D warnings
 
 .PHONY: unit
-unit: $(NEXTEST) ## Unit and property tests, and the examples in the documentation
-	$(NEXTEST) nextest run $(LOCKED) --workspace -E '$(UNIT_TESTS)'
-	$(NEXTEST) nextest run $(LOCKED) --cargo-profile local -p mailroom-core -E 'binary(mutations)'
+unit: $(CARGO_TOOLS) ## Unit and property tests, and the examples in the documentation
+	$(NEXTEST) run $(LOCKED) --workspace -E '$(UNIT_TESTS)'
 	cargo test $(LOCKED) --quiet --workspace --doc
 
 # Dates that no test was written for. The slow tests at them: `tests/at-date 2028-02-29 make laws integration demo`.
 .PHONY: shifted-clock
-shifted-clock: $(NEXTEST) ## The fast unit tests again, as if it were a leap day, and years from now
+shifted-clock: $(CARGO_TOOLS) ## The fast unit tests again, as if it were a leap day, and years from now
 	@for date in 2028-02-29 2031-01-01; do \
 		echo "as if it were $$date:"; \
-		tests/at-date $$date $(NEXTEST) nextest run $(LOCKED) --workspace -E '$(UNIT_TESTS) & not test(convergence::)' \
+		tests/at-date $$date $(NEXTEST) run $(LOCKED) --workspace -E '$(UNIT_TESTS) & not test(convergence::)' \
 			--status-level fail --final-status-level fail; \
 	done
 
 .PHONY: laws
-laws: $(NEXTEST) ## What must hold of all functions together, over thousands of generated histories
-	$(NEXTEST) nextest run $(LOCKED) --workspace -E 'package(laws)'
+laws: $(CARGO_TOOLS) ## What must hold of all functions together, over thousands of generated histories
+	$(NEXTEST) run $(LOCKED) --workspace -E 'package(laws)'
 
 .PHONY: doc
 doc: ## The documentation builds, warnings denied
@@ -76,7 +73,8 @@ doc: ## The documentation builds, warnings denied
 
 # Advisories come from a database in the network. Not to reach it is no verdict on the tree; a found advisory is, and fails.
 .PHONY: deny
-deny: $(DENY) ## Licences, sources, duplicates and advisories of the dependencies
+deny: $(CARGO_TOOLS) ## Licences, sources, duplicates, advisories and use of the dependencies
+	$(SHEAR)
 	$(DENY) $(LOCKED) check licenses sources bans
 	@if why=$$(timeout 120 $(DENY) $(LOCKED) fetch db 2>&1); then \
 		$(DENY) $(LOCKED) check advisories; \
@@ -90,12 +88,12 @@ template: $(TOOLS) ## The template: for every Region, as SAM sees it, and its pe
 	.venv/tools/bin/sam validate --lint --region us-east-1
 
 .PHONY: integration
-integration: $(NEXTEST) $(LOCAL_AWS) $(AWS_CLI) local ## Tests on the local AWS
-	$(NEXTEST) nextest run $(LOCKED) --workspace -E 'package(local-aws)'
+integration: $(CARGO_TOOLS) $(LOCAL_AWS) $(AWS_CLI) local ## Tests on the local AWS
+	$(NEXTEST) run $(LOCKED) --workspace -E 'package(local-aws)'
 
 .PHONY: test-suppression
-test-suppression: $(NEXTEST) $(LOCAL_AWS) local ## The suppression list's part of the tests alone
-	$(NEXTEST) nextest run $(LOCKED) --workspace \
+test-suppression: $(CARGO_TOOLS) $(LOCAL_AWS) local ## The suppression list's part of the tests alone
+	$(NEXTEST) run $(LOCKED) --workspace \
 		-E 'package(decide) | package(merge) | package(apply) | package(reconcile) | package(laws) | binary(=suppression)'
 
 ##@ Measurements
@@ -105,13 +103,13 @@ test-suppression: $(NEXTEST) $(LOCAL_AWS) local ## The suppression list's part o
 bench: ## Cold starts, against a build with the SDK's default features
 	cargo build $(LOCKED) --release -p feedback
 	AWS_LC_SYS_NO_JITTER_ENTROPY=0 cargo build $(LOCKED) --release -p feedback --features sdk-defaults --target-dir target/sdk-defaults
-	cargo run $(LOCKED) --quiet -p local-aws --bin cold_start -- --shipped target/release/feedback --baseline target/sdk-defaults/release/feedback
+	cargo run $(LOCKED) --quiet --bin cold_start -- --shipped target/release/feedback --baseline target/sdk-defaults/release/feedback
 
 ##@ Builds
 
 .PHONY: local
-local: ## The functions and the operator's tool, as the demo and the integration tests run them
-	cargo build $(LOCKED) --profile local $(FUNCTIONS:%=-p %) -p mailroom
+local: ## The functions, the operator's tool and the demo, for this machine
+	cargo build $(LOCKED) --workspace --bins
 
 # The build folders are SAM's, Cargo's output is shared with it: the second processor builds only what differs.
 .PHONY: sam-build
@@ -133,7 +131,7 @@ sam-build: $(TOOLS) ## `sam build` for both processors, and a look at what came 
 
 .PHONY: requirements
 requirements: .venv/pip-tools/bin/pip-compile ## Pin the Python tools anew, from requirements/*.in
-	for name in aws-cli local-aws tools; do \
+	for name in aws-cli cargo-tools local-aws tools; do \
 		CUSTOM_COMPILE_COMMAND="make requirements" $< --quiet --upgrade --generate-hashes --strip-extras --allow-unsafe \
 			--no-emit-index-url --no-emit-find-links --no-emit-trusted-host \
 			--output-file requirements/$$name.txt requirements/$$name.in; \
@@ -141,7 +139,7 @@ requirements: .venv/pip-tools/bin/pip-compile ## Pin the Python tools anew, from
 
 .PHONY: clean
 clean: ## Remove everything that was built or installed here
-	rm -rf target .aws-sam .venv .tools
+	rm -rf target .aws-sam .venv
 
 # `--no-deps`: the files are complete. With it, older versions of pip do not stumble over extras under --require-hashes.
 .venv/%/.installed: requirements/%.txt
@@ -154,12 +152,6 @@ clean: ## Remove everything that was built or installed here
 .venv/pip-tools/bin/pip-compile:
 	$(PYTHON) -m venv .venv/pip-tools
 	.venv/pip-tools/bin/pip install --quiet --disable-pip-version-check pip-tools==7.6.2
-
-.tools/bin/cargo-nextest:
-	cargo install --locked --root .tools cargo-nextest@$(NEXTEST_VERSION)
-
-.tools/bin/cargo-deny:
-	cargo install --locked --root .tools cargo-deny@$(DENY_VERSION)
 
 .PHONY: help
 help: ## This list

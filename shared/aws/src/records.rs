@@ -331,7 +331,7 @@ mod tests {
     #[derive(Serialize)]
     struct Text {
         pk: String,
-        text: String,
+        filler: String,
         never: Option<NoItem>,
     }
 
@@ -351,7 +351,7 @@ mod tests {
     }
 
     fn text(n: usize, bytes: usize) -> Text {
-        Text { pk: n.to_string(), text: "x".repeat(bytes), never: None }
+        Text { pk: n.to_string(), filler: "x".repeat(bytes), never: None }
     }
 
     #[test]

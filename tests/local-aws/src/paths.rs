@@ -33,9 +33,9 @@ pub fn target() -> PathBuf {
     std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| workspace().join("target"), PathBuf::from)
 }
 
-/// A binary of the workspace, as `cargo build --profile local -p NAME` leaves it.
+/// A binary of the workspace, as `cargo build --workspace --bins` leaves it.
 pub fn binary(name: &str) -> PathBuf {
-    target().join("local").join(name)
+    target().join("debug").join(name)
 }
 
 /// The stack's template.
