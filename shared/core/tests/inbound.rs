@@ -7,7 +7,6 @@ mod common;
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
-use common::told;
 use mailroom_core::envelope::{self, Message, Payload, Source};
 use mailroom_core::inbound::{
     self, Disposition, Found, InboundRecord, Location, ObjectFacts, Receipt, Rules, Store, Structure,
@@ -22,12 +21,7 @@ const SAMPLES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../events/inbound
 
 #[test]
 fn every_mail_becomes_its_records() {
-    insta::glob!(SAMPLES, "*.json", |path| {
-        let payload = std::fs::read_to_string(path).unwrap();
-        insta::with_settings!({ omit_expression => true, prepend_module_to_snapshot => false }, {
-            insta::assert_snapshot!(told(&envelope::open(&payload).unwrap()));
-        });
-    });
+    common::check_snapshots("every_mail_becomes_its_records", SAMPLES);
 }
 
 fn sample(name: &str) -> String {
@@ -260,11 +254,17 @@ fn malformed_input_names_the_field() {
         ),
     ];
     for (payload, expected) in cases {
-        let error = told(&envelope::open(&payload).unwrap());
+        let error = common::told(&envelope::open(&payload).unwrap());
         let error = error.strip_prefix("malformed: ").unwrap_or(&error);
         assert!(error.starts_with(expected), "{payload}\n  said {error}\n  not  {expected}");
         assert_eq!(error.lines().count(), 1, "{error}");
     }
+}
+
+/// See the test of the same name over feedback.
+#[test]
+fn no_two_samples_contradict_each_other() {
+    assert_eq!(common::contradictions(&bodies(), table), []);
 }
 
 proptest! {

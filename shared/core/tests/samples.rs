@@ -7,7 +7,6 @@ mod common;
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
-use common::told;
 use mailroom_core::envelope::{self, Payload};
 use mailroom_core::feedback::{self, FeedbackRecord, Retention};
 use mailroom_core::notification::Reading;
@@ -17,12 +16,7 @@ const SAMPLES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../events/feedbac
 
 #[test]
 fn every_sample_becomes_its_records() {
-    insta::glob!(SAMPLES, "*.json", |path| {
-        let payload = std::fs::read_to_string(path).unwrap();
-        insta::with_settings!({ omit_expression => true, prepend_module_to_snapshot => false }, {
-            insta::assert_snapshot!(told(&envelope::open(&payload).unwrap()));
-        });
-    });
+    common::check_snapshots("every_sample_becomes_its_records", SAMPLES);
 }
 
 /// The records of a message that SES published, however it was wrapped.
@@ -276,6 +270,12 @@ fn fields_that_ses_has_added_are_told_without_their_values() {
     let payload = envelope::open(said).unwrap();
     let Ok(Reading::Feedback(notification)) = &payload.messages[0].reading else { panic!("{payload:?}") };
     assert_eq!(notification.unknown_fields().into_iter().collect::<Vec<_>>(), ["open.?", "open.newField"]);
+}
+
+/// Of two samples with the same key for a record, both make the same record: otherwise each has ids of its own, as SES's would.
+#[test]
+fn no_two_samples_contradict_each_other() {
+    assert_eq!(common::contradictions(&bodies(), table), []);
 }
 
 proptest! {

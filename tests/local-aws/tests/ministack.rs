@@ -198,5 +198,5 @@ async fn code_that_was_not_built_is_named() {
     let (_folder, mut deployment) = toy();
     deployment.binaries.clear();
     let error = deployment.package().expect_err("nobody builds it");
-    assert!(error.to_string().ends_with("local/toy is not there; `make local` makes it"), "{error}");
+    assert!(error.to_string().ends_with("debug/toy is not there; `make local` makes it"), "{error}");
 }

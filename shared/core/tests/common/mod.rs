@@ -1,7 +1,10 @@
 //! What the tests over sample events share.
 #![allow(dead_code, reason = "each test uses its part")]
 
-use mailroom_core::envelope::{Message, Payload};
+use std::collections::{BTreeMap, BTreeSet};
+use std::panic::AssertUnwindSafe;
+
+use mailroom_core::envelope::{self, Message, Payload};
 use mailroom_core::feedback;
 use mailroom_core::inbound::{self, Found, Location, Receipt, Rules, Structure};
 use mailroom_core::malformed::Malformed;
@@ -71,6 +74,46 @@ pub(crate) fn received(receipt: &Receipt, message: &Message) -> Result<inbound::
     inbound::normalize(receipt, &message.origin, &found, Rules::default())
 }
 
+/// Holds every sample of a folder against its snapshot, and finds snapshots without a sample. All differences are printed,
+/// not the first.
+pub(crate) fn check_snapshots(test: &str, folder: &str) {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/snapshots");
+    let mut unreferenced: BTreeSet<String> = std::fs::read_dir(path)
+        .unwrap()
+        .map(|file| file.unwrap().file_name().into_string().unwrap())
+        .filter(|name| name.starts_with(&format!("{test}@")))
+        .collect();
+    let mut different = Vec::new();
+    for (name, payload) in files(folder) {
+        let mut settings = insta::Settings::clone_current();
+        settings.set_snapshot_path(path);
+        settings.set_snapshot_suffix(&name);
+        settings.set_input_file(format!("{folder}/{name}"));
+        settings.set_omit_expression(true);
+        settings.set_prepend_module_to_snapshot(false);
+        let records = told(&envelope::open(&payload).unwrap());
+        let check = || settings.bind(|| insta::assert_snapshot!(test, records));
+        if std::panic::catch_unwind(AssertUnwindSafe(check)).is_err() {
+            different.push(name.clone());
+        }
+        unreferenced.remove(&format!("{test}@{name}.snap"));
+    }
+    assert!(different.is_empty(), "not as in their snapshots: {different:#?}");
+    assert!(unreferenced.is_empty(), "snapshots without a sample: {unreferenced:#?}");
+}
+
+/// The JSON files of a folder, by name, with their texts.
+fn files(folder: &str) -> BTreeMap<String, String> {
+    let paths = std::fs::read_dir(folder).unwrap().map(|file| file.unwrap().path());
+    paths
+        .filter(|path| path.extension().is_some_and(|extension| extension == "json"))
+        .map(|path| {
+            let name = path.file_name().unwrap().to_str().unwrap().to_owned();
+            (name, std::fs::read_to_string(path).unwrap())
+        })
+        .collect()
+}
+
 /// A sample event's text.
 pub(crate) fn sample(folder: &str, name: &str) -> String {
     std::fs::read_to_string(format!("{folder}/{name}.json")).unwrap()
@@ -79,15 +122,29 @@ pub(crate) fn sample(folder: &str, name: &str) -> String {
 /// All samples of a folder: of queues' events the bodies, else the event.
 pub(crate) fn bodies(folder: &str) -> Vec<String> {
     let mut bodies = Vec::new();
-    for file in std::fs::read_dir(folder).unwrap() {
-        let path = file.unwrap().path();
-        if path.extension().is_some_and(|extension| extension == "json") {
-            let text = std::fs::read_to_string(path).unwrap();
-            let event: serde_json::Value = serde_json::from_str(&text).unwrap();
-            let queued = event["Records"].as_array().into_iter().flatten().filter_map(|r| r["body"].as_str());
-            let queued: Vec<_> = queued.map(str::to_owned).collect();
-            bodies.extend(if queued.is_empty() { vec![text] } else { queued });
-        }
+    for text in files(folder).into_values() {
+        let event: serde_json::Value = serde_json::from_str(&text).unwrap();
+        let queued = event["Records"].as_array().into_iter().flatten().filter_map(|r| r["body"].as_str());
+        let queued: Vec<_> = queued.map(str::to_owned).collect();
+        bodies.extend(if queued.is_empty() { vec![text] } else { queued });
     }
     bodies
+}
+
+/// The keys under which two of the payloads make different records. `table` makes the records of some payloads, by key.
+pub(crate) fn contradictions(
+    payloads: &[String],
+    table: fn(&[String]) -> BTreeMap<(String, String), String>,
+) -> Vec<(String, String)> {
+    let mut records = BTreeMap::new();
+    let mut contradictions = Vec::new();
+    for payload in payloads {
+        for (key, record) in table(std::slice::from_ref(payload)) {
+            let first = records.entry(key.clone()).or_insert_with(|| record.clone());
+            if *first != record {
+                contradictions.push(key);
+            }
+        }
+    }
+    contradictions
 }
