@@ -180,7 +180,7 @@ fn malformed_input_names_the_field() {
         let error = match envelope::open(payload) {
             Err(error) => error.to_string(),
             Ok(payload) => {
-                let lines = told(&payload);
+                let lines = common::told(&payload);
                 // Whose the message is does not matter here.
                 lines.lines().filter(|line| !line.starts_with("foreign: ")).collect::<Vec<_>>().join("\n")
             }
