@@ -492,7 +492,7 @@ fn hostile_mail_takes_time_in_proportion_to_its_size() {
 }
 
 /// What a table holds after these payloads.
-fn table(payloads: &[String]) -> BTreeMap<(String, String), String> {
+fn table(payloads: &[String]) -> common::Table {
     let mut table = BTreeMap::new();
     for payload in payloads {
         let Ok(payload) = envelope::open(payload) else { continue };

@@ -318,7 +318,7 @@ proptest! {
 }
 
 /// What a table holds after one batch of these messages.
-fn table(bodies: &[String]) -> BTreeMap<(String, String), String> {
+fn table(bodies: &[String]) -> common::Table {
     let message = |body| serde_json::json!({"eventSource": "aws:sqs", "messageId": "1", "body": body});
     let batch = serde_json::json!({ "Records": bodies.iter().map(message).collect::<Vec<_>>() });
     let records = records(&batch.to_string());

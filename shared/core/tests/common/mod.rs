@@ -131,11 +131,11 @@ pub(crate) fn bodies(folder: &str) -> Vec<String> {
     bodies
 }
 
+/// Records as JSON, by partition and sort key.
+pub(crate) type Table = BTreeMap<(String, String), String>;
+
 /// The keys under which two of the payloads make different records. `table` makes the records of some payloads, by key.
-pub(crate) fn contradictions(
-    payloads: &[String],
-    table: fn(&[String]) -> BTreeMap<(String, String), String>,
-) -> Vec<(String, String)> {
+pub(crate) fn contradictions(payloads: &[String], table: fn(&[String]) -> Table) -> Vec<(String, String)> {
     let mut records = BTreeMap::new();
     let mut contradictions = Vec::new();
     for payload in payloads {
