@@ -4,7 +4,6 @@
 
 mod common;
 
-use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 use mailroom_core::envelope::{self, Payload};
