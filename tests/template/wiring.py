@@ -1,9 +1,7 @@
 """What wakes the functions, and what becomes of what they fail at: mappings, queues, schedules, alarms, and the files that are
 to go. The local AWS ignores most of that, so no test that runs there would miss it."""
 
-import re
-
-from parts import ROOT, of_type
+from parts import of_type
 
 MAPPING = "AWS::Lambda::EventSourceMapping"
 FUNCTION = "AWS::Serverless::Function"
@@ -117,11 +115,6 @@ def check_mappings(template):
         problems += (check_stream if is_stream else check_queue)(template, name, mapping)
         if not mapping.get("Enabled", True):
             problems.append(f"{name} is switched off")
-    decisions = re.search(r"^const MAX_DECISIONS: usize = (\d+);", (ROOT / "shared/core/src/suppression/item.rs").read_text(), re.M)
-    if not decisions:
-        problems.append("item.rs does not say how many decisions an address remembers (MAX_DECISIONS)")
-    elif of_type(template, MAPPING)["DecideMapping"]["BatchSize"] > int(decisions[1]):
-        problems.append("DecideMapping may bring more decisions on an address again than the address remembers")
     if target(of_type(template, MAPPING).get("DecideFailuresMapping", {}).get("EventSourceArn")) != failure_queue(of_type(template, MAPPING)["DecideMapping"]):
         problems.append("nobody hears of what DecideMapping has given up")
     return problems
