@@ -41,7 +41,6 @@ MUTATIONS = [
     ("DecideMapping/FilterCriteria/Filters/0/Pattern", pattern("NewImage", "decidable", "bounce")),
     ("DecideMapping/FilterCriteria/Filters/0/Pattern", pattern("NewImage", "sk", {"prefix": "FEEDBACK#"})),
     ("DecideMapping/FilterCriteria/Filters/0/Pattern", pattern("NewImage", "pk", {"prefix": "ADDR#"})),
-    ("DecideMapping/BatchSize", 1_000),
     ("DecideMapping/Enabled", False),
     ("ApplyMapping/MaximumRetryAttempts", GONE),
     ("ApplyMapping/MaximumRetryAttempts", 3),
