@@ -110,9 +110,7 @@ fn is_so(state: Option<&AddressState>, suppress: Option<Reason>) -> bool {
 mod tests {
     use std::time::Duration;
 
-    use mailroom_aws::clock::MemoryClock;
-    use mailroom_aws::records::MemoryRecords;
-    use mailroom_aws::states::MemoryStates;
+    use doubles::{MemoryClock, MemoryTable};
     use mailroom_core::address::Address;
     use mailroom_core::suppression::item::{Attempt, Change};
     use mailroom_core::suppression::{Said, Source};
@@ -134,7 +132,7 @@ mod tests {
     }
 
     async fn run(
-        states: &MemoryStates,
+        states: &MemoryTable,
         records: &impl RecordTable,
         suppress: Option<Reason>,
         addresses: &[Address],
@@ -145,7 +143,7 @@ mod tests {
     }
 
     async fn run_entries(
-        states: &MemoryStates,
+        states: &MemoryTable,
         records: &impl RecordTable,
         suppress: Option<Reason>,
         entries: &[Entry],
@@ -159,7 +157,7 @@ mod tests {
     }
 
     /// Takes all decisions in, as decide does, and has `apply` write the list.
-    async fn settle(states: &MemoryStates, written: bool) {
+    async fn settle(states: &MemoryTable, written: bool) {
         for record in states.records() {
             let decision: OperatorDecision = serde_json::from_value(record).unwrap();
             let known = states.get(&decision.address, aws::deadline()).await.unwrap();
@@ -176,7 +174,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_decision_is_a_record_and_making_it_again_is_none() {
-        let states = MemoryStates::default();
+        let states = MemoryTable::default();
         let two = addresses(&["Jane@Example.com", "joe@example.com"]);
         let (tally, stopped, seen) = run(&states, &states, COMPLAINT, &two).await;
         assert_eq!((tally, stopped, seen), (Tally { new: 2, already: 0, done: 2 }, None, 2));
@@ -209,7 +207,7 @@ mod tests {
     /// The complaint is dated after the decisions, as if the operator's clock were behind.
     #[tokio::test]
     async fn a_decision_overrules_what_was_read_before_it() {
-        let states = MemoryStates::default();
+        let states = MemoryTable::default();
         let jane = addresses(&["jane@example.com"]);
         let ahead = now().plus(Duration::from_mins(4));
         let said = Said {
@@ -227,7 +225,7 @@ mod tests {
         states.put(&complained, None, aws::deadline()).await.unwrap();
         let later = ahead.plus(Duration::from_millis(1));
         for (suppress, overrules) in [(None, ahead), (BOUNCE, ahead), (None, later)] {
-            let records = MemoryRecords::default();
+            let records = MemoryTable::default();
             run(&states, &records, suppress, &jane).await;
             let decision: OperatorDecision = serde_json::from_value(records.records().remove(0)).unwrap();
             assert_eq!((decision.decided_at, decision.overrules), (now(), Some(overrules)));
@@ -240,26 +238,26 @@ mod tests {
 
     #[tokio::test]
     async fn a_graver_reason_and_a_lost_entry_are_new() {
-        let states = MemoryStates::default();
+        let states = MemoryTable::default();
         let jane = addresses(&["jane@example.com"]);
         run(&states, &states, BOUNCE, &jane).await;
         settle(&states, true).await;
-        assert_eq!(run(&states, &MemoryRecords::default(), COMPLAINT, &jane).await.0.new, 1);
+        assert_eq!(run(&states, &MemoryTable::default(), COMPLAINT, &jane).await.0.new, 1);
         let state = states.states().remove(0);
         states.put(&state.left_off(now()), Some(state.version()), aws::deadline()).await.unwrap();
-        assert_eq!(run(&states, &MemoryRecords::default(), BOUNCE, &jane).await.0.new, 1);
+        assert_eq!(run(&states, &MemoryTable::default(), BOUNCE, &jane).await.0.new, 1);
         let refused = states.states().remove(0);
         let refused = refused.attempted(refused.version(), Attempt::RefusedSandbox, now());
         states.put(&refused, Some(refused.version() - 1), aws::deadline()).await.unwrap();
-        assert_eq!(run(&states, &MemoryRecords::default(), BOUNCE, &jane).await.0.new, 1);
+        assert_eq!(run(&states, &MemoryTable::default(), BOUNCE, &jane).await.0.new, 1);
     }
 
     #[tokio::test]
     async fn a_release_is_always_written_in_every_spelling_and_counted_once() {
-        let states = MemoryStates::default();
+        let states = MemoryTable::default();
         run(&states, &states, BOUNCE, &addresses(&["jane@example.com"])).await;
         settle(&states, true).await;
-        let records = MemoryRecords::default();
+        let records = MemoryTable::default();
         let three = addresses(&["jane@example.com", "Jane@Example.com", "joe@example.com"]);
         let (tally, stopped, _) = run(&states, &records, None, &three).await;
         assert_eq!((tally, stopped), (Tally { new: 1, already: 1, done: 3 }, None));
@@ -269,7 +267,7 @@ mod tests {
 
     #[tokio::test]
     async fn each_address_has_its_own_reason_which_a_release_ignores() {
-        let states = MemoryStates::default();
+        let states = MemoryTable::default();
         let entries: Vec<_> = addresses(&["jane@example.com", "joe@example.com"])
             .into_iter()
             .zip([BOUNCE, COMPLAINT])
@@ -278,7 +276,7 @@ mod tests {
         for (suppress, written) in
             [(BOUNCE, [json!("bounce"), json!("complaint")]), (None, [json!(null), json!(null)])]
         {
-            let records = MemoryRecords::default();
+            let records = MemoryTable::default();
             run_entries(&states, &records, suppress, &entries).await;
             let reasons: Vec<_> = records.records().iter().map(|record| record["reason"].clone()).collect();
             assert_eq!(reasons, written);
@@ -289,22 +287,22 @@ mod tests {
     async fn a_long_list_goes_in_pieces_and_trouble_stops_it_where_it_is() {
         let many: Vec<_> = (0..1000).map(|n| format!("a{n}@example.com")).collect();
         let many = addresses(&many.iter().map(String::as_str).collect::<Vec<_>>());
-        let states = MemoryStates::default();
-        let records = MemoryRecords::default();
+        let states = MemoryTable::default();
+        let records = MemoryTable::default();
         let (tally, stopped, seen) = run(&states, &records, BOUNCE, &many).await;
         assert_eq!((tally.new, stopped, seen, records.records().len()), (1000, None, 1000, 1000));
 
-        let records = MemoryRecords::default();
-        records.fail(&["ADDR#a450@example.com"]);
+        let records = MemoryTable::default();
+        records.fail_keys(&["ADDR#a450@example.com"]);
         let (tally, stopped, seen) = run(&states, &records, BOUNCE, &many).await;
         assert_eq!((tally, seen), (Tally { new: 799, already: 0, done: 799 }, 400));
         assert_eq!(
             stopped.as_deref(),
-            Some("no answer but errors until the deadline, the last: told to fail")
+            Some("no answer but errors until the deadline, the last: injected failure")
         );
         assert_eq!(records.records().len(), 799);
 
-        let records = MemoryRecords::default();
+        let records = MemoryTable::default();
         states.fail(1);
         let (tally, stopped, _) = run(&states, &records, BOUNCE, &many).await;
         assert_eq!((tally.done, stopped.is_some(), records.records().len()), (0, true, 0));

@@ -1,8 +1,8 @@
 //! What is shown of tables in memory.
 #![allow(clippy::unwrap_used, reason = "a test says what failed by panicking")]
 
+use doubles::MemoryTable;
 use mailroom_aws::records::RecordTable;
-use mailroom_aws::states::MemoryStates;
 use mailroom_core::record::Record;
 use mailroom_core::suppression::SuppressionState;
 use mailroom_core::suppression::item::AddressState;
@@ -29,7 +29,7 @@ impl Record for Stored {
     }
 }
 
-async fn bounce(table: &MemoryStates, second: u32) {
+async fn bounce(table: &MemoryTable, second: u32) {
     let record = json!({
         "pk": "ADDR#jane@example.com",
         "sk": format!("FEEDBACK#{}#bounce#f-{second}#identity", at(second)),
@@ -41,7 +41,7 @@ async fn bounce(table: &MemoryStates, second: u32) {
 }
 
 /// Records a decision and takes it in, as decide does.
-async fn decide(table: &MemoryStates, suppress: Option<Reason>, second: u32) {
+async fn decide(table: &MemoryTable, suppress: Option<Reason>, second: u32) {
     let address = Address::parse("Jane@Example.com").unwrap();
     let known = table.get("jane@example.com", aws::deadline()).await.unwrap();
     let before = known.as_ref().map(|known| known.state().clone()).unwrap_or_default();
@@ -51,13 +51,13 @@ async fn decide(table: &MemoryStates, suppress: Option<Reason>, second: u32) {
     table.put(&next, known.map(|known| known.version()), aws::deadline()).await.unwrap();
 }
 
-async fn report(region: &str, table: &MemoryStates) -> Report {
+async fn report(region: &str, table: &MemoryTable) -> Report {
     let known = look(table, table, "jane@example.com", 20).await;
     Report { region: region.to_owned(), table: Some("records".to_owned()), known }
 }
 
 async fn reports() -> Vec<Report> {
-    let (one, two) = (MemoryStates::default(), MemoryStates::default());
+    let (one, two) = (MemoryTable::default(), MemoryTable::default());
     bounce(&one, 1).await;
     decide(&one, Some(Reason::Complaint), 2).await;
     let state = one.states().remove(0);
@@ -67,7 +67,7 @@ async fn reports() -> Vec<Report> {
     decide(&two, Some(Reason::Bounce), 4).await;
     decide(&two, None, 5).await;
     let lost = Report { region: "eu-west-2".to_owned(), table: None, known: Err("down".to_owned()) };
-    let empty = MemoryStates::default();
+    let empty = MemoryTable::default();
     vec![
         report("us-east-1", &one).await,
         report("eu-west-1", &two).await,
@@ -124,7 +124,7 @@ async fn an_object_a_region() {
 
 #[tokio::test]
 async fn what_would_hide_or_turn_text_is_shown() {
-    let table = MemoryStates::default();
+    let table = MemoryTable::default();
     let odd = "j\u{202e}a\u{200b}ne@example.com";
     let address = Address::parse(&odd.to_uppercase()).unwrap();
     let nothing = SuppressionState::default();
@@ -150,7 +150,7 @@ async fn what_would_hide_or_turn_text_is_shown() {
 
 #[tokio::test]
 async fn a_decision_that_waits_is_told() {
-    let table = MemoryStates::default();
+    let table = MemoryTable::default();
     let record = json!({
         "pk": "ADDR#jane@example.com", "sk": format!("OPERATOR#{}#1", at(9)), "kind": "operator",
         "decidable": "operator", "decided_at": at(9), "action": "release", "recipient": "jane@example.com",
@@ -174,7 +174,7 @@ async fn a_decision_that_waits_is_told() {
 
 #[tokio::test]
 async fn the_newest_only() {
-    let table = MemoryStates::default();
+    let table = MemoryTable::default();
     for second in 0..30 {
         bounce(&table, second).await;
     }
@@ -185,12 +185,12 @@ async fn the_newest_only() {
     assert_eq!(known.waits(), None);
     table.fail(1);
     let why = look(&table, &table, "jane@example.com", 2).await.unwrap_err();
-    assert_eq!(why, "no answer but errors until the deadline, the last: told to fail");
+    assert_eq!(why, "no answer but errors until the deadline, the last: injected failure");
 }
 
 #[tokio::test]
 async fn what_decides_nothing_says_why() {
-    let table = MemoryStates::default();
+    let table = MemoryTable::default();
     let record = json!({
         "pk": "ADDR#jane@example.com", "sk": format!("FEEDBACK#{}#bounce#f-1#event", at(1)), "kind": "bounce",
         "occurred_at": at(1), "event_id": "f-1", "bounce_type": "Transient", "bounce_subtype": "General",

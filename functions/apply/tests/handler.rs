@@ -8,18 +8,16 @@ use std::time::Duration;
 
 use apply::handler::{Apply, ApplyError, LEASE, Ran};
 use apply::settings::Settings;
-use mailroom_aws::clock::{Clock, MemoryClock, Timer};
-use mailroom_aws::fault::Fault;
-use mailroom_aws::fuse::Fuse;
-use mailroom_aws::lease::{Lease, MemoryLease};
-use mailroom_aws::metrics::MemoryMetrics;
-use mailroom_aws::notes::{FIRST_PASS, FirstPass, MemoryNotes, Notes};
-use mailroom_aws::objects::MemoryObjects;
-use mailroom_aws::states::{MemoryStates, StateTable};
-use mailroom_aws::stream;
-use mailroom_aws::suppression_list::{Account, MemoryList, MemoryRules, SuppressionList, Writer};
+use doubles::{
+    Fault, Fuse, ListRules, ListWriter, MemoryClock, MemoryLease, MemoryList, MemoryMetrics, MemoryNotes,
+    MemoryObjects, MemoryTable, stream_event,
+};
+use mailroom_aws::clock::{Clock, Timer};
+use mailroom_aws::lease::Lease;
+use mailroom_aws::notes::{FIRST_PASS, FirstPass, Notes};
+use mailroom_aws::states::StateTable;
+use mailroom_aws::suppression_list::{Account, SuppressionList};
 use mailroom_core::address::Address;
-use mailroom_core::inbound::Location;
 use mailroom_core::suppression::item::OutcomeKind;
 use mailroom_core::suppression::{AddressState, Change, Reason, Said, Source, SuppressionState};
 use mailroom_core::timestamp::Timestamp;
@@ -32,7 +30,7 @@ const MINUTE: Duration = Duration::from_mins(1);
 /// One Region, between runs of the function.
 struct World {
     clock: MemoryClock,
-    states: MemoryStates,
+    states: MemoryTable,
     list: MemoryList<MemoryClock>,
     leases: MemoryLease,
     notes: MemoryNotes,
@@ -97,16 +95,10 @@ impl World {
     fn before_first_pass() -> Self {
         let clock = MemoryClock::at(Timestamp::parse("2026-01-27T14:59:38.237Z").unwrap());
         let objects = MemoryObjects::default();
-        let read = objects.clone();
-        let read = move |url: &str| {
-            let (bucket, key) = url.strip_prefix("s3://")?.split_once('/')?;
-            let location = Location { bucket: bucket.to_owned(), key: key.to_owned() };
-            read.content(&location).map(|content| String::from_utf8(content).unwrap())
-        };
         Self {
-            list: MemoryList::new(clock.clone(), read),
+            list: MemoryList::new(clock.clone(), &objects),
             clock,
-            states: MemoryStates::default(),
+            states: MemoryTable::default(),
             leases: MemoryLease::default(),
             notes: MemoryNotes::default(),
             objects,
@@ -384,7 +376,7 @@ async fn a_bounce_that_waits_for_its_turn_is_not_put_over_a_complaint() {
         says.push(("b@example.com".to_owned(), Say::Complained));
         world.run_while("{}", usize::MAX, says).await.ran();
         world.run_until_quiet().await;
-        let puts = world.list.writes(0).into_iter().filter(|write| write.by == Writer::Call);
+        let puts = world.list.writes(0).into_iter().filter(|write| write.by == ListWriter::Call);
         let of_b: Vec<_> = puts.filter(|put| put.spelling == "b@example.com").map(|put| put.after).collect();
         assert_eq!(of_b, [Some(Reason::Complaint)], "throttled: {throttled}");
     }
@@ -479,8 +471,7 @@ async fn an_index_that_lags_shows_nothing_that_is_done_twice_or_put_wrongly() {
     world.say("c@example.com", Say::Bounced).await;
     world.clock.advance(MINUTE);
     let images = world.states.stream(0);
-    let event =
-        stream::event(images.last().map(|image| (image, world.clock.now())), REGION).unwrap().to_string();
+    let event = stream_event(images.last().map(|image| (image, world.clock.now())), REGION).to_string();
     world.run_with(&event, usize::MAX).await.ran();
     assert_eq!(world.list.entries().get("c@example.com"), Some(&Reason::Bounce));
     world.states.lag(0);
@@ -525,7 +516,7 @@ async fn bounces(world: &World, count: usize) {
 #[tokio::test]
 async fn a_storm_goes_by_job_and_what_is_said_meanwhile_wins() {
     let mut world = World::new().await;
-    world.list.set_rules(MemoryRules { job_wait: Duration::from_secs(90), ..MemoryRules::default() });
+    world.list.set_rules(ListRules { job_wait: Duration::from_secs(90), ..ListRules::default() });
     bounces(&world, 100).await;
     assert_eq!(world.run().await.ran(), Ran::Drained);
     assert_eq!((world.of("create_import_job"), world.of("put"), world.list.entries().len()), (1, 0, 0));
@@ -553,7 +544,7 @@ async fn a_storm_goes_by_job_and_what_is_said_meanwhile_wins() {
 #[tokio::test]
 async fn a_storm_that_comes_while_a_job_runs_waits_for_its_end_and_goes_by_the_next() {
     let mut world = World::new().await;
-    world.list.set_rules(MemoryRules { job_wait: Duration::from_secs(15), ..MemoryRules::default() });
+    world.list.set_rules(ListRules { job_wait: Duration::from_secs(15), ..ListRules::default() });
     bounces(&world, 100).await;
     world.run().await.ran();
     for n in 0..100 {
@@ -571,7 +562,7 @@ async fn a_storm_that_comes_while_a_job_runs_waits_for_its_end_and_goes_by_the_n
 async fn records_that_fail_in_a_job_are_tried_singly() {
     for tells_failed in [true, false] {
         let mut world = World::new().await;
-        world.list.set_rules(MemoryRules { tells_failed, ..MemoryRules::default() });
+        world.list.set_rules(ListRules { tells_failed, ..ListRules::default() });
         world.list.poison("User3@example.com");
         bounces(&world, 100).await;
         world.run_until_quiet().await;
@@ -623,7 +614,7 @@ async fn a_job_that_nobody_can_look_at_stops_nothing_else() {
     ] {
         let mut world = World::new().await;
         let job_wait = Duration::from_hours(1);
-        world.list.set_rules(MemoryRules { job_wait, ..MemoryRules::default() });
+        world.list.set_rules(ListRules { job_wait, ..ListRules::default() });
         world.list.insert("jane@example.com", Reason::Bounce);
         bounces(&world, 100).await;
         world.list.fault([Fault::None, create]);
@@ -674,10 +665,10 @@ enum Stuck {
 impl Stuck {
     const ALL: [Self; 4] = [Self::Processing, Self::Unknown, Self::Unseen, Self::Unfound];
 
-    fn rules(self, job_wait: Duration) -> MemoryRules {
+    fn rules(self, job_wait: Duration) -> ListRules {
         let shows_jobs = !matches!(self, Self::Unseen | Self::Unfound);
         let job_status = (self == Self::Unknown).then_some("SUSPENDED");
-        MemoryRules { job_wait, shows_jobs, job_status, ..MemoryRules::default() }
+        ListRules { job_wait, shows_jobs, job_status, ..ListRules::default() }
     }
 }
 
@@ -857,7 +848,7 @@ async fn a_run_ends_while_the_index_still_shows_marks_that_were_taken_off() {
 #[tokio::test]
 async fn a_role_that_may_never_make_jobs_is_no_dead_end() {
     let mut world = World { requests_per_second: 0.2, ..World::new().await };
-    world.list.set_rules(MemoryRules { allows_jobs: false, ..MemoryRules::default() });
+    world.list.set_rules(ListRules { allows_jobs: false, ..ListRules::default() });
     bounces(&world, 500).await;
     let minutes = world.run_until_quiet().await;
     assert!(minutes < 70, "{minutes}");
@@ -888,7 +879,7 @@ async fn no_job_is_made_of_what_was_right_long_ago() {
 #[tokio::test]
 async fn releases_and_complaints_do_not_wait_behind_bounces() {
     let mut world = World::new().await;
-    let rules = MemoryRules { job_wait: Duration::from_secs(90), ..MemoryRules::default() };
+    let rules = ListRules { job_wait: Duration::from_secs(90), ..ListRules::default() };
     world.list.set_rules(rules);
     world.list.insert("jane@example.com", Reason::Bounce);
     bounces(&world, 100).await;
@@ -925,7 +916,7 @@ async fn records_of_the_stream_that_can_not_be_read_are_counted() {
     let mut world = World::new().await;
     world.say("a@example.com", Say::Bounced).await;
     let images = world.states.stream(0);
-    let mut event = stream::event(images.iter().map(|image| (image, world.clock.now())), REGION).unwrap();
+    let mut event = stream_event(images.iter().map(|image| (image, world.clock.now())), REGION);
     let records = event["Records"].as_array_mut().unwrap();
     records.push(serde_json::json!({"dynamodb": {"NewImage": {"sk": {"S": "SUPPRESSION"}}}}));
     records.push(serde_json::json!({"dynamodb": 1}));
@@ -998,7 +989,7 @@ async fn twenty_thousand_bounces_at_one_request_a_second() {
 async fn what_no_call_deletes_a_job_does() {
     for tells_failed in [true, false] {
         let mut world = World::new().await;
-        world.list.set_rules(MemoryRules { tells_failed, ..MemoryRules::default() });
+        world.list.set_rules(ListRules { tells_failed, ..ListRules::default() });
         for spelling in ["Dept/X@example.com", "joe@example.com"] {
             world.say(spelling, Say::Bounced).await;
         }
@@ -1042,7 +1033,7 @@ async fn what_only_a_job_deletes_waits_for_one_unless_there_are_none() {
 async fn a_job_that_fails_at_what_is_not_there_stands_in_nobodys_way() {
     for tells_failed in [true, false] {
         let mut world = World::new().await;
-        world.list.set_rules(MemoryRules { tells_failed, ..MemoryRules::default() });
+        world.list.set_rules(ListRules { tells_failed, ..ListRules::default() });
         for say in [Say::Bounced, Say::Released] {
             for n in 0..70 {
                 world.say(&format!("User{n}@example.com"), say).await;
@@ -1092,7 +1083,7 @@ fn step() -> impl Strategy<Value = Step> {
 
 async fn live(steps: &[Step], requests_per_second: f64) {
     let mut world = World { requests_per_second, ..World::new().await };
-    let rules = MemoryRules { job_wait: Duration::from_secs(70), ..MemoryRules::default() };
+    let rules = ListRules { job_wait: Duration::from_secs(70), ..ListRules::default() };
     world.list.set_rules(rules);
     for step in steps {
         match step {

@@ -8,19 +8,17 @@ use std::time::Duration;
 use audit::handler::{Audit, AuditError, Done, Wake};
 use audit::settings::Settings;
 use audit::{Ports, Progress, Scope, live};
+use doubles::{
+    Fault, Fuse, MemoryAuditTable, MemoryBuckets, MemoryClock, MemoryIam, MemoryMetrics, MemoryNotes,
+    MemoryRuleSets, MemorySes, MemorySesReader, MemoryTopics,
+};
 use mailroom_aws::audit::AskError;
-use mailroom_aws::audit::buckets::MemoryBuckets;
-use mailroom_aws::audit::iam::{MemoryIam, User};
-use mailroom_aws::audit::ses::MemorySesReader;
-use mailroom_aws::audit::table::{AuditTable, MemoryAuditTable};
-use mailroom_aws::clock::{Clock, MemoryClock};
-use mailroom_aws::fault::Fault;
-use mailroom_aws::fuse::Fuse;
-use mailroom_aws::metrics::MemoryMetrics;
-use mailroom_aws::notes::{LIST_PASSES, ListPasses, MemoryNotes, Notes};
-use mailroom_aws::notification_topics::{MemoryTopics, NotificationAttributes};
-use mailroom_aws::rule_sets::{MemoryRuleSets, Rule, RuleAction, RuleSet};
-use mailroom_aws::ses::MemorySes;
+use mailroom_aws::audit::iam::User;
+use mailroom_aws::audit::table::AuditTable;
+use mailroom_aws::clock::Clock;
+use mailroom_aws::notes::{LIST_PASSES, ListPasses, Notes};
+use mailroom_aws::notification_topics::NotificationAttributes;
+use mailroom_aws::rule_sets::{Rule, RuleAction, RuleSet};
 use mailroom_core::audit::facts::{
     AccessKey, Asked, Bucket, ConfigurationSet, Destination, Dkim, EventDestination, Identity, LastUsed,
     ListPass, Stack,

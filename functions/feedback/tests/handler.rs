@@ -3,12 +3,11 @@
 
 use std::time::Duration;
 
+use doubles::{MemoryDeadLetters, MemoryMetrics, MemoryTable};
 use feedback::handler::Feedback;
 use feedback::settings::{KindsNotStored, Settings};
-use mailroom_aws::dead_letters::{DeadLetterError, MemoryDeadLetters};
+use mailroom_aws::dead_letters::DeadLetterError;
 use mailroom_aws::invocation::{InvocationError, Response};
-use mailroom_aws::metrics::MemoryMetrics;
-use mailroom_aws::records::MemoryRecords;
 use mailroom_core::feedback::Retention;
 use mailroom_core::ours::Ours;
 use serde_json::{Value, json};
@@ -17,11 +16,11 @@ use tokio::time::Instant;
 const SAMPLES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../events/feedback");
 const TOPIC: &str = "arn:aws:sns:us-east-1:123456789012:local-feedback";
 
-type Function = Feedback<MemoryRecords, MemoryDeadLetters, MemoryMetrics>;
+type Function = Feedback<MemoryTable, MemoryDeadLetters, MemoryMetrics>;
 
 fn function() -> Function {
     Feedback {
-        table: MemoryRecords::default(),
+        table: MemoryTable::default(),
         dead_letters: MemoryDeadLetters::default(),
         metrics: MemoryMetrics::default(),
         settings: Settings {
@@ -114,11 +113,11 @@ async fn a_poison_message_comes_back_only_if_it_is_no_dead_letter() {
 #[tokio::test]
 async fn what_comes_back_is_no_dead_letter_yet() {
     let function = function();
-    function.table.fail(&["ADDR#a@example.com"]);
+    function.table.fail_keys(&["ADDR#a@example.com"]);
     let bodies = [bounce("1", &["a@example.com", "nobody"]), "nonsense".to_owned()];
     assert_eq!(failed(&handle(&function, batch(&bodies)).await.unwrap()), ["id-0"]);
     assert_eq!(reasons(&function), ["body: not JSON"]);
-    function.table.fail(&[]);
+    function.table.fail_keys(&[]);
     assert_eq!(handle(&function, batch(&bodies[..1])).await.unwrap(), Response::default());
     assert_eq!(reasons(&function)[1], "bounce.bouncedRecipients[1].emailAddress: not an e-mail address");
 }
@@ -247,7 +246,7 @@ async fn received_mail_is_somebody_elses() {
 #[tokio::test]
 async fn exactly_the_messages_whose_records_are_not_durable_come_back() {
     let function = function();
-    function.table.fail(&["ADDR#b@example.com"]);
+    function.table.fail_keys(&["ADDR#b@example.com"]);
     let bodies = [
         bounce("1", &["a@example.com"]),
         bounce("2", &["b@example.com"]),
@@ -259,7 +258,7 @@ async fn exactly_the_messages_whose_records_are_not_durable_come_back() {
     let response = handle(&function, batch(&bodies)).await.unwrap();
     assert_eq!(failed(&response), ["id-1", "id-2", "id-3"]);
     assert_eq!(function.table.records().len(), 3);
-    function.table.fail(&[]);
+    function.table.fail_keys(&[]);
     let response = handle(&function, batch(&bodies)).await.unwrap();
     assert!(failed(&response).is_empty());
     assert_eq!(function.table.records().len(), 5);
@@ -281,7 +280,7 @@ async fn a_large_batch_is_written_whole_and_fails_where_a_record_does() {
     assert_eq!((function.table.records().len(), function.metrics.get("RecordsNotWritten")), (1000, 0));
 
     let function = self::function();
-    function.table.fail(&["ADDR#user51@example.com", "ADDR#user999@example.com"]);
+    function.table.fail_keys(&["ADDR#user51@example.com", "ADDR#user999@example.com"]);
     let response = handle(&function, batch(&bodies)).await.unwrap();
     assert_eq!(failed(&response), ["id-1", "id-19", "id-21", "id-22"]);
     assert_eq!((function.table.records().len(), function.metrics.get("MessagesPoisoned")), (998, 0));
@@ -302,7 +301,7 @@ async fn a_direct_event_fails_as_a_whole() {
     let direct = sample("direct-sns-bounce-permanent-general");
     assert_eq!(handle(&function, &direct).await.unwrap(), Response::default());
     let written = function.table.records();
-    function.table.fail(&[written[0]["pk"].as_str().unwrap()]);
+    function.table.fail_keys(&[written[0]["pk"].as_str().unwrap()]);
     let error = handle(&function, &direct).await.unwrap_err();
     assert_eq!(error.to_string(), "1 of 1 messages failed; see the log");
     function.dead_letters.fail(Some(DeadLetterError::Refused("AccessDenied".to_owned())));
@@ -443,7 +442,7 @@ async fn the_latest_delivery_to_each_address_is_kept_and_no_other() {
 async fn a_delivery_that_is_not_kept_comes_back() {
     let mut function = function();
     function.settings.keeps_deliveries = true;
-    function.table.fail(&["ADDR#b@example.com"]);
+    function.table.fail_keys(&["ADDR#b@example.com"]);
     let bodies = [
         delivery(1, &["a@example.com"]),
         delivery(2, &["a@example.com", "b@example.com"]),
@@ -468,7 +467,7 @@ async fn many_deliveries_are_kept_and_fail_where_one_does() {
         .collect();
     let mut function = function();
     function.settings.keeps_deliveries = true;
-    function.table.fail(&["ADDR#user0.1@example.com", "ADDR#user11.49@example.com"]);
+    function.table.fail_keys(&["ADDR#user0.1@example.com", "ADDR#user11.49@example.com"]);
     let response = handle(&function, batch(&bodies)).await.unwrap();
     assert_eq!(failed(&response), ["id-0", "id-11"]);
     let counted = ["DeliveriesKept", "DeliveriesNotKept"].map(|name| function.metrics.get(name));

@@ -1,13 +1,12 @@
 //! The handler with its ports in memory: what is recorded of a mail, and what comes back because the mail is not there.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test says what failed by panicking")]
 
+use doubles::{MemoryDeadLetters, MemoryMetrics, MemoryObjects, MemoryTable};
 use inbound::handler::Inbound;
 use inbound::settings::Settings;
-use mailroom_aws::dead_letters::{DeadLetterError, MemoryDeadLetters};
+use mailroom_aws::dead_letters::DeadLetterError;
 use mailroom_aws::invocation::{InvocationError, Response};
-use mailroom_aws::metrics::MemoryMetrics;
-use mailroom_aws::objects::{MemoryObjects, ObjectError};
-use mailroom_aws::records::MemoryRecords;
+use mailroom_aws::objects::ObjectError;
 use mailroom_core::inbound::{DispositionPolicy, Location, ObjectFacts, Store};
 use mailroom_core::ours::Ours;
 use mailroom_core::record::Retention;
@@ -19,11 +18,11 @@ const MAIL: &[u8] = b"From: Ann <ann@example.org>\r\nTo: box@example.com\r\nSubj
     --b\r\nContent-Type: text/plain\r\n\r\nHi\r\n\
     --b\r\nContent-Type: application/pdf; name=a.pdf\r\nContent-Disposition: attachment\r\n\r\n%PDF\r\n--b--\r\n";
 
-type Function = Inbound<MemoryRecords, MemoryObjects, MemoryDeadLetters, MemoryMetrics>;
+type Function = Inbound<MemoryTable, MemoryObjects, MemoryDeadLetters, MemoryMetrics>;
 
 fn function() -> Function {
     Inbound {
-        table: MemoryRecords::default(),
+        table: MemoryTable::default(),
         objects: MemoryObjects::default(),
         dead_letters: MemoryDeadLetters::default(),
         metrics: MemoryMetrics::default(),

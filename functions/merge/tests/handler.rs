@@ -3,11 +3,10 @@
 
 use std::time::Duration;
 
-use mailroom_aws::clock::{Clock, MemoryClock};
-use mailroom_aws::dead_letters::{DeadLetterError, MemoryDeadLetters};
+use doubles::{MemoryClock, MemoryDeadLetters, MemoryMetrics, MemoryTable};
+use mailroom_aws::clock::Clock;
+use mailroom_aws::dead_letters::DeadLetterError;
 use mailroom_aws::invocation::{InvocationError, Response};
-use mailroom_aws::metrics::MemoryMetrics;
-use mailroom_aws::states::MemoryStates;
 use mailroom_core::suppression::Reason;
 use mailroom_core::timestamp::Timestamp;
 use merge::handler::Merge;
@@ -16,11 +15,11 @@ use tokio::time::Instant;
 
 const SAMPLES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../events/merge");
 
-type Function = Merge<MemoryStates, MemoryDeadLetters, MemoryClock, MemoryMetrics>;
+type Function = Merge<MemoryTable, MemoryDeadLetters, MemoryClock, MemoryMetrics>;
 
 fn function() -> Function {
     Merge {
-        table: MemoryStates::default(),
+        table: MemoryTable::default(),
         dead_letters: MemoryDeadLetters::default(),
         clock: MemoryClock::at(Timestamp::parse("2026-02-01T00:00:00Z").unwrap()),
         metrics: MemoryMetrics::default(),

@@ -130,8 +130,9 @@ fn mix(mut hash: u64) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use doubles::MemoryNotes;
+
     use super::*;
-    use mailroom_aws::notes::MemoryNotes;
 
     fn at(millis: i64) -> Timestamp {
         Timestamp::from_millis(millis).unwrap()

@@ -96,7 +96,8 @@ fn room(time: Duration, interval: Duration) -> usize {
 mod tests {
     use std::cell::Cell;
 
-    use mailroom_aws::clock::{Clock, MemoryClock};
+    use doubles::MemoryClock;
+    use mailroom_aws::clock::Clock;
 
     use super::*;
 

@@ -1,7 +1,6 @@
 //! The reasons for which SES keeps this Region's account-level suppression list.
 
 use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex, MutexGuard};
 
 use aws_config::SdkConfig;
 use aws_sdk_sesv2::Client;
@@ -11,7 +10,7 @@ use aws_sdk_sesv2::types::{
     SuppressionConfidenceVerdictThreshold, SuppressionListReason, SuppressionValidationAttributes,
 };
 
-use crate::ses::{MemorySes, SesError, told};
+use crate::ses::{SesError, told};
 
 /// Reads and writes the account's suppression settings. Each method is one call of SES's API.
 pub trait SuppressionSettings {
@@ -111,69 +110,9 @@ fn validation(validation: &AutoValidation) -> Result<SuppressionValidationAttrib
     Ok(SuppressionValidationAttributes::builder().condition_threshold(condition).build())
 }
 
-/// An account in memory. Clones are one account.
-#[derive(Debug, Clone)]
-pub struct MemoryAccount {
-    settings: Arc<Mutex<SuppressionAttributes>>,
-    ses: MemorySes,
-}
-
-impl MemoryAccount {
-    /// An account with both reasons enabled, as accounts are since November 2019 (Developer Guide, "Using the
-    /// account-level suppression list", November 2026).
-    pub fn new(ses: &MemorySes) -> Self {
-        let reasons = ["BOUNCE", "COMPLAINT"].map(str::to_owned).into();
-        let settings = SuppressionAttributes { reasons, validation: None };
-        Self { settings: Arc::new(Mutex::new(settings)), ses: ses.clone() }
-    }
-
-    /// The same account, reached through an SES of the same kind: [`MemorySes::with_fuse`].
-    #[must_use]
-    pub fn through(&self, ses: &MemorySes) -> Self {
-        Self { ses: ses.clone(), ..self.clone() }
-    }
-
-    /// Sets all settings, as somebody other than Mailroom would.
-    pub fn set(&self, settings: SuppressionAttributes) {
-        if let Ok(mut kept) = self.lock() {
-            *kept = settings;
-        }
-    }
-
-    /// The settings as they are now.
-    pub fn now(&self) -> SuppressionAttributes {
-        self.lock().map_or_else(|_| SuppressionAttributes::default(), |settings| settings.clone())
-    }
-
-    fn lock(&self) -> Result<MutexGuard<'_, SuppressionAttributes>, SesError> {
-        self.settings.lock().map_err(|_| SesError::Unavailable("poisoned".to_owned()))
-    }
-}
-
-impl SuppressionSettings for MemoryAccount {
-    async fn settings(&self) -> Result<SuppressionAttributes, SesError> {
-        self.ses.call("GetAccount".to_owned(), || Ok(self.lock()?.clone())).await
-    }
-
-    async fn put_settings(&self, settings: &SuppressionAttributes) -> Result<(), SesError> {
-        let reasons: Vec<_> = settings.reasons.iter().map(String::as_str).collect();
-        let name = format!("PutAccountSuppressionAttributes {}", reasons.join(","));
-        let put = || {
-            settings.clone_into(&mut *self.lock()?);
-            Ok(())
-        };
-        self.ses.call(name, put).await
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
-    use mailroom_core::timestamp::Timestamp;
-
     use super::*;
-    use crate::clock::MemoryClock;
     use crate::stub::Stub;
 
     #[tokio::test]
@@ -202,21 +141,5 @@ mod tests {
             r#"{"SuppressedReasons":["COMPLAINT","NEW"],"ValidationAttributes":{"ConditionThreshold":{"ConditionThresholdEnabled":"ENABLED","OverallConfidenceThreshold":{"ConfidenceVerdictThreshold":"HIGH"}}}}"#
         );
         assert_eq!(sent[3], r#"{"SuppressedReasons":[]}"#);
-    }
-
-    #[tokio::test]
-    async fn in_memory_it_is_as_it_was_put() {
-        let clock = MemoryClock::at(Timestamp::from_millis(1_769_525_978_237).unwrap());
-        let ses = MemorySes::new(&clock);
-        let account = MemoryAccount::new(&ses);
-        let mut settings = account.settings().await.unwrap();
-        settings.reasons.remove("BOUNCE");
-        clock.advance(Duration::from_secs(1));
-        assert_eq!(account.put_settings(&settings).await, Ok(()));
-        assert_eq!(account.now().reasons, BTreeSet::from(["COMPLAINT".to_owned()]));
-        account.set(SuppressionAttributes::default());
-        clock.advance(Duration::from_secs(1));
-        assert_eq!(account.settings().await, Ok(SuppressionAttributes::default()));
-        assert_eq!(ses.calls(), ["GetAccount", "PutAccountSuppressionAttributes COMPLAINT", "GetAccount"]);
     }
 }

@@ -1,16 +1,12 @@
 //! Delivers a custom resource's answer to CloudFormation, which waits for it at a pre-signed URL (CloudFormation User
 //! Guide, "Custom resource response objects", November 2026).
 
-use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use aws_sdk_dynamodb::config::http::HttpRequest;
 use aws_sdk_dynamodb::error::DisplayErrorContext;
 use aws_smithy_http_client::default_connector;
 use aws_smithy_runtime_api::client::http::{HttpConnector, HttpConnectorSettings, SharedHttpConnector};
-
-use crate::fuse::Fuse;
 
 /// Delivers answers.
 pub trait Answers {
@@ -80,55 +76,6 @@ impl Answers for HttpAnswers {
     }
 }
 
-/// Answers in memory. Clones share them.
-#[derive(Debug, Clone, Default)]
-pub struct MemoryAnswers {
-    inner: Arc<Mutex<Inner>>,
-    fuse: Fuse,
-}
-
-#[derive(Debug, Default)]
-struct Inner {
-    delivered: Vec<(String, String)>,
-    faults: VecDeque<AnswerError>,
-}
-
-impl MemoryAnswers {
-    /// The same answers, for a function that may die.
-    #[must_use]
-    pub fn with_fuse(&self, fuse: &Fuse) -> Self {
-        Self { inner: Arc::clone(&self.inner), fuse: fuse.clone() }
-    }
-
-    /// Has the next deliveries fail, one with each of these errors.
-    pub fn fault(&self, faults: impl IntoIterator<Item = AnswerError>) {
-        if let Ok(mut inner) = self.lock() {
-            inner.faults.extend(faults);
-        }
-    }
-
-    /// The answers that were delivered since the last call, each with its URL.
-    pub fn take(&self) -> Vec<(String, String)> {
-        self.lock().map_or_else(|_| Vec::new(), |mut inner| std::mem::take(&mut inner.delivered))
-    }
-
-    fn lock(&self) -> Result<MutexGuard<'_, Inner>, AnswerError> {
-        self.inner.lock().map_err(|_| AnswerError::Unavailable("poisoned".to_owned()))
-    }
-}
-
-impl Answers for MemoryAnswers {
-    async fn put(&self, url: &str, answer: &str) -> Result<(), AnswerError> {
-        self.fuse.effect().await;
-        let mut inner = self.lock()?;
-        if let Some(fault) = inner.faults.pop_front() {
-            return Err(fault);
-        }
-        inner.delivered.push((url.to_owned(), answer.to_owned()));
-        Ok(())
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -152,15 +99,5 @@ mod tests {
         assert!(head.starts_with("PUT /token?Signature=a%2Bb HTTP/1.1\r\n"), "{head}");
         assert!(head.contains("content-length: 10") && !head.contains("content-type"), "{head}");
         assert_eq!(body, r#"{"a":"ä"}"#);
-    }
-
-    #[tokio::test]
-    async fn in_memory_they_are_taken() {
-        let answers = MemoryAnswers::default();
-        answers.fault([AnswerError::Refused(403)]);
-        assert_eq!(answers.put("u", "a").await, Err(AnswerError::Refused(403)));
-        assert_eq!(answers.put("u", "b").await, Ok(()));
-        assert_eq!(answers.take(), [("u".to_owned(), "b".to_owned())]);
-        assert_eq!(answers.take(), []);
     }
 }

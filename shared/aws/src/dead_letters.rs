@@ -6,8 +6,6 @@
 #[cfg(feature = "dead-letters")]
 mod sqs;
 
-use std::sync::{Arc, Mutex};
-
 use futures_util::{StreamExt, stream};
 use mailroom_core::dead_letter::DeadLetter;
 use tokio::time::Instant;
@@ -51,46 +49,4 @@ pub(crate) async fn send_all(
         .buffered(MAX_CALLS_AT_ONCE)
         .collect()
         .await
-}
-
-/// A dead-letter queue in memory. Clones are the same queue.
-#[derive(Debug, Clone, Default)]
-pub struct MemoryDeadLetters(Arc<Mutex<Inner>>);
-
-#[derive(Debug, Default)]
-struct Inner {
-    letters: Vec<DeadLetter>,
-    failing: Option<DeadLetterError>,
-}
-
-impl MemoryDeadLetters {
-    /// A queue that refuses every letter, for tests in which there must be none.
-    pub fn refusing() -> Self {
-        let queue = Self::default();
-        queue.fail(Some(DeadLetterError::Refused("no letter is expected".to_owned())));
-        queue
-    }
-
-    /// The letters that were sent, the first one first.
-    pub fn letters(&self) -> Vec<DeadLetter> {
-        self.0.lock().map(|inner| inner.letters.clone()).unwrap_or_default()
-    }
-
-    /// From now on sending fails with this error; `None`: it works again.
-    pub fn fail(&self, error: Option<DeadLetterError>) {
-        if let Ok(mut inner) = self.0.lock() {
-            inner.failing = error;
-        }
-    }
-}
-
-impl DeadLetters for MemoryDeadLetters {
-    async fn send_letter(&self, letter: &DeadLetter, _: Instant) -> Result<(), DeadLetterError> {
-        let mut inner = self.0.lock().map_err(|_| DeadLetterError::Unavailable("poisoned".to_owned()))?;
-        if let Some(error) = &inner.failing {
-            return Err(error.clone());
-        }
-        inner.letters.push(letter.clone());
-        Ok(())
-    }
 }

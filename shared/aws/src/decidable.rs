@@ -11,12 +11,11 @@ use mailroom_core::suppression::operator::OperatorDecision;
 use mailroom_core::suppression::policy::FeedbackFact;
 use mailroom_core::timestamp::Timestamp;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 use tokio::time::Instant;
 use tracing::error;
 
-use crate::dynamo::{read_item, read_value, retried};
-use crate::states::{DynamoStates, MemoryStates, TableError};
+use crate::dynamo::{read_item, retried};
+use crate::states::{DynamoStates, TableError};
 
 /// Scans the table.
 pub trait DecidableRecords {
@@ -49,8 +48,10 @@ pub struct RecordPage {
 /// not go into a log line.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct RecordKey {
-    pk: String,
-    sk: String,
+    /// The record's partition key.
+    pub pk: String,
+    /// The record's sort key.
+    pub sk: String,
 }
 
 impl RecordPage {
@@ -109,39 +110,6 @@ impl DecidableRecords for DynamoStates {
         }
         let key = |key: Item| Some(RecordKey { pk: text(&key, "pk")?, sk: text(&key, "sk")? });
         page.next = output.last_evaluated_key.and_then(key);
-        Ok(page)
-    }
-}
-
-/// The size of a page in memory: two are enough to see whether the caller asks for the next page.
-const MEMORY_PAGE: usize = 2;
-
-impl DecidableRecords for MemoryStates {
-    async fn decidable(
-        &self,
-        since: Timestamp,
-        after: Option<&RecordKey>,
-        _: Instant,
-    ) -> Result<RecordPage, TableError> {
-        let key = |record: &Value| {
-            let [pk, sk] = ["pk", "sk"].map(|name| record[name].as_str().unwrap_or_default().to_owned());
-            RecordKey { pk, sk }
-        };
-        let at = |record: &Value| {
-            let at = record["occurred_at"].as_str().or(record["decided_at"].as_str());
-            at.and_then(Timestamp::parse)
-        };
-        let mut records = self.records();
-        records.retain(|record| after.is_none_or(|after| *after < key(record)));
-        let more = records.len() > MEMORY_PAGE;
-        records.truncate(MEMORY_PAGE);
-        let mut page = RecordPage { next: records.last().filter(|_| more).map(key), ..RecordPage::default() };
-        for record in records {
-            if record["decidable"].is_string() && at(&record) >= Some(since) {
-                let sk = record["sk"].as_str().unwrap_or_default();
-                page.take(sk, read_value(record.clone()), || read_value(record.clone()));
-            }
-        }
         Ok(page)
     }
 }

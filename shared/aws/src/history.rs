@@ -9,7 +9,7 @@ use serde_json::Value;
 use tokio::time::Instant;
 
 use crate::dynamo::{read_item, retried};
-use crate::states::{MemoryStates, TableError};
+use crate::states::TableError;
 
 /// How the sort keys of the records that are read begin, up to the time.
 const SORT_KEY_PREFIXES: [&str; 2] = ["FEEDBACK#", "OPERATOR#"];
@@ -69,15 +69,6 @@ impl History for DynamoHistory {
             }
         }
         Ok(newest_first(found, limit))
-    }
-}
-
-impl History for MemoryStates {
-    async fn newest(&self, address: &str, limit: usize, _: Instant) -> Result<Vec<Value>, TableError> {
-        let pk = partition_key(address);
-        let mut records = self.records();
-        records.retain(|record| record["pk"] == pk.as_str() && time(record).is_some());
-        Ok(newest_first(records, limit))
     }
 }
 

@@ -1,5 +1,5 @@
-//! Mailroom's adapters: the only code that knows the AWS SDK. Each port is a small trait with its in-memory
-//! implementation beside the real one, so that every handler is tested without AWS.
+//! Mailroom's adapters: the only code that knows the AWS SDK. Each port is a small trait, whose in-memory double for tests is
+//! in `tests/doubles`.
 //!
 //! The table:
 //!
@@ -41,8 +41,6 @@
 //! | `custom_resource` | how CloudFormation is answered |
 //! | [`clock`] | what time it is, and how to wait |
 //! | [`metrics`] | counts for CloudWatch, as log lines |
-//!
-//! For tests: [`fault`] makes a port fail, [`fuse`] makes a function die between two effects.
 
 #![expect(
     async_fn_in_trait,
@@ -61,8 +59,6 @@ pub mod dead_letters;
 pub mod decidable;
 pub mod deliveries;
 mod dynamo;
-pub mod fault;
-pub mod fuse;
 pub mod history;
 pub mod invocation;
 pub mod lease;

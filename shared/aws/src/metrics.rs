@@ -49,27 +49,6 @@ fn line(function: &str, millis: u128, counts: &[(&'static str, usize)]) -> Optio
     Some(Value::Object(line))
 }
 
-/// Counts that are kept for a test to look at. Clones count together.
-#[derive(Clone, Default)]
-pub struct MemoryMetrics(std::sync::Arc<std::sync::Mutex<std::collections::BTreeMap<&'static str, usize>>>);
-
-impl MemoryMetrics {
-    /// The count of `name` so far.
-    pub fn get(&self, name: &str) -> usize {
-        self.0.lock().map_or(0, |counts| counts.get(name).copied().unwrap_or(0))
-    }
-}
-
-impl Metrics for MemoryMetrics {
-    fn count(&self, counts: &[(&'static str, usize)]) {
-        if let Ok(mut kept) = self.0.lock() {
-            for (name, count) in counts {
-                *kept.entry(name).or_default() += count;
-            }
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -9,7 +9,6 @@
 //! ```
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use aws_sdk_dynamodb::Client;
@@ -23,7 +22,6 @@ use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
 use crate::dynamo::{Failure, retried, told};
-use crate::fuse::Fuse;
 
 /// How long a call of DynamoDB is retried. All notes of a Region are in one partition, which takes 1,000 write units a
 /// second; those of reconcile's filter are 342 units each, and it may write 16 of them in a row.
@@ -215,78 +213,11 @@ fn read<T: DeserializeOwned>(
         .ok_or_else(|| NoteError::Unreadable(name.to_owned()))
 }
 
-/// Notes in memory, kept as text so that what can't be read back is noticed, with trouble on demand. Clones are one
-/// table.
-#[derive(Debug, Clone, Default)]
-pub struct MemoryNotes {
-    inner: Arc<Mutex<Inner>>,
-    fuse: Fuse,
-}
-
-#[derive(Debug, Default)]
-struct Inner {
-    notes: HashMap<String, (String, u64)>,
-    failing: Option<String>,
-}
-
-impl MemoryNotes {
-    /// The same notes, for a function that may die.
-    #[must_use]
-    pub fn with_fuse(&self, fuse: &Fuse) -> Self {
-        Self { inner: Arc::clone(&self.inner), fuse: fuse.clone() }
-    }
-
-    /// From now on, notes whose names have this prefix are not written; `None`: all are.
-    pub fn fail(&self, prefix: Option<&str>) {
-        if let Ok(mut inner) = self.lock() {
-            inner.failing = prefix.map(str::to_owned);
-        }
-    }
-
-    fn lock(&self) -> Result<MutexGuard<'_, Inner>, NoteError> {
-        self.inner.lock().map_err(|_| NoteError::Unavailable("poisoned".to_owned()))
-    }
-}
-
-impl Notes for MemoryNotes {
-    async fn get<T: DeserializeOwned>(&self, name: &str) -> Result<Option<Note<T>>, NoteError> {
-        let inner = self.lock()?;
-        inner.notes.get(name).map(|(text, version)| read(name, Some(*version), Some(text))).transpose()
-    }
-
-    async fn put<T: Serialize>(&self, name: &str, value: &T, read: Option<u64>) -> Result<Noted, NoteError> {
-        self.fuse.effect().await;
-        let text = write(name, value)?;
-        let mut inner = self.lock()?;
-        if inner.failing.as_ref().is_some_and(|prefix| name.starts_with(prefix.as_str())) {
-            return Err(NoteError::Unavailable("told to fail".to_owned()));
-        }
-        if inner.notes.get(name).map(|(_, version)| *version) != read {
-            return Ok(Noted::Conflict);
-        }
-        let version = read.unwrap_or_default() + 1;
-        inner.notes.insert(name.to_owned(), (text, version));
-        Ok(Noted::Done(version))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::stub::Stub;
 
-    #[tokio::test]
-    async fn of_two_who_read_the_same_one_writes() {
-        let notes = MemoryNotes::default();
-        assert_eq!(notes.get::<u32>("a").await, Ok(None));
-        assert_eq!(notes.put("a", &1, None).await, Ok(Noted::Done(1)));
-        assert_eq!(notes.put("a", &2, None).await, Ok(Noted::Conflict));
-        assert_eq!(notes.put("a", &3, Some(1)).await, Ok(Noted::Done(2)));
-        assert_eq!(notes.put("a", &4, Some(1)).await, Ok(Noted::Conflict));
-        assert_eq!(notes.get::<u32>("a").await, Ok(Some(Note { value: 3, version: 2 })));
-        assert_eq!(notes.get::<u32>("b").await, Ok(None));
-        assert_eq!(notes.get::<String>("a").await, Err(NoteError::Unreadable("a".to_owned())));
-    }
     const THROTTLED: (u16, &str) =
         (400, r#"{"__type":"x#ProvisionedThroughputExceededException","message":"slow down"}"#);
 

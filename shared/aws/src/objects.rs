@@ -5,7 +5,7 @@
 //! function's environment lives, since a bucket never moves.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex};
+use std::sync::Mutex;
 
 use aws_config::{Region, SdkConfig};
 use aws_sdk_s3::Client;
@@ -14,8 +14,6 @@ use aws_sdk_s3::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
 use aws_sdk_s3::operation::head_object::HeadObjectOutput;
 use aws_sdk_s3::primitives::ByteStream;
 use mailroom_core::inbound::{Location, ObjectFacts};
-
-use crate::fuse::Fuse;
 
 /// Looks at objects, reads their first bytes, and writes small ones.
 pub trait ObjectStore {
@@ -234,89 +232,5 @@ fn told<E: ProvideErrorMetadata + std::error::Error + 'static>(
         (_, Some(code)) => ObjectError::Unavailable(code.to_owned()),
         (Some(status), None) => ObjectError::Unavailable(format!("status {status}")),
         (None, None) => ObjectError::Unavailable(DisplayErrorContext(error).to_string()),
-    }
-}
-
-/// Objects in memory, with the rules that a handler can run into: an object is there, or not, or denied, and one that is
-/// written again gets another version. Clones are the same objects.
-#[derive(Clone, Default)]
-pub struct MemoryObjects {
-    objects: Arc<Mutex<HashMap<(String, String), Answer>>>,
-    fuse: Fuse,
-}
-
-type Answer = Result<(ObjectFacts, Vec<u8>), ObjectError>;
-
-impl MemoryObjects {
-    /// The same objects, for a function that may die.
-    #[must_use]
-    pub fn with_fuse(&self, fuse: &Fuse) -> Self {
-        Self { objects: Arc::clone(&self.objects), fuse: fuse.clone() }
-    }
-
-    /// Adds an object, described as S3 would.
-    pub fn insert(&self, location: &Location, facts: ObjectFacts, content: Vec<u8>) {
-        self.set(location, Ok((facts, content)));
-    }
-
-    /// Answers every call for an object with an error.
-    pub fn refuse(&self, location: &Location, error: ObjectError) {
-        self.set(location, Err(error));
-    }
-
-    /// An object's content; `None` if there is no such object.
-    pub fn content(&self, location: &Location) -> Option<Vec<u8>> {
-        self.get(location).ok().map(|(_, content)| content)
-    }
-
-    fn set(&self, location: &Location, object: Answer) {
-        if let Ok(mut objects) = self.objects.lock() {
-            objects.insert((location.bucket.clone(), location.key.clone()), object);
-        }
-    }
-
-    fn get(&self, location: &Location) -> Answer {
-        let objects = self.objects.lock().map_err(|_| ObjectError::Unavailable("poisoned".to_owned()))?;
-        objects
-            .get(&(location.bucket.clone(), location.key.clone()))
-            .cloned()
-            .unwrap_or(Err(ObjectError::NotFound))
-    }
-}
-
-impl ObjectStore for MemoryObjects {
-    async fn head(&self, location: &Location) -> Result<ObjectFacts, ObjectError> {
-        self.get(location).map(|(facts, _)| facts)
-    }
-
-    async fn first_bytes(
-        &self,
-        location: &Location,
-        _: &ObjectFacts,
-        count: u64,
-    ) -> Result<Vec<u8>, ObjectError> {
-        let (_, content) = self.get(location)?;
-        let count = usize::try_from(count).unwrap_or(usize::MAX);
-        Ok(content.into_iter().take(count).collect())
-    }
-
-    async fn put(&self, location: &Location, content: Vec<u8>) -> Result<(), ObjectError> {
-        self.fuse.effect().await;
-        let size = u64::try_from(content.len()).ok();
-        let facts = match self.get(location) {
-            Ok((facts, _)) => ObjectFacts {
-                version_id: Some(format!("{}+", facts.version_id.unwrap_or_default())),
-                size,
-                ..facts
-            },
-            Err(ObjectError::NotFound) => ObjectFacts { size, ..ObjectFacts::default() },
-            Err(error) => return Err(error),
-        };
-        self.insert(location, facts, content);
-        Ok(())
-    }
-
-    async fn put_here(&self, location: &Location, content: Vec<u8>) -> Result<(), ObjectError> {
-        self.put(location, content).await
     }
 }

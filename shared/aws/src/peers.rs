@@ -3,8 +3,8 @@
 //! Every Region's queue has the same name, in the same account and partition, so that its URL is known without asking.
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, HashMap, VecDeque};
-use std::sync::{Arc, Mutex};
+use std::collections::HashMap;
+use std::sync::Mutex;
 use std::time::Duration;
 
 use aws_config::timeout::TimeoutConfig;
@@ -16,8 +16,6 @@ use aws_sdk_sqs::operation::send_message::SendMessageError;
 use mailroom_core::suppression::message::{self, Cut};
 use tokio::time::{Instant, timeout_at};
 use tracing::error;
-
-use crate::fuse::Fuse;
 
 /// How often a message is sent: a connection that had gone stale while the environment slept is no reason to give up on a
 /// peer.
@@ -220,74 +218,8 @@ fn why(error: &SdkError<SendMessageError, HttpResponse>) -> PeerError {
     }
 }
 
-/// Queues in memory, in all Regions. Clones are the same queues.
-#[derive(Debug, Clone, Default)]
-pub struct MemoryPeers {
-    inner: Arc<Mutex<Inner>>,
-    fuse: Fuse,
-}
-
-#[derive(Debug, Default)]
-struct Inner {
-    queues: BTreeMap<String, VecDeque<String>>,
-    failing: HashMap<String, PeerError>,
-    refused: Option<String>,
-}
-
-impl MemoryPeers {
-    /// The same queues, for a function that may die.
-    #[must_use]
-    pub fn with_fuse(&self, fuse: &Fuse) -> Self {
-        Self { inner: Arc::clone(&self.inner), fuse: fuse.clone() }
-    }
-
-    /// Takes all messages out of a Region's queue, the first sent first.
-    pub fn receive(&self, region: &str) -> Vec<String> {
-        let Ok(mut inner) = self.inner.lock() else { return Vec::new() };
-        inner.queues.remove(region).map(Into::into).unwrap_or_default()
-    }
-
-    /// From now on a Region answers with this error; `None`: it works again.
-    pub fn fail(&self, region: &str, error: Option<PeerError>) {
-        if let Ok(mut inner) = self.inner.lock() {
-            match error {
-                Some(error) => drop(inner.failing.insert(region.to_owned(), error)),
-                None => drop(inner.failing.remove(region)),
-            }
-        }
-    }
-}
-
-impl MemoryPeers {
-    /// From now on no Region takes a message with this text in it.
-    pub fn refuse(&self, text: &str) {
-        if let Ok(mut inner) = self.inner.lock() {
-            inner.refused = Some(text.to_owned());
-        }
-    }
-}
-
-impl Peers for MemoryPeers {
-    async fn send(&self, region: &str, message: &str, _: Instant) -> Result<(), PeerError> {
-        self.fuse.effect().await;
-        let mut inner = self.inner.lock().map_err(|_| PeerError::Unavailable("poisoned".to_owned()))?;
-        if let Some(error) = inner.failing.get(region) {
-            return Err(error.clone());
-        }
-        if inner.refused.as_ref().is_some_and(|text| message.contains(text)) {
-            return Err(PeerError::Contents("InvalidMessageContents".to_owned()));
-        }
-        inner.queues.entry(region.to_owned()).or_default().push_back(message.to_owned());
-        Ok(())
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use mailroom_core::suppression::message::PeerState;
-    use mailroom_core::suppression::{Reason, Said, Source, SuppressionState};
-    use mailroom_core::timestamp::Timestamp;
-
     use super::*;
     use crate::stub::Stub;
 
@@ -321,37 +253,6 @@ mod tests {
                 peers.send("us-east-1", "x", Instant::now() + Duration::from_secs(10)).await.unwrap_err();
             assert_eq!(error, expected);
         }
-    }
-
-    #[tokio::test]
-    async fn a_state_that_the_queue_refuses_costs_only_itself() {
-        let at = Timestamp::parse("2026-01-27T14:59:38.237Z").unwrap();
-        let said = Said { at, source: Source::Bounce, region: "us-east-1".to_owned(), id: "0100".to_owned() };
-        let state = |name: &str| PeerState {
-            address: format!("{name}@example.com"),
-            spellings: [format!("{name}@example.com")].into_iter().collect(),
-            state: SuppressionState::suppressed(Reason::Bounce, said.clone()),
-        };
-        let deadline = Instant::now() + Duration::from_secs(10);
-        for (names, refused) in
-            [("abcde", 0), ("xabcd", 1), ("abxcd", 1), ("abcdx", 1), ("axbxc", 2), ("x", 1)]
-        {
-            let peers = MemoryPeers::default();
-            peers.refuse("x@example.com");
-            let states: Vec<_> = names.chars().map(|name| state(&name.to_string())).collect();
-            let message = message::pack("us-east-1", states.clone()).next().unwrap();
-            let sent = send_states(&peers, "eu-west-1", &message, deadline).await.unwrap();
-            let received = peers.receive("eu-west-1");
-            assert_eq!(sent, Sent { messages: received.len(), states_refused: refused }, "{names}");
-            let read: Vec<_> =
-                received.iter().flat_map(|message| message::read(message).unwrap().states).collect();
-            let good: Vec<_> = states.into_iter().filter(|state| state.address != "x@example.com").collect();
-            assert_eq!(read, good, "{names}");
-        }
-        let peers = MemoryPeers::default();
-        peers.fail("eu-west-1", Some(PeerError::NoQueue));
-        let sent = send_states(&peers, "eu-west-1", "{}", deadline).await;
-        assert_eq!(sent, Err(PeerError::NoQueue));
     }
 
     #[test]

@@ -7,20 +7,16 @@
 //! An item in the SDK's types takes several times the memory of its record, so a chunk's items are made when it is sent, and
 //! a chunk of large items has fewer than 25.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::iter::Peekable;
-use std::sync::Mutex;
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::{AttributeValue, PutRequest, WriteRequest};
 use futures_util::{StreamExt, stream};
 use mailroom_core::record::Record;
-use mailroom_core::suppression::delivery::LatestDelivery;
-use mailroom_core::timestamp::Timestamp;
 use serde_json::Value;
 use tokio::time::{Instant, timeout_at};
 
-use crate::deliveries::LatestDeliveries;
 use crate::dynamo::{Backoff, may_pass, told};
 
 /// The most items that BatchWriteItem takes in one call.
@@ -242,83 +238,6 @@ fn still_to_do(puts: Vec<Put>, unprocessed: Vec<WriteRequest>) -> Vec<Put> {
     };
     let left: HashSet<_> = unprocessed.into_iter().filter_map(key_of).collect();
     puts.into_iter().filter(|put| left.contains(&put.key)).collect()
-}
-
-/// A table in memory, with the rules that a handler can run into: it refuses a call that names a key twice, and can be
-/// told to fail.
-#[derive(Default)]
-pub struct MemoryRecords {
-    items: Mutex<BTreeMap<(String, String), Value>>,
-    failing: Mutex<HashSet<String>>,
-}
-
-impl MemoryRecords {
-    /// All records, by key.
-    pub fn records(&self) -> Vec<Value> {
-        self.items.lock().map_or_else(|_| Vec::new(), |items| items.values().cloned().collect())
-    }
-
-    /// From now on records under these partition keys are not written.
-    pub fn fail(&self, pks: &[&str]) {
-        if let Ok(mut failing) = self.failing.lock() {
-            *failing = pks.iter().map(|pk| (*pk).to_owned()).collect();
-        }
-    }
-}
-
-impl LatestDeliveries for MemoryRecords {
-    async fn keep_latest(&self, deliveries: &[LatestDelivery], _deadline: Instant) -> Vec<NotDurable> {
-        let (Ok(mut items), Ok(failing)) = (self.items.lock(), self.failing.lock()) else {
-            let poisoned = || AppendError::Deadline("poisoned".to_owned());
-            return (0..deliveries.len()).map(|index| NotDurable { index, error: poisoned() }).collect();
-        };
-        let mut not_durable = Vec::new();
-        for (index, delivery) in deliveries.iter().enumerate() {
-            let key = (delivery.pk.clone(), delivery.sk.to_owned());
-            let kept = match serde_json::to_value(delivery) {
-                _ if failing.contains(&delivery.pk) => Err(AppendError::Deadline("told to fail".to_owned())),
-                Ok(item) => {
-                    let held = items.get(&key).and_then(|held| held["occurred_at"].as_str());
-                    if held.and_then(Timestamp::parse) < Some(delivery.occurred_at) {
-                        items.insert(key, item);
-                    }
-                    Ok(())
-                }
-                Err(error) => Err(AppendError::NotAnItem(error.to_string())),
-            };
-            not_durable.extend(kept.err().map(|error| NotDurable { index, error }));
-        }
-        not_durable
-    }
-}
-
-impl RecordTable for MemoryRecords {
-    async fn append<R: Record>(&self, records: &[R], _deadline: Instant) -> Vec<NotDurable> {
-        let all = |error: &AppendError| {
-            (0..records.len()).map(|index| NotDurable { index, error: error.clone() }).collect()
-        };
-        let (Ok(mut items), Ok(failing)) = (self.items.lock(), self.failing.lock()) else {
-            return all(&AppendError::Deadline("poisoned".to_owned()));
-        };
-        if records.iter().map(key).collect::<HashSet<_>>().len() < records.len() {
-            return all(&AppendError::Refused("Provided list of item keys contains duplicates".to_owned()));
-        }
-        let mut not_durable = Vec::new();
-        for (index, record) in records.iter().enumerate() {
-            if failing.contains(record.key().0) {
-                not_durable
-                    .push(NotDurable { index, error: AppendError::Deadline("told to fail".to_owned()) });
-                continue;
-            }
-            match serde_json::to_value(record) {
-                Ok(item) => drop(items.insert(key(record), item)),
-                Err(error) => {
-                    not_durable.push(NotDurable { index, error: AppendError::NotAnItem(error.to_string()) });
-                }
-            }
-        }
-        not_durable
-    }
 }
 
 #[cfg(test)]

@@ -1,17 +1,11 @@
-//! What all calls of SES's API have in common: how they fail, and, in memory, their pace.
+//! What all calls of SES's API have in common: how they fail.
 //!
 //! Nothing is retried by these adapters: SES takes one request a second, so the caller keeps the pace and decides what is
 //! worth another call.
 
-#[cfg(any(feature = "account", feature = "identity-topics", feature = "rule-sets"))]
-mod memory;
-
 // The SDK's crates share this type; this crate of them is there whatever the features.
 use aws_sdk_dynamodb::config::http::HttpResponse;
 use aws_sdk_dynamodb::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
-
-#[cfg(any(feature = "account", feature = "identity-topics", feature = "rule-sets"))]
-pub use self::memory::MemorySes;
 
 /// Why SES did not do as asked.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

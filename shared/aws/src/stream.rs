@@ -10,11 +10,10 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_dynamo::{AttributeValue, Item};
 use serde_json::value::RawValue;
-use serde_json::{Value, json};
 
 use crate::dynamo::read_item;
 use crate::invocation::InvocationError;
-use crate::states::{Image, TableError};
+use crate::states::TableError;
 
 /// An item that was written to the table.
 #[derive(Debug)]
@@ -101,47 +100,10 @@ fn written(index: usize, record: &RawValue) -> Option<Result<Written, Unread>> {
     Some(Ok(Written { sequence_number: change.sequence_number, created_at, image }))
 }
 
-/// The batch with which the stream of the table in memory wakes a function, each change with the time that DynamoDB would
-/// give it.
-///
-/// # Errors
-/// [`TableError::NotAnItem`]
-pub fn event<'a>(
-    images: impl IntoIterator<Item = (&'a Image, Timestamp)>,
-    region: &str,
-) -> Result<Value, TableError> {
-    let item = |image: &Value| {
-        let item: Result<Item, _> = serde_dynamo::to_item(image);
-        let json = item.map_err(|error| error.to_string());
-        json.and_then(|item| serde_json::to_value(item).map_err(|error| error.to_string()))
-            .map_err(TableError::NotAnItem)
-    };
-    let record = |(index, (image, created_at)): (usize, (&Image, Timestamp))| -> Result<Value, TableError> {
-        let mut change = json!({
-            "ApproximateCreationDateTime": created_at.seconds(),
-            "Keys": {"pk": {"S": image.new["pk"]}, "sk": {"S": image.new["sk"]}},
-            "SequenceNumber": format!("{:021}", index + 1),
-            "NewImage": item(&image.new)?,
-            "StreamViewType": "NEW_AND_OLD_IMAGES",
-        });
-        if let Some(old) = &image.old {
-            change["OldImage"] = item(old)?;
-        }
-        Ok(json!({
-            "eventID": format!("{index:032x}"),
-            "eventName": if image.old.is_some() { "MODIFY" } else { "INSERT" },
-            "eventVersion": "1.1",
-            "eventSource": "aws:dynamodb",
-            "awsRegion": region,
-            "dynamodb": change,
-        }))
-    };
-    let records: Result<Vec<_>, TableError> = images.into_iter().enumerate().map(record).collect();
-    Ok(json!({"Records": records?}))
-}
-
 #[cfg(test)]
 mod tests {
+    use serde_json::{Value, json};
+
     use super::*;
 
     #[test]
@@ -164,17 +126,5 @@ mod tests {
         for payload in ["", "{}", r#"{"Records":{}}"#] {
             assert!(matches!(open(payload), Err(InvocationError::Payload { .. })), "{payload}");
         }
-    }
-
-    #[test]
-    fn what_the_table_in_memory_tells_is_read_back() {
-        let new = json!({"pk": "ADDR#a", "sk": "SUPPRESSION", "version": 2, "none": null, "list": ["a", {"b": true}]});
-        let image = Image { old: Some(json!({"version": 1})), new: new.clone() };
-        let at = Timestamp::from_millis(1_769_525_978_237).unwrap();
-        let event = event([(&image, at)], "us-east-1").unwrap().to_string();
-        let records = open(&event).unwrap();
-        let [Ok(written)] = &records[..] else { panic!("{records:?}") };
-        assert_eq!(written.read::<Value>().unwrap(), new);
-        assert_eq!(written.created_at.unwrap().millis(), 1_769_525_978_000);
     }
 }

@@ -3,8 +3,6 @@
 //! Nothing is retried here: SES takes one request a second, so the caller keeps the pace and decides what is worth
 //! another call.
 
-mod memory;
-
 use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::{Arc, Mutex};
@@ -30,7 +28,6 @@ use mailroom_core::suppression::reconcile::Entry;
 use mailroom_core::suppression::window::Window;
 use mailroom_core::timestamp::Timestamp;
 
-pub use self::memory::{MemoryList, MemoryRules, Write, Writer};
 use crate::ses::{self, SesError, is_not_found};
 
 /// Reads and writes the list. Each method is one call of SES's API.

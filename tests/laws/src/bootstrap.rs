@@ -6,9 +6,8 @@
 use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
 
+use doubles::{Fuse, MemoryPeers};
 use fastrand::Rng;
-use mailroom_aws::fuse::Fuse;
-use mailroom_aws::peers::MemoryPeers;
 use mailroom_core::suppression::policy::Policy;
 use mailroom_core::suppression::reconcile::Gone;
 use mailroom_core::suppression::{AddressState, Reason};

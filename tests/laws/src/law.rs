@@ -7,7 +7,7 @@ pub(crate) mod soft;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use mailroom_aws::suppression_list::{Write, Writer};
+use doubles::{ListWrite, ListWriter};
 use mailroom_core::address::Address;
 use mailroom_core::suppression::item::OutcomeKind;
 use mailroom_core::suppression::{AddressState, Reason, Source, SuppressionState};
@@ -74,7 +74,7 @@ impl Chronicle {
     pub(crate) fn list_written(
         &self,
         region: &str,
-        write: &Write,
+        write: &ListWrite,
         first_pass_ended: bool,
         now: Timestamp,
         coverage: &mut Coverage,
@@ -82,11 +82,11 @@ impl Chronicle {
         let address = Address::parse(&write.spelling).map(|address| address.match_form().to_owned());
         let address = address.map_err(|_| Broken(format!("{} is no address", write.spelling)))?;
         let known = match &write.by {
-            Writer::Others => return Ok(()),
-            Writer::Call => self.before(&address, now),
+            ListWriter::Others => return Ok(()),
+            ListWriter::Call => self.before(&address, now),
             // A job writes what was right when the address went into it, and can't be called back. But there is no excuse
             // for making a job from an object of long ago.
-            Writer::Job { url, created_at } => {
+            ListWriter::Job { url, created_at } => {
                 let held_by = |state: &AddressState| state.job().is_some_and(|job| url.ends_with(&job.key));
                 let Some((marked_at, held)) = self.of(&address).iter().find(|(_, state)| held_by(state))
                 else {
@@ -99,7 +99,7 @@ impl Chronicle {
             }
         };
         coverage.note(match write.by {
-            Writer::Job { .. } => "writes to a list by job",
+            ListWriter::Job { .. } => "writes to a list by job",
             _ => "writes to a list by call",
         });
         if write.after != Some(Reason::Bounce) {

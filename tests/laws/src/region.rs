@@ -8,21 +8,16 @@ use std::time::Duration;
 
 use apply::handler::{Apply, Ran};
 use decide::handler::Decide;
+use doubles::{
+    Fuse, ItemChange, MemoryDeadLetters, MemoryLease, MemoryList, MemoryMetrics, MemoryNotes, MemoryObjects,
+    MemoryPeers, MemoryTable, stream_event,
+};
 use feedback::handler::Feedback;
 use feedback::settings::KindsNotStored;
 use mailroom_aws::clock::Clock;
-use mailroom_aws::dead_letters::MemoryDeadLetters;
-use mailroom_aws::fuse::Fuse;
 use mailroom_aws::invocation::Response;
-use mailroom_aws::lease::MemoryLease;
-use mailroom_aws::metrics::MemoryMetrics;
-use mailroom_aws::notes::{FIRST_PASS, FirstPass, MemoryNotes, Notes};
-use mailroom_aws::objects::MemoryObjects;
-use mailroom_aws::peers::MemoryPeers;
-use mailroom_aws::states::{Image, MemoryStates};
-use mailroom_aws::stream;
-use mailroom_aws::suppression_list::{MemoryList, SuppressionList};
-use mailroom_core::inbound::Location;
+use mailroom_aws::notes::{FIRST_PASS, FirstPass, Notes};
+use mailroom_aws::suppression_list::SuppressionList;
 use mailroom_core::ours::Ours;
 use mailroom_core::record::Retention;
 use mailroom_core::suppression::AddressState;
@@ -53,7 +48,7 @@ pub(crate) struct Parameters {
 
 /// A change of the table, with the time that its stream gives it.
 pub(crate) struct Change {
-    pub(crate) image: Image,
+    pub(crate) image: ItemChange,
     created_at: Timestamp,
 }
 
@@ -81,7 +76,7 @@ pub(crate) struct Region {
     pub(crate) clock: SkewedClock,
     /// The clock of DynamoDB.
     pub(crate) table_clock: SkewedClock,
-    pub(crate) table: MemoryStates,
+    pub(crate) table: MemoryTable,
     pub(crate) list: MemoryList<SkewedClock>,
     pub(crate) feedback_queue: Queue,
     pub(crate) merge_queue: Queue,
@@ -104,16 +99,6 @@ pub(crate) struct Region {
     pub(crate) runs: usize,
 }
 
-/// A list whose import jobs read these objects.
-pub(crate) fn list(clock: SkewedClock, objects: &MemoryObjects) -> MemoryList<SkewedClock> {
-    let objects = objects.clone();
-    MemoryList::new(clock, move |url: &str| {
-        let (bucket, key) = url.strip_prefix("s3://")?.split_once('/')?;
-        let content = objects.content(&Location { bucket: bucket.to_owned(), key: key.to_owned() })?;
-        String::from_utf8(content).ok()
-    })
-}
-
 impl Region {
     pub(crate) fn new(
         name: &'static str,
@@ -126,8 +111,8 @@ impl Region {
             name,
             clock,
             table_clock,
-            table: MemoryStates::default(),
-            list: list(ses_clock, &objects),
+            table: MemoryTable::default(),
+            list: MemoryList::new(ses_clock, &objects),
             feedback_queue: Queue::default(),
             merge_queue: Queue::default(),
             changes: Vec::new(),
@@ -148,10 +133,10 @@ impl Region {
     }
 
     /// The changes of the table since this was last called.
-    pub(crate) fn observe(&mut self) -> Vec<Image> {
+    pub(crate) fn observe(&mut self) -> Vec<ItemChange> {
         let new = self.table.stream(self.changes.len());
         let created_at = self.table_clock.now();
-        let change = |image: &Image| Change { image: image.clone(), created_at };
+        let change = |image: &ItemChange| Change { image: image.clone(), created_at };
         self.changes.extend(new.iter().map(change));
         if !self.first_pass_ended {
             self.first_pass_ended = at_once(self.notes.get::<FirstPass>(FIRST_PASS))
@@ -184,8 +169,7 @@ impl Region {
     /// The event that brings these changes of the table by the stream.
     pub(crate) fn batch(&self, indexes: impl Iterator<Item = usize>) -> String {
         let changes = indexes.filter_map(|index| self.changes.get(index));
-        let event = stream::event(changes.map(|change| (&change.image, change.created_at)), self.name);
-        event.map_or_else(|error| error.to_string(), |event| event.to_string())
+        stream_event(changes.map(|change| (&change.image, change.created_at)), self.name).to_string()
     }
 
     /// The event that the stream wakes apply with: the states that became pending.

@@ -7,12 +7,10 @@ use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
 
 use apply::handler::Ran;
+use doubles::{Fuse, MemoryClock, MemoryList, MemoryObjects, MemoryPeers};
 use fastrand::Rng;
-use mailroom_aws::clock::{MemoryClock, Timer};
-use mailroom_aws::fuse::Fuse;
-use mailroom_aws::objects::MemoryObjects;
-use mailroom_aws::peers::MemoryPeers;
-use mailroom_aws::suppression_list::{ListError, MemoryList, SuppressionList};
+use mailroom_aws::clock::Timer;
+use mailroom_aws::suppression_list::{ListError, SuppressionList};
 use mailroom_core::suppression::policy::Policy;
 use mailroom_core::suppression::reconcile::Gone;
 use mailroom_core::suppression::{AddressState, Reason};
@@ -103,7 +101,7 @@ impl Cost {
 pub async fn one_put_per_bounce(bounces: usize) -> Result<(usize, Duration), ListError> {
     let start = Timestamp::from_millis(START).unwrap_or(Timestamp::MIN);
     let clock = MemoryClock::at(start);
-    let list = MemoryList::new(clock.clone(), |_: &str| None);
+    let list = MemoryList::new(clock.clone(), &MemoryObjects::default());
     for index in 0..bounces {
         list.put(&address(index), Reason::Bounce).await?;
         clock.sleep(SECOND).await;

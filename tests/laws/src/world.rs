@@ -5,13 +5,12 @@ use std::iter::repeat_n;
 use std::time::Duration;
 
 use apply::handler::Ran;
+use doubles::{Fault, Fuse, ListRules, ListWriter, MemoryPeers};
 use fastrand::Rng;
 use mailroom_aws::clock::Clock;
-use mailroom_aws::fault::Fault;
-use mailroom_aws::fuse::Fuse;
-use mailroom_aws::peers::{MemoryPeers, PeerError};
+use mailroom_aws::peers::PeerError;
 use mailroom_aws::records::RecordTable;
-use mailroom_aws::suppression_list::{Account, MemoryRules, Writer};
+use mailroom_aws::suppression_list::Account;
 use mailroom_core::address::Address;
 use mailroom_core::suppression::operator::OperatorDecision;
 use mailroom_core::suppression::policy::{Candidates, Policy, Threshold};
@@ -156,12 +155,12 @@ impl World {
             };
             let clocks = [clock(3 * index), clock(3 * index + 1), clock(3 * index + 2)];
             let region = Region::new(name, clocks, &peers, parameters);
-            region.list.set_rules(MemoryRules {
+            region.list.set_rules(ListRules {
                 job_wait: config.job.0,
                 job_per_record: config.job.1,
                 tells_failed: config.tells_failed,
                 page: config.page,
-                ..MemoryRules::default()
+                ..ListRules::default()
             });
             if let Some(who) = config.fails_in_jobs {
                 for spelling in ADDRESSES[who % ADDRESSES.len()] {
@@ -762,7 +761,7 @@ impl World {
             latest_deliveries_are_kept(region.name, &region.table.records(), &self.truth)?;
             calls_are_bounded(region)?;
             let most = 4 * (region.chronicle.needs() + region.excuses);
-            let others = region.list.writes(0).iter().filter(|write| write.by == Writer::Others).count();
+            let others = region.list.writes(0).iter().filter(|write| write.by == ListWriter::Others).count();
             if region.writes - others > most {
                 return broken(format!(
                     "{}: {} writes where {most} were enough",

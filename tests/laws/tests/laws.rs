@@ -4,11 +4,11 @@
 use std::cell::RefCell;
 use std::time::Duration;
 
+use doubles::Fault;
 use laws::coverage::Coverage;
 use laws::event::{Said, Told};
 use laws::step::{Function, Lost, Step};
 use laws::world::{Config, History, run};
-use mailroom_aws::fault::Fault;
 use mailroom_core::suppression::Reason;
 use mailroom_core::suppression::policy::Threshold;
 use proptest::prelude::*;

@@ -16,10 +16,10 @@ use std::time::Duration;
 
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_sdk_sesv2::config::{Credentials, SharedCredentialsProvider};
+use doubles::MemoryObjects;
 use laws::storm::{Cost, START, Ses, Storm, one_put_per_bounce, run};
 use local_ses::clock::Clock;
 use local_ses::{Config, LocalSes};
-use mailroom_aws::objects::MemoryObjects;
 use mailroom_aws::suppression_list::{
     Account, ImportJob, ListError, ListPage, ListedJob, SesList, SuppressionList,
 };

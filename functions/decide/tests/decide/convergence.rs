@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use doubles::MemoryPeers;
 use futures_util::future;
-use mailroom_aws::peers::{MemoryPeers, PeerError};
+use mailroom_aws::peers::PeerError;
 use mailroom_core::suppression::{Reason, SuppressionState};
 use proptest::prelude::*;
 

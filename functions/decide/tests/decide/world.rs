@@ -5,16 +5,13 @@ use std::time::Duration;
 
 use decide::handler::{Decide, DecideError};
 use decide::settings::Settings;
+use doubles::{
+    Fuse, ItemChange, MemoryClock, MemoryDeadLetters, MemoryMetrics, MemoryPeers, MemoryTable, stream_event,
+};
 use feedback::handler::Feedback;
 use feedback::settings::KindsNotStored;
-use mailroom_aws::clock::{Clock, MemoryClock};
-use mailroom_aws::dead_letters::MemoryDeadLetters;
-use mailroom_aws::fuse::Fuse;
-use mailroom_aws::metrics::MemoryMetrics;
-use mailroom_aws::peers::MemoryPeers;
+use mailroom_aws::clock::Clock;
 use mailroom_aws::records::RecordTable;
-use mailroom_aws::states::{Image, MemoryStates};
-use mailroom_aws::stream;
 use mailroom_core::address::Address;
 use mailroom_core::ours::Ours;
 use mailroom_core::record::Retention;
@@ -29,20 +26,20 @@ use tokio::time::Instant;
 const REGIONS: [&str; 3] = ["us-east-1", "us-west-2", "eu-west-1"];
 const ACCOUNT: &str = "123456789012";
 
-pub(crate) type Deciding = Decide<MemoryStates, MemoryPeers, MemoryClock, MemoryMetrics>;
+pub(crate) type Deciding = Decide<MemoryTable, MemoryPeers, MemoryClock, MemoryMetrics>;
 
 /// One Region of Mailroom.
 pub(crate) struct Region {
     pub(crate) name: &'static str,
-    pub(crate) table: MemoryStates,
+    pub(crate) table: MemoryTable,
     pub(crate) clock: MemoryClock,
     /// Blows in the middle of decide, or of merge.
     pub(crate) fuse: Fuse,
     pub(crate) decide: Deciding,
-    pub(crate) merge: Merge<MemoryStates, MemoryDeadLetters, MemoryClock, MemoryMetrics>,
-    feedback: Feedback<MemoryStates, MemoryDeadLetters, MemoryMetrics>,
+    pub(crate) merge: Merge<MemoryTable, MemoryDeadLetters, MemoryClock, MemoryMetrics>,
+    feedback: Feedback<MemoryTable, MemoryDeadLetters, MemoryMetrics>,
     /// The table's stream so far, with the times that it tells.
-    changes: RefCell<Vec<(Image, Timestamp)>>,
+    changes: RefCell<Vec<(ItemChange, Timestamp)>>,
 }
 
 pub(crate) fn at(text: &str) -> Timestamp {
@@ -60,7 +57,7 @@ pub(crate) fn world() -> (Vec<Region>, MemoryPeers) {
 }
 
 fn region(name: &'static str, peers: &MemoryPeers) -> Region {
-    let table = MemoryStates::default();
+    let table = MemoryTable::default();
     let clock = MemoryClock::at(at("2026-02-01T00:00:00Z"));
     let fuse = Fuse::default();
     let fused = table.with_fuse(&fuse);
@@ -184,14 +181,14 @@ impl Region {
     }
 
     /// The changes of the table so far.
-    pub(crate) fn changes(&self) -> Vec<(Image, Timestamp)> {
+    pub(crate) fn changes(&self) -> Vec<(ItemChange, Timestamp)> {
         self.stamp();
         self.changes.borrow().clone()
     }
 
     /// Some of them, as the stream brings them.
-    pub(crate) fn batch(&self, changes: &[(Image, Timestamp)]) -> Value {
-        stream::event(changes.iter().map(|(image, created_at)| (image, *created_at)), self.name).unwrap()
+    pub(crate) fn batch(&self, changes: &[(ItemChange, Timestamp)]) -> Value {
+        stream_event(changes.iter().map(|(image, created_at)| (image, *created_at)), self.name)
     }
 
     /// The stream brings everything once (more).

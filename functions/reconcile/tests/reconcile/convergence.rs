@@ -3,8 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use mailroom_aws::fuse::Fuse;
-use mailroom_aws::suppression_list::MemoryRules;
+use doubles::{Fuse, ListRules};
 use mailroom_core::address::Address;
 use mailroom_core::suppression::Reason;
 use mailroom_core::suppression::reconcile::Gone;
@@ -45,7 +44,7 @@ proptest! {
                 region.settings.guard.percent = 100;
             }
             for (region, said) in [(&home, &here), (&peer, &there)] {
-                region.list.set_rules(MemoryRules { page, ..MemoryRules::default() });
+                region.list.set_rules(ListRules { page, ..ListRules::default() });
                 for (name, listed, complaint) in said {
                     let reason = if *complaint { Reason::Complaint } else { Reason::Bounce };
                     let spelling = format!("User{name}@example.com");

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use doubles::ListRules;
 use mailroom_aws::clock::Clock;
 use mailroom_aws::notes::{FIRST_PASS, FirstPass, Notes};
-use mailroom_aws::suppression_list::{Account, MemoryRules, SuppressionList};
+use mailroom_aws::suppression_list::{Account, SuppressionList};
 use mailroom_core::suppression::Reason;
 use mailroom_core::suppression::item::Attempt;
 
@@ -108,7 +109,7 @@ async fn what_jobs_hold_is_left_to_apply_which_finishes_what_they_failed_at() {
     home.list.fail_in_jobs("user7@example.com");
     home.list.poison("user9@example.com");
     // It makes a job, and has no time to see it end.
-    home.list.set_rules(MemoryRules { job_wait: Duration::from_mins(10), ..MemoryRules::default() });
+    home.list.set_rules(ListRules { job_wait: Duration::from_mins(10), ..ListRules::default() });
     home.wake_apply(Duration::from_mins(2)).await;
     assert!(home.states.states().iter().all(|state| state.job().is_some()));
     let counts = home.counts().await;
@@ -127,7 +128,7 @@ async fn what_jobs_hold_is_left_to_apply_which_finishes_what_they_failed_at() {
 #[tokio::test]
 async fn every_listed_spelling_is_remembered_and_goes_with_a_release() {
     let (home, _) = regions();
-    home.list.set_rules(MemoryRules { page: 1, ..MemoryRules::default() });
+    home.list.set_rules(ListRules { page: 1, ..ListRules::default() });
     home.list.insert("JANE@example.com", Reason::Bounce);
     home.list.insert("Jane@example.com", Reason::Bounce);
     // The second page is judged when the first has just been taken in.

@@ -2,11 +2,9 @@
 
 use std::time::Duration;
 
+use doubles::{Fault, Fuse, ListRules};
 use mailroom_aws::clock::Clock;
-use mailroom_aws::fault::Fault;
-use mailroom_aws::fuse::Fuse;
 use mailroom_aws::notes::{FIRST_PASS, FirstPass, LIST_PASSES, ListPasses, Notes};
-use mailroom_aws::suppression_list::MemoryRules;
 use mailroom_core::audit::facts::ListPass;
 use mailroom_core::suppression::Reason;
 use reconcile::handler::{Counts, Done, Passed, Pushed, Wake};
@@ -42,7 +40,7 @@ async fn the_audit_finds_in_the_note_what_the_last_pass_found() {
 #[tokio::test]
 async fn a_pass_that_takes_longer_than_an_invocation_goes_on_at_the_next() {
     let (home, _) = regions();
-    home.list.set_rules(MemoryRules { page: 10, ..MemoryRules::default() });
+    home.list.set_rules(ListRules { page: 10, ..ListRules::default() });
     for n in 0..300 {
         home.list.insert(&format!("user{n}@example.com"), Reason::Bounce);
     }
@@ -66,7 +64,7 @@ async fn a_pass_that_takes_longer_than_an_invocation_goes_on_at_the_next() {
 #[tokio::test]
 async fn a_list_whose_token_is_refused_is_begun_again() {
     let (home, _) = regions();
-    home.list.set_rules(MemoryRules { page: 10, ..MemoryRules::default() });
+    home.list.set_rules(ListRules { page: 10, ..ListRules::default() });
     for n in 0..35 {
         home.list.insert(&format!("user{n}@example.com"), Reason::Bounce);
     }
@@ -88,7 +86,7 @@ async fn a_list_whose_token_is_refused_is_begun_again() {
 #[tokio::test]
 async fn that_a_list_is_begun_again_is_counted_though_the_pass_does_not_end() {
     let (home, _) = regions();
-    home.list.set_rules(MemoryRules { page: 10, ..MemoryRules::default() });
+    home.list.set_rules(ListRules { page: 10, ..ListRules::default() });
     for n in 0..300 {
         home.list.insert(&format!("user{n}@example.com"), Reason::Bounce);
     }
@@ -101,11 +99,7 @@ async fn that_a_list_is_begun_again_is_counted_though_the_pass_does_not_end() {
 /// A list of 120 pages, each entry of which is known: whatever of it is not seen counts as gone. SES's tokens last.
 async fn long() -> Region {
     let (home, _) = regions();
-    home.list.set_rules(MemoryRules {
-        page: 10,
-        token_life: Duration::from_hours(24),
-        ..MemoryRules::default()
-    });
+    home.list.set_rules(ListRules { page: 10, token_life: Duration::from_hours(24), ..ListRules::default() });
     for n in 0..1200 {
         home.list.insert(&format!("user{n}@example.com"), Reason::Bounce);
     }
@@ -249,7 +243,7 @@ async fn a_long_list_comes_to_an_end_though_its_tokens_expire_between_invocation
 #[tokio::test]
 async fn what_was_written_within_a_second_must_be_read_in_one_go() {
     let (home, _) = regions();
-    home.list.set_rules(MemoryRules { page: 10, ..MemoryRules::default() });
+    home.list.set_rules(ListRules { page: 10, ..ListRules::default() });
     insert_over_time(&home, 200);
     for n in 0..1000 {
         home.list.insert(&format!("imported{n}@example.com"), Reason::Bounce);
@@ -273,7 +267,7 @@ async fn a_pass_that_is_killed_at_any_point_comes_to_an_end_though_tokens_expire
     for effects in (1..700).step_by(61) {
         for killed in [1, 3] {
             let (home, _) = regions();
-            home.list.set_rules(MemoryRules { page: 10, ..MemoryRules::default() });
+            home.list.set_rules(ListRules { page: 10, ..ListRules::default() });
             insert_over_time(&home, 300);
             for invocation in 1.. {
                 home.clock.advance(EVERY);
@@ -303,7 +297,7 @@ async fn a_pass_that_is_killed_at_any_point_comes_to_an_end_though_tokens_expire
 #[tokio::test]
 async fn what_is_written_during_a_pass_in_windows_is_not_missed_nor_taken_for_gone() {
     let (home, _) = regions();
-    home.list.set_rules(MemoryRules { page: 10, ..MemoryRules::default() });
+    home.list.set_rules(ListRules { page: 10, ..ListRules::default() });
     insert_over_time(&home, 300);
     wake_until_ended(&home, 240, 1).await;
     home.clock.advance(A_WHILE);
@@ -334,7 +328,7 @@ async fn what_is_written_during_a_pass_in_windows_is_not_missed_nor_taken_for_go
 #[tokio::test]
 async fn a_pass_that_a_version_before_windows_began_goes_on() {
     let (home, _) = regions();
-    home.list.set_rules(MemoryRules { page: 10, ..MemoryRules::default() });
+    home.list.set_rules(ListRules { page: 10, ..ListRules::default() });
     insert_over_time(&home, 35);
     let open = json!({
         "started_at": home.clock.now(),

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
+use doubles::Fuse;
 use mailroom_aws::clock::Clock;
-use mailroom_aws::fuse::Fuse;
 use mailroom_aws::invocation::Response;
 use mailroom_aws::records::RecordTable;
 use mailroom_core::address::Address;

@@ -4,18 +4,13 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use apply::handler::Apply;
-use mailroom_aws::clock::{Clock, MemoryClock};
-use mailroom_aws::dead_letters::MemoryDeadLetters;
-use mailroom_aws::fuse::Fuse;
-use mailroom_aws::lease::MemoryLease;
-use mailroom_aws::metrics::MemoryMetrics;
-use mailroom_aws::notes::MemoryNotes;
-use mailroom_aws::objects::MemoryObjects;
-use mailroom_aws::peers::MemoryPeers;
-use mailroom_aws::states::{MemoryStates, Put, StateTable};
-use mailroom_aws::suppression_list::MemoryList;
+use doubles::{
+    Fuse, MemoryClock, MemoryDeadLetters, MemoryLease, MemoryList, MemoryMetrics, MemoryNotes, MemoryObjects,
+    MemoryPeers, MemoryTable,
+};
+use mailroom_aws::clock::Clock;
+use mailroom_aws::states::{Put, StateTable};
 use mailroom_core::address::Address;
-use mailroom_core::inbound::Location;
 use mailroom_core::suppression::policy::{Policy, Threshold};
 use mailroom_core::suppression::reconcile::{Gone, Guard};
 use mailroom_core::suppression::spellings::Spellings;
@@ -28,7 +23,7 @@ use serde_json::json;
 use tokio::time::Instant;
 
 pub(crate) type Function = Reconcile<
-    MemoryStates,
+    MemoryTable,
     MemoryList<MemoryClock>,
     MemoryLease,
     MemoryNotes,
@@ -51,7 +46,7 @@ const BATCH: usize = 10;
 /// A Region: its table, its list, and its functions.
 pub(crate) struct Region {
     pub(crate) name: &'static str,
-    pub(crate) states: MemoryStates,
+    pub(crate) states: MemoryTable,
     pub(crate) list: MemoryList<MemoryClock>,
     pub(crate) notes: MemoryNotes,
     pub(crate) queues: MemoryPeers,
@@ -69,8 +64,8 @@ pub(crate) fn regions() -> (Region, Region) {
         let objects = MemoryObjects::default();
         Region {
             name,
-            states: MemoryStates::default(),
-            list: list(&clock, objects.clone()),
+            states: MemoryTable::default(),
+            list: MemoryList::new(clock.clone(), &objects),
             notes: MemoryNotes::default(),
             queues: queues.clone(),
             clock: clock.clone(),
@@ -93,15 +88,6 @@ pub(crate) fn regions() -> (Region, Region) {
         }
     };
     (region(HOME, PEER), region(PEER, HOME))
-}
-
-/// A list whose import jobs read these objects.
-fn list(clock: &MemoryClock, objects: MemoryObjects) -> MemoryList<MemoryClock> {
-    MemoryList::new(clock.clone(), move |url: &str| {
-        let (bucket, key) = url.strip_prefix("s3://")?.split_once('/')?;
-        let content = objects.content(&Location { bucket: bucket.to_owned(), key: key.to_owned() })?;
-        String::from_utf8(content).ok()
-    })
 }
 
 impl Region {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use mailroom_aws::fuse::Fuse;
+use doubles::Fuse;
 use proptest::prelude::*;
 
 use crate::world::{ADDRESS, DOMAIN, NEW, OTHERS, Properties, State, THEIRS, World, all, starts};

@@ -5,8 +5,8 @@ use std::cell::Cell;
 use std::rc::Rc;
 use std::time::Duration;
 
-use mailroom_aws::clock::{Clock, MemoryClock, Timer};
-use mailroom_aws::fuse::Fuse;
+use doubles::{Fuse, MemoryClock};
+use mailroom_aws::clock::{Clock, Timer};
 use mailroom_core::timestamp::Timestamp;
 use serde_json::Value;
 use tokio::task::yield_now;

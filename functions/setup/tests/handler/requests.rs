@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
+use doubles::Fuse;
 use mailroom_aws::clock::Clock;
-use mailroom_aws::fuse::Fuse;
 use mailroom_aws::notification_topics::NotificationAttributes;
 use mailroom_aws::rule_sets::RuleSet;
 

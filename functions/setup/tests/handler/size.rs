@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use mailroom_aws::fault::Fault;
+use doubles::Fault;
 use mailroom_aws::notification_topics::NotificationAttributes;
 use serde_json::{Value, json};
 

@@ -3,9 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use mailroom_aws::custom_resource::{AnswerError, MemoryAnswers};
-use mailroom_aws::fault::Fault;
-use mailroom_aws::fuse::Fuse;
+use doubles::{Fault, Fuse, MemoryAnswers};
+use mailroom_aws::custom_resource::AnswerError;
 use mailroom_aws::notes::Notes;
 use mailroom_aws::notification_topics::{NotificationAttributes, NotificationTopics};
 use mailroom_aws::ses::SesError;

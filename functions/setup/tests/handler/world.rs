@@ -4,14 +4,12 @@ use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use mailroom_aws::account::{AutoValidation, MemoryAccount, SuppressionAttributes};
-use mailroom_aws::clock::MemoryClock;
-use mailroom_aws::custom_resource::MemoryAnswers;
-use mailroom_aws::fuse::Fuse;
-use mailroom_aws::notes::MemoryNotes;
-use mailroom_aws::notification_topics::{MemoryTopics, NotificationAttributes};
-use mailroom_aws::rule_sets::{MemoryRuleSets, RuleSet};
-use mailroom_aws::ses::MemorySes;
+use doubles::{
+    Fuse, MemoryAccount, MemoryAnswers, MemoryClock, MemoryNotes, MemoryRuleSets, MemorySes, MemoryTopics,
+};
+use mailroom_aws::account::{AutoValidation, SuppressionAttributes};
+use mailroom_aws::notification_topics::NotificationAttributes;
+use mailroom_aws::rule_sets::RuleSet;
 use mailroom_core::timestamp::Timestamp;
 use serde_json::{Value, json};
 use setup::handler::{Setup, SetupError};

@@ -1,8 +1,5 @@
 //! Whether a bucket exists, in whichever Region.
 
-use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
-
 use aws_config::retry::RetryConfig;
 use aws_config::{Region, SdkConfig};
 use aws_sdk_s3::Client;
@@ -70,27 +67,6 @@ impl Buckets for S3Buckets {
 /// `HeadBucket`).
 fn region_told<E>(error: &SdkError<E, HttpResponse>) -> Option<String> {
     error.raw_response()?.headers().get("x-amz-bucket-region").map(str::to_owned)
-}
-
-/// Buckets in memory. Clones are one S3.
-#[derive(Debug, Clone, Default)]
-pub struct MemoryBuckets(Arc<Mutex<BTreeMap<String, Result<Bucket, AskError>>>>);
-
-impl MemoryBuckets {
-    /// Sets the answer for a bucket.
-    pub fn set(&self, name: &str, answer: Result<Bucket, AskError>) {
-        if let Ok(mut buckets) = self.0.lock() {
-            buckets.insert(name.to_owned(), answer);
-        }
-    }
-}
-
-impl Buckets for MemoryBuckets {
-    async fn bucket(&self, name: &str) -> Result<Bucket, AskError> {
-        let buckets = self.0.lock().map_err(|_| AskError::Unavailable("poisoned".to_owned()))?;
-        let missing = Bucket { name: name.to_owned(), exists: Asked::Answered(false) };
-        buckets.get(name).cloned().unwrap_or(Ok(missing))
-    }
 }
 
 #[cfg(test)]

@@ -9,7 +9,6 @@
 //! resumed goes on after the last one.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use aws_sdk_dynamodb::Client;
@@ -18,8 +17,7 @@ use mailroom_core::audit::SectionVerdict;
 use mailroom_core::timestamp::Timestamp;
 use tokio::time::Instant;
 
-use crate::dynamo::{TableError, read_item, read_value, retried};
-use crate::fuse::Fuse;
+use crate::dynamo::{TableError, read_item, retried};
 
 /// How long readings are kept, which is much longer than a pass takes over as many identities as SES allows.
 const READINGS_KEPT_FOR: Duration = Duration::from_hours(24 * 7);
@@ -161,71 +159,6 @@ fn prefix(pass: Timestamp) -> String {
 
 fn text(value: &str) -> AttributeValue {
     AttributeValue::S(value.to_owned())
-}
-
-/// The table in memory, for one Region. Clones are one table.
-#[derive(Debug, Clone, Default)]
-pub struct MemoryAuditTable {
-    kept: Arc<Mutex<Kept>>,
-    fuse: Fuse,
-}
-
-#[derive(Debug, Default)]
-struct Kept {
-    readings: BTreeMap<(Timestamp, String), String>,
-    verdicts: BTreeMap<u8, String>,
-    written: usize,
-}
-
-impl MemoryAuditTable {
-    /// The same table, for a function that may die.
-    #[must_use]
-    pub fn with_fuse(&self, fuse: &Fuse) -> Self {
-        Self { kept: Arc::clone(&self.kept), fuse: fuse.clone() }
-    }
-
-    /// How many readings and verdicts were written.
-    pub fn written(&self) -> usize {
-        self.kept.lock().map_or(0, |kept| kept.written)
-    }
-
-    async fn change(&self, change: impl FnOnce(&mut Kept)) -> Result<(), TableError> {
-        self.fuse.effect().await;
-        let mut kept = self.kept.lock().map_err(|_| TableError::Deadline("poisoned".to_owned()))?;
-        kept.written += 1;
-        change(&mut kept);
-        Ok(())
-    }
-}
-
-impl AuditTable for MemoryAuditTable {
-    async fn readings(&self, pass: Timestamp, _: Instant) -> Result<BTreeMap<String, String>, TableError> {
-        let kept = self.kept.lock().map_err(|_| TableError::Deadline("poisoned".to_owned()))?;
-        let of_pass = kept.readings.iter().filter(|((of, _), _)| *of == pass);
-        Ok(of_pass.map(|((_, name), reading)| (name.clone(), reading.clone())).collect())
-    }
-
-    async fn keep(&self, pass: Timestamp, name: &str, reading: &str, _: Instant) -> Result<(), TableError> {
-        self.change(|kept| {
-            kept.readings.insert((pass, name.to_owned()), reading.to_owned());
-        })
-        .await
-    }
-
-    async fn put(&self, verdict: &SectionVerdict, _: Instant) -> Result<(), TableError> {
-        let text =
-            serde_json::to_string(verdict).map_err(|error| TableError::NotAnItem(error.to_string()))?;
-        self.change(|kept| {
-            kept.verdicts.insert(verdict.section.number(), text);
-        })
-        .await
-    }
-
-    async fn verdicts(&self, _: Instant) -> Result<Vec<SectionVerdict>, TableError> {
-        let kept = self.kept.lock().map_err(|_| TableError::Deadline("poisoned".to_owned()))?;
-        let read = |text: &String| read_value(&mut serde_json::Deserializer::from_str(text));
-        kept.verdicts.values().map(read).collect()
-    }
 }
 
 #[cfg(test)]

@@ -1,18 +1,19 @@
-//! What the parts of an SES in memory have in common.
+//! What all calls of SES but those on the suppression list share.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use mailroom_aws::clock::Clock;
+use mailroom_aws::ses::SesError;
 use mailroom_core::timestamp::Timestamp;
 
-use super::SesError;
-use crate::clock::{Clock, MemoryClock};
-use crate::fault::Fault;
-use crate::fuse::Fuse;
+use crate::{Fault, Fuse, MemoryClock, lock};
 
-/// An SES in memory, as its parts share it: one pace for all calls, trouble on demand, and a function that may die.
-/// Clones are one SES.
+/// The shortest time between two calls: SES's documented limit for every action but sending.
+const MIN_INTERVAL: Duration = Duration::from_secs(1);
+
+/// The SES of one Region, as its parts share it: one pace for all calls, faults, and a function that may die.
 #[derive(Debug, Clone)]
 pub struct MemorySes {
     inner: Arc<Mutex<Inner>>,
@@ -26,9 +27,6 @@ struct Inner {
     faults: VecDeque<Fault>,
     calls: Vec<String>,
 }
-
-/// The shortest time between two calls: SES's documented limit for every action but sending.
-const MIN_INTERVAL: Duration = Duration::from_secs(1);
 
 impl MemorySes {
     /// An SES that goes by a clock.
@@ -44,21 +42,15 @@ impl MemorySes {
 
     /// Sets what becomes of the next calls, one each.
     pub fn fault(&self, faults: impl IntoIterator<Item = Fault>) {
-        if let Ok(mut inner) = self.lock() {
-            inner.faults.extend(faults);
-        }
+        lock(&self.inner).faults.extend(faults);
     }
 
     /// The calls so far, failed ones included, each as its action and what it was about.
     pub fn calls(&self) -> Vec<String> {
-        self.lock().map_or_else(|_| Vec::new(), |inner| inner.calls.clone())
+        lock(&self.inner).calls.clone()
     }
 
-    fn lock(&self) -> Result<MutexGuard<'_, Inner>, SesError> {
-        self.inner.lock().map_err(|_| SesError::Unavailable("poisoned".to_owned()))
-    }
-
-    /// Makes one call: `name` is what [`MemorySes::calls`] tells of it, `call` carries it out.
+    /// Makes one call: `name` is its entry in [`MemorySes::calls`], `call` carries it out.
     pub(crate) async fn call<T>(
         &self,
         name: String,
@@ -66,27 +58,15 @@ impl MemorySes {
     ) -> Result<T, SesError> {
         self.fuse.effect().await;
         let now = self.clock.now();
-        let mut inner = self.lock()?;
+        let mut inner = lock(&self.inner);
         inner.calls.push(name);
         let last = inner.last.replace(now);
         let fault = inner.faults.pop_front().unwrap_or(Fault::None);
         drop(inner);
-        if fault == Fault::Throttled || last.is_some_and(|last| now.since(last) < MIN_INTERVAL) {
+        if last.is_some_and(|last| now.since(last) < MIN_INTERVAL) {
             return Err(SesError::Throttled);
         }
-        match fault {
-            Fault::Unavailable => Err(SesError::Unavailable("told to fail".to_owned())),
-            Fault::Denied => Err(SesError::Denied("AccessDenied".to_owned())),
-            Fault::Refused => Err(SesError::Refused {
-                code: "BadRequestException".to_owned(),
-                message: "told to refuse".to_owned(),
-            }),
-            Fault::Unanswered => {
-                call()?;
-                Err(SesError::Unavailable("told to time out".to_owned()))
-            }
-            Fault::None | Fault::Throttled => call(),
-        }
+        fault.meet(call)
     }
 }
 
@@ -95,7 +75,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn in_memory_one_call_a_second_over_all_parts() {
+    async fn one_call_a_second_over_all_parts() {
         let clock = MemoryClock::at(Timestamp::from_millis(1_769_525_978_237).unwrap());
         let ses = MemorySes::new(&clock);
         let call = async |name: &str| ses.call(name.to_owned(), || Ok(())).await;
@@ -104,7 +84,7 @@ mod tests {
         clock.advance(MIN_INTERVAL);
         assert_eq!(call("c").await, Ok(()));
         ses.fault([Fault::Unavailable, Fault::Denied, Fault::None]);
-        for expected in ["SES does not answer: told to fail", "SES denies it: AccessDenied"] {
+        for expected in ["SES does not answer: injected failure", "SES denies it: AccessDeniedException"] {
             clock.advance(MIN_INTERVAL);
             let error = call("d").await.unwrap_err();
             assert_eq!((error.to_string().as_str(), error.is_transient()), (expected, true));

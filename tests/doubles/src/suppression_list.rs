@@ -1,10 +1,14 @@
-//! A suppression list in memory.
+//! The account-level suppression list of one Region, and its import jobs.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::Bound;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use mailroom_aws::clock::Clock;
+use mailroom_aws::suppression_list::{
+    Account, ImportJob, ListError, ListPage, ListedJob, Refusal, SuppressionList,
+};
 use mailroom_core::suppression::Reason;
 use mailroom_core::suppression::import::{JobKind, JobStatus};
 use mailroom_core::suppression::reconcile::Entry;
@@ -12,27 +16,21 @@ use mailroom_core::suppression::window::Window;
 use mailroom_core::timestamp::Timestamp;
 use serde_json::{Value, json};
 
-use super::{Account, ImportJob, ListError, ListPage, ListedJob, Refusal, SuppressionList};
-use crate::clock::Clock;
-use crate::fault::Fault;
-use crate::fuse::Fuse;
+use crate::{Fault, Fuse, MemoryObjects, lock};
 
 /// A list in memory, with the rules of SES that a handler can run into (exact case, Put over what is there, a pace, the
 /// sandbox, jobs that take their time and have failed records) and with trouble on demand. Clones are one list.
 #[derive(Clone)]
 pub struct MemoryList<C> {
     inner: Arc<Mutex<Inner>>,
-    read: Arc<ReadObject>,
+    objects: MemoryObjects,
     clock: C,
     fuse: Fuse,
 }
 
-/// Gives the content of the object at `s3://bucket/key`.
-type ReadObject = dyn Fn(&str) -> Option<String> + Send + Sync;
-
 struct Inner {
     account: Account,
-    rules: MemoryRules,
+    rules: ListRules,
     entries: BTreeMap<String, (Reason, Timestamp)>,
     jobs: Vec<MemoryJob>,
     poisoned: BTreeSet<String>,
@@ -40,12 +38,12 @@ struct Inner {
     faults: VecDeque<Fault>,
     last: Option<Timestamp>,
     calls: BTreeMap<&'static str, usize>,
-    writes: Vec<Write>,
+    writes: Vec<ListWrite>,
 }
 
 /// A write to the list, whether it changed anything or not.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Write {
+pub struct ListWrite {
     /// When it was written.
     pub at: Timestamp,
     /// The address, in exactly this spelling.
@@ -55,12 +53,12 @@ pub struct Write {
     /// The entry's reason after the write; `None` if there is no entry.
     pub after: Option<Reason>,
     /// Who wrote it.
-    pub by: Writer,
+    pub by: ListWriter,
 }
 
 /// Who wrote to the list.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Writer {
+pub enum ListWriter {
     /// A single call.
     Call,
     /// An import job.
@@ -77,7 +75,7 @@ pub enum Writer {
 /// The rules that no source tells of SES, or that a test wants changed.
 #[derive(Debug, Clone, Copy)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a rule of its own")]
-pub struct MemoryRules {
+pub struct ListRules {
     /// The shortest time between two calls; a faster caller is throttled.
     pub interval: Duration,
     /// The time until a job does its first record.
@@ -102,7 +100,7 @@ pub struct MemoryRules {
     pub token_life: Duration,
 }
 
-impl Default for MemoryRules {
+impl Default for ListRules {
     fn default() -> Self {
         Self {
             interval: Duration::from_secs(1),
@@ -131,12 +129,12 @@ struct MemoryJob {
 }
 
 impl<C: Clock> MemoryList<C> {
-    /// An empty list of an account with production access. `read` gives the content of the object at `s3://bucket/key`.
-    pub fn new(clock: C, read: impl Fn(&str) -> Option<String> + Send + Sync + 'static) -> Self {
+    /// An empty list of an account with production access, whose import jobs read these objects.
+    pub fn new(clock: C, objects: &MemoryObjects) -> Self {
         let enabled = BTreeSet::from([Reason::Bounce, Reason::Complaint]);
         let inner = Inner {
             account: Account { production_access: true, enabled },
-            rules: MemoryRules::default(),
+            rules: ListRules::default(),
             entries: BTreeMap::new(),
             jobs: Vec::new(),
             poisoned: BTreeSet::new(),
@@ -146,7 +144,7 @@ impl<C: Clock> MemoryList<C> {
             calls: BTreeMap::new(),
             writes: Vec::new(),
         };
-        Self { inner: Arc::new(Mutex::new(inner)), read: Arc::new(read), clock, fuse: Fuse::default() }
+        Self { inner: Arc::new(Mutex::new(inner)), objects: objects.clone(), clock, fuse: Fuse::default() }
     }
 
     /// The same list, for a function that may die.
@@ -160,26 +158,21 @@ impl<C: Clock> MemoryList<C> {
 
     /// The entries that are on the list now, by spelling.
     pub fn entries(&self) -> BTreeMap<String, Reason> {
-        let now = self.clock.now();
-        self.lock().map_or_else(
-            |_| BTreeMap::new(),
-            |mut inner| {
-                inner.advance(now);
-                inner.entries.iter().map(|(spelling, (reason, _))| (spelling.clone(), *reason)).collect()
-            },
-        )
+        let mut inner = lock(&self.inner);
+        inner.advance(self.clock.now());
+        inner.entries.iter().map(|(spelling, (reason, _))| (spelling.clone(), *reason)).collect()
     }
 
     /// Puts an entry on the list, as somebody other than Mailroom would.
     pub fn insert(&self, spelling: &str, reason: Reason) {
         let now = self.clock.now();
-        self.change(|inner| inner.write(spelling, Some(reason), now, Writer::Others));
+        self.change(|inner| inner.write(spelling, Some(reason), now, ListWriter::Others));
     }
 
     /// Removes an entry, as somebody other than Mailroom would.
     pub fn remove(&self, spelling: &str) {
         let now = self.clock.now();
-        self.change(|inner| inner.write(spelling, None, now, Writer::Others));
+        self.change(|inner| inner.write(spelling, None, now, ListWriter::Others));
     }
 
     /// Replaces the account.
@@ -188,7 +181,7 @@ impl<C: Clock> MemoryList<C> {
     }
 
     /// Replaces the rules.
-    pub fn set_rules(&self, rules: MemoryRules) {
+    pub fn set_rules(&self, rules: ListRules) {
         self.change(|inner| inner.rules = rules);
     }
 
@@ -207,15 +200,10 @@ impl<C: Clock> MemoryList<C> {
     }
 
     /// The writes so far, without the first `skip`.
-    pub fn writes(&self, skip: usize) -> Vec<Write> {
-        let now = self.clock.now();
-        self.lock().map_or_else(
-            |_| Vec::new(),
-            |mut inner| {
-                inner.advance(now);
-                inner.writes.iter().skip(skip).cloned().collect()
-            },
-        )
+    pub fn writes(&self, skip: usize) -> Vec<ListWrite> {
+        let mut inner = lock(&self.inner);
+        inner.advance(self.clock.now());
+        inner.writes.iter().skip(skip).cloned().collect()
     }
 
     /// Clears the faults that were set for calls that have not been made yet.
@@ -230,19 +218,13 @@ impl<C: Clock> MemoryList<C> {
 
     /// How many calls there were of each method, throttled ones included.
     pub fn calls(&self) -> BTreeMap<&'static str, usize> {
-        self.lock().map_or_else(|_| BTreeMap::new(), |inner| inner.calls.clone())
-    }
-
-    fn lock(&self) -> Result<MutexGuard<'_, Inner>, ListError> {
-        self.inner.lock().map_err(|_| ListError::Unavailable("poisoned".to_owned()))
+        lock(&self.inner).calls.clone()
     }
 
     fn change(&self, change: impl FnOnce(&mut Inner)) {
-        let now = self.clock.now();
-        if let Ok(mut inner) = self.lock() {
-            inner.advance(now);
-            change(&mut inner);
-        }
+        let mut inner = lock(&self.inner);
+        inner.advance(self.clock.now());
+        change(&mut inner);
     }
 
     async fn call<T>(
@@ -252,7 +234,7 @@ impl<C: Clock> MemoryList<C> {
     ) -> Result<T, ListError> {
         self.fuse.effect().await;
         let now = self.clock.now();
-        let mut inner = self.lock()?;
+        let mut inner = lock(&self.inner);
         inner.advance(now);
         *inner.calls.entry(name).or_default() += 1;
         let fault = inner.faults.pop_front().unwrap_or(Fault::None);
@@ -261,20 +243,7 @@ impl<C: Clock> MemoryList<C> {
             return Err(ListError::Throttled);
         }
         inner.last = Some(now);
-        if fault == Fault::Unavailable {
-            return Err(ListError::Unavailable("told to fail".to_owned()));
-        }
-        if fault == Fault::Denied {
-            return Err(ListError::Denied("AccessDeniedException".to_owned()));
-        }
-        if fault == Fault::Refused {
-            return Err(refused("told to refuse"));
-        }
-        let done = call(&mut inner, now);
-        if fault == Fault::Unanswered {
-            return Err(ListError::Unavailable("told to time out".to_owned()));
-        }
-        done
+        fault.meet(|| call(&mut inner, now))
     }
 }
 
@@ -287,13 +256,13 @@ fn refused(why: &str) -> ListError {
 }
 
 impl Inner {
-    fn write(&mut self, spelling: &str, after: Option<Reason>, at: Timestamp, by: Writer) {
+    fn write(&mut self, spelling: &str, after: Option<Reason>, at: Timestamp, by: ListWriter) {
         let before = match after {
             Some(reason) => self.entries.insert(spelling.to_owned(), (reason, at)),
             None => self.entries.remove(spelling),
         };
         let before = before.map(|(reason, _)| reason);
-        self.writes.push(Write { at, spelling: spelling.to_owned(), before, after, by });
+        self.writes.push(ListWrite { at, spelling: spelling.to_owned(), before, after, by });
     }
 
     /// Carries out what jobs have done until now.
@@ -310,7 +279,7 @@ impl Inner {
         &mut self,
         index: usize,
         now: Timestamp,
-    ) -> Option<(String, Option<Reason>, Timestamp, Writer)> {
+    ) -> Option<(String, Option<Reason>, Timestamp, ListWriter)> {
         let job = self.jobs.get_mut(index)?;
         while let Some(line) = job.lines.get(job.done) {
             let records = u32::try_from(job.done).unwrap_or(u32::MAX);
@@ -331,10 +300,10 @@ impl Inner {
             match (job.kind, reason) {
                 (JobKind::Put, Some(_)) | (JobKind::Delete, _) if !fails => {
                     let reason = reason.filter(|_| job.kind == JobKind::Put);
-                    let by = Writer::Job { url: job.url.clone(), created_at: job.created_at };
+                    let by = ListWriter::Job { url: job.url.clone(), created_at: job.created_at };
                     return Some((spelling.to_owned(), reason, at, by));
                 }
-                _ => job.failed.push(json!({ "record": line, "error": "told to fail" }).to_string()),
+                _ => job.failed.push(json!({ "record": line, "error": "injected failure" }).to_string()),
             }
         }
         None
@@ -362,9 +331,9 @@ impl<C: Clock> SuppressionList for MemoryList<C> {
         self.call("put", |inner, now| {
             inner.outside_sandbox()?;
             if inner.poisoned.contains(spelling) {
-                return Err(refused("told to refuse"));
+                return Err(refused("injected refusal"));
             }
-            inner.write(spelling, Some(reason), now, Writer::Call);
+            inner.write(spelling, Some(reason), now, ListWriter::Call);
             Ok(())
         })
         .await
@@ -375,7 +344,7 @@ impl<C: Clock> SuppressionList for MemoryList<C> {
             if inner.rules.refuses_slashes && spelling.contains('/') {
                 return Err(refused("a slash"));
             }
-            inner.write(spelling, None, now, Writer::Call);
+            inner.write(spelling, None, now, ListWriter::Call);
             Ok(())
         })
         .await
@@ -422,7 +391,7 @@ impl<C: Clock> SuppressionList for MemoryList<C> {
     }
 
     async fn create_import_job(&self, kind: JobKind, url: &str) -> Result<String, ListError> {
-        let content = (self.read)(url);
+        let content = self.objects.content_at(url).and_then(|content| String::from_utf8(content).ok());
         self.call("create_import_job", |inner, now| {
             inner.outside_sandbox()?;
             if !inner.rules.allows_jobs {
@@ -487,7 +456,7 @@ impl<C: Clock> SuppressionList for MemoryList<C> {
     }
 
     async fn failed_records(&self, url: &str) -> Result<String, ListError> {
-        let inner = self.lock()?;
+        let inner = lock(&self.inner);
         let job = url.parse().ok().and_then(|id: usize| inner.jobs.get(id));
         job.map(|job| job.failed.join("\n")).ok_or(ListError::NotFound)
     }
@@ -496,14 +465,17 @@ impl<C: Clock> SuppressionList for MemoryList<C> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::clock::MemoryClock;
+    use crate::MemoryClock;
+    use mailroom_core::inbound::{Location, ObjectFacts};
 
     #[tokio::test]
     async fn the_list_in_memory_keeps_the_rules() {
         let clock = MemoryClock::at(Timestamp::from_millis(1_769_525_978_237).unwrap());
         let object = "{\"emailAddress\":\"b@example.com\",\"reason\":\"BOUNCE\"}\n{\"emailAddress\":\"c@example.com\"}";
-        let list =
-            MemoryList::new(clock.clone(), move |url: &str| (url == "s3://b/k").then(|| object.to_owned()));
+        let objects = MemoryObjects::default();
+        let location = Location { bucket: "b".to_owned(), key: "k".to_owned() };
+        objects.insert(&location, ObjectFacts::default(), object.into());
+        let list = MemoryList::new(clock.clone(), &objects);
         let second = || clock.advance(Duration::from_secs(1));
         assert_eq!(list.put("A@example.com", Reason::Complaint).await, Ok(()));
         assert_eq!(list.get("A@example.com").await, Err(ListError::Throttled));
@@ -521,9 +493,9 @@ mod tests {
         let job = list.import_job(&id).await.unwrap();
         assert_eq!((job.status, job.failed), (JobStatus::Completed, 1));
         let failed = list.failed_records(&job.failed_records_url.unwrap()).await.unwrap();
-        assert_eq!(failed, r#"{"error":"told to fail","record":"{\"emailAddress\":\"c@example.com\"}"}"#);
+        assert_eq!(failed, r#"{"error":"injected failure","record":"{\"emailAddress\":\"c@example.com\"}"}"#);
         assert_eq!(list.entries().into_keys().collect::<Vec<_>>(), ["A@example.com", "b@example.com"]);
-        list.set_rules(MemoryRules { page: 1, ..MemoryRules::default() });
+        list.set_rules(ListRules { page: 1, ..ListRules::default() });
         second();
         let all = Window::default();
         let first = list.page(all, None).await.unwrap();

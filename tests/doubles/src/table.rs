@@ -1,9 +1,15 @@
-//! The table in memory.
+//! The table: records, latest deliveries and states.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::ops::RangeInclusive;
 use std::sync::{Arc, Mutex, MutexGuard};
 
+use mailroom_aws::decidable::{DecidableRecords, RecordKey, RecordPage};
+use mailroom_aws::deliveries::LatestDeliveries;
+use mailroom_aws::history::History;
+use mailroom_aws::records::{AppendError, NotDurable, RecordTable};
+use mailroom_aws::states::{Cursor, Page, Put, StateTable, TableError};
 use mailroom_core::record::Record;
 use mailroom_core::suppression::delivery::{self, LatestDelivery};
 use mailroom_core::suppression::item::{self, AddressState, SORT_KEY};
@@ -12,17 +18,15 @@ use mailroom_core::timestamp::Timestamp;
 use serde_json::Value;
 use tokio::time::Instant;
 
-use super::{Cursor, Page, Put, StateTable, TableError, feedback_keys, readable};
-use crate::deliveries::LatestDeliveries;
-use crate::dynamo::read_value;
-use crate::fuse::Fuse;
-use crate::records::{AppendError, NotDurable, RecordTable};
+use crate::{Fuse, ItemChange, lock};
 
-/// The table in memory, with the rules of DynamoDB that a handler can run into (conditions, indexes that lag, a stream)
-/// and with trouble on demand. Clones are one table. It takes records too, so that what one function appends another
-/// reads.
+/// The number of records that a page of a scan looks at: two are enough to see whether the caller asks for the next page.
+const SCANNED_PER_PAGE: usize = 2;
+
+/// The table, with the rules of DynamoDB that a handler can run into: conditions, keys that may be named only once in a
+/// call, indexes that lag, a stream.
 #[derive(Debug, Clone, Default)]
-pub struct MemoryStates {
+pub struct MemoryTable {
     inner: Arc<Mutex<Inner>>,
     fuse: Fuse,
 }
@@ -33,23 +37,15 @@ struct Inner {
     /// The addresses of the states, by the indexes' partitions.
     shards: HashMap<String, BTreeSet<String>>,
     records: BTreeMap<(String, String), Value>,
-    stream: Vec<Image>,
+    stream: Vec<ItemChange>,
     /// How many writes of states the indexes lag behind.
     lag: usize,
     conflicts: usize,
     failures: usize,
+    failing_pks: HashSet<String>,
 }
 
-/// A change of the table, as its stream tells it.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Image {
-    /// The item before the change; `None` if there was none.
-    pub old: Option<Value>,
-    /// The item after the change.
-    pub new: Value,
-}
-
-impl MemoryStates {
+impl MemoryTable {
     /// The same table, for a function that may die.
     #[must_use]
     pub fn with_fuse(&self, fuse: &Fuse) -> Self {
@@ -58,54 +54,60 @@ impl MemoryStates {
 
     /// All states, by address.
     pub fn states(&self) -> Vec<AddressState> {
-        self.lock().map_or_else(|_| Vec::new(), |inner| inner.states.values().cloned().collect())
+        lock(&self.inner).states.values().cloned().collect()
     }
 
-    /// All records, by key.
+    /// All records and latest deliveries, by key.
     pub fn records(&self) -> Vec<Value> {
-        self.lock().map_or_else(|_| Vec::new(), |inner| inner.records.values().cloned().collect())
+        lock(&self.inner).records.values().cloned().collect()
     }
 
     /// The changes since the table was made, in order, of records and states, without the first `skip`.
-    pub fn stream(&self, skip: usize) -> Vec<Image> {
-        self.lock().map_or_else(|_| Vec::new(), |inner| inner.stream.iter().skip(skip).cloned().collect())
+    pub fn stream(&self, skip: usize) -> Vec<ItemChange> {
+        lock(&self.inner).stream.iter().skip(skip).cloned().collect()
     }
 
     /// From now on the indexes do not show the last `writes` writes of states.
     pub fn lag(&self, writes: usize) {
-        if let Ok(mut inner) = self.lock() {
-            inner.lag = writes;
-        }
+        lock(&self.inner).lag = writes;
     }
 
     /// Has the next `times` writes of states be in conflict, as if somebody else had been faster.
     pub fn conflict(&self, times: usize) {
-        if let Ok(mut inner) = self.lock() {
-            inner.conflicts = times;
-        }
+        lock(&self.inner).conflicts = times;
     }
 
     /// Has the next `times` calls not be answered until their deadline.
     pub fn fail(&self, times: usize) {
-        if let Ok(mut inner) = self.lock() {
-            inner.failures = times;
-        }
+        lock(&self.inner).failures = times;
     }
 
-    fn lock(&self) -> Result<MutexGuard<'_, Inner>, TableError> {
-        self.inner.lock().map_err(|_| TableError::Deadline("poisoned".to_owned()))
+    /// From now on records and deliveries under these partition keys are not written.
+    pub fn fail_keys(&self, pks: &[&str]) {
+        lock(&self.inner).failing_pks = pks.iter().map(|pk| (*pk).to_owned()).collect();
     }
 
     /// The table for a call, unless the call is to fail.
     fn answering(&self) -> Result<MutexGuard<'_, Inner>, TableError> {
-        let mut inner = self.lock()?;
+        let mut inner = lock(&self.inner);
         match inner.failures.checked_sub(1) {
             None => Ok(inner),
             Some(left) => {
                 inner.failures = left;
-                Err(TableError::Deadline("told to fail".to_owned()))
+                Err(TableError::Deadline("injected failure".to_owned()))
             }
         }
+    }
+
+    /// Changes records, of which the one under `pk` is written.
+    async fn write(&self, pk: &str, change: impl FnOnce(&mut Inner)) -> Result<(), AppendError> {
+        self.fuse.effect().await;
+        let mut inner = self.answering().map_err(|error| AppendError::Deadline(error.to_string()))?;
+        if inner.failing_pks.contains(pk) {
+            return Err(AppendError::Deadline("injected failure".to_owned()));
+        }
+        change(&mut inner);
+        Ok(())
     }
 
     fn page(
@@ -142,18 +144,17 @@ impl MemoryStates {
 impl Inner {
     /// What the indexes still show of the addresses that were written last.
     fn lagging(&self) -> HashMap<String, Option<AddressState>> {
-        let states = self.stream.iter().rev().filter(|image| image.new["sk"] == SORT_KEY);
+        let states = self.stream.iter().rev().filter(|change| change.new["sk"] == SORT_KEY);
         let mut shown = HashMap::new();
-        for image in states.take(self.lag) {
-            let address = image.new["address"].as_str().unwrap_or_default().to_owned();
-            let old = image.old.clone().and_then(|old| serde_json::from_value(old).ok());
-            shown.insert(address, old);
+        for change in states.take(self.lag) {
+            let address = change.new["address"].as_str().unwrap_or_default().to_owned();
+            shown.insert(address, change.old.clone().and_then(|old| serde_json::from_value(old).ok()));
         }
         shown
     }
 }
 
-impl StateTable for MemoryStates {
+impl StateTable for MemoryTable {
     async fn get(&self, address: &str, _: Instant) -> Result<Option<AddressState>, TableError> {
         Ok(self.answering()?.states.get(address).cloned())
     }
@@ -177,11 +178,9 @@ impl StateTable for MemoryStates {
         if held.map(AddressState::version) != read_version {
             return Ok(Put::Conflict(held.cloned().map(Box::new)));
         }
-        let json = |state: &AddressState| {
-            serde_json::to_value(state).map_err(|error| TableError::NotAnItem(error.to_string()))
-        };
-        let image = Image { old: held.map(json).transpose()?, new: json(item)? };
-        inner.stream.push(image);
+        let json = |state: &AddressState| serde_json::to_value(state).unwrap();
+        let change = ItemChange { old: held.map(json), new: json(item) };
+        inner.stream.push(change);
         inner.shards.entry(item.shard().to_owned()).or_default().insert(item.address().to_owned());
         inner.states.insert(item.address().to_owned(), item.clone());
         Ok(Put::Done)
@@ -196,12 +195,14 @@ impl StateTable for MemoryStates {
     ) -> Result<Vec<FeedbackFact>, TableError> {
         let inner = self.answering()?;
         let pk = item::partition_key(address);
-        let (from, to) = feedback_keys(time);
-        let newest = inner.records.range((pk.clone(), from)..=(pk, to)).rev().take(limit);
-        let says = |record: &&Value| !record["decidable"].is_null() || record["kind"] == "delivery";
-        let told = newest.map(|(_, record)| record).filter(says);
-        let delivered = inner.records.get(&(item::partition_key(address), delivery::SORT_KEY.to_owned()));
-        Ok(told.chain(delivered).map(|record| read_value(record.clone())).filter_map(readable).collect())
+        let key = |sk: String| (pk.clone(), sk);
+        let (from, to) = (format!("FEEDBACK#{}#", time.start()), format!("FEEDBACK#{}$", time.end()));
+        let newest = inner.records.range(key(from)..=key(to)).rev().take(limit);
+        let counts = |record: &&Value| !record["decidable"].is_null() || record["kind"] == "delivery";
+        let counted = newest.map(|(_, record)| record).filter(counts);
+        let delivered = inner.records.get(&key(delivery::SORT_KEY.to_owned()));
+        let fact = |record: &Value| serde_json::from_value(record.clone()).ok();
+        Ok(counted.chain(delivered).filter_map(fact).collect())
     }
 
     async fn pending(
@@ -227,62 +228,120 @@ impl StateTable for MemoryStates {
     }
 }
 
-impl LatestDeliveries for MemoryStates {
+impl LatestDeliveries for MemoryTable {
     async fn keep_latest(&self, deliveries: &[LatestDelivery], _: Instant) -> Vec<NotDurable> {
         let mut not_durable = Vec::new();
         for (index, delivery) in deliveries.iter().enumerate() {
-            self.fuse.effect().await;
-            let json =
-                serde_json::to_value(delivery).map_err(|error| AppendError::NotAnItem(error.to_string()));
-            let kept = json.and_then(|new| {
-                let mut inner = self.answering().map_err(|error| AppendError::Deadline(error.to_string()))?;
+            let new = serde_json::to_value(delivery).unwrap();
+            let keep = |inner: &mut Inner| {
                 let key = (delivery.pk.clone(), delivery.sk.to_owned());
                 let held = inner.records.get(&key).and_then(|held| held["occurred_at"].as_str());
                 if held.and_then(Timestamp::parse) < Some(delivery.occurred_at) {
                     let old = inner.records.insert(key, new.clone());
-                    inner.stream.push(Image { old, new });
+                    inner.stream.push(ItemChange { old, new });
                 }
-                Ok(())
-            });
+            };
+            let kept = self.write(&delivery.pk, keep).await;
             not_durable.extend(kept.err().map(|error| NotDurable { index, error }));
         }
         not_durable
     }
 }
 
-impl RecordTable for MemoryStates {
+impl RecordTable for MemoryTable {
     async fn append<R: Record>(&self, records: &[R], _: Instant) -> Vec<NotDurable> {
+        if records.iter().map(Record::key).collect::<HashSet<_>>().len() < records.len() {
+            let error = AppendError::Refused("Provided list of item keys contains duplicates".to_owned());
+            return (0..records.len()).map(|index| NotDurable { index, error: error.clone() }).collect();
+        }
         let mut not_durable = Vec::new();
         for (index, record) in records.iter().enumerate() {
-            self.fuse.effect().await;
-            let json =
-                serde_json::to_value(record).map_err(|error| AppendError::NotAnItem(error.to_string()));
-            let appended = json.and_then(|new| {
-                let mut inner = self.answering().map_err(|error| AppendError::Deadline(error.to_string()))?;
-                let (pk, sk) = record.key();
+            let new = serde_json::to_value(record).unwrap();
+            let (pk, sk) = record.key();
+            let append = |inner: &mut Inner| {
                 let old = inner.records.insert((pk.to_owned(), sk.to_owned()), new.clone());
                 // Writing the same again is no change of the table.
                 if old.as_ref() != Some(&new) {
-                    inner.stream.push(Image { old, new });
+                    inner.stream.push(ItemChange { old, new });
                 }
-                Ok(())
-            });
-            if let Err(error) = appended {
-                not_durable.push(NotDurable { index, error });
-            }
+            };
+            let appended = self.write(pk, append).await;
+            not_durable.extend(appended.err().map(|error| NotDurable { index, error }));
         }
         not_durable
     }
 }
 
+impl DecidableRecords for MemoryTable {
+    async fn decidable(
+        &self,
+        since: Timestamp,
+        after: Option<&RecordKey>,
+        _: Instant,
+    ) -> Result<RecordPage, TableError> {
+        let text = |record: &Value, name: &str| record[name].as_str().unwrap_or_default().to_owned();
+        let key = |record: &Value| RecordKey { pk: text(record, "pk"), sk: text(record, "sk") };
+        let at = |record: &Value| {
+            let at = record["occurred_at"].as_str().or(record["decided_at"].as_str());
+            at.and_then(Timestamp::parse)
+        };
+        let mut records = self.records();
+        records.retain(|record| after.is_none_or(|after| *after < key(record)));
+        let more = records.len() > SCANNED_PER_PAGE;
+        records.truncate(SCANNED_PER_PAGE);
+        let mut page = RecordPage { next: records.last().filter(|_| more).map(key), ..RecordPage::default() };
+        records.retain(|record| record["decidable"].is_string() && at(record) >= Some(since));
+        for record in records {
+            let read = if text(&record, "sk").starts_with("OPERATOR#") {
+                serde_json::from_value(record).map(|decision| page.decisions.push(decision))
+            } else {
+                serde_json::from_value(record).map(|fact| page.told.push(fact))
+            };
+            page.unreadable += usize::from(read.is_err());
+        }
+        Ok(page)
+    }
+}
+
+impl History for MemoryTable {
+    async fn newest(&self, address: &str, limit: usize, _: Instant) -> Result<Vec<Value>, TableError> {
+        let pk = item::partition_key(address);
+        let sk = |record: &Value| record["sk"].as_str().unwrap_or_default().to_owned();
+        let mut records = self.records();
+        records.retain(|record| {
+            let sk = sk(record);
+            record["pk"] == pk.as_str() && (sk.starts_with("FEEDBACK#") || sk.starts_with("OPERATOR#"))
+        });
+        // The time follows the prefix, and both prefixes are of one length.
+        records.sort_by_cached_key(|record| Reverse(sk(record).split('#').nth(1).map(str::to_owned)));
+        records.truncate(limit);
+        Ok(records)
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use super::super::tests::{at, change};
+    use mailroom_core::suppression::item::Change;
+    use mailroom_core::suppression::{Reason, Said, Source, SuppressionState};
+
     use super::*;
 
+    fn at(millis: i64) -> Timestamp {
+        Timestamp::from_millis(millis).unwrap()
+    }
+
+    fn change(address: &str, millis: i64) -> Change {
+        let said = Said { at: at(millis), source: Source::Bounce, region: String::new(), id: String::new() };
+        Change {
+            address: address.to_owned(),
+            spellings: [address].into_iter().collect(),
+            state: SuppressionState::suppressed(Reason::Bounce, said),
+        }
+    }
+
     #[tokio::test]
-    async fn the_table_in_memory_has_the_rules() {
-        let (table, deadline) = (MemoryStates::default(), Instant::now());
+    async fn writes_are_conditional_and_indexes_lag() {
+        let (table, deadline) = (MemoryTable::default(), Instant::now());
         let first = AddressState::advance(None, &change("a@example.com", 1), at(1)).unwrap();
         assert_eq!(table.put(&first, None, deadline).await, Ok(Put::Done));
         assert_eq!(table.put(&first, None, deadline).await, Ok(Put::Done));
@@ -309,7 +368,7 @@ mod tests {
 
     #[tokio::test]
     async fn pages_hold_each_once_and_in_order() {
-        let (table, deadline) = (MemoryStates::default(), Instant::now());
+        let (table, deadline) = (MemoryTable::default(), Instant::now());
         for n in 0..100 {
             // Two states have the same time.
             let time = at(n / 2);
@@ -341,7 +400,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_fuse_lets_so_many_effects_through() {
-        let (table, fuse, deadline) = (MemoryStates::default(), Fuse::default(), Instant::now());
+        let (table, fuse, deadline) = (MemoryTable::default(), Fuse::default(), Instant::now());
         let dying = table.with_fuse(&fuse);
         let invocation = async || {
             for n in 0..3 {

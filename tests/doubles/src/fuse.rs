@@ -1,7 +1,7 @@
-//! Crashes for tests: a function that dies between any two effects.
+//! Crashes: a function that dies between any two effects.
 //!
-//! The in-memory ports that belong to one invocation share a fuse and ask it before each effect. Once as many effects as
-//! it bears have happened, the next one never does, nor anything after it: the invocation is dropped where it stands.
+//! The doubles that belong to one invocation share a fuse and ask it before each effect. Once the given number of effects
+//! has happened, the next one never does, nor anything after it: the invocation is dropped where it stands.
 
 use std::future::{Future, pending, poll_fn};
 use std::pin::pin;
@@ -11,29 +11,29 @@ use std::task::Poll;
 
 use tokio::task::yield_now;
 
-/// Lets a number of effects happen, and none after that. Clones are one fuse; the default bears any number.
+/// Lets a number of effects happen, and none after that; the default lets any number happen.
 #[derive(Debug, Clone)]
 pub struct Fuse(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
-    bears: AtomicUsize,
+    limit: AtomicUsize,
     spent: AtomicUsize,
     blown: AtomicBool,
 }
 
 impl Default for Fuse {
     fn default() -> Self {
-        let bears = AtomicUsize::new(usize::MAX);
-        Self(Arc::new(Inner { bears, spent: AtomicUsize::new(0), blown: AtomicBool::new(false) }))
+        let limit = AtomicUsize::new(usize::MAX);
+        Self(Arc::new(Inner { limit, spent: AtomicUsize::new(0), blown: AtomicBool::new(false) }))
     }
 }
 
 impl Fuse {
-    /// Sets how many effects the fuse bears from now on.
-    pub fn set(&self, bears: usize) {
+    /// Sets how many effects may happen from now on.
+    pub fn set(&self, effects: usize) {
         self.0.spent.store(0, Ordering::Relaxed);
-        self.0.bears.store(bears, Ordering::Relaxed);
+        self.0.limit.store(effects, Ordering::Relaxed);
         self.0.blown.store(false, Ordering::Relaxed);
     }
 
@@ -42,11 +42,11 @@ impl Fuse {
         self.0.spent.load(Ordering::Relaxed)
     }
 
-    /// To be called by a port before each effect; does not return if the fuse has blown. First yields to whatever else is
-    /// at work, so that instances run into each other as they would in different environments.
+    /// To be called by a double before each effect; does not return if the fuse has blown. First yields to other tasks, so
+    /// that instances interleave as they would in different environments.
     pub async fn effect(&self) {
         yield_now().await;
-        if self.spent() >= self.0.bears.load(Ordering::Relaxed) {
+        if self.spent() >= self.0.limit.load(Ordering::Relaxed) {
             self.0.blown.store(true, Ordering::Relaxed);
             return pending().await;
         }

@@ -1,0 +1,100 @@
+//! IAM's users and their access keys.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+
+use mailroom_aws::audit::iam::{AccessKeys, User};
+use mailroom_aws::audit::{AskError, Page};
+use mailroom_core::audit::facts::{AccessKey, Asked, LastUsed};
+
+use crate::{Fuse, lock};
+
+/// The number of users on a page.
+const USERS_PER_PAGE: usize = 2;
+
+/// The users of one account.
+#[derive(Debug, Clone, Default)]
+pub struct MemoryIam {
+    inner: Arc<Mutex<Inner>>,
+    fuse: Fuse,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    users: BTreeMap<String, (User, Vec<AccessKey>)>,
+    senders: BTreeMap<String, Vec<String>>,
+    refusal: Option<AskError>,
+    calls: Vec<String>,
+}
+
+impl MemoryIam {
+    /// The same account, for a function that may die.
+    #[must_use]
+    pub fn with_fuse(&self, fuse: &Fuse) -> Self {
+        Self { inner: Arc::clone(&self.inner), fuse: fuse.clone() }
+    }
+
+    /// Adds a user with these keys. Only [`AccessKeys::last_used`] answers with their `last_used`.
+    pub fn add(&self, user: User, keys: Vec<AccessKey>) {
+        lock(&self.inner).users.insert(user.name.clone(), (user, keys));
+    }
+
+    /// From now on the user with this ARN may send from these identities or, if none is given, from all.
+    pub fn let_send(&self, user_arn: &str, identity_arns: &[&str]) {
+        let arns = identity_arns.iter().map(|arn| (*arn).to_owned()).collect();
+        lock(&self.inner).senders.insert(user_arn.to_owned(), arns);
+    }
+
+    /// Answers every call with this error; `None`: answers as usual again.
+    pub fn refuse(&self, refusal: Option<AskError>) {
+        lock(&self.inner).refusal = refusal;
+    }
+
+    /// The calls that were made so far, such as `last_used AKIA…`.
+    pub fn calls(&self) -> Vec<String> {
+        lock(&self.inner).calls.clone()
+    }
+
+    async fn call<T>(&self, call: String, answer: impl FnOnce(&Inner) -> T) -> Result<T, AskError> {
+        self.fuse.effect().await;
+        let mut inner = lock(&self.inner);
+        inner.calls.push(call);
+        inner.refusal.clone().map_or_else(|| Ok(answer(&inner)), Err)
+    }
+}
+
+impl AccessKeys for MemoryIam {
+    async fn users(&self, next: Option<&str>) -> Result<Page<User>, AskError> {
+        self.call(format!("users {}", next.unwrap_or_default()), |inner| {
+            let mut left =
+                inner.users.range(next.map(str::to_owned).unwrap_or_default()..).map(|(_, user)| &user.0);
+            let items = left.by_ref().take(USERS_PER_PAGE).cloned().collect();
+            Page { items, next: left.next().map(|user| user.name.clone()) }
+        })
+        .await
+    }
+
+    async fn keys(&self, user: &str) -> Result<Vec<AccessKey>, AskError> {
+        self.call(format!("keys {user}"), |inner| {
+            let keys = inner.users.get(user).map(|(_, keys)| keys.clone()).unwrap_or_default();
+            keys.into_iter().map(|key| AccessKey { last_used: Asked::NotAsked, ..key }).collect()
+        })
+        .await
+    }
+
+    async fn last_used(&self, key: &str) -> Result<Option<LastUsed>, AskError> {
+        self.call(format!("last_used {key}"), |inner| {
+            let mut keys = inner.users.values().flat_map(|(_, keys)| keys);
+            keys.find(|known| known.id == key).and_then(|key| key.last_used.answer().cloned().flatten())
+        })
+        .await
+    }
+
+    async fn may_send(&self, user_arn: &str, identity_arns: &[String]) -> Result<bool, AskError> {
+        self.call(format!("may_send {user_arn} {}", identity_arns.len()), |inner| {
+            let from = inner.senders.get(user_arn);
+            from.is_some_and(|from| from.is_empty() || from.iter().any(|arn| identity_arns.contains(arn)))
+        })
+        .await
+    }
+}
