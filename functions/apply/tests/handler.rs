@@ -9,8 +9,8 @@ use std::time::Duration;
 use apply::handler::{Apply, ApplyError, LEASE, Ran};
 use apply::settings::Settings;
 use doubles::{
-    Fault, Fuse, ListRules, ListWriter, MemoryClock, MemoryLease, MemoryList, MemoryMetrics, MemoryNotes,
-    MemoryObjects, MemoryTable, stream_event,
+    Fault, Fuse, JobFaults, ListRules, ListWriter, MemoryClock, MemoryLease, MemoryList, MemoryMetrics,
+    MemoryNotes, MemoryObjects, MemoryTable, stream_event,
 };
 use mailroom_aws::clock::{Clock, Timer};
 use mailroom_aws::lease::Lease;
@@ -516,7 +516,7 @@ async fn bounces(world: &World, count: usize) {
 #[tokio::test]
 async fn a_storm_goes_by_job_and_what_is_said_meanwhile_wins() {
     let mut world = World::new().await;
-    world.list.set_rules(ListRules { job_wait: Duration::from_secs(90), ..ListRules::default() });
+    world.list.set_rules(ListRules { import_wait: Duration::from_secs(90), ..ListRules::default() });
     bounces(&world, 100).await;
     assert_eq!(world.run().await.ran(), Ran::Drained);
     assert_eq!((world.of("create_import_job"), world.of("put"), world.list.entries().len()), (1, 0, 0));
@@ -544,7 +544,7 @@ async fn a_storm_goes_by_job_and_what_is_said_meanwhile_wins() {
 #[tokio::test]
 async fn a_storm_that_comes_while_a_job_runs_waits_for_its_end_and_goes_by_the_next() {
     let mut world = World::new().await;
-    world.list.set_rules(ListRules { job_wait: Duration::from_secs(15), ..ListRules::default() });
+    world.list.set_rules(ListRules { import_wait: Duration::from_secs(15), ..ListRules::default() });
     bounces(&world, 100).await;
     world.run().await.ran();
     for n in 0..100 {
@@ -560,16 +560,16 @@ async fn a_storm_that_comes_while_a_job_runs_waits_for_its_end_and_goes_by_the_n
 
 #[tokio::test]
 async fn records_that_fail_in_a_job_are_tried_singly() {
-    for tells_failed in [true, false] {
+    for failed_records_hidden in [false, true] {
         let mut world = World::new().await;
-        world.list.set_rules(ListRules { tells_failed, ..ListRules::default() });
+        world.list.set_job_faults(JobFaults { failed_records_hidden, ..JobFaults::default() });
         world.list.poison("User3@example.com");
         bounces(&world, 100).await;
         world.run_until_quiet().await;
         assert_eq!(world.outcome("user3@example.com").await, Some(OutcomeKind::FailedForGood));
         assert_eq!((world.list.entries().len(), world.of("create_import_job")), (99, 1));
         // A refusal is believed when it is repeated.
-        assert_eq!(world.of("put"), if tells_failed { 2 } else { 101 });
+        assert_eq!(world.of("put"), if failed_records_hidden { 101 } else { 2 });
     }
 }
 
@@ -614,7 +614,7 @@ async fn a_job_that_nobody_can_look_at_stops_nothing_else() {
     ] {
         let mut world = World::new().await;
         let job_wait = Duration::from_hours(1);
-        world.list.set_rules(ListRules { job_wait, ..ListRules::default() });
+        world.list.set_rules(ListRules { import_wait: job_wait, ..ListRules::default() });
         world.list.insert("jane@example.com", Reason::Bounce);
         bounces(&world, 100).await;
         world.list.fault([Fault::None, create]);
@@ -665,10 +665,14 @@ enum Stuck {
 impl Stuck {
     const ALL: [Self; 4] = [Self::Processing, Self::Unknown, Self::Unseen, Self::Unfound];
 
-    fn rules(self, job_wait: Duration) -> ListRules {
-        let shows_jobs = !matches!(self, Self::Unseen | Self::Unfound);
-        let job_status = (self == Self::Unknown).then_some("SUSPENDED");
-        ListRules { job_wait, shows_jobs, job_status, ..ListRules::default() }
+    /// From now on import jobs take this long, and are stuck as far as SES tells.
+    fn set(self, list: &MemoryList<MemoryClock>, import_wait: Duration) {
+        list.set_rules(ListRules { import_wait, ..ListRules::default() });
+        list.set_job_faults(JobFaults {
+            reading_denied: matches!(self, Self::Unseen | Self::Unfound),
+            status: (self == Self::Unknown).then_some("SUSPENDED"),
+            ..JobFaults::default()
+        });
     }
 }
 
@@ -688,7 +692,7 @@ async fn let_pass(world: &mut World, hours: u64) -> usize {
 async fn a_job_that_never_ends_holds_its_addresses_for_an_hour() {
     for stuck in Stuck::ALL {
         let mut world = World::new().await;
-        world.list.set_rules(stuck.rules(Duration::from_hours(1000)));
+        stuck.set(&world.list, Duration::from_hours(1000));
         world.list.insert("user9@example.com", Reason::Bounce);
         bounces(&world, 100).await;
         let create = if stuck == Stuck::Unfound { Fault::Unanswered } else { Fault::None };
@@ -734,7 +738,7 @@ async fn what_an_overdue_job_overwrites_in_the_end_is_put_right() {
     for stuck in Stuck::ALL {
         let mut world = World::new().await;
         let job_wait = Duration::from_hours(10);
-        world.list.set_rules(stuck.rules(job_wait));
+        stuck.set(&world.list, job_wait);
         bounces(&world, 100).await;
         let create = if stuck == Stuck::Unfound { Fault::Unanswered } else { Fault::None };
         world.list.fault([Fault::None, create]);
@@ -763,7 +767,7 @@ async fn what_an_overdue_job_deletes_in_the_end_is_put_again() {
     let mut world = World::new().await;
     bounces(&world, 100).await;
     world.run_until_quiet().await;
-    world.list.set_rules(Stuck::Processing.rules(Duration::from_hours(10)));
+    Stuck::Processing.set(&world.list, Duration::from_hours(10));
     for n in 0..100 {
         world.say(&format!("User{n}@example.com"), Say::Released).await;
     }
@@ -783,7 +787,7 @@ async fn what_an_overdue_job_deletes_in_the_end_is_put_again() {
 #[tokio::test]
 async fn what_an_overdue_job_has_done_counts_once_it_has_ended() {
     let mut world = World::new().await;
-    world.list.set_rules(Stuck::Processing.rules(Duration::from_mins(65)));
+    Stuck::Processing.set(&world.list, Duration::from_mins(65));
     world.list.fail_in_jobs("User999@example.com");
     bounces(&world, 1000).await;
     world.run().await.ran.unwrap().unwrap();
@@ -798,7 +802,7 @@ async fn a_run_that_finds_a_job_overdue_may_die_after_any_effect() {
     let mut effects = 0;
     loop {
         let mut world = World { requests_per_second: 0.1, ..World::new().await };
-        world.list.set_rules(Stuck::Processing.rules(Duration::from_hours(3)));
+        Stuck::Processing.set(&world.list, Duration::from_hours(3));
         bounces(&world, 8).await;
         world.run().await.ran.unwrap().unwrap();
         world.say("User1@example.com", Say::Complained).await;
@@ -848,7 +852,7 @@ async fn a_run_ends_while_the_index_still_shows_marks_that_were_taken_off() {
 #[tokio::test]
 async fn a_role_that_may_never_make_jobs_is_no_dead_end() {
     let mut world = World { requests_per_second: 0.2, ..World::new().await };
-    world.list.set_rules(ListRules { allows_jobs: false, ..ListRules::default() });
+    world.list.set_job_faults(JobFaults { creation_denied: true, ..JobFaults::default() });
     bounces(&world, 500).await;
     let minutes = world.run_until_quiet().await;
     assert!(minutes < 70, "{minutes}");
@@ -879,7 +883,7 @@ async fn no_job_is_made_of_what_was_right_long_ago() {
 #[tokio::test]
 async fn releases_and_complaints_do_not_wait_behind_bounces() {
     let mut world = World::new().await;
-    let rules = ListRules { job_wait: Duration::from_secs(90), ..ListRules::default() };
+    let rules = ListRules { import_wait: Duration::from_secs(90), ..ListRules::default() };
     world.list.set_rules(rules);
     world.list.insert("jane@example.com", Reason::Bounce);
     bounces(&world, 100).await;
@@ -987,9 +991,9 @@ async fn twenty_thousand_bounces_at_one_request_a_second() {
 /// No call deletes an address with a slash; whether a job fails at a spelling that is not there, nobody knows.
 #[tokio::test]
 async fn what_no_call_deletes_a_job_does() {
-    for tells_failed in [true, false] {
+    for failed_records_hidden in [false, true] {
         let mut world = World::new().await;
-        world.list.set_rules(ListRules { tells_failed, ..ListRules::default() });
+        world.list.set_job_faults(JobFaults { failed_records_hidden, ..JobFaults::default() });
         for spelling in ["Dept/X@example.com", "joe@example.com"] {
             world.say(spelling, Say::Bounced).await;
         }
@@ -1031,9 +1035,9 @@ async fn what_only_a_job_deletes_waits_for_one_unless_there_are_none() {
 /// Every address is on the list as it was spelled, and not as it is kept: half of a job's deletions find nothing.
 #[tokio::test]
 async fn a_job_that_fails_at_what_is_not_there_stands_in_nobodys_way() {
-    for tells_failed in [true, false] {
+    for failed_records_hidden in [false, true] {
         let mut world = World::new().await;
-        world.list.set_rules(ListRules { tells_failed, ..ListRules::default() });
+        world.list.set_job_faults(JobFaults { failed_records_hidden, ..JobFaults::default() });
         for say in [Say::Bounced, Say::Released] {
             for n in 0..70 {
                 world.say(&format!("User{n}@example.com"), say).await;
@@ -1083,7 +1087,7 @@ fn step() -> impl Strategy<Value = Step> {
 
 async fn live(steps: &[Step], requests_per_second: f64) {
     let mut world = World { requests_per_second, ..World::new().await };
-    let rules = ListRules { job_wait: Duration::from_secs(70), ..ListRules::default() };
+    let rules = ListRules { import_wait: Duration::from_secs(70), ..ListRules::default() };
     world.list.set_rules(rules);
     for step in steps {
         match step {

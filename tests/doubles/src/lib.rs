@@ -14,7 +14,8 @@
 //! | [`MemoryObjects`], [`MemoryPeers`], [`MemoryDeadLetters`], [`MemoryAnswers`] | S3, SQS, CloudFormation |
 //! | [`MemoryClock`], [`MemoryMetrics`] | time and counts |
 //!
-//! [`Fault`] makes a call of SES fail, [`Fuse`] kills a function between two effects.
+//! What SES does is the model of `local_ses`, so that the laws and the local AWS have one SES. What a test injects is here:
+//! [`Fault`] makes a call of SES fail, [`JobFaults`] breaks import jobs, [`Fuse`] kills a function between two effects.
 
 #![allow(
     clippy::missing_panics_doc,
@@ -26,6 +27,7 @@ mod account;
 mod answers;
 mod audit;
 mod clock;
+mod convert;
 mod dead_letters;
 mod fault;
 mod fuse;
@@ -61,7 +63,7 @@ pub use self::peers::MemoryPeers;
 pub use self::rule_sets::MemoryRuleSets;
 pub use self::ses::MemorySes;
 pub use self::stream::{ItemChange, stream_event};
-pub use self::suppression_list::{ListRules, ListWrite, ListWriter, MemoryList};
+pub use self::suppression_list::{JobFaults, ListRules, ListWrite, ListWriter, MemoryList};
 pub use self::table::MemoryTable;
 pub use self::topics::MemoryTopics;
 

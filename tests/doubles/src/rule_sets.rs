@@ -3,9 +3,12 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
+use local_ses::rules::RuleSets as Model;
 use mailroom_aws::rule_sets::{Rule, RuleSet, RuleSets};
 use mailroom_aws::ses::SesError;
+use time::OffsetDateTime;
 
+use crate::ses::refused;
 use crate::{MemorySes, lock};
 
 /// The receipt rule sets of one Region.
@@ -17,8 +20,9 @@ pub struct MemoryRuleSets {
 
 #[derive(Debug, Default)]
 struct Sets {
-    by_name: BTreeMap<String, Vec<Rule>>,
-    active: Option<String>,
+    model: Model,
+    /// The rules of each set, as the port has them.
+    rules: BTreeMap<String, Vec<Rule>>,
 }
 
 impl MemoryRuleSets {
@@ -35,23 +39,24 @@ impl MemoryRuleSets {
 
     /// Makes a rule set, as somebody other than Mailroom would.
     pub fn create(&self, set: RuleSet) {
-        lock(&self.sets).by_name.insert(set.name, set.rules);
+        let mut sets = lock(&self.sets);
+        sets.model.create_set(&set.name, OffsetDateTime::UNIX_EPOCH).unwrap();
+        sets.rules.insert(set.name, set.rules);
     }
 
-    /// Deletes a rule set. `false` if it is active: as in SES, it then stays.
+    /// Deletes a rule set. `false` if it is active: it then stays.
     pub fn delete(&self, name: &str) -> bool {
-        let mut sets = lock(&self.sets);
-        sets.active.as_deref() != Some(name) && sets.by_name.remove(name).is_some()
+        lock(&self.sets).model.delete_set(name).is_ok()
     }
 
     /// Activates a rule set, as somebody other than Mailroom would; `None` deactivates the active one.
     pub fn set_active(&self, name: Option<&str>) {
-        lock(&self.sets).active = name.map(str::to_owned);
+        lock(&self.sets).model.set_active(name).unwrap();
     }
 
     /// The name of the active rule set; `None` if there is none.
     pub fn active_name(&self) -> Option<String> {
-        lock(&self.sets).active.clone()
+        lock(&self.sets).model.active().map(|set| set.name.clone())
     }
 }
 
@@ -59,25 +64,16 @@ impl RuleSets for MemoryRuleSets {
     async fn active(&self) -> Result<Option<RuleSet>, SesError> {
         let describe = || {
             let sets = lock(&self.sets);
-            let set = |name: &String| RuleSet {
-                name: name.clone(),
-                rules: sets.by_name.get(name).cloned().unwrap_or_default(),
-            };
-            Ok(sets.active.as_ref().map(set))
+            Ok(sets
+                .model
+                .active()
+                .map(|set| RuleSet { name: set.name.clone(), rules: sets.rules[&set.name].clone() }))
         };
         self.ses.call("DescribeActiveReceiptRuleSet".to_owned(), describe).await
     }
 
     async fn activate(&self, name: Option<&str>) -> Result<(), SesError> {
-        let activate = || {
-            let mut sets = lock(&self.sets);
-            if name.is_some_and(|name| !sets.by_name.contains_key(name)) {
-                let code = "RuleSetDoesNotExist".to_owned();
-                return Err(SesError::Refused { code, message: "no such rule set".to_owned() });
-            }
-            sets.active = name.map(str::to_owned);
-            Ok(())
-        };
+        let activate = || lock(&self.sets).model.set_active(name).map_err(refused);
         self.ses.call(format!("SetActiveReceiptRuleSet {}", name.unwrap_or("-")), activate).await
     }
 }

@@ -2,16 +2,14 @@
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
+use local_ses::rules::Refusal;
+use local_ses::suppression::{Pace, Pacer};
 use mailroom_aws::clock::Clock;
 use mailroom_aws::ses::SesError;
-use mailroom_core::timestamp::Timestamp;
 
+use crate::convert::date_time;
 use crate::{Fault, Fuse, MemoryClock, lock};
-
-/// The shortest time between two calls: SES's documented limit for every action but sending.
-const MIN_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The SES of one Region, as its parts share it: one pace for all calls, faults, and a function that may die.
 #[derive(Debug, Clone)]
@@ -23,7 +21,7 @@ pub struct MemorySes {
 
 #[derive(Debug, Default)]
 struct Inner {
-    last: Option<Timestamp>,
+    pacer: Pacer,
     faults: VecDeque<Fault>,
     calls: Vec<String>,
 }
@@ -57,22 +55,30 @@ impl MemorySes {
         call: impl FnOnce() -> Result<T, SesError>,
     ) -> Result<T, SesError> {
         self.fuse.effect().await;
-        let now = self.clock.now();
         let mut inner = lock(&self.inner);
-        inner.calls.push(name);
-        let last = inner.last.replace(now);
         let fault = inner.faults.pop_front().unwrap_or(Fault::None);
+        let now = date_time(self.clock.now());
+        let throttled = fault == Fault::Throttled || !inner.pacer.admit(Pace::default(), &name, now);
+        inner.calls.push(name);
         drop(inner);
-        if last.is_some_and(|last| now.since(last) < MIN_INTERVAL) {
-            return Err(SesError::Throttled);
-        }
-        fault.meet(call)
+        if throttled { Err(SesError::Throttled) } else { fault.meet(call) }
     }
+}
+
+/// SES's own refusal, as the adapter hands it on.
+pub(crate) fn refused(refusal: Refusal) -> SesError {
+    SesError::Refused { code: refusal.code.to_owned(), message: refusal.message }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use mailroom_core::timestamp::Timestamp;
+
     use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
 
     #[tokio::test]
     async fn one_call_a_second_over_all_parts() {
@@ -81,15 +87,15 @@ mod tests {
         let call = async |name: &str| ses.call(name.to_owned(), || Ok(())).await;
         assert_eq!(call("a").await, Ok(()));
         assert_eq!(call("b").await, Err(SesError::Throttled));
-        clock.advance(MIN_INTERVAL);
+        clock.advance(SECOND);
         assert_eq!(call("c").await, Ok(()));
         ses.fault([Fault::Unavailable, Fault::Denied, Fault::None]);
         for expected in ["SES does not answer: injected failure", "SES denies it: AccessDeniedException"] {
-            clock.advance(MIN_INTERVAL);
+            clock.advance(SECOND);
             let error = call("d").await.unwrap_err();
             assert_eq!((error.to_string().as_str(), error.is_transient()), (expected, true));
         }
-        clock.advance(MIN_INTERVAL);
+        clock.advance(SECOND);
         assert_eq!(call("e").await, Ok(()));
         assert_eq!(ses.calls(), ["a", "b", "c", "d", "d", "e"]);
     }

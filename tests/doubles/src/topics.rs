@@ -3,17 +3,19 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 
+use local_ses::identities::{Notifications, Told};
 use mailroom_aws::notification_topics::{
     MOST_IDENTITIES, NotificationAttributes, NotificationTopics, Notifies,
 };
 use mailroom_aws::ses::SesError;
 
+use crate::ses::refused;
 use crate::{MemorySes, lock};
 
 /// The identities of one Region.
 #[derive(Debug, Clone)]
 pub struct MemoryTopics {
-    identities: Arc<Mutex<BTreeMap<String, NotificationAttributes>>>,
+    identities: Arc<Mutex<BTreeMap<String, Notifications>>>,
     gone: Arc<Mutex<BTreeSet<String>>>,
     ses: MemorySes,
 }
@@ -32,7 +34,7 @@ impl MemoryTopics {
 
     /// Verifies an identity, or changes its settings, as somebody other than Mailroom would.
     pub fn set(&self, identity: &str, attributes: NotificationAttributes) {
-        lock(&self.identities).insert(identity.to_owned(), attributes);
+        lock(&self.identities).insert(identity.to_owned(), notifications(attributes));
     }
 
     /// Deletes an identity.
@@ -47,18 +49,50 @@ impl MemoryTopics {
 
     /// The settings of all identities, by name.
     pub fn all(&self) -> BTreeMap<String, NotificationAttributes> {
-        lock(&self.identities).clone()
+        lock(&self.identities).iter().map(|(name, told)| (name.clone(), attributes(told))).collect()
     }
 
     fn change(
         &self,
         identity: &str,
-        change: impl FnOnce(&mut NotificationAttributes) -> Result<(), SesError>,
+        change: impl FnOnce(&mut Notifications) -> Result<(), SesError>,
     ) -> Result<(), SesError> {
         match lock(&self.identities).get_mut(identity) {
             None => Err(invalid("no such identity")),
-            Some(attributes) => change(attributes),
+            Some(notifications) => change(notifications),
         }
+    }
+}
+
+fn notifications(attributes: NotificationAttributes) -> Notifications {
+    let topics = [
+        (Told::Bounce, attributes.bounce_topic),
+        (Told::Complaint, attributes.complaint_topic),
+        (Told::Delivery, attributes.delivery_topic),
+    ];
+    let with_headers = [
+        (Told::Bounce, attributes.headers_in_bounces),
+        (Told::Complaint, attributes.headers_in_complaints),
+        (Told::Delivery, attributes.headers_in_deliveries),
+    ];
+    Notifications {
+        topics: topics.into_iter().filter_map(|(kind, topic)| Some((kind, topic?))).collect(),
+        with_headers: with_headers.into_iter().filter(|(_, with)| *with).map(|(kind, _)| kind).collect(),
+        forwarding: attributes.forwarding,
+    }
+}
+
+fn attributes(notifications: &Notifications) -> NotificationAttributes {
+    let topic = |kind| notifications.topics.get(&kind).cloned();
+    let with_headers = |kind| notifications.with_headers.contains(&kind);
+    NotificationAttributes {
+        bounce_topic: topic(Told::Bounce),
+        complaint_topic: topic(Told::Complaint),
+        delivery_topic: topic(Told::Delivery),
+        forwarding: notifications.forwarding,
+        headers_in_bounces: with_headers(Told::Bounce),
+        headers_in_complaints: with_headers(Told::Complaint),
+        headers_in_deliveries: with_headers(Told::Delivery),
     }
 }
 
@@ -76,9 +110,9 @@ impl NotificationTopics for MemoryTopics {
             if identities.len() > MOST_IDENTITIES {
                 return Err(invalid("too many identities"));
             }
-            let mut attributes = self.all();
-            attributes.retain(|identity, _| identities.contains(identity));
-            Ok(attributes)
+            let known = lock(&self.identities);
+            let found = |name: &String| Some((name.clone(), attributes(known.get(name)?)));
+            Ok(identities.iter().filter_map(found).collect())
         };
         self.ses.call(name, get).await
     }
@@ -86,33 +120,22 @@ impl NotificationTopics for MemoryTopics {
     async fn set_topic(&self, identity: &str, kind: Notifies, topic: Option<&str>) -> Result<(), SesError> {
         let name =
             format!("SetIdentityNotificationTopic {identity} {} {}", kind.as_ses(), topic.unwrap_or("-"));
-        let set = |attributes: &mut NotificationAttributes| {
-            // Otherwise SES would have nowhere to send the notifications.
-            if topic.is_none() && !attributes.forwarding {
-                return Err(invalid("a topic is needed while forwarding is off"));
-            }
+        let kind = match kind {
+            Notifies::Bounce => Told::Bounce,
+            Notifies::Complaint => Told::Complaint,
+        };
+        let set = |notifications: &mut Notifications| {
             if topic.is_some_and(|topic| lock(&self.gone).contains(topic)) {
                 return Err(invalid("no such topic"));
             }
-            let topic = topic.map(str::to_owned);
-            match kind {
-                Notifies::Bounce => attributes.bounce_topic = topic,
-                Notifies::Complaint => attributes.complaint_topic = topic,
-            }
-            Ok(())
+            notifications.set_topic(kind, topic).map_err(refused)
         };
         self.ses.call(name, || self.change(identity, set)).await
     }
 
     async fn set_forwarding(&self, identity: &str, enabled: bool) -> Result<(), SesError> {
         let name = format!("SetIdentityFeedbackForwardingEnabled {identity} {enabled}");
-        let set = |attributes: &mut NotificationAttributes| {
-            if !enabled && (attributes.bounce_topic.is_none() || attributes.complaint_topic.is_none()) {
-                return Err(invalid("forwarding is needed while a topic is not set"));
-            }
-            attributes.forwarding = enabled;
-            Ok(())
-        };
+        let set = |notifications: &mut Notifications| notifications.set_forwarding(enabled).map_err(refused);
         self.ses.call(name, || self.change(identity, set)).await
     }
 }

@@ -5,7 +5,7 @@ use std::iter::repeat_n;
 use std::time::Duration;
 
 use apply::handler::Ran;
-use doubles::{Fault, Fuse, ListRules, ListWriter, MemoryPeers};
+use doubles::{Fault, Fuse, JobFaults, ListRules, ListWriter, MemoryPeers};
 use fastrand::Rng;
 use mailroom_aws::clock::Clock;
 use mailroom_aws::peers::PeerError;
@@ -156,11 +156,14 @@ impl World {
             let clocks = [clock(3 * index), clock(3 * index + 1), clock(3 * index + 2)];
             let region = Region::new(name, clocks, &peers, parameters);
             region.list.set_rules(ListRules {
-                job_wait: config.job.0,
-                job_per_record: config.job.1,
-                tells_failed: config.tells_failed,
+                import_wait: config.job.0,
+                import_per_record: config.job.1,
                 page: config.page,
                 ..ListRules::default()
+            });
+            region.list.set_job_faults(JobFaults {
+                failed_records_hidden: !config.tells_failed,
+                ..JobFaults::default()
             });
             if let Some(who) = config.fails_in_jobs {
                 for spelling in ADDRESSES[who % ADDRESSES.len()] {

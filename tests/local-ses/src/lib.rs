@@ -32,6 +32,9 @@
 //! | [`clock`] | SES's time, which a test may turn |
 //! | [`template`] | the receipt rules that a CloudFormation template describes |
 //!
+//! What is pure here is the only model of SES in this workspace: `tests/doubles` puts it behind the ports, so that the laws and the
+//! local AWS follow the same rules.
+//!
 //! What is a fact of SES has its source beside it: "guide" is the SES Developer Guide, "API reference" that of SES v1 and
 //! "API reference v2" that of v2, "probed" is what other emulators' authors found by asking the real one, "seen" is an
 //! event that somebody published. What no source tells says so.

@@ -30,7 +30,7 @@ impl Refusal {
         Self { code, message: message.into() }
     }
 
-    fn invalid(message: impl Into<String>) -> Self {
+    pub(crate) fn invalid(message: impl Into<String>) -> Self {
         Self::new("InvalidParameterValue", message)
     }
 

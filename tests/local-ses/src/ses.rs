@@ -44,10 +44,6 @@ pub struct Config {
     pub suppression: Rules,
     /// How fast both APIs may be called. `None`: as fast as one likes.
     pub pace: Option<Pace>,
-    /// Whether the v2 API refuses to tell of, and to delete, an entry whose address has a slash, so that only an import can
-    /// delete it (aws/aws-sdk#158: `DeleteSuppressedDestination` answers 400; reported in 2021, in a backlog in 2024. No
-    /// source tells about `GetSuppressedDestination`, whose path is the same).
-    pub refuses_slashes: bool,
 }
 
 impl Default for Config {
@@ -61,7 +57,6 @@ impl Default for Config {
             needs_permission: true,
             suppression: Rules::default(),
             pace: Some(Pace::default()),
-            refuses_slashes: true,
         }
     }
 }

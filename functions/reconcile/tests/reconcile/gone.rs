@@ -133,7 +133,7 @@ async fn what_an_overdue_import_job_puts_is_not_taken_in_as_somebody_elses() {
         // The first pass, so that bounces may be put.
         home.counts().await;
         let job_wait = Duration::from_hours(3);
-        home.list.set_rules(ListRules { job_wait, ..ListRules::default() });
+        home.list.set_rules(ListRules { import_wait: job_wait, ..ListRules::default() });
         for n in 0..100 {
             home.suppress(&format!("user{n}@example.com"), reason).await;
         }

@@ -109,7 +109,7 @@ async fn what_jobs_hold_is_left_to_apply_which_finishes_what_they_failed_at() {
     home.list.fail_in_jobs("user7@example.com");
     home.list.poison("user9@example.com");
     // It makes a job, and has no time to see it end.
-    home.list.set_rules(ListRules { job_wait: Duration::from_mins(10), ..ListRules::default() });
+    home.list.set_rules(ListRules { import_wait: Duration::from_mins(10), ..ListRules::default() });
     home.wake_apply(Duration::from_mins(2)).await;
     assert!(home.states.states().iter().all(|state| state.job().is_some()));
     let counts = home.counts().await;

@@ -83,10 +83,8 @@ pub(super) async fn set_topic(ses: &Ses, region: &str, params: Value) -> Result<
         });
         aws.publish(region, topic, None, message.to_string()).await.map_err(|_| refused())?;
     }
-    if change(ses, region, name, |identity| identity.notifications.set(told, topic))? {
-        return Ok(Value::Null);
-    }
-    Err(invalid(format!("{} needs a topic while feedback forwarding is disabled.", told.as_str())))
+    change(ses, region, name, |identity| identity.notifications.set_topic(told, topic))??;
+    Ok(Value::Null)
 }
 
 #[derive(Deserialize)]
@@ -96,24 +94,13 @@ struct SetForwarding {
     forwarding_enabled: String,
 }
 
-/// `SetIdentityFeedbackForwardingEnabled`. No source tells the error's code and words.
+/// `SetIdentityFeedbackForwardingEnabled`
 pub(super) fn set_forwarding(ses: &Ses, region: &str, params: Value) -> Result<Value, Refusal> {
     let SetForwarding { identity, forwarding_enabled } = read(params)?;
     let enabled = boolean(&forwarding_enabled)?;
     let name = verified(ses, region, &identity)?;
-    let done = change(ses, region, name, |identity| {
-        let may = enabled || identity.notifications.heard();
-        if may {
-            identity.notifications.forwarding = enabled;
-        }
-        may
-    })?;
-    if done {
-        return Ok(Value::Null);
-    }
-    Err(invalid(
-        "Feedback forwarding can be disabled only while both bounces and complaints have a topic.".to_owned(),
-    ))
+    change(ses, region, name, |identity| identity.notifications.set_forwarding(enabled))??;
+    Ok(Value::Null)
 }
 
 #[derive(Deserialize)]

@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::rules::Refusal;
+
 /// What a notification is about (API reference, `SetIdentityNotificationTopic`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Told {
@@ -33,11 +35,13 @@ impl Told {
 
 /// How the notifications of an identity are sent.
 #[derive(Debug, Clone)]
-pub(crate) struct Notifications {
-    pub(crate) topics: BTreeMap<Told, String>,
-    pub(crate) with_headers: BTreeSet<Told>,
+pub struct Notifications {
+    /// The topic of each kind that has one, by its ARN.
+    pub topics: BTreeMap<Told, String>,
+    /// The kinds that include the mail's headers.
+    pub with_headers: BTreeSet<Told>,
     /// Whether bounces and complaints are also sent by e-mail.
-    pub(crate) forwarding: bool,
+    pub forwarding: bool,
 }
 
 impl Default for Notifications {
@@ -48,26 +52,37 @@ impl Default for Notifications {
 }
 
 impl Notifications {
-    /// Whether bounces and complaints both have a topic. Without that, e-mail can't be switched off (API reference,
-    /// `SetIdentityFeedbackForwardingEnabled`).
-    pub(crate) fn heard(&self) -> bool {
+    /// Whether bounces and complaints both have a topic.
+    fn have_topics(&self) -> bool {
         [Told::Bounce, Told::Complaint].iter().all(|told| self.topics.contains_key(told))
     }
 
-    /// Sets the topic, or removes it if `topic` is `None`. Returns whether that is allowed: while e-mail is switched off,
-    /// bounces and complaints must have one (API reference, `SetIdentityNotificationTopic`: topics must be specified unless
-    /// forwarding is enabled).
-    pub(crate) fn set(&mut self, told: Told, topic: Option<&str>) -> bool {
+    /// Sets the topic, or removes it if `topic` is `None`. While e-mail is switched off, bounces and complaints must have
+    /// one (API reference, `SetIdentityNotificationTopic`: topics must be specified unless forwarding is enabled). No source
+    /// tells the error's code and words.
+    pub fn set_topic(&mut self, told: Told, topic: Option<&str>) -> Result<(), Refusal> {
         match topic {
-            Some(topic) => {
-                self.topics.insert(told, topic.to_owned());
+            Some(topic) => drop(self.topics.insert(told, topic.to_owned())),
+            None if !self.forwarding && told != Told::Delivery => {
+                let message =
+                    format!("{} needs a topic while feedback forwarding is disabled.", told.as_str());
+                return Err(Refusal::invalid(message));
             }
-            None if !self.forwarding && told != Told::Delivery => return false,
-            None => {
-                self.topics.remove(&told);
-            }
+            None => drop(self.topics.remove(&told)),
         }
-        true
+        Ok(())
+    }
+
+    /// Switches e-mail on, or off if bounces and complaints both have a topic (API reference,
+    /// `SetIdentityFeedbackForwardingEnabled`). No source tells the error's code and words.
+    pub fn set_forwarding(&mut self, enabled: bool) -> Result<(), Refusal> {
+        if !enabled && !self.have_topics() {
+            return Err(Refusal::invalid(
+                "Feedback forwarding can be disabled only while both bounces and complaints have a topic.",
+            ));
+        }
+        self.forwarding = enabled;
+        Ok(())
     }
 
     /// Does what SES does when it may no longer publish to a topic (guide, "Configuring Amazon SNS notifications"): drops
@@ -91,11 +106,10 @@ mod tests {
             let mut notifications = Notifications::default();
             for (which, on) in steps {
                 match [Some(Told::Bounce), Some(Told::Complaint), None][which] {
-                    Some(told) => drop(notifications.set(told, on.then_some("t"))),
-                    None if on || notifications.heard() => notifications.forwarding = on,
-                    None => {}
+                    Some(told) => drop(notifications.set_topic(told, on.then_some("t"))),
+                    None => drop(notifications.set_forwarding(on)),
                 }
-                prop_assert!(notifications.forwarding || notifications.heard());
+                prop_assert!(notifications.forwarding || notifications.have_topics());
             }
         }
     }
@@ -103,15 +117,16 @@ mod tests {
     #[test]
     fn somebody_always_hears() {
         let mut notifications = Notifications::default();
-        assert!(notifications.forwarding && !notifications.heard());
-        assert!(notifications.set(Told::Bounce, Some("b")) && !notifications.heard());
-        assert!(notifications.set(Told::Complaint, Some("c")) && notifications.heard());
-        notifications.forwarding = false;
-        assert!(!notifications.set(Told::Bounce, None), "nobody would hear");
-        assert!(notifications.set(Told::Bounce, Some("other")));
-        assert!(notifications.set(Told::Delivery, None));
+        assert!(notifications.forwarding);
+        assert_eq!(notifications.set_topic(Told::Bounce, Some("b")), Ok(()));
+        assert!(notifications.set_forwarding(false).is_err(), "nobody would hear of complaints");
+        assert_eq!(notifications.set_topic(Told::Complaint, Some("c")), Ok(()));
+        assert_eq!(notifications.set_forwarding(false), Ok(()));
+        assert!(notifications.set_topic(Told::Bounce, None).is_err(), "nobody would hear");
+        assert_eq!(notifications.set_topic(Told::Bounce, Some("other")), Ok(()));
+        assert_eq!(notifications.set_topic(Told::Delivery, None), Ok(()));
         notifications.lose(Told::Complaint);
-        assert!(notifications.forwarding && !notifications.heard());
-        assert!(notifications.set(Told::Bounce, None));
+        assert!(notifications.forwarding);
+        assert_eq!(notifications.set_topic(Told::Bounce, None), Ok(()));
     }
 }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use serde::Deserialize;
+use serde_json::json;
 use time::OffsetDateTime;
 
 use super::Reason;
@@ -70,6 +71,15 @@ pub struct FailedRecord {
     pub why: String,
 }
 
+/// What a job that has ended tells of its failure (API reference v2, `FailureInfo`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum JobFailure<'a> {
+    /// Some records have failed: they are named in a file of their own.
+    Records,
+    /// The whole job has failed, for this reason.
+    Job(&'a str),
+}
+
 /// An import job.
 #[derive(Debug, Clone)]
 pub struct Job {
@@ -111,6 +121,23 @@ impl Job {
         }
     }
 
+    /// What has failed; `None` if nothing has, or the job has not ended.
+    pub fn failure(&self) -> Option<JobFailure<'_>> {
+        self.completed?;
+        if self.failed.is_empty() {
+            self.error.as_deref().map(JobFailure::Job)
+        } else {
+            Some(JobFailure::Records)
+        }
+    }
+
+    /// The file of the failed records, with a line of JSON for each. No source tells what that of SES looks like.
+    pub fn failed_records(&self) -> String {
+        let line =
+            |failed: &FailedRecord| format!("{}\n", json!({ "record": failed.line, "error": failed.why }));
+        self.failed.iter().map(line).collect()
+    }
+
     /// When the job's next step is due; `None` if it has ended.
     pub(super) fn due(&self, per_record: Duration) -> Option<OffsetDateTime> {
         if self.completed.is_some() {
@@ -127,8 +154,8 @@ impl Job {
 /// Reads the records of a file. Blank lines are no records.
 pub(super) fn records(import: &Import, content: &[u8]) -> Vec<Record> {
     let read = match import.format {
-        ImportFormat::Csv => csv,
-        ImportFormat::Json => json,
+        ImportFormat::Csv => csv_row,
+        ImportFormat::Json => json_row,
     };
     String::from_utf8_lossy(content)
         .lines()
@@ -163,14 +190,14 @@ impl Row {
     }
 }
 
-fn json(line: &str) -> Result<Row, String> {
+fn json_row(line: &str) -> Result<Row, String> {
     serde_json::from_str(line).map_err(|error| error.to_string())
 }
 
 /// Reads a line of CSV. Its fields may be quoted. A field with a line break in it is not supported, since no address has
 /// one.
-#[expect(clippy::unnecessary_wraps, reason = "the shape of `json`")]
-fn csv(line: &str) -> Result<Row, String> {
+#[expect(clippy::unnecessary_wraps, reason = "the shape of `json_row`")]
+fn csv_row(line: &str) -> Result<Row, String> {
     let mut fields = Vec::new();
     let (mut field, mut quoted) = (String::new(), false);
     let mut characters = line.chars().peekable();

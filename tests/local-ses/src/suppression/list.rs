@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use time::OffsetDateTime;
 
 use super::import::{self, FailedRecord, Import, ImportAction, Job, Record};
-use super::{Account, Entry, Evidence, Page, Reason, Refused, RefusedKind, Rules};
+use super::{Account, Entry, Evidence, ListWrite, ListWriter, Page, Reason, Refused, RefusedKind, Rules};
 use crate::pages::{hash, read_token, write_token};
 
 /// The number of entries on a page, both at most and if the request does not say. SES refuses more (probed); no source
@@ -32,6 +32,7 @@ pub struct SuppressionList {
     /// The spellings that are on the list, by the address in lower case.
     variants: BTreeMap<String, BTreeSet<String>>,
     jobs: Vec<Job>,
+    writes: Vec<ListWrite>,
     failing: BTreeMap<String, String>,
     failing_job: Option<String>,
 }
@@ -70,13 +71,14 @@ impl SuppressionList {
         }
         let address = self.spelled(address);
         check(&address)?;
-        self.insert(address, Entry::new(reason, now));
+        self.insert(address, Entry::new(reason, now), ListWriter::Request);
         Ok(())
     }
 
     /// The entry of an address in exactly this spelling.
     pub fn get(&mut self, now: OffsetDateTime, address: &str) -> Result<(String, Entry), Refused> {
         self.advance(now);
+        self.check_path(address)?;
         let address = self.spelled(address);
         match self.entries.get(&self.key(&address)) {
             Some(entry) => Ok((address, entry.clone())),
@@ -88,8 +90,9 @@ impl SuppressionList {
     /// the other two actions.
     pub fn delete(&mut self, now: OffsetDateTime, address: &str) -> Result<(), Refused> {
         self.advance(now);
+        self.check_path(address)?;
         let address = self.spelled(address);
-        if self.remove(&address) { Ok(()) } else { Err(not_listed(&address)) }
+        if self.remove(now, &address, ListWriter::Request) { Ok(()) } else { Err(not_listed(&address)) }
     }
 
     /// A page of the list.
@@ -115,7 +118,7 @@ impl SuppressionList {
                 let token = read_token(&scope, token).ok_or_else(invalid)?;
                 let (given_out, address) = token.split_once(' ').ok_or_else(invalid)?;
                 let given_out =
-                    given_out.parse().ok().and_then(|at| OffsetDateTime::from_unix_timestamp(at).ok());
+                    given_out.parse().ok().and_then(|at| OffsetDateTime::from_unix_timestamp_nanos(at).ok());
                 let lives = given_out.is_some_and(|at| now - at <= self.rules.token_life);
                 self.key(Some(address).filter(|_| lives).ok_or_else(invalid)?)
             }
@@ -127,7 +130,7 @@ impl SuppressionList {
             .take(size.min(self.rules.page))
             .map(|((_, address), entry)| (address.clone(), entry.clone()))
             .collect();
-        let token = |address: &str| write_token(&scope, &format!("{} {address}", now.unix_timestamp()));
+        let token = |address: &str| write_token(&scope, &format!("{} {address}", now.unix_timestamp_nanos()));
         let next_token = fitting.next().map(|((_, address), _)| token(address));
         Ok(Page { items, next_token })
     }
@@ -147,8 +150,20 @@ impl SuppressionList {
     /// Puts entries on the list as they are, even if SES would refuse them.
     pub fn seed<A: Into<String>>(&mut self, entries: impl IntoIterator<Item = (A, Entry)>) {
         for (address, entry) in entries {
-            self.insert(address.into(), entry);
+            self.insert(address.into(), entry, ListWriter::Other);
         }
+    }
+
+    /// Takes an entry off the list, as somebody at the console would.
+    pub fn take_off(&mut self, now: OffsetDateTime, address: &str) {
+        self.advance(now);
+        self.remove(now, address, ListWriter::Other);
+    }
+
+    /// All writes to the list so far, in the order of time.
+    pub fn writes(&mut self, now: OffsetDateTime) -> &[ListWrite] {
+        self.advance(now);
+        &self.writes
     }
 
     /// Empties the list, as SES does 90 days after sending was paused (guide, "considerations").
@@ -180,7 +195,7 @@ impl SuppressionList {
             return false;
         }
         let address = self.spelled(address);
-        self.insert(address, Entry { reason, last_update: now, evidence: Some(evidence) });
+        self.insert(address, Entry { reason, last_update: now, evidence: Some(evidence) }, ListWriter::Other);
         true
     }
 
@@ -210,8 +225,8 @@ impl SuppressionList {
     /// Creates a job from a file, or from the reason why the file can't be read. The same request twice creates two jobs,
     /// since there is no idempotency token.
     ///
-    /// A file that cannot be read, or has too many records, fails the job and not the request. No source tells when SES
-    /// looks at it, and a caller must be ready for this.
+    /// A file that cannot be read, or has too many records, fails the job and not the request: `FailureInfo` of a job has
+    /// "a message about why the job failed", and none of the errors of `CreateImportJob` is about the file (API reference v2).
     pub fn create_job(
         &mut self,
         now: OffsetDateTime,
@@ -265,9 +280,10 @@ impl SuppressionList {
         now: OffsetDateTime,
         size: Option<usize>,
         token: Option<&str>,
-    ) -> Result<Page<Job>, Refused> {
+    ) -> Result<Page<&Job>, Refused> {
         self.advance(now);
-        // The guide does not say so, but in the sandbox SES refuses this action, too (probed).
+        // "To bulk add or remove addresses, you must have production access" (guide, "account-level suppression list"). That
+        // does not name this action, but in the sandbox SES refuses it, too (probed).
         if !self.account.production_access {
             return Err(Refused::sandbox("ListImportJobs"));
         }
@@ -283,9 +299,9 @@ impl SuppressionList {
                 .filter(|number| *number <= self.jobs.len())
                 .ok_or_else(|| Refused::bad("Invalid Next Token"))?,
         };
-        let from = until.saturating_sub(size);
+        let from = until.saturating_sub(size.min(self.rules.page));
         Ok(Page {
-            items: self.jobs[from..until].iter().rev().cloned().collect(),
+            items: self.jobs[from..until].iter().rev().collect(),
             next_token: (from > 0).then(|| write_token(&scope, &from.to_string())),
         })
     }
@@ -346,14 +362,21 @@ impl SuppressionList {
         if job.processed == job.records.len() {
             job.completed = Some(now);
         }
-        if let Err(why) = wants.and_then(|(address, reason)| self.import(now, &address, reason)) {
+        let by = ListWriter::ImportJob(index);
+        if let Err(why) = wants.and_then(|(address, reason)| self.import(now, &address, reason, by)) {
             self.jobs[index].failed.push(FailedRecord { line, why });
         }
     }
 
     /// Imports one record. No source tells whether a record fails that removes what is not there. Here it does, as the
     /// single action would.
-    fn import(&mut self, now: OffsetDateTime, address: &str, reason: Option<Reason>) -> Result<(), String> {
+    fn import(
+        &mut self,
+        now: OffsetDateTime,
+        address: &str,
+        reason: Option<Reason>,
+        by: ListWriter,
+    ) -> Result<(), String> {
         if let Some(why) = self.failing.get(address) {
             return Err(why.clone());
         }
@@ -363,10 +386,10 @@ impl SuppressionList {
                 check(&address).map_err(|refused| refused.message)?;
                 // "If the record already exists, it will override it with the new value" (API reference v2,
                 // `SuppressionListDestination`).
-                self.insert(address, Entry::new(reason, now));
+                self.insert(address, Entry::new(reason, now), by);
                 Ok(())
             }
-            None if self.remove(&address) => Ok(()),
+            None if self.remove(now, &address, by) => Ok(()),
             None => Err(not_listed(&address).message),
         }
     }
@@ -386,13 +409,25 @@ impl SuppressionList {
         (hash(&self.region, address), address.to_owned())
     }
 
-    fn insert(&mut self, address: String, entry: Entry) {
-        self.variants.entry(address.to_lowercase()).or_default().insert(address.clone());
-        self.entries.insert((hash(&self.region, &address), address), entry);
+    fn check_path(&self, address: &str) -> Result<(), Refused> {
+        if self.rules.refuses_slashes && address.contains('/') {
+            return Err(Refused::bad("1 validation error detected: Value at 'emailAddress'"));
+        }
+        Ok(())
     }
 
-    fn remove(&mut self, address: &str) -> bool {
-        if self.entries.remove(&self.key(address)).is_none() {
+    fn insert(&mut self, address: String, entry: Entry, by: ListWriter) {
+        let (at, after) = (entry.last_update, Some(entry.reason));
+        self.variants.entry(address.to_lowercase()).or_default().insert(address.clone());
+        let before = self.entries.insert(self.key(&address), entry).map(|entry| entry.reason);
+        self.writes.push(ListWrite { at, address, before, after, by });
+    }
+
+    /// Removes an entry; `false` if there was none.
+    fn remove(&mut self, now: OffsetDateTime, address: &str, by: ListWriter) -> bool {
+        let before = self.entries.remove(&self.key(address)).map(|entry| entry.reason);
+        self.writes.push(ListWrite { at: now, address: address.to_owned(), before, after: None, by });
+        if before.is_none() {
             return false;
         }
         let folded = address.to_lowercase();
@@ -473,6 +508,30 @@ mod tests {
         list.delete(at(4), "a@example.com").expect("deleted");
         assert_eq!(kind(list.delete(at(4), "a@example.com")), RefusedKind::NotFound);
         assert_eq!(list.suppresses(at(4), "a@example.com"), None);
+    }
+
+    #[test]
+    fn every_write_is_kept_with_its_writer() {
+        let mut list = list();
+        list.seed([("a/b@example.com", Entry::new(Reason::Bounce, at(0)))]);
+        list.put(at(1), "a/b@example.com", Reason::Complaint).expect("put");
+        assert_eq!(kind(list.get(at(1), "a/b@example.com")), RefusedKind::BadRequest, "a slash in the path");
+        assert_eq!(kind(list.delete(at(1), "a/b@example.com")), RefusedKind::BadRequest);
+        list.create_job(at(2), "1", csv(ImportAction::Delete), Ok(b"a/b@example.com")).expect("made");
+        list.take_off(at(60), "a/b@example.com");
+        let (bounce, complaint) = (Some(Reason::Bounce), Some(Reason::Complaint));
+        let write = |write: &ListWrite| (write.before, write.after, write.by);
+        assert_eq!(
+            list.writes(at(60)).iter().map(write).collect::<Vec<_>>(),
+            [
+                (None, bounce, ListWriter::Other),
+                (bounce, complaint, ListWriter::Request),
+                (complaint, None, ListWriter::ImportJob(0)),
+                (None, None, ListWriter::Other),
+            ]
+        );
+        list.rules.refuses_slashes = false;
+        assert_eq!(kind(list.delete(at(60), "a/b@example.com")), RefusedKind::NotFound);
     }
 
     #[test]
@@ -665,13 +724,16 @@ mod tests {
         let (mut ids, mut token) = (Vec::new(), None);
         loop {
             let page = list.jobs_page(at(9), Some(2), token.as_deref()).expect("a page");
-            ids.extend(page.items.into_iter().map(|job| job.id));
+            ids.extend(page.items.into_iter().map(|job| job.id.clone()));
             token = page.next_token;
             if token.is_none() {
                 break;
             }
         }
         assert_eq!(ids, ["4", "3", "2", "1", "0"]);
+        list.rules.page = 1;
+        let page = list.jobs_page(at(9), Some(2), None).expect("a page");
+        assert_eq!(page.items.len(), 1, "SES may give fewer than asked");
         assert_eq!(kind(list.jobs_page(at(9), Some(101), None)), RefusedKind::BadRequest);
         assert_eq!(kind(list.jobs_page(at(9), None, Some("x"))), RefusedKind::BadRequest);
     }

@@ -9,7 +9,7 @@ use super::{Call, FAILED_RECORDS, page_size, reason_of, seconds};
 use crate::aws::Aws;
 use crate::permissions::{Asked, allows};
 use crate::ses::Ses;
-use crate::suppression::{Entry, Filter, Import, ImportAction, ImportFormat, Job, Refused};
+use crate::suppression::{Entry, Filter, Import, ImportAction, ImportFormat, Job, JobFailure, Refused};
 
 /// `PutSuppressedDestination`
 pub(super) fn put(ses: &Ses, region: &str, call: &Call<'_>) -> Result<Value, Refused> {
@@ -21,15 +21,13 @@ pub(super) fn put(ses: &Ses, region: &str, call: &Call<'_>) -> Result<Value, Ref
 
 /// `GetSuppressedDestination`
 pub(super) fn get(ses: &Ses, region: &str, call: &Call<'_>) -> Result<Value, Refused> {
-    let address = address(ses, call)?;
-    let (address, entry) = ses.suppression(region, |list| list.get(ses.clock.now(), address))?;
+    let (address, entry) = ses.suppression(region, |list| list.get(ses.clock.now(), call.label(0)))?;
     Ok(json!({ "SuppressedDestination": destination(&address, &entry, true) }))
 }
 
 /// `DeleteSuppressedDestination`
 pub(super) fn delete(ses: &Ses, region: &str, call: &Call<'_>) -> Result<Value, Refused> {
-    let address = address(ses, call)?;
-    ses.suppression(region, |list| list.delete(ses.clock.now(), address))?;
+    ses.suppression(region, |list| list.delete(ses.clock.now(), call.label(0)))?;
     Ok(json!({}))
 }
 
@@ -46,50 +44,37 @@ pub(super) fn list(ses: &Ses, region: &str, call: &Call<'_>) -> Result<Value, Re
 /// `GetImportJob`
 pub(super) fn get_job(ses: &Ses, region: &str, host: &str, call: &Call<'_>) -> Result<Value, Refused> {
     let id = call.label(0);
-    let job = ses.suppression(region, |list| list.job(ses.clock.now(), id).cloned())?;
-    Ok(described(&job, Some(&format!("http://{host}{FAILED_RECORDS}{region}/{id}"))))
+    let failed_records = format!("http://{host}{FAILED_RECORDS}{region}/{id}");
+    ses.suppression(region, |list| {
+        list.job(ses.clock.now(), id).map(|job| described(job, Some(&failed_records)))
+    })
 }
 
 /// `ListImportJobs`
 pub(super) fn list_jobs(ses: &Ses, region: &str, call: &Call<'_>) -> Result<Value, Refused> {
     let List { import_destination_type, next_token, page_size } = call.read()?;
-    let now = ses.clock.now();
-    let page = ses.suppression(region, |list| list.jobs_page(now, page_size, next_token.as_deref()))?;
-    let jobs = match import_destination_type.as_deref() {
-        None | Some("SUPPRESSION_LIST") => page.items,
-        // The local SES has no contact lists, and so no jobs of theirs.
-        Some("CONTACT_LIST") => return Ok(json!({ "ImportJobs": [] })),
-        Some(_) => {
-            return Err(Refused::constraint(
-                "importDestinationType",
-                "Member must satisfy enum value set: [SUPPRESSION_LIST, CONTACT_LIST]",
-            ));
-        }
-    };
-    let jobs: Vec<Value> = jobs.iter().map(|job| described(job, None)).collect();
-    Ok(json!({ "ImportJobs": jobs, "NextToken": page.next_token }))
+    ses.suppression(region, |list| {
+        let page = list.jobs_page(ses.clock.now(), page_size, next_token.as_deref())?;
+        let jobs = match import_destination_type.as_deref() {
+            None | Some("SUPPRESSION_LIST") => page.items,
+            // The local SES has no contact lists, and so no jobs of theirs.
+            Some("CONTACT_LIST") => return Ok(json!({ "ImportJobs": [] })),
+            Some(_) => {
+                return Err(Refused::constraint(
+                    "importDestinationType",
+                    "Member must satisfy enum value set: [SUPPRESSION_LIST, CONTACT_LIST]",
+                ));
+            }
+        };
+        let jobs: Vec<Value> = jobs.into_iter().map(|job| described(job, None)).collect();
+        Ok(json!({ "ImportJobs": jobs, "NextToken": page.next_token }))
+    })
 }
 
-/// The address in the path.
-fn address<'c>(ses: &Ses, call: &'c Call<'_>) -> Result<&'c str, Refused> {
-    let address = call.label(0);
-    if ses.config.refuses_slashes && address.contains('/') {
-        return Err(Refused::bad("1 validation error detected: Value at 'emailAddress'"));
-    }
-    Ok(address)
-}
-
-/// The file to which `FailedRecordsS3Url` leads, with a line of JSON for each record.
+/// The file to which `FailedRecordsS3Url` leads.
 pub(crate) fn failed_records(ses: &Ses, path: &str) -> Option<String> {
     let (region, id) = path.split_once('/')?;
-    let now = ses.clock.now();
-    let job = ses.suppression(region, |list| list.job(now, id).cloned()).ok()?;
-    Some(
-        job.failed
-            .iter()
-            .map(|failed| json!({ "record": failed.line, "error": failed.why }).to_string() + "\n")
-            .collect(),
-    )
+    ses.suppression(region, |list| list.job(ses.clock.now(), id).map(Job::failed_records)).ok()
 }
 
 #[derive(Deserialize)]
@@ -250,11 +235,13 @@ fn described(job: &Job, failed_records: Option<&str>) -> Value {
     described["ImportDataSource"] = json!({ "S3Url": job.import.source, "DataFormat": format });
     if let Some(completed) = job.completed {
         described["CompletedTimestamp"] = seconds(completed);
-        if !job.failed.is_empty() {
-            described["FailureInfo"] = json!({ "FailedRecordsS3Url": failed_records });
-        } else if let Some(error) = &job.error {
-            described["FailureInfo"] = json!({ "ErrorMessage": error });
+    }
+    match job.failure() {
+        Some(JobFailure::Records) => {
+            described["FailureInfo"] = json!({ "FailedRecordsS3Url": failed_records })
         }
+        Some(JobFailure::Job(error)) => described["FailureInfo"] = json!({ "ErrorMessage": error }),
+        None => {}
     }
     described
 }
