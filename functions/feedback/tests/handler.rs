@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use doubles::{MemoryDeadLetters, MemoryMetrics, MemoryTable};
+use doubles::{MemoryDeadLetters, MemoryMetrics, MemoryTable, sqs_event};
 use feedback::handler::Feedback;
 use feedback::settings::{KindsNotStored, Settings};
 use mailroom_aws::dead_letters::DeadLetterError;
@@ -70,12 +70,7 @@ fn bounce(feedback_id: &str, recipients: &[&str]) -> String {
 }
 
 fn batch(bodies: &[String]) -> Value {
-    let records: Vec<_> = bodies
-        .iter()
-        .enumerate()
-        .map(|(index, body)| json!({"eventSource": "aws:sqs", "messageId": format!("id-{index}"), "body": body}))
-        .collect();
-    json!({ "Records": records })
+    sqs_event(bodies.iter().enumerate().map(|(index, body)| (format!("id-{index}"), body)))
 }
 
 #[tokio::test]

@@ -1,7 +1,7 @@
 //! The handler with its ports in memory: what is recorded of a mail, and what comes back because the mail is not there.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test says what failed by panicking")]
 
-use doubles::{MemoryDeadLetters, MemoryMetrics, MemoryObjects, MemoryTable};
+use doubles::{MemoryDeadLetters, MemoryMetrics, MemoryObjects, MemoryTable, sqs_event};
 use inbound::handler::Inbound;
 use inbound::settings::Settings;
 use mailroom_aws::dead_letters::DeadLetterError;
@@ -84,7 +84,7 @@ fn inline(id: &str, content: &str) -> Value {
     let said = json!({"notificationType": "Received", "mail": mail(id), "content": content,
         "receipt": {"recipients": ["box@example.com"], "action": {"type": "SNS", "encoding": "UTF8",
             "topicArn": "arn:aws:sns:us-east-1:123456789012:mail"}}});
-    json!({"Records": [{"eventSource": "aws:sqs", "messageId": "id-0", "body": said.to_string()}]})
+    sqs_event([("id-0", said.to_string())])
 }
 
 #[tokio::test]
@@ -213,8 +213,10 @@ async fn a_mail_to_a_hundred_recipients_is_a_hundred_records() {
 #[tokio::test]
 async fn feedback_and_foreign_receipts_are_dead_letters() {
     let function = function();
-    let feedback = json!({"Records": [{"eventSource": "aws:sqs", "messageId": "id-0",
-        "body": r#"{"eventType":"Send","mail":{"messageId":"m","destination":["a@example.com"],"timestamp":"2026-01-01T00:00:00Z"}}"#}]});
+    let feedback = sqs_event([(
+        "id-0",
+        r#"{"eventType":"Send","mail":{"messageId":"m","destination":["a@example.com"],"timestamp":"2026-01-01T00:00:00Z"}}"#,
+    )]);
     assert_eq!(handle(&function, &feedback).await.unwrap(), Response::default());
     let mut foreign = event("m-1", &["box@example.com"]);
     foreign["Records"][0]["ses"]["receipt"]["action"]["functionArn"] =
@@ -257,7 +259,7 @@ async fn a_malformed_event_is_a_dead_letter_and_not_a_failed_invocation() {
     let [letter] = &function.dead_letters.letters()[..] else { panic!() };
     assert_eq!(letter.reason.to_string(), "ses.mail.messageId: missing or empty");
     assert_eq!(serde_json::from_str::<Value>(&letter.body).unwrap(), malformed);
-    let again = json!({"Records": [{"eventSource": "aws:sqs", "messageId": "id-0", "body": letter.body}]});
+    let again = sqs_event([("id-0", &letter.body)]);
     assert_eq!(handle(&function, &again).await.unwrap(), Response::default());
     assert_eq!(function.dead_letters.letters()[1].body, letter.body);
 }

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use doubles::{MemoryClock, MemoryDeadLetters, MemoryMetrics, MemoryTable};
+use doubles::{MemoryClock, MemoryDeadLetters, MemoryMetrics, MemoryTable, failed_ids, sqs_event};
 use mailroom_aws::clock::Clock;
 use mailroom_aws::dead_letters::DeadLetterError;
 use mailroom_aws::invocation::{InvocationError, Response};
@@ -43,10 +43,7 @@ async fn handle(function: &Function, payload: &str) -> Result<Response, Invocati
 
 /// The places of the messages that come back.
 async fn merge(function: &Function, bodies: &[String]) -> Vec<String> {
-    let record = |(index, body): (usize, &String)| json!({"messageId": index.to_string(), "body": body, "eventSource": "aws:sqs"});
-    let records: Vec<_> = bodies.iter().enumerate().map(record).collect();
-    let response = handle(function, &json!({ "Records": records }).to_string()).await.unwrap();
-    response.batch_item_failures.into_iter().map(|failure| failure.item_identifier).collect()
+    failed_ids(handle(function, &sqs_event(bodies.iter().enumerate()).to_string()).await.unwrap())
 }
 
 fn in_force(function: &Function) -> Vec<(String, Option<Reason>, bool, u64)> {

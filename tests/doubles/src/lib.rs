@@ -5,7 +5,7 @@
 //!
 //! | double | of |
 //! |---|---|
-//! | [`MemoryTable`] | the table: records, deliveries and states, with its indexes and its [stream](stream_event) |
+//! | [`MemoryTable`] | the table: records, deliveries and states, with its indexes and its stream |
 //! | [`MemoryNotes`], [`MemoryLease`], [`MemoryAuditTable`] | the table's other items |
 //! | [`MemoryList`] | the account-level suppression list of one Region, and its import jobs |
 //! | [`MemorySes`] | what all other calls of SES share: pace and faults |
@@ -13,6 +13,8 @@
 //! | [`MemoryIam`], [`MemoryBuckets`] | what else `audit` reads |
 //! | [`MemoryObjects`], [`MemoryPeers`], [`MemoryDeadLetters`], [`MemoryAnswers`] | S3, SQS, CloudFormation |
 //! | [`MemoryClock`], [`MemoryMetrics`] | time and counts |
+//!
+//! [`sqs_event`] and [`stream_event`] are what Lambda wakes a function with, [`MailEvent`] what SES publishes.
 //!
 //! What SES does is the model of `local_ses`, so that the laws and the local AWS have one SES. What a test injects is here:
 //! [`Fault`] makes a call of SES fail, [`JobFaults`] breaks import jobs, [`Fuse`] kills a function between two effects.
@@ -32,12 +34,14 @@ mod dead_letters;
 mod fault;
 mod fuse;
 mod lease;
+mod mail_event;
 mod metrics;
 mod notes;
 mod objects;
 mod peers;
 mod rule_sets;
 mod ses;
+mod sqs;
 mod stream;
 mod suppression_list;
 mod table;
@@ -56,15 +60,17 @@ pub use self::dead_letters::MemoryDeadLetters;
 pub use self::fault::Fault;
 pub use self::fuse::Fuse;
 pub use self::lease::MemoryLease;
+pub use self::mail_event::{EventKind, MailEvent, Vocabulary};
 pub use self::metrics::MemoryMetrics;
 pub use self::notes::MemoryNotes;
 pub use self::objects::MemoryObjects;
 pub use self::peers::MemoryPeers;
 pub use self::rule_sets::MemoryRuleSets;
 pub use self::ses::MemorySes;
+pub use self::sqs::{failed_ids, sqs_event};
 pub use self::stream::{ItemChange, stream_event};
 pub use self::suppression_list::{JobFaults, ListRules, ListWrite, ListWriter, MemoryList};
-pub use self::table::MemoryTable;
+pub use self::table::{MemoryTable, change};
 pub use self::topics::MemoryTopics;
 
 /// Locks what the clones of a double share. A test that panicked elsewhere has failed already.

@@ -10,9 +10,11 @@ use mailroom_aws::deliveries::LatestDeliveries;
 use mailroom_aws::history::History;
 use mailroom_aws::records::{AppendError, NotDurable, RecordTable};
 use mailroom_aws::states::{Cursor, Page, Put, StateTable, TableError};
+use mailroom_core::address::Address;
 use mailroom_core::record::Record;
+use mailroom_core::suppression::SuppressionState;
 use mailroom_core::suppression::delivery::{self, LatestDelivery};
-use mailroom_core::suppression::item::{self, AddressState, SORT_KEY};
+use mailroom_core::suppression::item::{self, AddressState, Change, SORT_KEY};
 use mailroom_core::suppression::policy::FeedbackFact;
 use mailroom_core::timestamp::Timestamp;
 use serde_json::Value;
@@ -55,6 +57,19 @@ impl MemoryTable {
     /// All states, by address.
     pub fn states(&self) -> Vec<AddressState> {
         lock(&self.inner).states.values().cloned().collect()
+    }
+
+    /// The state of an address (match form); `None` if there is none.
+    pub fn state(&self, address: &str) -> Option<AddressState> {
+        lock(&self.inner).states.get(address).cloned()
+    }
+
+    /// Joins a change into an address's state, as `merge` does.
+    pub fn join(&self, change: &Change, now: Timestamp) {
+        let mut inner = lock(&self.inner);
+        if let Some(next) = AddressState::advance(inner.states.get(&change.address), change, now) {
+            inner.write(&next);
+        }
     }
 
     /// All records and latest deliveries, by key.
@@ -142,6 +157,13 @@ impl MemoryTable {
 }
 
 impl Inner {
+    fn write(&mut self, state: &AddressState) {
+        let json = |state: &AddressState| serde_json::to_value(state).unwrap();
+        let old = self.states.insert(state.address().to_owned(), state.clone());
+        self.stream.push(ItemChange { old: old.as_ref().map(json), new: json(state) });
+        self.shards.entry(state.shard().to_owned()).or_default().insert(state.address().to_owned());
+    }
+
     /// What the indexes still show of the addresses that were written last.
     fn lagging(&self) -> HashMap<String, Option<AddressState>> {
         let states = self.stream.iter().rev().filter(|change| change.new["sk"] == SORT_KEY);
@@ -178,11 +200,7 @@ impl StateTable for MemoryTable {
         if held.map(AddressState::version) != read_version {
             return Ok(Put::Conflict(held.cloned().map(Box::new)));
         }
-        let json = |state: &AddressState| serde_json::to_value(state).unwrap();
-        let change = ItemChange { old: held.map(json), new: json(item) };
-        inner.stream.push(change);
-        inner.shards.entry(item.shard().to_owned()).or_default().insert(item.address().to_owned());
-        inner.states.insert(item.address().to_owned(), item.clone());
+        inner.write(item);
         Ok(Put::Done)
     }
 
@@ -319,10 +337,15 @@ impl History for MemoryTable {
     }
 }
 
+/// A change of one address, which is seen in this spelling.
+pub fn change(spelling: &str, state: SuppressionState) -> Change {
+    let address = Address::parse(spelling).unwrap().match_form().to_owned();
+    Change { address, spellings: [spelling].into_iter().collect(), state }
+}
+
 #[cfg(test)]
 mod tests {
-    use mailroom_core::suppression::item::Change;
-    use mailroom_core::suppression::{Reason, Said, Source, SuppressionState};
+    use mailroom_core::suppression::{Reason, Said, Source};
 
     use super::*;
 
@@ -330,22 +353,18 @@ mod tests {
         Timestamp::from_millis(millis).unwrap()
     }
 
-    fn change(address: &str, millis: i64) -> Change {
+    fn bounce(address: &str, millis: i64) -> Change {
         let said = Said { at: at(millis), source: Source::Bounce, region: String::new(), id: String::new() };
-        Change {
-            address: address.to_owned(),
-            spellings: [address].into_iter().collect(),
-            state: SuppressionState::suppressed(Reason::Bounce, said),
-        }
+        change(address, SuppressionState::suppressed(Reason::Bounce, said))
     }
 
     #[tokio::test]
     async fn writes_are_conditional_and_indexes_lag() {
         let (table, deadline) = (MemoryTable::default(), Instant::now());
-        let first = AddressState::advance(None, &change("a@example.com", 1), at(1)).unwrap();
+        let first = AddressState::advance(None, &bounce("a@example.com", 1), at(1)).unwrap();
         assert_eq!(table.put(&first, None, deadline).await, Ok(Put::Done));
         assert_eq!(table.put(&first, None, deadline).await, Ok(Put::Done));
-        let second = AddressState::advance(Some(&first), &change("a@example.com", 2), at(2)).unwrap();
+        let second = AddressState::advance(Some(&first), &bounce("a@example.com", 2), at(2)).unwrap();
         let held = Ok(Put::Conflict(Some(Box::new(first.clone()))));
         assert_eq!(table.put(&second, None, deadline).await, held);
         assert_eq!(table.put(&second, Some(2), deadline).await, held);
@@ -372,7 +391,7 @@ mod tests {
         for n in 0..100 {
             // Two states have the same time.
             let time = at(n / 2);
-            let state = AddressState::advance(None, &change(&format!("u{n}@example.com"), 1), time).unwrap();
+            let state = AddressState::advance(None, &bounce(&format!("u{n}@example.com"), 1), time).unwrap();
             table.put(&state, None, deadline).await.unwrap();
         }
         let (mut pending, mut changed) = (0, 0);
@@ -404,7 +423,8 @@ mod tests {
         let dying = table.with_fuse(&fuse);
         let invocation = async || {
             for n in 0..3 {
-                let state = AddressState::advance(None, &change(&format!("u{n}"), 1), at(1)).unwrap();
+                let state =
+                    AddressState::advance(None, &bounce(&format!("u{n}@example.com"), 1), at(1)).unwrap();
                 dying.put(&state, None, deadline).await.unwrap();
             }
         };

@@ -7,7 +7,6 @@
 //! | module | is |
 //! |---|---|
 //! | [`step`] | what may happen |
-//! | [`event`] | what SES says about a mail, in its own words |
 //! | [`world`] | the Regions, what happens to them, and how they come to rest |
 //! | `region` | one Region: its table, list and queues, and its functions |
 //! | `queue` | what SQS does with messages |
@@ -24,7 +23,6 @@
 
 pub mod bootstrap;
 pub mod coverage;
-pub mod event;
 mod law;
 mod queue;
 mod region;

@@ -2,8 +2,9 @@
 
 use std::collections::HashSet;
 
+use doubles::sqs_event;
 use fastrand::Rng;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 /// A message in a queue.
 #[derive(Debug, Clone)]
@@ -47,13 +48,12 @@ impl Queue {
             self.messages.iter_mut().filter(|message| twice || !message.in_flight).collect();
         rng.shuffle(&mut visible);
         visible.truncate(most);
-        let record = |message: &&mut Message| json!({"messageId": message.id.to_string(), "body": message.body, "eventSource": "aws:sqs"});
-        let records: Vec<_> = visible.iter().map(record).collect();
+        let payload = sqs_event(visible.iter().map(|message| (message.id, &message.body)));
         let ids: Vec<_> = visible.iter().map(|message| message.id).collect();
         for message in visible {
             message.in_flight = true;
         }
-        (!ids.is_empty()).then(|| Batch { payload: json!({ "Records": records }), ids })
+        (!ids.is_empty()).then_some(Batch { payload, ids })
     }
 
     /// Deletes the messages that were done and lets the others come again. `failed` holds the ids that the function named;

@@ -146,7 +146,7 @@ impl Region {
     }
 
     pub(crate) fn state(&self, address: &str) -> Option<AddressState> {
-        self.table.states().into_iter().find(|state| state.address() == address)
+        self.table.state(address)
     }
 
     /// New records of the stream that decide's mapping lets through, `most` of them at most, and how far the stream is with

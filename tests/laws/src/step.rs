@@ -2,10 +2,8 @@
 
 use std::time::Duration;
 
-use doubles::Fault;
+use doubles::{EventKind, Fault, Vocabulary};
 use mailroom_core::suppression::Reason;
-
-use crate::event::{Said, Told};
 
 /// One thing that happens. Regions and addresses are given as numbers, taken modulo how many there are.
 #[derive(Debug, Clone)]
@@ -15,7 +13,7 @@ pub enum Step {
         /// The Region in which SES says it.
         region: usize,
         /// What SES says.
-        said: Said,
+        said: EventKind,
         /// The address that it is about.
         who: usize,
         /// The spelling of the address.
@@ -23,7 +21,7 @@ pub enum Step {
         /// By how many seconds what it tells of came before now, by its own time; if negative, that lies ahead.
         ago: i32,
         /// The format in which SES says it, or both.
-        told: Told,
+        told: Vocabulary,
         /// The number of further messages that say the same.
         copies: usize,
         /// Whether SES puts the address on its own list of that Region, as it does with permanent bounces and complaints.

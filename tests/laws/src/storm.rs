@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
 
 use apply::handler::Ran;
-use doubles::{Fuse, MemoryClock, MemoryList, MemoryObjects, MemoryPeers};
+use doubles::{EventKind, Fuse, MailEvent, MemoryClock, MemoryList, MemoryObjects, MemoryPeers, Vocabulary};
 use fastrand::Rng;
 use mailroom_aws::clock::Timer;
 use mailroom_aws::suppression_list::{ListError, SuppressionList};
@@ -17,7 +17,6 @@ use mailroom_core::suppression::{AddressState, Reason};
 use mailroom_core::timestamp::Timestamp;
 use reconcile::handler::{Passed, Wake};
 
-use crate::event::{Event, Said, Told};
 use crate::law::{Broken, broken};
 use crate::region::{ACCOUNT, Ended, Parameters, Region};
 use crate::tasks::{Tasks, Turn};
@@ -214,8 +213,8 @@ impl<S: Ses> Run<'_, S> {
         for _ in 0..self.storm.per_second.min(self.storm.bounces - self.said) {
             let (to, id) = (address(self.said), format!("event-{}", self.said));
             let (occurred_at, region) = (self.time.now(), REGIONS[0]);
-            let event = Event {
-                said: Said::Permanent,
+            let event = MailEvent {
+                kind: EventKind::Permanent,
                 to: &[&to],
                 destination: &[&to],
                 id: &id,
@@ -223,7 +222,7 @@ impl<S: Ses> Run<'_, S> {
                 account: ACCOUNT,
                 region,
             };
-            for body in event.messages(Told::Publishing) {
+            for body in event.messages(Vocabulary::Publishing) {
                 self.regions[0].feedback_queue.send(body);
             }
             self.said += 1;

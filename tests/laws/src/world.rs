@@ -5,7 +5,7 @@ use std::iter::repeat_n;
 use std::time::Duration;
 
 use apply::handler::Ran;
-use doubles::{Fault, Fuse, JobFaults, ListRules, ListWriter, MemoryPeers};
+use doubles::{EventKind, Fault, Fuse, JobFaults, ListRules, ListWriter, MailEvent, MemoryPeers, Vocabulary};
 use fastrand::Rng;
 use mailroom_aws::clock::Clock;
 use mailroom_aws::peers::PeerError;
@@ -21,7 +21,6 @@ use reconcile::handler::{Passed, Wake};
 use tokio::time::Instant;
 
 use crate::coverage::Coverage;
-use crate::event::{Event, Said, Told};
 use crate::law::soft::latest_deliveries_are_kept;
 use crate::law::{Broken, broken, is_what_was_said};
 use crate::region::{ACCOUNT, Ended, Parameters, Region, at_once};
@@ -254,61 +253,61 @@ impl World {
     fn says(
         &mut self,
         index: usize,
-        said: Said,
+        said: EventKind,
         (who, spelling): (usize, usize),
         ago: i32,
-        (told, copies): (Told, usize),
+        (told, copies): (Vocabulary, usize),
         lists: bool,
     ) {
         let first = self.spelling(who, spelling % 2);
         let second = self.spelling(who + 1, spelling % 2);
         let to: &[&str] = match said {
-            Said::Simulator => &[SIMULATOR],
-            Said::ComplaintOfSeveral => &[first, second],
+            EventKind::Simulator => &[SIMULATOR],
+            EventKind::ComplaintOfSeveral => &[first, second],
             _ => &[first],
         };
-        let destination: &[&str] = if said == Said::ThirdParty { &[READER] } else { to };
+        let destination: &[&str] = if said == EventKind::ThirdParty { &[READER] } else { to };
         // If an event is dated ahead, the second of its formats can't be told from an event that happened later.
-        let told = if ago < 0 && told == Told::Both { Told::Identity } else { told };
+        let told = if ago < 0 && told == Vocabulary::Both { Vocabulary::Identity } else { told };
         // An identity's notifications tell of no deliveries, so what they alone tell is not counted.
-        let counts = self.config.soft_bounces.is_some() && told != Told::Identity;
-        let several = said == Said::ComplaintOfSeveral && to.iter().collect::<BTreeSet<_>>().len() > 1;
+        let counts = self.config.soft_bounces.is_some() && told != Vocabulary::Identity;
+        let several = said == EventKind::ComplaintOfSeveral && to.iter().collect::<BTreeSet<_>>().len() > 1;
         let weight = match said {
-            Said::Permanent => Weight::Enough(Reason::Bounce),
-            Said::Complaint => Weight::Enough(Reason::Complaint),
-            Said::ComplaintOfSeveral if self.config.all_candidates || !several => {
+            EventKind::Permanent => Weight::Enough(Reason::Bounce),
+            EventKind::Complaint => Weight::Enough(Reason::Complaint),
+            EventKind::ComplaintOfSeveral if self.config.all_candidates || !several => {
                 Weight::Enough(Reason::Complaint)
             }
-            Said::Transient if counts => Weight::Counts,
-            Said::Undetermined if counts && self.config.count_undetermined => Weight::Counts,
-            Said::ComplaintOfSeveral
-            | Said::Transient
-            | Said::Undetermined
-            | Said::AutoResponse
-            | Said::Refusal
-            | Said::ThirdParty
-            | Said::TooLarge
-            | Said::Delayed
-            | Said::NotSpam
-            | Said::EchoOfBounce
-            | Said::EchoOfComplaint
-            | Said::Simulator => Weight::Nothing,
-            Said::Delivery => Weight::Resets,
+            EventKind::Transient if counts => Weight::Counts,
+            EventKind::Undetermined if counts && self.config.count_undetermined => Weight::Counts,
+            EventKind::ComplaintOfSeveral
+            | EventKind::Transient
+            | EventKind::Undetermined
+            | EventKind::AutoResponse
+            | EventKind::Refusal
+            | EventKind::ThirdParty
+            | EventKind::TooLarge
+            | EventKind::Delayed
+            | EventKind::NotSpam
+            | EventKind::EchoOfBounce
+            | EventKind::EchoOfComplaint
+            | EventKind::Simulator => Weight::Nothing,
+            EventKind::Delivery => Weight::Resets,
         };
         self.coverage.note(match said {
-            Said::EchoOfBounce | Said::EchoOfComplaint => "echoes",
-            Said::Simulator => "bounces at the simulator",
-            Said::Transient => "transient bounces",
-            Said::AutoResponse => "automatic replies",
-            Said::Refusal => "refusals by SES",
-            Said::ThirdParty => "bounces of third parties",
-            Said::Delivery => "deliveries",
-            Said::ComplaintOfSeveral => "complaints of one of several",
-            Said::Permanent | Said::Complaint => "permanent bounces and complaints",
+            EventKind::EchoOfBounce | EventKind::EchoOfComplaint => "echoes",
+            EventKind::Simulator => "bounces at the simulator",
+            EventKind::Transient => "transient bounces",
+            EventKind::AutoResponse => "automatic replies",
+            EventKind::Refusal => "refusals by SES",
+            EventKind::ThirdParty => "bounces of third parties",
+            EventKind::Delivery => "deliveries",
+            EventKind::ComplaintOfSeveral => "complaints of one of several",
+            EventKind::Permanent | EventKind::Complaint => "permanent bounces and complaints",
             _ => "events that say nothing against an address",
         });
         self.coverage.count("events dated ahead", usize::from(ago < 0));
-        self.coverage.count("events in both vocabularies", usize::from(told == Told::Both));
+        self.coverage.count("events in both vocabularies", usize::from(told == Vocabulary::Both));
         self.coverage.count("events told again", copies);
         self.said += 1;
         let id = format!("event-{}", self.said);
@@ -316,15 +315,16 @@ impl World {
         let by = Duration::from_secs(ago.unsigned_abs().into());
         let occurred_at = if ago < 0 { now.plus(by) } else { now.minus(by) };
         let name = self.regions[index].name;
-        let event = Event { said, to, destination, id: &id, occurred_at, account: ACCOUNT, region: name };
+        let event =
+            MailEvent { kind: said, to, destination, id: &id, occurred_at, account: ACCOUNT, region: name };
         for body in event.messages(told) {
             for _ in 0..=copies {
                 self.regions[index].feedback_queue.send(body.clone());
             }
         }
         let reason = match said {
-            Said::Permanent => Some(Reason::Bounce),
-            Said::Complaint => Some(Reason::Complaint),
+            EventKind::Permanent => Some(Reason::Bounce),
+            EventKind::Complaint => Some(Reason::Complaint),
             _ => None,
         };
         // SES does not put a bounce over its own complaint.
@@ -336,7 +336,7 @@ impl World {
         if weight == Weight::Counts {
             self.truth.soft.bounce(name, &first.to_lowercase(), &id, occurred_at);
         }
-        if said == Said::Delivery {
+        if said == EventKind::Delivery {
             self.truth.soft.delivery(name, &first.to_lowercase(), occurred_at);
         }
         let addresses = to.iter().map(|to| to.to_lowercase()).collect();

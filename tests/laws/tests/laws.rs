@@ -4,9 +4,8 @@
 use std::cell::RefCell;
 use std::time::Duration;
 
-use doubles::Fault;
+use doubles::{EventKind, Fault, Vocabulary};
 use laws::coverage::Coverage;
-use laws::event::{Said, Told};
 use laws::step::{Function, Lost, Step};
 use laws::world::{Config, History, run};
 use mailroom_core::suppression::Reason;
@@ -29,25 +28,25 @@ fn reason() -> impl Strategy<Value = Reason> {
 
 fn says() -> impl Strategy<Value = Step> {
     let said = prop_oneof![
-        8 => Just(Said::Permanent),
-        4 => Just(Said::Transient),
-        1 => Just(Said::AutoResponse),
-        1 => Just(Said::Refusal),
-        1 => Just(Said::ThirdParty),
-        1 => Just(Said::TooLarge),
-        1 => Just(Said::Undetermined),
-        1 => Just(Said::Delayed),
-        5 => Just(Said::Complaint),
-        2 => Just(Said::ComplaintOfSeveral),
-        1 => Just(Said::NotSpam),
-        2 => Just(Said::EchoOfBounce),
-        1 => Just(Said::EchoOfComplaint),
-        1 => Just(Said::Simulator),
-        2 => Just(Said::Delivery),
+        8 => Just(EventKind::Permanent),
+        4 => Just(EventKind::Transient),
+        1 => Just(EventKind::AutoResponse),
+        1 => Just(EventKind::Refusal),
+        1 => Just(EventKind::ThirdParty),
+        1 => Just(EventKind::TooLarge),
+        1 => Just(EventKind::Undetermined),
+        1 => Just(EventKind::Delayed),
+        5 => Just(EventKind::Complaint),
+        2 => Just(EventKind::ComplaintOfSeveral),
+        1 => Just(EventKind::NotSpam),
+        2 => Just(EventKind::EchoOfBounce),
+        1 => Just(EventKind::EchoOfComplaint),
+        1 => Just(EventKind::Simulator),
+        2 => Just(EventKind::Delivery),
     ];
     // Just now, up to a day late, or by a clock that is ahead.
     let ago = prop_oneof![6 => 0..5_i32, 3 => 5..90_000_i32, 1 => -280..0_i32];
-    let told = prop_oneof![2 => Just(Told::Publishing), 1 => Just(Told::Identity), 1 => Just(Told::Both)];
+    let told = prop_oneof![2 => Just(Vocabulary::Publishing), 1 => Just(Vocabulary::Identity), 1 => Just(Vocabulary::Both)];
     let copies = prop_oneof![4 => Just(0), 1 => Just(1_usize)];
     (0..3_usize, said, 0..3_usize, 0..2_usize, ago, told, copies, any::<bool>()).prop_map(
         |(region, said, who, spelling, ago, told, copies, lists)| Step::Says {
@@ -258,11 +257,11 @@ fn a_complaint_of_two_addresses_that_is_recorded_in_two_parts() {
     let release = Step::Decides { region: 1, who: 1, suppress: None };
     let complaint = Step::Says {
         region: 2,
-        said: Said::ComplaintOfSeveral,
+        said: EventKind::ComplaintOfSeveral,
         who: 0,
         spelling: 1,
         ago: -147,
-        told: Told::Identity,
+        told: Vocabulary::Identity,
         copies: 0,
         lists: false,
     };

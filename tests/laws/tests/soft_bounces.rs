@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use laws::event::{Said, Told};
+use doubles::{EventKind, Vocabulary};
 use laws::step::Step;
 use laws::world::{Config, History, run};
 use mailroom_core::suppression::policy::Threshold;
@@ -30,13 +30,13 @@ fn config(soft_bounces: Option<Threshold>) -> Config {
     }
 }
 
-fn says(said: Said, told: Told) -> Step {
+fn says(said: EventKind, told: Vocabulary) -> Step {
     Step::Says { region: 0, said, who: 0, spelling: 0, ago: 0, told, copies: 0, lists: false }
 }
 
 /// How often soft bounces suppress an address of which this is said, one thing a day, by the template's threshold.
-fn suppressed(days: &[Said], told: Told, counted: bool) -> usize {
-    let day = |said: &Said| [says(*said, told), Step::Minute { region: 0 }, Step::Time(DAY)];
+fn suppressed(days: &[EventKind], told: Vocabulary, counted: bool) -> usize {
+    let day = |said: &EventKind| [says(*said, told), Step::Minute { region: 0 }, Step::Time(DAY)];
     let steps = days.iter().flat_map(day).collect();
     let config = config(counted.then(Threshold::default));
     let coverage = run(&History { config, entries: Vec::new(), steps }).unwrap();
@@ -45,8 +45,8 @@ fn suppressed(days: &[Said], told: Told, counted: bool) -> usize {
 
 #[test]
 fn five_days_of_soft_bounces() {
-    use Said::{AutoResponse, Delivery, Refusal, ThirdParty, Transient};
-    let cases: [(&str, &[Said], bool); 6] = [
+    use EventKind::{AutoResponse, Delivery, Refusal, ThirdParty, Transient};
+    let cases: [(&str, &[EventKind], bool); 6] = [
         ("five without a delivery", &[Transient; 5], true),
         ("four", &[Transient; 4], false),
         ("out of office", &[AutoResponse; 5], false),
@@ -65,10 +65,10 @@ fn five_days_of_soft_bounces() {
     for (name, days, enough) in cases {
         // Both Regions' states are written.
         let expected = if enough { 2 } else { 0 };
-        assert_eq!(suppressed(days, Told::Publishing, true), expected, "{name}");
-        assert_eq!(suppressed(days, Told::Both, true), expected, "{name}, in both vocabularies");
+        assert_eq!(suppressed(days, Vocabulary::Publishing, true), expected, "{name}");
+        assert_eq!(suppressed(days, Vocabulary::Both, true), expected, "{name}, in both vocabularies");
         // An identity's notifications tell of no deliveries.
-        assert_eq!(suppressed(days, Told::Identity, true), 0, "{name}, told by an identity alone");
-        assert_eq!(suppressed(days, Told::Publishing, false), 0, "{name}, SoftBounces=off");
+        assert_eq!(suppressed(days, Vocabulary::Identity, true), 0, "{name}, told by an identity alone");
+        assert_eq!(suppressed(days, Vocabulary::Publishing, false), 0, "{name}, SoftBounces=off");
     }
 }

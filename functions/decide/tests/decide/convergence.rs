@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use doubles::MemoryPeers;
+use doubles::{EventKind, MemoryPeers};
 use futures_util::future;
 use mailroom_aws::peers::PeerError;
 use mailroom_core::suppression::{Reason, SuppressionState};
 use proptest::prelude::*;
 
-use crate::world::{Event, Region, Said, at, deadline, world};
+use crate::world::{Event, Region, at, deadline, world};
 
 const ADDRESSES: [&str; 3] = ["Jane@example.com", "JANE@example.com", "zoe@example.com"];
 
@@ -16,7 +16,7 @@ const ADDRESSES: [&str; 3] = ["Jane@example.com", "JANE@example.com", "zoe@examp
 #[derive(Debug, Clone)]
 enum Step {
     /// SES says something, `ago` seconds after it was so.
-    Happens { said: Said, address: usize, event: u8, ago: u64, identity: bool },
+    Happens { said: EventKind, address: usize, event: u8, ago: u64, identity: bool },
     /// An operator decides.
     Decides { address: usize, suppress: Option<Reason> },
     /// The stream brings what is new, to a function that dies after so many effects and is tried again.
@@ -35,11 +35,11 @@ enum Step {
 
 fn step() -> impl Strategy<Value = Step> {
     let said = prop_oneof![
-        3 => Just(Said::Permanent),
-        4 => Just(Said::Transient),
-        2 => Just(Said::Complaint),
-        1 => Just(Said::Echo),
-        1 => Just(Said::Delivery),
+        3 => Just(EventKind::Permanent),
+        4 => Just(EventKind::Transient),
+        2 => Just(EventKind::Complaint),
+        1 => Just(EventKind::EchoOfBounce),
+        1 => Just(EventKind::Delivery),
     ];
     let suppress = prop_oneof![Just(None), Just(Some(Reason::Bounce)), Just(Some(Reason::Complaint))];
     let address = 0..ADDRESSES.len();

@@ -1,3 +1,4 @@
+use doubles::EventKind;
 use mailroom_aws::peers::PeerError;
 use mailroom_core::suppression::Reason;
 use mailroom_core::suppression::message;
@@ -5,7 +6,7 @@ use mailroom_core::suppression::policy::Tenants;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use crate::world::{Event, Region, Said, at, deadline, world};
+use crate::world::{Event, Region, at, deadline, world};
 
 const JANE: &str = "jane@example.com";
 
@@ -14,7 +15,7 @@ fn on(day: u32, hour: u32) -> mailroom_core::timestamp::Timestamp {
 }
 
 fn bounce(id: &str, day: u32) -> Event {
-    Event::new(Said::Permanent, "Jane@Example.com", id, on(day, 0))
+    Event::new(EventKind::Permanent, "Jane@Example.com", id, on(day, 0))
 }
 
 fn writes(region: &Region) -> usize {
@@ -68,7 +69,7 @@ async fn an_address_is_written_once_per_batch() {
         home.happens(&bounce(id, day)).await;
         home.happens(&Event { identity: true, ..bounce(id, day) }).await;
     }
-    home.happens(&Event::new(Said::Complaint, JANE, "c-1", on(25, 0))).await;
+    home.happens(&Event::new(EventKind::Complaint, JANE, "c-1", on(25, 0))).await;
     home.decide_all().await.unwrap();
     assert_eq!(writes(home), 1);
     let state = home.state(JANE).unwrap();
@@ -85,9 +86,9 @@ async fn an_address_is_written_once_per_batch() {
 async fn an_echo_decides_nothing() {
     let (regions, peers) = world();
     let home = &regions[0];
-    home.happens(&Event::new(Said::Echo, JANE, "e-1", on(27, 0))).await;
-    home.happens(&Event::new(Said::Delivery, JANE, "d-1", on(27, 0))).await;
-    home.happens(&Event::new(Said::Permanent, "bounce@simulator.amazonses.com", "s-1", on(27, 0))).await;
+    home.happens(&Event::new(EventKind::EchoOfBounce, JANE, "e-1", on(27, 0))).await;
+    home.happens(&Event::new(EventKind::Delivery, JANE, "d-1", on(27, 0))).await;
+    home.happens(&Event::new(EventKind::Permanent, "bounce@simulator.amazonses.com", "s-1", on(27, 0))).await;
     home.decide_all().await.unwrap();
     assert_eq!((home.table.states(), peers.receive("us-west-2")), (vec![], vec![]));
     assert_eq!(home.decide.metrics.get("RecordsRead"), 0);
@@ -98,7 +99,8 @@ async fn transient_bounces_count_by_event_and_with_those_before() {
     let (regions, peers) = world();
     let home = &regions[0];
     for (n, day) in [20, 20, 21, 21].into_iter().enumerate() {
-        let event = Event::new(Said::Transient, JANE, &format!("t-{n}"), on(day, u32::try_from(n).unwrap()));
+        let event =
+            Event::new(EventKind::Transient, JANE, &format!("t-{n}"), on(day, u32::try_from(n).unwrap()));
         home.happens(&event).await;
         home.happens(&Event { identity: true, ..event }).await;
         home.decide_all().await.unwrap();
@@ -106,7 +108,7 @@ async fn transient_bounces_count_by_event_and_with_those_before() {
     assert_eq!((home.table.states(), peers.receive("us-west-2")), (vec![], vec![]));
     // Only the new one is in the batch; the others are in the table.
     let before = home.changes().len();
-    home.happens(&Event::new(Said::Transient, JANE, "t-9", on(22, 0))).await;
+    home.happens(&Event::new(EventKind::Transient, JANE, "t-9", on(22, 0))).await;
     let batch = home.batch(&home.changes()[before..]);
     home.decide.handle(&batch.to_string(), deadline()).await.unwrap();
     let state = home.state(JANE).unwrap();
@@ -120,14 +122,14 @@ async fn a_delivery_starts_the_count_again() {
         let (regions, _) = world();
         let home = &regions[0];
         for (n, day) in [20, 21, 22, 24].into_iter().enumerate() {
-            home.happens(&Event::new(Said::Transient, JANE, &format!("t-{n}"), on(day, 0))).await;
+            home.happens(&Event::new(EventKind::Transient, JANE, &format!("t-{n}"), on(day, 0))).await;
         }
         if let Some(day) = delivered {
-            home.happens(&Event::new(Said::Delivery, JANE, "d-2", on(day, 0))).await;
+            home.happens(&Event::new(EventKind::Delivery, JANE, "d-2", on(day, 0))).await;
             // An earlier one that comes late is no news.
-            home.happens(&Event::new(Said::Delivery, JANE, "d-1", on(18, 0))).await;
+            home.happens(&Event::new(EventKind::Delivery, JANE, "d-1", on(18, 0))).await;
         }
-        home.happens(&Event::new(Said::Transient, JANE, "t-9", on(25, 0))).await;
+        home.happens(&Event::new(EventKind::Transient, JANE, "t-9", on(25, 0))).await;
         home.decide_all().await.unwrap();
         assert_eq!(home.effective(JANE), suppressed.then_some(Reason::Bounce), "{delivered:?}");
     }
@@ -143,7 +145,7 @@ async fn soft_bounces_count_only_where_deliveries_are_told() {
             home.decide.settings.policy.transient = None;
         }
         for (n, day) in (20..25).enumerate() {
-            let event = Event::new(Said::Transient, JANE, &format!("t-{n}"), on(day, 0));
+            let event = Event::new(EventKind::Transient, JANE, &format!("t-{n}"), on(day, 0));
             home.happens(&Event { identity, ..event }).await;
         }
         home.decide_all().await.unwrap();
@@ -158,7 +160,7 @@ async fn what_an_earlier_version_called_evidence_is_judged_by_todays_rules() {
     let (regions, peers) = world();
     let home = &regions[0];
     for (n, day) in (20..25).enumerate() {
-        home.happens(&Event::new(Said::Transient, JANE, &format!("t-{n}"), on(day, 0))).await;
+        home.happens(&Event::new(EventKind::Transient, JANE, &format!("t-{n}"), on(day, 0))).await;
     }
     home.happens(&bounce("b-1", 27)).await;
     let mut batch = home.batch(&home.changes());
@@ -178,7 +180,7 @@ async fn a_release_starts_the_count_again() {
         let home = &regions[0];
         home.clock.set(on(23, 0));
         for (n, day) in [20, 21, 22, 23].into_iter().enumerate() {
-            home.happens(&Event::new(Said::Transient, JANE, &format!("t-{n}"), on(day, 0))).await;
+            home.happens(&Event::new(EventKind::Transient, JANE, &format!("t-{n}"), on(day, 0))).await;
         }
         if !in_one_batch {
             home.decide_all().await.unwrap();
@@ -189,7 +191,7 @@ async fn a_release_starts_the_count_again() {
             home.decide_all().await.unwrap();
         }
         home.clock.set(on(26, 0));
-        home.happens(&Event::new(Said::Transient, JANE, "t-9", on(25, 0))).await;
+        home.happens(&Event::new(EventKind::Transient, JANE, "t-9", on(25, 0))).await;
         home.decide_all().await.unwrap();
         // It is the fifth of its month.
         assert_eq!(home.effective(JANE), None);
@@ -209,7 +211,7 @@ async fn operators_have_the_last_word_and_are_taken_in_once() {
     home.decide_all().await.unwrap();
     assert_eq!(home.effective(JANE), None);
     home.clock.advance(std::time::Duration::from_hours(1));
-    home.happens(&Event::new(Said::Permanent, JANE, "b-3", at("2026-02-01T00:30:00Z"))).await;
+    home.happens(&Event::new(EventKind::Permanent, JANE, "b-3", at("2026-02-01T00:30:00Z"))).await;
     home.decide_all().await.unwrap();
     assert_eq!(home.effective(JANE), Some(Reason::Bounce));
     home.decides(JANE, Some(Reason::Complaint), "2").await;
@@ -232,7 +234,7 @@ async fn evidence_from_the_far_future_counts_from_when_it_came() {
         ("2026-02-01T00:05:00Z", "2026-02-01T00:05:00.000Z"),
     ];
     for (n, (occurred_at, expected)) in times.into_iter().enumerate() {
-        home.happens(&Event::new(Said::Permanent, JANE, &format!("b-{n}"), at(occurred_at))).await;
+        home.happens(&Event::new(EventKind::Permanent, JANE, &format!("b-{n}"), at(occurred_at))).await;
         home.decide_all().await.unwrap();
         assert_eq!(home.state(JANE).unwrap().state().bounced_at(), Some(at(expected)), "{occurred_at}");
     }
@@ -287,7 +289,7 @@ async fn a_state_that_a_queue_refuses_costs_only_itself() {
     let home = &regions[0];
     peers.refuse(JANE);
     home.happens(&bounce("b-1", 27)).await;
-    home.happens(&Event::new(Said::Permanent, "joe@example.com", "b-2", on(27, 0))).await;
+    home.happens(&Event::new(EventKind::Permanent, "joe@example.com", "b-2", on(27, 0))).await;
     home.decide_all().await.unwrap();
     for peer in &regions[1..] {
         let sent = peers.receive(peer.name);
@@ -320,7 +322,7 @@ async fn a_table_that_fails_fails_the_batch() {
     let (regions, peers) = world();
     let home = &regions[0];
     home.happens(&bounce("b-1", 27)).await;
-    home.happens(&Event::new(Said::Permanent, "zoe@example.com", "b-2", on(27, 0))).await;
+    home.happens(&Event::new(EventKind::Permanent, "zoe@example.com", "b-2", on(27, 0))).await;
     home.table.fail(1);
     let error = home.decide_all().await.unwrap_err();
     assert_eq!(error.to_string(), "1 of 2 addresses failed; see the log");
@@ -336,7 +338,7 @@ async fn many_states_are_few_messages() {
     let home = &regions[0];
     for n in 0..2_000 {
         home.happens(&Event::new(
-            Said::Permanent,
+            EventKind::Permanent,
             &format!("user{n}@example.com"),
             &format!("b-{n}"),
             on(27, 0),
@@ -356,7 +358,7 @@ async fn what_the_stream_is_filtered_by() {
     let (regions, _) = world();
     let home = &regions[0];
     home.happens(&bounce("b-1", 27)).await;
-    home.happens(&Event::new(Said::Echo, JANE, "e-1", on(27, 0))).await;
+    home.happens(&Event::new(EventKind::EchoOfBounce, JANE, "e-1", on(27, 0))).await;
     home.decides(JANE, None, "1").await;
     home.decide_all().await.unwrap();
     let decidable: Vec<Value> =

@@ -6,7 +6,8 @@ use std::time::Duration;
 use decide::handler::{Decide, DecideError};
 use decide::settings::Settings;
 use doubles::{
-    Fuse, ItemChange, MemoryClock, MemoryDeadLetters, MemoryMetrics, MemoryPeers, MemoryTable, stream_event,
+    EventKind, Fuse, ItemChange, MailEvent, MemoryClock, MemoryDeadLetters, MemoryMetrics, MemoryPeers,
+    MemoryTable, Vocabulary, failed_ids, sqs_event, stream_event,
 };
 use feedback::handler::Feedback;
 use feedback::settings::KindsNotStored;
@@ -20,7 +21,7 @@ use mailroom_core::suppression::policy::{Policy, Threshold};
 use mailroom_core::suppression::{AddressState, Reason};
 use mailroom_core::timestamp::Timestamp;
 use merge::handler::Merge;
-use serde_json::{Value, json};
+use serde_json::Value;
 use tokio::time::Instant;
 
 const REGIONS: [&str; 3] = ["us-east-1", "us-west-2", "eu-west-1"];
@@ -105,10 +106,10 @@ fn region(name: &'static str, peers: &MemoryPeers) -> Region {
     }
 }
 
-/// What SES says of one mail to one address.
+/// An event of one mail to one address.
 #[derive(Debug, Clone)]
 pub(crate) struct Event {
-    pub(crate) said: Said,
+    pub(crate) kind: EventKind,
     pub(crate) to: String,
     pub(crate) id: String,
     pub(crate) occurred_at: Timestamp,
@@ -116,44 +117,17 @@ pub(crate) struct Event {
     pub(crate) identity: bool,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Said {
-    Permanent,
-    Transient,
-    Complaint,
-    Echo,
-    Delivery,
-}
-
 impl Event {
-    pub(crate) fn new(said: Said, to: &str, id: &str, occurred_at: Timestamp) -> Self {
-        Self { said, to: to.to_owned(), id: id.to_owned(), occurred_at, identity: false }
+    pub(crate) fn new(kind: EventKind, to: &str, id: &str, occurred_at: Timestamp) -> Self {
+        Self { kind, to: to.to_owned(), id: id.to_owned(), occurred_at, identity: false }
     }
 
     fn notification(&self, region: &str) -> String {
-        let Self { said, to, id, occurred_at, identity } = self;
-        let bounce = |kind: &str, subtype: &str| {
-            let recipients = json!([{ "emailAddress": to }]);
-            let body = json!({"bounceType": kind, "bounceSubType": subtype, "bouncedRecipients": recipients,
-                "timestamp": occurred_at, "feedbackId": id});
-            ("Bounce", "bounce", body)
-        };
-        let (kind, field, body) = match said {
-            Said::Permanent => bounce("Permanent", "General"),
-            Said::Transient => bounce("Transient", "MailboxFull"),
-            Said::Echo => bounce("Permanent", "OnAccountSuppressionList"),
-            Said::Complaint => {
-                let recipients = json!([{ "emailAddress": to }]);
-                let body = json!({"complainedRecipients": recipients, "timestamp": occurred_at, "feedbackId": id,
-                    "complaintFeedbackType": "abuse"});
-                ("Complaint", "complaint", body)
-            }
-            Said::Delivery => ("Delivery", "delivery", json!({"timestamp": occurred_at, "recipients": [to]})),
-        };
-        let mail = json!({"messageId": id, "timestamp": "2026-01-01T00:00:00.000Z", "destination": [to],
-            "sourceArn": format!("arn:aws:ses:{region}:{ACCOUNT}:identity/example.com")});
-        let vocabulary = if *identity { "notificationType" } else { "eventType" };
-        json!({vocabulary: kind, field: body, "mail": mail}).to_string()
+        let Self { kind, to, id, occurred_at, identity } = self;
+        let (kind, occurred_at, to) = (*kind, *occurred_at, &[to.as_str()][..]);
+        let event = MailEvent { kind, to, destination: to, id, occurred_at, account: ACCOUNT, region };
+        let vocabulary = if *identity { Vocabulary::Identity } else { Vocabulary::Publishing };
+        event.messages(vocabulary).remove(0)
     }
 }
 
@@ -198,7 +172,7 @@ impl Region {
 
     /// The state of an address.
     pub(crate) fn state(&self, address: &str) -> Option<AddressState> {
-        self.table.states().into_iter().find(|state| state.address() == address)
+        self.table.state(address)
     }
 
     /// What is in force for an address.
@@ -208,10 +182,7 @@ impl Region {
 
     /// Messages as the queue brings them; the ids of those that come back.
     pub(crate) async fn merge(&self, bodies: &[String]) -> Vec<String> {
-        let record = |(index, body): (usize, &String)| json!({"messageId": index.to_string(), "body": body, "eventSource": "aws:sqs"});
-        let records: Vec<_> = bodies.iter().enumerate().map(record).collect();
-        let response =
-            self.merge.handle(&json!({ "Records": records }).to_string(), deadline()).await.unwrap();
-        response.batch_item_failures.into_iter().map(|failure| failure.item_identifier).collect()
+        let event = sqs_event(bodies.iter().enumerate());
+        failed_ids(self.merge.handle(&event.to_string(), deadline()).await.unwrap())
     }
 }

@@ -51,7 +51,7 @@ proptest! {
                     if *listed {
                         region.list.insert(&spelling, reason);
                     } else {
-                        region.suppress(&spelling, reason).await;
+                        region.suppress(&spelling, reason);
                     }
                     region.clock.advance(Duration::from_secs(1));
                 }
@@ -75,8 +75,8 @@ proptest! {
                             region.list.remove(spelling);
                         }
                     }
-                    2 => region.release(&address).await,
-                    _ => region.suppress(&address, Reason::Bounce).await,
+                    2 => region.release(&address),
+                    _ => region.suppress(&address, Reason::Bounce),
                 }
             }
             die(&home, &peer, after).await;

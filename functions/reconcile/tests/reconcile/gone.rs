@@ -14,7 +14,7 @@ use crate::world::{entries, regions, settle};
 #[tokio::test]
 async fn what_is_removed_by_hand_is_left_off_until_there_is_new_evidence() {
     let (home, peer) = regions();
-    home.suppress_users(20).await;
+    home.suppress_users(20);
     settle(&home, &peer).await;
     assert_eq!(home.listed().len(), 20);
     home.list.remove("user7@example.com");
@@ -24,7 +24,7 @@ async fn what_is_removed_by_hand_is_left_off_until_there_is_new_evidence() {
     settle(&home, &peer).await;
     assert_eq!((home.listed().len(), peer.listed().len()), (19, 20));
     assert_eq!(home.counts().await.gone, 0);
-    home.suppress("user7@example.com", Reason::Bounce).await;
+    home.suppress("user7@example.com", Reason::Bounce);
     settle(&home, &peer).await;
     assert_eq!(home.listed().len(), 20);
 }
@@ -33,7 +33,7 @@ async fn what_is_removed_by_hand_is_left_off_until_there_is_new_evidence() {
 async fn what_is_removed_by_hand_is_put_back_if_so_set() {
     let (mut home, peer) = regions();
     home.settings.gone = Gone::PutBack;
-    home.suppress("a@example.com", Reason::Bounce).await;
+    home.suppress("a@example.com", Reason::Bounce);
     settle(&home, &peer).await;
     home.list.remove("a@example.com");
     settle(&home, &peer).await;
@@ -43,7 +43,7 @@ async fn what_is_removed_by_hand_is_put_back_if_so_set() {
 #[tokio::test]
 async fn nothing_is_concluded_from_a_list_that_has_been_emptied() {
     let (mut home, peer) = regions();
-    home.suppress_users(20).await;
+    home.suppress_users(20);
     settle(&home, &peer).await;
     for n in 0..20 {
         home.list.remove(&format!("user{n}@example.com"));
@@ -66,7 +66,7 @@ async fn nothing_is_concluded_from_a_list_that_has_been_emptied() {
 async fn nothing_is_concluded_from_a_short_list_that_has_been_emptied() {
     for entries in [2, 3, 4] {
         let (home, peer) = regions();
-        home.suppress_users(entries).await;
+        home.suppress_users(entries);
         settle(&home, &peer).await;
         for n in 0..entries {
             home.list.remove(&format!("user{n}@example.com"));
@@ -81,7 +81,7 @@ async fn nothing_is_concluded_from_a_short_list_that_has_been_emptied() {
 async fn a_single_entry_may_be_taken_off_a_short_list_by_hand() {
     for entries in [1, 2, 3, 4] {
         let (home, peer) = regions();
-        home.suppress_users(entries).await;
+        home.suppress_users(entries);
         settle(&home, &peer).await;
         home.list.remove("user0@example.com");
         assert_eq!(home.counts().await.drifted, 1, "{entries}");
@@ -94,8 +94,8 @@ async fn a_single_entry_may_be_taken_off_a_short_list_by_hand() {
 #[tokio::test]
 async fn an_entry_that_ses_cannot_be_asked_for_keeps_no_other_from_being_asked_for() {
     let (home, peer) = regions();
-    home.suppress_users(20).await;
-    home.suppress("a/b@example.com", Reason::Bounce).await;
+    home.suppress_users(20);
+    home.suppress("a/b@example.com", Reason::Bounce);
     settle(&home, &peer).await;
     for spelling in ["a/b@example.com", "user3@example.com", "user7@example.com"] {
         home.list.remove(spelling);
@@ -106,14 +106,14 @@ async fn an_entry_that_ses_cannot_be_asked_for_keeps_no_other_from_being_asked_f
     // It is taken for gone on the list's word, and would be noted if it were there all the same.
     home.list.insert("a/b@example.com", Reason::Bounce);
     assert_eq!(home.counts().await.mended, 1);
-    let state = home.state("a/b@example.com").await.unwrap();
+    let state = home.state("a/b@example.com").unwrap();
     assert_eq!(state.applied().and_then(|applied| applied.reason), Some(Reason::Bounce));
 }
 
 #[tokio::test]
 async fn an_entry_that_ses_refuses_to_tell_of_is_left_as_it_is() {
     let (home, peer) = regions();
-    home.suppress_users(20).await;
+    home.suppress_users(20);
     settle(&home, &peer).await;
     home.list.remove("user3@example.com");
     home.list.remove("user7@example.com");
@@ -135,14 +135,14 @@ async fn what_an_overdue_import_job_puts_is_not_taken_in_as_somebody_elses() {
         let job_wait = Duration::from_hours(3);
         home.list.set_rules(ListRules { import_wait: job_wait, ..ListRules::default() });
         for n in 0..100 {
-            home.suppress(&format!("user{n}@example.com"), reason).await;
+            home.suppress(&format!("user{n}@example.com"), reason);
         }
         home.wake_apply(Duration::from_mins(2)).await;
         home.clock.advance(Duration::from_hours(1));
-        home.release("user1@example.com").await;
-        home.release("user2@example.com").await;
+        home.release("user1@example.com");
+        home.release("user2@example.com");
         home.clock.advance(Duration::from_secs(1));
-        home.suppress("user2@example.com", Reason::Bounce).await;
+        home.suppress("user2@example.com", Reason::Bounce);
         home.apply().await;
         assert_eq!((home.listed().len(), home.listed().get("user1@example.com")), (99, None));
         home.clock.advance(Duration::from_mins(100));
@@ -167,10 +167,10 @@ async fn what_an_overdue_import_job_puts_is_not_taken_in_as_somebody_elses() {
 #[tokio::test]
 async fn a_put_that_ses_accepted_and_never_did_is_drift_and_comes_with_the_next_bounce() {
     let (home, peer) = regions();
-    home.suppress_users(20).await;
+    home.suppress_users(20);
     settle(&home, &peer).await;
-    home.suppress("lost@example.com", Reason::Bounce).await;
-    let state = home.state("lost@example.com").await.unwrap();
+    home.suppress("lost@example.com", Reason::Bounce);
+    let state = home.state("lost@example.com").unwrap();
     let accepted = Attempt::Written { reason: Some(Reason::Bounce), enabled: true };
     let version = state.version();
     home.write(state.attempted(version, accepted, home.clock.now()), Some(version)).await;
@@ -178,7 +178,7 @@ async fn a_put_that_ses_accepted_and_never_did_is_drift_and_comes_with_the_next_
     assert_eq!((counts.gone, counts.drifted, home.counted("Drift")), (1, 1, 1));
     home.apply().await;
     assert_eq!(home.listed().len(), 20);
-    home.suppress("lost@example.com", Reason::Bounce).await;
+    home.suppress("lost@example.com", Reason::Bounce);
     home.apply().await;
     assert_eq!(home.listed().len(), 21);
 }

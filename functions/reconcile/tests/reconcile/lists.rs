@@ -45,7 +45,7 @@ async fn a_bounce_is_not_put_over_a_complaint_that_nobody_knew_of() {
     let (home, _) = regions();
     home.clock.advance(A_WHILE);
     home.list.insert("joe@example.com", Reason::Complaint);
-    home.suppress("joe@example.com", Reason::Bounce).await;
+    home.suppress("joe@example.com", Reason::Bounce);
     home.apply().await;
     assert_eq!(home.listed(), entries([("joe@example.com", Reason::Complaint)]));
     home.counts().await;
@@ -68,9 +68,9 @@ async fn what_is_added_by_hand_on_either_side_comes_to_both() {
 #[tokio::test]
 async fn what_was_released_and_is_on_the_list_goes() {
     let (home, peer) = regions();
-    home.suppress("a@example.com", Reason::Bounce).await;
+    home.suppress("a@example.com", Reason::Bounce);
     settle(&home, &peer).await;
-    home.release("a@example.com").await;
+    home.release("a@example.com");
     settle(&home, &peer).await;
     assert!(home.listed().is_empty() && peer.listed().is_empty());
     // By hand, in another spelling, and after the release: that is new.
@@ -80,8 +80,8 @@ async fn what_was_released_and_is_on_the_list_goes() {
     assert_eq!(home.effective()["a@example.com"], Some(Reason::Complaint));
     assert!(peer.listed().values().eq([&Reason::Complaint]));
     // A delete that SES accepted and did not do.
-    home.release("a@example.com").await;
-    let state = home.state("a@example.com").await.unwrap();
+    home.release("a@example.com");
+    let state = home.state("a@example.com").unwrap();
     let attempt = Attempt::Written { reason: None, enabled: true };
     let version = state.version();
     home.write(state.attempted(version, attempt, home.clock.now()), Some(version)).await;
@@ -93,7 +93,7 @@ async fn what_was_released_and_is_on_the_list_goes() {
 #[tokio::test]
 async fn an_entry_with_another_reason_is_put_over() {
     let (home, peer) = regions();
-    home.suppress("a@example.com", Reason::Complaint).await;
+    home.suppress("a@example.com", Reason::Complaint);
     settle(&home, &peer).await;
     home.clock.advance(A_WHILE);
     home.list.insert("a@example.com", Reason::Bounce);
@@ -105,7 +105,7 @@ async fn an_entry_with_another_reason_is_put_over() {
 async fn what_jobs_hold_is_left_to_apply_which_finishes_what_they_failed_at() {
     let (home, peer) = regions();
     settle(&home, &peer).await;
-    home.suppress_users(100).await;
+    home.suppress_users(100);
     home.list.fail_in_jobs("user7@example.com");
     home.list.poison("user9@example.com");
     // It makes a job, and has no time to see it end.
@@ -135,10 +135,10 @@ async fn every_listed_spelling_is_remembered_and_goes_with_a_release() {
     assert_eq!(home.counts().await.busy, 1);
     let counts = home.counts().await;
     assert_eq!((counts.agree, counts.differ, counts.mended), (1, 1, 1));
-    let state = home.state("jane@example.com").await.unwrap();
+    let state = home.state("jane@example.com").unwrap();
     assert!(state.spellings().iter().eq(["JANE@example.com", "Jane@example.com"]));
     assert_eq!(home.counts().await.agree, 2);
-    home.release("jane@example.com").await;
+    home.release("jane@example.com");
     home.apply().await;
     assert!(home.listed().is_empty());
 }
@@ -150,7 +150,7 @@ async fn what_the_sandbox_refused_is_put_once_the_account_has_left_it() {
     home.clock.advance(A_WHILE);
     let account = home.list.account().await.unwrap();
     home.list.set_account(Account { production_access: false, ..account.clone() });
-    home.suppress("a@example.com", Reason::Bounce).await;
+    home.suppress("a@example.com", Reason::Bounce);
     home.clock.advance(A_WHILE);
     home.apply().await;
     assert_eq!(home.counts().await.left, 1);
@@ -166,8 +166,8 @@ async fn what_ses_was_trusted_with_is_put_if_it_is_not_there() {
     let (home, _) = regions();
     home.pass().await;
     home.clock.advance(A_WHILE);
-    home.suppress("a@example.com", Reason::Bounce).await;
-    let state = home.state("a@example.com").await.unwrap();
+    home.suppress("a@example.com", Reason::Bounce);
+    let state = home.state("a@example.com").unwrap();
     let trusted = Attempt::Trusted { reason: Reason::Bounce, enabled: true };
     let version = state.version();
     home.write(state.attempted(version, trusted, home.clock.now()), Some(version)).await;

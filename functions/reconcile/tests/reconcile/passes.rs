@@ -181,7 +181,7 @@ async fn while_one_is_at_it_another_leaves() {
 #[tokio::test]
 async fn trouble_with_the_list_is_waited_out_or_told_and_peers_are_told_nevertheless() {
     let (home, _) = regions();
-    home.suppress("a@example.com", Reason::Bounce).await;
+    home.suppress("a@example.com", Reason::Bounce);
     home.list.fault([Fault::Throttled, Fault::Unavailable, Fault::None, Fault::Unanswered]);
     assert!(matches!(home.pass().await, (Pushed { states: 1, .. }, Passed::Ended(_))));
     home.list.fault([Fault::Unavailable; 100]);
@@ -318,7 +318,7 @@ async fn what_is_written_during_a_pass_in_windows_is_not_missed_nor_taken_for_go
     assert_eq!((counts.gone, counts.asked), (0, 0), "{counts:?}");
     for n in 1..=pauses {
         for written in [format!("user{n}"), format!("user{}", 299 - n), format!("new{n}")] {
-            let state = home.state(&format!("{written}@example.com")).await.unwrap();
+            let state = home.state(&format!("{written}@example.com")).unwrap();
             assert_eq!(state.effective(), Some(Reason::Complaint), "{written}");
         }
     }

@@ -33,7 +33,7 @@ async fn a_peer_that_cannot_be_told_is_told_later_and_the_pass_goes_on() {
 async fn a_state_that_a_queue_refuses_costs_only_itself() {
     let (home, peer) = regions();
     for address in ["a@example.com", "b@example.com", "c@example.com"] {
-        home.suppress(address, Reason::Bounce).await;
+        home.suppress(address, Reason::Bounce);
     }
     home.queues.refuse("b@example.com");
     let (pushed, _) = home.pass().await;
@@ -42,7 +42,7 @@ async fn a_state_that_a_queue_refuses_costs_only_itself() {
     peer.merge().await;
     assert!(peer.effective().keys().eq(["a@example.com", "c@example.com"]));
     // What was refused holds up nothing that comes after it.
-    home.suppress("d@example.com", Reason::Bounce).await;
+    home.suppress("d@example.com", Reason::Bounce);
     assert_eq!(home.pass().await.0.states_refused, 0);
     peer.merge().await;
     assert!(peer.effective().contains_key("d@example.com"));
@@ -51,7 +51,7 @@ async fn a_state_that_a_queue_refuses_costs_only_itself() {
 #[tokio::test]
 async fn a_message_that_was_accepted_and_lost_is_made_good_within_a_week() {
     let (home, peer) = regions();
-    home.suppress("a@example.com", Reason::Bounce).await;
+    home.suppress("a@example.com", Reason::Bounce);
     assert_eq!(home.pass().await.0.states, 1);
     home.queues.receive(PEER);
     assert_eq!(home.pass().await.0.states, 0);
@@ -69,7 +69,7 @@ async fn a_message_that_was_accepted_and_lost_is_made_good_within_a_week() {
 async fn a_peer_that_is_added_late_is_told_everything() {
     let (mut home, peer) = regions();
     home.settings.peers.clear();
-    home.suppress_users(3000).await;
+    home.suppress_users(3000);
     home.clock.advance(Duration::from_hours(24));
     home.pass().await;
     home.apply().await;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use doubles::Fuse;
+use doubles::{Fuse, sqs_event};
 use mailroom_aws::clock::Clock;
 use mailroom_aws::invocation::Response;
 use mailroom_aws::records::RecordTable;
@@ -77,9 +77,9 @@ async fn what_the_stream_has_lost_is_decided_on_late() {
     let records: Vec<_> = records.into_iter().map(Stored::new).collect();
     assert!(home.states.append(&records, Instant::now()).await.is_empty());
     home.clock.set(day(5));
-    home.suppress("known@example.com", Reason::Bounce).await;
-    home.suppress("freed@example.com", Reason::Bounce).await;
-    home.release("freed@example.com").await;
+    home.suppress("known@example.com", Reason::Bounce);
+    home.suppress("freed@example.com", Reason::Bounce);
+    home.release("freed@example.com");
     let before = home.states.states();
     home.clock.advance(A_WHILE);
     let looked_back = |done| match done {
@@ -101,7 +101,7 @@ async fn what_the_stream_has_lost_is_decided_on_late() {
     assert_eq!(effective, wanted.map(|(address, reason)| (address.to_owned(), reason)).into());
     assert_eq!(peer.listed(), wanted.map(|(address, reason)| (address.to_owned(), reason.unwrap())).into());
     for state in before {
-        assert_eq!(home.state(state.address()).await.unwrap().state(), state.state());
+        assert_eq!(home.state(state.address()).unwrap().state(), state.state());
     }
     // Once a week, or when an operator asks; what is known changes nothing.
     home.clock.advance(A_WHILE);
@@ -129,10 +129,10 @@ async fn a_bounce_that_is_found_late_counts_from_its_own_time() {
     assert!(home.states.append(&records, Instant::now()).await.is_empty());
     home.clock.advance(Duration::from_mins(1));
     for address in ["before-known@example.com", "after-known@example.com"] {
-        home.release(address).await;
+        home.release(address);
     }
     for address in ["before-unknown@example.com", "after-unknown@example.com"] {
-        peer.release(address).await;
+        peer.release(address);
     }
     home.clock.advance(Duration::from_hours(2));
     settle(&home, &peer).await;
@@ -184,10 +184,7 @@ fn failure(arrived_at: Timestamp) -> Value {
 }
 
 async fn give_up(region: &Region, bodies: &[String]) -> Result<Answer, ReconcileError> {
-    let record = |(n, body): (usize, &String)| json!({"eventSource": "aws:sqs", "messageId": n.to_string(), "body": body});
-    let records: Vec<_> = bodies.iter().enumerate().map(record).collect();
-    let payload = json!({ "Records": records }).to_string();
-    let event = Event::read(&payload).unwrap();
+    let event = Event::read(&sqs_event(bodies.iter().enumerate()).to_string()).unwrap();
     region.function(&Fuse::default()).answer(event, "another", Instant::now() + Duration::from_mins(1)).await
 }
 

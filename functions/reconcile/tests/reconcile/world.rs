@@ -6,20 +6,17 @@ use std::time::Duration;
 use apply::handler::Apply;
 use doubles::{
     Fuse, MemoryClock, MemoryDeadLetters, MemoryLease, MemoryList, MemoryMetrics, MemoryNotes, MemoryObjects,
-    MemoryPeers, MemoryTable,
+    MemoryPeers, MemoryTable, change, failed_ids, sqs_event,
 };
 use mailroom_aws::clock::Clock;
 use mailroom_aws::states::{Put, StateTable};
-use mailroom_core::address::Address;
 use mailroom_core::suppression::policy::{Policy, Threshold};
 use mailroom_core::suppression::reconcile::{Gone, Guard};
-use mailroom_core::suppression::spellings::Spellings;
-use mailroom_core::suppression::{AddressState, Change, Reason, Said, Source, SuppressionState};
+use mailroom_core::suppression::{AddressState, Reason, Said, Source, SuppressionState};
 use mailroom_core::timestamp::Timestamp;
 use merge::handler::Merge;
 use reconcile::handler::{Counts, Done, Passed, Pushed, Reconcile, ReconcileError, Wake};
 use reconcile::settings::Settings;
-use serde_json::json;
 use tokio::time::Instant;
 
 pub(crate) type Function = Reconcile<
@@ -130,46 +127,37 @@ impl Region {
         }
     }
 
-    pub(crate) async fn state(&self, address: &str) -> Option<AddressState> {
-        self.states.get(address, Instant::now()).await.unwrap()
+    pub(crate) fn state(&self, address: &str) -> Option<AddressState> {
+        self.states.state(address)
     }
 
     pub(crate) async fn write(&self, next: AddressState, read: Option<u64>) {
         assert_eq!(self.states.put(&next, read, Instant::now()).await, Ok(Put::Done));
     }
 
-    async fn say(&self, spelling: &str, state: impl FnOnce(Said) -> SuppressionState) {
-        let address = Address::parse(spelling).unwrap();
+    fn say(&self, spelling: &str, state: impl FnOnce(Said) -> SuppressionState) {
         let said = Said {
             at: self.clock.now(),
             source: Source::Operator,
             region: self.name.to_owned(),
             id: "OPERATOR#".to_owned(),
         };
-        let change = Change {
-            address: address.match_form().to_owned(),
-            spellings: Spellings::from_iter([spelling]),
-            state: state(said),
-        };
-        let known = self.state(&change.address).await;
-        if let Some(next) = AddressState::advance(known.as_ref(), &change, self.clock.now()) {
-            self.write(next, known.map(|known| known.version())).await;
-        }
+        self.states.join(&change(spelling, state(said)), self.clock.now());
     }
 
-    pub(crate) async fn suppress(&self, spelling: &str, reason: Reason) {
-        self.say(spelling, |said| SuppressionState::suppressed(reason, said)).await;
+    pub(crate) fn suppress(&self, spelling: &str, reason: Reason) {
+        self.say(spelling, |said| SuppressionState::suppressed(reason, said));
     }
 
     /// Suppresses so many: `user0@example.com` and so on.
-    pub(crate) async fn suppress_users(&self, count: usize) {
+    pub(crate) fn suppress_users(&self, count: usize) {
         for n in 0..count {
-            self.suppress(&format!("user{n}@example.com"), Reason::Bounce).await;
+            self.suppress(&format!("user{n}@example.com"), Reason::Bounce);
         }
     }
 
-    pub(crate) async fn release(&self, spelling: &str) {
-        self.say(spelling, SuppressionState::released).await;
+    pub(crate) fn release(&self, spelling: &str) {
+        self.say(spelling, SuppressionState::released);
     }
 
     /// Wakes merge with all that its queue holds; how many messages that was.
@@ -182,12 +170,9 @@ impl Region {
             metrics: self.metrics.clone(),
         };
         for batch in messages.chunks(BATCH) {
-            let record =
-                |(id, body)| json!({"messageId": format!("{id}"), "body": body, "eventSource": "aws:sqs"});
-            let records: Vec<_> = batch.iter().enumerate().map(record).collect();
-            let payload = json!({ "Records": records }).to_string();
+            let payload = sqs_event(batch.iter().enumerate()).to_string();
             let response = function.handle(&payload, Instant::now() + Duration::from_secs(30)).await.unwrap();
-            assert!(response.batch_item_failures.is_empty());
+            assert_eq!(failed_ids(response), [""; 0]);
         }
         messages.len()
     }

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use doubles::MemoryTable;
+use doubles::{MemoryTable, change};
 use mailroom_aws::states::{Updated, update};
-use mailroom_core::suppression::{AddressState, Change, Reason, Said, Source, SuppressionState};
+use mailroom_core::suppression::{AddressState, Reason, Said, Source, SuppressionState};
 use mailroom_core::timestamp::Timestamp;
 use tokio::time::Instant;
 
@@ -13,11 +13,7 @@ async fn an_update_in_conflict_with_nobody_knows_what_reads_again() {
     let table = MemoryTable::default();
     let at = Timestamp::from_millis(1).unwrap();
     let said = Said { at, source: Source::Bounce, region: String::new(), id: String::new() };
-    let change = Change {
-        address: "a@example.com".to_owned(),
-        spellings: ["a@example.com"].into_iter().collect(),
-        state: SuppressionState::suppressed(Reason::Bounce, said),
-    };
+    let change = change("a@example.com", SuppressionState::suppressed(Reason::Bounce, said));
     let advance = |known: Option<&AddressState>| AddressState::advance(known, &change, at);
     let deadline = Instant::now() + Duration::from_secs(30);
     table.conflict(2);

@@ -1,13 +1,13 @@
-//! What SES says about a mail, in SES's own words.
+//! Events of mails, as SES publishes them.
 
 use std::time::Duration;
 
 use mailroom_core::timestamp::Timestamp;
 use serde_json::{Value, json};
 
-/// A kind of thing that SES says about a mail.
+/// What SES says about a mail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Said {
+pub enum EventKind {
     /// A permanent bounce.
     Permanent,
     /// A transient bounce, which counts together with others.
@@ -40,19 +40,19 @@ pub enum Said {
     Delivery,
 }
 
-/// The format in which SES tells an event.
+/// The format in which SES publishes an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Told {
+pub enum Vocabulary {
     /// The notification of an identity.
     Identity,
     /// The event that a configuration set publishes.
     Publishing,
-    /// Both formats tell the same event.
+    /// Both publish the same event.
     Both,
 }
 
-impl Told {
-    fn vocabularies(self) -> &'static [&'static str] {
+impl Vocabulary {
+    fn fields(self) -> &'static [&'static str] {
         match self {
             Self::Identity => &["notificationType"],
             Self::Publishing => &["eventType"],
@@ -61,49 +61,56 @@ impl Told {
     }
 }
 
-/// An event: what is said, about whom, and when by SES's clock.
+/// An event of a mail.
 #[derive(Debug, Clone)]
-pub(crate) struct Event<'a> {
-    pub(crate) said: Said,
-    pub(crate) to: &'a [&'a str],
-    /// Where the mail was sent to.
-    pub(crate) destination: &'a [&'a str],
-    pub(crate) id: &'a str,
-    pub(crate) occurred_at: Timestamp,
-    pub(crate) account: &'a str,
-    pub(crate) region: &'a str,
+pub struct MailEvent<'a> {
+    /// What SES says.
+    pub kind: EventKind,
+    /// The recipients that it is about.
+    pub to: &'a [&'a str],
+    /// The recipients that the mail was sent to.
+    pub destination: &'a [&'a str],
+    /// The feedback id; the mail's id is made of it.
+    pub id: &'a str,
+    /// When it happened, by SES's clock.
+    pub occurred_at: Timestamp,
+    /// The account that sent the mail.
+    pub account: &'a str,
+    /// The Region that the mail was sent from.
+    pub region: &'a str,
 }
 
-impl Event<'_> {
-    /// The bodies of the messages that tell the event.
-    pub(crate) fn messages(&self, told: Told) -> Vec<String> {
+impl MailEvent<'_> {
+    /// The bodies of the messages that SES publishes.
+    pub fn messages(&self, vocabulary: Vocabulary) -> Vec<String> {
         let (kind, field, body) = self.body();
         let identity = format!("arn:aws:ses:{}:{}:identity/example.com", self.region, self.account);
         let sent_at = self.occurred_at.minus(Duration::from_secs(2));
         let mail = json!({"messageId": format!("m-{}", self.id), "timestamp": sent_at,
             "source": "news@example.com", "sourceArn": identity, "sendingAccountId": self.account,
             "destination": self.destination});
-        let notification =
-            |vocabulary: &&str| json!({*vocabulary: kind, field: body, "mail": mail}).to_string();
-        told.vocabularies().iter().map(notification).collect()
+        let notification = |name: &&str| json!({*name: kind, field: body, "mail": mail}).to_string();
+        vocabulary.fields().iter().map(notification).collect()
     }
 
     fn body(&self) -> (&'static str, &'static str, Value) {
-        match self.said {
-            Said::Permanent | Said::Simulator | Said::ThirdParty => {
+        match self.kind {
+            EventKind::Permanent | EventKind::Simulator | EventKind::ThirdParty => {
                 self.bounce("Permanent", "General", "failed", "5.1.1")
             }
-            Said::Transient => self.bounce("Transient", "MailboxFull", "failed", "5.2.2"),
-            Said::AutoResponse => self.auto_response(),
-            Said::Refusal => self.bounce("Permanent", "UnsubscribedRecipient", "failed", "5.1.1"),
-            Said::TooLarge => self.bounce("Transient", "MessageTooLarge", "failed", "5.3.4"),
-            Said::Undetermined => self.bounce("Undetermined", "Undetermined", "failed", "5.0.0"),
-            Said::Delayed => self.bounce("Permanent", "General", "delayed", "4.4.7"),
-            Said::EchoOfBounce => self.bounce("Permanent", "OnAccountSuppressionList", "failed", "5.1.1"),
-            Said::Complaint | Said::ComplaintOfSeveral => self.complaint(Some("abuse"), None),
-            Said::NotSpam => self.complaint(Some("not-spam"), None),
-            Said::EchoOfComplaint => self.complaint(None, Some("OnAccountSuppressionList")),
-            Said::Delivery => {
+            EventKind::Transient => self.bounce("Transient", "MailboxFull", "failed", "5.2.2"),
+            EventKind::AutoResponse => self.auto_response(),
+            EventKind::Refusal => self.bounce("Permanent", "UnsubscribedRecipient", "failed", "5.1.1"),
+            EventKind::TooLarge => self.bounce("Transient", "MessageTooLarge", "failed", "5.3.4"),
+            EventKind::Undetermined => self.bounce("Undetermined", "Undetermined", "failed", "5.0.0"),
+            EventKind::Delayed => self.bounce("Permanent", "General", "delayed", "4.4.7"),
+            EventKind::EchoOfBounce => {
+                self.bounce("Permanent", "OnAccountSuppressionList", "failed", "5.1.1")
+            }
+            EventKind::Complaint | EventKind::ComplaintOfSeveral => self.complaint(Some("abuse"), None),
+            EventKind::NotSpam => self.complaint(Some("not-spam"), None),
+            EventKind::EchoOfComplaint => self.complaint(None, Some("OnAccountSuppressionList")),
+            EventKind::Delivery => {
                 let body = json!({"timestamp": self.occurred_at, "recipients": self.to,
                     "processingTimeMillis": 546, "smtpResponse": "250 ok"});
                 ("Delivery", "delivery", body)
