@@ -4,13 +4,13 @@
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::ops::Deref;
 use std::time::Duration;
 
-use apply::handler::{Apply, ApplyError, LEASE, Ran};
-use apply::settings::Settings;
+use apply::handler::{ApplyError, LEASE, Ran};
 use doubles::{
-    Fault, Fuse, JobFaults, ListRules, ListWriter, MemoryClock, MemoryLease, MemoryList, MemoryMetrics,
-    MemoryNotes, MemoryObjects, MemoryTable, stream_event,
+    Fault, Fuse, JobFaults, ListRules, ListWriter, MemoryClock, MemoryList, MemoryMetrics, MemoryObjects,
+    MemoryPeers, stream_event,
 };
 use mailroom_aws::clock::{Clock, Timer};
 use mailroom_aws::lease::Lease;
@@ -22,6 +22,7 @@ use mailroom_core::suppression::item::OutcomeKind;
 use mailroom_core::suppression::{AddressState, Change, Reason, Said, Source, SuppressionState};
 use mailroom_core::timestamp::Timestamp;
 use proptest::prelude::*;
+use simulated_region::{Parameters, SimulatedRegion};
 use tokio::time::Instant;
 
 const REGION: &str = "us-east-1";
@@ -29,15 +30,18 @@ const MINUTE: Duration = Duration::from_mins(1);
 
 /// One Region, between runs of the function.
 struct World {
-    clock: MemoryClock,
-    states: MemoryTable,
-    list: MemoryList<MemoryClock>,
-    leases: MemoryLease,
-    notes: MemoryNotes,
-    objects: MemoryObjects,
+    shared: SimulatedRegion<MemoryClock>,
     requests_per_second: f64,
     trust_origin: bool,
     runs: usize,
+}
+
+impl Deref for World {
+    type Target = SimulatedRegion<MemoryClock>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.shared
+    }
 }
 
 /// A run, and what it counted.
@@ -94,14 +98,9 @@ impl World {
 
     fn before_first_pass() -> Self {
         let clock = MemoryClock::at(Timestamp::parse("2026-01-27T14:59:38.237Z").unwrap());
-        let objects = MemoryObjects::default();
+        let (queues, parameters) = (MemoryPeers::default(), Parameters::default());
         Self {
-            list: MemoryList::new(clock.clone(), &objects),
-            clock,
-            states: MemoryTable::default(),
-            leases: MemoryLease::default(),
-            notes: MemoryNotes::default(),
-            objects,
+            shared: SimulatedRegion::new(REGION, clock.clone(), clock, &queues, parameters),
             requests_per_second: 1.0,
             trust_origin: false,
             runs: 0,
@@ -132,17 +131,17 @@ impl World {
     }
 
     async fn join(&self, address: &str, spelling: &str, state: SuppressionState) {
-        let known = self.states.get(address, Self::deadline()).await.unwrap();
+        let known = self.table.get(address, Self::deadline()).await.unwrap();
         let spellings = [spelling].into_iter().collect();
         let change = Change { address: address.to_owned(), spellings, state };
         if let Some(next) = AddressState::advance(known.as_ref(), &change, self.clock.now()) {
             let read = known.map(|known| known.version());
-            self.states.put(&next, read, Self::deadline()).await.unwrap();
+            self.table.put(&next, read, Self::deadline()).await.unwrap();
         }
     }
 
     async fn state(&self, address: &str) -> AddressState {
-        self.states.get(address, Self::deadline()).await.unwrap().unwrap()
+        self.table.get(address, Self::deadline()).await.unwrap().unwrap()
     }
 
     async fn outcome(&self, address: &str) -> Option<OutcomeKind> {
@@ -150,7 +149,7 @@ impl World {
     }
 
     fn pending(&self) -> usize {
-        self.states.states().iter().filter(|state| state.is_pending()).count()
+        self.table.states().iter().filter(|state| state.is_pending()).count()
     }
 
     fn calls(&self) -> usize {
@@ -171,23 +170,11 @@ impl World {
         self.runs += 1;
         let fuse = Fuse::default();
         fuse.set(effects);
-        let apply = Apply {
-            states: self.states.with_fuse(&fuse),
-            list: self.list.with_fuse(&fuse),
-            leases: self.leases.with_fuse(&fuse),
-            notes: self.notes.with_fuse(&fuse),
-            objects: self.objects.with_fuse(&fuse),
-            clock: Meanwhile { world: self, says: RefCell::new(says.into()) },
-            metrics: MemoryMetrics::default(),
-            settings: Settings {
-                table: "table".to_owned(),
-                function: "apply".to_owned(),
-                region: REGION.to_owned(),
-                bucket: "transit".to_owned(),
-                requests_per_second: self.requests_per_second,
-                trust_origin: self.trust_origin,
-            },
-        };
+        let mut region = self.with_fuse(&fuse);
+        region.parameters.requests_per_second = self.requests_per_second;
+        region.parameters.trust_origin = self.trust_origin;
+        let clock = Meanwhile { world: self, says: RefCell::new(says.into()) };
+        let apply = region.apply(region.list.clone(), clock);
         let holder = format!("run {}", self.runs);
         let ran = fuse.run(apply.handle(payload, &holder, Instant::now() + MINUTE)).await;
         Report { ran, metrics: apply.metrics }
@@ -207,13 +194,13 @@ impl World {
             }
             self.clock.set(self.clock.now().max(start.plus(MINUTE)));
         }
-        panic!("{} pending for good: {:?}", self.pending(), self.states.states().first());
+        panic!("{} pending for good: {:?}", self.pending(), self.table.states().first());
     }
 
     /// The list is what the states say, in no spelling more.
     fn assert_right(&self) {
         let mut expected = BTreeMap::new();
-        for state in self.states.states() {
+        for state in self.table.states() {
             if let Some(reason) = state.effective() {
                 expected.insert(state.spellings().first().unwrap().to_owned(), reason);
             }
@@ -333,14 +320,14 @@ async fn what_ses_was_trusted_with_and_is_not_there_is_put() {
             .await;
     }
     // The index shows it as it was before.
-    world.states.lag(1);
+    world.table.lag(1);
     assert_eq!((world.run().await.ran(), world.of("put")), (Ran::Drained, 0));
-    world.states.lag(0);
+    world.table.lag(0);
     let state = world.state("a@example.com").await;
     assert!(state.applied().unwrap().trusted);
     // What reconcile writes.
     let marked = state.marked([], None, world.clock.now()).unwrap();
-    world.states.put(&marked, Some(state.version()), World::deadline()).await.unwrap();
+    world.table.put(&marked, Some(state.version()), World::deadline()).await.unwrap();
     world.clock.advance(MINUTE);
     assert_eq!((world.run().await.ran(), world.of("put")), (Ran::Drained, 1));
     world.assert_right();
@@ -461,7 +448,7 @@ async fn an_index_that_lags_shows_nothing_that_is_done_twice_or_put_wrongly() {
     world.say("b@example.com", Say::Bounced).await;
     world.say("b@example.com", Say::Complained).await;
     // The index shows b as it was when only the bounce was known.
-    world.states.lag(1);
+    world.table.lag(1);
     world.clock.advance(MINUTE);
     let _ = world.run().await;
     assert_eq!(world.list.entries().get("b@example.com"), Some(&Reason::Complaint));
@@ -470,11 +457,11 @@ async fn an_index_that_lags_shows_nothing_that_is_done_twice_or_put_wrongly() {
     // It does not show c at all; the stream tells of it.
     world.say("c@example.com", Say::Bounced).await;
     world.clock.advance(MINUTE);
-    let images = world.states.stream(0);
+    let images = world.table.stream(0);
     let event = stream_event(images.last().map(|image| (image, world.clock.now())), REGION).to_string();
     world.run_with(&event, usize::MAX).await.ran();
     assert_eq!(world.list.entries().get("c@example.com"), Some(&Reason::Bounce));
-    world.states.lag(0);
+    world.table.lag(0);
     world.run_until_quiet().await;
     world.assert_right();
 }
@@ -487,7 +474,7 @@ async fn sample_events() {
         let event = std::fs::read_to_string(path).unwrap();
         let mut world = World::new().await;
         world.say("Jane@example.com", Say::Bounced).await;
-        world.states.lag(1);
+        world.table.lag(1);
         world.clock.advance(MINUTE);
         world.run_with(&event, usize::MAX).await.ran();
         assert_eq!(world.list.entries().contains_key("Jane@example.com"), listed, "{sample}");
@@ -577,8 +564,8 @@ async fn records_that_fail_in_a_job_are_tried_singly() {
 async fn a_job_that_can_not_be_is_no_dead_end() {
     // SES can't read the object, say because the bucket's policy is wrong.
     let mut world = World::new().await;
-    let unreadable = MemoryList::new(world.clock.clone(), |_: &str| None);
-    world.list = unreadable;
+    let unreadable = MemoryList::new(world.clock.clone(), &MemoryObjects::default());
+    world.shared.list = unreadable;
     bounces(&world, 100).await;
     let minutes = world.run_until_quiet().await;
     assert!(minutes < 6, "{minutes}");
@@ -841,9 +828,9 @@ async fn a_run_ends_while_the_index_still_shows_marks_that_were_taken_off() {
     let mut world = World::new().await;
     bounces(&world, 100).await;
     world.list.fault([Fault::None, Fault::Refused]);
-    world.states.lag(3);
+    world.table.lag(3);
     world.run().await.ran();
-    world.states.lag(0);
+    world.table.lag(0);
     world.run_until_quiet().await;
     world.assert_right();
 }
@@ -919,7 +906,7 @@ async fn a_release_is_seen_behind_a_large_backlog() {
 async fn records_of_the_stream_that_can_not_be_read_are_counted() {
     let mut world = World::new().await;
     world.say("a@example.com", Say::Bounced).await;
-    let images = world.states.stream(0);
+    let images = world.table.stream(0);
     let mut event = stream_event(images.iter().map(|image| (image, world.clock.now())), REGION);
     let records = event["Records"].as_array_mut().unwrap();
     records.push(serde_json::json!({"dynamodb": {"NewImage": {"sk": {"S": "SUPPRESSION"}}}}));
@@ -1100,7 +1087,7 @@ async fn live(steps: &[Step], requests_per_second: f64) {
                         let applied = state.applied().and_then(|applied| applied.reason);
                         state.effective() == Some(Reason::Complaint) && applied == Some(Reason::Complaint)
                     };
-                    let states = world.states.states().into_iter().filter(complained);
+                    let states = world.table.states().into_iter().filter(complained);
                     let list = world.list.entries();
                     states
                         .filter(|state| state.job().is_none())
@@ -1120,10 +1107,10 @@ async fn live(steps: &[Step], requests_per_second: f64) {
             }
             Step::Wait(seconds) => world.clock.advance(Duration::from_secs((*seconds).into())),
             Step::Fault(fault) => world.list.fault([*fault]),
-            Step::Lag(writes) => world.states.lag((*writes).into()),
+            Step::Lag(writes) => world.table.lag((*writes).into()),
         }
     }
-    world.states.lag(0);
+    world.table.lag(0);
     world.clock.advance(2 * MINUTE);
     world.run_until_quiet().await;
     world.assert_right();

@@ -14,7 +14,6 @@ use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::{AttributeValue, PutRequest, WriteRequest};
 use futures_util::{StreamExt, stream};
 use mailroom_core::record::Record;
-use serde_json::Value;
 use tokio::time::{Instant, timeout_at};
 
 use crate::dynamo::{Backoff, may_pass, told};

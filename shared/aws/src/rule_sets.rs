@@ -1,5 +1,7 @@
 //! Receipt rule sets, of which one at a time is active in a Region.
 
+use std::collections::BTreeMap;
+
 use aws_config::SdkConfig;
 use aws_sdk_ses::Client;
 use aws_sdk_ses::config::retry::RetryConfig;

@@ -31,7 +31,7 @@ impl Fault {
             }
             Self::Throttled => SesError::Throttled,
             Self::Unavailable => SesError::Unavailable("injected failure".to_owned()),
-            Self::Denied => SesError::Denied("AccessDeniedException".to_owned()),
+            Self::Denied => SesError::Denied("AccessDenied".to_owned()),
             Self::Refused => SesError::Refused {
                 code: "BadRequestException".to_owned(),
                 message: "injected refusal".to_owned(),

@@ -1,7 +1,5 @@
 //! Events of mails, as SES publishes them.
 
-use std::time::Duration;
-
 use mailroom_core::timestamp::Timestamp;
 use serde_json::{Value, json};
 
@@ -72,6 +70,8 @@ pub struct MailEvent<'a> {
     pub destination: &'a [&'a str],
     /// The feedback id; the mail's id is made of it.
     pub id: &'a str,
+    /// When the mail was sent.
+    pub sent_at: Timestamp,
     /// When it happened, by SES's clock.
     pub occurred_at: Timestamp,
     /// The account that sent the mail.
@@ -85,8 +85,7 @@ impl MailEvent<'_> {
     pub fn messages(&self, vocabulary: Vocabulary) -> Vec<String> {
         let (kind, field, body) = self.body();
         let identity = format!("arn:aws:ses:{}:{}:identity/example.com", self.region, self.account);
-        let sent_at = self.occurred_at.minus(Duration::from_secs(2));
-        let mail = json!({"messageId": format!("m-{}", self.id), "timestamp": sent_at,
+        let mail = json!({"messageId": format!("m-{}", self.id), "timestamp": self.sent_at,
             "source": "news@example.com", "sourceArn": identity, "sendingAccountId": self.account,
             "destination": self.destination});
         let notification = |name: &&str| json!({*name: kind, field: body, "mail": mail}).to_string();

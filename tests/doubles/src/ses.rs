@@ -90,7 +90,7 @@ mod tests {
         clock.advance(SECOND);
         assert_eq!(call("c").await, Ok(()));
         ses.fault([Fault::Unavailable, Fault::Denied, Fault::None]);
-        for expected in ["SES does not answer: injected failure", "SES denies it: AccessDeniedException"] {
+        for expected in ["SES does not answer: injected failure", "SES denies it: AccessDenied"] {
             clock.advance(SECOND);
             let error = call("d").await.unwrap_err();
             assert_eq!((error.to_string().as_str(), error.is_transient()), (expected, true));

@@ -8,14 +8,13 @@ use std::time::Duration;
 
 use doubles::{Fuse, MemoryPeers};
 use fastrand::Rng;
-use mailroom_core::suppression::policy::Policy;
-use mailroom_core::suppression::reconcile::Gone;
 use mailroom_core::suppression::{AddressState, Reason};
 use mailroom_core::timestamp::Timestamp;
 use reconcile::handler::Wake;
+use simulated_region::Parameters;
 
 use crate::law::{Broken, broken};
-use crate::region::{Ended, Parameters, Region};
+use crate::region::{Ended, Region};
 use crate::storm::{Cost, START};
 use crate::tasks::{Tasks, Turn};
 use crate::time::Time;
@@ -54,14 +53,12 @@ pub fn run(list: &BTreeMap<String, Reason>) -> Result<[Cost; 2], Broken> {
     let time = Time::at(Timestamp::from_millis(START).unwrap_or(Timestamp::MIN));
     let peers = MemoryPeers::default();
     let region = |name: &'static str| {
-        let parameters = Parameters {
-            peers: REGIONS.iter().filter(|peer| **peer != name).map(|peer| (*peer).to_owned()).collect(),
-            policy: Policy::default(),
-            requests_per_second: 1.0,
-            trust_origin: false,
-            gone: Gone::LeaveOff,
-        };
-        Region::new(name, [time.clock(0), time.clock(0), time.clock(0)], &peers, parameters)
+        Region::new(
+            name,
+            [time.clock(0), time.clock(0), time.clock(0)],
+            &peers,
+            Parameters::of(name, &REGIONS),
+        )
     };
     let regions = REGIONS.map(region);
     for (spelling, reason) in list {

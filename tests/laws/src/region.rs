@@ -2,49 +2,26 @@
 
 use std::collections::HashSet;
 use std::future::Future;
+use std::ops::Deref;
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use apply::handler::{Apply, Ran};
-use decide::handler::Decide;
-use doubles::{
-    Fuse, ItemChange, MemoryDeadLetters, MemoryLease, MemoryList, MemoryMetrics, MemoryNotes, MemoryObjects,
-    MemoryPeers, MemoryTable, stream_event,
-};
-use feedback::handler::Feedback;
-use feedback::settings::KindsNotStored;
+use apply::handler::Ran;
+use doubles::{Fuse, ItemChange, MemoryPeers, stream_event};
 use mailroom_aws::clock::Clock;
 use mailroom_aws::invocation::Response;
 use mailroom_aws::notes::{FIRST_PASS, FirstPass, Notes};
 use mailroom_aws::suppression_list::SuppressionList;
-use mailroom_core::ours::Ours;
-use mailroom_core::record::Retention;
 use mailroom_core::suppression::AddressState;
-use mailroom_core::suppression::policy::Policy;
-use mailroom_core::suppression::reconcile::{Gone, Guard};
 use mailroom_core::timestamp::Timestamp;
-use merge::handler::Merge;
-use reconcile::handler::{Done, LookedBack, Passed, Pushed, Reconcile, Wake};
+use reconcile::handler::{Done, LookedBack, Passed, Pushed, Wake};
+use simulated_region::{Parameters, SimulatedRegion};
 use tokio::time::Instant;
 
 use crate::law::Chronicle;
 use crate::queue::{Batch, Queue};
 use crate::time::SkewedClock;
-
-/// The account to which all Regions belong.
-pub(crate) const ACCOUNT: &str = "123456789012";
-const BUCKET: &str = "transit";
-
-/// The template's parameters, as far as they matter here.
-#[derive(Debug, Clone)]
-pub(crate) struct Parameters {
-    pub(crate) peers: Vec<String>,
-    pub(crate) policy: Policy,
-    pub(crate) requests_per_second: f64,
-    pub(crate) trust_origin: bool,
-    pub(crate) gone: Gone,
-}
 
 /// A change of the table, with the time that its stream gives it.
 pub(crate) struct Change {
@@ -71,13 +48,10 @@ pub(crate) struct Woken {
 
 /// One Region, with all that Mailroom has in it.
 pub(crate) struct Region {
-    pub(crate) name: &'static str,
-    /// The clock of Lambda.
-    pub(crate) clock: SkewedClock,
+    /// What the functions share.
+    pub(crate) shared: SimulatedRegion<SkewedClock>,
     /// The clock of DynamoDB.
     pub(crate) table_clock: SkewedClock,
-    pub(crate) table: MemoryTable,
-    pub(crate) list: MemoryList<SkewedClock>,
     pub(crate) feedback_queue: Queue,
     pub(crate) merge_queue: Queue,
     pub(crate) changes: Vec<Change>,
@@ -89,14 +63,16 @@ pub(crate) struct Region {
     pub(crate) first_pass_ended: bool,
     /// How often apply may have written to the list for a reason other than need, such as a fault.
     pub(crate) excuses: usize,
-    leases: MemoryLease,
-    notes: MemoryNotes,
-    pub(crate) objects: MemoryObjects,
-    peers: MemoryPeers,
-    parameters: Parameters,
-    pub(crate) guard: Guard,
     /// Of apply.
     pub(crate) runs: usize,
+}
+
+impl Deref for Region {
+    type Target = SimulatedRegion<SkewedClock>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.shared
+    }
 }
 
 impl Region {
@@ -106,13 +82,9 @@ impl Region {
         peers: &MemoryPeers,
         parameters: Parameters,
     ) -> Self {
-        let objects = MemoryObjects::default();
         Self {
-            name,
-            clock,
+            shared: SimulatedRegion::new(name, clock, ses_clock, peers, parameters),
             table_clock,
-            table: MemoryTable::default(),
-            list: MemoryList::new(ses_clock, &objects),
             feedback_queue: Queue::default(),
             merge_queue: Queue::default(),
             changes: Vec::new(),
@@ -122,12 +94,6 @@ impl Region {
             writes: 0,
             first_pass_ended: false,
             excuses: 0,
-            leases: MemoryLease::default(),
-            notes: MemoryNotes::default(),
-            objects,
-            peers: peers.clone(),
-            parameters,
-            guard: Guard::default(),
             runs: 0,
         }
     }
@@ -186,20 +152,7 @@ impl Region {
     }
 
     pub(crate) fn feedback(&self, batch: Batch, fuse: Fuse) -> impl Future<Output = Ended> + 'static {
-        let function = Feedback {
-            table: self.table.with_fuse(&fuse),
-            dead_letters: MemoryDeadLetters::refusing(),
-            metrics: MemoryMetrics::default(),
-            settings: feedback::settings::Settings {
-                table: "table".to_owned(),
-                dead_letter_queue: "dead".to_owned(),
-                function: "feedback".to_owned(),
-                ours: Ours { account: ACCOUNT.to_owned(), region: self.name.to_owned(), topic_arn: None },
-                retention: Retention::default(),
-                kinds_not_stored: KindsNotStored::parse("delivery"),
-                keeps_deliveries: self.parameters.policy.transient.is_some(),
-            },
-        };
+        let function = self.with_fuse(&fuse).feedback();
         async move {
             let payload = batch.payload.to_string();
             let ended = fuse.run(function.handle(&payload, within(30))).await;
@@ -208,12 +161,7 @@ impl Region {
     }
 
     pub(crate) fn merge(&self, batch: Batch, fuse: Fuse) -> impl Future<Output = Ended> + 'static {
-        let function = Merge {
-            table: self.table.with_fuse(&fuse),
-            dead_letters: MemoryDeadLetters::refusing(),
-            clock: self.clock.clone(),
-            metrics: MemoryMetrics::default(),
-        };
+        let function = self.with_fuse(&fuse).merge();
         async move {
             let payload = batch.payload.to_string();
             let ended = fuse.run(function.handle(&payload, within(30))).await;
@@ -228,21 +176,7 @@ impl Region {
         until: Option<usize>,
         fuse: Fuse,
     ) -> impl Future<Output = Ended> + 'static {
-        let function = Decide {
-            table: self.table.with_fuse(&fuse),
-            peers: self.peers.with_fuse(&fuse),
-            clock: self.clock.clone(),
-            metrics: MemoryMetrics::default(),
-            settings: decide::settings::Settings {
-                table: "table".to_owned(),
-                function: "decide".to_owned(),
-                account: ACCOUNT.to_owned(),
-                region: self.name.to_owned(),
-                peers: self.parameters.peers.clone(),
-                queue: "queue".to_owned(),
-                policy: self.parameters.policy.clone(),
-            },
-        };
+        let function = self.with_fuse(&fuse).decide();
         async move {
             let ended = fuse.run(function.handle(&payload, within(60))).await;
             Ended::Decide { until, done: ended.map(|ended| ended.is_ok()) }
@@ -263,23 +197,7 @@ impl Region {
     ) -> impl Future<Output = Ended> + 'static {
         self.runs += 1;
         let holder = format!("run {}", self.runs);
-        let function = Apply {
-            states: self.table.with_fuse(&fuse),
-            list,
-            leases: self.leases.with_fuse(&fuse),
-            notes: self.notes.with_fuse(&fuse),
-            objects: self.objects.with_fuse(&fuse),
-            clock: self.clock.clone(),
-            metrics: MemoryMetrics::default(),
-            settings: apply::settings::Settings {
-                table: "table".to_owned(),
-                function: "apply".to_owned(),
-                region: self.name.to_owned(),
-                bucket: BUCKET.to_owned(),
-                requests_per_second: self.parameters.requests_per_second,
-                trust_origin: self.parameters.trust_origin,
-            },
-        };
+        let function = self.with_fuse(&fuse).apply(list, self.clock.clone());
         async move {
             let ended = fuse.run(function.handle(&payload, &holder, within(120))).await;
             let (died, ran) = (ended.is_none(), ended.and_then(Result::ok));
@@ -302,28 +220,7 @@ impl Region {
     ) -> impl Future<Output = Ended> + 'static {
         self.runs += 1;
         let holder = format!("run {}", self.runs);
-        let function = Reconcile {
-            states: self.table.with_fuse(&fuse),
-            list,
-            leases: self.leases.with_fuse(&fuse),
-            notes: self.notes.with_fuse(&fuse),
-            peers: self.peers.with_fuse(&fuse),
-            clock: self.clock.clone(),
-            metrics: MemoryMetrics::default(),
-            settings: reconcile::settings::Settings {
-                table: "table".to_owned(),
-                function: "reconcile".to_owned(),
-                account: ACCOUNT.to_owned(),
-                region: self.name.to_owned(),
-                peers: self.parameters.peers.clone(),
-                queue: "queue".to_owned(),
-                gone: self.parameters.gone,
-                guard: self.guard,
-                pass_every: Duration::from_hours(6),
-                policy: self.parameters.policy.clone(),
-                pace: Duration::from_secs(1),
-            },
-        };
+        let function = self.with_fuse(&fuse).reconcile(list);
         async move {
             let ended = fuse.run(function.handle(wake, &holder, within(240))).await;
             let woken = |done| match done {

@@ -11,14 +11,13 @@ use doubles::{EventKind, Fuse, MailEvent, MemoryClock, MemoryList, MemoryObjects
 use fastrand::Rng;
 use mailroom_aws::clock::Timer;
 use mailroom_aws::suppression_list::{ListError, SuppressionList};
-use mailroom_core::suppression::policy::Policy;
-use mailroom_core::suppression::reconcile::Gone;
 use mailroom_core::suppression::{AddressState, Reason};
 use mailroom_core::timestamp::Timestamp;
 use reconcile::handler::{Passed, Wake};
+use simulated_region::{ACCOUNT, Parameters};
 
 use crate::law::{Broken, broken};
-use crate::region::{ACCOUNT, Ended, Parameters, Region};
+use crate::region::{Ended, Region};
 use crate::tasks::{Tasks, Turn};
 use crate::time::Time;
 
@@ -142,13 +141,7 @@ pub fn run(storm: Storm, ses: &impl Ses) -> Result<Vec<Cost>, Broken> {
     let time = Time::at(Timestamp::from_millis(START).unwrap_or(Timestamp::MIN));
     let peers = MemoryPeers::default();
     let region = |name: &'static str| {
-        let parameters = Parameters {
-            peers: REGIONS.iter().filter(|peer| **peer != name).map(|peer| (*peer).to_owned()).collect(),
-            policy: Policy::default(),
-            requests_per_second: 1.0,
-            trust_origin: false,
-            gone: Gone::LeaveOff,
-        };
+        let parameters = Parameters::of(name, &REGIONS);
         let region = Region::new(name, [time.clock(0), time.clock(0), time.clock(0)], &peers, parameters);
         ses.open(name, &region.objects);
         region
@@ -218,6 +211,7 @@ impl<S: Ses> Run<'_, S> {
                 to: &[&to],
                 destination: &[&to],
                 id: &id,
+                sent_at: occurred_at.minus(2 * SECOND),
                 occurred_at,
                 account: ACCOUNT,
                 region,

@@ -18,12 +18,13 @@ use mailroom_core::suppression::reconcile::{Gone, Guard};
 use mailroom_core::suppression::{AddressState, Reason};
 use mailroom_core::timestamp::Timestamp;
 use reconcile::handler::{Passed, Wake};
+use simulated_region::{ACCOUNT, Parameters};
 use tokio::time::Instant;
 
 use crate::coverage::Coverage;
 use crate::law::soft::latest_deliveries_are_kept;
 use crate::law::{Broken, broken, is_what_was_said};
-use crate::region::{ACCOUNT, Ended, Parameters, Region, at_once};
+use crate::region::{Ended, Region, at_once};
 use crate::soft::SoftBounces;
 use crate::step::{Function, Lost, Step};
 use crate::tasks::{Tasks, Turn};
@@ -146,11 +147,11 @@ impl World {
         let clock = |index: usize| time.clock(config.clocks.get(index).copied().unwrap_or(0));
         let region = |(index, name): (usize, &&'static str)| {
             let parameters = Parameters {
-                peers: names.iter().filter(|peer| *peer != name).map(|peer| (*peer).to_owned()).collect(),
                 policy: policy.clone(),
                 requests_per_second: config.requests_per_second,
                 trust_origin: config.trust_origin,
                 gone: if config.put_back { Gone::PutBack } else { Gone::LeaveOff },
+                ..Parameters::of(name, names)
             };
             let clocks = [clock(3 * index), clock(3 * index + 1), clock(3 * index + 2)];
             let region = Region::new(name, clocks, &peers, parameters);
@@ -314,9 +315,18 @@ impl World {
         let now = self.time.now();
         let by = Duration::from_secs(ago.unsigned_abs().into());
         let occurred_at = if ago < 0 { now.plus(by) } else { now.minus(by) };
+        let sent_at = occurred_at.minus(Duration::from_secs(2));
         let name = self.regions[index].name;
-        let event =
-            MailEvent { kind: said, to, destination, id: &id, occurred_at, account: ACCOUNT, region: name };
+        let event = MailEvent {
+            kind: said,
+            to,
+            destination,
+            id: &id,
+            sent_at,
+            occurred_at,
+            account: ACCOUNT,
+            region: name,
+        };
         for body in event.messages(told) {
             for _ in 0..=copies {
                 self.regions[index].feedback_queue.send(body.clone());
@@ -621,7 +631,7 @@ impl World {
             self.regions[index].table.lag(0);
             self.regions[index].list.recover();
             // Entries that were removed by hand are a large share of so short a list: an operator has looked.
-            self.regions[index].guard = Guard { percent: 100 };
+            self.regions[index].shared.parameters.guard = Guard { percent: 100 };
         }
         for round in 0..12 {
             let before: Vec<_> = self.regions.iter().map(|region| region.changes.len()).collect();

@@ -167,6 +167,8 @@ async fn what_an_earlier_version_called_evidence_is_judged_by_todays_rules() {
     for record in batch["Records"].as_array_mut().unwrap() {
         let image = &mut record["dynamodb"]["NewImage"];
         let refused = image["bounce_type"]["S"] == "Permanent";
+        // An automatic reply has no report of a server.
+        image.as_object_mut().unwrap().retain(|name, _| !["action", "status"].contains(&name.as_str()));
         image["bounce_subtype"]["S"] = json!(if refused { "UnsubscribedRecipient" } else { "General" });
     }
     home.decide.handle(&batch.to_string(), deadline()).await.unwrap();

@@ -4,28 +4,24 @@ use std::cell::RefCell;
 use std::time::Duration;
 
 use decide::handler::{Decide, DecideError};
-use decide::settings::Settings;
 use doubles::{
     EventKind, Fuse, ItemChange, MailEvent, MemoryClock, MemoryDeadLetters, MemoryMetrics, MemoryPeers,
     MemoryTable, Vocabulary, failed_ids, sqs_event, stream_event,
 };
 use feedback::handler::Feedback;
-use feedback::settings::KindsNotStored;
 use mailroom_aws::clock::Clock;
 use mailroom_aws::records::RecordTable;
 use mailroom_core::address::Address;
-use mailroom_core::ours::Ours;
-use mailroom_core::record::Retention;
 use mailroom_core::suppression::operator::OperatorDecision;
 use mailroom_core::suppression::policy::{Policy, Threshold};
 use mailroom_core::suppression::{AddressState, Reason};
 use mailroom_core::timestamp::Timestamp;
 use merge::handler::Merge;
 use serde_json::Value;
+use simulated_region::{ACCOUNT, Parameters, SimulatedRegion};
 use tokio::time::Instant;
 
 const REGIONS: [&str; 3] = ["us-east-1", "us-west-2", "eu-west-1"];
-const ACCOUNT: &str = "123456789012";
 
 pub(crate) type Deciding = Decide<MemoryTable, MemoryPeers, MemoryClock, MemoryMetrics>;
 
@@ -58,48 +54,18 @@ pub(crate) fn world() -> (Vec<Region>, MemoryPeers) {
 }
 
 fn region(name: &'static str, peers: &MemoryPeers) -> Region {
-    let table = MemoryTable::default();
     let clock = MemoryClock::at(at("2026-02-01T00:00:00Z"));
+    let policy = Policy { transient: Some(Threshold::default()), ..Policy::default() };
+    let parameters = Parameters { policy, ..Parameters::of(name, &REGIONS) };
+    let region = SimulatedRegion::new(name, clock.clone(), clock.clone(), peers, parameters);
     let fuse = Fuse::default();
-    let fused = table.with_fuse(&fuse);
+    let fused = region.with_fuse(&fuse);
     Region {
         name,
-        decide: Decide {
-            table: fused.clone(),
-            peers: peers.with_fuse(&fuse),
-            clock: clock.clone(),
-            metrics: MemoryMetrics::default(),
-            settings: Settings {
-                table: "table".to_owned(),
-                function: "decide".to_owned(),
-                account: ACCOUNT.to_owned(),
-                region: name.to_owned(),
-                peers: REGIONS.iter().filter(|peer| **peer != name).map(|peer| (*peer).to_owned()).collect(),
-                queue: "queue".to_owned(),
-                policy: Policy { transient: Some(Threshold::default()), ..Policy::default() },
-            },
-        },
-        merge: Merge {
-            table: fused,
-            dead_letters: MemoryDeadLetters::refusing(),
-            clock: clock.clone(),
-            metrics: MemoryMetrics::default(),
-        },
-        feedback: Feedback {
-            table: table.clone(),
-            dead_letters: MemoryDeadLetters::refusing(),
-            metrics: MemoryMetrics::default(),
-            settings: feedback::settings::Settings {
-                table: "table".to_owned(),
-                dead_letter_queue: "dead".to_owned(),
-                function: "feedback".to_owned(),
-                ours: Ours { account: ACCOUNT.to_owned(), region: name.to_owned(), topic_arn: None },
-                retention: Retention::default(),
-                kinds_not_stored: KindsNotStored::parse("delivery"),
-                keeps_deliveries: true,
-            },
-        },
-        table,
+        decide: fused.decide(),
+        merge: fused.merge(),
+        feedback: region.feedback(),
+        table: region.table,
         clock,
         fuse,
         changes: RefCell::default(),
@@ -124,8 +90,11 @@ impl Event {
 
     fn notification(&self, region: &str) -> String {
         let Self { kind, to, id, occurred_at, identity } = self;
+        // Long before any event.
+        let sent_at = at("2026-01-01T00:00:00Z");
         let (kind, occurred_at, to) = (*kind, *occurred_at, &[to.as_str()][..]);
-        let event = MailEvent { kind, to, destination: to, id, occurred_at, account: ACCOUNT, region };
+        let event =
+            MailEvent { kind, to, destination: to, id, sent_at, occurred_at, account: ACCOUNT, region };
         let vocabulary = if *identity { Vocabulary::Identity } else { Vocabulary::Publishing };
         event.messages(vocabulary).remove(0)
     }

@@ -40,8 +40,8 @@ proptest! {
         tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
             let (mut home, mut peer) = regions();
             for region in [&mut home, &mut peer] {
-                region.settings.gone = Gone::PutBack;
-                region.settings.guard.percent = 100;
+                region.shared.parameters.gone = Gone::PutBack;
+                region.shared.parameters.guard.percent = 100;
             }
             for (region, said) in [(&home, &here), (&peer, &there)] {
                 region.list.set_rules(ListRules { page, ..ListRules::default() });

@@ -32,7 +32,7 @@ async fn what_is_removed_by_hand_is_left_off_until_there_is_new_evidence() {
 #[tokio::test]
 async fn what_is_removed_by_hand_is_put_back_if_so_set() {
     let (mut home, peer) = regions();
-    home.settings.gone = Gone::PutBack;
+    home.shared.parameters.gone = Gone::PutBack;
     home.suppress("a@example.com", Reason::Bounce);
     settle(&home, &peer).await;
     home.list.remove("a@example.com");
@@ -48,15 +48,15 @@ async fn nothing_is_concluded_from_a_list_that_has_been_emptied() {
     for n in 0..20 {
         home.list.remove(&format!("user{n}@example.com"));
     }
-    let before = home.states.states();
+    let before = home.table.states();
     for _ in 0..2 {
         assert!(matches!(home.pass().await.1, Passed::Alarmed(Counts { gone: 20, mended: 0, .. })));
     }
-    assert_eq!(home.states.states(), before);
+    assert_eq!(home.table.states(), before);
     assert_eq!((home.counted("ListGone"), home.counted("Drift")), (2, 0));
     // Somebody has looked, and wants them back.
-    home.settings.guard.percent = 100;
-    home.settings.gone = Gone::PutBack;
+    home.shared.parameters.guard.percent = 100;
+    home.shared.parameters.gone = Gone::PutBack;
     settle(&home, &peer).await;
     assert_eq!(home.listed().len(), 20);
 }
@@ -71,9 +71,9 @@ async fn nothing_is_concluded_from_a_short_list_that_has_been_emptied() {
         for n in 0..entries {
             home.list.remove(&format!("user{n}@example.com"));
         }
-        let before = home.states.states();
+        let before = home.table.states();
         assert!(matches!(home.pass().await.1, Passed::Alarmed(Counts { mended: 0, .. })), "{entries}");
-        assert_eq!((home.states.states(), home.counted("ListGone")), (before, 1), "{entries}");
+        assert_eq!((home.table.states(), home.counted("ListGone")), (before, 1), "{entries}");
     }
 }
 

@@ -37,7 +37,7 @@ async fn what_is_no_address_stays_on_the_list_and_is_counted() {
     }
     let counts = home.counts().await;
     assert_eq!((counts.entries, counts.unread), (3, 2));
-    assert_eq!((home.list.entries().len(), home.states.states().len()), (3, 1));
+    assert_eq!((home.list.entries().len(), home.table.states().len()), (3, 1));
 }
 
 #[tokio::test]
@@ -111,7 +111,7 @@ async fn what_jobs_hold_is_left_to_apply_which_finishes_what_they_failed_at() {
     // It makes a job, and has no time to see it end.
     home.list.set_rules(ListRules { import_wait: Duration::from_mins(10), ..ListRules::default() });
     home.wake_apply(Duration::from_mins(2)).await;
-    assert!(home.states.states().iter().all(|state| state.job().is_some()));
+    assert!(home.table.states().iter().all(|state| state.job().is_some()));
     let counts = home.counts().await;
     assert_eq!((counts.busy, counts.left, counts.mended), (100, 0, 0));
     for _ in 0..3 {

@@ -58,7 +58,7 @@ async fn a_pass_that_takes_longer_than_an_invocation_goes_on_at_the_next() {
     let calls = home.list.calls();
     assert_eq!((calls["page"], calls["account"]), (30, 4));
     assert!(home.clock.now().since(started_at) <= Duration::from_secs(45));
-    assert_eq!(home.states.states().len(), 300);
+    assert_eq!(home.table.states().len(), 300);
 }
 
 #[tokio::test]
@@ -72,7 +72,7 @@ async fn a_list_whose_token_is_refused_is_begun_again() {
     home.list.fault([Fault::None, Fault::None, Fault::None, Fault::None, Fault::Refused]);
     let counts = home.counts().await;
     assert_eq!((counts.restarts, counts.entries, home.counted("ListRestarts")), (1, 35, 1));
-    assert_eq!(home.states.states().len(), 35);
+    assert_eq!(home.table.states().len(), 35);
     // The first page has no token: what is refused there is something else.
     home.list.fault([Fault::None, Fault::Refused]);
     home.clock.advance(A_WHILE);
@@ -190,9 +190,9 @@ async fn trouble_with_the_list_is_waited_out_or_told_and_peers_are_told_neverthe
     assert!(error.to_string().starts_with("the list: SES does not answer"), "{error}");
     home.list.recover();
     // The peer is told the next time.
-    home.states.fail(1);
+    home.table.fail(1);
     assert!(matches!(home.pass().await, (Pushed { peers_failed: 1, .. }, Passed::Ended(_))));
-    home.states.fail(1000);
+    home.table.fail(1000);
     home.clock.advance(A_WHILE);
     let error = home.wake(WAKE, 900).await.unwrap_err();
     assert!(error.to_string().starts_with("the states: no answer"), "{error}");
@@ -232,7 +232,7 @@ async fn a_long_list_comes_to_an_end_though_its_tokens_expire_between_invocation
     let (home, _) = regions();
     insert_over_time(&home, ENTRIES);
     let (wakes, counts) = wake_until_ended(&home, 60, 20).await;
-    assert_eq!((home.states.states().len(), counts.entries, counts.gone), (ENTRIES, ENTRIES, 0));
+    assert_eq!((home.table.states().len(), counts.entries, counts.gone), (ENTRIES, ENTRIES, 0));
     assert!(first_pass_ended(&home).await);
     assert!(counts.restarts > 0 && home.counted("ListRestarts") == counts.restarts, "{counts:?}");
     println!("{ENTRIES} entries: {wakes} invocations of a minute, {} pages, {counts:?}", pages(&home));
@@ -259,7 +259,7 @@ async fn what_was_written_within_a_second_must_be_read_in_one_go() {
     let restarts = home.counted("ListRestarts");
     assert!(restarts > 20 && !first_pass_ended(&home).await, "{restarts}");
     let (_, counts) = wake_until_ended(&home, 240, 2).await;
-    assert_eq!((home.states.states().len(), counts.entries), (1200, 1200));
+    assert_eq!((home.table.states().len(), counts.entries), (1200, 1200));
 }
 
 #[tokio::test]
@@ -279,7 +279,7 @@ async fn a_pass_that_is_killed_at_any_point_comes_to_an_end_though_tokens_expire
                 let deadline = Instant::now() + Duration::from_secs(25);
                 match fuse.run(function.handle(WAKE, "an invocation", deadline)).await {
                     None | Some(Ok(Done::Woken { passed: Passed::Unfinished(_), .. })) => {
-                        assert!(!first_pass_ended(&home).await || home.states.states().len() == 300);
+                        assert!(!first_pass_ended(&home).await || home.table.states().len() == 300);
                     }
                     Some(Ok(Done::Woken { passed: Passed::Ended(counts), .. })) => {
                         assert_eq!((counts.entries, counts.gone), (300, 0), "{effects} {killed}");
@@ -289,7 +289,7 @@ async fn a_pass_that_is_killed_at_any_point_comes_to_an_end_though_tokens_expire
                 }
                 assert!(invocation < 20, "{effects} {killed}");
             }
-            assert_eq!(home.states.states().len(), 300, "{effects} {killed}");
+            assert_eq!(home.table.states().len(), 300, "{effects} {killed}");
         }
     }
 }
@@ -338,5 +338,5 @@ async fn a_pass_that_a_version_before_windows_began_goes_on() {
     });
     home.notes.put(LIST_PASSES, &json!({"open": open, "last": null}), None).await.unwrap();
     assert_eq!(home.counts().await.restarts, 1);
-    assert_eq!(home.states.states().len(), 35);
+    assert_eq!(home.table.states().len(), 35);
 }

@@ -68,12 +68,12 @@ async fn a_message_that_was_accepted_and_lost_is_made_good_within_a_week() {
 #[tokio::test]
 async fn a_peer_that_is_added_late_is_told_everything() {
     let (mut home, peer) = regions();
-    home.settings.peers.clear();
+    home.shared.parameters.peers.clear();
     home.suppress_users(3000);
     home.clock.advance(Duration::from_hours(24));
     home.pass().await;
     home.apply().await;
-    home.settings.peers.push(PEER.to_owned());
+    home.shared.parameters.peers.push(PEER.to_owned());
     let (pushed, _) = home.pass().await;
     assert_eq!((pushed.states, pushed.messages), (3000, 3));
     peer.pass().await;

@@ -75,12 +75,12 @@ async fn what_the_stream_has_lost_is_decided_on_late() {
         json!({"pk": "ADDR#gone@example.com", "sk": "FEEDBACK#y", "kind": "delivery", "occurred_at": day(4)}),
     ];
     let records: Vec<_> = records.into_iter().map(Stored::new).collect();
-    assert!(home.states.append(&records, Instant::now()).await.is_empty());
+    assert!(home.table.append(&records, Instant::now()).await.is_empty());
     home.clock.set(day(5));
     home.suppress("known@example.com", Reason::Bounce);
     home.suppress("freed@example.com", Reason::Bounce);
     home.release("freed@example.com");
-    let before = home.states.states();
+    let before = home.table.states();
     home.clock.advance(A_WHILE);
     let looked_back = |done| match done {
         Ok(Done::Woken { looked_back, .. }) => looked_back,
@@ -126,7 +126,7 @@ async fn a_bounce_that_is_found_late_counts_from_its_own_time() {
     .into_iter()
     .map(|(address, seconds)| Stored::new(bounce(address, 1, "bounce", second(seconds))))
     .collect();
-    assert!(home.states.append(&records, Instant::now()).await.is_empty());
+    assert!(home.table.append(&records, Instant::now()).await.is_empty());
     home.clock.advance(Duration::from_mins(1));
     for address in ["before-known@example.com", "after-known@example.com"] {
         home.release(address);
@@ -154,7 +154,7 @@ async fn a_look_back_that_dies_goes_on() {
         let (home, _) = regions();
         let names: Vec<_> = (0..7).map(|n| format!("user{n}@example.com")).collect();
         let records = names.iter().map(|name| Stored::new(bounce(name, 1, "bounce", home.clock.now())));
-        assert!(home.states.append(&records.collect::<Vec<_>>(), Instant::now()).await.is_empty());
+        assert!(home.table.append(&records.collect::<Vec<_>>(), Instant::now()).await.is_empty());
         home.clock.advance(Duration::from_hours(2));
         let fuse = Fuse::default();
         let function = home.function(&fuse);
@@ -184,7 +184,8 @@ fn failure(arrived_at: Timestamp) -> Value {
 }
 
 async fn give_up(region: &Region, bodies: &[String]) -> Result<Answer, ReconcileError> {
-    let event = Event::read(&sqs_event(bodies.iter().enumerate()).to_string()).unwrap();
+    let payload = sqs_event(bodies.iter().enumerate()).to_string();
+    let event = Event::read(&payload).unwrap();
     region.function(&Fuse::default()).answer(event, "another", Instant::now() + Duration::from_mins(1)).await
 }
 
@@ -204,7 +205,7 @@ async fn wakes(region: &Region, minutes: u64) -> Vec<LookedBack> {
 
 async fn append(region: &Region, records: impl IntoIterator<Item = Value>) {
     let records: Vec<_> = records.into_iter().map(Stored::new).collect();
-    assert!(region.states.append(&records, Instant::now()).await.is_empty());
+    assert!(region.table.append(&records, Instant::now()).await.is_empty());
 }
 
 /// Nothing is looked for in the days between two look-backs, unless decide says that it has given up.

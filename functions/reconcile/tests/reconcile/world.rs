@@ -1,22 +1,22 @@
 //! Two Regions with their ports in memory, and the shipped functions that work together there.
 
 use std::collections::BTreeMap;
+use std::ops::Deref;
 use std::time::Duration;
 
 use apply::handler::Apply;
 use doubles::{
-    Fuse, MemoryClock, MemoryDeadLetters, MemoryLease, MemoryList, MemoryMetrics, MemoryNotes, MemoryObjects,
-    MemoryPeers, MemoryTable, change, failed_ids, sqs_event,
+    Fuse, MemoryClock, MemoryLease, MemoryList, MemoryMetrics, MemoryNotes, MemoryPeers, MemoryTable, change,
+    failed_ids, sqs_event,
 };
 use mailroom_aws::clock::Clock;
 use mailroom_aws::states::{Put, StateTable};
 use mailroom_core::suppression::policy::{Policy, Threshold};
-use mailroom_core::suppression::reconcile::{Gone, Guard};
 use mailroom_core::suppression::{AddressState, Reason, Said, Source, SuppressionState};
 use mailroom_core::timestamp::Timestamp;
 use merge::handler::Merge;
 use reconcile::handler::{Counts, Done, Passed, Pushed, Reconcile, ReconcileError, Wake};
-use reconcile::settings::Settings;
+use simulated_region::{Parameters, SimulatedRegion};
 use tokio::time::Instant;
 
 pub(crate) type Function = Reconcile<
@@ -40,65 +40,40 @@ const APPLY: Duration = Duration::from_mins(2);
 /// Messages in a batch of `MergeMapping`.
 const BATCH: usize = 10;
 
-/// A Region: its table, its list, and its functions.
+/// A Region and its functions.
 pub(crate) struct Region {
-    pub(crate) name: &'static str,
-    pub(crate) states: MemoryTable,
-    pub(crate) list: MemoryList<MemoryClock>,
-    pub(crate) notes: MemoryNotes,
-    pub(crate) queues: MemoryPeers,
-    pub(crate) clock: MemoryClock,
-    pub(crate) settings: Settings,
-    leases: MemoryLease,
-    objects: MemoryObjects,
+    /// What the functions share.
+    pub(crate) shared: SimulatedRegion<MemoryClock>,
     metrics: MemoryMetrics,
+}
+
+impl Deref for Region {
+    type Target = SimulatedRegion<MemoryClock>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.shared
+    }
 }
 
 pub(crate) fn regions() -> (Region, Region) {
     let clock = MemoryClock::at(Timestamp::parse("2026-11-23T12:00:00Z").unwrap());
     let queues = MemoryPeers::default();
-    let region = |name, peer: &str| {
-        let objects = MemoryObjects::default();
-        Region {
-            name,
-            states: MemoryTable::default(),
-            list: MemoryList::new(clock.clone(), &objects),
-            notes: MemoryNotes::default(),
-            queues: queues.clone(),
-            clock: clock.clone(),
-            settings: Settings {
-                table: "table".to_owned(),
-                function: "reconcile".to_owned(),
-                account: "123456789012".to_owned(),
-                region: name.to_owned(),
-                peers: vec![peer.to_owned()],
-                queue: "mailroom-suppression".to_owned(),
-                gone: Gone::LeaveOff,
-                guard: Guard::default(),
-                pass_every: Duration::from_mins(10),
-                policy: Policy { transient: Some(Threshold::default()), ..Policy::default() },
-                pace: Duration::from_secs(1),
-            },
-            leases: MemoryLease::default(),
-            objects,
-            metrics: MemoryMetrics::default(),
-        }
+    let region = |name| {
+        let parameters = Parameters {
+            pass_every: Duration::from_mins(10),
+            policy: Policy { transient: Some(Threshold::default()), ..Policy::default() },
+            ..Parameters::of(name, &[HOME, PEER])
+        };
+        let shared = SimulatedRegion::new(name, clock.clone(), clock.clone(), &queues, parameters);
+        Region { shared, metrics: MemoryMetrics::default() }
     };
-    (region(HOME, PEER), region(PEER, HOME))
+    (region(HOME), region(PEER))
 }
 
 impl Region {
     pub(crate) fn function(&self, fuse: &Fuse) -> Function {
-        Reconcile {
-            states: self.states.with_fuse(fuse),
-            list: self.list.with_fuse(fuse),
-            leases: self.leases.with_fuse(fuse),
-            notes: self.notes.with_fuse(fuse),
-            peers: self.queues.with_fuse(fuse),
-            clock: self.clock.clone(),
-            metrics: self.metrics.clone(),
-            settings: self.settings.clone(),
-        }
+        let function = self.with_fuse(fuse).reconcile(self.list.with_fuse(fuse));
+        Reconcile { metrics: self.metrics.clone(), ..function }
     }
 
     pub(crate) async fn wake(&self, wake: Wake, seconds: u64) -> Result<Done, ReconcileError> {
@@ -128,11 +103,11 @@ impl Region {
     }
 
     pub(crate) fn state(&self, address: &str) -> Option<AddressState> {
-        self.states.state(address)
+        self.table.state(address)
     }
 
     pub(crate) async fn write(&self, next: AddressState, read: Option<u64>) {
-        assert_eq!(self.states.put(&next, read, Instant::now()).await, Ok(Put::Done));
+        assert_eq!(self.table.put(&next, read, Instant::now()).await, Ok(Put::Done));
     }
 
     fn say(&self, spelling: &str, state: impl FnOnce(Said) -> SuppressionState) {
@@ -142,7 +117,7 @@ impl Region {
             region: self.name.to_owned(),
             id: "OPERATOR#".to_owned(),
         };
-        self.states.join(&change(spelling, state(said)), self.clock.now());
+        self.table.join(&change(spelling, state(said)), self.clock.now());
     }
 
     pub(crate) fn suppress(&self, spelling: &str, reason: Reason) {
@@ -163,12 +138,7 @@ impl Region {
     /// Wakes merge with all that its queue holds; how many messages that was.
     pub(crate) async fn merge(&self) -> usize {
         let messages = self.queues.receive(self.name);
-        let function = Merge {
-            table: self.states.clone(),
-            dead_letters: MemoryDeadLetters::refusing(),
-            clock: self.clock.clone(),
-            metrics: self.metrics.clone(),
-        };
+        let function = Merge { metrics: self.metrics.clone(), ..self.shared.merge() };
         for batch in messages.chunks(BATCH) {
             let payload = sqs_event(batch.iter().enumerate()).to_string();
             let response = function.handle(&payload, Instant::now() + Duration::from_secs(30)).await.unwrap();
@@ -179,23 +149,8 @@ impl Region {
 
     /// Wakes apply once; it is given this long.
     pub(crate) async fn wake_apply(&self, time: Duration) {
-        let function = Apply {
-            states: self.states.clone(),
-            list: self.list.clone(),
-            leases: self.leases.clone(),
-            notes: self.notes.clone(),
-            objects: self.objects.clone(),
-            clock: self.clock.clone(),
-            metrics: self.metrics.clone(),
-            settings: apply::settings::Settings {
-                table: "table".to_owned(),
-                function: "apply".to_owned(),
-                region: self.name.to_owned(),
-                bucket: "transit".to_owned(),
-                requests_per_second: 1.0,
-                trust_origin: false,
-            },
-        };
+        let function = self.shared.apply(self.list.clone(), self.clock.clone());
+        let function = Apply { metrics: self.metrics.clone(), ..function };
         function.handle("{}", "a run", Instant::now() + time).await.unwrap();
     }
 
@@ -207,7 +162,7 @@ impl Region {
             let is_due = |state: &AddressState| {
                 state.job().is_some() || state.due_at().is_some_and(|due_at| due_at <= now)
             };
-            if !self.states.states().iter().any(is_due) {
+            if !self.table.states().iter().any(is_due) {
                 return;
             }
             self.clock.advance(Duration::from_mins(1));
@@ -219,7 +174,7 @@ impl Region {
     }
 
     pub(crate) fn effective(&self) -> BTreeMap<String, Option<Reason>> {
-        self.states.states().iter().map(|state| (state.address().to_owned(), state.effective())).collect()
+        self.table.states().iter().map(|state| (state.address().to_owned(), state.effective())).collect()
     }
 }
 

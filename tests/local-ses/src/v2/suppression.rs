@@ -238,7 +238,7 @@ fn described(job: &Job, failed_records: Option<&str>) -> Value {
     }
     match job.failure() {
         Some(JobFailure::Records) => {
-            described["FailureInfo"] = json!({ "FailedRecordsS3Url": failed_records })
+            described["FailureInfo"] = json!({ "FailedRecordsS3Url": failed_records });
         }
         Some(JobFailure::Job(error)) => described["FailureInfo"] = json!({ "ErrorMessage": error }),
         None => {}

@@ -1,0 +1,229 @@
+//! One Region with the shipped suppression functions, wired to doubles of their ports.
+//!
+//! This is a crate of its own, since it depends on the functions: a change of one of them does not rebuild the doubles. Each
+//! function counts by itself.
+
+use std::time::Duration;
+
+use apply::handler::Apply;
+use decide::handler::Decide;
+use doubles::{
+    Fuse, MemoryDeadLetters, MemoryLease, MemoryList, MemoryMetrics, MemoryNotes, MemoryObjects, MemoryPeers,
+    MemoryTable,
+};
+use feedback::handler::Feedback;
+use feedback::settings::KindsNotStored;
+use mailroom_aws::clock::{Clock, Timer};
+use mailroom_aws::suppression_list::SuppressionList;
+use mailroom_core::ours::Ours;
+use mailroom_core::record::Retention;
+use mailroom_core::suppression::policy::Policy;
+use mailroom_core::suppression::reconcile::{Gone, Guard};
+use merge::handler::Merge;
+use reconcile::handler::Reconcile;
+
+/// The account to which all Regions belong.
+pub const ACCOUNT: &str = "123456789012";
+
+/// The template's parameters, as far as tests set them.
+#[derive(Debug, Clone)]
+pub struct Parameters {
+    /// `Peers`, without the Region itself.
+    pub peers: Vec<String>,
+    /// What decides about suppression.
+    pub policy: Policy,
+    /// Apply's pace, in calls per second.
+    pub requests_per_second: f64,
+    /// `TrustOrigin`
+    pub trust_origin: bool,
+    /// `PutBack`
+    pub gone: Gone,
+    /// How much of a list may be gone at once.
+    pub guard: Guard,
+    /// The time from one pass of reconcile over the list to the next.
+    pub pass_every: Duration,
+}
+
+impl Default for Parameters {
+    fn default() -> Self {
+        Self {
+            peers: Vec::new(),
+            policy: Policy::default(),
+            requests_per_second: 1.0,
+            trust_origin: false,
+            gone: Gone::LeaveOff,
+            guard: Guard::default(),
+            pass_every: Duration::from_hours(6),
+        }
+    }
+}
+
+impl Parameters {
+    /// The defaults of one of several Regions, each of which is the others' peer.
+    pub fn of(region: &str, regions: &[&str]) -> Self {
+        let peers = regions.iter().filter(|peer| **peer != region).map(|peer| (*peer).to_owned());
+        Self { peers: peers.collect(), ..Self::default() }
+    }
+}
+
+/// One Region: what its functions share. Clones are the same Region.
+#[derive(Clone)]
+pub struct SimulatedRegion<C> {
+    /// The Region's name.
+    pub name: &'static str,
+    /// The stack's parameters.
+    pub parameters: Parameters,
+    /// The table.
+    pub table: MemoryTable,
+    /// The suppression list.
+    pub list: MemoryList<C>,
+    /// The leases.
+    pub leases: MemoryLease,
+    /// The functions' notes.
+    pub notes: MemoryNotes,
+    /// The bucket of import jobs.
+    pub objects: MemoryObjects,
+    /// The queues of all Regions.
+    pub queues: MemoryPeers,
+    /// The clock of Lambda.
+    pub clock: C,
+}
+
+impl<C: Timer + Clone> SimulatedRegion<C> {
+    /// A Region without anything in it, whose SES goes by another clock.
+    pub fn new(
+        name: &'static str,
+        clock: C,
+        ses_clock: C,
+        queues: &MemoryPeers,
+        parameters: Parameters,
+    ) -> Self {
+        let objects = MemoryObjects::default();
+        Self {
+            name,
+            parameters,
+            table: MemoryTable::default(),
+            list: MemoryList::new(ses_clock, &objects),
+            leases: MemoryLease::default(),
+            notes: MemoryNotes::default(),
+            objects,
+            queues: queues.clone(),
+            clock,
+        }
+    }
+
+    /// The same Region, for a function that may die.
+    #[must_use]
+    pub fn with_fuse(&self, fuse: &Fuse) -> Self {
+        Self {
+            table: self.table.with_fuse(fuse),
+            list: self.list.with_fuse(fuse),
+            leases: self.leases.with_fuse(fuse),
+            notes: self.notes.with_fuse(fuse),
+            objects: self.objects.with_fuse(fuse),
+            queues: self.queues.with_fuse(fuse),
+            ..self.clone()
+        }
+    }
+
+    /// The function `feedback`, which stores everything but deliveries and expects no poison.
+    pub fn feedback(&self) -> Feedback<MemoryTable, MemoryDeadLetters, MemoryMetrics> {
+        Feedback {
+            table: self.table.clone(),
+            dead_letters: MemoryDeadLetters::refusing(),
+            metrics: MemoryMetrics::default(),
+            settings: feedback::settings::Settings {
+                table: "table".to_owned(),
+                dead_letter_queue: "dead".to_owned(),
+                function: "feedback".to_owned(),
+                ours: Ours { account: ACCOUNT.to_owned(), region: self.name.to_owned(), topic_arn: None },
+                retention: Retention::default(),
+                kinds_not_stored: KindsNotStored::parse("delivery"),
+                keeps_deliveries: self.parameters.policy.transient.is_some(),
+            },
+        }
+    }
+
+    /// The function `merge`, which expects no poison.
+    pub fn merge(&self) -> Merge<MemoryTable, MemoryDeadLetters, C, MemoryMetrics> {
+        Merge {
+            table: self.table.clone(),
+            dead_letters: MemoryDeadLetters::refusing(),
+            clock: self.clock.clone(),
+            metrics: MemoryMetrics::default(),
+        }
+    }
+
+    /// The function `decide`.
+    pub fn decide(&self) -> Decide<MemoryTable, MemoryPeers, C, MemoryMetrics> {
+        Decide {
+            table: self.table.clone(),
+            peers: self.queues.clone(),
+            clock: self.clock.clone(),
+            metrics: MemoryMetrics::default(),
+            settings: decide::settings::Settings {
+                table: "table".to_owned(),
+                function: "decide".to_owned(),
+                account: ACCOUNT.to_owned(),
+                region: self.name.to_owned(),
+                peers: self.parameters.peers.clone(),
+                queue: "queue".to_owned(),
+                policy: self.parameters.policy.clone(),
+            },
+        }
+    }
+
+    /// The function `apply`, with this list and this clock.
+    pub fn apply<L: SuppressionList, K: Clock>(
+        &self,
+        list: L,
+        clock: K,
+    ) -> Apply<MemoryTable, L, MemoryLease, MemoryNotes, MemoryObjects, K, MemoryMetrics> {
+        Apply {
+            states: self.table.clone(),
+            list,
+            leases: self.leases.clone(),
+            notes: self.notes.clone(),
+            objects: self.objects.clone(),
+            clock,
+            metrics: MemoryMetrics::default(),
+            settings: apply::settings::Settings {
+                table: "table".to_owned(),
+                function: "apply".to_owned(),
+                region: self.name.to_owned(),
+                bucket: "transit".to_owned(),
+                requests_per_second: self.parameters.requests_per_second,
+                trust_origin: self.parameters.trust_origin,
+            },
+        }
+    }
+
+    /// The function `reconcile`, with this list.
+    pub fn reconcile<L: SuppressionList>(
+        &self,
+        list: L,
+    ) -> Reconcile<MemoryTable, L, MemoryLease, MemoryNotes, MemoryPeers, C, MemoryMetrics> {
+        Reconcile {
+            states: self.table.clone(),
+            list,
+            leases: self.leases.clone(),
+            notes: self.notes.clone(),
+            peers: self.queues.clone(),
+            clock: self.clock.clone(),
+            metrics: MemoryMetrics::default(),
+            settings: reconcile::settings::Settings {
+                table: "table".to_owned(),
+                function: "reconcile".to_owned(),
+                account: ACCOUNT.to_owned(),
+                region: self.name.to_owned(),
+                peers: self.parameters.peers.clone(),
+                queue: "queue".to_owned(),
+                gone: self.parameters.gone,
+                guard: self.parameters.guard,
+                pass_every: self.parameters.pass_every,
+                policy: self.parameters.policy.clone(),
+                pace: Duration::from_secs(1),
+            },
+        }
+    }
+}
