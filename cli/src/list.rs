@@ -97,6 +97,8 @@ impl List {
         }
         // A name in some other encoding, in some other column, is no reason to refuse its address.
         let text = String::from_utf8_lossy(bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes));
+        // Some spreadsheets end lines in a carriage return alone.
+        let text = text.replace("\r\n", "\n").replace('\r', "\n");
         let mut list = Self::default();
         if is_of_objects(&text) {
             list.read_objects(&text, reason);
@@ -104,18 +106,25 @@ impl List {
         }
         let mut rows = Rows { rest: &text, line: 1, separator: separator(&text) };
         let mut columns = None;
+        let mut is_headed = false;
         while let Some((line, row)) = rows.next()? {
             let (addresses, reasons) = match columns {
                 Some(columns) => columns,
                 None => match headings(&row) {
                     Some(headed) => {
                         columns = Some(headed);
+                        is_headed = true;
                         continue;
                     }
                     None => *columns.insert((0, Some(1))),
                 },
             };
             let cell = |column: usize| row.get(column).map_or("", String::as_str);
+            if !is_headed && row.iter().skip(1).any(|cell| Address::parse(cell).is_ok()) {
+                let why = "more than one address, and no heading that says which column to read".to_owned();
+                list.unreadable.push(Unreadable { line, why });
+                continue;
+            }
             list.take(line, cell(addresses), reasons.and_then(|column| ses_reason(cell(column))).or(reason));
         }
         Ok(list)
@@ -279,6 +288,18 @@ mod tests {
                 &["a@x.example", "b@x.example", "c@x.example"],
                 &[],
             ),
+            // As a spreadsheet's "CSV (Macintosh)" ends lines.
+            (
+                "email,reason\ra@x.example,BOUNCE\rb@x.example,COMPLAINT\r",
+                &["a@x.example", "b@x.example"],
+                &[],
+            ),
+            (
+                "a@x.example,BOUNCE\rb@x.example\r\nc@x.example\n",
+                &["a@x.example", "b@x.example", "c@x.example"],
+                &[],
+            ),
+            ("a@x.example;b@x.example;c@x.example\nd@x.example;\n", &["d@x.example"], &[1]),
             ("id;E-Mail;Address\n1;a@x.example;1 Main St\n", &["a@x.example"], &[]),
             ("Name,Address\n\"Doe, Ann\",a@x.example\n", &["a@x.example"], &[]),
             ("Email Address\na@x.example\n", &["a@x.example"], &[]),

@@ -80,8 +80,11 @@ fn split(raw: &str) -> Option<(&str, &str)> {
         None => !local.is_empty() && local.chars().all(is_atom_or_dot),
     };
     let literal = domain.starts_with('[') && domain.ends_with(']');
-    let domain_ok = !domain.trim_end_matches('.').is_empty()
-        && domain.chars().all(|c| is_atom_or_dot(c) || (literal && matches!(c, '[' | ']' | ':')));
+    let labels = domain.trim_end_matches('.');
+    let domain_ok = !labels.is_empty()
+        && !labels.starts_with('.')
+        && !labels.contains("..")
+        && domain.chars().all(|c| is_domain_char(c) || (literal && matches!(c, '[' | ']' | ':')));
     (local_ok && domain_ok).then_some((local, domain))
 }
 
@@ -94,6 +97,17 @@ fn is_atom_or_dot(c: char) -> bool {
             c,
             '"' | '(' | ')' | ',' | ':' | ';' | '<' | '>' | '@' | '[' | ']' | '\\' | '\u{ff20}' | '\u{fe6b}'
         )
+}
+
+/// What a domain may hold: RFC 5321's letters, digits and hyphens, the underscores that occur, and everything beyond ASCII that
+/// is visible, but no quotation marks, which belong to the text around the address.
+fn is_domain_char(c: char) -> bool {
+    if c.is_ascii() {
+        c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.')
+    } else {
+        is_atom_or_dot(c)
+            && !matches!(c, '\u{2018}'..='\u{201f}' | '«' | '»' | '‹' | '›' | '\u{ff02}' | '\u{ff07}')
+    }
 }
 
 /// The content of a quoted string without its escapes; `None` if a bare quote or control character stands in it.
@@ -209,6 +223,17 @@ mod tests {
             ("rfc822;SMTP:ann@example.com", "ann@example.com"),
             ("LOCAL; ann@example.com", "ann@example.com"),
             ("X-Notes; ann@example.com", "ann@example.com"),
+            (r#""bob@example.com <ann@example.com>"#, "ann@example.com"),
+            ("'ann@example.com'", "ann@example.com"),
+            ("`ann@example.com`", "ann@example.com"),
+            ("“ann@example.com”", "ann@example.com"),
+            ("‘ann@example.com’", "ann@example.com"),
+            ("«ann@example.com»", "ann@example.com"),
+            ("{ann@example.com}", "ann@example.com"),
+            (r#""ann@example.com""#, "ann@example.com"),
+            ("<'ann@example.com'>", "ann@example.com"),
+            ("ann@example.com'", "ann@example.com"),
+            ("'o'neil'@example.com", "'o'neil'@example.com"),
             ("mailto:ann@example.com", "ann@example.com"),
             ("MAILTO:ann@example.com?subject=Hello;>", "ann@example.com"),
         ];
@@ -261,6 +286,12 @@ mod tests {
             "<>",
             "jane@example.com (",
             "jane\u{7}@example.com",
+            "jane@example..com",
+            "jane@.example.com",
+            "jane@exa|mple.com",
+            "jane@example.com?x",
+            "jane@example.com/",
+            "jane@exam“ple.com",
             "\"a\"b\"@example.com",
         ];
         for text in cases {

@@ -307,6 +307,10 @@ impl Envelope<'_> {
                     Some(other) => Err(Malformed::new("source", Problem::UnknownSource).quoting(other)),
                 }
             }
+            (_, None) if self.source.get() == Some("aws.ses") && self.detail_type.get().is_some() => {
+                let detail_type = self.detail_type.get().unwrap_or_default();
+                Ok(Content::Notice(Notice::ServiceEvent(visible(detail_type, SES_TEXT))))
+            }
             (_, None) => Ok(match self.records {
                 Some(records) => Content::Event(records.get().to_owned()),
                 None => Content::Ses,
@@ -336,8 +340,12 @@ const SENDING_EVENTS: &[&str] = &[
 /// Sources: "Amazon Simple Email Service events" in the Amazon EventBridge Events Reference; "Monitoring Amazon SES events
 /// using Amazon EventBridge" in the Amazon SES Developer Guide, read 2026-11.
 fn is_service_event(detail_type: &str, detail: &RawValue) -> bool {
-    let has_mail = || Fields::of(detail).is_some_and(|mut fields| fields.take("mail").is_some());
-    !SENDING_EVENTS.contains(&detail_type) && !has_mail()
+    // A mail that was received, or that is only on its way through, has no destinations of ours.
+    let is_sent_mail = || {
+        let mail = Fields::of(detail).and_then(|fields| fields.get("mail").and_then(Fields::of));
+        mail.is_some_and(|mail| mail.get("destination").is_some())
+    };
+    !SENDING_EVENTS.contains(&detail_type) && !is_sent_mail()
 }
 
 /// The most envelopes that are opened. SNS in a queue is one, EventBridge by way of SNS two; more is a mistake, or

@@ -73,7 +73,8 @@ impl BounceReport<'_> {
         let spared =
             ["delayed", "delivered", "relayed", "expanded"].into_iter().any(|spared| is(self.action, spared));
         let status = self.status.unwrap_or_default().trim_start();
-        if spared || status.starts_with("2.") || self.is_auto_response() {
+        let unreadable = [self.action, self.status].into_iter().flatten().any(is_json);
+        if spared || unreadable || status.starts_with("2.") || self.is_auto_response() {
             return None;
         }
         let (_, decidable, subtypes) =
@@ -106,8 +107,16 @@ impl BounceReport<'_> {
 /// the message (RFC 5965, RFC 6591). Without a feedback type, or with an unknown one, it is still a complaint. With any
 /// subtype it is not: nobody complained, but SES refused to send, as with `OnAccountSuppressionList`.
 pub(crate) fn of_complaint(feedback_type: Option<&str>, subtype: Option<&str>) -> Option<Decidable> {
-    let nothing = subtype.is_some() || is(feedback_type, "not-spam") || is(feedback_type, "auth-failure");
+    let nothing = subtype.is_some()
+        || is(feedback_type, "not-spam")
+        || is(feedback_type, "auth-failure")
+        || feedback_type.is_some_and(is_json);
     (!nothing).then_some(Decidable::Complaint)
+}
+
+/// Whether a list or an object stands where a word should: it may say anything.
+fn is_json(word: &str) -> bool {
+    word.trim_start().starts_with(['[', '{'])
 }
 
 #[cfg(test)]
@@ -146,6 +155,10 @@ mod tests {
             ("Permanent", "General", "relayed", "2.1.5", None),
             ("Permanent", "General", "failed", "2.0.0", None),
             ("Permanent", "General", "somehow", "X.4.1", bounce),
+            ("Permanent", r#"["UnsubscribedRecipient"]"#, "failed", "5.1.1", None),
+            ("Permanent", "General", r#"["delayed"]"#, "", None),
+            ("Permanent", "General", "failed", r#"{"code":"4.4.7"}"#, None),
+            (r#"["Permanent"]"#, "General", "failed", "5.1.1", None),
             ("Transient", "General", "failed", "5.1.1", transient),
             ("Transient", "General", "failed", "", transient),
             ("Transient", "General", "", "4.0.0", transient),
@@ -227,6 +240,8 @@ mod tests {
             (None, None, complaint),
             (Some("not-spam"), None, None),
             (Some("Not-Spam"), None, None),
+            (Some(r#"["not-spam"]"#), None, None),
+            (Some("abuse"), Some("{}"), None),
             (Some("auth-failure"), None, None),
             (Some("abuse"), Some("OnAccountSuppressionList"), None),
             (None, Some("OnAccountSuppressionList"), None),

@@ -113,6 +113,18 @@ impl<'a> Fields<'a> {
         }
     }
 
+    /// Takes a word that something is decided by. A list or an object is taken as its JSON: that is a word that SES does not
+    /// document, and must not count as absent.
+    pub(crate) fn take_word(&mut self, name: &str) -> Text {
+        match self.get(name) {
+            Some(json) if json.get().starts_with(['[', '{']) => {
+                self.take(name);
+                Text::from(Value::from(value(json).to_string()))
+            }
+            _ => self.take_text(name),
+        }
+    }
+
     /// Whether nothing is left to take.
     pub(crate) fn is_empty(&self) -> bool {
         self.0.is_empty()
@@ -180,6 +192,9 @@ mod tests {
         ] {
             assert_eq!(fields.take_text(name).get(), text, "{name}");
         }
+        assert_eq!(fields.take_word("list").get(), Some(r#"["b"]"#));
+        assert!(fields.is_empty());
+        let mut fields = Fields::of(serde_json::from_str(r#"{"list":["b"]}"#).unwrap()).unwrap();
         assert!(!fields.is_empty());
         assert_eq!(fields.into_rest().map(|(name, _)| name).collect::<Vec<_>>(), ["list"]);
         assert!(Fields::of(serde_json::from_str("7").unwrap()).is_none());

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
+use crate::address::Address;
 use crate::arn::Arn;
 use crate::inbound::receipt::{self, Receipt};
 use crate::json::{self, Fields};
@@ -196,7 +197,7 @@ impl Notification {
     /// Whether a bounce or complaint names no recipient, as bounces do that are automatic replies, but can only be of the
     /// mail's one destination. Since SES does not say so, it is evidence against nobody.
     pub(crate) fn assumes_recipient(&self) -> bool {
-        self.body.lacks_recipient() && self.mail.destination.len() == 1
+        self.body.lacks_recipient() && self.mail.has_one_destination()
     }
 
     /// What is not known of the event and of one of its recipients, as a JSON object; `None` if everything is known.
@@ -242,6 +243,18 @@ pub(crate) struct Mail {
     pub(crate) sending_account_id: Text,
     pub(crate) destination: Vec<Recipient>,
     pub(crate) tags: BTreeMap<String, Vec<String>>,
+}
+
+impl Mail {
+    /// Whether the mail went to one address, however often and in whichever spellings it is named.
+    fn has_one_destination(&self) -> bool {
+        let key = |to: &Recipient| {
+            let text = to.email_address.get().unwrap_or_default();
+            Address::parse(text).map_or_else(|_| text.to_owned(), |address| address.match_form().to_owned())
+        };
+        let mut keys = self.destination.iter().map(key);
+        keys.next().is_some_and(|first| keys.all(|other| other == first))
+    }
 }
 
 /// The object that says what happened. The kinds that only event publishing knows are also kept whole, since their event
@@ -447,7 +460,7 @@ pub(crate) fn read(text: &str) -> Result<Reading, Malformed> {
             .collect(),
         tags: mail.tags.0,
     };
-    if body.lacks_recipient() && mail.destination.len() > 1 {
+    if body.lacks_recipient() && mail.destination.len() > 1 && !mail.has_one_destination() {
         return Ok(Reading::Ignored(Notice::NoRecipient(mail.message_id)));
     }
     Ok(Reading::Feedback(Box::new(Notification { format, kind, mail, body })))

@@ -151,7 +151,10 @@ fn malformed_input_names_the_field() {
         ),
         (r#"{"detail-type":"Email Sent","source":"aws.ses","detail":{}}"#, "detail.eventType (or"),
         (r#"{"detail-type":"Email Sent","source":"aws.ses","detail":"x"}"#, "detail: of the wrong type"),
-        (r#"{"detail-type":"x","source":"aws.ses","detail":{"mail":{}}}"#, "detail.eventType (or"),
+        (
+            r#"{"detail-type":"Email Bounced","source":"aws.ses","detail":{"mail":{}}}"#,
+            "detail.eventType (or",
+        ),
         (
             r#"{"detail-type":"x","source":"aws.s3","detail":{}}"#,
             "source: not a source of what SES says: aws.s3",

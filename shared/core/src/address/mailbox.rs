@@ -28,6 +28,11 @@ fn well_formed(text: &str) -> Option<Address> {
 fn broken(text: &str) -> Option<Address> {
     let Segments { parts, angle, .. } = Segments::of(text, Quoting::None)?;
     let address = addr_spec(parts.get(angle?)?)?;
+    // The display name may be another address, unless something may separate two recipients, or open a comment after the
+    // first: `jane@example.com (Jane <jane@example.org>`.
+    if text.matches('<').count() == 1 && !text.contains([',', ';', '(', ')']) {
+        return Some(address);
+    }
     // Nobody knows where the display name ends, so an address anywhere may be a second recipient.
     let between = |c: char| c.is_whitespace() || matches!(c, '"' | '(' | ')' | '[' | ']');
     let mut words = parts.iter().flat_map(|part| part.split(between));
@@ -44,10 +49,22 @@ fn addr_spec(text: &str) -> Option<Address> {
     while let Some(after) = without_prefix(rest) {
         rest = after.trim_start();
     }
-    let rest = rest.trim_end_matches(|c: char| c.is_whitespace() || matches!(c, ',' | ';' | '>'));
+    let rest =
+        without_quotes(rest.trim_end_matches(|c: char| c.is_whitespace() || matches!(c, ',' | ';' | '>')));
     // RFC 5321 appendix C: a source route is to be ignored.
     let rest = if rest.starts_with('@') { rest.split_once(':')?.1 } else { rest };
     Address::of_addr_spec(rest)
+}
+
+/// A text without the quotation marks around it, and without closing ones that nothing has opened.
+fn without_quotes(text: &str) -> &str {
+    const PAIRS: [(char, char); 8] =
+        [('"', '"'), ('\'', '\''), ('`', '`'), ('`', '\''), ('“', '”'), ('‘', '’'), ('«', '»'), ('{', '}')];
+    let inner = |(open, close)| text.strip_prefix(open)?.strip_suffix(close);
+    if let Some(inner) = PAIRS.into_iter().find_map(inner) {
+        return inner.trim();
+    }
+    text.trim_end_matches(['\'', '`', '”', '’', '»'])
 }
 
 fn without_prefix(text: &str) -> Option<&str> {

@@ -41,13 +41,22 @@ impl Decoder {
             }
             "jis" | "jis7" | "cp50220" | "cp50221" | "cp50222" => return Self::Iso2022Jp,
             letters if letters.trim_start_matches("cs").starts_with("iso2022jp") => return Self::Iso2022Jp,
-            "cp932" | "ms932" | "cp943" | "cp943c" | "windows31j" | "cswindows31j" | "pck" => SHIFT_JIS,
-            "eucjp" | "eucjpms" | "eucjpwin" | "cp51932" | "ujis" => EUC_JP,
+            "shiftjis2004" | "sjis2004" | "shiftjisx0213" | "cp932" | "ms932" | "cp943" | "cp943c"
+            | "windows31j" | "cswindows31j" | "pck" => SHIFT_JIS,
+            "eucjp"
+            | "extendedunixcodepackedformatforjapanese"
+            | "eucjpms"
+            | "eucjpwin"
+            | "cp51932"
+            | "ujis" => EUC_JP,
             "gb2312" | "euccn" | "cp936" | "ms936" | "windows936" => GBK,
             "gb180302000" | "gb180302005" | "gb180302022" | "cp54936" => GB18030,
             "big5eten" | "big5et" | "big5hkscs2004" | "cp950" | "ms950" | "windows950" | "cp951" => BIG5,
-            "ksc5601" | "ksc56011992" | "ksx1001" | "cp949" | "ms949" | "uhc" | "cp51949" => EUC_KR,
-            "windows874" | "xwindows874" | "cp874" | "ms874" | "tis620" | "tis6202533" => WINDOWS_874,
+            "ksc5601" | "ksc56011992" | "ksx1001" | "euckr" | "xwindows949" | "cp949" | "ms949" | "uhc"
+            | "cp51949" => EUC_KR,
+            "windows874" | "xwindows874" | "cp874" | "ibm874" | "ms874" | "tis620" | "tis6202533" => {
+                WINDOWS_874
+            }
             _ => Encoding::for_label_no_replacement(name.as_bytes()).unwrap_or(REPLACEMENT),
         };
         if encoding == ISO_2022_JP {
@@ -83,6 +92,16 @@ pub(super) fn decode(name: &str, bytes: &[u8]) -> String {
     Decoder::by_name(name).decode(bytes)
 }
 
+/// Whether two names are those of one character set.
+pub(super) fn is_same(name: &str, other: &str) -> bool {
+    match (Decoder::by_name(name), Decoder::by_name(other)) {
+        _ if name.eq_ignore_ascii_case(other) => true,
+        (Decoder::Iso2022Jp, Decoder::Iso2022Jp) => true,
+        (Decoder::Standard(encoding), Decoder::Standard(other)) => encoding == other,
+        _ => false,
+    }
+}
+
 /// Decodes the bytes of adjacent encoded words as one text, since a character may be split between them.
 pub(super) fn decode_words(name: &str, words: &[Vec<u8>]) -> String {
     match Decoder::by_name(name) {
@@ -96,7 +115,12 @@ pub(super) fn decode_words(name: &str, words: &[Vec<u8>]) -> String {
 pub(super) fn decode_field<'a>(bytes: &'a [u8], declared: Option<&str>) -> Cow<'a, str> {
     match std::str::from_utf8(bytes) {
         Ok(text) => decode_escapes(text),
-        Err(_) => Cow::Owned(declared.map_or_else(|| undeclared(bytes), |name| decode(name, bytes))),
+        Err(_) => Cow::Owned(match declared.map(Decoder::by_name) {
+            // They are no UTF-8, whatever the mail declares.
+            None => undeclared(bytes),
+            Some(Decoder::Standard(encoding)) if encoding == UTF_8 => undeclared(bytes),
+            Some(decoder) => decoder.decode(bytes),
+        }),
     }
 }
 
@@ -210,18 +234,28 @@ fn escape_sequence(bytes: &[u8]) -> Option<(JisSet, &[u8])> {
     Some((set, rest))
 }
 
+const SHIFT_OUT: u8 = 0x0e;
+const SHIFT_IN: u8 = 0x0f;
+
 fn iso_2022_jp(bytes: &[u8]) -> String {
     let mut text = String::with_capacity(bytes.len());
     let mut set = JisSet::Ascii;
+    // Code page 50222 shifts to katakana and back without an escape sequence.
+    let mut is_shifted_out = false;
     let mut rest = bytes;
     while !rest.is_empty() {
+        if let [shift @ (SHIFT_OUT | SHIFT_IN), after @ ..] = rest {
+            (is_shifted_out, rest) = (*shift == SHIFT_OUT, after);
+            continue;
+        }
         if let Some((next, after)) = escape_sequence(rest) {
             (set, rest) = (next, after);
             continue;
         }
-        let end = rest.iter().skip(1).position(|byte| *byte == 0x1b).map_or(rest.len(), |at| at + 1);
+        let ends_run = |byte: &u8| matches!(*byte, 0x1b | SHIFT_OUT | SHIFT_IN);
+        let end = rest.iter().skip(1).position(ends_run).map_or(rest.len(), |at| at + 1);
         let (run, after) = rest.split_at(end);
-        set.decode(run, &mut text);
+        if is_shifted_out { JisSet::Katakana } else { set }.decode(run, &mut text);
         rest = after;
     }
     text

@@ -88,7 +88,7 @@ impl<'a> Told<'a> {
     }
 
     /// The decoded values of a field, of all sources.
-    fn readings(self, name: &str) -> impl Iterator<Item = &'a str> {
+    pub(super) fn readings(self, name: &str) -> impl Iterator<Item = &'a str> {
         self.fields().filter(move |(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| value)
     }
 
@@ -113,7 +113,7 @@ impl<'a> Told<'a> {
 }
 
 /// A value with its encoded words decoded.
-fn decoded(value: &str) -> String {
+pub(super) fn decoded(value: &str) -> String {
     words::decode(&charset::decode_escapes(beginning(value)))
 }
 

@@ -6,7 +6,7 @@
 
 use serde::Serialize;
 
-use super::headers::{Told, mailboxes};
+use super::headers::{Told, decoded, mailboxes};
 use super::mailbox::Mailbox;
 use super::parameters;
 use crate::address::Address;
@@ -63,31 +63,46 @@ pub(super) struct Envelope<'a> {
     pub(super) return_path: Option<&'a str>,
 }
 
-/// The addresses to which automatic replies go: RFC 3834 wants the envelope's sender, many programs take the header's.
+/// Those to whom automatic replies go: RFC 3834 wants the envelope's sender, many programs take the header's.
 #[derive(Debug)]
-pub(super) struct Senders(Vec<Address>);
+pub(super) struct Senders {
+    addresses: Vec<Address>,
+    /// Whether one without a domain is a machine, as in `From: MAILER-DAEMON (Mail Delivery System)`.
+    has_local_machine: bool,
+}
 
 impl Senders {
     /// `from` are the senders that the mail claims to be from.
     pub(super) fn of(header: Told<'_>, envelope: Envelope<'_>, from: &[Mailbox]) -> Self {
-        let envelope =
-            envelope.mail_from.into_iter().chain(envelope.return_path).chain(header.first("Return-Path"));
-        let from = from.iter().filter_map(|mailbox| mailbox.address.as_deref());
-        let others = ["Sender", "Reply-To"].into_iter().filter_map(|name| header.first(name));
-        let others: Vec<_> = others.flat_map(|list| mailboxes(list, MAX_SENDERS)).collect();
-        let others = others.iter().filter_map(|mailbox| mailbox.address.as_deref());
-        Self(envelope.chain(from).chain(others).filter_map(|text| Address::parse(text).ok()).collect())
+        let envelope = envelope.mail_from.into_iter().chain(envelope.return_path);
+        let envelope = envelope.chain(header.readings("Return-Path")).map(str::to_owned);
+        let others = ["Sender", "Reply-To"].into_iter().flat_map(|name| header.readings(name));
+        let others = others.flat_map(|list| mailboxes(list, MAX_SENDERS));
+        let mailboxes = from.iter().cloned().chain(others).filter_map(|mailbox| mailbox.address);
+        let mut addresses: Vec<_> =
+            envelope.chain(mailboxes).filter_map(|text| Address::parse(&text).ok()).collect();
+        let mut has_local_machine = false;
+        for list in ["From", "Sender", "Reply-To"].into_iter().flat_map(|name| header.readings(name)) {
+            let list = decoded(list);
+            for entry in list.split(',').take(MAX_SENDERS) {
+                has_local_machine |= is_local_machine(entry);
+                // An address that was encoded, as only a name may be.
+                addresses.extend(Address::parse(entry).ok());
+            }
+        }
+        Self { addresses, has_local_machine }
     }
 
     fn has_machine(&self) -> bool {
-        self.0
-            .iter()
-            .any(|address| address.match_form().rsplit_once('@').is_some_and(|(local, _)| is_machine(local)))
+        let is_machine = |address: &Address| {
+            address.match_form().rsplit_once('@').is_some_and(|(local, _)| is_machine(local))
+        };
+        self.has_local_machine || self.addresses.iter().any(is_machine)
     }
 
     /// Whether an address is among the senders. A tag, as in `jane+tag@example.com`, makes no other mailbox.
     fn contains(&self, address: &Address) -> bool {
-        self.0.iter().any(|sender| without_tag(sender) == without_tag(address))
+        self.addresses.iter().any(|sender| without_tag(sender) == without_tag(address))
     }
 }
 
@@ -109,7 +124,7 @@ impl LoopSigns {
             (sign.is_some(), sign.or(values.first().copied()).map(|value| visible(value, SES_TEXT)))
         };
         let (submitted_by_machine, auto_submitted) =
-            find(&["Auto-Submitted"], |value| !matches!(keyword(value).as_str(), "" | "no"));
+            find(&["Auto-Submitted"], |value| keywords(value).iter().any(|word| word != "no"));
         let (bulk, precedence) = find(PRECEDENCE, is_bulk);
         let (suppressed, _) = find(&["X-Auto-Response-Suppress"], is_suppressed);
         let (report, _) = find(&["Content-Type"], is_report);
@@ -117,7 +132,7 @@ impl LoopSigns {
         let marked = header.fields().any(|(name, _)| is_list_field(name) || is_auto_reply_field(name));
         let return_path = header.first("Return-Path");
         let sender = envelope.mail_from.or(envelope.return_path).or(return_path).unwrap_or_default();
-        let null_sender = is_null(sender) || return_path.is_some_and(is_null);
+        let null_sender = is_null(sender) || header.readings("Return-Path").any(is_null);
         let machine = submitted_by_machine
             || bulk
             || suppressed
@@ -136,11 +151,14 @@ impl LoopSigns {
     }
 }
 
-/// The keyword of a field, without parameters and comments.
-fn keyword(value: &str) -> String {
-    let end = value.trim_start().find(|c: char| c.is_whitespace() || matches!(c, ';' | '(' | ','));
-    let value = value.trim_start();
-    value[..end.unwrap_or(value.len())].to_ascii_lowercase()
+/// The keywords of a field, in lower case, without parameters and comments. There should be one.
+fn keywords(value: &str) -> Vec<String> {
+    let value = parameters::without_comments(value);
+    let word = |entry: &str| {
+        let word = entry.split([';', '(']).next().and_then(|words| words.split_whitespace().next());
+        word.map(str::to_ascii_lowercase)
+    };
+    value.split(',').filter_map(word).collect()
 }
 
 /// The letters and digits of a text, in lower case.
@@ -150,9 +168,12 @@ fn letters(text: &str) -> String {
 
 /// Whether a value of `Precedence` is `bulk`, `junk`, `list`, or an automatic reply in one of its spellings.
 fn is_bulk(value: &str) -> bool {
-    let value = letters(value.split([';', '(']).next().unwrap_or_default());
-    let is_sign = |sign: &&str| value.starts_with(sign);
-    ["bulk", "junk", "list", "autorepl", "autoresp", "autogenerated"].iter().any(is_sign)
+    const SIGNS: &[&str] = &["bulk", "junk", "list", "autorepl", "autoresp", "autogenerated"];
+    let value = parameters::without_comments(value);
+    value.split(',').any(|entry| {
+        let entry = letters(entry.split([';', '(']).next().unwrap_or_default());
+        SIGNS.iter().any(|sign| entry.starts_with(sign))
+    })
 }
 
 /// Whether `X-Auto-Response-Suppress` is about replies; it may also be about delivery reports and receipts only.
@@ -189,32 +210,56 @@ fn is_auto_reply_field(name: &str) -> bool {
     PREFIXES.iter().any(|prefix| name.starts_with(prefix))
 }
 
+/// Whether an entry of an address list has no domain and is a machine's name.
+fn is_local_machine(entry: &str) -> bool {
+    let entry = parameters::without_comments(entry);
+    let name =
+        entry.rsplit_once('<').map_or(entry.as_str(), |(_, rest)| rest.split('>').next().unwrap_or_default());
+    let name = name.trim().trim_matches('"');
+    !name.contains(|c: char| c == '@' || c.is_whitespace()) && is_machine(&name.to_lowercase())
+}
+
 /// Whether the local part of an address, in lower case, is one that no person reads.
 fn is_machine(local: &str) -> bool {
     // `do-not-reply`, `do_not_reply` and `donotreply` differ in separators only, and anything may stand around them: tags,
     // numbers, a department.
+    const NOBODY: &[&str] = &[
+        "noreply",
+        "noreplies",
+        "norespond",
+        "noresponse",
+        "notreply",
+        "notreplies",
+        "notrespond",
+        "notresponse",
+        "dontreply",
+        "donotreply",
+        "donotrespond",
+        "donotresponse",
+        "dontrespond",
+    ];
+    const MACHINES: &[&str] = &[
+        "postmaster",
+        "mailerdaemon",
+        "bounce",
+        "bounces",
+        "autoreply",
+        "autorespond",
+        "autoresponder",
+        "autoresponse",
+    ];
     let local = local.replace('\'', "");
     let words: Vec<&str> =
         local.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()).collect();
+    let without_digits = |word: &str| word.trim_end_matches(|c: char| c.is_ascii_digit()).to_owned();
     let is_sign = |word: &&str| {
-        let without_digits = word.trim_end_matches(|c: char| c.is_ascii_digit());
-        ["noreply", "donotreply", "dontreply"]
-            .iter()
-            .any(|sign| word.starts_with(sign) || without_digits.ends_with(sign))
-            || matches!(
-                without_digits,
-                "postmaster" | "mailerdaemon" | "bounce" | "bounces" | "autoreply" | "autoresponder"
-            )
+        let plain = without_digits(word);
+        MACHINES.contains(&plain.as_str())
+            || NOBODY.iter().any(|sign| word.starts_with(sign) || plain.ends_with(sign))
     };
     let is_pair = |pair: &[&str]| {
-        let [first, second] = pair else { return false };
-        let second = second.trim_end_matches(|c: char| c.is_ascii_digit());
-        matches!(
-            (*first, second),
-            ("no" | "not" | "donot" | "dont", "reply" | "replies" | "respond" | "response")
-                | ("auto", "reply" | "respond" | "responder" | "response")
-                | ("mailer", "daemon")
-        )
+        let joined = without_digits(&pair.concat());
+        NOBODY.contains(&joined.as_str()) || MACHINES.contains(&joined.as_str())
     };
     // Programs that run mailing lists (RFC 5230, 4.6).
     let is_list = local.starts_with("owner-")
@@ -258,6 +303,22 @@ mod tests {
         let cases: &[Case] = &[
             (&[("From", "jane@example.net")], person, true),
             (&[("Auto-Submitted", "no")], person, true),
+            (&[("Auto-Submitted", "(by hand) no (really)")], person, true),
+            (&[("Auto-Submitted", "(rejected by filter) auto-generated (by cron)")], person, false),
+            (&[("Auto-Submitted", "no, auto-replied")], person, false),
+            (&[("Content-Type", "(c) multipart/report; boundary=b")], person, false),
+            (&[("Precedence", "(x) bulk")], person, false),
+            (&[("Precedence", "first-class, bulk")], person, false),
+            (&[("From", "MAILER-DAEMON (Mail Delivery System)")], person, false),
+            (&[("From", "\"Mail Delivery System\" <MAILER-DAEMON>")], person, false),
+            (&[("From", "postmaster")], person, false),
+            (&[("Sender", "MAILER-DAEMON")], person, false),
+            (&[("Reply-To", "noreply")], person, false),
+            (&[("From", "=?utf-8?Q?noreply=40example.net?=")], person, false),
+            (&[("From", "Jane Postmaster <jane@example.net>")], person, true),
+            (&[("Reply-To", "jane@example.net"), ("Reply-To", "noreply@example.net")], person, false),
+            (&[("Sender", "jane@example.net"), ("Sender", "mailer-daemon@example.net")], person, false),
+            (&[("Return-Path", "<jane@example.net>"), ("Return-Path", "<>")], person, false),
             (&[("Auto-Submitted", " No ; because=1")], person, true),
             (&[("Auto-Submitted", "no (really)")], person, true),
             (&[("Auto-Submitted", "")], person, true),
@@ -338,7 +399,8 @@ mod tests {
                         do-not-reply donotreply do_not_reply please-do-not-reply dont-reply don't-reply no-replies \
                         prvs=144d0cba7=noreply postmaster postmaster+x mailer-daemon mailerdaemon mailer_daemon bounce \
                         bounce+abc=x bounces-12345-abc talk-bounces msprvs1=18000=bounces-1-2 auto-reply autoresponder \
-                        owner-talk talk-owner talk-request majordomo listserv";
+                        owner-talk talk-owner talk-request majordomo listserv noresponse noreplies notreply do-notreply donotrespond \
+                        do-not-respond donot-reply auto-response";
         for local in machines.split_whitespace() {
             assert!(is_machine(local), "{local}");
         }

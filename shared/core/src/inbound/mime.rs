@@ -251,6 +251,8 @@ impl<'a> Entity<'a> {
         // The start of the current field's value, and whether the line before ended in a carriage return only.
         let mut value_start = None;
         let mut after_bare_cr = false;
+        // Whether a line has ended in a line feed.
+        let mut has_line_feeds = false;
         let mut at = 0;
         while at < bytes.len() || !whole {
             let rest = bytes.get(at..).unwrap_or_default();
@@ -262,6 +264,17 @@ impl<'a> Entity<'a> {
                 }
                 break;
             };
+            let is_bare_cr = bytes.get(end..next) == Some(b"\r");
+            // Among lines that end in a line feed, a carriage return alone is a stray one. SES's own fields may stand before
+            // a mail whose lines all end so.
+            if end == at && is_bare_cr && has_line_feeds {
+                let Some((next_end, after)) = line_end(bytes, next, whole) else { break };
+                if bytes.get(next_end..after).is_some_and(|line_break| line_break.ends_with(b"\n")) {
+                    after_bare_cr = true;
+                    at = next;
+                    continue;
+                }
+            }
             if end == at {
                 body = Some(next);
                 break;
@@ -274,7 +287,8 @@ impl<'a> Entity<'a> {
             if let (Some(start), Some(field)) = (value_start, fields.last_mut()) {
                 field.value = bytes.get(start..end).unwrap_or_default();
             }
-            after_bare_cr = bytes.get(end..next) == Some(b"\r");
+            after_bare_cr = is_bare_cr;
+            has_line_feeds |= bytes.get(end..next).is_some_and(|line_break| line_break.ends_with(b"\n"));
             at = next;
         }
         let value = |name: &str| {
@@ -347,19 +361,23 @@ fn quoted_printable_size(body: &[u8]) -> usize {
     size
 }
 
+/// The most carriage returns before a line feed that belong to one line's end: careless gateways add one each.
+const MAX_CARRIAGE_RETURNS: usize = 8;
+
 /// Where the line that starts at `from` ends, and where the next one starts; `None` if the mail goes on and the line does,
-/// too. Lines end as they should, or in a line feed or carriage return alone, or in `CR CR LF`, which careless gateways make
-/// of a proper end.
+/// too. Lines end as they should, or in a line feed or carriage return alone, or in several carriage returns and a line
+/// feed.
 fn line_end(bytes: &[u8], from: usize, whole: bool) -> Option<(usize, usize)> {
     let rest = bytes.get(from..)?;
     let Some(len) = rest.iter().position(|b| matches!(b, b'\r' | b'\n')) else {
         return whole.then_some((bytes.len(), bytes.len()));
     };
     let end = from + len;
-    let break_len = match bytes.get(end..)? {
-        [b'\r', b'\r', b'\n', ..] => 3,
-        [b'\r', b'\n', ..] => 2,
-        [b'\r'] | [b'\r', b'\r'] if !whole => return None,
+    let rest = bytes.get(end..)?;
+    let returns = rest.iter().take(MAX_CARRIAGE_RETURNS).take_while(|b| **b == b'\r').count();
+    let break_len = match rest.get(returns) {
+        Some(b'\n') => returns + 1,
+        None if !whole => return None,
         _ => 1,
     };
     Some((end, end + break_len))

@@ -6,8 +6,40 @@ use super::words::{self, EncodedWord, hex_byte};
 
 /// The value before the parameters, in lower case: `text/plain`, `attachment`.
 pub(super) fn keyword(field: &str) -> String {
+    let field = without_comments(field);
     let value = field.split([';', '(']).next().unwrap_or_default();
     value.split_whitespace().next().unwrap_or_default().to_ascii_lowercase()
+}
+
+/// A field's value without its comments (RFC 5322, 3.2.2), which may stand anywhere in it. One that does not end is text.
+pub(super) fn without_comments(field: &str) -> String {
+    let mut plain = String::with_capacity(field.len());
+    let (mut depth, mut quoted) = (0_usize, false);
+    let mut chars = field.chars();
+    while let Some(c) = chars.next() {
+        match c {
+            '\\' if quoted || depth > 0 => {
+                let escaped = chars.next();
+                if depth == 0 {
+                    plain.push(c);
+                    plain.extend(escaped);
+                }
+                continue;
+            }
+            '"' if depth == 0 => quoted = !quoted,
+            '(' if !quoted => depth += 1,
+            ')' if !quoted && depth > 0 => {
+                depth -= 1;
+                plain.push(' ');
+                continue;
+            }
+            _ => {}
+        }
+        if depth == 0 {
+            plain.push(c);
+        }
+    }
+    if depth == 0 { plain } else { field.to_owned() }
 }
 
 /// A parameter whose value is a token, such as a boundary or a character set.

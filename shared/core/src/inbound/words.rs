@@ -81,7 +81,7 @@ pub(super) fn decode(text: &str) -> String {
 
 /// Appends the text of adjacent words: those of one character set are decoded together.
 fn push_words(words: &[EncodedWord<'_>], decoded: &mut String) {
-    for words in words.chunk_by(|a, b| a.charset.eq_ignore_ascii_case(b.charset)) {
+    for words in words.chunk_by(|a, b| charset::is_same(a.charset, b.charset)) {
         let Some(first) = words.first() else { continue };
         let bytes: Vec<_> = words.iter().map(EncodedWord::bytes).collect();
         let text = charset::decode_words(first.charset, &bytes);
@@ -147,6 +147,9 @@ mod tests {
     #[test]
     fn words_and_what_is_between_them() {
         let cases = [
+            ("=?utf-8?Q?caf=C3?= =?utf8?Q?=A9?=", "café"),
+            ("=?ks_c_5601-1987?B?xw==?= =?euc-kr?B?0Q==?=", "한"),
+            ("=?cp50222?B?DjYyNg8=?= =?iso-2022-jp-ms?B?GyRCRnxLXBsoQg==?=", "ｶｲｶ日本"),
             ("plain", "plain"),
             ("=?UTF-8?Q?Gr=C3=BC=C3=9Fe?= =?UTF-8?B?4pyT?=", "Grüße✓"),
             ("Re: =?utf-8?q?a_b?= c", "Re: a b c"),

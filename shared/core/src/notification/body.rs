@@ -23,8 +23,8 @@ pub(crate) struct Bounce {
 impl Bounce {
     pub(super) fn read(mut fields: Fields<'_>) -> Result<Self, Malformed> {
         Ok(Self {
-            bounce_type: fields.take_text("bounceType"),
-            bounce_sub_type: fields.take_text("bounceSubType"),
+            bounce_type: fields.take_word("bounceType"),
+            bounce_sub_type: fields.take_word("bounceSubType"),
             bounced_recipients: recipients(&mut fields, "bouncedRecipients")?,
             timestamp: fields.take_text("timestamp"),
             feedback_id: fields.take_text("feedbackId"),
@@ -54,8 +54,8 @@ impl Complaint {
             complained_recipients: recipients(&mut fields, "complainedRecipients")?,
             timestamp: fields.take_text("timestamp"),
             feedback_id: fields.take_text("feedbackId"),
-            complaint_sub_type: fields.take_text("complaintSubType"),
-            complaint_feedback_type: fields.take_text("complaintFeedbackType"),
+            complaint_sub_type: fields.take_word("complaintSubType"),
+            complaint_feedback_type: fields.take_word("complaintFeedbackType"),
             user_agent: fields.take_text("userAgent"),
             arrival_date: fields.take_text("arrivalDate"),
             extra: Extra::of(fields),
@@ -268,8 +268,8 @@ impl Recipient {
         let Some(mut fields) = Fields::of(json) else { return Self::bare(json::value(json).into()) };
         Self {
             email_address: fields.take_text("emailAddress"),
-            action: fields.take_text("action"),
-            status: fields.take_text("status"),
+            action: fields.take_word("action"),
+            status: fields.take_word("status"),
             diagnostic_code: fields.take_text("diagnosticCode"),
             extra: Extra::of(fields),
         }
