@@ -194,7 +194,7 @@ mod tests {
         }
         assert_eq!(fields.take_word("list").get(), Some(r#"["b"]"#));
         assert!(fields.is_empty());
-        let mut fields = Fields::of(serde_json::from_str(r#"{"list":["b"]}"#).unwrap()).unwrap();
+        let fields = Fields::of(serde_json::from_str(r#"{"list":["b"]}"#).unwrap()).unwrap();
         assert!(!fields.is_empty());
         assert_eq!(fields.into_rest().map(|(name, _)| name).collect::<Vec<_>>(), ["list"]);
         assert!(Fields::of(serde_json::from_str("7").unwrap()).is_none());
