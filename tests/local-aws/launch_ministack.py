@@ -9,14 +9,8 @@ A function that is made in one Region ends no invocation of its namesake in anot
 that of stacks that are made at the same time one loses its custom resource's answer, for which it then waits.
 """
 
-import os
-import select
 import threading
 import time
-
-if "libfaketime" in os.environ.get("LD_PRELOAD", ""):
-    # `time.sleep` waits for a time of the monotonic clock, which libfaketime refuses with EINVAL where that clock is left alone.
-    time.sleep = lambda seconds: select.select([], [], [], seconds)
 
 from ministack.app import main
 from ministack.core.responses import get_account_id, get_region
