@@ -26,11 +26,11 @@ pub enum CallError {
 
 /// Whether a call that was not answered may be made again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Twice {
+pub enum CallKind {
     /// It may: a second call changes nothing.
-    Harmless,
+    Idempotent,
     /// It may not: the first call may have had its effect, which must not happen twice.
-    Never,
+    NotIdempotent,
 }
 
 /// Calls SES, never faster than it takes calls, and never after the deadline.
@@ -69,10 +69,10 @@ impl<'a, L: SuppressionList, C: Timer> Calls<'a, L, C> {
     /// See [`CallError`].
     pub async fn call<T>(
         &mut self,
-        twice: Twice,
+        kind: CallKind,
         call: impl AsyncFn(&L) -> Result<T, ListError>,
     ) -> Result<T, CallError> {
-        self.call_if(twice, async || Ok(()), call).await
+        self.call_if(kind, async || Ok(()), call).await
     }
 
     /// Makes a call as [`Calls::call`] does, unless something has changed by then: `still` is asked before each attempt,
@@ -82,7 +82,7 @@ impl<'a, L: SuppressionList, C: Timer> Calls<'a, L, C> {
     /// The error of `still`, or [`CallError`].
     pub async fn call_if<T, E: From<CallError>>(
         &mut self,
-        twice: Twice,
+        kind: CallKind,
         still: impl AsyncFn() -> Result<(), E>,
         call: impl AsyncFn(&L) -> Result<T, ListError>,
     ) -> Result<T, E> {
@@ -100,7 +100,7 @@ impl<'a, L: SuppressionList, C: Timer> Calls<'a, L, C> {
                 }
                 Err(ListError::Unavailable(_)) => {
                     unanswered += 1;
-                    (0, twice == Twice::Harmless && unanswered < UNANSWERED)
+                    (0, kind == CallKind::Idempotent && unanswered < UNANSWERED)
                 }
                 _ => (0, false),
             };

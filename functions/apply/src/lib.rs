@@ -2,18 +2,26 @@
 //!
 //! | module | is |
 //! |---|---|
-//! | [`handler`] | the function: takes the lease, counts |
-//! | `drain` | what is due: some of it by calls, the rest by import job |
-//! | `singly` | one address after the other |
+//! | [`handler`] | the function: takes the lease, drains, counts |
+//! | `ports` | what the function works with |
+//! | `run` | an invocation that holds the lease: how it reads and writes states |
+//! | `drain` | what is due, as `mailroom_core::suppression::dispatch` divides it between single calls and an import job |
+//! | `single_calls` | puts and deletes, one address after the other |
+//! | `import_job` | the import job: its intent first, found again after a crash |
+//! | `job_tracker` | what a run knows of the import job |
 //! | [`calls`] | calls at SES's pace, and what is worth another call |
-//! | [`job`] | the import job: its intent first, found again after a crash |
+//! | `error` | why an invocation fails, and why a run ends early |
 //! | [`settings`] | what the template tells it |
 //!
 //! `main.rs` only wires.
 
 pub mod calls;
 mod drain;
+mod error;
 pub mod handler;
-pub mod job;
+mod import_job;
+mod job_tracker;
+mod ports;
+mod run;
 pub mod settings;
-mod singly;
+mod single_calls;

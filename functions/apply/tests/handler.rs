@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::Deref;
 use std::time::Duration;
 
-use apply::handler::{ApplyError, LEASE, Ran};
+use apply::handler::{ApplyError, LEASE, RunOutcome};
 use doubles::{
     Fault, Fuse, JobFaults, ListRules, ListWriter, MemoryClock, MemoryList, MemoryMetrics, MemoryObjects,
     MemoryPeers, stream_event,
@@ -47,12 +47,12 @@ impl Deref for World {
 /// A run, and what it counted.
 struct Report {
     /// `None`: it died.
-    ran: Option<Result<Ran, ApplyError>>,
+    ran: Option<Result<RunOutcome, ApplyError>>,
     metrics: MemoryMetrics,
 }
 
 impl Report {
-    fn ran(self) -> Ran {
+    fn ran(self) -> RunOutcome {
         self.ran.unwrap().unwrap()
     }
 }
@@ -219,7 +219,7 @@ async fn what_is_in_force_is_put_and_what_was_released_is_deleted_in_every_spell
     let mut world = World::new().await;
     world.say("Jane@example.com", Say::Bounced).await;
     world.say("joe@example.com", Say::Complained).await;
-    assert_eq!(world.run().await.ran(), Ran::Drained);
+    assert_eq!(world.run().await.ran(), RunOutcome::Drained);
     assert_eq!(
         world.list.entries(),
         entries(&[("Jane@example.com", Reason::Bounce), ("joe@example.com", Reason::Complaint)])
@@ -227,7 +227,7 @@ async fn what_is_in_force_is_put_and_what_was_released_is_deleted_in_every_spell
     assert_eq!((world.pending(), world.outcome("jane@example.com").await), (0, Some(OutcomeKind::Applied)));
 
     let calls = world.calls();
-    assert_eq!((calls, world.run().await.ran()), (3, Ran::Drained));
+    assert_eq!((calls, world.run().await.ran()), (3, RunOutcome::Drained));
     assert_eq!(world.calls(), calls, "nothing is due: no call");
 
     world.list.insert("JANE@example.com", Reason::Complaint);
@@ -235,7 +235,7 @@ async fn what_is_in_force_is_put_and_what_was_released_is_deleted_in_every_spell
     world.say("JANE@example.com", Say::Released).await;
     world.say("joe@example.com", Say::Bounced).await;
     world.clock.advance(MINUTE);
-    assert_eq!(world.run().await.ran(), Ran::Drained);
+    assert_eq!(world.run().await.ran(), RunOutcome::Drained);
     assert_eq!(world.list.entries(), entries(&[("joe@example.com", Reason::Complaint)]));
     world.assert_right();
 }
@@ -249,13 +249,13 @@ async fn no_bounce_before_reconcile_has_been_through_the_list() {
     }
     world.say("joe@example.com", Say::Complained).await;
     world.say("c@example.com", Say::Released).await;
-    assert_eq!(world.run().await.ran(), Ran::Drained);
+    assert_eq!(world.run().await.ran(), RunOutcome::Drained);
     let complaints = [("jane@example.com", Reason::Complaint), ("joe@example.com", Reason::Complaint)];
     assert_eq!((world.list.entries(), world.pending()), (entries(&complaints), 2));
     world.say("jane@example.com", Say::Complained).await;
     world.notes.put(FIRST_PASS, &FirstPass { ended_at: world.clock.now() }, None).await.unwrap();
     world.clock.advance(MINUTE);
-    assert_eq!(world.run().await.ran(), Ran::Drained);
+    assert_eq!(world.run().await.ran(), RunOutcome::Drained);
     world.assert_right();
 }
 
@@ -272,7 +272,7 @@ async fn the_sandbox_and_a_reason_that_is_not_enabled_are_outcomes() {
     world.say("c@example.com", Say::Released).await;
     let report = world.run().await;
     assert_eq!(report.metrics.get("RefusedSandbox"), 1);
-    assert_eq!((report.ran(), world.of("put"), world.pending()), (Ran::Drained, 0, 0));
+    assert_eq!((report.ran(), world.of("put"), world.pending()), (RunOutcome::Drained, 0, 0));
     assert_eq!(world.outcome("a@example.com").await, Some(OutcomeKind::RefusedSandbox));
     assert_eq!(world.list.entries(), entries(&[]), "what was released goes from a sandbox's list, too");
 
@@ -303,7 +303,7 @@ async fn ses_is_trusted_with_its_own_bounces_if_told_so() {
         world
             .join("b@example.com", "b@example.com", SuppressionState::suppressed(Reason::Bounce, there))
             .await;
-        assert_eq!(world.run().await.ran(), Ran::Drained);
+        assert_eq!(world.run().await.ran(), RunOutcome::Drained);
         assert_eq!((world.of("put"), world.pending()), (if trust_origin { 1 } else { 2 }, 0));
         assert_eq!(world.outcome("a@example.com").await, Some(OutcomeKind::Applied));
     }
@@ -321,7 +321,7 @@ async fn what_ses_was_trusted_with_and_is_not_there_is_put() {
     }
     // The index shows it as it was before.
     world.table.lag(1);
-    assert_eq!((world.run().await.ran(), world.of("put")), (Ran::Drained, 0));
+    assert_eq!((world.run().await.ran(), world.of("put")), (RunOutcome::Drained, 0));
     world.table.lag(0);
     let state = world.state("a@example.com").await;
     assert!(state.applied().unwrap().trusted);
@@ -329,7 +329,7 @@ async fn what_ses_was_trusted_with_and_is_not_there_is_put() {
     let marked = state.marked([], None, world.clock.now()).unwrap();
     world.table.put(&marked, Some(state.version()), World::deadline()).await.unwrap();
     world.clock.advance(MINUTE);
-    assert_eq!((world.run().await.ran(), world.of("put")), (Ran::Drained, 1));
+    assert_eq!((world.run().await.ran(), world.of("put")), (RunOutcome::Drained, 1));
     world.assert_right();
 }
 
@@ -377,13 +377,13 @@ async fn a_throttled_call_is_made_again_later() {
     let report = world.run().await;
     assert_eq!((report.metrics.get("SesCallsThrottled"), world.calls()), (3, 5));
     assert_eq!(report.metrics.get("SesCalls"), 5);
-    assert_eq!(report.ran(), Ran::Drained);
+    assert_eq!(report.ran(), RunOutcome::Drained);
     world.assert_right();
 
     world.say("b@example.com", Say::Bounced).await;
     world.clock.advance(MINUTE);
     world.list.fault([Fault::Throttled; 6]);
-    assert_eq!((world.run().await.ran(), world.pending()), (Ran::Left, 1));
+    assert_eq!((world.run().await.ran(), world.pending()), (RunOutcome::Left, 1));
     assert_eq!(world.outcome("b@example.com").await, None, "its own fault it is not");
     world.run_until_quiet().await;
     world.assert_right();
@@ -400,7 +400,7 @@ async fn a_refusal_is_for_good_and_no_answer_is_not() {
     world.list.fault([Fault::None, Fault::None, Fault::None]);
     world.list.fault([Fault::Unanswered, Fault::Unavailable, Fault::Unavailable]);
     let report = world.run().await;
-    assert_eq!((report.metrics.get("Failed"), report.ran()), (2, Ran::Left));
+    assert_eq!((report.metrics.get("Failed"), report.ran()), (2, RunOutcome::Left));
     assert_eq!(world.outcome("a@example.com").await, Some(OutcomeKind::Failed), "not before it is repeated");
     assert_eq!(world.outcome("b@example.com").await, Some(OutcomeKind::Failed));
     assert_eq!((world.outcome("c@example.com").await, world.calls()), (None, 6));
@@ -416,7 +416,7 @@ async fn what_there_is_no_time_for_stays_pending() {
         world.say(&format!("a{n}@example.com"), Say::Bounced).await;
     }
     let start = world.clock.now();
-    assert_eq!(world.run().await.ran(), Ran::Left);
+    assert_eq!(world.run().await.ran(), RunOutcome::Left);
     let (took, put) = (world.clock.now().since(start), world.of("put"));
     assert!(took < MINUTE && (50..60).contains(&put) && world.pending() == 60 - put, "{took:?} {put}");
     assert_eq!(world.of("create_import_job"), 0);
@@ -430,13 +430,13 @@ async fn one_instance_works_and_a_dead_one_keeps_others_out_until_its_lease_ends
     world.say("a@example.com", Say::Bounced).await;
     let (now, until) = (world.clock.now(), world.clock.now().plus(2 * MINUTE));
     world.leases.acquire(LEASE, "another", now, until).await.unwrap();
-    assert_eq!((world.run().await.ran(), world.calls()), (Ran::Busy, 0));
+    assert_eq!((world.run().await.ran(), world.calls()), (RunOutcome::Busy, 0));
     world.leases.release(LEASE, "another").await.unwrap();
     // Dies with the lease.
     assert!(world.run_with("{}", 2).await.ran.is_none());
-    assert_eq!(world.run().await.ran(), Ran::Busy);
+    assert_eq!(world.run().await.ran(), RunOutcome::Busy);
     world.clock.advance(2 * MINUTE);
-    assert_eq!(world.run().await.ran(), Ran::Drained);
+    assert_eq!(world.run().await.ran(), RunOutcome::Drained);
     world.assert_right();
 }
 
@@ -444,7 +444,7 @@ async fn one_instance_works_and_a_dead_one_keeps_others_out_until_its_lease_ends
 async fn an_index_that_lags_shows_nothing_that_is_done_twice_or_put_wrongly() {
     let mut world = World::new().await;
     world.say("a@example.com", Say::Bounced).await;
-    assert_eq!(world.run().await.ran(), Ran::Drained);
+    assert_eq!(world.run().await.ran(), RunOutcome::Drained);
     world.say("b@example.com", Say::Bounced).await;
     world.say("b@example.com", Say::Complained).await;
     // The index shows b as it was when only the bounce was known.
@@ -505,13 +505,13 @@ async fn a_storm_goes_by_job_and_what_is_said_meanwhile_wins() {
     let mut world = World::new().await;
     world.list.set_rules(ListRules { import_wait: Duration::from_secs(90), ..ListRules::default() });
     bounces(&world, 100).await;
-    assert_eq!(world.run().await.ran(), Ran::Drained);
+    assert_eq!(world.run().await.ran(), RunOutcome::Drained);
     assert_eq!((world.of("create_import_job"), world.of("put"), world.list.entries().len()), (1, 0, 0));
     world.say("user7@example.com", Say::Released).await;
     world.say("User8@example.com", Say::Complained).await;
     world.say("other@example.com", Say::Bounced).await;
     world.clock.advance(MINUTE);
-    assert_eq!(world.run().await.ran(), Ran::Drained);
+    assert_eq!(world.run().await.ran(), RunOutcome::Drained);
     assert_eq!(world.list.entries(), entries(&[("other@example.com", Reason::Bounce)]), "held by the job");
     assert!(world.pending() == 100 && world.of("delete") == 0);
     world.run_until_quiet().await;
@@ -538,7 +538,7 @@ async fn a_storm_that_comes_while_a_job_runs_waits_for_its_end_and_goes_by_the_n
         world.say(&format!("later{n}@example.com"), Say::Bounced).await;
     }
     world.clock.advance(Duration::from_secs(1));
-    assert_eq!(world.run().await.ran(), Ran::Drained);
+    assert_eq!(world.run().await.ran(), RunOutcome::Drained);
     assert_eq!((world.of("create_import_job"), world.of("put")), (2, 0));
     assert_eq!(world.of("import_job"), 3, "at once, and every ten seconds");
     world.run_until_quiet().await;
@@ -616,7 +616,7 @@ async fn a_job_that_nobody_can_look_at_stops_nothing_else() {
         world.list.fault(look.iter().copied());
         let report = world.run().await;
         assert!(report.metrics.get("OldestPendingSeconds") >= 180, "{look:?}");
-        assert_eq!(report.ran(), Ran::Left);
+        assert_eq!(report.ran(), RunOutcome::Left);
         assert_eq!(world.list.entries(), entries(&[("joe@example.com", Reason::Complaint)]), "{look:?}");
         world.clock.advance(job_wait);
         world.run_until_quiet().await;
@@ -633,7 +633,7 @@ async fn what_is_pending_is_counted_though_there_is_no_time_to_look_at_the_job()
     world.list.fault([Fault::Throttled; 6]);
     let report = world.run().await;
     assert!(report.metrics.get("OldestPendingSeconds") >= 180);
-    assert_eq!(report.ran(), Ran::Left);
+    assert_eq!(report.ran(), RunOutcome::Left);
 }
 
 /// How an import job may never come to its end, as far as SES tells.
@@ -852,7 +852,7 @@ async fn no_job_is_made_of_what_was_right_long_ago() {
     bounces(&world, 100).await;
     // SES is down for an hour, from the call that was to make the job.
     world.list.fault([Fault::None, Fault::Unavailable]);
-    assert_eq!(world.run().await.ran(), Ran::Left);
+    assert_eq!(world.run().await.ran(), RunOutcome::Left);
     world.clock.advance(Duration::from_hours(1));
     world.list.insert("User1@example.com", Reason::Complaint);
     world.say("User1@example.com", Say::Complained).await;
@@ -881,7 +881,7 @@ async fn releases_and_complaints_do_not_wait_behind_bounces() {
     world.say("jane@example.com", Say::Released).await;
     world.say("joe@example.com", Say::Complained).await;
     world.clock.advance(Duration::from_secs(1));
-    assert_eq!(world.run().await.ran(), Ran::Left, "the bounces wait for the job's end");
+    assert_eq!(world.run().await.ran(), RunOutcome::Left, "the bounces wait for the job's end");
     assert_eq!(world.list.entries(), entries(&[("joe@example.com", Reason::Complaint)]));
     assert_eq!((world.of("create_import_job"), world.of("put"), world.of("delete")), (1, 1, 1));
     world.run_until_quiet().await;
@@ -912,7 +912,7 @@ async fn records_of_the_stream_that_can_not_be_read_are_counted() {
     records.push(serde_json::json!({"dynamodb": {"NewImage": {"sk": {"S": "SUPPRESSION"}}}}));
     records.push(serde_json::json!({"dynamodb": 1}));
     let report = world.run_with(&event.to_string(), usize::MAX).await;
-    assert_eq!((report.metrics.get("StreamRecordsUnread"), report.ran()), (2, Ran::Drained));
+    assert_eq!((report.metrics.get("StreamRecordsUnread"), report.ran()), (2, RunOutcome::Drained));
     world.assert_right();
 }
 
@@ -1005,9 +1005,9 @@ async fn what_only_a_job_deletes_waits_for_one_unless_there_are_none() {
     world.clock.advance(MINUTE);
     // The account, the job: SES refuses it, and for a while none is made.
     world.list.fault([Fault::None, Fault::Refused]);
-    assert_eq!((world.run().await.ran(), world.pending()), (Ran::Left, 1));
+    assert_eq!((world.run().await.ran(), world.pending()), (RunOutcome::Left, 1));
     world.clock.advance(2 * MINUTE);
-    assert_eq!((world.run().await.ran(), world.of("create_import_job")), (Ran::Left, 1));
+    assert_eq!((world.run().await.ran(), world.of("create_import_job")), (RunOutcome::Left, 1));
     assert!(world.run_until_quiet().await >= 8);
     assert_eq!((world.list.entries(), world.of("delete")), (entries(&[]), 0));
 

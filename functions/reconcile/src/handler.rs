@@ -22,7 +22,8 @@ use tokio::time::Instant;
 use tracing::{info, warn};
 
 pub use crate::given_up::GivenUpError;
-pub use crate::pass::{Counts, PassError, Passed};
+pub use crate::pass::{PassError, Passed};
+pub use crate::pass_counts::PassCounts;
 pub use crate::push::Pushed;
 pub use crate::records::{LookBackError, LookedBack};
 

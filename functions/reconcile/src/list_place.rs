@@ -4,7 +4,7 @@ use mailroom_core::suppression::window::Window;
 use mailroom_core::timestamp::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::pass::Counts;
+use crate::pass_counts::PassCounts;
 
 /// The most pages of a window of which a time is remembered: about as many as are read in one invocation.
 const MOST_TIMES: usize = 256;
@@ -20,12 +20,12 @@ pub(crate) struct ListPlace {
     /// For each of the first pages of the window, the time of its median entry: a sample by which the window can be split.
     times: Vec<Timestamp>,
     /// What was found in the window so far.
-    pub(crate) counts: Counts,
+    pub(crate) counts: PassCounts,
 }
 
 impl ListPlace {
     /// Records that a page of the window was read: the times of its entries, and what was found.
-    pub(crate) fn read_page(&mut self, mut times: Vec<Timestamp>, found: Counts) {
+    pub(crate) fn read_page(&mut self, mut times: Vec<Timestamp>, found: PassCounts) {
         self.counts.join(found);
         times.sort_unstable();
         if self.times.len() < MOST_TIMES {
@@ -43,7 +43,7 @@ impl ListPlace {
     }
 
     /// Ends the window and begins the next one. Returns what was found in the window, and whether there is a next one.
-    pub(crate) fn end_window(&mut self) -> (Counts, bool) {
+    pub(crate) fn end_window(&mut self) -> (PassCounts, bool) {
         let (found, next) = (self.counts, self.later.pop());
         self.begin(next.unwrap_or_default());
         (found, next.is_some())
@@ -52,7 +52,7 @@ impl ListPlace {
     fn begin(&mut self, window: Window) {
         self.window = window;
         self.times.clear();
-        self.counts = Counts::default();
+        self.counts = PassCounts::default();
     }
 }
 
@@ -64,18 +64,18 @@ mod tests {
     fn a_window_is_split_by_a_sample_of_bounded_size_and_its_parts_are_read_one_after_the_other() {
         let at = |second: i64| Timestamp::from_millis(second * 1000).unwrap();
         let mut place = ListPlace::default();
-        let found = Counts { entries: 3, ..Counts::default() };
+        let found = PassCounts { entries: 3, ..PassCounts::default() };
         for second in 0..1000 {
             place.read_page(vec![at(second + 900), at(second), at(second + 1)], found);
         }
         assert_eq!((place.times.len(), place.counts.entries), (MOST_TIMES, 3000));
         assert!(place.restart(at(2000)));
-        assert_eq!(place.counts, Counts::default(), "what was found is found again");
+        assert_eq!(place.counts, PassCounts::default(), "what was found is found again");
         let middle = place.window.until.unwrap();
         assert_eq!(middle, at(129));
         place.read_page(Vec::new(), found);
         assert_eq!(place.end_window(), (found, true));
         assert_eq!(place.window, Window { from: Some(middle), until: None });
-        assert_eq!(place.end_window(), (Counts::default(), false));
+        assert_eq!(place.end_window(), (PassCounts::default(), false));
     }
 }

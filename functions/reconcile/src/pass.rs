@@ -36,6 +36,7 @@ use tokio::time::Instant;
 use tracing::warn;
 
 use crate::list_place::ListPlace;
+use crate::pass_counts::PassCounts;
 use crate::seen::{SeenAddresses, chunks_for};
 
 /// The number of calls of the table that are under way at once.
@@ -61,12 +62,12 @@ struct Open {
     /// Where in the list the pass is. It is absent if an older version began the pass, which had no windows.
     #[serde(default)]
     list: ListPlace,
-    counts: Counts,
+    counts: PassCounts,
 }
 
 impl Open {
     /// The counts so far, with those of the window that is being read.
-    fn counts(&self) -> Counts {
+    fn counts(&self) -> PassCounts {
         let mut counts = self.counts;
         counts.join(self.list.counts);
         counts
@@ -88,39 +89,6 @@ struct Place {
     after: Option<Cursor>,
 }
 
-/// What a pass has found so far. What was done twice, because of a crash, is counted twice.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Counts {
-    /// The number of entries on the list.
-    pub entries: usize,
-    /// The number of entries on the list that Mailroom can't take for an address, or whose reason it does not know.
-    pub unread: usize,
-    /// The number of states that can't be read.
-    pub unreadable: usize,
-    /// The number of addresses of which list and state say the same.
-    pub agree: usize,
-    /// The number of addresses of which list and state do not say the same.
-    pub differ: usize,
-    /// The number of those that differ whose state was written: taken in, marked as pending, or noted.
-    pub mended: usize,
-    /// The number of addresses that somebody else is working on, or was when the pass began. They are left to the next
-    /// pass.
-    pub busy: usize,
-    /// The number of addresses that are left as they are, for good reason.
-    pub left: usize,
-    /// The number of entries that should be on the list, by the states.
-    pub expected: usize,
-    /// The number of entries that should be on the list and were not seen there.
-    pub gone: usize,
-    /// The number of entries not seen on the list that SES was asked for one by one.
-    pub asked: usize,
-    /// The number of entries that SES was asked for and did not have: drift.
-    pub drifted: usize,
-    /// How often a window of the list was begun again, because SES no longer took a page's token.
-    pub restarts: usize,
-}
-
 /// How the pass fared in one invocation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case", tag = "state")]
@@ -128,11 +96,11 @@ pub enum Passed {
     /// No pass is in progress and none is due.
     NotDue,
     /// The pass goes on at the next wake. These are its counts so far.
-    Unfinished(Counts),
+    Unfinished(PassCounts),
     /// The pass has ended, with these counts.
-    Ended(Counts),
+    Ended(PassCounts),
     /// The pass has ended, and concluded nothing from the entries that have gone, since too many have.
-    Alarmed(Counts),
+    Alarmed(PassCounts),
 }
 
 /// Why a pass did not go on. The next wake tries again.
@@ -224,7 +192,7 @@ impl<S: StateTable, L: SuppressionList, N: Notes, C: Timer, M: Metrics> Passing<
                 chunks: chunks_for(last.map_or(0, |last| last.entries.saturating_mul(2))),
                 step: Step::List(None),
                 list: ListPlace::default(),
-                counts: Counts::default(),
+                counts: PassCounts::default(),
             },
         };
         let mut seen = SeenAddresses::load(self.notes, open.started_at, open.chunks).await?;
@@ -338,7 +306,7 @@ impl<S: StateTable, L: SuppressionList, N: Notes, C: Timer, M: Metrics> Passing<
         place: &mut ListPlace,
         seen: &mut SeenAddresses,
         pass: &Pass<'_>,
-        counts: &mut Counts,
+        counts: &mut PassCounts,
     ) -> Result<Option<Step>, PassError> {
         let page = match self.asking(async || self.list.page(place.window, token).await).await? {
             Ok(page) => page,
@@ -355,12 +323,13 @@ impl<S: StateTable, L: SuppressionList, N: Notes, C: Timer, M: Metrics> Passing<
         let entries = page.items.len() + page.unread;
         let times = page.items.iter().map(|entry| entry.updated_at).collect();
         let (listings, unread) = Listing::group(page.items);
-        let mut found = Counts { entries, unread: unread + page.unread, ..Counts::default() };
+        let mut found = PassCounts { entries, unread: unread + page.unread, ..PassCounts::default() };
         let mut judged = stream::iter(&listings)
             .map(|listing| self.mend(listing.address(), Some(listing), pass))
             .buffer_unordered(PARALLEL);
         while let Some(judged) = judged.next().await {
-            found.add(&judged?);
+            let Judged { action, mended } = judged?;
+            found.add_action(&action, mended);
         }
         drop(judged);
         for listing in &listings {
@@ -386,7 +355,7 @@ impl<S: StateTable, L: SuppressionList, N: Notes, C: Timer, M: Metrics> Passing<
         place: &Place,
         seen: &SeenAddresses,
         pass: &Pass<'_>,
-        counts: &mut Counts,
+        counts: &mut PassCounts,
     ) -> Result<Option<Place>, PassError> {
         let Some((states, mut found, next)) = self.page(place).await? else { return Ok(None) };
         let mut to_mend = Vec::new();
@@ -401,13 +370,14 @@ impl<S: StateTable, L: SuppressionList, N: Notes, C: Timer, M: Metrics> Passing<
                 action if carried_out(&action, None, Some(state), pass, self.clock.now()).is_some() => {
                     to_mend.push(state.address());
                 }
-                action => found.add(&Judged { action, mended: false }),
+                action => found.add_action(&action, false),
             }
         }
         let mut judged =
             stream::iter(to_mend).map(|address| self.mend(address, None, pass)).buffer_unordered(PARALLEL);
         while let Some(judged) = judged.next().await {
-            found.add(&judged?);
+            let Judged { action, mended } = judged?;
+            found.add_action(&action, mended);
         }
         counts.join(found);
         Ok(Some(next))
@@ -419,7 +389,7 @@ impl<S: StateTable, L: SuppressionList, N: Notes, C: Timer, M: Metrics> Passing<
         place: &Place,
         seen: &SeenAddresses,
         pass: &Pass<'_>,
-        counts: &mut Counts,
+        counts: &mut PassCounts,
     ) -> Result<Option<Place>, PassError> {
         let Some((states, _, next)) = self.page(place).await? else { return Ok(None) };
         let gone = |state: &&AddressState| {
@@ -435,18 +405,18 @@ impl<S: StateTable, L: SuppressionList, N: Notes, C: Timer, M: Metrics> Passing<
             }
             counts.asked += 1;
             let judged = self.confirm(state.address(), pass, &mut counts.drifted).await?;
-            counts.add(&judged);
+            counts.add_action(&judged.action, judged.mended);
         }
         Ok(Some(next))
     }
 
     /// Reads a page of the index of states, and says where the next one begins; `None` after the last shard.
-    async fn page(&self, place: &Place) -> Result<Option<(Vec<AddressState>, Counts, Place)>, PassError> {
+    async fn page(&self, place: &Place) -> Result<Option<(Vec<AddressState>, PassCounts, Place)>, PassError> {
         let Some(shard) = shards().nth(place.shard) else { return Ok(None) };
         let page =
             self.states.changed(&shard, Timestamp::MIN, place.after.as_ref(), PAGE, self.deadline).await?;
         let next = Place { shard: place.shard + usize::from(page.next.is_none()), after: page.next };
-        Ok(Some((page.items, Counts { unreadable: page.unreadable, ..Counts::default() }, next)))
+        Ok(Some((page.items, PassCounts { unreadable: page.unreadable, ..PassCounts::default() }, next)))
     }
 
     /// Judges an address by its state as it is now, and writes what follows; tries again if somebody else was faster.
@@ -526,41 +496,5 @@ impl<S: StateTable, L: SuppressionList, N: Notes, C: Timer, M: Metrics> Passing<
             Put::Done => Ok(Some(true)),
             Put::Conflict(_) => Ok(None),
         }
-    }
-}
-
-impl Counts {
-    fn add(&mut self, judged: &Judged) {
-        match judged.action {
-            Action::Agree => self.agree += 1,
-            Action::Leave(Leave::Pending | Leave::Job | Leave::Moved) => self.busy += 1,
-            Action::Leave(
-                Leave::LeftOff | Leave::Sandbox | Leave::Failed | Leave::Untold | Leave::Simulator,
-            ) => {
-                self.left += 1;
-            }
-            Action::TakeIn(_)
-            | Action::Join(_)
-            | Action::Delete
-            | Action::Put(_)
-            | Action::Confirm
-            | Action::LeaveOff
-            | Action::Note(_)
-            | Action::Spell => self.differ += 1,
-        }
-        self.mended += usize::from(judged.mended);
-    }
-
-    pub(crate) fn join(&mut self, other: Self) {
-        self.entries += other.entries;
-        self.unread += other.unread;
-        self.unreadable += other.unreadable;
-        self.agree += other.agree;
-        self.differ += other.differ;
-        self.mended += other.mended;
-        self.busy += other.busy;
-        self.left += other.left;
-        self.expected += other.expected;
-        self.gone += other.gone;
     }
 }

@@ -7,8 +7,8 @@
 use std::collections::HashMap;
 
 use aws_sdk_dynamodb::types::AttributeValue;
+use mailroom_core::suppression::FeedbackFact;
 use mailroom_core::suppression::operator::OperatorDecision;
-use mailroom_core::suppression::policy::FeedbackFact;
 use mailroom_core::timestamp::Timestamp;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;

@@ -156,9 +156,8 @@ pub(crate) fn may_pass<E: ProvideErrorMetadata>(error: &SdkError<E, HttpResponse
 
 #[cfg(test)]
 mod tests {
-    use mailroom_core::suppression::AddressState;
     use mailroom_core::suppression::operator::OperatorDecision;
-    use mailroom_core::suppression::policy::FeedbackFact;
+    use mailroom_core::suppression::{AddressState, FeedbackFact};
     use serde_json::{Value, json};
 
     use super::*;

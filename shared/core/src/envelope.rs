@@ -26,8 +26,8 @@ use crate::inbound::receipt;
 use crate::json::{self, Fields};
 use crate::malformed::{Malformed, Problem};
 use crate::notification::{self, Notice, Reading};
-use crate::record::SES_TEXT;
-use crate::text::{self, Text, visible};
+use crate::origin::Origin;
+use crate::text::{MAX_SES_TEXT_CHARS, Text, visible};
 use crate::timestamp::Timestamp;
 
 /// An opened payload: who invoked the function, and with which messages.
@@ -73,19 +73,6 @@ impl Message {
             Reading::Ignored(_) => None,
         }
     }
-}
-
-/// What the envelopes around a message say. All of it may be absent.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Origin {
-    /// The ARN of the SNS topic.
-    pub topic_arn: Option<String>,
-    /// The Region of EventBridge's event, of the topic or of the queue.
-    pub region: Option<String>,
-    /// The account of EventBridge's event.
-    pub account: Option<String>,
-    /// When SNS or EventBridge took the message: used as the time of an event that has none of its own.
-    pub time: Option<Timestamp>,
 }
 
 /// Opens a payload of any of the shapes above.
@@ -210,12 +197,12 @@ impl Record<'_> {
             (Some("aws:sns"), Some(sns)) => (Source::Direct, at(".Sns"), unwrap(sns.get())),
             (Some("aws:ses"), _) => match self.ses {
                 Some(ses) => {
-                    let receipt = json::read(ses.get(), |ses| receipt::read(ses, "ses"));
+                    let receipt = json::read(ses.get(), |ses| receipt::read(ses, "ses").map(Reading::from));
                     (Source::Direct, at(""), (Origin::default(), receipt))
                 }
                 None => (Source::Direct, at(""), refused("ses", Problem::Missing)),
             },
-            (Some("aws:sqs"), _) => match text::required(self.body, "") {
+            (Some("aws:sqs"), _) => match json::required_text(self.body, "") {
                 Ok(body) => (Source::Sqs, at(".body"), open_body(&body)),
                 Err(error) => (Source::Sqs, at(".body"), (Origin::default(), Err(error))),
             },
@@ -293,7 +280,7 @@ impl Envelope<'_> {
                 origin.topic_arn = self.topic_arn.get().map(str::to_owned);
                 origin.region = origin.region.take().or_else(|| region_of(self.topic_arn.get()));
                 origin.time = self.published_at.get().and_then(Timestamp::parse).or(origin.time);
-                Ok(Content::Envelope("Message", text::required(self.message, "Message")?))
+                Ok(Content::Envelope("Message", json::required_text(self.message, "Message")?))
             }
             (_, Some((detail_type, detail))) => {
                 origin.region = self.region.get().map(str::to_owned).or(origin.region.take());
@@ -301,7 +288,7 @@ impl Envelope<'_> {
                 origin.time = self.time.get().and_then(Timestamp::parse).or(origin.time);
                 match self.source.get() {
                     Some("aws.ses") if is_service_event(detail_type, detail) => {
-                        Ok(Content::Notice(Notice::ServiceEvent(visible(detail_type, SES_TEXT))))
+                        Ok(Content::Notice(Notice::ServiceEvent(visible(detail_type, MAX_SES_TEXT_CHARS))))
                     }
                     Some("aws.ses") | None => Ok(Content::Envelope("detail", detail.get().to_owned())),
                     Some(other) => Err(Malformed::new("source", Problem::UnknownSource).quoting(other)),

@@ -10,12 +10,12 @@ use serde::Serialize;
 
 use crate::address::Address;
 use crate::arn::Arn;
-use crate::envelope::Origin;
 use crate::evidence::{self, BounceReport, Decidable, Evidence};
 use crate::malformed::{Malformed, Problem};
 use crate::notification::{Body, Bounce, Format, Kind, Notification, Recipient};
-use crate::record::{self, Recipients, Record, SES_TEXT, key_part};
-use crate::text::visible;
+use crate::origin::Origin;
+use crate::record::{self, Recipients, Record, key_part};
+use crate::text::{MAX_SES_TEXT_CHARS, visible};
 use crate::timestamp::Timestamp;
 
 pub use crate::record::Retention;
@@ -138,7 +138,7 @@ pub fn normalize(
     let identity = notification.source_arn();
     let region = identity.and_then(Arn::region).or(origin.region.as_deref()).or(home);
     let tag = |name: &str| {
-        mail.tags.get(name).and_then(|values| values.first()).map(|value| visible(value, SES_TEXT))
+        mail.tags.get(name).and_then(|values| values.first()).map(|value| visible(value, MAX_SES_TEXT_CHARS))
     };
 
     // It may have been a recipient whose address could not be read, so those count as well.
@@ -158,7 +158,7 @@ pub fn normalize(
             ),
             kind: notification.kind.clone(),
             format: notification.format,
-            region: region.map(|region| visible(region, SES_TEXT)),
+            region: region.map(|region| visible(region, MAX_SES_TEXT_CHARS)),
             occurred_at,
             occurred_at_unread: occurred_at_unread.clone(),
             recipient: address.raw().to_owned(),
@@ -171,10 +171,11 @@ pub fn normalize(
             not_in_destination,
             recipient_assumed: notification.assumes_recipient(),
             sent_at: mail.timestamp.get().and_then(Timestamp::parse),
-            source_identity: identity
-                .map(|arn| visible(arn.resource.strip_prefix("identity/").unwrap_or(arn.resource), SES_TEXT)),
-            source_account: identity.map(|arn| visible(arn.account, SES_TEXT)),
-            sending_account: mail.sending_account_id.visible(SES_TEXT),
+            source_identity: identity.map(|arn| {
+                visible(arn.resource.strip_prefix("identity/").unwrap_or(arn.resource), MAX_SES_TEXT_CHARS)
+            }),
+            source_account: identity.map(|arn| visible(arn.account, MAX_SES_TEXT_CHARS)),
+            sending_account: mail.sending_account_id.visible(MAX_SES_TEXT_CHARS),
             configuration_set: tag("ses:configuration-set"),
             tenant: tag("ses:tenant-name"),
             tags: details::capped(&mail.tags),

@@ -26,10 +26,10 @@ mod words;
 
 use crate::address::Address;
 use crate::arn::Arn;
-use crate::envelope::Origin;
 use crate::malformed::{Malformed, Problem};
-use crate::record::{Recipients, Retention, SES_TEXT, key_part, recipients, time};
-use crate::text::{Text, visible};
+use crate::origin::Origin;
+use crate::record::{Recipients, Retention, key_part, recipients, time};
+use crate::text::{MAX_SES_TEXT_CHARS, Text, visible};
 use headers::{Headers, Told};
 use loops::{Envelope, Senders};
 
@@ -122,18 +122,18 @@ pub fn normalize(
     let signs = LoopSigns::of(header, envelope, &senders);
     let of_all = InboundRecord {
         pk: String::new(),
-        sk: format!("INBOUND#{occurred_at}#{}", key_part(&visible(&receipt.message_id, SES_TEXT))),
+        sk: format!("INBOUND#{occurred_at}#{}", key_part(&visible(&receipt.message_id, MAX_SES_TEXT_CHARS))),
         kind: "received",
-        region: region.map(|region| visible(region, SES_TEXT)),
-        account: account.or(origin.account.as_deref()).map(|account| visible(account, SES_TEXT)),
+        region: region.map(|region| visible(region, MAX_SES_TEXT_CHARS)),
+        account: account.or(origin.account.as_deref()).map(|account| visible(account, MAX_SES_TEXT_CHARS)),
         occurred_at,
         occurred_at_unread,
         recipient: String::new(),
         address: String::new(),
-        message_id: visible(&receipt.message_id, SES_TEXT),
-        mail_from: mail.source.visible(SES_TEXT),
+        message_id: visible(&receipt.message_id, MAX_SES_TEXT_CHARS),
+        mail_from: mail.source.visible(MAX_SES_TEXT_CHARS),
         from,
-        subject: subject.as_deref().map(|subject| visible(subject.trim(), SES_TEXT)),
+        subject: subject.as_deref().map(|subject| visible(subject.trim(), MAX_SES_TEXT_CHARS)),
         header_message_id: header_message_id.and_then(|id| headers::ids(id).into_iter().next()),
         in_reply_to: header.first("In-Reply-To").and_then(|id| headers::ids(id).into_iter().next()),
         references: references(header),

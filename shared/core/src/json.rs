@@ -27,6 +27,19 @@ pub(crate) fn read<T>(
     }
 }
 
+/// The text of a field that must hold one: a message in its envelope.
+///
+/// # Errors
+/// [`Problem::Missing`] if it is absent, null or blank; [`Problem::NotString`] if it is anything else, such as the object
+/// that the text should have been the JSON of.
+pub(crate) fn required_text(value: Value, field: &str) -> Result<String, Malformed> {
+    match value {
+        Value::String(text) if !text.trim().is_empty() => Ok(text),
+        Value::String(_) | Value::Null => Err(Malformed::new(field, Problem::Missing)),
+        other => Err(Malformed::new(field, Problem::NotString).quoting(&other.to_string())),
+    }
+}
+
 /// The text with what RFC 8259 forbids in strings, or leaves open, made readable; `None` if there is nothing to repair.
 ///
 /// - A surrogate escape without its pair, as writers that cut text in the middle of a character leave behind, becomes

@@ -17,7 +17,7 @@
 //! Where it happens: [`region`], the catalogue; [`setup`], what CloudFormation cannot set up there; [`audit`], whether a Region
 //! is ready; and [`smtp`], each Region's password.
 //!
-//! What they are made of: [`address`], [`timestamp`], [`arn`], [`text`], [`record`]; [`malformed`] for what can't be read, and
+//! What they are made of: [`address`], [`timestamp`], [`arn`], [`text`], [`origin`], [`record`]; [`malformed`] for what can't be read, and
 //! [`dead_letter`] for what becomes of that.
 
 pub mod address;
@@ -33,6 +33,7 @@ mod json;
 mod known;
 pub mod malformed;
 pub mod notification;
+pub mod origin;
 pub mod ours;
 pub mod record;
 pub mod region;

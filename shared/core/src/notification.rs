@@ -18,6 +18,7 @@ use crate::arn::Arn;
 use crate::inbound::receipt::{self, Receipt};
 use crate::json::{self, Fields};
 use crate::malformed::{Malformed, Problem};
+use crate::record::{self, MAX_MESSAGE_ID_BYTES};
 use crate::text::{Tags, Text, Texts, visible};
 
 pub(crate) use body::{
@@ -35,6 +36,13 @@ pub enum Reading {
     Received(Box<Receipt>),
     /// There is nothing to record: the message is to be acknowledged, and nothing done.
     Ignored(Notice),
+}
+
+impl From<Option<Box<Receipt>>> for Reading {
+    /// SES writes no receipt when it tries out a rule.
+    fn from(receipt: Option<Box<Receipt>>) -> Self {
+        receipt.map_or(Self::Ignored(Notice::ReceiptSetup), Self::Received)
+    }
 }
 
 /// A message that becomes no record. Mailroom never fetches a `SubscribeURL`: the template makes the subscriptions.
@@ -387,21 +395,6 @@ struct RawMail {
     tags: Tags,
 }
 
-/// The most bytes of a message id. SES's ids are some 60 characters; a key of the `message` index may have 2,048 bytes.
-const MAX_MESSAGE_ID_BYTES: usize = 255;
-
-/// SES's id of the mail (`mail.messageId`); `None` if SES is only trying out a receipt rule.
-///
-/// # Errors
-/// If there is none, or one that no key could hold.
-pub(crate) fn message_id(told: &Text) -> Result<Option<&str>, Malformed> {
-    let id = told.get().ok_or_else(|| Malformed::new("mail.messageId", Problem::Missing))?;
-    if id.len() > MAX_MESSAGE_ID_BYTES {
-        return Err(Malformed::new("mail.messageId", Problem::TooLong).quoting(id));
-    }
-    Ok((id != "AMAZON_SES_SETUP_NOTIFICATION").then_some(id))
-}
-
 /// Reads the text that SES itself wrote.
 ///
 /// # Errors
@@ -413,13 +406,13 @@ pub(crate) fn read(text: &str) -> Result<Reading, Malformed> {
     let raw: Raw = Malformed::parse(text)?;
     let (format, kind) = match (raw.notification_type.get(), raw.event_type.get()) {
         (Some("AmazonSnsSubscriptionSucceeded"), _) => return Ok(Reading::Ignored(Notice::TopicSubscribed)),
-        (Some("Received"), _) => return receipt::read(text, ""),
+        (Some("Received"), _) => return receipt::read(text, "").map(Reading::from),
         (Some(kind), _) => (Format::Identity, Kind::parse(kind)),
         (None, Some(kind)) => (Format::Event, Kind::parse(kind)),
         (None, None) => return Err(Malformed::new("eventType (or notificationType)", Problem::Missing)),
     };
     let mail = raw.mail.ok_or_else(|| Malformed::new("mail", Problem::Missing))?;
-    let Some(message_id) = message_id(&mail.message_id)? else {
+    let Some(message_id) = record::check_message_id(&mail.message_id)? else {
         return Ok(Reading::Ignored(Notice::ReceiptSetup));
     };
     let body = match kind {

@@ -2,9 +2,9 @@
 
 use crate::arn::Arn;
 use crate::dead_letter::Reason;
-use crate::envelope::Origin;
 use crate::inbound::Receipt;
 use crate::notification::Notification;
+use crate::origin::Origin;
 
 /// What this stack is responsible for.
 #[derive(Debug, Clone)]

@@ -5,13 +5,13 @@ use std::collections::HashSet;
 use serde::Serialize;
 
 use crate::address::Address;
-use crate::envelope::Origin;
 use crate::malformed::{Malformed, Problem};
-use crate::text::Text;
+use crate::origin::Origin;
+use crate::text::{MAX_SES_TEXT_CHARS, Text};
 use crate::timestamp::Timestamp;
 
-/// How many characters are kept of SES's own words (types, names, ids).
-pub(crate) const SES_TEXT: usize = 256;
+/// The most bytes of a message id. SES's ids are some 60 characters; a key of the `message` index may have 2,048 bytes.
+pub(crate) const MAX_MESSAGE_ID_BYTES: usize = 255;
 
 /// A fact for the table: written under its key, whole, and the same however often it is written.
 pub trait Record: Serialize {
@@ -51,7 +51,7 @@ pub(crate) fn time(
     let read = |text: &Text| text.get().and_then(Timestamp::parse);
     let told = own.into_iter().chain(others.iter().copied()).find_map(read);
     let time = told.or(origin.time).ok_or_else(|| Malformed::new("mail.timestamp", Problem::NoTime))?;
-    Ok((time, own.filter(|text| read(text).is_none()).and_then(|text| text.visible(SES_TEXT))))
+    Ok((time, own.filter(|text| read(text).is_none()).and_then(|text| text.visible(MAX_SES_TEXT_CHARS))))
 }
 
 /// The recipients that an event concerns.
@@ -85,4 +85,16 @@ pub(crate) fn recipients<'a, T>(
 /// A text of SES's as part of a sort key: `#` separates the parts, so it is replaced.
 pub(crate) fn key_part(text: &str) -> String {
     text.replace('#', "_")
+}
+
+/// SES's id of a mail (`mail.messageId`); `None` if SES is only trying out a receipt rule.
+///
+/// # Errors
+/// If there is none, or one that no key could hold.
+pub(crate) fn check_message_id(id: &Text) -> Result<Option<&str>, Malformed> {
+    let id = id.get().ok_or_else(|| Malformed::new("mail.messageId", Problem::Missing))?;
+    if id.len() > MAX_MESSAGE_ID_BYTES {
+        return Err(Malformed::new("mail.messageId", Problem::TooLong).quoting(id));
+    }
+    Ok((id != "AMAZON_SES_SETUP_NOTIFICATION").then_some(id))
 }

@@ -8,7 +8,9 @@
 //! | [`state`] | how what was said joins, in any order and from any Region, and what is in force |
 //! | [`item`] | what the table keeps of an address, and when the list needs work |
 //! | [`message`] | what peers are told |
-//! | [`import`] | what goes to the list by import job, and what a job did |
+//! | [`dispatch`] | what goes to the list by single calls, what by import job, and in which order |
+//! | [`import`] | what an import job is made of, and what SES says it did |
+//! | [`import_job`] | a Region's import job, from its intent to its end |
 //! | [`reconcile`] | what a difference between list and state means |
 //! | [`window`] | in which parts a long list is read |
 //!
@@ -16,7 +18,10 @@
 //! [version](item::AddressState::version) is still the one that was read.
 
 pub mod delivery;
+pub mod dispatch;
+mod feedback_fact;
 pub mod import;
+pub mod import_job;
 pub mod item;
 pub mod message;
 pub mod operator;
@@ -25,9 +30,10 @@ pub mod reason;
 pub mod reconcile;
 pub mod spellings;
 pub mod state;
-mod stored;
+pub mod urgency;
 pub mod window;
 
+pub use feedback_fact::FeedbackFact;
 pub use item::{AddressState, Change};
 pub use reason::Reason;
 pub use state::{Said, Source, SuppressionState};

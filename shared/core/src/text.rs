@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::malformed::{Malformed, Problem};
+/// How many characters are kept of SES's own values (types, names, ids).
+pub(crate) const MAX_SES_TEXT_CHARS: usize = 256;
 
 /// Caps remote text at `max` characters (the last becomes `…`) and makes visible what a terminal would obey: control
 /// characters and the bidirectional ones, as Rust's escapes (`\n`, `\u{1b}`, `\u{202e}`).
@@ -94,19 +95,6 @@ impl From<Value> for Text {
             Value::Bool(truth) => Some(truth.to_string()),
             Value::Null | Value::Array(_) | Value::Object(_) => None,
         })
-    }
-}
-
-/// The text of a field that must hold one: a message in its envelope.
-///
-/// # Errors
-/// [`Problem::Missing`] if it is absent, null or blank; [`Problem::NotString`] if it is anything else, such as the object
-/// that the text should have been the JSON of.
-pub(crate) fn required(value: Value, field: &str) -> Result<String, Malformed> {
-    match value {
-        Value::String(text) if !text.trim().is_empty() => Ok(text),
-        Value::String(_) | Value::Null => Err(Malformed::new(field, Problem::Missing)),
-        other => Err(Malformed::new(field, Problem::NotString).quoting(&other.to_string())),
     }
 }
 

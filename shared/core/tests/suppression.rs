@@ -14,12 +14,12 @@ use mailroom_core::suppression::item::{
 };
 use mailroom_core::suppression::message::{self, PeerState};
 use mailroom_core::suppression::operator::OperatorDecision;
-use mailroom_core::suppression::policy::{
-    Candidates, FeedbackFact, Leave, Policy, Tenants, Threshold, Verdict,
-};
+use mailroom_core::suppression::policy::{Candidates, Leave, Policy, Tenants, Threshold, Verdict};
 use mailroom_core::suppression::reconcile::{self, Action, Entry, Gone, Listing, Pass};
 use mailroom_core::suppression::spellings::Spellings;
-use mailroom_core::suppression::{AddressState, Change, Reason, Said, Source, SuppressionState};
+use mailroom_core::suppression::{
+    AddressState, Change, FeedbackFact, Reason, Said, Source, SuppressionState,
+};
 use mailroom_core::timestamp::Timestamp;
 use proptest::prelude::*;
 

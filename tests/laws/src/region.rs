@@ -7,7 +7,7 @@ use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use apply::handler::Ran;
+use apply::handler::RunOutcome;
 use doubles::{Fuse, ItemChange, MemoryPeers, stream_event};
 use mailroom_aws::clock::Clock;
 use mailroom_aws::invocation::Response;
@@ -34,7 +34,7 @@ pub(crate) enum Ended {
     Feedback { batch: Batch, failed: Option<HashSet<String>> },
     Merge { batch: Batch, failed: Option<HashSet<String>> },
     Decide { until: Option<usize>, done: Option<bool> },
-    Apply { died: bool, ran: Option<Ran>, started: usize, failed: usize },
+    Apply { died: bool, ran: Option<RunOutcome>, started: usize, failed: usize },
     Reconcile { died: bool, woken: Option<Woken> },
 }
 

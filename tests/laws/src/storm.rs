@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
 
-use apply::handler::Ran;
+use apply::handler::RunOutcome;
 use doubles::{EventKind, Fuse, MailEvent, MemoryClock, MemoryList, MemoryObjects, MemoryPeers, Vocabulary};
 use fastrand::Rng;
 use mailroom_aws::clock::Timer;
@@ -320,7 +320,11 @@ impl<S: Ses> Run<'_, S> {
                 if by == By::Stream {
                     self.mapping_waits[index] = false;
                 }
-                ("apply", matches!(ran, Some(Ran::Busy | Ran::Drained | Ran::Left)) && *failed == 0)
+                (
+                    "apply",
+                    matches!(ran, Some(RunOutcome::Busy | RunOutcome::Drained | RunOutcome::Left))
+                        && *failed == 0,
+                )
             }
             Ended::Reconcile { woken, .. } => {
                 let passed = woken.map(|woken| woken.passed);

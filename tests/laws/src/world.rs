@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::iter::repeat_n;
 use std::time::Duration;
 
-use apply::handler::Ran;
+use apply::handler::RunOutcome;
 use doubles::{EventKind, Fault, Fuse, JobFaults, ListRules, ListWriter, MailEvent, MemoryPeers, Vocabulary};
 use fastrand::Rng;
 use mailroom_aws::clock::Clock;
@@ -528,13 +528,15 @@ impl World {
                 // A run that was cut off is begun again, and may write what was written already.
                 region.excuses += match ran {
                     None if died => 3,
-                    None | Some(Ran::Left) => 1,
-                    Some(Ran::Busy | Ran::Drained) => 0,
+                    None | Some(RunOutcome::Left) => 1,
+                    Some(RunOutcome::Busy | RunOutcome::Drained) => 0,
                 };
+                self.coverage.count(
+                    "apply had to leave something",
+                    usize::from(matches!(ran, Some(RunOutcome::Left))),
+                );
                 self.coverage
-                    .count("apply had to leave something", usize::from(matches!(ran, Some(Ran::Left))));
-                self.coverage
-                    .count("apply found another at work", usize::from(matches!(ran, Some(Ran::Busy))));
+                    .count("apply found another at work", usize::from(matches!(ran, Some(RunOutcome::Busy))));
                 let in_jobs = self.config.fails_in_jobs.is_some() && self.config.requests_per_second < 1.0;
                 self.coverage.count("records that failed in import jobs", if in_jobs { failed } else { 0 });
             }

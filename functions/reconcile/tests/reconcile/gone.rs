@@ -7,7 +7,7 @@ use mailroom_aws::clock::Clock;
 use mailroom_core::suppression::Reason;
 use mailroom_core::suppression::item::Attempt;
 use mailroom_core::suppression::reconcile::Gone;
-use reconcile::handler::{Counts, Passed};
+use reconcile::handler::{PassCounts, Passed};
 
 use crate::world::{entries, regions, settle};
 
@@ -50,7 +50,7 @@ async fn nothing_is_concluded_from_a_list_that_has_been_emptied() {
     }
     let before = home.table.states();
     for _ in 0..2 {
-        assert!(matches!(home.pass().await.1, Passed::Alarmed(Counts { gone: 20, mended: 0, .. })));
+        assert!(matches!(home.pass().await.1, Passed::Alarmed(PassCounts { gone: 20, mended: 0, .. })));
     }
     assert_eq!(home.table.states(), before);
     assert_eq!((home.counted("ListGone"), home.counted("Drift")), (2, 0));
@@ -72,7 +72,7 @@ async fn nothing_is_concluded_from_a_short_list_that_has_been_emptied() {
             home.list.remove(&format!("user{n}@example.com"));
         }
         let before = home.table.states();
-        assert!(matches!(home.pass().await.1, Passed::Alarmed(Counts { mended: 0, .. })), "{entries}");
+        assert!(matches!(home.pass().await.1, Passed::Alarmed(PassCounts { mended: 0, .. })), "{entries}");
         assert_eq!((home.table.states(), home.counted("ListGone")), (before, 1), "{entries}");
     }
 }

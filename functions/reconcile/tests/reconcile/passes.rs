@@ -7,7 +7,7 @@ use mailroom_aws::clock::Clock;
 use mailroom_aws::notes::{FIRST_PASS, FirstPass, LIST_PASSES, ListPasses, Notes};
 use mailroom_core::audit::facts::ListPass;
 use mailroom_core::suppression::Reason;
-use reconcile::handler::{Counts, Done, Passed, Pushed, Wake};
+use reconcile::handler::{Done, PassCounts, Passed, Pushed, Wake};
 use serde::de::IgnoredAny;
 use serde_json::json;
 use tokio::time::Instant;
@@ -92,7 +92,7 @@ async fn that_a_list_is_begun_again_is_counted_though_the_pass_does_not_end() {
     }
     home.list.fault([Fault::None, Fault::None, Fault::Refused]);
     let done = home.wake(WAKE, 20).await.unwrap();
-    assert!(matches!(done, Done::Woken { passed: Passed::Unfinished(Counts { restarts: 1, .. }), .. }));
+    assert!(matches!(done, Done::Woken { passed: Passed::Unfinished(PassCounts { restarts: 1, .. }), .. }));
     assert_eq!((home.counted("ListRestarts"), home.counted("PassesEnded")), (1, 0));
 }
 
@@ -209,7 +209,7 @@ fn insert_over_time(home: &Region, entries: usize) {
 }
 
 /// Wakes it every five minutes, for so many seconds each, until a pass has ended. Returns how often it was woken.
-async fn wake_until_ended(home: &Region, seconds: u64, most: usize) -> (usize, Counts) {
+async fn wake_until_ended(home: &Region, seconds: u64, most: usize) -> (usize, PassCounts) {
     for wakes in 1..=most {
         home.clock.advance(EVERY);
         match home.wake(WAKE, seconds).await.unwrap() {

@@ -15,7 +15,7 @@ use mailroom_core::suppression::policy::{Policy, Threshold};
 use mailroom_core::suppression::{AddressState, Reason, Said, Source, SuppressionState};
 use mailroom_core::timestamp::Timestamp;
 use merge::handler::Merge;
-use reconcile::handler::{Counts, Done, Passed, Pushed, Reconcile, ReconcileError, Wake};
+use reconcile::handler::{PassCounts, Done, Passed, Pushed, Reconcile, ReconcileError, Wake};
 use simulated_region::{Parameters, SimulatedRegion};
 use tokio::time::Instant;
 
@@ -95,7 +95,7 @@ impl Region {
         }
     }
 
-    pub(crate) async fn counts(&self) -> Counts {
+    pub(crate) async fn counts(&self) -> PassCounts {
         match self.pass().await.1 {
             Passed::Ended(counts) => counts,
             other => panic!("{other:?}"),

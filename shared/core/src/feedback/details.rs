@@ -5,8 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use crate::notification::{Body, Preferences, Recipient};
-use crate::record::SES_TEXT;
-use crate::text::visible;
+use crate::text::{MAX_SES_TEXT_CHARS, visible};
 
 /// How many characters are kept of a text that remote servers or mail clients wrote.
 const MAX_REMOTE_CHARS: usize = 1000;
@@ -113,24 +112,24 @@ pub struct TopicPreferences {
 impl Details {
     pub(super) fn of(body: &Body, recipient: &Recipient, candidates: usize) -> Self {
         let report = || DeliveryReport {
-            action: recipient.action.visible(SES_TEXT),
-            status: recipient.status.visible(SES_TEXT),
+            action: recipient.action.visible(MAX_SES_TEXT_CHARS),
+            status: recipient.status.visible(MAX_SES_TEXT_CHARS),
             diagnostic: recipient.diagnostic_code.visible(MAX_REMOTE_CHARS),
         };
         let several = (candidates > 1).then_some(candidates);
         match body {
             Body::Bounce(bounce) => Self::Bounce {
-                bounce_type: bounce.bounce_type.visible(SES_TEXT),
-                bounce_subtype: bounce.bounce_sub_type.visible(SES_TEXT),
+                bounce_type: bounce.bounce_type.visible(MAX_SES_TEXT_CHARS),
+                bounce_subtype: bounce.bounce_sub_type.visible(MAX_SES_TEXT_CHARS),
                 report: report(),
-                remote_mta_ip: bounce.remote_mta_ip.visible(SES_TEXT),
+                remote_mta_ip: bounce.remote_mta_ip.visible(MAX_SES_TEXT_CHARS),
                 reporting_mta: bounce.reporting_mta.visible(MAX_REMOTE_CHARS),
             },
             Body::Complaint(complaint) => Self::Complaint {
-                complaint_feedback_type: complaint.complaint_feedback_type.visible(SES_TEXT),
-                complaint_subtype: complaint.complaint_sub_type.visible(SES_TEXT),
+                complaint_feedback_type: complaint.complaint_feedback_type.visible(MAX_SES_TEXT_CHARS),
+                complaint_subtype: complaint.complaint_sub_type.visible(MAX_SES_TEXT_CHARS),
                 user_agent: complaint.user_agent.visible(MAX_REMOTE_CHARS),
-                arrival_date: complaint.arrival_date.visible(SES_TEXT),
+                arrival_date: complaint.arrival_date.visible(MAX_SES_TEXT_CHARS),
                 candidates,
             },
             Body::Delivery(delivery) => Self::Delivery {
@@ -139,36 +138,38 @@ impl Details {
                     .processing_time_millis
                     .get()
                     .and_then(|millis| millis.parse().ok()),
-                remote_mta_ip: delivery.remote_mta_ip.visible(SES_TEXT),
+                remote_mta_ip: delivery.remote_mta_ip.visible(MAX_SES_TEXT_CHARS),
                 reporting_mta: delivery.reporting_mta.visible(MAX_REMOTE_CHARS),
             },
             Body::DeliveryDelay(delay, _) => Self::DeliveryDelay {
-                delay_type: delay.delay_type.visible(SES_TEXT),
-                delay_expires_at: delay.expiration_time.visible(SES_TEXT),
+                delay_type: delay.delay_type.visible(MAX_SES_TEXT_CHARS),
+                delay_expires_at: delay.expiration_time.visible(MAX_SES_TEXT_CHARS),
                 report: report(),
                 reporting_mta: delay.reporting_mta.visible(MAX_REMOTE_CHARS),
             },
             Body::Send(..) => Self::Send {},
-            Body::Reject(reject, _) => Self::Reject { reject_reason: reject.reason.visible(SES_TEXT) },
+            Body::Reject(reject, _) => {
+                Self::Reject { reject_reason: reject.reason.visible(MAX_SES_TEXT_CHARS) }
+            }
             Body::Open(open, _) => Self::Open {
                 user_agent: open.user_agent.visible(MAX_REMOTE_CHARS),
-                ip_address: open.ip_address.visible(SES_TEXT),
+                ip_address: open.ip_address.visible(MAX_SES_TEXT_CHARS),
                 candidates: several,
             },
             Body::Click(click, _) => Self::Click {
                 link: click.link.visible(MAX_REMOTE_CHARS),
                 link_tags: capped(&click.link_tags.0),
                 user_agent: click.user_agent.visible(MAX_REMOTE_CHARS),
-                ip_address: click.ip_address.visible(SES_TEXT),
+                ip_address: click.ip_address.visible(MAX_SES_TEXT_CHARS),
                 candidates: several,
             },
             Body::RenderingFailure(failure, _) => Self::RenderingFailure {
                 failure_message: failure.error_message.visible(MAX_REMOTE_CHARS),
-                template_name: failure.template_name.visible(SES_TEXT),
+                template_name: failure.template_name.visible(MAX_SES_TEXT_CHARS),
             },
             Body::Subscription(subscription, _) => Self::Subscription {
-                contact_list: subscription.contact_list.visible(SES_TEXT),
-                subscription_source: subscription.source.visible(SES_TEXT),
+                contact_list: subscription.contact_list.visible(MAX_SES_TEXT_CHARS),
+                subscription_source: subscription.source.visible(MAX_SES_TEXT_CHARS),
                 new_topic_preferences: preferences(&subscription.new_topic_preferences),
                 old_topic_preferences: preferences(&subscription.old_topic_preferences),
                 candidates: several,
@@ -183,19 +184,22 @@ impl Details {
 fn preferences(preferences: &Preferences) -> TopicPreferences {
     let statuses = preferences.topic_subscription_status.iter();
     let topics = statuses.filter_map(|topic| {
-        Some((topic.topic_name.visible(SES_TEXT)?, topic.subscription_status.visible(SES_TEXT)?))
+        Some((
+            topic.topic_name.visible(MAX_SES_TEXT_CHARS)?,
+            topic.subscription_status.visible(MAX_SES_TEXT_CHARS)?,
+        ))
     });
     TopicPreferences {
-        unsubscribe_all: preferences.unsubscribe_all.visible(SES_TEXT),
+        unsubscribe_all: preferences.unsubscribe_all.visible(MAX_SES_TEXT_CHARS),
         topics: topics.take(MAX_TAGS).collect(),
     }
 }
 
 /// Names and values as they came, no more and no longer than SES allows.
 pub(super) fn capped(tags: &BTreeMap<String, Vec<String>>) -> BTreeMap<String, Vec<String>> {
-    let value = |value: &String| visible(value, SES_TEXT);
+    let value = |value: &String| visible(value, MAX_SES_TEXT_CHARS);
     let tag = |(name, values): (&String, &Vec<String>)| {
-        (visible(name, SES_TEXT), values.iter().take(MAX_TAGS).map(value).collect())
+        (visible(name, MAX_SES_TEXT_CHARS), values.iter().take(MAX_TAGS).map(value).collect())
     };
     tags.iter().take(MAX_TAGS).map(tag).collect()
 }

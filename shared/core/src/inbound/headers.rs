@@ -9,8 +9,7 @@ use serde_json::Value;
 
 use super::mailbox::{self, Mailbox};
 use super::{charset, words};
-use crate::record::SES_TEXT;
-use crate::text::{Text, visible};
+use crate::text::{MAX_SES_TEXT_CHARS, Text, visible};
 
 /// How much of a value is decoded, in bytes: far more than is stored, and little enough to need no more memory than that.
 pub(super) const MAX_VALUE_BYTES: usize = 16 * 1024;
@@ -135,7 +134,7 @@ pub(super) fn ids(value: &str) -> Vec<String> {
         HeaderValue::TextList(ids) => ids,
         _ => Vec::new(),
     };
-    ids.iter().map(|id| visible(id.trim(), SES_TEXT)).filter(|id| !id.is_empty()).collect()
+    ids.iter().map(|id| visible(id.trim(), MAX_SES_TEXT_CHARS)).filter(|id| !id.is_empty()).collect()
 }
 
 #[cfg(test)]

@@ -10,8 +10,7 @@ use super::headers::{Told, decoded, mailboxes};
 use super::mailbox::Mailbox;
 use super::parameters;
 use crate::address::Address;
-use crate::record::SES_TEXT;
-use crate::text::visible;
+use crate::text::{MAX_SES_TEXT_CHARS, visible};
 
 /// What a mail says about who wrote it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -121,7 +120,7 @@ impl LoopSigns {
             let values: Vec<_> =
                 header.fields().filter(|(name, _)| is_named(name)).map(|(_, value)| value).collect();
             let sign = values.iter().copied().find(|value| is_sign(value));
-            (sign.is_some(), sign.or(values.first().copied()).map(|value| visible(value, SES_TEXT)))
+            (sign.is_some(), sign.or(values.first().copied()).map(|value| visible(value, MAX_SES_TEXT_CHARS)))
         };
         let (submitted_by_machine, auto_submitted) =
             find(&["Auto-Submitted"], |value| keywords(value).iter().any(|word| word != "no"));

@@ -5,8 +5,7 @@ use serde::Serialize;
 
 use super::words::{self, EncodedWord};
 use crate::address::Address;
-use crate::record::SES_TEXT;
-use crate::text::visible;
+use crate::text::{MAX_SES_TEXT_CHARS, visible};
 
 /// How many places in an entry are tried where an address may stand.
 const MAX_CANDIDATES: usize = 8;
@@ -27,7 +26,7 @@ impl Mailbox {
     }
 
     fn new(name: &str, address: Option<&Address>) -> Option<Self> {
-        let name = visible(words::decode(name).trim(), SES_TEXT);
+        let name = visible(words::decode(name).trim(), MAX_SES_TEXT_CHARS);
         let name = Some(name).filter(|name| !name.is_empty());
         let address = address.map(|address| address.raw().to_owned());
         (name.is_some() || address.is_some()).then_some(Self { name, address })

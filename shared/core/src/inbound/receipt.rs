@@ -15,7 +15,7 @@ use super::headers::Headers;
 use super::verdict::{DmarcPolicy, Verdict, Verdicts};
 use crate::arn::Arn;
 use crate::malformed::{Malformed, Problem};
-use crate::notification::{self, Notice, Reading};
+use crate::record::check_message_id;
 use crate::text::{Text, Texts};
 
 /// A mail that SES received, as SES told it.
@@ -230,16 +230,17 @@ struct Raw {
 const MAX_BUCKET_BYTES: usize = 255;
 const MAX_KEY_BYTES: usize = 1024;
 
-/// Reads a `Received` notification (with an empty `path`), or `ses` of a record of the Lambda action's event.
+/// Reads a `Received` notification (with an empty `path`), or `ses` of a record of the Lambda action's event. `None` if SES is
+/// only trying out a receipt rule.
 ///
 /// # Errors
 /// [`Malformed`], with the path of the field.
-pub(crate) fn read(text: &str, path: &'static str) -> Result<Reading, Malformed> {
+pub(crate) fn read(text: &str, path: &'static str) -> Result<Option<Box<Receipt>>, Malformed> {
     let read = |text| {
         let raw: Raw = Malformed::parse(text)?;
         let mail = raw.mail.ok_or_else(|| Malformed::new("mail", Problem::Missing))?;
-        let Some(message_id) = notification::message_id(&mail.message_id)?.map(str::to_owned) else {
-            return Ok(Reading::Ignored(Notice::ReceiptSetup));
+        let Some(message_id) = check_message_id(&mail.message_id)?.map(str::to_owned) else {
+            return Ok(None);
         };
         let receipt = raw.receipt.ok_or_else(|| Malformed::new("receipt", Problem::Missing))?;
         let RawAction { bucket_name, object_key, .. } = &receipt.action;
@@ -251,13 +252,7 @@ pub(crate) fn read(text: &str, path: &'static str) -> Result<Reading, Malformed>
                 return Err(Malformed::new(field, Problem::TooLong));
             }
         }
-        Ok(Reading::Received(Box::new(Receipt {
-            message_id,
-            mail,
-            said: receipt,
-            content: raw.content,
-            path,
-        })))
+        Ok(Some(Box::new(Receipt { message_id, mail, said: receipt, content: raw.content, path })))
     };
     read(text).map_err(|error: Malformed| error.within(path))
 }

@@ -5,8 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Serialize, Serializer};
 
 use super::receipt::Receipt;
-use crate::record::SES_TEXT;
-use crate::text::visible;
+use crate::text::{MAX_SES_TEXT_CHARS, visible};
 
 /// The bucket and prefix of the stack's receipt rule.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -159,7 +158,7 @@ pub struct Reference {
 
 impl Reference {
     pub(super) fn new(location: &Location, object: Option<&ObjectFacts>, received_in: Option<&str>) -> Self {
-        let text = |text: &Option<String>| text.as_deref().map(|text| visible(text, SES_TEXT));
+        let text = |text: &Option<String>| text.as_deref().map(|text| visible(text, MAX_SES_TEXT_CHARS));
         Self {
             // Keeps the names as they came: whoever reads the mail gives them back to S3.
             bucket: location.bucket.clone(),

@@ -56,12 +56,6 @@ pub fn calls(to_do: &ToDo) -> usize {
     }
 }
 
-/// Whether this many calls are made by job instead: a job takes one call to make and one a minute to watch, single calls
-/// their pace.
-pub fn goes_by_job(calls: usize, calls_per_minute: usize) -> bool {
-    calls > calls_per_minute
-}
-
 /// Whether only a job can do it: see [`only_a_job_deletes`].
 pub fn only_by_job(to_do: &ToDo) -> bool {
     matches!(to_do, ToDo::Delete { spellings } if spellings.iter().any(|spelling| only_a_job_deletes(spelling)))
@@ -302,7 +296,6 @@ mod tests {
         let one = put("a@example.com", Reason::Bounce);
         let to_do: Vec<_> = (0..100_001).map(|_| ("a@example.com", one.clone())).collect();
         assert_eq!(planned(&to_do).unwrap().addresses.len(), 100_000);
-        assert!(!goes_by_job(60, 60) && goes_by_job(61, 60));
         assert!(only_by_job(&delete(&["a@example.com", "A/b@example.com"])));
         assert!(
             !only_by_job(&delete(&["a@example.com"]))

@@ -20,6 +20,7 @@ use sha2::{Digest, Sha256};
 use super::reason::Reason;
 use super::spellings::Spellings;
 use super::state::{Source, SuppressionState};
+use super::urgency::Urgency;
 use crate::record::Record;
 use crate::text::visible;
 use crate::timestamp::Timestamp;
@@ -345,8 +346,8 @@ impl AddressState {
     /// Makes what is pending due now. How early decides the order in which `apply` sees it, since that does not look at
     /// all of a large backlog.
     fn make_due(&mut self, now: Timestamp) {
-        let bounce = self.effective() == Some(Reason::Bounce);
-        let at = if bounce { now } else { now.minus(HEAD_START) };
+        let precedes = Urgency::of_reason(self.effective()).precedes_bounces();
+        let at = if precedes { now.minus(HEAD_START) } else { now };
         self.due_at = self.pending.as_ref().map(|_| at);
     }
 

@@ -4,13 +4,11 @@ use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use serde::Deserialize;
-
+use super::feedback_fact::FeedbackFact;
 use super::item::Change;
 use super::reason::Reason;
 use super::spellings::Spellings;
-use super::state::{Said, Source, SuppressionState, limit};
-use super::stored::StoredFeedback;
+use super::state::{Said, Source, SuppressionState};
 use crate::evidence::Decidable;
 use crate::notification::Format;
 use crate::timestamp::Timestamp;
@@ -87,32 +85,6 @@ pub enum Tenants {
     AccountWide,
     /// It decides nothing, since each tenant has a suppression list of its own.
     TheirOwn,
-}
-
-/// The parts of a record that the policy reads, both of a new one in the stream and of earlier ones in the table.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(from = "StoredFeedback")]
-pub struct FeedbackFact {
-    /// The kind of event: `bounce`, `complaint`, `delivery`, …
-    pub kind: String,
-    /// The id by which events are counted.
-    pub event_id: String,
-    /// When it happened, according to SES.
-    pub occurred_at: Timestamp,
-    /// When SES took the mail.
-    pub sent_at: Option<Timestamp>,
-    /// What kind of decision the record calls for, by the rules of this version; `None` if there is nothing to decide.
-    pub decidable: Option<Decidable>,
-    /// The recipient's address as SES spelled it.
-    pub recipient: String,
-    /// The recipient's address in match form.
-    pub address: String,
-    /// The tenant for whom the mail was sent; `None` if there is none.
-    pub tenant: Option<String>,
-    /// How many recipients a complaint may have come from; `None` if the record does not say.
-    pub candidates: Option<usize>,
-    /// Which of SES's vocabularies told the event; `None` if the record does not say.
-    pub format: Option<Format>,
 }
 
 /// What the policy says of a record.
@@ -241,19 +213,6 @@ impl Policy {
 }
 
 impl FeedbackFact {
-    /// The record with its times [limited](limit) by when it was written.
-    #[must_use]
-    pub fn limited(mut self, written_at: Timestamp) -> Self {
-        self.occurred_at = limit(self.occurred_at, written_at);
-        self.sent_at = self.sent_at.map(|at| limit(at, written_at));
-        self
-    }
-
-    /// When the event counts from by itself: when it happened, but not before its mail was sent.
-    pub fn counts_from(&self) -> Timestamp {
-        self.sent_at.map_or(self.occurred_at, |sent_at| sent_at.max(self.occurred_at))
-    }
-
     /// The change that a verdict on a record comes to; `region` is this one. `None` if the address is left as it is.
     pub fn change(&self, verdict: &Verdict, region: &str) -> Option<Change> {
         let Verdict::Suppress { reason, source, at, ref id } = *verdict else { return None };

@@ -1,4 +1,4 @@
-//! A feedback record as the table holds it, written by this version or an earlier one.
+//! A feedback record as the policy reads it, written by this version or an earlier one.
 //!
 //! Earlier versions took more for evidence: refusals by SES itself, and automatic replies. Their records say so to this
 //! day, and are read again when soft bounces are counted and when reconcile looks back. So what a record calls for is
@@ -7,14 +7,55 @@
 
 use serde::Deserialize;
 
-use super::policy::FeedbackFact;
+use super::state::limit;
 use crate::evidence::{BounceReport, Decidable, of_complaint};
 use crate::notification::Format;
 use crate::timestamp::Timestamp;
 
+/// The parts of a record that the policy reads, both of a new one in the stream and of earlier ones in the table.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(from = "StoredFeedback")]
+pub struct FeedbackFact {
+    /// The kind of event: `bounce`, `complaint`, `delivery`, …
+    pub kind: String,
+    /// The id by which events are counted.
+    pub event_id: String,
+    /// When it happened, according to SES.
+    pub occurred_at: Timestamp,
+    /// When SES took the mail.
+    pub sent_at: Option<Timestamp>,
+    /// What kind of decision the record calls for, by the rules of this version; `None` if there is nothing to decide.
+    pub decidable: Option<Decidable>,
+    /// The recipient's address as SES spelled it.
+    pub recipient: String,
+    /// The recipient's address in match form.
+    pub address: String,
+    /// The tenant for whom the mail was sent; `None` if there is none.
+    pub tenant: Option<String>,
+    /// How many recipients a complaint may have come from; `None` if the record does not say.
+    pub candidates: Option<usize>,
+    /// Which of SES's vocabularies told the event; `None` if the record does not say.
+    pub format: Option<Format>,
+}
+
+impl FeedbackFact {
+    /// The record with its times [limited](limit) by when it was written.
+    #[must_use]
+    pub fn limited(mut self, written_at: Timestamp) -> Self {
+        self.occurred_at = limit(self.occurred_at, written_at);
+        self.sent_at = self.sent_at.map(|at| limit(at, written_at));
+        self
+    }
+
+    /// When the event counts from by itself: when it happened, but not before its mail was sent.
+    pub fn counts_from(&self) -> Timestamp {
+        self.sent_at.map_or(self.occurred_at, |sent_at| sent_at.max(self.occurred_at))
+    }
+}
+
 /// The attributes of [`crate::feedback::FeedbackRecord`] that the policy needs.
 #[derive(Deserialize)]
-pub(super) struct StoredFeedback {
+struct StoredFeedback {
     kind: String,
     event_id: String,
     occurred_at: Timestamp,

@@ -1,0 +1,330 @@
+//! The import job: there is one at a time, and its intent is written first.
+//!
+//! If SES is asked twice it makes two jobs, and a running job writes what was right when it was made. So:
+//!
+//! ```text
+//! intent (a key) ─▶ addresses marked with it ─▶ object under it ─▶ CreateImportJob ─▶ its id noted ─▶ ... ─▶ it has ended:
+//!                                                                                  marks taken off, then the intent
+//! crash:           given up (not asked for yet):  ◀──────────┘   looked for among SES's jobs by that key; if there is none
+//!                  marks come off as stray ones                  after a minute, given up
+//! ```
+//!
+//! A job that was given up is planned anew, and never made from the old object: that says what was right when its addresses
+//! were marked, and since then somebody may have complained or been released.
+//!
+//! A job that has not ended within an hour is overdue, even if SES does not answer how far it is. It no longer holds its
+//! addresses, which then go one by one. It may still run: until SES says that it has ended, or until it is forgotten after
+//! a week, no other job is made. If the state of an address has changed since it went into the job, its entry is written
+//! again every hour, the last time after the job has ended.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use futures_util::{StreamExt, stream};
+use mailroom_aws::clock::Timer;
+use mailroom_aws::lease::Lease;
+use mailroom_aws::metrics::Metrics;
+use mailroom_aws::notes::Notes;
+use mailroom_aws::objects::ObjectStore;
+use mailroom_aws::states::{Put, StateTable};
+use mailroom_aws::suppression_list::{ImportJob, ListError, SuppressionList};
+use mailroom_core::inbound::Location;
+use mailroom_core::suppression::dispatch::DueAddress;
+use mailroom_core::suppression::import::{self, JobStatus};
+use mailroom_core::suppression::import_job::{CompletedJob, JobIntent, JobNote};
+use tracing::{error, info, warn};
+
+use crate::calls::{CallError, CallKind};
+use crate::error::RunEnd;
+use crate::run::{PARALLEL, Run};
+
+/// The time that is needed to mark the addresses of a job and to make the job.
+const TIME_TO_START: Duration = Duration::from_secs(20);
+/// The part of that time that is kept to make the job, after which no more addresses are marked.
+const TIME_TO_CREATE: Duration = Duration::from_secs(10);
+/// By how much SES's clock may be behind ours.
+const SKEW: Duration = Duration::from_mins(5);
+
+impl<S, L, E, N, O, C, M> Run<'_, S, L, E, N, O, C, M>
+where
+    S: StateTable,
+    L: SuppressionList,
+    E: Lease,
+    N: Notes,
+    O: ObjectStore,
+    C: Timer,
+    M: Metrics,
+{
+    async fn update_note(&mut self, change: impl FnOnce(&mut JobNote)) -> Result<(), RunEnd> {
+        self.jobs.update(&self.apply.notes, change).await
+    }
+
+    async fn update_intent(&mut self, change: impl FnOnce(&mut JobIntent)) -> Result<(), RunEnd> {
+        self.update_note(|note| note.intent.as_mut().map_or((), change)).await
+    }
+
+    fn location(&self, key: &str) -> Location {
+        Location { bucket: self.apply.settings.bucket.clone(), key: key.to_owned() }
+    }
+
+    fn url(&self, key: &str) -> String {
+        format!("s3://{}/{key}", self.apply.settings.bucket)
+    }
+
+    /// Makes a job of what is due: of one kind, and as much as SES takes. Returns `false` if all of it has changed since.
+    pub(crate) async fn start_job(&mut self, mut due: Vec<DueAddress>) -> Result<bool, RunEnd> {
+        if self.calls.left() < TIME_TO_START {
+            return Err(RunEnd::Later("an import job is not begun so late"));
+        }
+        let plan =
+            |due: &Vec<DueAddress>| import::plan(due.iter().map(|due| (due.state.address(), &due.to_do)));
+        let Some(planned) = plan(&due) else { return Ok(false) };
+        let now = self.now();
+        let key = planned.key(now);
+        let intent = JobIntent::new(key.clone(), planned.kind, now);
+        self.update_note(|note| note.intent = Some(intent)).await?;
+        let addresses: HashSet<_> = planned.addresses.into_iter().collect();
+        due.retain(|due| addresses.contains(due.state.address()));
+        let marked = self.mark_addresses(&due, &key).await?;
+        due.retain(|due| marked.contains(due.state.address()));
+        let Some(planned) = plan(&due) else {
+            self.update_note(|note| note.intent = None).await?;
+            return Ok(false);
+        };
+        self.apply.objects.put_here(&self.location(&key), planned.body.into_bytes()).await?;
+        info!(kind = planned.kind.as_ses(), addresses = planned.addresses.len(), key, "import job");
+        self.create_job().await?;
+        Ok(true)
+    }
+
+    /// Marks addresses as held by the job. One whose state somebody has written meanwhile is left out, since it may need
+    /// something else now.
+    async fn mark_addresses(&self, due: &[DueAddress], key: &str) -> Result<HashSet<String>, RunEnd> {
+        let mark = |index: usize| async move {
+            let Some(DueAddress { state, .. }) =
+                due.get(index).filter(|_| self.calls.left() > TIME_TO_CREATE)
+            else {
+                return Ok(None);
+            };
+            let put = self.apply.states.put(&state.in_job(key), Some(state.version()), self.deadline).await?;
+            Ok::<_, RunEnd>((put == Put::Done).then(|| state.address().to_owned()))
+        };
+        let mut writes = stream::iter(0..due.len()).map(mark).buffer_unordered(PARALLEL);
+        let mut marked = HashSet::new();
+        while let Some(written) = writes.next().await {
+            marked.extend(written?);
+        }
+        Ok(marked)
+    }
+
+    /// Has SES make the job from the object that was written.
+    async fn create_job(&mut self) -> Result<(), RunEnd> {
+        let now = self.now();
+        self.update_intent(|intent| intent.requested_at = Some(now)).await?;
+        let Some(intent) = self.jobs.note.intent.clone() else { return Ok(()) };
+        let (kind, url) = (intent.kind(), self.url(&intent.key));
+        match self
+            .calls
+            .call(CallKind::NotIdempotent, async |list| list.create_import_job(kind, &url).await)
+            .await
+        {
+            Ok(id) => {
+                self.counts.jobs_started += 1;
+                self.jobs.watched_at = Some(self.now());
+                self.update_intent(|intent| intent.id = Some(id)).await
+            }
+            Err(CallError::List(error @ (ListError::Refused(_) | ListError::Denied(_)))) => {
+                self.give_up_job(&intent, &error.kind()).await
+            }
+            // No job was made. Its addresses are due again at once, and planned anew.
+            Err(CallError::Later(why)) => {
+                self.update_note(|note| note.intent = None).await?;
+                Err(RunEnd::Later(why))
+            }
+            // Either no job was made, or it will be found by its key.
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Looks whether the job has ended, and if so records that; declares it overdue if it has not ended in time. It does not
+    /// ask SES more often than is worth a call.
+    pub(crate) async fn watch_jobs(&mut self) -> Result<(), RunEnd> {
+        self.watch_overdue().await?;
+        let Some(intent) = self.jobs.note.intent.clone() else { return Ok(()) };
+        if !self.jobs.next_watch_in(self.now()).is_zero() {
+            return Ok(());
+        }
+        let watched = self.watch_job(intent).await;
+        let is_late = self.jobs.note.intent.as_ref().is_some_and(|intent| intent.is_late(self.now()));
+        if !is_late || matches!(watched, Err(RunEnd::Failed(_))) {
+            return watched;
+        }
+        if let Err(end) = watched {
+            warn!("it is not known how far the import job is: {end}");
+        }
+        self.update_note(|note| note.overdue = note.intent.take()).await?;
+        let key = self.jobs.note.overdue.as_ref().map(|intent| intent.key.as_str());
+        error!(key, "an import job has not ended within an hour: its addresses go one by one");
+        self.counts.jobs_overdue = 1;
+        Ok(())
+    }
+
+    /// Looks, once in a run, whether the overdue job has ended, and if so records what it has done.
+    async fn watch_overdue(&mut self) -> Result<(), RunEnd> {
+        let Some(overdue) = self.jobs.note.overdue.clone().filter(|_| !self.jobs.is_overdue_watched) else {
+            return Ok(());
+        };
+        self.jobs.is_overdue_watched = true;
+        self.counts.jobs_overdue = 1;
+        if overdue.is_expired(self.now()) {
+            warn!(key = overdue.key, "an overdue import job has not ended within a week and is forgotten");
+            return self.update_note(|note| note.overdue = None).await;
+        }
+        let Some(id) = overdue.id.clone() else { return Ok(()) };
+        match self.calls.call(CallKind::NotIdempotent, async |list| list.import_job(&id).await).await {
+            Ok(job) if job.status == JobStatus::Completed => self.record_completed(&overdue, &job).await,
+            Ok(ImportJob { status: JobStatus::Failed, .. }) | Err(CallError::List(ListError::NotFound)) => {
+                info!(key = overdue.key, "an overdue import job has failed");
+                self.update_note(|note| note.overdue = None).await
+            }
+            Ok(job) => {
+                self.count_unknown(&job.status);
+                Ok(())
+            }
+            Err(CallError::List(error)) => {
+                warn!("it is not known how far the overdue import job is: {}", error.kind());
+                Ok(())
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn count_unknown(&mut self, status: &JobStatus) {
+        if let JobStatus::Unknown(status) = status {
+            warn!(status, "an import job has a status that is not known");
+            self.counts.job_statuses_unknown += 1;
+        }
+    }
+
+    /// Looks how far this job is.
+    async fn watch_job(&mut self, mut intent: JobIntent) -> Result<(), RunEnd> {
+        if intent.id.is_none() {
+            intent.id = self.find_job_id(&intent).await?;
+            if let Some(id) = intent.id.clone() {
+                self.update_intent(|intent| intent.id = Some(id)).await?;
+            }
+        }
+        let Some(id) = intent.id.clone() else {
+            let may_appear = intent.may_appear(self.now());
+            self.jobs.watched_at = Some(self.now());
+            if !may_appear {
+                info!(key = intent.key, "an import job was not made, and is given up");
+                self.update_note(|note| note.intent = None).await?;
+            }
+            return Ok(());
+        };
+        let job = match self.calls.call(CallKind::Idempotent, async |list| list.import_job(&id).await).await {
+            Ok(job) => job,
+            Err(CallError::List(error @ ListError::NotFound)) => {
+                return self.give_up_job(&intent, &error.kind()).await;
+            }
+            Err(error) => return Err(error.into()),
+        };
+        self.jobs.watched_at = Some(self.now());
+        match &job.status {
+            JobStatus::Running => Ok(()),
+            JobStatus::Unknown(_) => {
+                self.count_unknown(&job.status);
+                Ok(())
+            }
+            JobStatus::Failed => {
+                self.counts.jobs_ended += 1;
+                self.give_up_job(&intent, job.error.as_deref().unwrap_or("it failed")).await
+            }
+            JobStatus::Completed => {
+                self.counts.jobs_ended += 1;
+                self.record_completed(&intent, &job).await
+            }
+        }
+    }
+
+    /// Gives a job up, since nothing of it can be relied on. Its marks are stray then and come off, and its addresses are
+    /// as pending as before: that is not their fault, so that they need not wait longer with each job.
+    async fn give_up_job(&mut self, intent: &JobIntent, why: &str) -> Result<(), RunEnd> {
+        warn!(key = intent.key, "an import job has failed, and for a while there are none: {why}");
+        self.counts.jobs_failed += 1;
+        let now = self.now();
+        self.update_note(|note| {
+            note.intent = None;
+            note.suspend(now);
+        })
+        .await
+    }
+
+    /// Looks for the job by its key, for which SES must be asked for each of its jobs.
+    async fn find_job_id(&mut self, intent: &JobIntent) -> Result<Option<String>, RunEnd> {
+        if intent.requested_at.is_none() {
+            return Ok(None);
+        }
+        let url = self.url(&intent.key);
+        let mut next: Option<String> = None;
+        loop {
+            let page = self
+                .calls
+                .call(CallKind::Idempotent, async |list| list.import_jobs(next.as_deref()).await)
+                .await?;
+            let since = intent.planned_at.minus(SKEW);
+            let fits = page.items.into_iter().filter(|job| {
+                job.kind.is_none_or(|kind| kind == intent.kind())
+                    && job.created_at.is_none_or(|created_at| created_at >= since)
+            });
+            for job in fits {
+                match self.calls.call(CallKind::Idempotent, async |list| list.import_job(&job.id).await).await
+                {
+                    Ok(ImportJob { url: Some(found), .. }) if found == url => return Ok(Some(job.id)),
+                    Ok(_) | Err(CallError::List(ListError::NotFound)) => {}
+                    Err(error) => return Err(error.into()),
+                }
+            }
+            next = page.next;
+            if next.is_none() {
+                return Ok(None);
+            }
+        }
+    }
+
+    /// Records what a job has done, overdue or not, which takes its marks off, and then takes the intent off.
+    async fn record_completed(&mut self, intent: &JobIntent, job: &ImportJob) -> Result<(), RunEnd> {
+        let records = match &job.failed_records_url {
+            Some(url) => self.apply.list.failed_records(url).await,
+            None => Ok(String::new()),
+        };
+        if let Err(error) = &records {
+            warn!("the failed records of an import job can't be read: {}", error.kind());
+        }
+        let completed = CompletedJob::new(intent, job.failed, records.ok().as_deref(), job.error.as_deref());
+        let enabled = self.account().await?.enabled.clone();
+        let mut held = Vec::new();
+        self.for_each_due(|state| {
+            if state.job_with_key(&intent.key).is_some() {
+                held.push(state);
+            }
+            true
+        })
+        .await?;
+        let failed = held.iter().filter(|state| completed.has_failed_at(state.address())).count();
+        let addresses = held.len();
+        self.update_all(held, |state, now| completed.record(state, &enabled, now)).await?;
+        info!(addresses, failed, key = intent.key, "import job has ended");
+        self.counts.failed += failed;
+        self.counts.jobs_failed += usize::from(completed.is_useless());
+        let now = self.now();
+        self.update_note(|note| {
+            note.remove(&intent.key);
+            if completed.is_useless() {
+                note.suspend(now);
+            }
+        })
+        .await
+    }
+}

@@ -1,0 +1,222 @@
+//! An invocation that holds the lease: what it knows, and how it reads and writes states.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use futures_util::{StreamExt, stream};
+use mailroom_aws::clock::Timer;
+use mailroom_aws::notes::{FIRST_PASS, FirstPass, NoteError, Notes};
+use mailroom_aws::states::{Put, StateTable};
+use mailroom_aws::suppression_list::{Account, SuppressionList};
+use mailroom_core::suppression::AddressState;
+use mailroom_core::suppression::dispatch::DueAddress;
+use mailroom_core::suppression::item::{Attempt, SHARDS, Site, shards};
+use mailroom_core::timestamp::Timestamp;
+use tokio::time::Instant;
+
+use crate::calls::{CallKind, Calls};
+use crate::error::RunEnd;
+use crate::job_tracker::JobTracker;
+use crate::ports::Apply;
+
+/// The number of states that are read or written at once.
+pub(crate) const PARALLEL: usize = 16;
+/// The most due addresses that are kept in memory. What else is pending comes next.
+pub(crate) const MAX_DUE: usize = 25_000;
+/// The states that are read from a shard before it is the next one's turn, so that what is due first is seen whatever shard
+/// it is in. That is about as many as DynamoDB gives at once.
+const PAGE: usize = MAX_DUE / SHARDS as usize;
+const CONFLICTS: usize = 8;
+
+/// What a run counts.
+#[derive(Default)]
+pub(crate) struct RunCounts {
+    pub(crate) put: usize,
+    pub(crate) deleted: usize,
+    pub(crate) trusted: usize,
+    pub(crate) refused_sandbox: usize,
+    pub(crate) reason_not_enabled: usize,
+    pub(crate) failed: usize,
+    pub(crate) jobs_started: usize,
+    pub(crate) jobs_ended: usize,
+    pub(crate) jobs_failed: usize,
+    pub(crate) jobs_overdue: usize,
+    pub(crate) job_statuses_unknown: usize,
+    /// The time since which the oldest pending address has been pending.
+    pub(crate) oldest_pending: Duration,
+}
+
+impl RunCounts {
+    /// Counts an attempt that was made by a single call.
+    pub(crate) fn add(&mut self, attempt: &Attempt) {
+        match attempt {
+            Attempt::Written { reason: None, .. } => self.deleted += 1,
+            Attempt::Written { enabled, .. } => {
+                self.put += 1;
+                self.reason_not_enabled += usize::from(!enabled);
+            }
+            Attempt::Trusted { .. } => self.trusted += 1,
+            Attempt::RefusedSandbox => self.refused_sandbox += 1,
+            Attempt::Failed { .. } => self.failed += 1,
+        }
+    }
+}
+
+/// An invocation that holds the lease.
+pub(crate) struct Run<'a, S, L, E, N, O, C, M> {
+    pub(crate) apply: &'a Apply<S, L, E, N, O, C, M>,
+    pub(crate) calls: Calls<'a, L, C>,
+    pub(crate) deadline: Instant,
+    pub(crate) jobs: JobTracker,
+    pub(crate) counts: RunCounts,
+    first_pass_ended: bool,
+    account: Option<Account>,
+}
+
+impl<'a, S, L, E, N, O, C, M> Run<'a, S, L, E, N, O, C, M>
+where
+    S: StateTable,
+    L: SuppressionList,
+    N: Notes,
+    C: Timer,
+{
+    /// A run that ends at `deadline`, which is `ends_at` by the function's clock.
+    pub(crate) async fn new(
+        apply: &'a Apply<S, L, E, N, O, C, M>,
+        deadline: Instant,
+        ends_at: Timestamp,
+    ) -> Result<Self, NoteError> {
+        Ok(Self {
+            apply,
+            calls: Calls::new(&apply.list, &apply.clock, apply.settings.interval(), ends_at),
+            deadline,
+            jobs: JobTracker::read(&apply.notes).await?,
+            counts: RunCounts::default(),
+            first_pass_ended: apply.notes.get::<FirstPass>(FIRST_PASS).await?.is_some(),
+            account: None,
+        })
+    }
+
+    /// What was counted, by the metric's name.
+    pub(crate) fn metrics(&self) -> [(&'static str, usize); 14] {
+        let (calls, counts) = (&self.calls, &self.counts);
+        [
+            ("SesCalls", calls.made),
+            ("SesCallsThrottled", calls.throttled),
+            ("EntriesPut", counts.put),
+            ("EntriesDeleted", counts.deleted),
+            ("EntriesTrusted", counts.trusted),
+            ("RefusedSandbox", counts.refused_sandbox),
+            ("ReasonNotEnabled", counts.reason_not_enabled),
+            ("Failed", counts.failed),
+            ("ImportJobsStarted", counts.jobs_started),
+            ("ImportJobsEnded", counts.jobs_ended),
+            ("ImportJobsFailed", counts.jobs_failed),
+            ("ImportJobsOverdue", counts.jobs_overdue),
+            ("ImportJobStatusesUnknown", counts.job_statuses_unknown),
+            ("OldestPendingSeconds", usize::try_from(counts.oldest_pending.as_secs()).unwrap_or(usize::MAX)),
+        ]
+    }
+
+    pub(crate) fn now(&self) -> Timestamp {
+        self.apply.clock.now()
+    }
+
+    /// The account, which SES is asked for once in a run, and only if it matters.
+    pub(crate) async fn account(&mut self) -> Result<&Account, RunEnd> {
+        let account = match self.account.take() {
+            Some(account) => account,
+            None => self.calls.call(CallKind::Idempotent, async |list| list.account().await).await?,
+        };
+        Ok(self.account.insert(account))
+    }
+
+    /// The account as SES says that it is now.
+    pub(crate) async fn refreshed_account(&mut self) -> Result<&Account, RunEnd> {
+        self.account = None;
+        self.account().await
+    }
+
+    /// What the list needs for a state; `None` if that is nothing, or has to wait.
+    pub(crate) fn due_address(&self, state: AddressState) -> Option<DueAddress> {
+        let settings = &self.apply.settings;
+        let site = Site {
+            region: &settings.region,
+            first_pass_ended: self.first_pass_ended,
+            trust_origin: settings.trust_origin,
+        };
+        DueAddress::new(state, site, self.now())
+    }
+
+    /// Reads a state again, since the index lags behind, and says what the list needs for it.
+    pub(crate) async fn reread(&self, address: &str) -> Result<Option<DueAddress>, RunEnd> {
+        let state = self.apply.states.get(address, self.deadline).await?;
+        Ok(state.and_then(|state| self.due_address(state)))
+    }
+
+    /// Hands all states of the index that are due to `take`, until that returns `false`: of each shard the first page, then
+    /// of each the next.
+    pub(crate) async fn for_each_due(
+        &self,
+        mut take: impl FnMut(AddressState) -> bool,
+    ) -> Result<(), RunEnd> {
+        let now = self.now();
+        let mut pages: VecDeque<_> = shards().map(|shard| (shard, None)).collect();
+        while let Some((shard, after)) = pages.pop_front() {
+            let page = self.apply.states.pending(&shard, now, after.as_ref(), PAGE, self.deadline).await?;
+            for state in page.items {
+                if !take(state) {
+                    return Ok(());
+                }
+            }
+            if page.next.is_some() {
+                pages.push_back((shard, page.next));
+            }
+        }
+        Ok(())
+    }
+
+    /// Records the result of an attempt, which was made for this version of the state.
+    pub(crate) async fn record_attempt(&self, state: AddressState, attempt: &Attempt) -> Result<(), RunEnd> {
+        let acted_on = state.version();
+        self.update(state, |state, now| Some(state.attempted(acted_on, attempt.clone(), now))).await?;
+        Ok(())
+    }
+
+    /// Writes what `change` makes of each state, and leaves alone those of which it makes nothing. Returns what was written.
+    pub(crate) async fn update_all(
+        &self,
+        states: Vec<AddressState>,
+        change: impl Fn(&AddressState, Timestamp) -> Option<AddressState>,
+    ) -> Result<Vec<AddressState>, RunEnd> {
+        let change = &change;
+        let mut writes =
+            stream::iter(states).map(|state| self.update(state, change)).buffer_unordered(PARALLEL);
+        let mut all = Vec::new();
+        while let Some(written) = writes.next().await {
+            all.extend(written?);
+        }
+        Ok(all)
+    }
+
+    /// Writes what `change` makes of a state, or of what the state has become if somebody else was faster. Returns what was
+    /// written; `None` if nothing was.
+    async fn update(
+        &self,
+        mut state: AddressState,
+        change: impl Fn(&AddressState, Timestamp) -> Option<AddressState>,
+    ) -> Result<Option<AddressState>, RunEnd> {
+        for _ in 0..CONFLICTS {
+            let Some(next) = change(&state, self.now()) else { return Ok(None) };
+            match self.apply.states.put(&next, Some(state.version()), self.deadline).await? {
+                Put::Done => return Ok(Some(next)),
+                Put::Conflict(Some(held)) => state = *held,
+                Put::Conflict(None) => match self.apply.states.get(state.address(), self.deadline).await? {
+                    Some(fresh) => state = fresh,
+                    None => return Ok(None),
+                },
+            }
+        }
+        Err(RunEnd::Later("others keep writing the same state"))
+    }
+}

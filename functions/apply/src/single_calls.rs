@@ -1,0 +1,156 @@
+//! Goes from one address to the next: puts and deletes, each for the state as it is when SES takes the call.
+
+use mailroom_aws::clock::Timer;
+use mailroom_aws::lease::Lease;
+use mailroom_aws::metrics::Metrics;
+use mailroom_aws::notes::Notes;
+use mailroom_aws::objects::ObjectStore;
+use mailroom_aws::states::StateTable;
+use mailroom_aws::suppression_list::{ListError, SuppressionList};
+use mailroom_core::suppression::dispatch::DueAddress;
+use mailroom_core::suppression::item::{Attempt, ToDo};
+use mailroom_core::suppression::{AddressState, Reason};
+
+use crate::calls::CallKind;
+use crate::error::RunEnd;
+use crate::run::Run;
+
+/// The number of calls after which the backlog is looked at again. In a storm it has grown by then, so that a job is due.
+const ROUND: usize = 10;
+
+/// What came of the attempt for one address.
+struct AttemptOutcome {
+    attempt: Attempt,
+    /// The error with which the run ends; `None` if it goes on.
+    end: Option<ListError>,
+}
+
+impl AttemptOutcome {
+    fn success(attempt: Attempt) -> Self {
+        Self { attempt, end: None }
+    }
+
+    /// An attempt that failed. If SES finds the input wrong, that is about this address. Anything else is about SES, or
+    /// about our permissions, and ends the run: it is recorded as this address's failure, so that the next run does not
+    /// begin with the same.
+    fn failure(error: ListError) -> Self {
+        let of_address =
+            matches!(&error, ListError::Refused(refusal) if refusal.code == "BadRequestException");
+        let attempt = Attempt::Failed { why: error.to_string(), may_pass: !of_address };
+        Self { attempt, end: (!of_address).then_some(error) }
+    }
+}
+
+/// Why a call for an address has no result.
+enum AddressCallError {
+    /// The state of the address has changed since it was read.
+    StateChanged,
+    /// The run ends with this.
+    RunEnd(RunEnd),
+}
+
+impl<E: Into<RunEnd>> From<E> for AddressCallError {
+    fn from(error: E) -> Self {
+        Self::RunEnd(error.into())
+    }
+}
+
+impl<S, L, E, N, O, C, M> Run<'_, S, L, E, N, O, C, M>
+where
+    S: StateTable,
+    L: SuppressionList,
+    E: Lease,
+    N: Notes,
+    O: ObjectStore,
+    C: Timer,
+    M: Metrics,
+{
+    /// Does as much, in this order, as goes before the backlog must be looked at again. Returns how many addresses were done.
+    pub(crate) async fn make_calls(&mut self, due: Vec<DueAddress>) -> Result<usize, RunEnd> {
+        let before = self.calls.made;
+        let mut done = 0;
+        for stale in due {
+            if self.calls.made - before >= ROUND {
+                break;
+            }
+            let Some((state, outcome)) = self.apply_state(stale.state.address()).await? else { continue };
+            self.counts.add(&outcome.attempt);
+            self.record_attempt(state, &outcome.attempt).await?;
+            done += 1;
+            if let Some(error) = outcome.end {
+                return Err(RunEnd::List(error));
+            }
+        }
+        Ok(done)
+    }
+
+    /// Does what the list needs for one address. Returns the state for which it was done, and what came of it; `None` if
+    /// the list needs nothing (any more).
+    async fn apply_state(&mut self, address: &str) -> Result<Option<(AddressState, AttemptOutcome)>, RunEnd> {
+        loop {
+            let Some(DueAddress { state, to_do }) = self.reread(address).await? else { return Ok(None) };
+            let outcome = match to_do {
+                ToDo::Put { spelling, reason } => self.put_entry(&state, &spelling, reason).await,
+                ToDo::Delete { spellings } => self.delete_entries(&state, &spellings).await,
+                ToDo::Nothing | ToDo::Wait(_) | ToDo::Trust(_) => return Ok(None),
+            };
+            match outcome {
+                Ok(outcome) => return Ok(Some((state, outcome))),
+                Err(AddressCallError::StateChanged) => {}
+                Err(AddressCallError::RunEnd(end)) => return Err(end),
+            }
+        }
+    }
+
+    async fn put_entry(
+        &mut self,
+        state: &AddressState,
+        spelling: &str,
+        reason: Reason,
+    ) -> Result<AttemptOutcome, AddressCallError> {
+        // The account is asked for first, so that what was put is recorded without waiting for another call.
+        let enabled = self.account().await?.enabled.contains(&reason);
+        let failure = self.call_for(state, async |list| list.put(spelling, reason).await).await?;
+        if let Some(AttemptOutcome { end: None | Some(ListError::Refused(_)), .. }) = failure {
+            // The account may have come into the sandbox since it was asked for. Then the address is not to blame.
+            if !self.refreshed_account().await?.production_access {
+                return Ok(AttemptOutcome::success(Attempt::RefusedSandbox));
+            }
+        }
+        let written = || AttemptOutcome::success(Attempt::Written { reason: Some(reason), enabled });
+        Ok(failure.unwrap_or_else(written))
+    }
+
+    async fn delete_entries(
+        &mut self,
+        state: &AddressState,
+        spellings: &[String],
+    ) -> Result<AttemptOutcome, AddressCallError> {
+        for spelling in spellings {
+            if let Some(failure) = self.call_for(state, async |list| list.delete(spelling).await).await? {
+                return Ok(failure);
+            }
+        }
+        Ok(AttemptOutcome::success(Attempt::Written { reason: None, enabled: true }))
+    }
+
+    /// Calls SES for a state, unless that has changed by the time of the call: a BOUNCE must not be put over a COMPLAINT
+    /// that came while the call waited for its turn. Returns the failure; `None` if SES did what it was asked.
+    async fn call_for(
+        &mut self,
+        state: &AddressState,
+        call: impl AsyncFn(&L) -> Result<(), ListError>,
+    ) -> Result<Option<AttemptOutcome>, AddressCallError> {
+        let (apply, deadline) = (self.apply, self.deadline);
+        let is_unchanged = async || {
+            let found = apply.states.get(state.address(), deadline).await?;
+            let same = found.is_some_and(|found| found.version() == state.version());
+            if same { Ok(()) } else { Err(AddressCallError::StateChanged) }
+        };
+        match self.calls.call_if(CallKind::Idempotent, is_unchanged, call).await {
+            Ok(()) => Ok(None),
+            Err(AddressCallError::RunEnd(RunEnd::List(error))) => Ok(Some(AttemptOutcome::failure(error))),
+            Err(error) => Err(error),
+        }
+    }
+}
