@@ -8,12 +8,12 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use mailroom_aws::audit::table::AuditTable;
+use mailroom_audit::aws::table::{AuditTable, DynamoAuditTable};
+use mailroom_audit::compare::compare;
+use mailroom_audit::facts::{ApiAnswer, Facts, Stack};
+use mailroom_audit::{Section, SectionVerdict, Verdict, judge_sections};
 use mailroom_aws::clock::{Clock, SystemClock};
 use mailroom_aws::operator::{Access, OpenError};
-use mailroom_core::audit::compared::compare;
-use mailroom_core::audit::facts::{Asked, Facts, Stack};
-use mailroom_core::audit::{Section, SectionVerdict, Verdict, audit};
 use mailroom_core::region::Region;
 use mailroom_core::timestamp::Timestamp;
 
@@ -176,7 +176,8 @@ impl Audit {
             Ok(table) => table,
             Err(error) => return self.not_open(&error, name),
         };
-        match table.audits().verdicts(aws::deadline()).await {
+        let audits = DynamoAuditTable::new(table.config(), table.name());
+        match audits.verdicts(aws::deadline()).await {
             Ok(verdicts) if verdicts.is_empty() => Got::NotAudited,
             Ok(verdicts) => Got::Verdicts(verdicts),
             Err(error) => Got::Failed(format!(
@@ -247,22 +248,22 @@ fn nothing(region: &str, why: &str, now: Timestamp) -> Vec<SectionVerdict> {
 fn not_enabled(region: &str, code: String, now: Timestamp) -> Vec<SectionVerdict> {
     let facts = Facts {
         stack: Stack { region: region.to_owned(), receives: true, ..Stack::default() },
-        account: Asked::NotEnabled(code.clone()),
-        identities: Asked::NotEnabled(code.clone()),
-        configuration_sets: Asked::NotEnabled(code.clone()),
-        list: Asked::NotAsked,
-        peers: Asked::NotAsked,
-        access_keys: Asked::NotAsked,
-        rule_set: Asked::NotEnabled(code),
+        account: ApiAnswer::NotEnabled(code.clone()),
+        identities: ApiAnswer::NotEnabled(code.clone()),
+        configuration_sets: ApiAnswer::NotEnabled(code.clone()),
+        list: ApiAnswer::NotAsked,
+        peers: ApiAnswer::NotAsked,
+        access_keys: ApiAnswer::NotAsked,
+        rule_set: ApiAnswer::NotEnabled(code),
         buckets: Vec::new(),
     };
-    audit(&facts, now)
+    judge_sections(&facts, now)
 }
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a test says what failed by panicking")]
 mod tests {
-    use mailroom_core::audit::Finding;
+    use mailroom_audit::Finding;
 
     use super::*;
 

@@ -5,15 +5,16 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use mailroom_aws::audit::AskError;
-use mailroom_aws::audit::ses::{Ses, SesReader};
+use mailroom_audit::aws::ApiError;
+use mailroom_audit::aws::ses::{Ses, SesReader};
+use mailroom_audit::facts::ApiAnswer;
+use mailroom_audit::reader::rule_set_facts;
+use mailroom_audit::zone::{RegionAsks, Zone};
 use mailroom_aws::clock::{SystemClock, Timer};
 use mailroom_aws::operator::Access;
 use mailroom_aws::pace::Pace;
 use mailroom_aws::rule_sets::{RuleSets, SesRuleSets};
 use mailroom_core::address::Address;
-use mailroom_core::audit::facts::Asked;
-use mailroom_core::audit::zone::{RegionAsks, Zone};
 use mailroom_core::region::Region;
 use mailroom_core::text::escape_invisible;
 
@@ -121,11 +122,11 @@ async fn ask_one(access: &Access, domain: &str, region: Region, receives: bool) 
     let (ses, rule_sets) = (Ses::new(config), SesRuleSets::new(config));
     let pace = Pace::new(&SystemClock, PACE, None);
     let identity = told(&pace, "ses:GetEmailIdentity", async || ses.identity(domain).await).await;
-    let rule_set = if receives && matches!(identity, Asked::Answered(Some(_))) {
-        let active = async || Ok(rule_sets.active().await?.map(audit::rule_set));
+    let rule_set = if receives && matches!(identity, ApiAnswer::Answered(Some(_))) {
+        let active = async || Ok(rule_sets.active().await?.map(rule_set_facts));
         told(&pace, "ses:DescribeActiveReceiptRuleSet", active).await
     } else {
-        Asked::NotAsked
+        ApiAnswer::NotAsked
     };
     RegionAsks { region: region.name().to_owned(), identity, rule_set }
 }
@@ -134,16 +135,16 @@ async fn ask_one(access: &Access, domain: &str, region: Region, receives: bool) 
 async fn told<T>(
     pace: &Pace<'_, impl Timer>,
     action: &str,
-    call: impl AsyncFn() -> Result<T, AskError>,
-) -> Asked<T> {
+    call: impl AsyncFn() -> Result<T, ApiError>,
+) -> ApiAnswer<T> {
     // Somebody else may be asking, too.
-    let passes = |error: &AskError| matches!(error, AskError::Throttled | AskError::Unavailable(_));
+    let passes = |error: &ApiError| matches!(error, ApiError::Throttled | ApiError::Unavailable(_));
     let why = match pace.call(passes, call).await {
-        Ok(Ok(answer)) => return Asked::Answered(answer),
-        Ok(Err(AskError::Denied)) => return Asked::Denied(action.to_owned()),
-        Ok(Err(AskError::NotEnabled(code))) => return Asked::NotEnabled(code),
+        Ok(Ok(answer)) => return ApiAnswer::Answered(answer),
+        Ok(Err(ApiError::Denied)) => return ApiAnswer::Denied(action.to_owned()),
+        Ok(Err(ApiError::NotEnabled(code))) => return ApiAnswer::NotEnabled(code),
         Ok(Err(other)) => other.to_string(),
         Err(out_of_time) => out_of_time.to_string(),
     };
-    Asked::Failed { action: action.to_owned(), why }
+    ApiAnswer::Failed { action: action.to_owned(), why }
 }

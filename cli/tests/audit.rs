@@ -6,16 +6,16 @@ mod aws;
 use std::time::Duration;
 
 use aws::{Answer, Request, mailroom, mailroom_unread};
+use mailroom_audit::facts::{Account, ApiAnswer, Facts, Stack};
+use mailroom_audit::judge_sections;
 use mailroom_aws::clock::{Clock, SystemClock};
-use mailroom_core::audit::audit;
-use mailroom_core::audit::facts::{Account, Asked, Facts, Stack};
 use serde_json::{Value, json};
 
 /// The account of a Region in which nothing is set up, and in which mail may be sent or not.
 fn facts(region: &str, sends: bool) -> Facts {
     Facts {
         stack: Stack { region: region.to_owned(), ..Stack::default() },
-        account: Asked::Answered(Account {
+        account: ApiAnswer::Answered(Account {
             production_access_enabled: true,
             sending_enabled: sends,
             enforcement_status: None,
@@ -23,12 +23,12 @@ fn facts(region: &str, sends: bool) -> Facts {
             suppressed_reasons: vec!["BOUNCE".to_owned(), "COMPLAINT".to_owned()],
             review: None,
         }),
-        identities: Asked::Answered(vec![]),
-        configuration_sets: Asked::Answered(vec![]),
-        list: Asked::NotAsked,
-        peers: Asked::NotAsked,
-        access_keys: Asked::Answered(vec![]),
-        rule_set: Asked::NotAsked,
+        identities: ApiAnswer::Answered(vec![]),
+        configuration_sets: ApiAnswer::Answered(vec![]),
+        list: ApiAnswer::NotAsked,
+        peers: ApiAnswer::NotAsked,
+        access_keys: ApiAnswer::Answered(vec![]),
+        rule_set: ApiAnswer::NotAsked,
         buckets: vec![],
     }
 }
@@ -51,7 +51,7 @@ fn item(value: &Value) -> Value {
 /// The verdicts of an audit of some hours ago.
 fn items(region: &str, sends: bool, hours: u64) -> String {
     let at = SystemClock.now().minus(Duration::from_hours(hours));
-    let verdicts = audit(&facts(region, sends), at);
+    let verdicts = judge_sections(&facts(region, sends), at);
     let items: Vec<_> =
         verdicts.iter().map(|told| item(&serde_json::to_value(told).unwrap())["M"].clone()).collect();
     json!({"Count": items.len(), "ScannedCount": items.len(), "Items": items}).to_string()

@@ -24,6 +24,10 @@ from botocore import xform_name
 from parts import ROOT, as_list, of_type
 
 CATALOGUE = ROOT / "shared/core/data/regions.csv"
+ADAPTERS = ROOT / "shared/aws/src"
+# What the audit function shares with the operator's tool: it calls ports, and has adapters of its own.
+AUDIT = ROOT / "shared/audit/src"
+AUDIT_ADAPTERS = AUDIT / "aws"
 SCHEMAS = Path(cfnlint.__file__).parent / "data/schemas/providers"
 
 # A Region has SES if it has the first: every stack makes one. It receives if it has the second.
@@ -464,19 +468,31 @@ def modules_named(source, crate):
         yield from (part.strip().split("::")[0] for part in name.split(",") if part.strip())
 
 
+def sources_in(folder):
+    return {path: without_tests(path.read_text()) for path in sorted(folder.rglob("*.rs"))}
+
+
+def audits(crate):
+    return any("mailroom_audit::" in source for source in sources_in(ROOT / "functions" / crate / "src").values())
+
+
 def sources_of(crate):
-    return [without_tests(p.read_text()) for p in sorted((ROOT / "functions" / crate / "src").rglob("*.rs"))]
+    """The sources that call ports: those of the function's crate, and of the audit if it uses that."""
+    own = list(sources_in(ROOT / "functions" / crate / "src").values())
+    shared = sources_in(AUDIT) if audits(crate) else {}
+    return own + [source for path, source in shared.items() if not path.is_relative_to(AUDIT_ADAPTERS)]
 
 
 def adapters_of(crate):
-    """The sources of the adapters that a function's crate uses, and of those that these use, by module."""
-    adapters = ROOT / "shared/aws/src"
+    """The sources of the adapters that these use, and of those that the adapters use, by module."""
 
     def files(module):
-        return [p for p in [adapters / f"{module}.rs", *(adapters / module).rglob("*.rs")] if p.is_file()]
+        return [p for p in [ADAPTERS / f"{module}.rs", *(ADAPTERS / module).rglob("*.rs")] if p.is_file()]
 
-    pending = {module for source in sources_of(crate) for module in modules_named(source, "mailroom_aws")}
-    sources = {}
+    audit = sources_in(AUDIT_ADAPTERS) if audits(crate) else {}
+    sources = {f"audit::{path.stem}": source for path, source in audit.items()}
+    users = [*sources_of(crate), *sources.values()]
+    pending = {module for source in users for module in modules_named(source, "mailroom_aws")}
     while pending:
         module = pending.pop()
         sources[module] = "\n".join(without_tests(p.read_text()) for p in files(module))
@@ -526,9 +542,10 @@ def reached_by(crate):
 def calls_of(crate):
     """IAM actions for the SDK operations that a function's adapters build: `.batch_write_item()` is
     dynamodb:BatchWriteItem."""
-    manifest = tomllib.loads((ROOT / "shared/aws/Cargo.toml").read_text())
+    manifests = [tomllib.loads((source.parent / "Cargo.toml").read_text()) for source in (ADAPTERS, AUDIT)]
+    dependencies = {dep for manifest in manifests for dep in manifest["dependencies"]}
     loader, actions = botocore.loaders.Loader(), set()
-    services = [dep.removeprefix("aws-sdk-") for dep in manifest["dependencies"] if dep.startswith("aws-sdk-")]
+    services = [dep.removeprefix("aws-sdk-") for dep in dependencies if dep.startswith("aws-sdk-")]
     models = {service: loader.load_service_model(service, "service-2") for service in services}
     for source, body in reached_by(crate):
         built = set(re.findall(r"\.([a-z0-9_]+)\(\)", body))

@@ -4,19 +4,22 @@ use std::collections::HashSet;
 use std::io::{self, IsTerminal, Write};
 use std::time::Duration;
 
-use audit::{Ports, Progress, Scope, handler, live};
 use futures_util::future::join_all;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
-use mailroom_aws::audit::buckets::S3Buckets;
-use mailroom_aws::audit::iam::Iam;
-use mailroom_aws::audit::ses::Ses;
+use mailroom_audit::aws::buckets::S3Buckets;
+use mailroom_audit::aws::iam::Iam;
+use mailroom_audit::aws::ses::Ses;
+use mailroom_audit::facts::{ApiAnswer, Stack};
+use mailroom_audit::live;
+use mailroom_audit::reader::{AuditScope, Ports, Progress};
+use mailroom_audit::reconcile_notes::read_last_pass;
 use mailroom_aws::clock::SystemClock;
 use mailroom_aws::notification_topics::SesTopics;
 use mailroom_aws::operator::{Access, OpenError, Outputs};
 use mailroom_aws::rule_sets::SesRuleSets;
 use mailroom_core::arn::Arn;
-use mailroom_core::audit::facts::{Asked, ListPass, Stack};
 use mailroom_core::region::{Receiving, Region};
+use mailroom_core::suppression::list_pass::ListPass;
 
 use super::Got;
 use crate::aws;
@@ -82,11 +85,16 @@ async fn audited(
     };
     let list = last_pass(access, region, outputs).await;
     let peers = all.iter().filter(|other| *other != region.name()).cloned().collect();
-    // The stack's Peers are not among its outputs.
-    let told = Asked::NotAsked;
-    let scope = Scope { stack: ours(region, receiving, outputs), list, told, iam, peers };
+    let scope = AuditScope {
+        stack: ours(region, receiving, outputs),
+        list,
+        // The stack's Peers are not among its outputs.
+        peer_progress: ApiAnswer::NotAsked,
+        asks_iam: iam,
+        peers,
+    };
     let bar = bars.add(bar(region));
-    let told = live::run(&ports, scope, &SystemClock, PACE, None, |at: Progress| {
+    let told = live::audit_region(&ports, scope, &SystemClock, PACE, None, |at: Progress| {
         bar.set_length(at.of.unwrap_or_default() as u64);
         bar.set_position(at.read as u64);
     });
@@ -124,11 +132,17 @@ fn ours(region: Region, receiving: Receiving, outputs: Option<&Outputs>) -> Stac
     }
 }
 
-async fn last_pass(access: &Access, region: Region, outputs: Option<&Outputs>) -> Asked<Option<ListPass>> {
-    let Some(table) = outputs.and_then(|outputs| outputs.get("TableName")) else { return Asked::NotAsked };
+async fn last_pass(
+    access: &Access,
+    region: Region,
+    outputs: Option<&Outputs>,
+) -> ApiAnswer<Option<ListPass>> {
+    let Some(table) = outputs.and_then(|outputs| outputs.get("TableName")) else {
+        return ApiAnswer::NotAsked;
+    };
     match access.table(Some(region.name()), table) {
-        Ok(table) => handler::last_pass(&table.notes()).await,
-        Err(_) => Asked::NotAsked,
+        Ok(table) => read_last_pass(&table.notes()).await,
+        Err(_) => ApiAnswer::NotAsked,
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use mailroom_core::audit::{Finding, Section, SectionVerdict, Verdict};
+use mailroom_audit::{Finding, Section, SectionVerdict, Verdict};
 use mailroom_core::text::escape_invisible;
 use serde_json::json;
 
@@ -164,8 +164,8 @@ fn summary(verdicts: &[SectionVerdict], regions: usize, out: &mut impl Write) ->
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a test says what failed by panicking")]
 mod tests {
-    use mailroom_core::audit::audit;
-    use mailroom_core::audit::facts::{Account, Asked, Facts, Stack};
+    use mailroom_audit::facts::{Account, ApiAnswer, Facts, Stack};
+    use mailroom_audit::judge_sections;
     use mailroom_core::timestamp::Timestamp;
 
     use super::*;
@@ -173,7 +173,7 @@ mod tests {
     fn region(name: &str, sends: bool) -> Vec<SectionVerdict> {
         let facts = Facts {
             stack: Stack { region: name.to_owned(), ..Stack::default() },
-            account: Asked::Answered(Account {
+            account: ApiAnswer::Answered(Account {
                 production_access_enabled: true,
                 sending_enabled: sends,
                 enforcement_status: None,
@@ -181,15 +181,15 @@ mod tests {
                 suppressed_reasons: vec!["BOUNCE".to_owned(), "COMPLAINT".to_owned()],
                 review: None,
             }),
-            identities: Asked::Answered(vec![]),
-            configuration_sets: Asked::Denied("ses:ListConfigurationSets".to_owned()),
-            list: Asked::NotAsked,
-            peers: Asked::NotAsked,
-            access_keys: Asked::Answered(vec![]),
-            rule_set: Asked::NotAsked,
+            identities: ApiAnswer::Answered(vec![]),
+            configuration_sets: ApiAnswer::Denied("ses:ListConfigurationSets".to_owned()),
+            list: ApiAnswer::NotAsked,
+            peers: ApiAnswer::NotAsked,
+            access_keys: ApiAnswer::Answered(vec![]),
+            rule_set: ApiAnswer::NotAsked,
             buckets: vec![],
         };
-        audit(&facts, Timestamp::parse("2026-11-23T12:00:00Z").unwrap())
+        judge_sections(&facts, Timestamp::parse("2026-11-23T12:00:00Z").unwrap())
     }
 
     fn shown(verdicts: &[SectionVerdict], left_out: &[&str]) -> String {

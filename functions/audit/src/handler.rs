@@ -9,31 +9,29 @@
 //! Since the function is woken every few minutes, a pass over any number of identities comes to its end. An invocation that
 //! dies loses no more than the one answer that it had not kept.
 
-use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use mailroom_aws::audit::buckets::Buckets;
-use mailroom_aws::audit::iam::AccessKeys;
-use mailroom_aws::audit::ses::SesReader;
-use mailroom_aws::audit::table::AuditTable;
+use mailroom_audit::aws::buckets::Buckets;
+use mailroom_audit::aws::iam::AccessKeys;
+use mailroom_audit::aws::ses::SesReader;
+use mailroom_audit::aws::table::AuditTable;
+use mailroom_audit::caller::Caller;
+use mailroom_audit::reader::{AuditScope, Ports, Progress, ReadError, Reader};
+use mailroom_audit::readings::{Readings, TableStore};
+use mailroom_audit::reconcile_notes::{read_last_pass, read_peer_progress};
+use mailroom_audit::{Section, SectionVerdict, Verdict, judge_sections};
 use mailroom_aws::clock::Timer;
+use mailroom_aws::dynamo::TableError;
 use mailroom_aws::metrics::Metrics;
-use mailroom_aws::notes::{LIST_PASSES, ListPasses, NoteError, Noted, Notes, PeerNote, peer_note};
+use mailroom_aws::notes::{NoteError, Noted, Notes};
 use mailroom_aws::notification_topics::NotificationTopics;
 use mailroom_aws::rule_sets::RuleSets;
-use mailroom_aws::states::TableError;
-use mailroom_core::audit::facts::{Asked, ListPass, PeerTold};
-use mailroom_core::audit::{Section, SectionVerdict, Verdict, audit};
 use mailroom_core::timestamp::Timestamp;
-use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 use tracing::{info, warn};
 
-use crate::asker::Asker;
-use crate::reader::{Interrupted, Ports, Progress, Reader, Scope};
-use crate::readings::{InTable, Readings};
 use crate::settings::Settings;
 
 const NOTE: &str = "audit";
@@ -64,7 +62,7 @@ pub struct Audit<S, T, R, K, B, N, A, C, M> {
 /// The payload of an invocation. A schedule's event has none of these fields.
 #[derive(Debug, Clone, Copy, Default, Deserialize)]
 #[serde(default)]
-pub struct Wake {
+pub struct AuditRequest {
     /// Begin a pass now, unless one is in progress, even if none is due.
     pub now: bool,
 }
@@ -72,7 +70,7 @@ pub struct Wake {
 /// What an invocation did. This is also its answer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case", tag = "state")]
-pub enum Done {
+pub enum AuditOutcome {
     /// It did nothing, since another invocation is at work.
     Held,
     /// It did nothing, since no pass is due.
@@ -107,42 +105,17 @@ pub enum AuditError {
 struct PassNote {
     /// Until when an invocation holds the note, unless it ends before.
     held_until: Option<Timestamp>,
-    open: Option<Open>,
+    open: Option<OpenPass>,
     /// When the last pass that has ended was begun.
     last: Option<Timestamp>,
 }
 
 /// A pass in progress.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
-struct Open {
+struct OpenPass {
     started_at: Timestamp,
     /// How many invocations have come to the end of the pass with something unanswered.
     tries: u32,
-}
-
-/// Reads from reconcile's note what its last pass over the list found; `None` if no pass has ended yet.
-pub async fn last_pass(notes: &impl Notes) -> Asked<Option<ListPass>> {
-    match notes.get::<ListPasses<IgnoredAny>>(LIST_PASSES).await {
-        Ok(note) => Asked::Answered(note.and_then(|note| note.value.last)),
-        Err(error) => note_unread(&error),
-    }
-}
-
-/// Reads from reconcile's notes how far each peer has been told.
-async fn peers_told(notes: &impl Notes, peers: &[String]) -> Asked<Vec<PeerTold>> {
-    let mut told = Vec::with_capacity(peers.len());
-    for peer in peers {
-        let until = match notes.get::<PeerNote>(&peer_note(peer)).await {
-            Ok(note) => note.and_then(|note| note.value.until),
-            Err(error) => return note_unread(&error),
-        };
-        told.push(PeerTold { region: peer.clone(), until });
-    }
-    Asked::Answered(told)
-}
-
-fn note_unread<T>(error: &NoteError) -> Asked<T> {
-    Asked::Failed { action: "dynamodb:GetItem".to_owned(), why: error.to_string() }
 }
 
 impl<S, T, R, K, B, N, A, C, M> Audit<S, T, R, K, B, N, A, C, M>
@@ -161,28 +134,29 @@ where
     ///
     /// # Errors
     /// See [`AuditError`].
-    pub async fn handle(&self, wake: Wake, deadline: Instant) -> Result<Done, AuditError> {
+    pub async fn handle(&self, request: AuditRequest, deadline: Instant) -> Result<AuditOutcome, AuditError> {
         let note = self.notes.get::<PassNote>(NOTE).await?;
         let (mut kept, version) =
             note.map_or((PassNote::default(), None), |note| (note.value, Some(note.version)));
         let now = self.clock.now();
         if kept.held_until > Some(now) {
             info!("another invocation is at it");
-            return Ok(Done::Held);
+            return Ok(AuditOutcome::Held);
         }
-        let Some(mut open) = self.open(kept, wake, now) else { return Ok(Done::NotDue) };
+        let Some(mut open) = self.open_pass(kept, request, now) else { return Ok(AuditOutcome::NotDue) };
         let time = deadline.saturating_duration_since(Instant::now());
         kept.open = Some(open);
         kept.held_until = Some(now.plus(time + HELD_LONGER));
         let Noted::Done(version) = self.notes.put(NOTE, &kept, version).await? else {
             info!("another invocation is at it");
-            return Ok(Done::Held);
+            return Ok(AuditOutcome::Held);
         };
-        let done = self.go_on(&mut open, now.plus(time), deadline).await;
-        self.metrics.count(&[("PassesUnfinished", usize::from(!matches!(done, Ok(Done::Ended { .. }))))]);
+        let done = self.resume_pass(&mut open, now.plus(time), deadline).await;
+        self.metrics
+            .count(&[("PassesUnfinished", usize::from(!matches!(done, Ok(AuditOutcome::Ended { .. }))))]);
         kept.held_until = None;
         kept.open = Some(open);
-        if matches!(done, Ok(Done::Ended { .. })) {
+        if matches!(done, Ok(AuditOutcome::Ended { .. })) {
             kept.open = None;
             kept.last = Some(open.started_at);
         }
@@ -195,8 +169,8 @@ where
     }
 
     /// The pass to go on with: the one in progress, or a new one if that is due; `None` if there is nothing to do.
-    fn open(&self, kept: PassNote, wake: Wake, now: Timestamp) -> Option<Open> {
-        let new = Open { started_at: now, tries: 0 };
+    fn open_pass(&self, kept: PassNote, request: AuditRequest, now: Timestamp) -> Option<OpenPass> {
+        let new = OpenPass { started_at: now, tries: 0 };
         match kept.open {
             Some(open) if now.since(open.started_at) < LONGEST_PASS => Some(open),
             Some(_) => {
@@ -206,55 +180,51 @@ where
             }
             None => {
                 let due = kept.last.is_none_or(|last| now.since(last) >= self.settings.pass_every);
-                (due || wake.now).then_some(new)
+                (due || request.now).then_some(new)
             }
         }
     }
 
-    async fn go_on(
+    async fn resume_pass(
         &self,
-        open: &mut Open,
+        open: &mut OpenPass,
         ends_at: Timestamp,
         deadline: Instant,
-    ) -> Result<Done, AuditError> {
+    ) -> Result<AuditOutcome, AuditError> {
         let pass = open.started_at;
-        let scope = Scope {
+        let scope = AuditScope {
             stack: self.settings.stack.clone(),
-            list: last_pass(&self.notes).await,
-            told: peers_told(&self.notes, &self.settings.peers).await,
-            iam: self.settings.iam,
+            list: read_last_pass(&self.notes).await,
+            peer_progress: read_peer_progress(&self.notes, &self.settings.peers).await,
+            asks_iam: self.settings.iam,
             peers: self.settings.peers.clone(),
         };
-        let kept = self.table.readings(pass, deadline).await?;
-        let reader = Reader {
-            ports: &self.ports,
-            asker: Asker::new(&self.clock, self.settings.pace, Some(ends_at)),
-            readings: Readings::new(kept, InTable { table: &self.table, pass, deadline }),
-            progress: |_| {},
-            at: Cell::default(),
-        };
-        let facts = match reader.facts(scope).await {
+        let stored = self.table.readings(pass, deadline).await?;
+        let store = TableStore { table: &self.table, pass, deadline };
+        let caller = Caller::new(&self.clock, self.settings.pace, Some(ends_at));
+        let reader = Reader::new(&self.ports, caller, Readings::new(stored, store), |_| {});
+        let facts = match reader.read_facts(scope).await {
             Ok(facts) => facts,
-            Err(Interrupted::Unkept(error)) => return Err(error.into()),
-            Err(Interrupted::OutOfTime(progress)) => {
+            Err(ReadError::Store(error)) => return Err(error.into()),
+            Err(ReadError::OutOfTime(progress)) => {
                 info!(?progress, "the pass goes on at the next wake");
-                return Ok(Done::Unfinished(progress));
+                return Ok(AuditOutcome::Unfinished(progress));
             }
         };
-        let calls = reader.readings.unanswered();
+        let calls = reader.unanswered_calls();
         if calls > 0 {
             open.tries += 1;
             warn!(calls, open.tries, "calls were not answered");
             if open.tries < TRIES_BEFORE_UNKNOWN {
-                return Ok(Done::Unanswered { calls });
+                return Ok(AuditOutcome::Unanswered { calls });
             }
         }
-        let verdicts = audit(&facts, self.clock.now());
+        let verdicts = judge_sections(&facts, self.clock.now());
         for verdict in &verdicts {
             self.table.put(verdict, deadline).await?;
         }
         self.count(&verdicts);
-        Ok(Done::Ended { verdicts: verdicts.iter().map(|of| (of.section, of.verdict)).collect() })
+        Ok(AuditOutcome::Ended { verdicts: verdicts.iter().map(|of| (of.section, of.verdict)).collect() })
     }
 
     fn count(&self, verdicts: &[SectionVerdict]) {

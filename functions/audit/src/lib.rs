@@ -1,22 +1,8 @@
-//! Finds out whether a Region is ready: reads its SES, and gives a verdict for every section of AWS's page "Regions and
-//! Amazon SES".
+//! Finds out whether a Region is ready, and writes a verdict for every section of AWS's page "Regions and Amazon SES" to the
+//! table. It reads SES and changes nothing there.
 //!
-//! It reads and changes nothing. The verdicts themselves are made by `mailroom_core::audit`.
-//!
-//! | module | does |
-//! |---|---|
-//! | [`handler`] | an invocation: goes on with a pass, or begins one |
-//! | [`live`] | the same without a table, for `mailroom audit --live` |
-//! | `reader` | reads a Region from the first call to the last |
-//! | `readings` | keeps what was read, so that no call is made twice |
-//! | `asker` | one call after the other, at SES's pace |
-//! | [`settings`] | what the template tells it |
+//! [`handler`] spreads a pass over invocations; what a pass reads, and what is made of it, is in `mailroom_audit`.
+//! [`settings`] is what the template tells the function. `main.rs` only wires.
 
-mod asker;
 pub mod handler;
-pub mod live;
-mod reader;
-mod readings;
 pub mod settings;
-
-pub use reader::{Ports, Progress, Scope, rule_set};

@@ -1,13 +1,13 @@
 //! Wires the handler to Lambda, SES, IAM, S3, DynamoDB and CloudWatch.
 
-use audit::Ports;
-use audit::handler::{Audit, Wake};
+use audit::handler::{Audit, AuditRequest};
 use audit::settings::Settings;
 use lambda_runtime::{Error, LambdaEvent, service_fn, tracing};
-use mailroom_aws::audit::buckets::S3Buckets;
-use mailroom_aws::audit::iam::Iam;
-use mailroom_aws::audit::ses::Ses;
-use mailroom_aws::audit::table::DynamoAuditTable;
+use mailroom_audit::aws::buckets::S3Buckets;
+use mailroom_audit::aws::iam::Iam;
+use mailroom_audit::aws::ses::Ses;
+use mailroom_audit::aws::table::DynamoAuditTable;
+use mailroom_audit::reader::Ports;
 use mailroom_aws::client;
 use mailroom_aws::clock::SystemClock;
 use mailroom_aws::metrics::EmbeddedMetrics;
@@ -36,7 +36,7 @@ async fn main() -> Result<(), Error> {
         metrics: EmbeddedMetrics::new(settings.function.as_str()),
         settings: settings.clone(),
     };
-    lambda_runtime::run(service_fn(async |event: LambdaEvent<Wake>| {
+    lambda_runtime::run(service_fn(async |event: LambdaEvent<AuditRequest>| {
         let deadline = client::deadline(event.context.deadline());
         Ok::<_, Error>(audit.handle(event.payload, deadline).await?)
     }))

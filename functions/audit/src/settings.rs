@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
+use mailroom_audit::facts::Stack;
 use mailroom_aws::settings::{SettingError, Variables};
-use mailroom_core::audit::facts::Stack;
 
 /// The function's settings, read once at start.
 #[derive(Debug, Clone)]

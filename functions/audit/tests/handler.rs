@@ -5,25 +5,27 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use audit::handler::{Audit, AuditError, Done, Wake};
+use audit::handler::{Audit, AuditError, AuditOutcome, AuditRequest};
 use audit::settings::Settings;
-use audit::{Ports, Progress, Scope, live};
 use doubles::{
     Fault, Fuse, MemoryAuditTable, MemoryBuckets, MemoryClock, MemoryIam, MemoryMetrics, MemoryNotes,
     MemoryRuleSets, MemorySes, MemorySesReader, MemoryTopics,
 };
-use mailroom_aws::audit::AskError;
-use mailroom_aws::audit::iam::User;
-use mailroom_aws::audit::table::AuditTable;
+use mailroom_audit::aws::ApiError;
+use mailroom_audit::aws::iam::User;
+use mailroom_audit::aws::table::AuditTable;
+use mailroom_audit::facts::{
+    AccessKey, ApiAnswer, Bucket, ConfigurationSet, Destination, Dkim, EventDestination, Identity, LastUsed,
+    Stack,
+};
+use mailroom_audit::live;
+use mailroom_audit::reader::{AuditScope, Ports, Progress};
+use mailroom_audit::{Section, SectionVerdict, Verdict};
 use mailroom_aws::clock::Clock;
 use mailroom_aws::notes::{LIST_PASSES, ListPasses, Notes};
 use mailroom_aws::notification_topics::NotificationAttributes;
 use mailroom_aws::rule_sets::{Rule, RuleAction, RuleSet};
-use mailroom_core::audit::facts::{
-    AccessKey, Asked, Bucket, ConfigurationSet, Destination, Dkim, EventDestination, Identity, LastUsed,
-    ListPass, Stack,
-};
-use mailroom_core::audit::{Section, SectionVerdict, Verdict};
+use mailroom_core::suppression::list_pass::ListPass;
 use mailroom_core::timestamp::Timestamp;
 use serde_json::json;
 use tokio::time::Instant;
@@ -41,8 +43,8 @@ type Function = Audit<
 >;
 
 const SAMPLES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../events/audit");
-const WAKE: Wake = Wake { now: false };
-const NOW: Wake = Wake { now: true };
+const WAKE: AuditRequest = AuditRequest { now: false };
+const NOW: AuditRequest = AuditRequest { now: true };
 const TOPIC: &str = "arn:aws:sns:us-east-1:123456789012:m-feedback";
 /// A Lambda's time, and then some until it is woken again.
 const TIME: u64 = 240;
@@ -105,7 +107,7 @@ fn region(identities: usize) -> Region {
         suppressed_reasons: None,
         suppression_scope: None,
         sending_enabled: true,
-        event_destinations: Asked::Answered(vec![EventDestination {
+        event_destinations: ApiAnswer::Answered(vec![EventDestination {
             name: "feedback".to_owned(),
             enabled: true,
             event_types: vec!["BOUNCE".to_owned(), "COMPLAINT".to_owned()],
@@ -131,7 +133,7 @@ fn region(identities: usize) -> Region {
         }],
     });
     region.rule_sets.set_active(Some("m-inbound"));
-    let mail = Bucket { name: "mail".to_owned(), exists: Asked::Answered(true) };
+    let mail = Bucket { name: "mail".to_owned(), exists: ApiAnswer::Answered(true) };
     region.buckets.set("mail", Ok(mail));
     region
 }
@@ -194,7 +196,7 @@ impl Region {
         }
     }
 
-    async fn wake(&self, wake: Wake, seconds: u64) -> Result<Done, AuditError> {
+    async fn wake(&self, wake: AuditRequest, seconds: u64) -> Result<AuditOutcome, AuditError> {
         self.function(&Fuse::default()).handle(wake, Instant::now() + Duration::from_secs(seconds)).await
     }
 
@@ -203,7 +205,7 @@ impl Region {
         for wakes in 1..100 {
             let done = self.wake(WAKE, TIME).await.unwrap();
             self.clock.advance(A_WHILE);
-            if let Done::Ended { verdicts } = done {
+            if let AuditOutcome::Ended { verdicts } = done {
                 return (wakes, verdicts);
             }
         }
@@ -240,7 +242,7 @@ async fn a_small_account_takes_one_invocation_and_the_next_pass_a_day() {
     let region = region(2);
     let function = region.function(&Fuse::default());
     let deadline = || Instant::now() + Duration::from_secs(TIME);
-    let Done::Ended { verdicts } = function.handle(WAKE, deadline()).await.unwrap() else { panic!() };
+    let AuditOutcome::Ended { verdicts } = function.handle(WAKE, deadline()).await.unwrap() else { panic!() };
     assert_eq!(verdicts.len(), 10);
     assert_eq!(wrong(&verdicts), BTreeMap::new());
     assert_eq!(region.ses.calls().len(), OTHERS + 1 + 2);
@@ -250,11 +252,11 @@ async fn a_small_account_takes_one_invocation_and_the_next_pass_a_day() {
     let written = region.table.verdicts(Instant::now()).await.unwrap();
     assert_eq!(written.iter().map(|of| (of.section, of.verdict)).collect::<BTreeMap<_, _>>(), verdicts);
 
-    assert_eq!(function.handle(WAKE, deadline()).await.unwrap(), Done::NotDue);
-    assert!(matches!(function.handle(NOW, deadline()).await.unwrap(), Done::Ended { .. }));
+    assert_eq!(function.handle(WAKE, deadline()).await.unwrap(), AuditOutcome::NotDue);
+    assert!(matches!(function.handle(NOW, deadline()).await.unwrap(), AuditOutcome::Ended { .. }));
     assert_eq!(region.ses.calls().len(), 2 * (OTHERS + 1 + 2));
     region.clock.advance(Duration::from_hours(24));
-    assert!(matches!(function.handle(WAKE, deadline()).await.unwrap(), Done::Ended { .. }));
+    assert!(matches!(function.handle(WAKE, deadline()).await.unwrap(), AuditOutcome::Ended { .. }));
 }
 
 #[tokio::test]
@@ -272,10 +274,10 @@ async fn its_answer_is_for_people_and_pipelines() {
 async fn each_sample_event_wakes_it() {
     for (sample, begins) in [("schedule.json", false), ("now.json", true)] {
         let event = std::fs::read_to_string(format!("{SAMPLES}/{sample}")).unwrap();
-        let wake: Wake = serde_json::from_str(&event).unwrap();
+        let wake: AuditRequest = serde_json::from_str(&event).unwrap();
         let region = region(1);
         region.pass().await;
-        let begun = region.wake(wake, TIME).await.unwrap() != Done::NotDue;
+        let begun = region.wake(wake, TIME).await.unwrap() != AuditOutcome::NotDue;
         assert_eq!(begun, begins, "{sample}");
     }
 }
@@ -306,7 +308,10 @@ async fn no_call_is_begun_that_could_not_be_kept() {
     let region = region(100);
     for (seconds, most) in [(5, 0), (10, 0), (20, 10), (60, 50)] {
         let (before, begun) = (region.ses.calls().len() + region.iam.calls().len(), region.clock.now());
-        assert!(matches!(region.wake(WAKE, seconds).await.unwrap(), Done::Unfinished(_)), "{seconds}");
+        assert!(
+            matches!(region.wake(WAKE, seconds).await.unwrap(), AuditOutcome::Unfinished(_)),
+            "{seconds}"
+        );
         let calls = region.ses.calls().len() + region.iam.calls().len() - before;
         assert!(calls <= most && calls + 2 >= most, "{calls} in {seconds} s");
         assert!(region.clock.now().since(begun) <= Duration::from_secs(seconds));
@@ -322,8 +327,9 @@ async fn of_two_instances_one_reads() {
     let deadline = Instant::now() + Duration::from_secs(TIME);
     let (one, other) = (region.function(&Fuse::default()), region.function(&Fuse::default()));
     let (one, other) = tokio::join!(one.handle(NOW, deadline), other.handle(NOW, deadline));
-    let held = [&one, &other].into_iter().filter(|done| **done == Ok(Done::Held)).count();
-    let ended = [&one, &other].into_iter().filter(|done| matches!(done, Ok(Done::Ended { .. }))).count();
+    let held = [&one, &other].into_iter().filter(|done| **done == Ok(AuditOutcome::Held)).count();
+    let ended =
+        [&one, &other].into_iter().filter(|done| matches!(done, Ok(AuditOutcome::Ended { .. }))).count();
     assert_eq!((held, ended), (1, 1));
     assert_eq!(region.counted().values().max(), Some(&1));
 }
@@ -365,9 +371,9 @@ async fn it_may_die_anywhere_and_loses_what_it_was_at() {
 #[tokio::test]
 async fn what_is_denied_is_unknown_and_costs_nothing_else() {
     let region = region(20);
-    region.iam.refuse(Some(AskError::Denied));
-    region.reader.refuse("GetEmailIdentity", Some(AskError::Denied));
-    region.buckets.set("mail", Err(AskError::Refused("InvalidBucketName".to_owned())));
+    region.iam.refuse(Some(ApiError::Denied));
+    region.reader.refuse("GetEmailIdentity", Some(ApiError::Denied));
+    region.buckets.set("mail", Err(ApiError::Refused("InvalidBucketName".to_owned())));
     let (wakes, verdicts) = region.pass().await;
     assert_eq!(wakes, 1);
     let unknown =
@@ -389,8 +395,8 @@ async fn what_is_denied_is_unknown_and_costs_nothing_else() {
 #[tokio::test]
 async fn what_is_not_answered_is_asked_for_again_and_the_rest_is_not() {
     let region = region(4);
-    region.reader.refuse("ListConfigurationSets", Some(AskError::Unavailable("InternalFailure".to_owned())));
-    let Done::Unanswered { calls } = region.wake(WAKE, TIME).await.unwrap() else { panic!() };
+    region.reader.refuse("ListConfigurationSets", Some(ApiError::Unavailable("InternalFailure".to_owned())));
+    let AuditOutcome::Unanswered { calls } = region.wake(WAKE, TIME).await.unwrap() else { panic!() };
     assert_eq!(calls, 1);
     assert_eq!(region.counted()["ListConfigurationSets"], 6);
     let others: Vec<_> =
@@ -407,7 +413,7 @@ async fn what_is_not_answered_is_asked_for_again_and_the_rest_is_not() {
 #[tokio::test]
 async fn what_is_never_answered_is_unknown_in_the_end() {
     let region = region(4);
-    region.iam.refuse(Some(AskError::Unavailable("ServiceFailure".to_owned())));
+    region.iam.refuse(Some(ApiError::Unavailable("ServiceFailure".to_owned())));
     let (wakes, verdicts) = region.pass().await;
     assert_eq!(wakes, 6);
     assert_eq!(wrong(&verdicts), BTreeMap::from([("smtp_credentials", Verdict::Unknown)]));
@@ -419,10 +425,10 @@ async fn what_is_never_answered_is_unknown_in_the_end() {
 async fn a_service_that_fails_is_left_alone_till_the_next_wake() {
     let region = region(500);
     for action in ["GetAccount", "ListConfigurationSets", "ListEmailIdentities"] {
-        region.reader.refuse(action, Some(AskError::Unavailable("InternalFailure".to_owned())));
+        region.reader.refuse(action, Some(ApiError::Unavailable("InternalFailure".to_owned())));
     }
     region.ses.fault([Fault::Unavailable; 1000]);
-    let Done::Unanswered { .. } = region.wake(WAKE, TIME).await.unwrap() else { panic!() };
+    let AuditOutcome::Unanswered { .. } = region.wake(WAKE, TIME).await.unwrap() else { panic!() };
     assert_eq!(region.ses.calls().len(), 3 * 6, "three calls, six times each");
     assert!(!region.iam.calls().is_empty(), "IAM is another matter");
 }
@@ -452,7 +458,7 @@ async fn a_pace_that_is_too_fast_for_ses_comes_to_its_end_nevertheless() {
 #[tokio::test]
 async fn a_region_that_is_not_enabled_is_asked_once() {
     let region = region(500);
-    region.reader.refuse("GetAccount", Some(AskError::NotEnabled("UnrecognizedClientException".to_owned())));
+    region.reader.refuse("GetAccount", Some(ApiError::NotEnabled("UnrecognizedClientException".to_owned())));
     let (wakes, verdicts) = region.pass().await;
     assert_eq!((wakes, region.ses.calls()), (1, vec!["GetAccount".to_owned()]));
     assert_eq!(verdicts[&Section::Endpoints], Verdict::Fail);
@@ -463,7 +469,7 @@ async fn a_region_that_is_not_enabled_is_asked_once() {
 async fn an_identity_that_has_gone_since_is_left_out() {
     let region = region(20);
     // In alphabetical order it is among the last, and the first invocation does not come so far.
-    let Done::Unfinished(progress) = region.wake(WAKE, 25).await.unwrap() else { panic!() };
+    let AuditOutcome::Unfinished(progress) = region.wake(WAKE, 25).await.unwrap() else { panic!() };
     assert_eq!(progress.of, Some(20));
     region.reader.remove_identity("d9.example.com");
     region.clock.advance(A_WHILE);
@@ -479,7 +485,7 @@ async fn a_pass_that_was_left_lying_is_begun_anew() {
     region.clock.advance(Duration::from_hours(25));
     let function = region.function(&Fuse::default());
     let done = function.handle(WAKE, Instant::now() + Duration::from_secs(TIME)).await.unwrap();
-    assert!(matches!(done, Done::Ended { .. }));
+    assert!(matches!(done, AuditOutcome::Ended { .. }));
     assert_eq!(function.metrics.get("PassesGivenUp"), 1);
     assert_eq!(region.counted()["GetAccount"], 2);
 }
@@ -503,8 +509,8 @@ fn key(user: &str, id: &str, status: &str, created_at: &str) -> AccessKey {
         id: id.to_owned(),
         status: status.to_owned(),
         created_at: Timestamp::parse(created_at).unwrap(),
-        may_send: Asked::NotAsked,
-        last_used: Asked::Answered(Some(last_used)),
+        may_send: ApiAnswer::NotAsked,
+        last_used: ApiAnswer::Answered(Some(last_used)),
     }
 }
 
@@ -525,7 +531,7 @@ async fn keys_of_before_signature_version_4_that_may_send_are_found_with_few_que
     region.iam.add(user("g-all", OLD), vec![key("g-all", "AKIAALL", "Active", OLD)]);
     region.iam.let_send(&user("g-all", OLD).arn, &[]);
     let mut used = key("h-used", "AKIAUSED", "Active", OLD);
-    if let Asked::Answered(Some(last)) = &mut used.last_used {
+    if let ApiAnswer::Answered(Some(last)) = &mut used.last_used {
         "ses".clone_into(&mut last.service);
     }
     region.iam.add(user("h-used", OLD), vec![used]);
@@ -630,7 +636,7 @@ async fn a_listing_whose_token_has_expired_is_begun_again() {
     // As far as some page of identities, whose token is for the next invocation.
     for seconds in 11.. {
         let done = region.wake(WAKE, seconds).await.unwrap();
-        assert!(matches!(done, Done::Unfinished(_)), "{seconds}");
+        assert!(matches!(done, AuditOutcome::Unfinished(_)), "{seconds}");
         if region.counted().contains_key("ListEmailIdentities") {
             break;
         }
@@ -649,7 +655,7 @@ async fn a_listing_whose_token_has_expired_is_begun_again() {
 #[tokio::test]
 async fn a_region_that_throttles_has_answered() {
     let region = region(1);
-    region.reader.refuse("GetAccount", Some(AskError::Throttled));
+    region.reader.refuse("GetAccount", Some(ApiError::Throttled));
     let (wakes, verdicts) = region.pass().await;
     assert_eq!(wakes, 6);
     assert_eq!(
@@ -661,17 +667,17 @@ async fn a_region_that_throttles_has_answered() {
 #[tokio::test]
 async fn in_one_go_with_somebody_looking_on() {
     let region = region(30);
-    let scope = Scope {
+    let scope = AuditScope {
         stack: region.settings.stack.clone(),
-        list: Asked::NotAsked,
-        told: Asked::NotAsked,
-        iam: true,
+        list: ApiAnswer::NotAsked,
+        peer_progress: ApiAnswer::NotAsked,
+        asks_iam: true,
         peers: Vec::new(),
     };
     let ports = region.ports(&Fuse::default());
     let told = RefCell::new(Vec::new());
     let pace = Duration::from_secs(1);
-    let run = live::run(&ports, scope.clone(), &region.clock, pace, None, |progress| {
+    let run = live::audit_region(&ports, scope.clone(), &region.clock, pace, None, |progress| {
         told.borrow_mut().push(progress);
     });
     let verdicts = run.await.unwrap();
@@ -682,6 +688,6 @@ async fn in_one_go_with_somebody_looking_on() {
     assert_eq!((region.counted().values().max(), region.table.written()), (Some(&1), 0));
 
     let ends_at = Some(region.clock.now().plus(Duration::from_secs(25)));
-    let up = live::run(&ports, scope, &region.clock, pace, ends_at, |_| {}).await.unwrap_err();
+    let up = live::audit_region(&ports, scope, &region.clock, pace, ends_at, |_| {}).await.unwrap_err();
     assert!(up.0.read > 0 && up.0.read < 30 && up.0.of == Some(30), "{up}");
 }

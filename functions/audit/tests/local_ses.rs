@@ -4,23 +4,24 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use audit::handler::{Audit, Done, Wake};
+use audit::handler::{Audit, AuditOutcome, AuditRequest};
 use audit::settings::Settings;
-use audit::{Ports, Scope, live};
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_sdk_sesv2::config::{Credentials, SharedCredentialsProvider};
 use doubles::{MemoryAuditTable, MemoryBuckets, MemoryMetrics, MemoryNotes};
 use local_ses::clock;
 use local_ses::faults::Fault;
 use local_ses::{Config, LocalSes};
-use mailroom_aws::audit::iam::Iam;
-use mailroom_aws::audit::ses::Ses;
-use mailroom_aws::audit::table::AuditTable;
+use mailroom_audit::aws::iam::Iam;
+use mailroom_audit::aws::ses::Ses;
+use mailroom_audit::aws::table::AuditTable;
+use mailroom_audit::facts::{ApiAnswer, Stack};
+use mailroom_audit::live;
+use mailroom_audit::reader::{AuditScope, Ports};
+use mailroom_audit::{Section, SectionVerdict, Verdict};
 use mailroom_aws::clock::{Clock, Timer};
 use mailroom_aws::notification_topics::SesTopics;
 use mailroom_aws::rule_sets::SesRuleSets;
-use mailroom_core::audit::facts::{Asked, Stack};
-use mailroom_core::audit::{Section, SectionVerdict, Verdict};
 use mailroom_core::timestamp::Timestamp;
 use serde_json::json;
 use time::macros::datetime;
@@ -81,14 +82,14 @@ fn stack() -> Stack {
 }
 
 async fn at_once(ses: &LocalSes, clock: &Turned) -> BTreeMap<Section, SectionVerdict> {
-    let scope = Scope {
+    let scope = AuditScope {
         stack: stack(),
-        list: Asked::Answered(None),
-        told: Asked::NotAsked,
-        iam: true,
+        list: ApiAnswer::Answered(None),
+        peer_progress: ApiAnswer::NotAsked,
+        asks_iam: true,
         peers: vec![PEER.to_owned()],
     };
-    let verdicts = live::run(&ports(ses), scope, clock, SECOND, None, |_| {}).await.unwrap();
+    let verdicts = live::audit_region(&ports(ses), scope, clock, SECOND, None, |_| {}).await.unwrap();
     verdicts.into_iter().map(|verdict| (verdict.section, verdict)).collect()
 }
 
@@ -124,9 +125,9 @@ async fn five_hundred_identities_over_several_invocations_with_nothing_asked_twi
         wakes += 1;
         // What the calls take in earnest comes off the invocation's time, so give a slow machine some.
         let deadline = Instant::now() + Duration::from_mins(4);
-        match function.handle(Wake::default(), deadline).await.unwrap() {
-            Done::Ended { verdicts } => break verdicts,
-            Done::Unfinished(progress) => assert!(progress.of.is_none_or(|of| of == 500)),
+        match function.handle(AuditRequest::default(), deadline).await.unwrap() {
+            AuditOutcome::Ended { verdicts } => break verdicts,
+            AuditOutcome::Unfinished(progress) => assert!(progress.of.is_none_or(|of| of == 500)),
             other => panic!("{other:?}"),
         }
         clock.0.advance(Duration::from_mins(5));

@@ -24,9 +24,9 @@ use mailroom_aws::notes::{FIRST_PASS, FirstPass, LIST_PASSES, ListPasses, NoteEr
 use mailroom_aws::pace::{OutOfTime, Pace};
 use mailroom_aws::states::{Cursor, Put, StateTable, TableError};
 use mailroom_aws::suppression_list::{ListError, SuppressionList};
-use mailroom_core::audit::facts::ListPass;
 use mailroom_core::suppression::import::only_a_job_deletes;
 use mailroom_core::suppression::item::{AddressState, shards};
+use mailroom_core::suppression::list_pass::ListPass;
 use mailroom_core::suppression::reconcile::{
     Action, Gone, Guard, Leave, Listing, Pass, carried_out, confirmed, judge,
 };

@@ -10,7 +10,7 @@ use aws_sdk_sesv2::types::{
     SuppressionConfidenceVerdictThreshold, SuppressionListReason, SuppressionValidationAttributes,
 };
 
-use crate::ses::{SesError, told};
+use crate::ses::{SesError, classify_error};
 
 /// Reads and writes the account's suppression settings. Each method is one call of SES's API.
 pub trait SuppressionSettings {
@@ -64,7 +64,7 @@ impl SesAccount {
 
 impl SuppressionSettings for SesAccount {
     async fn settings(&self) -> Result<SuppressionAttributes, SesError> {
-        let account = self.client.get_account().send().await.map_err(|error| told(&error))?;
+        let account = self.client.get_account().send().await.map_err(|error| classify_error(&error))?;
         let Some(attributes) = account.suppression_attributes else {
             return Ok(SuppressionAttributes::default());
         };
@@ -88,7 +88,7 @@ impl SuppressionSettings for SesAccount {
         let validation = settings.validation.as_ref().map(validation).transpose()?;
         let put = self.client.put_account_suppression_attributes().set_suppressed_reasons(Some(reasons));
         let put = put.set_validation_attributes(validation);
-        put.send().await.map(drop).map_err(|error| told(&error))
+        put.send().await.map(drop).map_err(|error| classify_error(&error))
     }
 }
 
@@ -113,7 +113,7 @@ fn validation(validation: &AutoValidation) -> Result<SuppressionValidationAttrib
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::stub::Stub;
+    use doubles::stub::Stub;
 
     #[tokio::test]
     async fn what_was_read_can_be_put_back() {

@@ -79,7 +79,7 @@ impl Answers for HttpAnswers {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::stub::{Request, Stub};
+    use doubles::stub::{Request, Stub};
 
     #[tokio::test]
     async fn an_answer_is_put_as_it_is() {

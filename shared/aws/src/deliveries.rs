@@ -71,7 +71,7 @@ mod tests {
     use serde_json::Value;
 
     use super::*;
-    use crate::stub::Stub;
+    use doubles::stub::Stub;
 
     fn delivery(address: &str, millis: i64) -> LatestDelivery {
         let at = Timestamp::from_millis(millis).unwrap();

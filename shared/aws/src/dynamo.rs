@@ -50,7 +50,7 @@ const PROBLEMS: [&str; 6] = [
 ///
 /// # Errors
 /// [`TableError::NotAnItem`]
-pub(crate) fn read_item<T: DeserializeOwned>(item: impl Into<Item>) -> Result<T, TableError> {
+pub fn read_item<T: DeserializeOwned>(item: impl Into<Item>) -> Result<T, TableError> {
     let item: Item = item.into();
     read_value(serde_dynamo::Deserializer::from_attribute_value(AttributeValue::M(item.into())))
 }
@@ -60,7 +60,7 @@ pub(crate) fn read_item<T: DeserializeOwned>(item: impl Into<Item>) -> Result<T,
 ///
 /// # Errors
 /// [`TableError::NotAnItem`]
-pub(crate) fn read_value<'de, T: DeserializeOwned>(value: impl Deserializer<'de>) -> Result<T, TableError> {
+pub fn read_value<'de, T: DeserializeOwned>(value: impl Deserializer<'de>) -> Result<T, TableError> {
     serde_path_to_error::deserialize(value).map_err(|error| {
         let text = error.inner().to_string();
         let problem = match PROBLEMS.iter().find(|problem| text.starts_with(**problem)) {
@@ -113,7 +113,7 @@ impl Backoff {
 
 /// Why a call failed.
 #[derive(Debug)]
-pub(crate) enum Failure<E> {
+pub enum Failure<E> {
     /// There were only transient errors until the deadline. Holds the last of them.
     Deadline(String),
     /// DynamoDB refused the call. Holds its error.
@@ -121,7 +121,10 @@ pub(crate) enum Failure<E> {
 }
 
 /// Repeats a call until DynamoDB answers it, or the deadline has come.
-pub(crate) async fn retried<T, E: ProvideErrorMetadata>(
+///
+/// # Errors
+/// See [`Failure`].
+pub async fn retried<T, E: ProvideErrorMetadata>(
     deadline: Instant,
     call: impl AsyncFn() -> Result<T, SdkError<E, HttpResponse>>,
 ) -> Result<T, Failure<E>> {

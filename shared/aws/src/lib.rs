@@ -1,5 +1,5 @@
-//! Mailroom's adapters: the only code that knows the AWS SDK. Each port is a small trait, whose in-memory double for tests is
-//! in `tests/doubles`.
+//! Mailroom's adapters, which know the AWS SDK; nothing else does but the `aws` modules of `mailroom-audit`. Each port is a small
+//! trait, whose in-memory double for tests is in `tests/doubles`.
 //!
 //! The table:
 //!
@@ -11,6 +11,7 @@
 //! | [`decidable`] | a scan of the records that are worth deciding on: [`decidable::DecidableRecords`] |
 //! | [`notes`] | what a Region's functions keep for themselves: [`notes::Notes`] |
 //! | [`lease`] | of several instances of a function one works: [`lease::Lease`] |
+//! | [`dynamo`] | what these share: errors, and how long calls are retried |
 //! | [`history`] | all that the table holds of an address, to be read by a person |
 //! | `operator` | what only the operator's tool asks for; feature of that name |
 //!
@@ -26,7 +27,6 @@
 //! | `rule_sets` | receipt rule sets, and which one is active |
 //! | `peers` | other Regions' queues, in SQS |
 //! | `objects` | objects in S3, wherever their bucket lies |
-//! | `audit` | what the audit reads of SES, IAM and S3, and its verdicts in the table |
 //!
 //! Lambda, on both ends of a handler:
 //!
@@ -49,8 +49,6 @@
 
 #[cfg(feature = "account")]
 pub mod account;
-#[cfg(feature = "audit")]
-pub mod audit;
 pub mod client;
 pub mod clock;
 #[cfg(feature = "custom-resource")]
@@ -58,7 +56,7 @@ pub mod custom_resource;
 pub mod dead_letters;
 pub mod decidable;
 pub mod deliveries;
-mod dynamo;
+pub mod dynamo;
 pub mod history;
 pub mod invocation;
 pub mod lease;
@@ -87,7 +85,5 @@ pub mod ses;
 pub mod settings;
 pub mod states;
 pub mod stream;
-#[cfg(test)]
-mod stub;
 #[cfg(feature = "suppression-list")]
 pub mod suppression_list;

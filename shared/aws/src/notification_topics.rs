@@ -12,7 +12,7 @@ use aws_sdk_ses::types::{IdentityNotificationAttributes, NotificationType};
 pub use mailroom_core::setup::Notifies;
 pub use mailroom_core::setup::plan::IDENTITIES_A_CALL as MOST_IDENTITIES;
 
-use crate::ses::{SesError, told};
+use crate::ses::{SesError, classify_error};
 
 /// Reads and writes where SES sends notifications about an identity's mail. Each method is one call of SES's API.
 pub trait NotificationTopics {
@@ -97,7 +97,7 @@ impl NotificationTopics for SesTopics {
     ) -> Result<BTreeMap<String, NotificationAttributes>, SesError> {
         let get =
             self.client.get_identity_notification_attributes().set_identities(Some(identities.to_vec()));
-        let output = get.send().await.map_err(|error| told(&error))?;
+        let output = get.send().await.map_err(|error| classify_error(&error))?;
         let attributes = output.notification_attributes.into_iter();
         Ok(attributes.map(|(identity, attributes)| (identity, read(attributes))).collect())
     }
@@ -106,12 +106,12 @@ impl NotificationTopics for SesTopics {
         let set = self.client.set_identity_notification_topic().identity(identity);
         let set = set.notification_type(NotificationType::from(kind.as_ses()));
         let set = set.set_sns_topic(topic.map(str::to_owned));
-        set.send().await.map(drop).map_err(|error| told(&error))
+        set.send().await.map(drop).map_err(|error| classify_error(&error))
     }
 
     async fn set_forwarding(&self, identity: &str, enabled: bool) -> Result<(), SesError> {
         let set = self.client.set_identity_feedback_forwarding_enabled().identity(identity);
-        set.forwarding_enabled(enabled).send().await.map(drop).map_err(|error| told(&error))
+        set.forwarding_enabled(enabled).send().await.map(drop).map_err(|error| classify_error(&error))
     }
 }
 
@@ -132,7 +132,7 @@ fn read(attributes: IdentityNotificationAttributes) -> NotificationAttributes {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::stub::Stub;
+    use doubles::stub::Stub;
 
     const TOPIC: &str = "arn:aws:sns:us-east-1:123456789012:t";
 

@@ -11,7 +11,6 @@ use aws_sdk_cloudformation::error::ProvideErrorMetadata;
 use aws_sdk_cloudformation::types::Output;
 use tokio::time::Instant;
 
-use crate::audit::table::DynamoAuditTable;
 use crate::client;
 use crate::dynamo::{Failure, retried, told};
 use crate::history::DynamoHistory;
@@ -154,6 +153,11 @@ impl Table {
         &self.name
     }
 
+    /// The configuration for clients of the table's Region.
+    pub fn config(&self) -> &SdkConfig {
+        &self.config
+    }
+
     /// The table's states.
     pub fn states(&self) -> DynamoStates {
         DynamoStates::new(&self.config, self.name())
@@ -162,11 +166,6 @@ impl Table {
     /// The table's records, for appending.
     pub fn records(&self) -> DynamoRecords {
         DynamoRecords::new(&self.config, self.name())
-    }
-
-    /// The table's verdicts of the last audit.
-    pub fn audits(&self) -> DynamoAuditTable {
-        DynamoAuditTable::new(&self.config, self.name())
     }
 
     /// The notes that the Region's functions keep in the table.

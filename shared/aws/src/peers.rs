@@ -221,12 +221,12 @@ fn why(error: &SdkError<SendMessageError, HttpResponse>) -> PeerError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::stub::Stub;
+    use doubles::stub::Stub;
 
     #[test]
     fn a_far_peer_is_given_more_time_than_the_table_at_hand() {
         let at_hand = TimeoutConfig::builder().connect_timeout(Duration::from_secs(1)).build();
-        let config = crate::stub::config("http://localhost").into_builder().timeout_config(at_hand).build();
+        let config = doubles::stub::config("http://localhost").into_builder().timeout_config(at_hand).build();
         let client = SqsPeers::new(&config, "123456789012", "queue").client("ap-south-1");
         let timeouts = client.config().timeout_config().unwrap();
         assert_eq!(timeouts.connect_timeout(), Some(CONNECT_TIMEOUT));
@@ -248,7 +248,7 @@ mod tests {
             let body: &'static str =
                 Box::leak(format!(r#"{{"__type":"com.amazonaws.sqs#{code}"}}"#).into_boxed_str());
             let stub = Stub::start([(400, body)]);
-            let peers = SqsPeers::new(&crate::stub::config(&stub.url), "123456789012", "queue");
+            let peers = SqsPeers::new(&doubles::stub::config(&stub.url), "123456789012", "queue");
             let error =
                 peers.send("us-east-1", "x", Instant::now() + Duration::from_secs(10)).await.unwrap_err();
             assert_eq!(error, expected);

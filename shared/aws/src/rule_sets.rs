@@ -7,7 +7,7 @@ use aws_sdk_ses::Client;
 use aws_sdk_ses::config::retry::RetryConfig;
 use aws_sdk_ses::types::{ReceiptAction, ReceiptRule, TlsPolicy};
 
-use crate::ses::{SesError, told};
+use crate::ses::{SesError, classify_error};
 
 /// Tells which rule set is active, and activates one. Each method is one call of SES's API.
 pub trait RuleSets {
@@ -80,7 +80,7 @@ impl SesRuleSets {
 impl RuleSets for SesRuleSets {
     async fn active(&self) -> Result<Option<RuleSet>, SesError> {
         let describe = self.client.describe_active_receipt_rule_set();
-        let output = describe.send().await.map_err(|error| told(&error))?;
+        let output = describe.send().await.map_err(|error| classify_error(&error))?;
         let name = output.metadata.and_then(|metadata| metadata.name).filter(|name| !name.is_empty());
         let rules = output.rules.unwrap_or_default().into_iter().map(rule).collect();
         Ok(name.map(|name| RuleSet { name, rules }))
@@ -88,7 +88,7 @@ impl RuleSets for SesRuleSets {
 
     async fn activate(&self, name: Option<&str>) -> Result<(), SesError> {
         let set = self.client.set_active_receipt_rule_set().set_rule_set_name(name.map(str::to_owned));
-        set.send().await.map(drop).map_err(|error| told(&error))
+        set.send().await.map(drop).map_err(|error| classify_error(&error))
     }
 }
 
@@ -144,7 +144,7 @@ fn action(action: ReceiptAction) -> RuleAction {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::stub::Stub;
+    use doubles::stub::Stub;
 
     const ACTIVE: &str = r#"<DescribeActiveReceiptRuleSetResponse xmlns="http://ses.amazonaws.com/doc/2010-12-01/">
         <DescribeActiveReceiptRuleSetResult><Metadata><Name>m-inbound</Name><CreatedTimestamp>2026-11-23T00:00:00Z</CreatedTimestamp>

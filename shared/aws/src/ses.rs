@@ -42,7 +42,7 @@ impl SesError {
 /// `Throttling` with status 400, version 2 as `TooManyRequestsException` with 429; the query protocol leaves out
 /// `Exception`; S3's answers to HEAD have no body, and so no code of their own ("Common Errors" in the API references of
 /// SES, IAM and S3, November 2026).
-pub(crate) fn told<E>(error: &SdkError<E, HttpResponse>) -> SesError
+pub fn classify_error<E>(error: &SdkError<E, HttpResponse>) -> SesError
 where
     E: ProvideErrorMetadata + std::error::Error + 'static,
 {
@@ -86,8 +86,7 @@ fn classified(status: u16, code: String, message: &str) -> SesError {
 }
 
 /// Whether an error says that something does not exist, or no longer does.
-#[cfg(any(feature = "audit", feature = "suppression-list"))]
-pub(crate) fn is_not_found<E: ProvideErrorMetadata>(error: &SdkError<E, HttpResponse>) -> bool {
+pub fn is_not_found<E: ProvideErrorMetadata>(error: &SdkError<E, HttpResponse>) -> bool {
     matches!(error.code(), Some("NotFoundException" | "NoSuchEntity"))
 }
 

@@ -396,7 +396,7 @@ mod tests {
     use mailroom_core::suppression::{Reason, Said, Source, SuppressionState};
 
     use super::*;
-    use crate::stub::Stub;
+    use doubles::stub::Stub;
 
     fn at(millis: i64) -> Timestamp {
         Timestamp::from_millis(millis).unwrap()

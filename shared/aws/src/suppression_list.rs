@@ -404,7 +404,7 @@ fn told<E>(error: &SdkError<E, HttpResponse>) -> ListError
 where
     E: ProvideErrorMetadata + std::error::Error + 'static,
 {
-    ses::told(error).into()
+    ses::classify_error(error).into()
 }
 
 #[cfg(test)]
@@ -412,7 +412,7 @@ mod tests {
     use mailroom_core::suppression::import;
 
     use super::*;
-    use crate::stub::{Answer, Stub, config};
+    use doubles::stub::{Answer, Stub, config};
 
     #[tokio::test]
     async fn each_answer_says_whether_a_retry_can_help() {

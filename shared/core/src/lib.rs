@@ -14,15 +14,14 @@
 //!
 //! [`notification::Notification::unknown_values`] tells what SES has added since we last read its documentation.
 //!
-//! Where it happens: [`region`], the catalogue; [`setup`], what CloudFormation cannot set up there; [`audit`], whether a Region
-//! is ready; and [`smtp`], each Region's password.
+//! Where it happens: [`region`], the catalogue; [`setup`], what CloudFormation cannot set up there; and [`smtp`], each
+//! Region's password.
 //!
 //! What they are made of: [`address`], [`timestamp`], [`arn`], [`text`], [`origin`], [`record`]; [`malformed`] for what can't be read, and
 //! [`dead_letter`] for what becomes of that.
 
 pub mod address;
 pub mod arn;
-pub mod audit;
 pub mod dead_letter;
 pub mod envelope;
 pub mod escaped_json;

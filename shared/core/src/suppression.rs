@@ -12,6 +12,7 @@
 //! | [`import`] | what an import job is made of, and what SES says it did |
 //! | [`import_job`] | a Region's import job, from its intent to its end |
 //! | [`reconcile`] | what a difference between list and state means |
+//! | [`list_pass`] | what a pass over the list has found |
 //! | [`window`] | in which parts a long list is read |
 //!
 //! All of it is pure: whoever calls reads the item, asks, and writes the answer on condition that the item's
@@ -23,6 +24,7 @@ mod feedback_fact;
 pub mod import;
 pub mod import_job;
 pub mod item;
+pub mod list_pass;
 pub mod message;
 pub mod operator;
 pub mod policy;

@@ -1,4 +1,4 @@
-//! In-memory doubles of the ports in `mailroom_aws`, for tests without AWS.
+//! In-memory doubles of the ports in `mailroom_aws` and `mailroom_audit`, for tests without AWS.
 //!
 //! Clones of a double share their content. `with_fuse` gives the same double to a function that a test kills between two
 //! effects.
@@ -15,6 +15,7 @@
 //! | [`MemoryClock`], [`MemoryMetrics`] | time and counts |
 //!
 //! [`sqs_event`] and [`stream_event`] are what Lambda wakes a function with, [`MailEvent`] what SES publishes.
+//! [`stub`] is a stand-in for AWS's own endpoints, for tests of adapters.
 //!
 //! What SES does is the model of `local_ses`, so that the laws and the local AWS have one SES. What a test injects is here:
 //! [`Fault`] makes a call of SES fail, [`JobFaults`] breaks import jobs, [`Fuse`] kills a function between two effects.
@@ -43,6 +44,7 @@ mod rule_sets;
 mod ses;
 mod sqs;
 mod stream;
+pub mod stub;
 mod suppression_list;
 mod table;
 mod topics;

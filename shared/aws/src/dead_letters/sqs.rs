@@ -97,7 +97,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::stub::Stub;
+    use doubles::stub::Stub;
 
     fn letter(body: &str) -> DeadLetter {
         DeadLetter { body: body.to_owned(), reason: Reason::new("Message.mail", "of the wrong type") }
@@ -130,7 +130,7 @@ mod tests {
         let stub = Stub::start([(400, r#"{"__type":"com.amazonaws.sqs#AccessDenied"}"#)]);
         assert_eq!(send(&stub, &letter("x")).await, Err(DeadLetterError::Refused("AccessDenied".to_owned())));
         let queue =
-            SqsDeadLetters::new(&crate::stub::config("http://127.0.0.1:1"), "http://127.0.0.1:1/dead");
+            SqsDeadLetters::new(&doubles::stub::config("http://127.0.0.1:1"), "http://127.0.0.1:1/dead");
         let failed = queue.send_letter(&letter("x"), Instant::now()).await;
         assert!(matches!(failed, Err(DeadLetterError::Unavailable(_))), "{failed:?}");
     }

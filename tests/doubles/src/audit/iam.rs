@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
-use mailroom_aws::audit::iam::{AccessKeys, User};
-use mailroom_aws::audit::{AskError, Page};
-use mailroom_core::audit::facts::{AccessKey, Asked, LastUsed};
+use mailroom_audit::aws::iam::{AccessKeys, User};
+use mailroom_audit::aws::{ApiError, Page};
+use mailroom_audit::facts::{AccessKey, ApiAnswer, LastUsed};
 
 use crate::{Fuse, lock};
 
@@ -23,7 +23,7 @@ pub struct MemoryIam {
 struct Inner {
     users: BTreeMap<String, (User, Vec<AccessKey>)>,
     senders: BTreeMap<String, Vec<String>>,
-    refusal: Option<AskError>,
+    refusal: Option<ApiError>,
     calls: Vec<String>,
 }
 
@@ -46,7 +46,7 @@ impl MemoryIam {
     }
 
     /// Answers every call with this error; `None`: answers as usual again.
-    pub fn refuse(&self, refusal: Option<AskError>) {
+    pub fn refuse(&self, refusal: Option<ApiError>) {
         lock(&self.inner).refusal = refusal;
     }
 
@@ -55,7 +55,7 @@ impl MemoryIam {
         lock(&self.inner).calls.clone()
     }
 
-    async fn call<T>(&self, call: String, answer: impl FnOnce(&Inner) -> T) -> Result<T, AskError> {
+    async fn call<T>(&self, call: String, answer: impl FnOnce(&Inner) -> T) -> Result<T, ApiError> {
         self.fuse.effect().await;
         let mut inner = lock(&self.inner);
         inner.calls.push(call);
@@ -64,7 +64,7 @@ impl MemoryIam {
 }
 
 impl AccessKeys for MemoryIam {
-    async fn users(&self, next: Option<&str>) -> Result<Page<User>, AskError> {
+    async fn users(&self, next: Option<&str>) -> Result<Page<User>, ApiError> {
         self.call(format!("users {}", next.unwrap_or_default()), |inner| {
             let mut left =
                 inner.users.range(next.map(str::to_owned).unwrap_or_default()..).map(|(_, user)| &user.0);
@@ -74,15 +74,15 @@ impl AccessKeys for MemoryIam {
         .await
     }
 
-    async fn keys(&self, user: &str) -> Result<Vec<AccessKey>, AskError> {
+    async fn keys(&self, user: &str) -> Result<Vec<AccessKey>, ApiError> {
         self.call(format!("keys {user}"), |inner| {
             let keys = inner.users.get(user).map(|(_, keys)| keys.clone()).unwrap_or_default();
-            keys.into_iter().map(|key| AccessKey { last_used: Asked::NotAsked, ..key }).collect()
+            keys.into_iter().map(|key| AccessKey { last_used: ApiAnswer::NotAsked, ..key }).collect()
         })
         .await
     }
 
-    async fn last_used(&self, key: &str) -> Result<Option<LastUsed>, AskError> {
+    async fn last_used(&self, key: &str) -> Result<Option<LastUsed>, ApiError> {
         self.call(format!("last_used {key}"), |inner| {
             let mut keys = inner.users.values().flat_map(|(_, keys)| keys);
             keys.find(|known| known.id == key).and_then(|key| key.last_used.answer().cloned().flatten())
@@ -90,7 +90,7 @@ impl AccessKeys for MemoryIam {
         .await
     }
 
-    async fn may_send(&self, user_arn: &str, identity_arns: &[String]) -> Result<bool, AskError> {
+    async fn may_send(&self, user_arn: &str, identity_arns: &[String]) -> Result<bool, ApiError> {
         self.call(format!("may_send {user_arn} {}", identity_arns.len()), |inner| {
             let from = inner.senders.get(user_arn);
             from.is_some_and(|from| from.is_empty() || from.iter().any(|arn| identity_arns.contains(arn)))

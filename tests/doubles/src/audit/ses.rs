@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
-use mailroom_aws::audit::ses::{ListedIdentity, SesReader};
-use mailroom_aws::audit::{AskError, Page};
-use mailroom_core::audit::facts::{Account, Asked, ConfigurationSet, EventDestination, Identity, SendQuota};
+use mailroom_audit::aws::ses::{ListedIdentity, SesReader};
+use mailroom_audit::aws::{ApiError, Page};
+use mailroom_audit::facts::{Account, ApiAnswer, ConfigurationSet, EventDestination, Identity, SendQuota};
 
 use crate::{MemorySes, lock};
 
@@ -22,7 +22,7 @@ struct Inner {
     identities: BTreeMap<String, (Option<String>, Identity)>,
     configuration_sets: BTreeMap<String, ConfigurationSet>,
     page: usize,
-    refusals: BTreeMap<&'static str, AskError>,
+    refusals: BTreeMap<&'static str, ApiError>,
     /// How often the pages' tokens have expired. The number is a part of each token.
     expired: usize,
 }
@@ -33,11 +33,11 @@ impl Inner {
         &self,
         mut names: impl Iterator<Item = (String, A)>,
         next: Option<&str>,
-    ) -> Result<Page<A>, AskError> {
+    ) -> Result<Page<A>, ApiError> {
         let from = match next.map(|token| token.split_once(' ').unwrap_or_default()) {
             None => "",
             Some((expired, from)) if expired == self.expired.to_string() => from,
-            Some(_) => return Err(AskError::Refused("InvalidNextTokenException".to_owned())),
+            Some(_) => return Err(ApiError::Refused("InvalidNextTokenException".to_owned())),
         };
         let mut left = names.by_ref().skip_while(|(name, _)| name.as_str() < from);
         let items = left.by_ref().take(self.page).map(|(_, item)| item).collect();
@@ -100,7 +100,7 @@ impl MemorySesReader {
     }
 
     /// Answers every call of an action, such as `GetEmailIdentity`, with this error; `None`: answers as usual again.
-    pub fn refuse(&self, action: &'static str, refusal: Option<AskError>) {
+    pub fn refuse(&self, action: &'static str, refusal: Option<ApiError>) {
         let mut inner = lock(&self.inner);
         match refusal {
             Some(refusal) => drop(inner.refusals.insert(action, refusal)),
@@ -113,7 +113,7 @@ impl MemorySesReader {
         action: &'static str,
         argument: &str,
         answer: impl FnOnce(&Inner) -> T,
-    ) -> Result<T, AskError> {
+    ) -> Result<T, ApiError> {
         self.ses.call(format!("{action} {argument}").trim_end().to_owned(), || Ok(())).await?;
         let inner = lock(&self.inner);
         inner.refusals.get(action).cloned().map_or_else(|| Ok(answer(&inner)), Err)
@@ -121,11 +121,11 @@ impl MemorySesReader {
 }
 
 impl SesReader for MemorySesReader {
-    async fn account(&self) -> Result<Account, AskError> {
+    async fn account(&self) -> Result<Account, ApiError> {
         self.call("GetAccount", "", |inner| inner.account.clone()).await
     }
 
-    async fn identities(&self, next: Option<&str>) -> Result<Page<ListedIdentity>, AskError> {
+    async fn identities(&self, next: Option<&str>) -> Result<Page<ListedIdentity>, ApiError> {
         let page = self.call("ListEmailIdentities", next.unwrap_or_default(), |inner| {
             let listed = inner.identities.iter().map(|(name, (kind, _))| {
                 (name.clone(), ListedIdentity { name: name.clone(), kind: kind.clone() })
@@ -135,29 +135,29 @@ impl SesReader for MemorySesReader {
         page.await?
     }
 
-    async fn identity(&self, name: &str) -> Result<Option<Identity>, AskError> {
+    async fn identity(&self, name: &str) -> Result<Option<Identity>, ApiError> {
         self.call("GetEmailIdentity", name, |inner| {
             inner.identities.get(name).map(|(_, identity)| identity.clone())
         })
         .await
     }
 
-    async fn configuration_sets(&self, next: Option<&str>) -> Result<Page<String>, AskError> {
+    async fn configuration_sets(&self, next: Option<&str>) -> Result<Page<String>, ApiError> {
         let page = self.call("ListConfigurationSets", next.unwrap_or_default(), |inner| {
             inner.page(inner.configuration_sets.keys().map(|name| (name.clone(), name.clone())), next)
         });
         page.await?
     }
 
-    async fn configuration_set(&self, name: &str) -> Result<Option<ConfigurationSet>, AskError> {
+    async fn configuration_set(&self, name: &str) -> Result<Option<ConfigurationSet>, ApiError> {
         self.call("GetConfigurationSet", name, |inner| {
             let set = inner.configuration_sets.get(name).cloned();
-            set.map(|set| ConfigurationSet { event_destinations: Asked::NotAsked, ..set })
+            set.map(|set| ConfigurationSet { event_destinations: ApiAnswer::NotAsked, ..set })
         })
         .await
     }
 
-    async fn event_destinations(&self, configuration_set: &str) -> Result<Vec<EventDestination>, AskError> {
+    async fn event_destinations(&self, configuration_set: &str) -> Result<Vec<EventDestination>, ApiError> {
         self.call("GetConfigurationSetEventDestinations", configuration_set, |inner| {
             let set = inner.configuration_sets.get(configuration_set);
             set.and_then(|set| set.event_destinations.answer().cloned()).unwrap_or_default()

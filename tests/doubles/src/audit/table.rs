@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
-use mailroom_aws::audit::table::AuditTable;
+use mailroom_audit::SectionVerdict;
+use mailroom_audit::aws::table::AuditTable;
 use mailroom_aws::states::TableError;
-use mailroom_core::audit::SectionVerdict;
 use mailroom_core::timestamp::Timestamp;
 use tokio::time::Instant;
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use aws_sdk_sesv2::types::SuppressionListReason;
 use local_ses::faults::Fault;
 use local_ses::suppression::Account;
-use mailroom_core::audit::{Section, Verdict};
+use mailroom_audit::{Section, Verdict};
 use time::macros::datetime;
 
 use crate::Wrong;

@@ -1,6 +1,6 @@
 //! What the audit prints is done as it stands.
 
-use mailroom_core::audit::Fix;
+use mailroom_audit::Fix;
 
 use crate::faults;
 use crate::tool::{Told, paste};

@@ -20,7 +20,7 @@ mod world;
 
 use std::collections::BTreeMap;
 
-use mailroom_core::audit::{Section, Verdict};
+use mailroom_audit::{Section, Verdict};
 
 use crate::tool::Told;
 use crate::world::{REGIONS, World};

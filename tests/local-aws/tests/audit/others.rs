@@ -7,7 +7,7 @@ use aws_sdk_sesv2::types::{
     EventDestinationDefinition, EventType, SnsDestination,
 };
 use local_aws::clients::ACCOUNT;
-use mailroom_core::audit::{Section, Verdict};
+use mailroom_audit::{Section, Verdict};
 use serde_json::{Value, json};
 use time::macros::datetime;
 

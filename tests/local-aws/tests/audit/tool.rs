@@ -5,7 +5,7 @@ use std::process::{Command, Output};
 
 use local_aws::clients::CREDENTIAL;
 use local_aws::{paths, shifted_clock};
-use mailroom_core::audit::{Finding, Section, Verdict};
+use mailroom_audit::{Finding, Section, Verdict};
 use serde::Deserialize;
 
 use crate::world::World;

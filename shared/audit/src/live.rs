@@ -1,0 +1,53 @@
+//! The audit of a Region in one go, without a table, while an operator waits.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use mailroom_aws::clock::Timer;
+use mailroom_aws::notification_topics::NotificationTopics;
+use mailroom_aws::rule_sets::RuleSets;
+use mailroom_core::timestamp::Timestamp;
+
+use crate::aws::buckets::Buckets;
+use crate::aws::iam::AccessKeys;
+use crate::aws::ses::SesReader;
+use crate::caller::Caller;
+use crate::judge::judge_sections;
+use crate::reader::{AuditScope, Ports, Progress, ReadError, Reader};
+use crate::readings::{NoStore, Readings};
+use crate::section_verdict::SectionVerdict;
+
+/// The audit did not end in the time that it was allowed. The field says how far it came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the time is up after {} of {} identities", .0.read, .0.of.map_or_else(|| "?".to_owned(), |of| of.to_string()))]
+pub struct TimeUp(pub Progress);
+
+/// Reads a Region and gives its verdicts. This takes as long as SES takes to be asked: a call every `pace`, at least one
+/// for each identity. What could not be read is told as unknown; no call is tried for longer than half a minute. `progress`
+/// is called with each identity.
+///
+/// # Errors
+/// [`TimeUp`], ten seconds before `ends_at`; never if that is `None`.
+pub async fn audit_region<S, T, R, K, B>(
+    ports: &Ports<S, T, R, K, B>,
+    scope: AuditScope,
+    clock: &impl Timer,
+    pace: Duration,
+    ends_at: Option<Timestamp>,
+    progress: impl Fn(Progress),
+) -> Result<Vec<SectionVerdict>, TimeUp>
+where
+    S: SesReader,
+    T: NotificationTopics,
+    R: RuleSets,
+    K: AccessKeys,
+    B: Buckets,
+{
+    let caller = Caller::new(clock, pace, ends_at);
+    let reader = Reader::new(ports, caller, Readings::new(BTreeMap::new(), NoStore), progress);
+    match reader.read_facts(scope).await {
+        Ok(facts) => Ok(judge_sections(&facts, clock.now())),
+        Err(ReadError::OutOfTime(progress)) => Err(TimeUp(progress)),
+        Err(ReadError::Store(never)) => match never {},
+    }
+}

@@ -1,0 +1,100 @@
+//! Section 9: sending authorization. Whether a delegate of another Region is missing here is for [`crate::compare`].
+//!
+//! Source: Amazon SES Developer Guide, "Amazon SES policy anatomy", "Regions and Amazon SES", read 2026-11: a policy is of use
+//! only in the Region of its identity, which its resource names.
+
+use std::collections::BTreeSet;
+
+use serde_json::Value;
+
+use crate::comparable::{Comparable, Delegates, IdentityPolicy};
+use crate::facts::{Facts, IdentityFacts};
+use crate::fix::Fix;
+use crate::identity_policy::{
+    corrected, foreign_region, is_open, principals, put_command, resources, statements,
+};
+use crate::judgement::Judgement;
+use crate::verdict::Verdict;
+
+pub(crate) fn judge(facts: &Facts) -> Judgement {
+    let Some(identities) = facts.identities.answer() else { return Judgement::unknown(&facts.identities) };
+    let region = facts.stack.region.as_str();
+    let mut judged = Judgement::passes("");
+    let mut policies = Vec::new();
+    let mut delegates = BTreeSet::new();
+    for of in identities {
+        let Some(identity) = of.identity.answer() else {
+            judged.add_unanswered(&of.name, &of.identity);
+            continue;
+        };
+        for (name, text) in &identity.policies {
+            match serde_json::from_str(text) {
+                Ok(policy) => {
+                    judge_policy(&mut judged, of, name, &policy, region);
+                    delegates.extend(principals(&policy));
+                    policies.push(IdentityPolicy {
+                        identity: of.name.clone(),
+                        name: name.clone(),
+                        text: text.clone(),
+                    });
+                }
+                Err(_) => judged.add_finding(
+                    Verdict::Unknown,
+                    &of.name,
+                    format!("policy {name} can't be read as JSON"),
+                    "Look at it in SES's console.",
+                    [],
+                ),
+            }
+        }
+    }
+    judged.applies = !policies.is_empty();
+    judged.evidence = if policies.is_empty() {
+        "no policies".to_owned()
+    } else {
+        format!("{} policies, {} delegates", policies.len(), delegates.len())
+    };
+    judged.comparable = Some(Comparable::Delegates(Delegates::new(policies)));
+    judged
+}
+
+/// Makes one finding with one command, however much is wrong with the policy. Each command writes the whole policy, so a
+/// second one that mends another fault would write back the fault that the first has mended.
+fn judge_policy(judged: &mut Judgement, of: &IdentityFacts, name: &str, policy: &Value, region: &str) {
+    let mut found: Vec<(Verdict, String, &str)> = Vec::new();
+    let open: Vec<_> = statements(policy).filter(|statement| is_open(statement)).collect();
+    if !open.is_empty() {
+        let anybody = open.iter().any(|statement| statement.get("Condition").is_none());
+        let (verdict, whom) = if anybody {
+            (Verdict::Fail, "anybody with an AWS account")
+        } else {
+            (Verdict::Warn, "anybody for whom its condition holds")
+        };
+        let todo = "Name the delegates' accounts, users or roles instead. The command takes the open statement away.";
+        found.push((verdict, format!("lets {whom} send as this identity"), todo));
+    }
+    let elsewhere: BTreeSet<_> =
+        statements(policy).flat_map(resources).filter_map(|arn| foreign_region(arn, region)).collect();
+    for other in elsewhere {
+        let evidence = format!("names a resource of {other}: here it authorizes nobody");
+        found.push((Verdict::Fail, evidence, "Have it name the identity of this Region."));
+    }
+    let Some(verdict) = found.iter().map(|(verdict, ..)| *verdict).max() else { return };
+    let evidence: Vec<_> = found.iter().map(|(_, evidence, _)| evidence.as_str()).collect();
+    let mut todo: Vec<_> = found.iter().map(|(.., todo)| *todo).collect();
+    todo.dedup();
+    let fix = match corrected(policy, region) {
+        Some(corrected) => put_command("update", &of.name, name, &corrected.to_string(), region),
+        None => Fix::aws(
+            &["sesv2", "delete-email-identity-policy", "--email-identity", &of.name, "--policy-name", name],
+            region,
+        ),
+    };
+    judged.add_finding(
+        verdict,
+        &of.name,
+        format!("policy {name} {}", evidence.join("; ")),
+        todo.join(" "),
+        fix,
+    );
+}
