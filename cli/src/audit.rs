@@ -1,6 +1,7 @@
 //! `mailroom audit`: is every Region ready, and what to do where it is not?
 
 mod live;
+mod outcome;
 mod shown;
 
 use std::io;
@@ -17,8 +18,11 @@ use mailroom_aws::operator::{Access, OpenError};
 use mailroom_core::region::Region;
 use mailroom_core::timestamp::Timestamp;
 
+use self::outcome::RegionOutcome;
 use crate::aws::{self, Named};
+use crate::exit;
 use crate::receiving::{self, Said};
+use crate::region_names::parse_regions;
 
 /// How long a verdict holds. A stack's audit begins at least every 23 hours and ends within 24: what is older is of a function that
 /// has stopped.
@@ -74,42 +78,28 @@ pub(crate) struct Audit {
     named: Named,
 }
 
-/// What came of asking a Region.
-enum Got {
-    /// The Region's verdicts.
-    Verdicts(Vec<SectionVerdict>),
-    /// There is no stack.
-    NoStack,
-    /// There is a stack, and nothing to be read yet.
-    NotAudited,
-    /// The account has not enabled the Region: what AWS said.
-    NotEnabled(String),
-    /// The Region could not be read, and why.
-    Failed(String),
-}
-
 impl Audit {
     pub(crate) fn run(&self) -> ExitCode {
         let all = self.regions == ["all"];
         if all && self.named.is_table() {
-            return crate::refuse(
+            return exit::refuse(
                 "--table: not every Region has that table. Name those that have it with --regions",
             );
         }
         if !self.live && !self.receiving.is_empty() {
-            return crate::refuse(
+            return exit::refuse(
                 "--receiving is for --live: the tables hold what each stack's parameter Receiving says",
             );
         }
-        let named = if all { Ok(Vec::new()) } else { crate::regions(&self.regions) };
+        let named = if all { Ok(Vec::new()) } else { parse_regions(&self.regions) };
         let (named, said) = match (named, self.receiving.read()) {
             (Ok(named), Ok(said)) => (named, said),
-            (Err(why), _) | (_, Err(why)) => return crate::refuse(&why),
+            (Err(why), _) | (_, Err(why)) => return exit::refuse(&why),
         };
         let got = match aws::run(self.ask(&named, &said)) {
             Ok(Ok(got)) => got,
-            Ok(Err(why)) => return crate::refuse(&why),
-            Err(error) => return crate::refuse(&error.to_string()),
+            Ok(Err(why)) => return exit::refuse(&why),
+            Err(error) => return exit::refuse(&error.to_string()),
         };
         let now = SystemClock.now();
         let mut unread = Vec::new();
@@ -117,25 +107,25 @@ impl Audit {
         let mut verdicts = Vec::new();
         for (region, got) in got {
             match got {
-                Got::Verdicts(of) => verdicts.extend(whole(region.name(), of, now)),
-                Got::NoStack | Got::NotEnabled(_) if all => left_out.push(region.name()),
-                Got::NoStack => {
+                RegionOutcome::Verdicts(of) => verdicts.extend(whole(region.name(), of, now)),
+                RegionOutcome::NoStack | RegionOutcome::NotEnabled(_) if all => left_out.push(region.name()),
+                RegionOutcome::NoStack => {
                     let why = format!("no stack {}", self.named.stack());
                     verdicts.extend(nothing(region.name(), &why, now));
                 }
-                Got::NotAudited => {
+                RegionOutcome::NotAudited => {
                     let why = "not audited yet: the stack's audit function has not come to its end, or is of an older version";
                     verdicts.extend(nothing(region.name(), why, now));
                 }
-                Got::NotEnabled(code) => verdicts.extend(not_enabled(region.name(), code, now)),
-                Got::Failed(why) => {
+                RegionOutcome::NotEnabled(code) => verdicts.extend(not_enabled(region.name(), code, now)),
+                RegionOutcome::Failed(why) => {
                     verdicts.extend(nothing(region.name(), &why, now));
                     unread.push(why);
                 }
             }
         }
         if verdicts.is_empty() {
-            return crate::refuse(&format!(
+            return exit::refuse(&format!(
                 "no Region has a stack {}: name it with --stack",
                 self.named.stack()
             ));
@@ -148,13 +138,13 @@ impl Audit {
             shown::table(&verdicts, &left_out, &mut out)
         };
         for why in &unread {
-            crate::complain(why);
+            exit::complain(why);
         }
-        crate::end(printed, ExitCode::from(status(&verdicts)))
+        exit::end(printed, ExitCode::from(status(&verdicts)))
     }
 
     /// What comes of asking the Regions that are named, or all of the credentials' partition.
-    async fn ask(&self, named: &[Region], said: &Said) -> Result<Vec<(Region, Got)>, String> {
+    async fn ask(&self, named: &[Region], said: &Said) -> Result<Vec<(Region, RegionOutcome)>, String> {
         let access = aws::access().await?;
         let mut regions = named.to_vec();
         if regions.is_empty() {
@@ -170,7 +160,7 @@ impl Audit {
     }
 
     /// What a Region's table says.
-    async fn read(&self, access: &Access, region: Region) -> Got {
+    async fn read(&self, access: &Access, region: Region) -> RegionOutcome {
         let name = region.name();
         let table = match self.named.try_open(access, Some(name)).await {
             Ok(table) => table,
@@ -178,9 +168,9 @@ impl Audit {
         };
         let audits = DynamoAuditTable::new(table.config(), table.name());
         match audits.verdicts(aws::deadline()).await {
-            Ok(verdicts) if verdicts.is_empty() => Got::NotAudited,
-            Ok(verdicts) => Got::Verdicts(verdicts),
-            Err(error) => Got::Failed(format!(
+            Ok(verdicts) if verdicts.is_empty() => RegionOutcome::NotAudited,
+            Ok(verdicts) => RegionOutcome::Verdicts(verdicts),
+            Err(error) => RegionOutcome::Failed(format!(
                 "{} in {name}: {}",
                 table.name(),
                 aws::not_read(&error, "dynamodb:Query")
@@ -188,11 +178,11 @@ impl Audit {
         }
     }
 
-    fn not_open(&self, error: &OpenError, region: &str) -> Got {
+    fn not_open(&self, error: &OpenError, region: &str) -> RegionOutcome {
         match error {
-            OpenError::NoStack => Got::NoStack,
-            OpenError::Refused(code) if aws::is_not_enabled(code) => Got::NotEnabled(code.clone()),
-            other => Got::Failed(self.named.not_opened(other, region)),
+            OpenError::NoStack => RegionOutcome::NoStack,
+            OpenError::Refused(code) if aws::is_not_enabled(code) => RegionOutcome::NotEnabled(code.clone()),
+            other => RegionOutcome::Failed(self.named.not_opened(other, region)),
         }
     }
 }

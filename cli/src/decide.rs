@@ -14,7 +14,9 @@ use mailroom_core::suppression::reason::Reason;
 
 use self::written::{CHUNK, Tally, What, write};
 use crate::aws::{self, Named};
+use crate::exit;
 use crate::list::{self, Entries, Entry, List};
+use crate::region_names::parse_region;
 
 /// Decide that addresses get no more mail, from any Region
 ///
@@ -121,17 +123,17 @@ impl Release {
 impl Decision {
     fn run(&self, action: Action, reason: Option<Reason>) -> ExitCode {
         if self.why.trim().is_empty() {
-            return crate::refuse("--why is empty: whoever asks later will want to know");
+            return exit::refuse("--why is empty: whoever asks later will want to know");
         }
         let user = std::env::var("USER").ok();
         let Some(who) = self.who.as_ref().or(user.as_ref()).filter(|who| !who.trim().is_empty()) else {
-            return crate::refuse("who decides? Say it with --who; $USER is not set");
+            return exit::refuse("who decides? Say it with --who; $USER is not set");
         };
-        if let Some(Err(why)) = self.region.as_deref().map(crate::region) {
-            return crate::refuse(&why);
+        if let Some(Err(why)) = self.region.as_deref().map(parse_region) {
+            return exit::refuse(&why);
         }
         if action == Action::Suppress && reason.is_none() && !self.addresses.is_empty() {
-            return crate::refuse("--reason is missing: only lines of a list can give their own");
+            return exit::refuse("--reason is missing: only lines of a list can give their own");
         }
         let (entries, unreadable) = match self.read(action, reason) {
             Ok(read) => read,
@@ -140,8 +142,8 @@ impl Decision {
         let what = What { action, who, why: &self.why };
         match aws::run(self.decide(&what, &entries, unreadable)) {
             Ok(Ok(status)) => status,
-            Ok(Err(why)) => crate::fail(&why),
-            Err(error) => crate::fail(&error.to_string()),
+            Ok(Err(why)) => exit::fail(&why),
+            Err(error) => exit::fail(&error.to_string()),
         }
     }
 
@@ -154,12 +156,12 @@ impl Decision {
                 Ok(address) => addresses.push(address),
                 Err(why) => {
                     bad += 1;
-                    crate::complain(&why);
+                    exit::complain(&why);
                 }
             }
         }
         if bad > 0 {
-            return Err(crate::refuse("nothing has been written"));
+            return Err(exit::refuse("nothing has been written"));
         }
         let mut entries = Entries::default();
         for address in addresses {
@@ -172,12 +174,12 @@ impl Decision {
         } else {
             std::fs::read(file)
         };
-        let bytes = bytes.map_err(|error| crate::fail(&format!("{}: {error}", file.display())))?;
+        let bytes = bytes.map_err(|error| exit::fail(&format!("{}: {error}", file.display())))?;
         let list = List::read(&bytes, reason).map_err(|garbled| {
-            crate::refuse(&format!("{}: {garbled}; nothing has been written", file.display()))
+            exit::refuse(&format!("{}: {garbled}; nothing has been written", file.display()))
         })?;
         for unreadable in &list.unreadable {
-            crate::complain(&format!("{}:{}: {}", file.display(), unreadable.line, unreadable.why));
+            exit::complain(&format!("{}:{}: {}", file.display(), unreadable.line, unreadable.why));
         }
         for Entry { address, reason } in list.entries.into_vec() {
             entries.add(address, reason);
@@ -190,7 +192,7 @@ impl Decision {
         let without_reason = all - entries.len();
         if without_reason > 0 {
             let file = file.display();
-            crate::complain(&format!(
+            exit::complain(&format!(
                 "{file}: {without_reason} have no reason: say with --reason which it is"
             ));
         }

@@ -18,6 +18,8 @@ use mailroom_core::address::Address;
 use mailroom_core::region::Region;
 use mailroom_core::text::escape_invisible;
 
+use crate::exit;
+use crate::region_names::{parse_region, parse_regions};
 use crate::{aws, receiving};
 
 /// Between two calls in a Region, by SES's quota.
@@ -58,20 +60,20 @@ pub(crate) struct Dns {
 impl Dns {
     pub(crate) fn run(&self) -> ExitCode {
         let Some(domain) = domain(&self.domain) else {
-            return crate::refuse(&format!("DOMAIN: {} is no domain", escape_invisible(&self.domain, 100)));
+            return exit::refuse(&format!("DOMAIN: {} is no domain", escape_invisible(&self.domain, 100)));
         };
         let mail_from = match self.mail_from.as_deref().map(|name| under(name, &domain)).transpose() {
             Ok(mail_from) => mail_from,
-            Err(why) => return crate::refuse(&why),
+            Err(why) => return exit::refuse(&why),
         };
-        let (regions, said) = match (crate::regions(&self.regions), self.receiving.read()) {
+        let (regions, said) = match (parse_regions(&self.regions), self.receiving.read()) {
             (Ok(regions), Ok(said)) => (regions, said),
-            (Err(why), _) | (_, Err(why)) => return crate::refuse(&why),
+            (Err(why), _) | (_, Err(why)) => return exit::refuse(&why),
         };
         let asks = match aws::run(ask(&domain, regions, &said)) {
             Ok(Ok(asks)) => asks,
-            Ok(Err(why)) => return crate::fail(&why),
-            Err(error) => return crate::fail(&error.to_string()),
+            Ok(Err(why)) => return exit::fail(&why),
+            Err(error) => return exit::fail(&error.to_string()),
         };
         let zone = Zone::new(&domain, &asks, mail_from.as_deref()).to_string();
         let mut out = io::stdout().lock();
@@ -80,7 +82,7 @@ impl Dns {
             zone.lines().try_for_each(|line| writeln!(out, "{}", escape_invisible(line, usize::MAX)));
         let complete = asks.iter().all(RegionAsks::is_complete);
         let status = if complete { ExitCode::SUCCESS } else { ExitCode::from(1) };
-        crate::end(printed.and_then(|()| out.flush()), status)
+        exit::end(printed.and_then(|()| out.flush()), status)
     }
 }
 
@@ -108,7 +110,7 @@ async fn ask(domain: &str, named: Vec<Region>, said: &receiving::Said) -> Result
     let mut regions = named;
     if regions.is_empty() {
         let name = access.region().ok_or("which Region? Say it with --regions, or by AWS_REGION")?;
-        regions.push(crate::region(name)?);
+        regions.push(parse_region(name)?);
     }
     let one = async |region: Region| {
         let receives = said.of(region).in_region(region);

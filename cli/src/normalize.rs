@@ -12,6 +12,8 @@ use mailroom_core::notification::Reading;
 use mailroom_core::record::{Record, Retention};
 use mailroom_core::text::is_invisible;
 
+use crate::exit;
+
 /// Print the records that a payload would become, one JSON object a line
 ///
 /// The payload may be a Lambda event of SQS, SNS, EventBridge or a receipt rule, SNS's envelope, or
@@ -43,12 +45,12 @@ impl Normalize {
     pub(crate) fn run(&self) -> ExitCode {
         let payload = match self.read() {
             Ok(payload) => payload,
-            Err(error) => return crate::fail(&format!("{}: {error}", self.file.display())),
+            Err(error) => return exit::fail(&format!("{}: {error}", self.file.display())),
         };
         let printed = self.print(&payload, &mut io::stdout().lock(), &mut io::stderr().lock());
         let unreadable = matches!(printed, Ok(false));
         let status = if unreadable { ExitCode::from(2) } else { ExitCode::SUCCESS };
-        crate::end(printed.map(|_| ()), status)
+        exit::end(printed.map(|_| ()), status)
     }
 
     fn read(&self) -> io::Result<Vec<u8>> {

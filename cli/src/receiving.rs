@@ -2,6 +2,8 @@
 
 use mailroom_core::region::{Receiving, Region};
 
+use crate::region_names::parse_region;
+
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
     /// What you know better than the catalogue of receiving in a Region, as you told the stack there by its parameter
@@ -36,7 +38,7 @@ impl Said {
 /// Reads `il-central-1=off`.
 fn one(text: &str) -> Result<(Region, Receiving), String> {
     let (name, value) = text.split_once('=').unwrap_or((text, ""));
-    let region = crate::region(name)?;
+    let region = parse_region(name)?;
     let receiving = Receiving::parse(value)
         .ok_or_else(|| format!("--receiving {name}={value}: what it says is none of on, off, auto"))?;
     Ok((region, receiving))

@@ -6,6 +6,8 @@ use std::process::ExitCode;
 use mailroom_core::region::{Listed, Receiving, Region};
 use serde_json::json;
 
+use crate::exit;
+use crate::region_names::parse_region;
 use crate::{columns, receiving};
 
 /// Print the Regions that have Amazon SES, what it does in each, and its endpoints
@@ -43,18 +45,18 @@ impl Regions {
     pub(crate) fn run(&self) -> ExitCode {
         let said = match self.receiving.read() {
             Ok(said) => said,
-            Err(why) => return crate::refuse(&why),
+            Err(why) => return exit::refuse(&why),
         };
-        let regions = match self.names.iter().map(|name| crate::region(name)).collect::<Result<Vec<_>, _>>() {
+        let regions = match self.names.iter().map(|name| parse_region(name)).collect::<Result<Vec<_>, _>>() {
             Ok(named) if named.is_empty() => Region::all().collect(),
             Ok(named) => named,
-            Err(why) => return crate::refuse(&why),
+            Err(why) => return exit::refuse(&why),
         };
         let row = |region| Row { region, receiving: said.of(region) };
         let rows: Vec<_> = regions.into_iter().map(row).collect();
         let mut out = io::stdout().lock();
         let printed = if self.json { print_json(&rows, &mut out) } else { print_table(&rows, &mut out) };
-        crate::end(printed, ExitCode::SUCCESS)
+        exit::end(printed, ExitCode::SUCCESS)
     }
 }
 

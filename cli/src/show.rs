@@ -17,6 +17,8 @@ use mailroom_core::region::Region;
 
 use self::known::Known;
 use crate::aws::{self, Named};
+use crate::exit;
+use crate::region_names::parse_regions;
 
 /// Tell what each Region holds of an address: whether it is suppressed, since when, by what; and its history
 ///
@@ -63,16 +65,16 @@ impl Show {
     pub(crate) fn run(&self) -> ExitCode {
         let address = match Address::parse(&self.address) {
             Ok(address) => address,
-            Err(error) => return crate::refuse(&error.within("ADDRESS").to_string()),
+            Err(error) => return exit::refuse(&error.within("ADDRESS").to_string()),
         };
-        let regions = match crate::regions(&self.regions) {
+        let regions = match parse_regions(&self.regions) {
             Ok(regions) => regions,
-            Err(why) => return crate::refuse(&why),
+            Err(why) => return exit::refuse(&why),
         };
         let reports = match aws::run(self.ask(&address, &regions)) {
             Ok(Ok(reports)) => reports,
-            Ok(Err(why)) => return crate::fail(&why),
-            Err(error) => return crate::fail(&error.to_string()),
+            Ok(Err(why)) => return exit::fail(&why),
+            Err(error) => return exit::fail(&error.to_string()),
         };
         let mut out = io::stdout().lock();
         let printed = if reports.iter().all(|report| report.known.is_err()) && !self.json {
@@ -85,10 +87,10 @@ impl Show {
         let mut status = ExitCode::SUCCESS;
         for report in &reports {
             if let Err(why) = &report.known {
-                status = crate::fail(why);
+                status = exit::fail(why);
             }
         }
-        crate::end(printed, status)
+        exit::end(printed, status)
     }
 
     async fn ask(&self, address: &Address, named: &[Region]) -> Result<Vec<Report>, String> {

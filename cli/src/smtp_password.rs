@@ -7,6 +7,9 @@ use std::process::ExitCode;
 use mailroom_core::region::{Listed, Partition, Region};
 use mailroom_core::smtp::{Implausible, SecretKey};
 
+use crate::exit;
+use crate::region_names::parse_region;
+
 /// Far more than a secret access key has: what is longer is not read to its end.
 const READ: u64 = 1024;
 
@@ -44,30 +47,30 @@ pub(crate) struct SmtpPassword {
 impl SmtpPassword {
     pub(crate) fn run(&self) -> ExitCode {
         if !self.arguments.is_empty() {
-            return crate::refuse(
+            return exit::refuse(
                 "the secret access key is read from standard input; one that was given as an argument is in the \
                  shell's history now and has been visible to others: replace it",
             );
         }
         let regions = match self.regions() {
             Ok(regions) => regions,
-            Err(why) => return crate::refuse(&why),
+            Err(why) => return exit::refuse(&why),
         };
         let stdin = io::stdin().lock();
         if stdin.is_terminal() {
-            return crate::refuse(
+            return exit::refuse(
                 "a terminal would show the secret access key: pipe it in (--help has an example)",
             );
         }
         let secret = match read(stdin) {
             Ok(Ok(secret)) => secret,
-            Ok(Err(why)) => return crate::refuse(&format!("standard input: {why}")),
-            Err(error) => return crate::fail(&format!("standard input: {error}")),
+            Ok(Err(why)) => return exit::refuse(&format!("standard input: {why}")),
+            Err(error) => return exit::fail(&format!("standard input: {error}")),
         };
         for region in regions.iter().filter(|region| region.smtp() == Listed::No) {
-            crate::complain(&format!("{} is known to have no SMTP endpoint", region.name()));
+            exit::complain(&format!("{} is known to have no SMTP endpoint", region.name()));
         }
-        crate::end(print(&secret, &regions, &mut io::stdout().lock()), ExitCode::SUCCESS)
+        exit::end(print(&secret, &regions, &mut io::stdout().lock()), ExitCode::SUCCESS)
     }
 
     /// The Regions that are named, each once, in the order of the arguments.
@@ -77,7 +80,7 @@ impl SmtpPassword {
             if name == "all" {
                 named.extend(commercial());
             } else {
-                named.push(crate::region(name)?);
+                named.push(parse_region(name)?);
             }
         }
         Ok(crate::each_once(named))

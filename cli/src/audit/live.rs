@@ -21,7 +21,7 @@ use mailroom_core::arn::Arn;
 use mailroom_core::region::{Receiving, Region};
 use mailroom_core::suppression::list_pass::ListPass;
 
-use super::Got;
+use super::outcome::RegionOutcome;
 use crate::aws;
 use crate::receiving::Said;
 
@@ -35,7 +35,7 @@ pub(super) async fn ask(
     stack: &str,
     said: &Said,
     stacks_only: bool,
-) -> Vec<(Region, Got)> {
+) -> Vec<(Region, RegionOutcome)> {
     let found =
         join_all(regions.iter().map(async |region| {
             (*region, access.outputs(Some(region.name()), stack, aws::deadline()).await)
@@ -56,10 +56,10 @@ pub(super) async fn ask(
     let one = async |(region, outputs, iam): (Region, Result<Outputs, OpenError>, bool)| {
         let got = match outputs {
             Ok(outputs) => audited(access, region, said.of(region), Some(&outputs), iam, &all, &bars).await,
-            Err(OpenError::NoStack) if stacks_only => Got::NoStack,
+            Err(OpenError::NoStack) if stacks_only => RegionOutcome::NoStack,
             Err(OpenError::NoStack) => audited(access, region, said.of(region), None, iam, &all, &bars).await,
-            Err(OpenError::Refused(code)) if aws::is_not_enabled(&code) => Got::NotEnabled(code),
-            Err(other) => Got::Failed(aws::stack_not_found(&other, region.name(), stack)),
+            Err(OpenError::Refused(code)) if aws::is_not_enabled(&code) => RegionOutcome::NotEnabled(code),
+            Err(other) => RegionOutcome::Failed(aws::stack_not_found(&other, region.name(), stack)),
         };
         (region, got)
     };
@@ -74,7 +74,7 @@ async fn audited(
     iam: bool,
     all: &[String],
     bars: &MultiProgress,
-) -> Got {
+) -> RegionOutcome {
     let config = &access.config(region.name());
     let ports = Ports {
         ses: Ses::new(config),
@@ -105,9 +105,9 @@ async fn audited(
             if !io::stderr().is_terminal() {
                 let _ = writeln!(io::stderr(), "{}: audited", region.name());
             }
-            Got::Verdicts(verdicts)
+            RegionOutcome::Verdicts(verdicts)
         }
-        Err(error) => Got::Failed(format!("{}: {error}", region.name())),
+        Err(error) => RegionOutcome::Failed(format!("{}: {error}", region.name())),
     }
 }
 

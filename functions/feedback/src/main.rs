@@ -4,7 +4,7 @@ use feedback::handler::Feedback;
 use feedback::settings::Settings;
 use lambda_runtime::{Error, LambdaEvent, service_fn, tracing};
 use mailroom_aws::client;
-use mailroom_aws::dead_letters::SqsDeadLetters;
+use mailroom_aws::dead_letters::sqs::SqsDeadLetters;
 use mailroom_aws::metrics::EmbeddedMetrics;
 use mailroom_aws::records::DynamoRecords;
 use mailroom_aws::settings::Variables;

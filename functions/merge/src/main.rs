@@ -3,7 +3,7 @@
 use lambda_runtime::{Error, LambdaEvent, service_fn, tracing};
 use mailroom_aws::client;
 use mailroom_aws::clock::SystemClock;
-use mailroom_aws::dead_letters::SqsDeadLetters;
+use mailroom_aws::dead_letters::sqs::SqsDeadLetters;
 use mailroom_aws::metrics::EmbeddedMetrics;
 use mailroom_aws::settings::Variables;
 use mailroom_aws::states::DynamoStates;

@@ -4,14 +4,11 @@
 //! which messages no retry can help.
 
 #[cfg(feature = "dead-letters")]
-mod sqs;
+pub mod sqs;
 
 use futures_util::{StreamExt, stream};
 use mailroom_core::dead_letter::DeadLetter;
 use tokio::time::Instant;
-
-#[cfg(feature = "dead-letters")]
-pub use sqs::SqsDeadLetters;
 
 /// The number of letters that are sent at a time.
 const MAX_CALLS_AT_ONCE: usize = 8;

@@ -65,7 +65,7 @@ impl LatestDelivery {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::suppression::policy::FeedbackFact;
+    use crate::suppression::FeedbackFact;
 
     #[test]
     fn the_policy_reads_it_as_a_delivery() {
