@@ -19,7 +19,7 @@ pub(crate) fn parse_regions(names: &[String]) -> Result<Vec<Region>, String> {
 }
 
 /// The same Regions in the same order, without repetition.
-fn each_once(named: Vec<Region>) -> Vec<Region> {
+pub(crate) fn each_once(named: Vec<Region>) -> Vec<Region> {
     let mut regions = Vec::with_capacity(named.len());
     for region in named {
         if !regions.contains(&region) {

@@ -8,7 +8,7 @@ use mailroom_core::region::{Listed, Partition, Region};
 use mailroom_core::smtp::{Implausible, SecretKey};
 
 use crate::exit;
-use crate::region_names::parse_region;
+use crate::region_names::{each_once, parse_region};
 
 /// Far more than a secret access key has: what is longer is not read to its end.
 const READ: u64 = 1024;
@@ -83,7 +83,7 @@ impl SmtpPassword {
                 named.push(parse_region(name)?);
             }
         }
-        Ok(crate::each_once(named))
+        Ok(each_once(named))
     }
 }
 

@@ -9,7 +9,6 @@ use mailroom_aws::notification_topics::{MOST_IDENTITIES, NotificationAttributes,
 use mailroom_aws::pace::OutOfTime;
 use mailroom_aws::rule_sets::{self, RuleSets};
 use mailroom_core::suppression::list_pass::ListPass;
-use mailroom_core::timestamp::Timestamp;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 

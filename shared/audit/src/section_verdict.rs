@@ -15,8 +15,8 @@ const MAX_EVIDENCE_CHARS: usize = 600;
 /// A section's verdict in a Region: the table's item `REGION#<region>` / `AUDIT#<section>`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SectionVerdict {
-    pk: String,
-    sk: String,
+    pub(crate) pk: String,
+    pub(crate) sk: String,
     /// The Region that was audited.
     pub region: String,
     /// The section of AWS's page that was judged.

@@ -15,7 +15,7 @@ use mailroom_core::suppression::policy::{Policy, Threshold};
 use mailroom_core::suppression::{AddressState, Reason, Said, Source, SuppressionState};
 use mailroom_core::timestamp::Timestamp;
 use merge::handler::Merge;
-use reconcile::handler::{PassCounts, Done, Passed, Pushed, Reconcile, ReconcileError, Wake};
+use reconcile::handler::{Done, PassCounts, Passed, Pushed, Reconcile, ReconcileError, Wake};
 use simulated_region::{Parameters, SimulatedRegion};
 use tokio::time::Instant;
 

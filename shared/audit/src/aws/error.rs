@@ -56,6 +56,7 @@ impl From<SesError> for ApiError {
             SesError::Denied(_) => Self::Denied,
             SesError::Refused { code, .. } => Self::Refused(code),
             SesError::Unavailable(why) => Self::Unavailable(why),
+            other => Self::Unavailable(other.to_string()),
         }
     }
 }

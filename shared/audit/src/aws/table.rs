@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::AttributeValue;
-use mailroom_aws::dynamo::{TableError, read_item, read_value, retried};
+use mailroom_aws::dynamo::{TableError, read_item, retried};
 use mailroom_core::timestamp::Timestamp;
 use tokio::time::Instant;
 

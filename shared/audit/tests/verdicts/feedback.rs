@@ -6,6 +6,7 @@ use mailroom_audit::facts::{
 use mailroom_audit::{Section, Verdict};
 
 use crate::case::{Case, add_set, assert_cases, denied, first, set, some, topics};
+use crate::healthy::configuration_set;
 
 #[test]
 fn feedback() {

@@ -1,12 +1,10 @@
 //! Section 5: each verdict.
 
-use std::time::Duration;
-
 use mailroom_audit::facts::{ApiAnswer, ConfigurationSet, Facts, PeerProgress};
 use mailroom_audit::{Section, Verdict};
 
 use crate::case::{Case, account, add_set, assert_cases, denied, pass, some};
-use crate::healthy::now;
+use crate::healthy::{configuration_set, now};
 
 #[test]
 fn suppression_list() {

@@ -17,7 +17,7 @@ pub const SORT_KEY: &str = "DELIVERED";
 /// bounce may be found up to a queue's 14 days and a look back later.
 const KEPT_DAYS: i64 = 62;
 
-/// The item. The policy reads it as it reads a delivery's record ([`super::policy::FeedbackFact`]), so it has the same
+/// The item. The policy reads it as it reads a delivery's record ([`super::FeedbackFact`]), so it has the same
 /// attributes, except for the id of the mail: an index by it would double each write.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct LatestDelivery {
