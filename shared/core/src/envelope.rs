@@ -296,7 +296,7 @@ impl Envelope<'_> {
             }
             (_, None) if self.source.get() == Some("aws.ses") && self.detail_type.get().is_some() => {
                 let detail_type = self.detail_type.get().unwrap_or_default();
-                Ok(Content::Notice(Notice::ServiceEvent(visible(detail_type, SES_TEXT))))
+                Ok(Content::Notice(Notice::ServiceEvent(visible(detail_type, MAX_SES_TEXT_CHARS))))
             }
             (_, None) => Ok(match self.records {
                 Some(records) => Content::Event(records.get().to_owned()),
