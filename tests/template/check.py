@@ -15,13 +15,12 @@ from pathlib import Path
 
 import botocore.loaders
 import cfnlint
-import cfnlint.decode
 import filters
 import mutations
 import senders
 import wiring
 from botocore import xform_name
-from parts import ROOT, as_list, of_type
+from parts import ROOT, as_list, of_type, read
 
 CATALOGUE = ROOT / "shared/core/data/regions.csv"
 ADAPTERS = ROOT / "shared/aws/src"
@@ -594,14 +593,15 @@ def check_calls(template):
 
 
 def check_settings(template):
-    """A function is told what its settings read, and nothing else: a variable that nobody reads is a parameter without
+    """A function is told what it reads at its start, and nothing else: a variable that nobody reads is a parameter without
     effect."""
     problems = []
     shared = without_tests((ROOT / "shared/aws/src/settings.rs").read_text())
     for name, function in of_type(template, "AWS::Serverless::Function").items():
         crate = Path(function["CodeUri"]).name
-        settings = without_tests((ROOT / "functions" / crate / "src/settings.rs").read_text())
-        reached, pending = [settings], dict(functions_in(shared))
+        own = [ROOT / "functions" / crate / "src" / name for name in ("main.rs", "settings.rs")]
+        reached = [without_tests(source.read_text()) for source in own if source.exists()]
+        pending = dict(functions_in(shared))
         for body in reached:  # A shared setting may be made of another.
             called = [method for method in pending if f".{method}(" in body]
             reached += [pending.pop(method) for method in called]
@@ -659,7 +659,7 @@ def check_items(template):
 
 def main():
     path = Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT / "template.yaml"
-    template, problems = cfnlint.decode.decode(path)
+    template, problems = read(path)
     if problems:
         sys.exit("\n".join(str(p) for p in problems))
     linted = set(catalogue()) - WITHOUT_SCHEMAS

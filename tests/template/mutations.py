@@ -25,7 +25,7 @@ def pattern(image, attribute, rule):
     return json.dumps({"dynamodb": {image: {attribute: {"S": [rule]}}}})
 
 
-# A resource's property, or a parameter's, and what becomes of it.
+# A resource's property, or a mapping's value, and what becomes of it.
 MUTATIONS = [
     ("DecideMapping/BisectBatchOnFunctionError", GONE),
     ("DecideMapping/BisectBatchOnFunctionError", False),
@@ -54,17 +54,20 @@ MUTATIONS = [
     ("MergeMapping/FunctionResponseTypes", GONE),
     ("MergeFunction/Timeout", 31),
     ("SuppressionQueue/VisibilityTimeout", 29),
-    ("SuppressionVisibilityTimeout/MinValue", 29),
-    ("SuppressionVisibilityTimeout/Default", 29),
+    ("Timings/normal/ReturnsAfter", 29),
+    ("Timings/normal/ReturnsAfter", 180),
+    ("Timings/normal/ReturnsAfter", 1_300),
+    ("Timings/normal/QueueFunctionTimeout", 1_201),
+    ("Timings/fast/ReturnsAfter", 4),
+    ("Timings/fast/QueueFunctionTimeout", 6),
     ("SuppressionQueue/RedrivePolicy", GONE),
     ("SuppressionQueue/RedrivePolicy/maxReceiveCount", 20),
-    ("SuppressionVisibilityTimeout/Default", 180),
     ("SuppressionQueuePolicy/PolicyDocument/Statement/0", GONE),
     ("SuppressionDeadLetterQueuePolicy/PolicyDocument/Statement/0", GONE),
     ("SuppressionDeadLetterQueue/MessageRetentionPeriod", GONE),
     ("FeedbackMapping/FunctionResponseTypes", GONE),
-    ("FeedbackVisibilityTimeout/Default", 29),
-    ("FeedbackVisibilityTimeout/Default", 1_300),
+    ("FeedbackQueue/VisibilityTimeout", 29),
+    ("FeedbackQueue/VisibilityTimeout", 1_300),
     ("FeedbackQueue/RedrivePolicy", GONE),
     ("FeedbackQueue/RedrivePolicy/maxReceiveCount", 5),
     ("FeedbackQueue/MessageRetentionPeriod", 345_600),
@@ -110,7 +113,7 @@ def mutated(template, path, value):
     template = json.loads(json.dumps(template))
     name, *keys, last = path.split("/")
     resource = template["Resources"].get(name)
-    place = resource["Properties"] if resource else template["Parameters"][name]
+    place = resource["Properties"] if resource else template["Mappings"][name]
     for key in keys:
         place = place[int(key) if isinstance(place, list) else key]
     last = int(last) if isinstance(place, list) else last

@@ -42,13 +42,12 @@ def target(node, attribute="Arn"):
     return None
 
 
-def lowest(template, value):
-    """The least that a number may be, if it is a parameter's."""
-    return template["Parameters"][value["Ref"]]["MinValue"] if isinstance(value, dict) else value
-
-
-def usual(template, value):
-    return template["Parameters"][value["Ref"]]["Default"] if isinstance(value, dict) else value
+def seconds(template, value, timings):
+    """A number of seconds at a value of the parameter Timings."""
+    match value:
+        case {"Fn::FindInMap": ["Timings", {"Ref": "Timings"}, name]}:
+            return template["Mappings"]["Timings"][timings][name]
+    return value
 
 
 def watched(template):
@@ -90,11 +89,9 @@ def check_queue(template, name, mapping):
     timeout, visible = function["Properties"]["Timeout"], of_type(template, QUEUE)[queue].get("VisibilityTimeout", 30)
     if mapping.get("FunctionResponseTypes") != ["ReportBatchItemFailures"]:
         yield f"{name} has messages come back that are done"
-    if usual(template, visible) < usual(template, timeout):
-        yield f"{queue} shows again what {name}'s function is still at"
-    # Of two parameters each may be anything: their descriptions say how they go together.
-    if not isinstance(timeout, dict) and lowest(template, visible) < timeout:
-        yield f"{queue} can be set to show again what {name}'s function is still at"
+    for timings in template["Parameters"]["Timings"]["AllowedValues"]:
+        if seconds(template, visible, timings) < seconds(template, timeout, timings):
+            yield f"{queue} shows again what {name}'s function is still at (Timings={timings})"
     redrive = of_type(template, QUEUE)[queue].get("RedrivePolicy", {})
     if queue in SIGNS:
         return
@@ -102,14 +99,14 @@ def check_queue(template, name, mapping):
         yield f"{queue} gives up nothing"
         return
     # What fails for now comes back nearly as long as it is kept, but does not go without a dead letter.
-    comes_back = usual(template, visible) * redrive["maxReceiveCount"]
+    comes_back = seconds(template, visible, "normal") * redrive["maxReceiveCount"]
     if not QUEUE_KEEPS - 86_400 <= comes_back < QUEUE_KEEPS:
         yield f"{queue} has what fails come back for {comes_back} s, and keeps it for {QUEUE_KEEPS} s"
 
 
 def check_mappings(template):
     kept = {name: queue.get("MessageRetentionPeriod") for name, queue in of_type(template, QUEUE).items()}
-    problems = [f"{name} keeps what is in it for {seconds} s" for name, seconds in kept.items() if seconds != QUEUE_KEEPS]
+    problems = [f"{name} keeps what is in it for {period} s" for name, period in kept.items() if period != QUEUE_KEEPS]
     for name, mapping in of_type(template, MAPPING).items():
         is_stream = target(mapping["EventSourceArn"]) is None  # it is a table's StreamArn
         problems += (check_stream if is_stream else check_queue)(template, name, mapping)

@@ -40,6 +40,9 @@ const NOTE: &str = "audit";
 const HELD_LONGER: Duration = Duration::from_secs(5);
 /// After this many invocations that have read everything but for something unanswered, the pass ends, with that as unknown.
 const TRIES_BEFORE_UNKNOWN: u32 = 6;
+/// The time from the start of a pass to the start of the next one: less than the day over which the alarm on failed sections
+/// looks back, so that it does not end between two passes.
+const PASS_EVERY: Duration = Duration::from_hours(12);
 /// How long a pass may take. After that it is begun anew, since its first readings are no longer how things are.
 const LONGEST_PASS: Duration = Duration::from_hours(24);
 
@@ -179,7 +182,7 @@ where
                 Some(new)
             }
             None => {
-                let due = kept.last.is_none_or(|last| now.since(last) >= self.settings.pass_every);
+                let due = kept.last.is_none_or(|last| now.since(last) >= PASS_EVERY);
                 (due || request.now).then_some(new)
             }
         }

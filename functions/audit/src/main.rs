@@ -20,7 +20,9 @@ use mailroom_aws::settings::Variables;
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
     tracing::init_default_subscriber();
-    let settings = Settings::read(&Variables::of_process())?;
+    let variables = Variables::of_process();
+    let common = variables.common()?;
+    let settings = Settings::read(&common, &variables)?;
     let config = client::config().await;
     let audit = &Audit {
         ports: Ports {
@@ -30,10 +32,10 @@ async fn main() -> Result<(), Error> {
             keys: Iam::new(&config),
             buckets: S3Buckets::new(&config),
         },
-        notes: DynamoNotes::new(&config, settings.table.as_str()),
-        table: DynamoAuditTable::new(&config, settings.table.as_str()),
+        notes: DynamoNotes::new(&config, common.table.as_str()),
+        table: DynamoAuditTable::new(&config, common.table.as_str()),
         clock: SystemClock,
-        metrics: EmbeddedMetrics::new(settings.function.as_str()),
+        metrics: EmbeddedMetrics::new(common.function.as_str()),
         settings: settings.clone(),
     };
     lambda_runtime::run(service_fn(async |event: LambdaEvent<AuditRequest>| {

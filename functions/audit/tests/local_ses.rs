@@ -109,13 +109,10 @@ async fn five_hundred_identities_over_several_invocations_with_nothing_asked_twi
         clock: clock.clone(),
         metrics: MemoryMetrics::default(),
         settings: Settings {
-            table: "table".to_owned(),
-            function: "audit".to_owned(),
             // Without one there would be no stack here, and nothing asked to receive.
             stack: Stack { feedback_topic: Some(format!("arn:aws:sns:{HERE}:123456789012:t")), ..stack() },
             peers: vec![PEER.to_owned()],
             iam: true,
-            pass_every: Duration::from_hours(12),
             pace: SECOND,
         },
     };

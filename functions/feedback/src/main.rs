@@ -14,12 +14,15 @@ use serde_json::value::RawValue;
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
     tracing::init_default_subscriber();
-    let settings = Settings::read(&Variables::of_process())?;
+    let variables = Variables::of_process();
+    let common = variables.common()?;
+    let settings = Settings::read(&common, &variables)?;
+    let dead_letter_queue = variables.required("DEAD_LETTER_QUEUE_URL")?;
     let config = client::config().await;
     let feedback = Feedback {
-        table: DynamoRecords::new(&config, settings.table.as_str()),
-        dead_letters: SqsDeadLetters::new(&config, settings.dead_letter_queue.as_str()),
-        metrics: EmbeddedMetrics::new(settings.function.as_str()),
+        table: DynamoRecords::new(&config, common.table.as_str()),
+        dead_letters: SqsDeadLetters::new(&config, dead_letter_queue),
+        metrics: EmbeddedMetrics::new(common.function.as_str()),
         settings,
     };
     let feedback = &feedback;

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use mailroom_aws::settings::{SettingError, Variables};
+use mailroom_aws::settings::{CommonSettings, SettingError, Variables};
 use mailroom_core::notification::Kind;
 use mailroom_core::ours::Ours;
 use mailroom_core::record::Retention;
@@ -10,15 +10,9 @@ use mailroom_core::record::Retention;
 /// The function's settings, read once at start.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// `TABLE_NAME`: the name of the table.
-    pub table: String,
-    /// `DEAD_LETTER_QUEUE_URL`: the URL of the queue for what can never be processed.
-    pub dead_letter_queue: String,
-    /// `AWS_LAMBDA_FUNCTION_NAME`: the name of this function, set by Lambda.
-    pub function: String,
-    /// `ACCOUNT_ID`, `FEEDBACK_TOPIC_ARN` and Lambda's `AWS_REGION`: by these a message is known to be ours.
+    /// The account, the Region and `FEEDBACK_TOPIC_ARN`: by these a message is known to be ours.
     pub ours: Ours,
-    /// `RETENTION_DAYS`: how long records are kept.
+    /// How long records are kept: see [`Variables::retention`].
     pub retention: Retention,
     /// `KINDS_NOT_STORED`: the kinds of event that are acknowledged without a record.
     pub kinds_not_stored: KindsNotStored,
@@ -31,19 +25,17 @@ impl Settings {
     ///
     /// # Errors
     /// The first variable that is missing or unusable.
-    pub fn read(variables: &Variables<impl Fn(&str) -> Option<String>>) -> Result<Self, SettingError> {
-        let days =
-            variables.parsed("RETENTION_DAYS", "a number of days up to 65535", |days| days.parse().ok())?;
+    pub fn read(
+        common: &CommonSettings,
+        variables: &Variables<impl Fn(&str) -> Option<String>>,
+    ) -> Result<Self, SettingError> {
         Ok(Self {
-            table: variables.required("TABLE_NAME")?,
-            dead_letter_queue: variables.required("DEAD_LETTER_QUEUE_URL")?,
-            function: variables.required("AWS_LAMBDA_FUNCTION_NAME")?,
             ours: Ours {
-                account: variables.required("ACCOUNT_ID")?,
-                region: variables.required("AWS_REGION")?,
+                account: common.account.clone(),
+                region: common.region.clone(),
                 topic_arn: Some(variables.required("FEEDBACK_TOPIC_ARN")?),
             },
-            retention: Retention { days },
+            retention: variables.retention()?,
             kinds_not_stored: KindsNotStored::parse(
                 &variables.optional("KINDS_NOT_STORED").unwrap_or_default(),
             ),
@@ -76,11 +68,6 @@ mod tests {
     use super::*;
 
     const ALL: &[(&str, &str)] = &[
-        ("TABLE_NAME", "t"),
-        ("DEAD_LETTER_QUEUE_URL", "https://sqs/dead"),
-        ("AWS_LAMBDA_FUNCTION_NAME", "f"),
-        ("ACCOUNT_ID", "123456789012"),
-        ("AWS_REGION", "us-east-1"),
         ("FEEDBACK_TOPIC_ARN", "arn"),
         ("RETENTION_DAYS", "400"),
         ("KINDS_NOT_STORED", " send, open ,"),
@@ -88,7 +75,7 @@ mod tests {
     ];
 
     fn with(changed: &str, value: &str) -> Result<Settings, SettingError> {
-        Settings::read(&but_for(ALL, changed, value))
+        Settings::read(&CommonSettings::default(), &but_for(ALL, changed, value))
     }
 
     #[test]
@@ -104,10 +91,6 @@ mod tests {
                 format!("environment variable {name} is not set")
             );
         }
-        assert_eq!(
-            with("RETENTION_DAYS", "a year").unwrap_err().to_string(),
-            "environment variable RETENTION_DAYS must be a number of days up to 65535"
-        );
         assert!(!settings.keeps_deliveries && with("SOFT_BOUNCES", "count").unwrap().keeps_deliveries);
         assert_eq!(
             with("SOFT_BOUNCES", "on").unwrap_err().to_string(),

@@ -24,9 +24,6 @@ fn function() -> Function {
         dead_letters: MemoryDeadLetters::default(),
         metrics: MemoryMetrics::default(),
         settings: Settings {
-            table: "table".to_owned(),
-            dead_letter_queue: "dead".to_owned(),
-            function: "feedback".to_owned(),
             ours: Ours {
                 account: "123456789012".to_owned(),
                 region: "us-east-1".to_owned(),

@@ -25,6 +25,10 @@ use crate::settings::Settings;
 /// S3.
 const PARALLEL: usize = 8;
 
+/// The number of bytes that are read from the start of a mail to record its structure (subject, names of attachments). Headers
+/// rarely take more than a few thousand, and most mails end within this.
+const HEAD_BYTES: u64 = 65_536;
+
 /// The function: its ports and what the template told it.
 pub struct Inbound<T, O, D, M> {
     /// The table, to which records are appended.
@@ -150,7 +154,7 @@ impl<T: RecordTable, O: ObjectStore, D: DeadLetters, M: Metrics> Inbound<T, O, D
             disposition: self.settings.disposition,
             retention: self.settings.retention,
         };
-        let found = Found { location: Some(location), object: Some(object), structure };
+        let found = Found { location: Some(location), object: Some(object), structure: Some(structure) };
         let normalized = inbound::normalize(receipt, &message.origin, &found, rules);
         Ok(Work::Append(normalized.map_err(|error| error.within(&message.path))?))
     }
@@ -167,21 +171,14 @@ impl<T: RecordTable, O: ObjectStore, D: DeadLetters, M: Metrics> Inbound<T, O, D
         Ok(self.objects.head(location).await?)
     }
 
-    /// Reads the structure of a mail from its first bytes; `None` if the settings say that none are to be read.
-    async fn structure(
-        &self,
-        location: &Location,
-        object: &ObjectFacts,
-    ) -> Result<Option<Structure>, Trouble> {
-        if self.settings.head_bytes == 0 {
-            return Ok(None);
-        }
+    /// Reads the structure of a mail from its first bytes.
+    async fn structure(&self, location: &Location, object: &ObjectFacts) -> Result<Structure, Trouble> {
         if object.encryption().is_client_side() {
-            return Ok(Some(Structure::unreadable(Unreadable::Encrypted)));
+            return Ok(Structure::unreadable(Unreadable::Encrypted));
         }
-        let head = self.objects.first_bytes(location, object, self.settings.head_bytes).await?;
-        let whole = object.size.is_some_and(|size| size <= self.settings.head_bytes);
-        Ok(Some(Structure::read(&head, whole)))
+        let head = self.objects.first_bytes(location, object, HEAD_BYTES).await?;
+        let whole = object.size.is_some_and(|size| size <= HEAD_BYTES);
+        Ok(Structure::read(&head, whole))
     }
 }
 

@@ -27,17 +27,12 @@ fn function() -> Function {
         dead_letters: MemoryDeadLetters::default(),
         metrics: MemoryMetrics::default(),
         settings: Settings {
-            table: "table".to_owned(),
-            dead_letter_queue: "dead".to_owned(),
-            function: "inbound".to_owned(),
             ours: Ours {
                 account: "123456789012".to_owned(),
                 region: "us-east-1".to_owned(),
                 topic_arn: None,
             },
             store: Store { bucket: "local-mail".to_owned(), prefix: "mail/".to_owned() },
-            bucket_region: None,
-            head_bytes: 65_536,
             disposition: DispositionPolicy::default(),
             retention: Retention::default(),
         },
@@ -170,15 +165,15 @@ async fn what_cannot_be_read_is_recorded_and_says_so() {
 }
 
 #[tokio::test]
-async fn nothing_is_read_if_nothing_is_to_be() {
-    let mut function = function();
-    function.settings.head_bytes = 0;
-    function.objects.insert(&at("mail/m-1"), facts(), MAIL.to_vec());
-    handle(&function, &event("m-1", &["box@example.com"])).await.unwrap();
-    assert_eq!(function.table.records()[0]["structure"], Value::Null);
-    function.settings.head_bytes = 200;
-    handle(&function, &event("m-1", &["other@example.com"])).await.unwrap();
-    assert_eq!(function.table.records()[1]["structure"]["read"], "truncated");
+async fn only_the_start_of_a_long_mail_is_read() {
+    let function = function();
+    let long = [MAIL, &[b'x'; 65_536]].concat();
+    for (id, mail, read) in [("m-1", MAIL.to_vec(), "complete"), ("m-2", long, "truncated")] {
+        let size = Some(mail.len() as u64);
+        function.objects.insert(&at(&format!("mail/{id}")), ObjectFacts { size, ..facts() }, mail);
+        handle(&function, &event(id, &["box@example.com"])).await.unwrap();
+        assert_eq!(function.table.records().last().unwrap()["structure"]["read"], read, "{id}");
+    }
 }
 
 /// Every record refers to S3; a second version of the same mail would make another record.

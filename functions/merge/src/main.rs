@@ -8,20 +8,21 @@ use mailroom_aws::metrics::EmbeddedMetrics;
 use mailroom_aws::settings::Variables;
 use mailroom_aws::states::DynamoStates;
 use merge::handler::Merge;
-use merge::settings::Settings;
 use serde_json::value::RawValue;
 
 // One event at a time and nothing to compute: a second thread would only cost its start.
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
     tracing::init_default_subscriber();
-    let settings = Settings::read(&Variables::of_process())?;
+    let variables = Variables::of_process();
+    let common = variables.common()?;
+    let dead_letter_queue = variables.required("DEAD_LETTER_QUEUE_URL")?;
     let config = client::config().await;
     let merge = &Merge {
-        table: DynamoStates::new(&config, settings.table.as_str()),
-        dead_letters: SqsDeadLetters::new(&config, settings.dead_letter_queue.as_str()),
+        table: DynamoStates::new(&config, common.table.as_str()),
+        dead_letters: SqsDeadLetters::new(&config, dead_letter_queue),
         clock: SystemClock,
-        metrics: EmbeddedMetrics::new(settings.function.as_str()),
+        metrics: EmbeddedMetrics::new(common.function.as_str()),
     };
     lambda_runtime::run(service_fn(async |event: LambdaEvent<Box<RawValue>>| {
         let deadline = client::deadline(event.context.deadline());

@@ -18,16 +18,20 @@ use serde_json::value::RawValue;
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
     tracing::init_default_subscriber();
-    let settings = Settings::read(&Variables::of_process())?;
+    let variables = Variables::of_process();
+    let common = variables.common()?;
+    let settings = Settings::read(&common, &variables)?;
+    // The queue in which a Region takes in what its peers decided: one name in every Region.
+    let queue = variables.required("QUEUE_NAME")?;
     let config = client::config().await;
     let reconcile = &Reconcile {
-        states: DynamoStates::new(&config, settings.table.as_str()),
+        states: DynamoStates::new(&config, common.table.as_str()),
         list: SesList::new(&config),
-        leases: DynamoLease::new(&config, settings.table.as_str()),
-        notes: DynamoNotes::new(&config, settings.table.as_str()),
-        peers: SqsPeers::new(&config, settings.account.as_str(), settings.queue.as_str()),
+        leases: DynamoLease::new(&config, common.table.as_str()),
+        notes: DynamoNotes::new(&config, common.table.as_str()),
+        peers: SqsPeers::new(&config, common.account.as_str(), queue),
         clock: SystemClock,
-        metrics: EmbeddedMetrics::new(settings.function.as_str()),
+        metrics: EmbeddedMetrics::new(common.function.as_str()),
         settings: settings.clone(),
     };
     lambda_runtime::run(service_fn(async |event: LambdaEvent<Box<RawValue>>| {

@@ -21,7 +21,6 @@ use crate::answer::answer;
 use crate::calls::Calls;
 use crate::request::{NotARequest, Request};
 use crate::run::Run;
-use crate::settings::Settings;
 
 pub use crate::run::Failure;
 
@@ -30,7 +29,7 @@ const TO_ANSWER: Duration = Duration::from_secs(10);
 /// The pause before an answer is delivered again. It doubles each time.
 const PAUSE: Duration = Duration::from_millis(500);
 
-/// The setup function: its ports and its settings.
+/// The setup function: its ports and its pace.
 pub struct Setup<T, R, A, N, W, C> {
     /// SES: the topics of identities.
     pub topics: T,
@@ -44,8 +43,8 @@ pub struct Setup<T, R, A, N, W, C> {
     pub answers: W,
     /// The clock.
     pub clock: C,
-    /// What the template tells the function.
-    pub settings: Settings,
+    /// The time between two calls of SES.
+    pub interval: Duration,
 }
 
 /// Why CloudFormation was not answered.
@@ -84,7 +83,7 @@ where
             rule_sets: &self.rule_sets,
             account: &self.account,
             notes: &self.notes,
-            calls: Calls::new(&self.clock, self.settings.interval, ends_at.minus(TO_ANSWER)),
+            calls: Calls::new(&self.clock, self.interval, ends_at.minus(TO_ANSWER)),
         };
         // This stops whatever does not keep to its own time, so that there is time to answer.
         let stop_at = deadline.checked_sub(TO_ANSWER).unwrap_or(deadline);

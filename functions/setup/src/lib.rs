@@ -8,7 +8,6 @@
 //! | `run` | carries a request out: looks, remembers, changes, forgets |
 //! | `record` | what is remembered from one request to the next |
 //! | `calls` | calls of SES, one after the other |
-//! | [`settings`] | what the template tells it |
 
 pub mod answer;
 mod calls;
@@ -16,4 +15,3 @@ pub mod handler;
 mod record;
 pub mod request;
 mod run;
-pub mod settings;

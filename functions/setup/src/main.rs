@@ -11,22 +11,22 @@ use mailroom_aws::rule_sets::SesRuleSets;
 use mailroom_aws::settings::Variables;
 use serde_json::Value;
 use setup::handler::Setup;
-use setup::settings::Settings;
 
 // One event at a time and nothing to compute: a second thread would only cost its start.
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
     tracing::init_default_subscriber();
-    let settings = Settings::read(&Variables::of_process())?;
+    let variables = Variables::of_process();
+    let common = variables.common()?;
     let config = client::config().await;
     let setup = &Setup {
         topics: SesTopics::new(&config),
         rule_sets: SesRuleSets::new(&config),
         account: SesAccount::new(&config),
-        notes: DynamoNotes::new(&config, settings.table.as_str()),
+        notes: DynamoNotes::new(&config, common.table.as_str()),
         answers: HttpAnswers::new(),
         clock: SystemClock,
-        settings: settings.clone(),
+        interval: variables.pace()?,
     };
     lambda_runtime::run(service_fn(async |event: LambdaEvent<Value>| {
         let deadline = client::deadline(event.context.deadline());

@@ -94,7 +94,7 @@ fn why_not<T>(asked: &ApiAnswer<T>) -> Option<(String, String)> {
         )),
         ApiAnswer::Throttled(action) => Some((
             format!("{action}: throttled"),
-            "Audit again, at a time when less calls AWS, or more slowly (parameter AuditRequestsPerSecond)."
+            "Audit again, at a time when less calls AWS, or more slowly (parameter RequestsPerSecond)."
                 .to_owned(),
         )),
         ApiAnswer::Failed { action, why } => Some((

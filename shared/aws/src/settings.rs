@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use mailroom_core::record::Retention;
 use mailroom_core::suppression::policy::{Candidates, Policy, Tenants, Threshold};
 
 /// Why a variable can't be used. The deployment is wrong, so no retry can help.
@@ -13,6 +14,19 @@ pub enum SettingError {
     /// The variable is set to something that it must not be.
     #[error("environment variable {0} must be {1}")]
     Invalid(&'static str, &'static str),
+}
+
+/// What every function is told.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct CommonSettings {
+    /// `TABLE_NAME`: the name of the table.
+    pub table: String,
+    /// `ACCOUNT_ID`: the id of the AWS account.
+    pub account: String,
+    /// `AWS_REGION`: the name of this Region, set by Lambda.
+    pub region: String,
+    /// `AWS_LAMBDA_FUNCTION_NAME`: the name of this function, set by Lambda.
+    pub function: String,
 }
 
 /// Looks up variables, in the process's environment or in a test's.
@@ -63,6 +77,28 @@ impl<F: Fn(&str) -> Option<String>> Variables<F> {
         parse: impl FnOnce(&str) -> Option<T>,
     ) -> Result<T, SettingError> {
         parse(&self.required(name)?).ok_or(SettingError::Invalid(name, what))
+    }
+
+    /// What every function is told: see [`CommonSettings`].
+    ///
+    /// # Errors
+    /// [`SettingError::Missing`]
+    pub fn common(&self) -> Result<CommonSettings, SettingError> {
+        Ok(CommonSettings {
+            table: self.required("TABLE_NAME")?,
+            account: self.required("ACCOUNT_ID")?,
+            region: self.required("AWS_REGION")?,
+            function: self.required("AWS_LAMBDA_FUNCTION_NAME")?,
+        })
+    }
+
+    /// How long records are kept (`RETENTION_DAYS`).
+    ///
+    /// # Errors
+    /// [`SettingError`]
+    pub fn retention(&self) -> Result<Retention, SettingError> {
+        let days = |text: &str| text.parse().ok();
+        Ok(Retention { days: self.parsed("RETENTION_DAYS", "a number of days up to 65535", days)? })
     }
 
     /// How many calls of SES's API to make in a second (`REQUESTS_PER_SECOND`). SES takes one for each account and Region
@@ -116,29 +152,14 @@ impl<F: Fn(&str) -> Option<String>> Variables<F> {
         })
     }
 
-    /// When to suppress, by `SOFT_BOUNCES`, `TRANSIENT_EVENTS`, `TRANSIENT_DAYS`, `TRANSIENT_WITHIN_DAYS`,
-    /// `UNDETERMINED_BOUNCES`, `COMPLAINT_CANDIDATES` and `TENANTS`.
+    /// When to suppress, by `SOFT_BOUNCES`, `UNDETERMINED_BOUNCES`, `COMPLAINT_CANDIDATES` and `TENANTS`. How many soft
+    /// bounces it takes is [`Threshold`]'s default.
     ///
     /// # Errors
     /// [`SettingError`]
     pub fn policy(&self) -> Result<Policy, SettingError> {
-        let number = |name| self.parsed(name, "a number", |text| text.parse().ok());
-        let threshold = Threshold {
-            events: self.parsed("TRANSIENT_EVENTS", "a number from 1", |events| {
-                events.parse().ok().filter(|events| *events > 0)
-            })?,
-            days: number("TRANSIENT_DAYS")?,
-            within_days: self.parsed("TRANSIENT_WITHIN_DAYS", "a number of days up to 65535", |days| {
-                days.parse().ok().filter(|days| *days > 0)
-            })?,
-        };
-        let transient = self.counts_soft_bounces()?.then_some(threshold);
-        if transient.is_some_and(|threshold| threshold.days > usize::from(threshold.within_days) + 1) {
-            let what = "no more than can begin within TRANSIENT_WITHIN_DAYS, which is one more than that";
-            return Err(SettingError::Invalid("TRANSIENT_DAYS", what));
-        }
         Ok(Policy {
-            transient,
+            transient: self.counts_soft_bounces()?.then(Threshold::default),
             count_undetermined: self.parsed(
                 "UNDETERMINED_BOUNCES",
                 "count or ignore",
@@ -165,6 +186,57 @@ impl<F: Fn(&str) -> Option<String>> Variables<F> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const ALL: &[(&str, &str)] = &[
+        ("TABLE_NAME", "t"),
+        ("ACCOUNT_ID", "123456789012"),
+        ("AWS_REGION", "us-east-1"),
+        ("AWS_LAMBDA_FUNCTION_NAME", "f"),
+        ("RETENTION_DAYS", "400"),
+        ("REQUESTS_PER_SECOND", "4"),
+        ("SOFT_BOUNCES", "count"),
+        ("UNDETERMINED_BOUNCES", "ignore"),
+        ("COMPLAINT_CANDIDATES", "all"),
+        ("TENANTS", "account"),
+    ];
+
+    type All = (CommonSettings, Retention, Duration, Policy);
+
+    fn with(changed: &str, value: &str) -> Result<All, SettingError> {
+        let variables = but_for(ALL, changed, value);
+        Ok((variables.common()?, variables.retention()?, variables.pace()?, variables.policy()?))
+    }
+
+    #[test]
+    fn all_or_a_clear_error() {
+        let (common, retention, pace, policy) = with("", "").unwrap();
+        assert_eq!((common.table.as_str(), common.account.as_str()), ("t", "123456789012"));
+        assert_eq!((common.region.as_str(), common.function.as_str()), ("us-east-1", "f"));
+        assert_eq!((retention.days, pace), (400, Duration::from_millis(250)));
+        assert_eq!(policy, Policy { transient: Some(Threshold::default()), ..Policy::default() });
+        for (name, _) in ALL {
+            assert_eq!(with(name, "").unwrap_err(), SettingError::Missing(name));
+        }
+        for (name, _) in &ALL[4..] {
+            assert!(matches!(with(name, "some"), Err(SettingError::Invalid(..))), "{name}");
+        }
+        for rate in ["0", "NaN", "1001"] {
+            assert!(with("REQUESTS_PER_SECOND", rate).is_err(), "{rate}");
+        }
+        assert_eq!(
+            with("RETENTION_DAYS", "a year").unwrap_err().to_string(),
+            "environment variable RETENTION_DAYS must be a number of days up to 65535"
+        );
+    }
+
+    #[test]
+    fn a_policy_of_ones_own() {
+        let policy = |changed, value| with(changed, value).unwrap().3;
+        assert_eq!(policy("SOFT_BOUNCES", "off"), Policy::default());
+        assert!(policy("UNDETERMINED_BOUNCES", "count").count_undetermined);
+        assert_eq!(policy("COMPLAINT_CANDIDATES", "none").candidates, Candidates::None);
+        assert_eq!(policy("TENANTS", "own").tenants, Tenants::TheirOwn);
+    }
 
     #[test]
     fn peers_are_other_regions() {

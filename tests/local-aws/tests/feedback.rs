@@ -27,11 +27,9 @@ fn writes() -> Matcher {
 }
 
 /// A stack with waiting times that a test can wait for.
-async fn stack(visibility: u32) -> LocalAws {
+async fn stack() -> LocalAws {
     let mut aws = LocalAws::start().await.expect("a local AWS");
-    let deployment = Deployment::new("mailroom")
-        .parameter("Suppression", "off")
-        .parameter("FeedbackVisibilityTimeout", visibility.to_string());
+    let deployment = Deployment::new("mailroom").parameter("Suppression", "off").parameter("Timings", "fast");
     aws.deploy(&deployment, &[REGION]).await.expect("a stack");
     aws
 }
@@ -106,7 +104,7 @@ async fn dead_messages(region: &Regional) -> Vec<String> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn of_a_thousand_notifications_every_event_is_recorded_once_and_every_poison_kept() {
-    let aws = stack(3).await;
+    let aws = stack().await;
     let region = aws.region(REGION);
     let poison: Vec<String> = (0..10).map(|n| format!("this is no JSON: {n:02}")).collect();
     let mut messages = bounces(0..990);
@@ -128,7 +126,7 @@ async fn of_a_thousand_notifications_every_event_is_recorded_once_and_every_pois
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_dynamodb_in_trouble_loses_nothing() {
-    let aws = stack(8).await;
+    let aws = stack().await;
     let region = aws.region(REGION);
     let proxy = aws.proxy();
     let troubles = [
@@ -161,7 +159,7 @@ async fn a_dynamodb_in_trouble_loses_nothing() {
 /// What is not durable when time is up comes back; nothing else does. Poison does not wait for the table.
 #[tokio::test(flavor = "multi_thread")]
 async fn no_message_is_acknowledged_before_its_records_are_durable() {
-    let aws = stack(30).await;
+    let aws = stack().await;
     let region = aws.region(REGION);
     let ids = |numbers: &mut dyn Iterator<Item = usize>| {
         numbers.map(|n| format!("id-{n}")).collect::<BTreeSet<_>>()
@@ -216,7 +214,7 @@ async fn no_message_is_acknowledged_before_its_records_are_durable() {
 /// Poison is given up only once it lies in the dead-letter queue, with the reason beside it, as it came.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_dead_letter_says_why_and_is_sent_before_its_message_is_acknowledged() {
-    let aws = stack(30).await;
+    let aws = stack().await;
     let region = aws.region(REGION);
     let sandbox = sandbox(&aws, Duration::from_secs(4)).await;
     let event =
@@ -244,7 +242,7 @@ async fn a_dead_letter_says_why_and_is_sent_before_its_message_is_acknowledged()
 /// DynamoDB refuses all 25 writes of a call for one that it does not like.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_item_that_dynamodb_refuses_costs_only_its_own_message() {
-    let aws = stack(30).await;
+    let aws = stack().await;
     let region = aws.region(REGION);
     let sandbox = sandbox(&aws, Duration::from_secs(20)).await;
     let event = batch(bounces(0..8));
@@ -260,7 +258,7 @@ async fn an_item_that_dynamodb_refuses_costs_only_its_own_message() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_function_killed_at_any_request_leaves_nothing_that_redelivery_does_not_mend() {
-    let aws = stack(30).await;
+    let aws = stack().await;
     let region = aws.region(REGION);
     let requests = 3;
     let mut expected = 0;
@@ -284,7 +282,7 @@ async fn a_function_killed_at_any_request_leaves_nothing_that_redelivery_does_no
 /// The floor: 25 records are one call, and there is no other.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_batch_of_n_bounces_costs_a_call_for_every_25() {
-    let aws = stack(30).await;
+    let aws = stack().await;
     let sandbox = sandbox(&aws, Duration::from_secs(20)).await;
     for n in [1, 10, 24, 25, 26, 50, 60, 100, 1000] {
         aws.proxy().forget();
@@ -316,7 +314,7 @@ fn without_nulls(mut record: Value) -> Value {
 /// attribute; and its log has no address in it.
 #[tokio::test(flavor = "multi_thread")]
 async fn every_sample_is_written_as_the_tool_prints_it_and_logged_without_addresses() {
-    let aws = stack(30).await;
+    let aws = stack().await;
     let region = aws.region(REGION);
     // The samples speak of this account.
     let function = Sandbox::start(spec(&aws, "123456789012")).await.expect("the function starts");

@@ -87,7 +87,6 @@ impl Receiving {
             .variable("INCONCLUSIVE_DISPOSITION", "suspect")
             .variable("MAIL_BUCKET", BUCKET)
             .variable("MAIL_BUCKET_REGION", "")
-            .variable("MAIL_HEAD_BYTES", "65536")
             .variable("MAIL_PREFIX", "mail/")
             .variable("RETENTION_DAYS", "400")
             .variable("SPAM_DISPOSITION", "suspect")

@@ -21,7 +21,6 @@ AWSTemplateFormatVersion: "2010-09-09"
 Transform: AWS::Serverless-2016-10-31
 Parameters:
   Architecture: { Type: String, Default: arm64 }
-  FeedbackVisibilityTimeout: { Type: Number, Default: 180 }
 Resources:
   Topic:
     Type: AWS::SNS::Topic
@@ -30,7 +29,7 @@ Resources:
   Queue:
     Type: AWS::SQS::Queue
     Properties:
-      VisibilityTimeout: !Ref FeedbackVisibilityTimeout
+      VisibilityTimeout: 1
       RedrivePolicy: { deadLetterTargetArn: !GetAtt DeadLetters.Arn, maxReceiveCount: 1 }
   Subscription:
     Type: AWS::SNS::Subscription
@@ -99,8 +98,7 @@ fn toy() -> (TempDir, Deployment) {
     };
     let bootstrap = write("toy", BOOTSTRAP);
     std::fs::set_permissions(&bootstrap, std::fs::Permissions::from_mode(0o755)).expect("ours");
-    let mut deployment =
-        Deployment::new("toy").parameter("FeedbackVisibilityTimeout", "1").binary("toy", bootstrap);
+    let mut deployment = Deployment::new("toy").binary("toy", bootstrap);
     deployment.template = write("template.yaml", TEMPLATE);
     (folder, deployment)
 }

@@ -106,7 +106,7 @@ async fn a_stack_is_made_changed_and_deleted() {
     let mut aws = LocalAws::start_with(BTreeMap::from(environment)).await.expect("a local AWS");
     account.ses.connect(&aws.ministack().endpoint());
     let before = account.state().await;
-    let parameters = [("Receiving", "off"), ("Suppression", "off"), ("SuppressionRequestsPerSecond", "20")];
+    let parameters = [("Receiving", "off"), ("Suppression", "off"), ("RequestsPerSecond", "20")];
     let deployment = parameters
         .iter()
         .fold(Deployment::new("mailroom"), |deployment, (name, value)| deployment.parameter(name, *value));
@@ -282,6 +282,7 @@ impl Place {
         let spec = Spec::new(paths::binary("setup"), REGION)
             .endpoint(self.proxy.endpoint())
             .timeout(Duration::from_mins(2))
+            .variable("ACCOUNT_ID", ACCOUNT)
             .variable("TABLE_NAME", self.table.as_str())
             .variable("REQUESTS_PER_SECOND", "50");
         Sandbox::start(spec).await.expect("the function starts")

@@ -133,9 +133,6 @@ impl<C: Timer + Clone> SimulatedRegion<C> {
             dead_letters: MemoryDeadLetters::refusing(),
             metrics: MemoryMetrics::default(),
             settings: feedback::settings::Settings {
-                table: "table".to_owned(),
-                dead_letter_queue: "dead".to_owned(),
-                function: "feedback".to_owned(),
                 ours: Ours { account: ACCOUNT.to_owned(), region: self.name.to_owned(), topic_arn: None },
                 retention: Retention::default(),
                 kinds_not_stored: KindsNotStored::parse("delivery"),
@@ -162,12 +159,8 @@ impl<C: Timer + Clone> SimulatedRegion<C> {
             clock: self.clock.clone(),
             metrics: MemoryMetrics::default(),
             settings: decide::settings::Settings {
-                table: "table".to_owned(),
-                function: "decide".to_owned(),
-                account: ACCOUNT.to_owned(),
                 region: self.name.to_owned(),
                 peers: self.parameters.peers.clone(),
-                queue: "queue".to_owned(),
                 policy: self.parameters.policy.clone(),
             },
         }
@@ -188,8 +181,6 @@ impl<C: Timer + Clone> SimulatedRegion<C> {
             clock,
             metrics: MemoryMetrics::default(),
             settings: apply::settings::Settings {
-                table: "table".to_owned(),
-                function: "apply".to_owned(),
                 region: self.name.to_owned(),
                 bucket: "transit".to_owned(),
                 requests_per_second: self.parameters.requests_per_second,
@@ -212,12 +203,8 @@ impl<C: Timer + Clone> SimulatedRegion<C> {
             clock: self.clock.clone(),
             metrics: MemoryMetrics::default(),
             settings: reconcile::settings::Settings {
-                table: "table".to_owned(),
-                function: "reconcile".to_owned(),
-                account: ACCOUNT.to_owned(),
                 region: self.name.to_owned(),
                 peers: self.parameters.peers.clone(),
-                queue: "queue".to_owned(),
                 gone: self.parameters.gone,
                 guard: self.parameters.guard,
                 pass_every: self.parameters.pass_every,

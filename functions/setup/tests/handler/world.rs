@@ -13,7 +13,6 @@ use mailroom_aws::rule_sets::RuleSet;
 use mailroom_core::timestamp::Timestamp;
 use serde_json::{Value, json};
 use setup::handler::{Setup, SetupError};
-use setup::settings::Settings;
 use tokio::time::Instant;
 
 /// The function with its ports in memory.
@@ -159,7 +158,7 @@ impl World {
             notes: self.notes.with_fuse(fuse),
             answers: self.answers.with_fuse(fuse),
             clock,
-            settings: Settings { table: "table".to_owned(), interval: self.interval.get() },
+            interval: self.interval.get(),
         }
     }
 

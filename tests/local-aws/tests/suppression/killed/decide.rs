@@ -113,13 +113,9 @@ impl Decide {
 /// How decide and reconcile are told by which policy to judge, and whom to tell.
 pub(super) fn policy_and_peers(place: &Place) -> Vec<(&'static str, String)> {
     vec![
-        ("ACCOUNT_ID", ACCOUNT.to_owned()),
         ("PEERS", PEERS.join(",")),
         ("QUEUE_NAME", place.queue.clone()),
         ("SOFT_BOUNCES", "count".to_owned()),
-        ("TRANSIENT_EVENTS", "5".to_owned()),
-        ("TRANSIENT_DAYS", "3".to_owned()),
-        ("TRANSIENT_WITHIN_DAYS", "30".to_owned()),
         ("UNDETERMINED_BOUNCES", "ignore".to_owned()),
         ("COMPLAINT_CANDIDATES", "all".to_owned()),
         ("TENANTS", "account".to_owned()),

@@ -13,6 +13,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use futures_util::{StreamExt, future, stream};
+use local_aws::clients::ACCOUNT;
 use local_aws::paths;
 use local_aws::proxy::{Action, Flow, Matcher, Moment, Rule, hook};
 use local_aws::runtime_api::{Outcome, Sandbox, Spec};
@@ -71,6 +72,7 @@ async fn live<S: Scenario>(scenario: &S, lab: &Lab, step: usize) -> (bool, Value
         let spec = Spec::new(paths::binary(S::FUNCTION), REGION)
             .endpoint(place.proxy.endpoint())
             .timeout(Duration::from_mins(1))
+            .variable("ACCOUNT_ID", ACCOUNT)
             .variable("TABLE_NAME", place.table.as_str());
         let variables = scenario.variables(&place);
         let spec = variables.into_iter().fold(spec, |spec, (name, value)| spec.variable(name, value));

@@ -71,12 +71,7 @@ impl Scenario for Reconcile {
 
     fn variables(&self, place: &Place) -> Vec<(&'static str, String)> {
         let mut variables = policy_and_peers(place);
-        let own = [
-            ("PUT_BACK", "false"),
-            ("GONE_SHARE_PERCENT", "10"),
-            ("PASS_EVERY_MINUTES", "360"),
-            ("REQUESTS_PER_SECOND", "1000"),
-        ];
+        let own = [("PUT_BACK", "false"), ("GONE_SHARE_PERCENT", "10"), ("REQUESTS_PER_SECOND", "1000")];
         variables.extend(own.map(|(name, value)| (name, value.to_owned())));
         variables
     }
