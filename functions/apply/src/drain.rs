@@ -144,7 +144,9 @@ where
             attempts.extend(attempt?);
         }
         drop(writes);
-        attempts.iter().for_each(|attempt| self.counts.add(attempt));
+        for attempt in &attempts {
+            self.counts.add(attempt);
+        }
         Ok((rest, attempts.len()))
     }
 }

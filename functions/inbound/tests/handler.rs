@@ -167,7 +167,7 @@ async fn what_cannot_be_read_is_recorded_and_says_so() {
 #[tokio::test]
 async fn only_the_start_of_a_long_mail_is_read() {
     let function = function();
-    let long = [MAIL, &[b'x'; 65_536]].concat();
+    let long = [MAIL, "x".repeat(65_536).as_bytes()].concat();
     for (id, mail, read) in [("m-1", MAIL.to_vec(), "complete"), ("m-2", long, "truncated")] {
         let size = Some(mail.len() as u64);
         function.objects.insert(&at(&format!("mail/{id}")), ObjectFacts { size, ..facts() }, mail);

@@ -37,7 +37,7 @@ pub struct PassCounts {
 }
 
 impl PassCounts {
-    /// PassCounts what became of an address; `mended` says whether its state was written.
+    /// Counts what became of an address; `mended` says whether its state was written.
     pub(crate) fn add_action(&mut self, action: &Action, mended: bool) {
         match action {
             Action::Agree => self.agree += 1,

@@ -61,7 +61,7 @@ fn compare_pair(
             compare_identities(judged, missing, here, own, (peer, theirs));
         }
         (Some(Comparable::List(own)), Some(Comparable::List(theirs))) => {
-            compare_list_sizes(judged, own, peer, theirs)
+            compare_list_sizes(judged, own, peer, theirs);
         }
         (Some(Comparable::Delegates(own)), Some(Comparable::Delegates(theirs))) => {
             let identities = all.iter().find_map(|of| match &of.comparable {

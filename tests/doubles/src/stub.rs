@@ -22,6 +22,7 @@ impl From<(u16, &'static str)> for Answer {
 
 impl Answer {
     /// The same answer with another header.
+    #[must_use]
     pub fn with(mut self, name: &str, value: &str) -> Self {
         self.headers = format!("{}{name}: {value}\r\n", self.headers);
         self
