@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use mailroom_audit::aws::table::{AuditTable, DynamoAuditTable};
+use mailroom_audit::aws::table::AuditTable;
 use mailroom_audit::compare::compare;
 use mailroom_audit::facts::{ApiAnswer, Facts, Stack};
 use mailroom_audit::{Section, SectionVerdict, Verdict, judge_sections};
@@ -166,14 +166,13 @@ impl Audit {
             Ok(table) => table,
             Err(error) => return self.not_open(&error, name),
         };
-        let audits = DynamoAuditTable::new(table.config(), table.name());
-        match audits.verdicts(aws::deadline()).await {
+        match table.verdicts(aws::deadline()).await {
             Ok(verdicts) if verdicts.is_empty() => RegionOutcome::NotAudited,
             Ok(verdicts) => RegionOutcome::Verdicts(verdicts),
             Err(error) => RegionOutcome::Failed(format!(
                 "{} in {name}: {}",
                 table.name(),
-                aws::not_read(&error, "dynamodb:Query")
+                aws::table_failed(&error, "dynamodb:Query")
             )),
         }
     }

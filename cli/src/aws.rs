@@ -4,11 +4,10 @@ use std::future::Future;
 use std::io;
 use std::time::Duration;
 
-use mailroom_aws::operator::{Access, OpenError, Table};
-use mailroom_aws::records::AppendError;
-use mailroom_aws::states::TableError;
+use mailroom_aws::deadline::Deadline;
+use mailroom_aws::operator::{Access, OpenError};
+use mailroom_aws::table::{Table, TableError};
 use tokio::runtime;
-use tokio::time::Instant;
 
 /// How long a call or a few may take, retries included.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -114,8 +113,8 @@ pub(crate) fn is_not_enabled(code: &str) -> bool {
 }
 
 /// When to give up a call that starts now.
-pub(crate) fn deadline() -> Instant {
-    Instant::now() + PATIENCE
+pub(crate) fn deadline() -> Deadline {
+    Deadline::after(PATIENCE)
 }
 
 /// Runs what needs AWS.
@@ -136,18 +135,10 @@ pub(crate) async fn access() -> Result<Access, String> {
 /// What it takes to read somebody's state and history.
 pub(crate) const TO_READ: &str = "dynamodb:GetItem and dynamodb:Query";
 
-/// Why a table could not be read, in words, and what that takes.
-pub(crate) fn not_read(error: &TableError, takes: &str) -> String {
+/// Why a table could not be read or written, in words, and what that takes.
+pub(crate) fn table_failed(error: &TableError, takes: &str) -> String {
     match error {
         TableError::Refused(code) => needing(code, takes),
-        other => other.to_string(),
-    }
-}
-
-/// Why a table could not be written, in words.
-pub(crate) fn not_written(error: &AppendError) -> String {
-    match error {
-        AppendError::Refused(code) => needing(code, "dynamodb:BatchWriteItem"),
         other => other.to_string(),
     }
 }

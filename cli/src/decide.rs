@@ -214,8 +214,7 @@ impl Decision {
         let table = self.named.open_to_decide(&access, self.region.as_deref()).await?;
         let place = format!("{} in {}", table.name(), table.region());
         let bar = bar(entries.len());
-        let (tally, stopped) =
-            write(&table.states(), &table.records(), &SystemClock, what, entries, |done| bar.inc(done)).await;
+        let (tally, stopped) = write(&table, &table, &SystemClock, what, entries, |done| bar.inc(done)).await;
         bar.finish_and_clear();
         let Tally { new, already, .. } = tally;
         let (done, again) = match what.action {

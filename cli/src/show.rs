@@ -9,9 +9,9 @@ use std::io;
 use std::process::ExitCode;
 
 use futures_util::future::join_all;
-use mailroom_aws::history::History;
 use mailroom_aws::operator::Access;
-use mailroom_aws::states::StateTable;
+use mailroom_aws::table::history::RecordHistory;
+use mailroom_aws::table::states::StateTable;
 use mailroom_core::address::Address;
 use mailroom_core::region::Region;
 
@@ -107,7 +107,7 @@ impl Show {
         report.known = match self.named.open(access, Some(region)).await {
             Ok(table) => {
                 report.table = Some(table.name().to_owned());
-                let known = look(&table.states(), &table.history(), address.match_form(), self.limit).await;
+                let known = look(&table, &table, address.match_form(), self.limit).await;
                 known.map_err(|why| format!("{} in {region}: {why}", table.name()))
             }
             Err(why) => Err(why),
@@ -127,15 +127,16 @@ struct Report {
 /// Reads what a table holds of an address: its state, and so many records of its history.
 async fn look(
     states: &impl StateTable,
-    history: &impl History,
+    history: &impl RecordHistory,
     address: &str,
     limit: usize,
 ) -> Result<Known, String> {
     let deadline = aws::deadline();
-    let state = states.get(address, deadline).await.map_err(|error| aws::not_read(&error, aws::TO_READ))?;
+    let state =
+        states.get_state(address, deadline).await.map_err(|error| aws::table_failed(&error, aws::TO_READ))?;
     let history = history
-        .newest(address, limit, deadline)
+        .newest_records(address, limit, deadline)
         .await
-        .map_err(|error| aws::not_read(&error, aws::TO_READ))?;
+        .map_err(|error| aws::table_failed(&error, aws::TO_READ))?;
     Ok(Known { state, history })
 }

@@ -500,11 +500,11 @@ def adapters_of(crate):
 
 
 def called_in(source):
-    return set(re.findall(r"\b(\w+)\(", source))
+    return set(re.findall(r"\b(\w+)(?:::<[^()]*>)?\(", source))
 
 
 def called_on(receiver, source):
-    return set(re.findall(rf"\b{receiver}\s*\.\s*(\w+)\(", source))
+    return set(re.findall(rf"\b{receiver}\s*\.\s*(\w+)(?:::<[^()]*>)?\(", source))
 
 
 def functions_in(source):

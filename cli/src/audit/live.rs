@@ -6,17 +6,13 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
-use mailroom_audit::aws::buckets::S3Buckets;
-use mailroom_audit::aws::iam::Iam;
-use mailroom_audit::aws::ses::Ses;
+use mailroom_audit::aws::services;
 use mailroom_audit::facts::{ApiAnswer, Stack};
 use mailroom_audit::live;
-use mailroom_audit::reader::{AuditScope, Ports, Progress};
+use mailroom_audit::reader::{AuditScope, Progress};
 use mailroom_audit::reconcile_notes::read_last_pass;
 use mailroom_aws::clock::SystemClock;
-use mailroom_aws::notification_topics::SesTopics;
 use mailroom_aws::operator::{Access, OpenError, Outputs};
-use mailroom_aws::rule_sets::SesRuleSets;
 use mailroom_core::arn::Arn;
 use mailroom_core::region::{Receiving, Region};
 use mailroom_core::suppression::list_pass::ListPass;
@@ -75,14 +71,7 @@ async fn audited(
     all: &[String],
     bars: &MultiProgress,
 ) -> RegionOutcome {
-    let config = &access.config(region.name());
-    let ports = Ports {
-        ses: Ses::new(config),
-        topics: SesTopics::new(config),
-        rule_sets: SesRuleSets::new(config),
-        keys: Iam::new(config),
-        buckets: S3Buckets::new(config),
-    };
+    let services = services(&access.config(region.name()));
     let list = last_pass(access, region, outputs).await;
     let peers = all.iter().filter(|other| *other != region.name()).cloned().collect();
     let scope = AuditScope {
@@ -94,7 +83,7 @@ async fn audited(
         peers,
     };
     let bar = bars.add(bar(region));
-    let told = live::audit_region(&ports, scope, &SystemClock, PACE, None, |at: Progress| {
+    let told = live::audit_region(&services, scope, &SystemClock, PACE, None, |at: Progress| {
         bar.set_length(at.of.unwrap_or_default() as u64);
         bar.set_position(at.read as u64);
     });
@@ -141,7 +130,7 @@ async fn last_pass(
         return ApiAnswer::NotAsked;
     };
     match access.table(Some(region.name()), table) {
-        Ok(table) => read_last_pass(&table.notes()).await,
+        Ok(table) => read_last_pass(&table, aws::deadline()).await,
         Err(_) => ApiAnswer::NotAsked,
     }
 }

@@ -5,8 +5,9 @@ use std::collections::HashSet;
 
 use futures_util::{StreamExt, stream};
 use mailroom_aws::clock::Clock;
-use mailroom_aws::records::RecordTable;
-use mailroom_aws::states::{StateTable, TableError};
+use mailroom_aws::table::TableError;
+use mailroom_aws::table::records::RecordTable;
+use mailroom_aws::table::states::StateTable;
 use mailroom_core::suppression::SuppressionState;
 use mailroom_core::suppression::item::{AddressState, Applied};
 use mailroom_core::suppression::operator::{Action, OperatorDecision};
@@ -52,7 +53,7 @@ pub(super) async fn write(
     let mut counted = HashSet::new();
     for chunk in entries.chunks(CHUNK) {
         let deadline = aws::deadline();
-        let read = stream::iter(chunk).map(|entry| states.get(entry.address.match_form(), deadline));
+        let read = stream::iter(chunk).map(|entry| states.get_state(entry.address.match_form(), deadline));
         let read: Vec<_> = read.buffered(PARALLEL).collect().await;
         // Taken per chunk and after its states were read: a decision overrules whatever happened before it.
         let now = clock.now();
@@ -63,8 +64,8 @@ pub(super) async fn write(
             let state = match state {
                 Ok(state) => state,
                 // A newer version may have written it: the decision is good for that one too, by its time.
-                Err(TableError::NotAnItem(_)) => None,
-                Err(error) => return (tally, Some(aws::not_read(&error, aws::TO_READ))),
+                Err(TableError::InvalidItem(_)) => None,
+                Err(error) => return (tally, Some(aws::table_failed(&error, aws::TO_READ))),
             };
             let so = is_so(state.as_ref(), suppress);
             were_so.push(so);
@@ -86,7 +87,7 @@ pub(super) async fn write(
             }
         }
         if let Some(first) = lost.first() {
-            return (tally, Some(aws::not_written(&first.error)));
+            return (tally, Some(aws::table_failed(&first.error, "dynamodb:BatchWriteItem")));
         }
         progress(chunk.len() as u64);
     }
@@ -160,14 +161,14 @@ mod tests {
     async fn settle(states: &MemoryTable, written: bool) {
         for record in states.records() {
             let decision: OperatorDecision = serde_json::from_value(record).unwrap();
-            let known = states.get(&decision.address, aws::deadline()).await.unwrap();
+            let known = states.get_state(&decision.address, aws::deadline()).await.unwrap();
             let change = decision.change("us-east-1");
             let Some(next) = AddressState::advance(known.as_ref(), &change, now()) else { continue };
-            states.put(&next, known.map(|known| known.version()), aws::deadline()).await.unwrap();
+            states.put_state(&next, known.map(|known| known.version()), aws::deadline()).await.unwrap();
             if written {
                 let attempt = Attempt::Written { reason: next.effective(), enabled: true };
                 let done = next.attempted(next.version(), attempt, now());
-                states.put(&done, Some(next.version()), aws::deadline()).await.unwrap();
+                states.put_state(&done, Some(next.version()), aws::deadline()).await.unwrap();
             }
         }
     }
@@ -222,7 +223,7 @@ mod tests {
             state: SuppressionState::suppressed(Reason::Complaint, said),
         };
         let complained = AddressState::advance(None, &complaint, now()).unwrap();
-        states.put(&complained, None, aws::deadline()).await.unwrap();
+        states.put_state(&complained, None, aws::deadline()).await.unwrap();
         let later = ahead.plus(Duration::from_millis(1));
         for (suppress, overrules) in [(None, ahead), (BOUNCE, ahead), (None, later)] {
             let records = MemoryTable::default();
@@ -232,7 +233,7 @@ mod tests {
             let known = states.states().remove(0);
             let next = AddressState::advance(Some(&known), &decision.change("us-east-1"), now()).unwrap();
             assert_eq!(next.effective(), suppress);
-            states.put(&next, Some(known.version()), aws::deadline()).await.unwrap();
+            states.put_state(&next, Some(known.version()), aws::deadline()).await.unwrap();
         }
     }
 
@@ -244,11 +245,11 @@ mod tests {
         settle(&states, true).await;
         assert_eq!(run(&states, &MemoryTable::default(), COMPLAINT, &jane).await.0.new, 1);
         let state = states.states().remove(0);
-        states.put(&state.left_off(now()), Some(state.version()), aws::deadline()).await.unwrap();
+        states.put_state(&state.left_off(now()), Some(state.version()), aws::deadline()).await.unwrap();
         assert_eq!(run(&states, &MemoryTable::default(), BOUNCE, &jane).await.0.new, 1);
         let refused = states.states().remove(0);
         let refused = refused.attempted(refused.version(), Attempt::RefusedSandbox, now());
-        states.put(&refused, Some(refused.version() - 1), aws::deadline()).await.unwrap();
+        states.put_state(&refused, Some(refused.version() - 1), aws::deadline()).await.unwrap();
         assert_eq!(run(&states, &MemoryTable::default(), BOUNCE, &jane).await.0.new, 1);
     }
 

@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test says what failed by panicking")]
 
 use doubles::MemoryTable;
-use mailroom_aws::records::RecordTable;
+use mailroom_aws::table::records::RecordTable;
 use mailroom_core::record::Record;
 use mailroom_core::suppression::SuppressionState;
 use mailroom_core::suppression::item::AddressState;
@@ -43,12 +43,12 @@ async fn bounce(table: &MemoryTable, second: u32) {
 /// Records a decision and takes it in, as decide does.
 async fn decide(table: &MemoryTable, suppress: Option<Reason>, second: u32) {
     let address = Address::parse("Jane@Example.com").unwrap();
-    let known = table.get("jane@example.com", aws::deadline()).await.unwrap();
+    let known = table.get_state("jane@example.com", aws::deadline()).await.unwrap();
     let before = known.as_ref().map(|known| known.state().clone()).unwrap_or_default();
     let decision = OperatorDecision::new(&address, suppress, "ops", "ticket 7", at(second), &before, "");
     table.append(std::slice::from_ref(&decision), aws::deadline()).await;
     let next = AddressState::advance(known.as_ref(), &decision.change("us-east-1"), at(second)).unwrap();
-    table.put(&next, known.map(|known| known.version()), aws::deadline()).await.unwrap();
+    table.put_state(&next, known.map(|known| known.version()), aws::deadline()).await.unwrap();
 }
 
 async fn report(region: &str, table: &MemoryTable) -> Report {
@@ -63,7 +63,7 @@ async fn reports() -> Vec<Report> {
     let state = one.states().remove(0);
     let written = Attempt::Written { reason: Some(Reason::Complaint), enabled: false };
     let done = state.attempted(state.version(), written, at(3));
-    one.put(&done, Some(state.version()), aws::deadline()).await.unwrap();
+    one.put_state(&done, Some(state.version()), aws::deadline()).await.unwrap();
     decide(&two, Some(Reason::Bounce), 4).await;
     decide(&two, None, 5).await;
     let lost = Report { region: "eu-west-2".to_owned(), table: None, known: Err("down".to_owned()) };
@@ -132,7 +132,10 @@ async fn what_would_hide_or_turn_text_is_shown() {
         OperatorDecision::new(&address, Some(Reason::Bounce), "ops", "ticket\u{2060} 7", at(2), &nothing, "");
     table.append(std::slice::from_ref(&decision), aws::deadline()).await;
     let change = decision.change("us-east-1");
-    table.put(&AddressState::advance(None, &change, at(2)).unwrap(), None, aws::deadline()).await.unwrap();
+    table
+        .put_state(&AddressState::advance(None, &change, at(2)).unwrap(), None, aws::deadline())
+        .await
+        .unwrap();
     let known = look(&table, &table, odd, 20).await;
     let reports = [Report { region: "us-east-1".to_owned(), table: None, known }];
     let (mut table, mut lines) = (Vec::new(), Vec::new());

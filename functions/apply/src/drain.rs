@@ -1,30 +1,16 @@
 //! Drains what is due: some of it by calls, the rest by import job.
 
 use futures_util::{StreamExt, stream};
-use mailroom_aws::clock::Timer;
-use mailroom_aws::lease::Lease;
-use mailroom_aws::metrics::Metrics;
-use mailroom_aws::notes::Notes;
-use mailroom_aws::objects::ObjectStore;
-use mailroom_aws::states::StateTable;
-use mailroom_aws::suppression_list::SuppressionList;
+use mailroom_aws::table::states::StateTable;
 use mailroom_core::suppression::dispatch::{Backlog, Dispatch, DueAddress, JobAvailability};
 use mailroom_core::suppression::item::Attempt;
 use tracing::warn;
 
 use crate::error::RunEnd;
+use crate::ports::Ports;
 use crate::run::{MAX_DUE, PARALLEL, Run};
 
-impl<S, L, E, N, O, C, M> Run<'_, S, L, E, N, O, C, M>
-where
-    S: StateTable,
-    L: SuppressionList,
-    E: Lease,
-    N: Notes,
-    O: ObjectStore,
-    C: Timer,
-    M: Metrics,
-{
+impl<P: Ports> Run<'_, P> {
     /// Does what is due, as long as there is time and something to do. `addresses`, sorted, are looked at first, whatever the
     /// index says of them.
     pub(crate) async fn drain(&mut self, addresses: &[&str]) -> Result<(), RunEnd> {
@@ -88,7 +74,7 @@ where
     async fn collect_due(&mut self, addresses: &[&str]) -> Result<Vec<DueAddress>, RunEnd> {
         let (mut due, mut stray) = (Vec::new(), Vec::new());
         let mut reads = stream::iter(addresses)
-            .map(|address| self.apply.states.get(address, self.deadline))
+            .map(|address| self.apply.table.get_state(address, self.deadline))
             .buffer_unordered(PARALLEL);
         while let Some(state) = reads.next().await {
             due.extend(

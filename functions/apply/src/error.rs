@@ -1,10 +1,8 @@
 //! Why an invocation fails, and why a run ends early.
 
-use mailroom_aws::lease::LeaseError;
-use mailroom_aws::notes::NoteError;
 use mailroom_aws::objects::ObjectError;
-use mailroom_aws::states::TableError;
 use mailroom_aws::suppression_list::ListError;
+use mailroom_aws::table::TableError;
 use mailroom_core::suppression::dispatch::JobWait;
 
 use crate::calls::CallError;
@@ -12,15 +10,9 @@ use crate::calls::CallError;
 /// Why an invocation failed. A retry can help, and the next minute is one.
 #[derive(Debug, thiserror::Error)]
 pub enum ApplyError {
-    /// The lease could not be taken, so it is not known whether another instance is at work.
-    #[error(transparent)]
-    Lease(#[from] LeaseError),
-    /// A state in the table can't be read or written.
+    /// The lease, a state or a note in the table can't be read or written.
     #[error(transparent)]
     Table(#[from] TableError),
-    /// A note in the table can't be read or written.
-    #[error(transparent)]
-    Note(#[from] NoteError),
     /// The object of an import job can't be written.
     #[error(transparent)]
     Object(#[from] ObjectError),
@@ -49,13 +41,17 @@ impl From<CallError> for RunEnd {
     }
 }
 
-macro_rules! fails {
-    ($($error:ty),*) => {$(
-        impl From<$error> for RunEnd {
-            fn from(error: $error) -> Self {
-                Self::Failed(error.into())
-            }
+impl From<TableError> for RunEnd {
+    fn from(error: TableError) -> Self {
+        match error {
+            TableError::Contended => Self::Later("others keep writing the same state"),
+            error => Self::Failed(error.into()),
         }
-    )*};
+    }
 }
-fails!(TableError, NoteError, ObjectError);
+
+impl From<ObjectError> for RunEnd {
+    fn from(error: ObjectError) -> Self {
+        Self::Failed(error.into())
+    }
+}

@@ -13,25 +13,21 @@
 
 use std::time::Duration;
 
-use mailroom_aws::clock::Timer;
-use mailroom_aws::lease::{Acquired, Lease};
+use mailroom_aws::clock::Clock;
+use mailroom_aws::deadline::Deadline;
 use mailroom_aws::metrics::Metrics;
-use mailroom_aws::notes::Notes;
-use mailroom_aws::objects::ObjectStore;
-use mailroom_aws::states::StateTable;
 use mailroom_aws::stream;
-use mailroom_aws::suppression_list::SuppressionList;
+use mailroom_aws::table::lease::{AcquireOutcome, LeaseStore};
 use mailroom_core::suppression::AddressState;
 use mailroom_core::suppression::dispatch::most_urgent_addresses;
 use mailroom_core::suppression::item::SORT_KEY;
 use mailroom_core::timestamp::Timestamp;
 use serde::Serialize;
-use tokio::time::Instant;
 use tracing::{error, info, warn};
 
 pub use crate::error::ApplyError;
 use crate::error::RunEnd;
-pub use crate::ports::Apply;
+pub use crate::ports::{Apply, Ports};
 use crate::run::Run;
 
 /// The name of the lease, which only one instance holds at a time.
@@ -53,16 +49,7 @@ pub enum RunOutcome {
     Left,
 }
 
-impl<S, L, E, N, O, C, M> Apply<S, L, E, N, O, C, M>
-where
-    S: StateTable,
-    L: SuppressionList,
-    E: Lease,
-    N: Notes,
-    O: ObjectStore,
-    C: Timer,
-    M: Metrics,
-{
+impl<P: Ports> Apply<P> {
     /// Handles one invocation; returns shortly after `deadline` at the latest.
     ///
     /// # Errors
@@ -71,18 +58,19 @@ where
         &self,
         payload: &str,
         invocation_id: &str,
-        deadline: Instant,
+        deadline: Deadline,
     ) -> Result<RunOutcome, ApplyError> {
         let now = self.clock.now();
-        let ends_at = now.plus(deadline.saturating_duration_since(Instant::now()));
-        let leased = self.leases.acquire(LEASE, invocation_id, now, ends_at.plus(LEASE_MARGIN)).await?;
-        if leased == Acquired::Held {
+        let ends_at = deadline.by_clock(now);
+        let expires_at = ends_at.plus(LEASE_MARGIN);
+        let outcome = self.table.acquire(LEASE, invocation_id, now, expires_at, deadline).await?;
+        if outcome == AcquireOutcome::HeldByOther {
             info!("another instance is at work");
             return Ok(RunOutcome::Busy);
         }
         let outcome = self.run(payload, deadline, ends_at).await;
         // If the lease can't be released, it ends by itself.
-        if let Err(error) = self.leases.release(LEASE, invocation_id).await {
+        if let Err(error) = self.table.release(LEASE, invocation_id, deadline).await {
             warn!("{error}");
         }
         outcome
@@ -91,7 +79,7 @@ where
     async fn run(
         &self,
         payload: &str,
-        deadline: Instant,
+        deadline: Deadline,
         ends_at: Timestamp,
     ) -> Result<RunOutcome, ApplyError> {
         let (states, unread) = stream_states(payload);

@@ -21,13 +21,10 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use futures_util::{StreamExt, stream};
-use mailroom_aws::clock::Timer;
-use mailroom_aws::lease::Lease;
-use mailroom_aws::metrics::Metrics;
-use mailroom_aws::notes::Notes;
 use mailroom_aws::objects::ObjectStore;
-use mailroom_aws::states::{Put, StateTable};
 use mailroom_aws::suppression_list::{ImportJob, ListError, SuppressionList};
+use mailroom_aws::table::PutOutcome;
+use mailroom_aws::table::states::StateTable;
 use mailroom_core::inbound::Location;
 use mailroom_core::suppression::dispatch::DueAddress;
 use mailroom_core::suppression::import::{self, JobStatus};
@@ -36,6 +33,7 @@ use tracing::{error, info, warn};
 
 use crate::calls::{CallError, CallKind};
 use crate::error::RunEnd;
+use crate::ports::Ports;
 use crate::run::{PARALLEL, Run};
 
 /// The time that is needed to mark the addresses of a job and to make the job.
@@ -45,18 +43,9 @@ const TIME_TO_CREATE: Duration = Duration::from_secs(10);
 /// By how much SES's clock may be behind ours.
 const SKEW: Duration = Duration::from_mins(5);
 
-impl<S, L, E, N, O, C, M> Run<'_, S, L, E, N, O, C, M>
-where
-    S: StateTable,
-    L: SuppressionList,
-    E: Lease,
-    N: Notes,
-    O: ObjectStore,
-    C: Timer,
-    M: Metrics,
-{
+impl<P: Ports> Run<'_, P> {
     async fn update_note(&mut self, change: impl FnOnce(&mut JobNote)) -> Result<(), RunEnd> {
-        self.jobs.update(&self.apply.notes, change).await
+        self.jobs.update(&self.apply.table, self.deadline, change).await
     }
 
     async fn update_intent(&mut self, change: impl FnOnce(&mut JobIntent)) -> Result<(), RunEnd> {
@@ -106,8 +95,9 @@ where
             else {
                 return Ok(None);
             };
-            let put = self.apply.states.put(&state.in_job(key), Some(state.version()), self.deadline).await?;
-            Ok::<_, RunEnd>((put == Put::Done).then(|| state.address().to_owned()))
+            let put =
+                self.apply.table.put_state(&state.in_job(key), Some(state.version()), self.deadline).await?;
+            Ok::<_, RunEnd>((put == PutOutcome::Written).then(|| state.address().to_owned()))
         };
         let mut writes = stream::iter(0..due.len()).map(mark).buffer_unordered(PARALLEL);
         let mut marked = HashSet::new();

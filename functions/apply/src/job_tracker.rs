@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use mailroom_aws::notes::{NoteError, Noted, Notes};
+use mailroom_aws::deadline::Deadline;
+use mailroom_aws::table::notes::NoteStore;
+use mailroom_aws::table::{PutOutcome, TableError, Versioned};
 use mailroom_core::suppression::import_job::JobNote;
 use mailroom_core::timestamp::Timestamp;
 
@@ -25,28 +27,27 @@ pub(crate) struct JobTracker {
 }
 
 impl JobTracker {
-    pub(crate) async fn read(notes: &impl Notes) -> Result<Self, NoteError> {
-        let note = notes.get(NOTE).await?;
-        let version = note.as_ref().map(|note| note.version);
-        let note = note.map(|note| note.value).unwrap_or_default();
+    pub(crate) async fn read(notes: &impl NoteStore, deadline: Deadline) -> Result<Self, TableError> {
+        let Versioned { value: note, version } = notes.get_note(NOTE, deadline).await?.unwrap_or_default();
         Ok(Self { note, version, watched_at: None, is_overdue_watched: false })
     }
 
     /// Changes the note, unless somebody else has written it since.
     pub(crate) async fn update(
         &mut self,
-        notes: &impl Notes,
+        notes: &impl NoteStore,
+        deadline: Deadline,
         change: impl FnOnce(&mut JobNote),
     ) -> Result<(), RunEnd> {
-        let mut next = self.note.clone();
-        change(&mut next);
-        match notes.put(NOTE, &next, self.version).await? {
-            Noted::Done(version) => {
-                self.note = next;
-                self.version = Some(version);
+        let mut next = Versioned { value: self.note.clone(), version: self.version };
+        change(&mut next.value);
+        match notes.put_note(NOTE, &mut next, deadline).await? {
+            PutOutcome::Written => {
+                self.note = next.value;
+                self.version = next.version;
                 Ok(())
             }
-            Noted::Conflict => Err(RunEnd::Later("another instance has noted an import job")),
+            PutOutcome::Conflict(()) => Err(RunEnd::Later("another instance has noted an import job")),
         }
     }
 

@@ -4,20 +4,21 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use futures_util::{StreamExt, stream};
-use mailroom_aws::clock::Timer;
-use mailroom_aws::notes::{FIRST_PASS, FirstPass, NoteError, Notes};
-use mailroom_aws::states::{Put, StateTable};
+use mailroom_aws::clock::Clock;
+use mailroom_aws::deadline::Deadline;
 use mailroom_aws::suppression_list::{Account, SuppressionList};
+use mailroom_aws::table::TableError;
+use mailroom_aws::table::notes::{FIRST_PASS, FirstPass, NoteStore};
+use mailroom_aws::table::states::{StateTable, update_known_state};
 use mailroom_core::suppression::AddressState;
 use mailroom_core::suppression::dispatch::DueAddress;
 use mailroom_core::suppression::item::{Attempt, SHARDS, Site, shards};
 use mailroom_core::timestamp::Timestamp;
-use tokio::time::Instant;
 
 use crate::calls::{CallKind, Calls};
 use crate::error::RunEnd;
 use crate::job_tracker::JobTracker;
-use crate::ports::Apply;
+use crate::ports::{Apply, Ports};
 
 /// The number of states that are read or written at once.
 pub(crate) const PARALLEL: usize = 16;
@@ -26,7 +27,6 @@ pub(crate) const MAX_DUE: usize = 25_000;
 /// The states that are read from a shard before it is the next one's turn, so that what is due first is seen whatever shard
 /// it is in. That is about as many as DynamoDB gives at once.
 const PAGE: usize = MAX_DUE / SHARDS as usize;
-const CONFLICTS: usize = 8;
 
 /// What a run counts.
 #[derive(Default)]
@@ -63,36 +63,30 @@ impl RunCounts {
 }
 
 /// An invocation that holds the lease.
-pub(crate) struct Run<'a, S, L, E, N, O, C, M> {
-    pub(crate) apply: &'a Apply<S, L, E, N, O, C, M>,
-    pub(crate) calls: Calls<'a, L, C>,
-    pub(crate) deadline: Instant,
+pub(crate) struct Run<'a, P: Ports> {
+    pub(crate) apply: &'a Apply<P>,
+    pub(crate) calls: Calls<'a, P::List, P::Clock>,
+    pub(crate) deadline: Deadline,
     pub(crate) jobs: JobTracker,
     pub(crate) counts: RunCounts,
     first_pass_ended: bool,
     account: Option<Account>,
 }
 
-impl<'a, S, L, E, N, O, C, M> Run<'a, S, L, E, N, O, C, M>
-where
-    S: StateTable,
-    L: SuppressionList,
-    N: Notes,
-    C: Timer,
-{
+impl<'a, P: Ports> Run<'a, P> {
     /// A run that ends at `deadline`, which is `ends_at` by the function's clock.
     pub(crate) async fn new(
-        apply: &'a Apply<S, L, E, N, O, C, M>,
-        deadline: Instant,
+        apply: &'a Apply<P>,
+        deadline: Deadline,
         ends_at: Timestamp,
-    ) -> Result<Self, NoteError> {
+    ) -> Result<Self, TableError> {
         Ok(Self {
             apply,
             calls: Calls::new(&apply.list, &apply.clock, apply.settings.interval(), ends_at),
             deadline,
-            jobs: JobTracker::read(&apply.notes).await?,
+            jobs: JobTracker::read(&apply.table, deadline).await?,
             counts: RunCounts::default(),
-            first_pass_ended: apply.notes.get::<FirstPass>(FIRST_PASS).await?.is_some(),
+            first_pass_ended: apply.table.get_note::<FirstPass>(FIRST_PASS, deadline).await?.is_some(),
             account: None,
         })
     }
@@ -150,7 +144,7 @@ where
 
     /// Reads a state again, since the index lags behind, and says what the list needs for it.
     pub(crate) async fn reread(&self, address: &str) -> Result<Option<DueAddress>, RunEnd> {
-        let state = self.apply.states.get(address, self.deadline).await?;
+        let state = self.apply.table.get_state(address, self.deadline).await?;
         Ok(state.and_then(|state| self.due_address(state)))
     }
 
@@ -163,7 +157,7 @@ where
         let now = self.now();
         let mut pages: VecDeque<_> = shards().map(|shard| (shard, None)).collect();
         while let Some((shard, after)) = pages.pop_front() {
-            let page = self.apply.states.pending(&shard, now, after.as_ref(), PAGE, self.deadline).await?;
+            let page = self.apply.table.pending(&shard, now, after.as_ref(), PAGE, self.deadline).await?;
             for state in page.items {
                 if !take(state) {
                     return Ok(());
@@ -203,20 +197,13 @@ where
     /// written; `None` if nothing was.
     async fn update(
         &self,
-        mut state: AddressState,
+        state: AddressState,
         change: impl Fn(&AddressState, Timestamp) -> Option<AddressState>,
     ) -> Result<Option<AddressState>, RunEnd> {
-        for _ in 0..CONFLICTS {
-            let Some(next) = change(&state, self.now()) else { return Ok(None) };
-            match self.apply.states.put(&next, Some(state.version()), self.deadline).await? {
-                Put::Done => return Ok(Some(next)),
-                Put::Conflict(Some(held)) => state = *held,
-                Put::Conflict(None) => match self.apply.states.get(state.address(), self.deadline).await? {
-                    Some(fresh) => state = fresh,
-                    None => return Ok(None),
-                },
-            }
-        }
-        Err(RunEnd::Later("others keep writing the same state"))
+        let address = state.address().to_owned();
+        let change = |state: Option<&AddressState>| change(state?, self.now());
+        let update =
+            update_known_state(&self.apply.table, &address, Some(state), self.deadline, change).await?;
+        Ok(update.state.filter(|_| update.was_written))
     }
 }

@@ -1,18 +1,14 @@
 //! Goes from one address to the next: puts and deletes, each for the state as it is when SES takes the call.
 
-use mailroom_aws::clock::Timer;
-use mailroom_aws::lease::Lease;
-use mailroom_aws::metrics::Metrics;
-use mailroom_aws::notes::Notes;
-use mailroom_aws::objects::ObjectStore;
-use mailroom_aws::states::StateTable;
 use mailroom_aws::suppression_list::{ListError, SuppressionList};
+use mailroom_aws::table::states::StateTable;
 use mailroom_core::suppression::dispatch::DueAddress;
 use mailroom_core::suppression::item::{Attempt, ToDo};
 use mailroom_core::suppression::{AddressState, Reason};
 
 use crate::calls::CallKind;
 use crate::error::RunEnd;
+use crate::ports::Ports;
 use crate::run::Run;
 
 /// The number of calls after which the backlog is looked at again. In a storm it has grown by then, so that a job is due.
@@ -55,16 +51,7 @@ impl<E: Into<RunEnd>> From<E> for AddressCallError {
     }
 }
 
-impl<S, L, E, N, O, C, M> Run<'_, S, L, E, N, O, C, M>
-where
-    S: StateTable,
-    L: SuppressionList,
-    E: Lease,
-    N: Notes,
-    O: ObjectStore,
-    C: Timer,
-    M: Metrics,
-{
+impl<P: Ports> Run<'_, P> {
     /// Does as much, in this order, as goes before the backlog must be looked at again. Returns how many addresses were done.
     pub(crate) async fn make_calls(&mut self, due: Vec<DueAddress>) -> Result<usize, RunEnd> {
         let before = self.calls.made;
@@ -139,11 +126,11 @@ where
     async fn call_for(
         &mut self,
         state: &AddressState,
-        call: impl AsyncFn(&L) -> Result<(), ListError>,
+        call: impl AsyncFn(&P::List) -> Result<(), ListError>,
     ) -> Result<Option<AttemptOutcome>, AddressCallError> {
         let (apply, deadline) = (self.apply, self.deadline);
         let is_unchanged = async || {
-            let found = apply.states.get(state.address(), deadline).await?;
+            let found = apply.table.get_state(state.address(), deadline).await?;
             let same = found.is_some_and(|found| found.version() == state.version());
             if same { Ok(()) } else { Err(AddressCallError::StateChanged) }
         };

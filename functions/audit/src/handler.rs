@@ -5,39 +5,36 @@
 //! wake 2   finds the pass and what was read of it, reads the rest, writes ten verdicts, notes that the pass has ended
 //! ```
 //!
-//! An invocation that finds the note held by another one leaves at once: both would make the same requests, two a second.
+//! An invocation that finds the lease held by another one leaves at once: both would make the same requests, two a second.
 //! Since the function is woken every few minutes, a pass over any number of identities comes to its end. An invocation that
 //! dies loses no more than the one answer that it had not kept.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use mailroom_audit::aws::buckets::Buckets;
-use mailroom_audit::aws::iam::AccessKeys;
-use mailroom_audit::aws::ses::SesReader;
 use mailroom_audit::aws::table::AuditTable;
 use mailroom_audit::caller::Caller;
-use mailroom_audit::reader::{AuditScope, Ports, Progress, ReadError, Reader};
+use mailroom_audit::reader::{AuditPorts, AuditScope, Progress, ReadError, Reader, Services};
 use mailroom_audit::readings::{Readings, TableStore};
 use mailroom_audit::reconcile_notes::{read_last_pass, read_peer_progress};
 use mailroom_audit::{Section, SectionVerdict, Verdict, judge_sections};
 use mailroom_aws::clock::Timer;
-use mailroom_aws::dynamo::TableError;
+use mailroom_aws::deadline::Deadline;
 use mailroom_aws::metrics::Metrics;
-use mailroom_aws::notes::{NoteError, Noted, Notes};
-use mailroom_aws::notification_topics::NotificationTopics;
-use mailroom_aws::rule_sets::RuleSets;
+use mailroom_aws::table::lease::{AcquireOutcome, LeaseStore};
+use mailroom_aws::table::notes::NoteStore;
+use mailroom_aws::table::{PutOutcome, TableError};
 use mailroom_core::timestamp::Timestamp;
 use serde::{Deserialize, Serialize};
-use tokio::time::Instant;
 use tracing::{info, warn};
 
 use crate::settings::Settings;
 
 const NOTE: &str = "audit";
-/// How much longer than its deadline an invocation holds the note, for clocks that differ and for the answer's way. After
-/// that it is certain that it is no longer at work.
-const HELD_LONGER: Duration = Duration::from_secs(5);
+/// The name of the lease, which only one invocation holds at a time.
+const LEASE: &str = "audit";
+/// How much longer than the invocation the lease lasts, for clocks that differ and for the answer's way.
+const LEASE_MARGIN: Duration = Duration::from_secs(5);
 /// After this many invocations that have read everything but for something unanswered, the pass ends, with that as unknown.
 const TRIES_BEFORE_UNKNOWN: u32 = 6;
 /// The time from the start of a pass to the start of the next one: less than the day over which the alarm on failed sections
@@ -47,13 +44,11 @@ const PASS_EVERY: Duration = Duration::from_hours(12);
 const LONGEST_PASS: Duration = Duration::from_hours(24);
 
 /// The audit function: its ports and its settings.
-pub struct Audit<S, T, R, K, B, N, A, C, M> {
+pub struct Audit<S: AuditPorts, T, C, M> {
     /// SES, IAM and S3, which are read.
-    pub ports: Ports<S, T, R, K, B>,
-    /// Notes in the table: where the audit's pass stands, and what reconcile has noted of its own.
-    pub notes: N,
-    /// The table's audit items: what was read so far, and the verdicts.
-    pub table: A,
+    pub services: Services<S>,
+    /// The table: where the audit's pass stands, what was read so far, the verdicts, the lease, and what reconcile has noted.
+    pub table: T,
     /// The clock.
     pub clock: C,
     /// Where metrics are counted.
@@ -95,10 +90,7 @@ pub enum AuditOutcome {
 /// Why an invocation failed. A retry may help, and the next wake is one.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum AuditError {
-    /// The notes could not be read or written, so it is not known where the pass stands.
-    #[error("the notes: {0}")]
-    Note(#[from] NoteError),
-    /// The table could not be read or written, so readings or verdicts are not kept.
+    /// The table could not be read or written, so it is not known where the pass stands, or what it found is not kept.
     #[error("the table: {0}")]
     Table(#[from] TableError),
 }
@@ -106,8 +98,6 @@ pub enum AuditError {
 /// The note on passes, which is kept between invocations.
 #[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
 struct PassNote {
-    /// Until when an invocation holds the note, unless it ends before.
-    held_until: Option<Timestamp>,
     open: Option<OpenPass>,
     /// When the last pass that has ended was begun.
     last: Option<Timestamp>,
@@ -121,15 +111,10 @@ struct OpenPass {
     tries: u32,
 }
 
-impl<S, T, R, K, B, N, A, C, M> Audit<S, T, R, K, B, N, A, C, M>
+impl<S, T, C, M> Audit<S, T, C, M>
 where
-    S: SesReader,
-    T: NotificationTopics,
-    R: RuleSets,
-    K: AccessKeys,
-    B: Buckets,
-    N: Notes,
-    A: AuditTable,
+    S: AuditPorts,
+    T: AuditTable + NoteStore + LeaseStore,
     C: Timer,
     M: Metrics,
 {
@@ -137,38 +122,59 @@ where
     ///
     /// # Errors
     /// See [`AuditError`].
-    pub async fn handle(&self, request: AuditRequest, deadline: Instant) -> Result<AuditOutcome, AuditError> {
-        let note = self.notes.get::<PassNote>(NOTE).await?;
-        let (mut kept, version) =
-            note.map_or((PassNote::default(), None), |note| (note.value, Some(note.version)));
+    pub async fn handle(
+        &self,
+        request: AuditRequest,
+        invocation_id: &str,
+        deadline: Deadline,
+    ) -> Result<AuditOutcome, AuditError> {
         let now = self.clock.now();
-        if kept.held_until > Some(now) {
+        let ends_at = deadline.by_clock(now);
+        let expires_at = ends_at.plus(LEASE_MARGIN);
+        let leased = self.table.acquire(LEASE, invocation_id, now, expires_at, deadline).await?;
+        if leased == AcquireOutcome::HeldByOther {
             info!("another invocation is at it");
             return Ok(AuditOutcome::Held);
         }
-        let Some(mut open) = self.open_pass(kept, request, now) else { return Ok(AuditOutcome::NotDue) };
-        let time = deadline.saturating_duration_since(Instant::now());
-        kept.open = Some(open);
-        kept.held_until = Some(now.plus(time + HELD_LONGER));
-        let Noted::Done(version) = self.notes.put(NOTE, &kept, version).await? else {
-            info!("another invocation is at it");
-            return Ok(AuditOutcome::Held);
+        let outcome = self.resume_due_pass(request, ends_at, deadline).await;
+        // If the lease can't be released, it ends by itself.
+        if let Err(error) = self.table.release(LEASE, invocation_id, deadline).await {
+            warn!("the lease is not released: {error}");
+        }
+        outcome
+    }
+
+    async fn resume_due_pass(
+        &self,
+        request: AuditRequest,
+        ends_at: Timestamp,
+        deadline: Deadline,
+    ) -> Result<AuditOutcome, AuditError> {
+        let mut note = self.table.get_note::<PassNote>(NOTE, deadline).await?.unwrap_or_default();
+        let Some(mut open) = self.open_pass(note.value, request, self.clock.now()) else {
+            return Ok(AuditOutcome::NotDue);
         };
-        let done = self.resume_pass(&mut open, now.plus(time), deadline).await;
-        self.metrics
-            .count(&[("PassesUnfinished", usize::from(!matches!(done, Ok(AuditOutcome::Ended { .. }))))]);
-        kept.held_until = None;
-        kept.open = Some(open);
-        if matches!(done, Ok(AuditOutcome::Ended { .. })) {
-            kept.open = None;
-            kept.last = Some(open.started_at);
+        // Noted before anything is read, so that the next wake finds the readings if this one dies.
+        if note.value.open.is_none_or(|noted| noted.started_at != open.started_at) {
+            note.value.open = Some(open);
+            if self.table.put_note(NOTE, &mut note, deadline).await? != PutOutcome::Written {
+                info!("another invocation is at it");
+                return Ok(AuditOutcome::Held);
+            }
         }
-        let noted = self.notes.put(NOTE, &kept, Some(version)).await;
-        let done = done?;
-        if noted? == Noted::Conflict {
+        let outcome = self.resume_pass(&mut open, ends_at, deadline).await;
+        let has_ended = matches!(outcome, Ok(AuditOutcome::Ended { .. }));
+        self.metrics.count(&[("PassesUnfinished", usize::from(!has_ended))]);
+        note.value.open = (!has_ended).then_some(open);
+        if has_ended {
+            note.value.last = Some(open.started_at);
+        }
+        let noted = self.table.put_note(NOTE, &mut note, deadline).await;
+        let outcome = outcome?;
+        if noted? != PutOutcome::Written {
             warn!("another invocation was at it");
         }
-        Ok(done)
+        Ok(outcome)
     }
 
     /// The pass to go on with: the one in progress, or a new one if that is due; `None` if there is nothing to do.
@@ -192,20 +198,20 @@ where
         &self,
         open: &mut OpenPass,
         ends_at: Timestamp,
-        deadline: Instant,
+        deadline: Deadline,
     ) -> Result<AuditOutcome, AuditError> {
         let pass = open.started_at;
         let scope = AuditScope {
             stack: self.settings.stack.clone(),
-            list: read_last_pass(&self.notes).await,
-            peer_progress: read_peer_progress(&self.notes, &self.settings.peers).await,
+            list: read_last_pass(&self.table, deadline).await,
+            peer_progress: read_peer_progress(&self.table, &self.settings.peers, deadline).await,
             asks_iam: self.settings.iam,
             peers: self.settings.peers.clone(),
         };
         let stored = self.table.readings(pass, deadline).await?;
         let store = TableStore { table: &self.table, pass, deadline };
         let caller = Caller::new(&self.clock, self.settings.pace, Some(ends_at));
-        let reader = Reader::new(&self.ports, caller, Readings::new(stored, store), |_| {});
+        let reader = Reader::new(&self.services, caller, Readings::new(stored, store), |_| {});
         let facts = match reader.read_facts(scope).await {
             Ok(facts) => facts,
             Err(ReadError::Store(error)) => return Err(error.into()),
@@ -224,7 +230,7 @@ where
         }
         let verdicts = judge_sections(&facts, self.clock.now());
         for verdict in &verdicts {
-            self.table.put(verdict, deadline).await?;
+            self.table.put_verdict(verdict, deadline).await?;
         }
         self.count(&verdicts);
         Ok(AuditOutcome::Ended { verdicts: verdicts.iter().map(|of| (of.section, of.verdict)).collect() })

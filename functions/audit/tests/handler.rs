@@ -8,8 +8,8 @@ use std::time::Duration;
 use audit::handler::{Audit, AuditError, AuditOutcome, AuditRequest};
 use audit::settings::Settings;
 use doubles::{
-    Fault, Fuse, MemoryAuditTable, MemoryBuckets, MemoryClock, MemoryIam, MemoryMetrics, MemoryNotes,
-    MemoryRuleSets, MemorySes, MemorySesReader, MemoryTopics,
+    Fault, Fuse, MemoryBuckets, MemoryClock, MemoryIam, MemoryMetrics, MemoryRuleSets, MemorySes,
+    MemorySesReader, MemoryTable, MemoryTopics,
 };
 use mailroom_audit::aws::ApiError;
 use mailroom_audit::aws::iam::User;
@@ -19,28 +19,28 @@ use mailroom_audit::facts::{
     Stack,
 };
 use mailroom_audit::live;
-use mailroom_audit::reader::{AuditScope, Ports, Progress};
+use mailroom_audit::reader::{AuditPorts, AuditScope, Progress, Services};
 use mailroom_audit::{Section, SectionVerdict, Verdict};
 use mailroom_aws::clock::Clock;
-use mailroom_aws::notes::{LIST_PASSES, ListPasses, Notes};
+use mailroom_aws::deadline::Deadline;
 use mailroom_aws::notification_topics::NotificationAttributes;
 use mailroom_aws::rule_sets::{Rule, RuleAction, RuleSet};
+use mailroom_aws::table::notes::{LIST_PASSES, ListPasses};
 use mailroom_core::suppression::list_pass::ListPass;
 use mailroom_core::timestamp::Timestamp;
 use serde_json::json;
-use tokio::time::Instant;
 
-type Function = Audit<
-    MemorySesReader,
-    MemoryTopics,
-    MemoryRuleSets,
-    MemoryIam,
-    MemoryBuckets,
-    MemoryNotes,
-    MemoryAuditTable,
-    MemoryClock,
-    MemoryMetrics,
->;
+struct Doubles;
+
+impl AuditPorts for Doubles {
+    type Ses = MemorySesReader;
+    type Topics = MemoryTopics;
+    type RuleSets = MemoryRuleSets;
+    type AccessKeys = MemoryIam;
+    type Buckets = MemoryBuckets;
+}
+
+type Function = Audit<Doubles, MemoryTable, MemoryClock, MemoryMetrics>;
 
 const SAMPLES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../events/audit");
 const WAKE: AuditRequest = AuditRequest { now: false };
@@ -62,8 +62,7 @@ struct Region {
     rule_sets: MemoryRuleSets,
     iam: MemoryIam,
     buckets: MemoryBuckets,
-    notes: MemoryNotes,
-    table: MemoryAuditTable,
+    table: MemoryTable,
     settings: Settings,
 }
 
@@ -77,8 +76,7 @@ fn region(identities: usize) -> Region {
         rule_sets: MemoryRuleSets::new(&ses),
         iam: MemoryIam::default(),
         buckets: MemoryBuckets::default(),
-        notes: MemoryNotes::default(),
-        table: MemoryAuditTable::default(),
+        table: MemoryTable::default(),
         settings: Settings {
             stack: Stack {
                 region: "us-east-1".to_owned(),
@@ -168,12 +166,9 @@ impl Region {
         self.topics.set(name, attributes);
     }
 
-    fn ports(
-        &self,
-        fuse: &Fuse,
-    ) -> Ports<MemorySesReader, MemoryTopics, MemoryRuleSets, MemoryIam, MemoryBuckets> {
+    fn services(&self, fuse: &Fuse) -> Services<Doubles> {
         let ses = self.ses.with_fuse(fuse);
-        Ports {
+        Services {
             ses: self.reader.through(&ses),
             topics: self.topics.through(&ses),
             rule_sets: self.rule_sets.through(&ses),
@@ -184,8 +179,7 @@ impl Region {
 
     fn function(&self, fuse: &Fuse) -> Function {
         Audit {
-            ports: self.ports(fuse),
-            notes: self.notes.with_fuse(fuse),
+            services: self.services(fuse),
             table: self.table.with_fuse(fuse),
             clock: self.clock.clone(),
             metrics: MemoryMetrics::default(),
@@ -194,7 +188,9 @@ impl Region {
     }
 
     async fn wake(&self, wake: AuditRequest, seconds: u64) -> Result<AuditOutcome, AuditError> {
-        self.function(&Fuse::default()).handle(wake, Instant::now() + Duration::from_secs(seconds)).await
+        self.function(&Fuse::default())
+            .handle(wake, "an invocation", Deadline::after(Duration::from_secs(seconds)))
+            .await
     }
 
     /// Wakes it every now and then until a pass has ended; how often it took.
@@ -210,7 +206,7 @@ impl Region {
     }
 
     async fn verdict(&self, section: Section) -> SectionVerdict {
-        let verdicts = self.table.verdicts(Instant::now()).await.unwrap();
+        let verdicts = self.table.verdicts(Deadline::after(Duration::ZERO)).await.unwrap();
         verdicts.into_iter().find(|verdict| verdict.section == section).unwrap()
     }
 
@@ -238,22 +234,31 @@ fn wrong(verdicts: &BTreeMap<Section, Verdict>) -> BTreeMap<&'static str, Verdic
 async fn a_small_account_takes_one_invocation_and_the_next_pass_a_day() {
     let region = region(2);
     let function = region.function(&Fuse::default());
-    let deadline = || Instant::now() + Duration::from_secs(TIME);
-    let AuditOutcome::Ended { verdicts } = function.handle(WAKE, deadline()).await.unwrap() else { panic!() };
+    let deadline = || Deadline::after(Duration::from_secs(TIME));
+    let AuditOutcome::Ended { verdicts } = function.handle(WAKE, "an invocation", deadline()).await.unwrap()
+    else {
+        panic!()
+    };
     assert_eq!(verdicts.len(), 10);
     assert_eq!(wrong(&verdicts), BTreeMap::new());
     assert_eq!(region.ses.calls().len(), OTHERS + 1 + 2);
     assert_eq!((function.metrics.get("PassesEnded"), function.metrics.get("PassesUnfinished")), (1, 0));
     let passed = verdicts.values().filter(|verdict| **verdict == Verdict::Pass).count();
     assert_eq!((function.metrics.get("SectionsPassed"), function.metrics.get("SectionsFailed")), (passed, 0));
-    let written = region.table.verdicts(Instant::now()).await.unwrap();
+    let written = region.table.verdicts(Deadline::after(Duration::ZERO)).await.unwrap();
     assert_eq!(written.iter().map(|of| (of.section, of.verdict)).collect::<BTreeMap<_, _>>(), verdicts);
 
-    assert_eq!(function.handle(WAKE, deadline()).await.unwrap(), AuditOutcome::NotDue);
-    assert!(matches!(function.handle(NOW, deadline()).await.unwrap(), AuditOutcome::Ended { .. }));
+    assert_eq!(function.handle(WAKE, "an invocation", deadline()).await.unwrap(), AuditOutcome::NotDue);
+    assert!(matches!(
+        function.handle(NOW, "an invocation", deadline()).await.unwrap(),
+        AuditOutcome::Ended { .. }
+    ));
     assert_eq!(region.ses.calls().len(), 2 * (OTHERS + 1 + 2));
     region.clock.advance(Duration::from_hours(12));
-    assert!(matches!(function.handle(WAKE, deadline()).await.unwrap(), AuditOutcome::Ended { .. }));
+    assert!(matches!(
+        function.handle(WAKE, "an invocation", deadline()).await.unwrap(),
+        AuditOutcome::Ended { .. }
+    ));
 }
 
 #[tokio::test]
@@ -321,9 +326,12 @@ async fn no_call_is_begun_that_could_not_be_kept() {
 #[tokio::test]
 async fn of_two_instances_one_reads() {
     let region = region(5);
-    let deadline = Instant::now() + Duration::from_secs(TIME);
+    let deadline = Deadline::after(Duration::from_secs(TIME));
     let (one, other) = (region.function(&Fuse::default()), region.function(&Fuse::default()));
-    let (one, other) = tokio::join!(one.handle(NOW, deadline), other.handle(NOW, deadline));
+    let (one, other) = tokio::join!(
+        one.handle(NOW, "an invocation", deadline),
+        other.handle(NOW, "an invocation", deadline)
+    );
     let held = [&one, &other].into_iter().filter(|done| **done == Ok(AuditOutcome::Held)).count();
     let ended =
         [&one, &other].into_iter().filter(|done| matches!(done, Ok(AuditOutcome::Ended { .. }))).count();
@@ -335,22 +343,23 @@ async fn of_two_instances_one_reads() {
 async fn it_may_die_anywhere_and_loses_what_it_was_at() {
     let alive = region(3);
     let fuse = Fuse::default();
-    let deadline = || Instant::now() + Duration::from_secs(TIME);
-    alive.function(&fuse).handle(WAKE, deadline()).await.unwrap();
+    let deadline = || Deadline::after(Duration::from_secs(TIME));
+    alive.function(&fuse).handle(WAKE, "an invocation", deadline()).await.unwrap();
     let effects = fuse.spent();
-    let expected = alive.table.verdicts(Instant::now()).await.unwrap();
+    let expected = alive.table.verdicts(Deadline::after(Duration::ZERO)).await.unwrap();
     assert!(effects > 30, "{effects}");
-    for bears in 0..effects {
+    // The last effect releases the lease, when the pass has ended.
+    for bears in 0..effects - 1 {
         let region = region(3);
         let fuse = Fuse::default();
         fuse.set(bears);
-        let died = fuse.run(region.function(&fuse).handle(WAKE, deadline())).await;
+        let died = fuse.run(region.function(&fuse).handle(WAKE, "an invocation", deadline())).await;
         assert_eq!(died, None, "after {bears}");
         region.clock.advance(A_WHILE);
         // Whoever has died after the last verdict has yet to note that the pass has ended.
         let (wakes, _) = region.pass().await;
         assert_eq!(wakes, 1, "after {bears}");
-        let verdicts = region.table.verdicts(Instant::now()).await.unwrap();
+        let verdicts = region.table.verdicts(Deadline::after(Duration::ZERO)).await.unwrap();
         let comparable = |verdicts: &[SectionVerdict]| {
             verdicts
                 .iter()
@@ -481,7 +490,8 @@ async fn a_pass_that_was_left_lying_is_begun_anew() {
     region.wake(WAKE, 25).await.unwrap();
     region.clock.advance(Duration::from_hours(25));
     let function = region.function(&Fuse::default());
-    let done = function.handle(WAKE, Instant::now() + Duration::from_secs(TIME)).await.unwrap();
+    let done =
+        function.handle(WAKE, "an invocation", Deadline::after(Duration::from_secs(TIME))).await.unwrap();
     assert!(matches!(done, AuditOutcome::Ended { .. }));
     assert_eq!(function.metrics.get("PassesGivenUp"), 1);
     assert_eq!(region.counted()["GetAccount"], 2);
@@ -602,7 +612,7 @@ async fn what_reconcile_found_is_in_its_note() {
     };
     // A pass in progress is none of the audit's business.
     let note = ListPasses { open: Some(json!({"step": "List"})), last: Some(passed) };
-    region.notes.put(LIST_PASSES, &note, None).await.unwrap();
+    region.table.write_note(LIST_PASSES, &note);
     region.pass().await;
     let list = region.verdict(Section::SuppressionList).await;
     assert!(list.evidence.contains("4711"), "{}", list.evidence);
@@ -617,7 +627,7 @@ async fn how_far_peers_have_been_told_is_in_their_notes() {
     for (peer, until) in [("ca-central-1", until(1)), ("eu-west-1", until(49))] {
         // As reconcile keeps it, whose walk is none of the audit's business.
         let note = json!({"until": until, "everything_at": until, "walk": {"shard": 3}});
-        region.notes.put(&format!("peer-{peer}"), &note, None).await.unwrap();
+        region.table.write_note(&format!("peer-{peer}"), &note);
     }
     region.pass().await;
     let list = region.verdict(Section::SuppressionList).await;
@@ -671,7 +681,7 @@ async fn in_one_go_with_somebody_looking_on() {
         asks_iam: true,
         peers: Vec::new(),
     };
-    let ports = region.ports(&Fuse::default());
+    let ports = region.services(&Fuse::default());
     let told = RefCell::new(Vec::new());
     let pace = Duration::from_secs(1);
     let run = live::audit_region(&ports, scope.clone(), &region.clock, pace, None, |progress| {
@@ -682,7 +692,7 @@ async fn in_one_go_with_somebody_looking_on() {
     let told = told.into_inner();
     let progress = |read| Progress { read, of: Some(30) };
     assert_eq!((told[0], told[30], told.len()), (progress(0), progress(30), 31));
-    assert_eq!((region.counted().values().max(), region.table.written()), (Some(&1), 0));
+    assert_eq!((region.counted().values().max(), region.table.audit_items_written()), (Some(&1), 0));
 
     let ends_at = Some(region.clock.now().plus(Duration::from_secs(25)));
     let up = live::audit_region(&ports, scope, &region.clock, pace, ends_at, |_| {}).await.unwrap_err();

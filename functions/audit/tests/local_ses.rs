@@ -8,7 +8,7 @@ use audit::handler::{Audit, AuditOutcome, AuditRequest};
 use audit::settings::Settings;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_sdk_sesv2::config::{Credentials, SharedCredentialsProvider};
-use doubles::{MemoryAuditTable, MemoryBuckets, MemoryMetrics, MemoryNotes};
+use doubles::{MemoryBuckets, MemoryMetrics, MemoryTable};
 use local_ses::clock;
 use local_ses::faults::Fault;
 use local_ses::{Config, LocalSes};
@@ -17,20 +17,29 @@ use mailroom_audit::aws::ses::Ses;
 use mailroom_audit::aws::table::AuditTable;
 use mailroom_audit::facts::{ApiAnswer, Stack};
 use mailroom_audit::live;
-use mailroom_audit::reader::{AuditScope, Ports};
+use mailroom_audit::reader::{AuditPorts, AuditScope, Services};
 use mailroom_audit::{Section, SectionVerdict, Verdict};
 use mailroom_aws::clock::{Clock, Timer};
+use mailroom_aws::deadline::Deadline;
 use mailroom_aws::notification_topics::SesTopics;
 use mailroom_aws::rule_sets::SesRuleSets;
 use mailroom_core::timestamp::Timestamp;
 use serde_json::json;
 use time::macros::datetime;
-use tokio::time::Instant;
 
 const HERE: &str = "eu-west-1";
 const PEER: &str = "us-west-2";
 const SECOND: Duration = Duration::from_secs(1);
-type Wired = Ports<Ses, SesTopics, SesRuleSets, Iam, MemoryBuckets>;
+/// SES and IAM as the function asks them; only S3 is in memory.
+struct Wired;
+
+impl AuditPorts for Wired {
+    type Ses = Ses;
+    type Topics = SesTopics;
+    type RuleSets = SesRuleSets;
+    type AccessKeys = Iam;
+    type Buckets = MemoryBuckets;
+}
 
 /// SES's clock, which goes on when somebody waits.
 #[derive(Clone)]
@@ -55,7 +64,7 @@ async fn ses() -> (LocalSes, Turned) {
     (LocalSes::start(config).await.unwrap(), Turned(clock))
 }
 
-fn ports(ses: &LocalSes) -> Wired {
+fn services(ses: &LocalSes) -> Services<Wired> {
     let credentials = Credentials::new("key", "secret", None, None, "test");
     let config = SdkConfig::builder()
         .behavior_version(BehaviorVersion::latest())
@@ -63,7 +72,7 @@ fn ports(ses: &LocalSes) -> Wired {
         .credentials_provider(SharedCredentialsProvider::new(credentials))
         .endpoint_url(ses.endpoint())
         .build();
-    Ports {
+    Services {
         ses: Ses::new(&config),
         topics: SesTopics::new(&config),
         rule_sets: SesRuleSets::new(&config),
@@ -89,7 +98,7 @@ async fn at_once(ses: &LocalSes, clock: &Turned) -> BTreeMap<Section, SectionVer
         asks_iam: true,
         peers: vec![PEER.to_owned()],
     };
-    let verdicts = live::audit_region(&ports(ses), scope, clock, SECOND, None, |_| {}).await.unwrap();
+    let verdicts = live::audit_region(&services(ses), scope, clock, SECOND, None, |_| {}).await.unwrap();
     verdicts.into_iter().map(|verdict| (verdict.section, verdict)).collect()
 }
 
@@ -101,10 +110,9 @@ async fn five_hundred_identities_over_several_invocations_with_nothing_asked_twi
     }
     // Elsewhere, which is none of this Region's business.
     ses.verified("us-east-1", "elsewhere.example.com").unwrap();
-    let table = MemoryAuditTable::default();
+    let table = MemoryTable::default();
     let function = Audit {
-        ports: ports(&ses),
-        notes: MemoryNotes::default(),
+        services: services(&ses),
         table: table.clone(),
         clock: clock.clone(),
         metrics: MemoryMetrics::default(),
@@ -121,8 +129,8 @@ async fn five_hundred_identities_over_several_invocations_with_nothing_asked_twi
     let verdicts = loop {
         wakes += 1;
         // What the calls take in earnest comes off the invocation's time, so give a slow machine some.
-        let deadline = Instant::now() + Duration::from_mins(4);
-        match function.handle(AuditRequest::default(), deadline).await.unwrap() {
+        let deadline = Deadline::after(Duration::from_mins(4));
+        match function.handle(AuditRequest::default(), "an invocation", deadline).await.unwrap() {
             AuditOutcome::Ended { verdicts } => break verdicts,
             AuditOutcome::Unfinished(progress) => assert!(progress.of.is_none_or(|of| of == 500)),
             other => panic!("{other:?}"),
@@ -152,7 +160,7 @@ async fn five_hundred_identities_over_several_invocations_with_nothing_asked_twi
     ] {
         assert_eq!(verdicts[&section], verdict, "{section:?}");
     }
-    let written = table.verdicts(Instant::now()).await.unwrap();
+    let written = table.verdicts(Deadline::after(Duration::ZERO)).await.unwrap();
     let verification = written.iter().find(|verdict| verdict.section == Section::Verification).unwrap();
     assert!(verification.evidence.contains("500"), "{}", verification.evidence);
 }

@@ -19,18 +19,19 @@ use std::time::Duration;
 
 use futures_util::{StreamExt, future, stream};
 use mailroom_aws::clock::Clock;
+use mailroom_aws::deadline::Deadline;
 use mailroom_aws::invocation::InvocationError;
 use mailroom_aws::metrics::Metrics;
 use mailroom_aws::peers::{self, PeerError, Peers, Sent};
-use mailroom_aws::states::{self, StateTable, TableError, Updated};
 use mailroom_aws::stream::{self as table_stream, Unread, Written};
+use mailroom_aws::table::TableError;
+use mailroom_aws::table::states::{StateTable, StateUpdate, update_state};
 use mailroom_core::suppression::FeedbackFact;
 use mailroom_core::suppression::item::{AddressState, Change};
 use mailroom_core::suppression::message::{self, PeerState};
 use mailroom_core::suppression::operator::OperatorDecision;
 use mailroom_core::suppression::policy::HISTORY_LIMIT;
 use mailroom_core::timestamp::Timestamp;
-use tokio::time::Instant;
 use tracing::{error, warn};
 
 use crate::settings::Settings;
@@ -107,7 +108,7 @@ impl<T: StateTable, P: Peers, C: Clock, M: Metrics> Decide<T, P, C, M> {
     ///
     /// # Errors
     /// See [`DecideError`].
-    pub async fn handle(&self, payload: &str, deadline: Instant) -> Result<(), DecideError> {
+    pub async fn handle(&self, payload: &str, deadline: Deadline) -> Result<(), DecideError> {
         let mut by_address = BTreeMap::<String, Vec<New>>::new();
         let (mut records, mut unread) = (0, 0);
         for written in table_stream::open(payload)? {
@@ -182,7 +183,7 @@ impl<T: StateTable, P: Peers, C: Clock, M: Metrics> Decide<T, P, C, M> {
     }
 
     /// Joins all that is new of an address into its state, in one write.
-    async fn decide(&self, address: &str, news: &[New], deadline: Instant) -> Result<Decided, TableError> {
+    async fn decide(&self, address: &str, news: &[New], deadline: Deadline) -> Result<Decided, TableError> {
         let history = match self.history(news) {
             Some(time) => self.table.history(address, &time, HISTORY_LIMIT, deadline).await?,
             None => Vec::new(),
@@ -191,10 +192,10 @@ impl<T: StateTable, P: Peers, C: Clock, M: Metrics> Decide<T, P, C, M> {
         if changes.is_empty() {
             return Ok(Decided::Left);
         }
-        let updated = states::update(&self.table, address, deadline, |known| {
+        let updated = update_state(&self.table, address, deadline, |known| {
             AddressState::advance_all(known, &changes, self.clock.now())
         });
-        let Updated { state, written } = updated.await?;
+        let StateUpdate { state, was_written: written } = updated.await?;
         Ok(match state {
             Some(state) => Decided::Stands { state: Box::new(state), written },
             None => Decided::Left,
@@ -220,9 +221,9 @@ impl<T: StateTable, P: Peers, C: Clock, M: Metrics> Decide<T, P, C, M> {
     }
 
     /// Tells every peer, as best it can. Reconcile tells a peer whatever it does not hear of now.
-    async fn tell(&self, states: Vec<PeerState>, deadline: Instant) -> Tally {
+    async fn tell(&self, states: Vec<PeerState>, deadline: Deadline) -> Tally {
         let messages: Vec<_> = message::pack(&self.settings.region, states).collect();
-        let deadline = deadline.min(Instant::now() + TO_TELL);
+        let deadline = deadline.min(Deadline::after(TO_TELL));
         let told = self.settings.peers.iter().map(|peer| self.tell_one(peer, &messages, deadline));
         let mut tally = Tally::default();
         for (peer, Told { done, sent, error }) in self.settings.peers.iter().zip(future::join_all(told).await)
@@ -239,7 +240,7 @@ impl<T: StateTable, P: Peers, C: Clock, M: Metrics> Decide<T, P, C, M> {
     }
 
     /// Tells one peer. After one failed message no more are tried, since each would take as long to fail.
-    async fn tell_one(&self, peer: &str, messages: &[String], deadline: Instant) -> Told {
+    async fn tell_one(&self, peer: &str, messages: &[String], deadline: Deadline) -> Told {
         let mut told = Told::default();
         for message in messages {
             match peers::send_states(&self.peers, peer, message, deadline).await {

@@ -5,10 +5,11 @@ use decide::settings::Settings;
 use lambda_runtime::{Error, LambdaEvent, service_fn, tracing};
 use mailroom_aws::client;
 use mailroom_aws::clock::SystemClock;
+use mailroom_aws::deadline::Deadline;
 use mailroom_aws::metrics::EmbeddedMetrics;
 use mailroom_aws::peers::SqsPeers;
 use mailroom_aws::settings::Variables;
-use mailroom_aws::states::DynamoStates;
+use mailroom_aws::table::Table;
 use serde_json::value::RawValue;
 
 // One event at a time and nothing to compute: a second thread would only cost its start.
@@ -22,14 +23,14 @@ async fn main() -> Result<(), Error> {
     let queue = variables.required("QUEUE_NAME")?;
     let config = client::config().await;
     let decide = &Decide {
-        table: DynamoStates::new(&config, common.table.as_str()),
+        table: Table::new(&config, common.table.as_str()),
         peers: SqsPeers::new(&config, common.account.as_str(), queue),
         clock: SystemClock,
         metrics: EmbeddedMetrics::new(common.function.as_str()),
         settings: settings.clone(),
     };
     lambda_runtime::run(service_fn(async |event: LambdaEvent<Box<RawValue>>| {
-        let deadline = client::deadline(event.context.deadline());
+        let deadline = Deadline::of_invocation(event.context.deadline());
         Ok::<_, Error>(decide.handle(event.payload.get(), deadline).await?)
     }))
     .await

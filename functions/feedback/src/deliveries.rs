@@ -3,10 +3,10 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
-use mailroom_aws::deliveries::LatestDeliveries;
+use mailroom_aws::deadline::Deadline;
+use mailroom_aws::table::deliveries::LatestDeliveries;
 use mailroom_core::feedback::FeedbackRecord;
 use mailroom_core::suppression::delivery::LatestDelivery;
-use tokio::time::Instant;
 use tracing::warn;
 
 /// The number of deliveries that are held before they have to be written: more would be a matter of memory.
@@ -48,7 +48,7 @@ impl Deliveries {
 
     /// Writes the deliveries that are held, by `deadline`. Returns the messages, by their places in the payload, that tell
     /// of those that are not known to be durable.
-    pub(crate) async fn keep(&mut self, table: &impl LatestDeliveries, deadline: Instant) -> Vec<usize> {
+    pub(crate) async fn keep(&mut self, table: &impl LatestDeliveries, deadline: Deadline) -> Vec<usize> {
         let (latest, told_by): (Vec<_>, Vec<_>) = self.by_address.drain().map(|(_, held)| held).unzip();
         let not_durable = table.keep_latest(&latest, deadline).await;
         if let Some(why) = not_durable.first().map(|lost| &lost.error) {

@@ -2,15 +2,15 @@
 //! the queue exactly the messages of which something is not durable.
 
 use mailroom_aws::dead_letters::DeadLetters;
-use mailroom_aws::deliveries::LatestDeliveries;
+use mailroom_aws::deadline::Deadline;
 use mailroom_aws::invocation::{Buried, Invocation, InvocationError, Response, Settled};
 use mailroom_aws::metrics::Metrics;
-use mailroom_aws::records::RecordTable;
+use mailroom_aws::table::deliveries::LatestDeliveries;
+use mailroom_aws::table::records::RecordTable;
 use mailroom_core::dead_letter::Reason;
 use mailroom_core::envelope::Message;
 use mailroom_core::feedback::{self, FeedbackRecord, Normalized};
 use mailroom_core::notification::{Kind, Notice, Reading};
-use tokio::time::Instant;
 use tracing::{info, warn};
 
 use crate::deliveries::Deliveries;
@@ -67,13 +67,13 @@ impl<T: RecordTable + LatestDeliveries, D: DeadLetters, M: Metrics> Feedback<T, 
     ///
     /// # Errors
     /// See [`InvocationError`].
-    pub async fn handle(&self, payload: &str, deadline: Instant) -> Result<Response, InvocationError> {
+    pub async fn handle(&self, payload: &str, deadline: Deadline) -> Result<Response, InvocationError> {
         let mut invocation = Invocation::open(payload)?;
         let mut tally = Tally::default();
         let mut deliveries = Deliveries::default();
         while let Some((place, message)) = invocation.next_message() {
             // What there was no time for comes back; its id is all that the answer needs.
-            if Instant::now() >= deadline {
+            if deadline.has_passed() {
                 invocation.fail(place);
                 continue;
             }
@@ -133,11 +133,9 @@ impl<T: RecordTable + LatestDeliveries, D: DeadLetters, M: Metrics> Feedback<T, 
         &self,
         invocation: &mut Invocation<'_, FeedbackRecord>,
         deliveries: &mut Deliveries,
-        deadline: Instant,
+        deadline: Deadline,
     ) {
-        let now = Instant::now();
-        let half_time = now + deadline.saturating_duration_since(now) / 2;
-        for message in deliveries.keep(&self.table, half_time).await {
+        for message in deliveries.keep(&self.table, deadline.half_time()).await {
             invocation.fail(message);
         }
         invocation.append_held(&self.table, deadline).await;

@@ -5,9 +5,10 @@ use feedback::settings::Settings;
 use lambda_runtime::{Error, LambdaEvent, service_fn, tracing};
 use mailroom_aws::client;
 use mailroom_aws::dead_letters::sqs::SqsDeadLetters;
+use mailroom_aws::deadline::Deadline;
 use mailroom_aws::metrics::EmbeddedMetrics;
-use mailroom_aws::records::DynamoRecords;
 use mailroom_aws::settings::Variables;
+use mailroom_aws::table::Table;
 use serde_json::value::RawValue;
 
 // One event at a time and nothing to compute: a second thread would only cost its start.
@@ -20,7 +21,7 @@ async fn main() -> Result<(), Error> {
     let dead_letter_queue = variables.required("DEAD_LETTER_QUEUE_URL")?;
     let config = client::config().await;
     let feedback = Feedback {
-        table: DynamoRecords::new(&config, common.table.as_str()),
+        table: Table::new(&config, common.table.as_str()),
         dead_letters: SqsDeadLetters::new(&config, dead_letter_queue),
         metrics: EmbeddedMetrics::new(common.function.as_str()),
         settings,
@@ -28,7 +29,7 @@ async fn main() -> Result<(), Error> {
     let feedback = &feedback;
     // The payload stays text: its shape is told by its content, and one odd record must not refuse the batch.
     lambda_runtime::run(service_fn(async |event: LambdaEvent<Box<RawValue>>| {
-        let deadline = client::deadline(event.context.deadline());
+        let deadline = Deadline::of_invocation(event.context.deadline());
         Ok::<_, Error>(feedback.handle(event.payload.get(), deadline).await?)
     }))
     .await

@@ -7,11 +7,11 @@ use doubles::{MemoryDeadLetters, MemoryMetrics, MemoryTable, sqs_event};
 use feedback::handler::Feedback;
 use feedback::settings::{KindsNotStored, Settings};
 use mailroom_aws::dead_letters::DeadLetterError;
+use mailroom_aws::deadline::Deadline;
 use mailroom_aws::invocation::{InvocationError, Response};
 use mailroom_core::feedback::Retention;
 use mailroom_core::ours::Ours;
 use serde_json::{Value, json};
-use tokio::time::Instant;
 
 const SAMPLES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../events/feedback");
 const TOPIC: &str = "arn:aws:sns:us-east-1:123456789012:local-feedback";
@@ -37,7 +37,7 @@ fn function() -> Function {
 }
 
 async fn handle(function: &Function, payload: impl ToString) -> Result<Response, InvocationError> {
-    function.handle(&payload.to_string(), Instant::now() + Duration::from_mins(1)).await
+    function.handle(&payload.to_string(), Deadline::after(Duration::from_mins(1))).await
 }
 
 fn sample(name: &str) -> String {

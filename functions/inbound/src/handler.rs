@@ -5,10 +5,11 @@ use std::iter;
 
 use futures_util::future::join_all;
 use mailroom_aws::dead_letters::DeadLetters;
+use mailroom_aws::deadline::Deadline;
 use mailroom_aws::invocation::{Buried, Invocation, InvocationError, Response, Settled};
 use mailroom_aws::metrics::Metrics;
 use mailroom_aws::objects::{ObjectError, ObjectStore};
-use mailroom_aws::records::RecordTable;
+use mailroom_aws::table::records::RecordTable;
 use mailroom_core::dead_letter::Reason;
 use mailroom_core::envelope::Message;
 use mailroom_core::inbound::{
@@ -16,7 +17,6 @@ use mailroom_core::inbound::{
 };
 use mailroom_core::malformed::{Malformed, Problem};
 use mailroom_core::notification::Reading;
-use tokio::time::{Instant, timeout_at};
 use tracing::{info, warn};
 
 use crate::settings::Settings;
@@ -74,7 +74,7 @@ impl<T: RecordTable, O: ObjectStore, D: DeadLetters, M: Metrics> Inbound<T, O, D
     ///
     /// # Errors
     /// See [`InvocationError`]. Lambda tries an event from SES twice more, and then puts it into the function's own queue.
-    pub async fn handle(&self, payload: &str, deadline: Instant) -> Result<Response, InvocationError> {
+    pub async fn handle(&self, payload: &str, deadline: Deadline) -> Result<Response, InvocationError> {
         let mut invocation = Invocation::open(payload)?;
         let (mut ignored, mut service_events) = (0, 0);
         loop {
@@ -83,7 +83,7 @@ impl<T: RecordTable, O: ObjectStore, D: DeadLetters, M: Metrics> Inbound<T, O, D
                 break;
             }
             let worked =
-                join_all(messages.iter().map(|(_, message)| timeout_at(deadline, self.work(message)))).await;
+                join_all(messages.iter().map(|(_, message)| deadline.limit(self.work(message)))).await;
             for ((place, message), work) in messages.iter().zip(worked) {
                 match work.unwrap_or(Err(Trouble::Deadline)) {
                     Ok(Work::Ignore) => ignored += 1,

@@ -5,10 +5,11 @@ use inbound::settings::Settings;
 use lambda_runtime::{Error, LambdaEvent, service_fn, tracing};
 use mailroom_aws::client;
 use mailroom_aws::dead_letters::sqs::SqsDeadLetters;
+use mailroom_aws::deadline::Deadline;
 use mailroom_aws::metrics::EmbeddedMetrics;
 use mailroom_aws::objects::S3Objects;
-use mailroom_aws::records::DynamoRecords;
 use mailroom_aws::settings::Variables;
+use mailroom_aws::table::Table;
 use serde_json::value::RawValue;
 
 // One event at a time and nothing to compute: a second thread would only cost its start.
@@ -24,14 +25,14 @@ async fn main() -> Result<(), Error> {
     let bucket_region = variables.optional("MAIL_BUCKET_REGION");
     let known = bucket_region.map(|region| (settings.store.bucket.clone(), region));
     let inbound = &Inbound {
-        table: DynamoRecords::new(&config, common.table.as_str()),
+        table: Table::new(&config, common.table.as_str()),
         objects: S3Objects::new(&config, known),
         dead_letters: SqsDeadLetters::new(&config, dead_letter_queue),
         metrics: EmbeddedMetrics::new(common.function.as_str()),
         settings: settings.clone(),
     };
     lambda_runtime::run(service_fn(async |event: LambdaEvent<Box<RawValue>>| {
-        let deadline = client::deadline(event.context.deadline());
+        let deadline = Deadline::of_invocation(event.context.deadline());
         Ok::<_, Error>(inbound.handle(event.payload.get(), deadline).await?)
     }))
     .await

@@ -5,13 +5,13 @@ use doubles::{MemoryDeadLetters, MemoryMetrics, MemoryObjects, MemoryTable, sqs_
 use inbound::handler::Inbound;
 use inbound::settings::Settings;
 use mailroom_aws::dead_letters::DeadLetterError;
+use mailroom_aws::deadline::Deadline;
 use mailroom_aws::invocation::{InvocationError, Response};
 use mailroom_aws::objects::ObjectError;
 use mailroom_core::inbound::{DispositionPolicy, Location, ObjectFacts, Store};
 use mailroom_core::ours::Ours;
 use mailroom_core::record::Retention;
 use serde_json::{Value, json};
-use tokio::time::Instant;
 
 const MAIL: &[u8] = b"From: Ann <ann@example.org>\r\nTo: box@example.com\r\nSubject: Hello\r\n\
     Message-ID: <1@example.org>\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n\
@@ -40,7 +40,7 @@ fn function() -> Function {
 }
 
 async fn handle(function: &Function, payload: &Value) -> Result<Response, InvocationError> {
-    function.handle(&payload.to_string(), Instant::now() + std::time::Duration::from_secs(5)).await
+    function.handle(&payload.to_string(), Deadline::after(std::time::Duration::from_secs(5))).await
 }
 
 fn at(key: &str) -> Location {

@@ -6,16 +6,17 @@ use std::collections::BTreeMap;
 use futures_util::{StreamExt, stream};
 use mailroom_aws::clock::Clock;
 use mailroom_aws::dead_letters::DeadLetters;
+use mailroom_aws::deadline::Deadline;
 use mailroom_aws::invocation::{Buried, InvocationError, Response};
 use mailroom_aws::metrics::Metrics;
 use mailroom_aws::queue;
-use mailroom_aws::states::{self, StateTable, TableError};
+use mailroom_aws::table::TableError;
+use mailroom_aws::table::states::{StateTable, update_state};
 use mailroom_core::dead_letter::Reason;
 use mailroom_core::malformed::{Malformed, Problem};
 use mailroom_core::suppression::item::{AddressState, Change};
 use mailroom_core::suppression::message;
 use mailroom_core::suppression::state::Ahead;
-use tokio::time::Instant;
 use tracing::warn;
 
 /// The number of addresses that are worked on at a time. Each of them only waits for the table.
@@ -76,7 +77,7 @@ impl<T: StateTable, D: DeadLetters, C: Clock, M: Metrics> Merge<T, D, C, M> {
     ///
     /// # Errors
     /// See [`InvocationError`].
-    pub async fn handle(&self, payload: &str, deadline: Instant) -> Result<Response, InvocationError> {
+    pub async fn handle(&self, payload: &str, deadline: Deadline) -> Result<Response, InvocationError> {
         let (messages, mut ledger) = queue::open(payload)?;
         let mut by_address = BTreeMap::<String, News>::new();
         let mut tally = Tally::default();
@@ -154,10 +155,10 @@ impl<T: StateTable, D: DeadLetters, C: Clock, M: Metrics> Merge<T, D, C, M> {
     }
 
     /// Joins all that peers say of an address, in one write. Returns whether there was anything new.
-    async fn join(&self, address: &str, changes: &[Change], deadline: Instant) -> Result<bool, TableError> {
-        let updated = states::update(&self.table, address, deadline, |known| {
+    async fn join(&self, address: &str, changes: &[Change], deadline: Deadline) -> Result<bool, TableError> {
+        let updated = update_state(&self.table, address, deadline, |known| {
             AddressState::advance_all(known, changes, self.clock.now())
         });
-        Ok(updated.await?.written)
+        Ok(updated.await?.was_written)
     }
 }

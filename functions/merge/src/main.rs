@@ -4,9 +4,10 @@ use lambda_runtime::{Error, LambdaEvent, service_fn, tracing};
 use mailroom_aws::client;
 use mailroom_aws::clock::SystemClock;
 use mailroom_aws::dead_letters::sqs::SqsDeadLetters;
+use mailroom_aws::deadline::Deadline;
 use mailroom_aws::metrics::EmbeddedMetrics;
 use mailroom_aws::settings::Variables;
-use mailroom_aws::states::DynamoStates;
+use mailroom_aws::table::Table;
 use merge::handler::Merge;
 use serde_json::value::RawValue;
 
@@ -19,13 +20,13 @@ async fn main() -> Result<(), Error> {
     let dead_letter_queue = variables.required("DEAD_LETTER_QUEUE_URL")?;
     let config = client::config().await;
     let merge = &Merge {
-        table: DynamoStates::new(&config, common.table.as_str()),
+        table: Table::new(&config, common.table.as_str()),
         dead_letters: SqsDeadLetters::new(&config, dead_letter_queue),
         clock: SystemClock,
         metrics: EmbeddedMetrics::new(common.function.as_str()),
     };
     lambda_runtime::run(service_fn(async |event: LambdaEvent<Box<RawValue>>| {
-        let deadline = client::deadline(event.context.deadline());
+        let deadline = Deadline::of_invocation(event.context.deadline());
         Ok::<_, Error>(merge.handle(event.payload.get(), deadline).await?)
     }))
     .await

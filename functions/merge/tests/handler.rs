@@ -6,12 +6,12 @@ use std::time::Duration;
 use doubles::{MemoryClock, MemoryDeadLetters, MemoryMetrics, MemoryTable, failed_ids, sqs_event};
 use mailroom_aws::clock::Clock;
 use mailroom_aws::dead_letters::DeadLetterError;
+use mailroom_aws::deadline::Deadline;
 use mailroom_aws::invocation::{InvocationError, Response};
 use mailroom_core::suppression::Reason;
 use mailroom_core::timestamp::Timestamp;
 use merge::handler::Merge;
 use serde_json::{Value, json};
-use tokio::time::Instant;
 
 const SAMPLES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../events/merge");
 
@@ -38,7 +38,7 @@ fn message(states: &[Value]) -> String {
 }
 
 async fn handle(function: &Function, payload: &str) -> Result<Response, InvocationError> {
-    function.handle(payload, Instant::now() + Duration::from_secs(5)).await
+    function.handle(payload, Deadline::after(Duration::from_secs(5))).await
 }
 
 /// The places of the messages that come back.
@@ -146,7 +146,7 @@ async fn a_conflict_is_read_again_until_the_deadline() {
     let later = json!({"Records": [{"messageId": "m",
         "body": message(&[said(&function, "released", "a@example.com", 1)])}]});
     function.table.conflict(usize::MAX);
-    let response = function.handle(&later.to_string(), Instant::now()).await.unwrap();
+    let response = function.handle(&later.to_string(), Deadline::after(Duration::ZERO)).await.unwrap();
     assert_eq!(response.batch_item_failures.len(), 1);
 }
 

@@ -2,9 +2,11 @@
 //! be looked back on, which the next wake does.
 
 use mailroom_aws::clock::Clock;
+use mailroom_aws::deadline::Deadline;
 use mailroom_aws::invocation::InvocationError;
-use mailroom_aws::notes::{NoteError, Noted, Notes};
 use mailroom_aws::queue;
+use mailroom_aws::table::notes::NoteStore;
+use mailroom_aws::table::{PutOutcome, TableError, Versioned};
 use mailroom_core::timestamp::Timestamp;
 use serde::{Deserialize, Serialize};
 use tracing::warn;
@@ -31,10 +33,7 @@ pub enum GivenUpError {
     Payload(#[from] InvocationError),
     /// The note can't be read or written.
     #[error(transparent)]
-    Note(#[from] NoteError),
-    /// Somebody else keeps writing the note.
-    #[error("another instance keeps writing the note")]
-    Contended,
+    Table(#[from] TableError),
 }
 
 /// What Lambda puts into the queue (Lambda Developer Guide, "Retain discarded records for a DynamoDB event source"): no
@@ -55,8 +54,9 @@ struct BatchInfo {
 /// was given up, at any time until now.
 pub(crate) async fn note(
     payload: &str,
-    notes: &impl Notes,
+    notes: &impl NoteStore,
     clock: &impl Clock,
+    deadline: Deadline,
 ) -> Result<usize, GivenUpError> {
     let (messages, _) = queue::open(payload)?;
     let now = clock.now();
@@ -70,12 +70,13 @@ pub(crate) async fn note(
     });
     let Some(until) = until.max() else { return Ok(0) };
     for _ in 0..TRIES {
-        let known = notes.get::<GivenUp>(NOTE).await?;
-        let version = known.as_ref().map(|known| known.version);
+        let known = notes.get_note::<GivenUp>(NOTE, deadline).await?;
+        let version = known.as_ref().and_then(|known| known.version);
         let until = known.map_or(until, |known| known.value.until.max(until));
-        if let Noted::Done(_) = notes.put(NOTE, &GivenUp { noted_at: now, until }, version).await? {
+        let mut note = Versioned { value: GivenUp { noted_at: now, until }, version };
+        if notes.put_note(NOTE, &mut note, deadline).await? == PutOutcome::Written {
             return Ok(messages.len());
         }
     }
-    Err(GivenUpError::Contended)
+    Err(TableError::Contended.into())
 }

@@ -5,27 +5,28 @@
 
 use std::time::Duration;
 
-use mailroom_aws::clock::Timer;
-use mailroom_aws::decidable::DecidableRecords;
+use mailroom_aws::clock::{Clock, Timer};
+use mailroom_aws::deadline::Deadline;
 use mailroom_aws::invocation::Response;
-use mailroom_aws::lease::{Acquired, Lease, LeaseError};
 use mailroom_aws::metrics::Metrics;
-use mailroom_aws::notes::Notes;
 use mailroom_aws::pace::Pace;
 use mailroom_aws::peers::Peers;
-use mailroom_aws::states::StateTable;
 use mailroom_aws::suppression_list::SuppressionList;
+use mailroom_aws::table::TableError;
+use mailroom_aws::table::lease::{AcquireOutcome, LeaseStore};
+use mailroom_aws::table::notes::NoteStore;
+use mailroom_aws::table::record_scan::RecordScan;
+use mailroom_aws::table::states::StateTable;
 use mailroom_core::timestamp::Timestamp;
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
-use tokio::time::Instant;
 use tracing::{info, warn};
 
 pub use crate::given_up::GivenUpError;
 pub use crate::pass::{PassError, Passed};
 pub use crate::pass_counts::PassCounts;
 pub use crate::push::Pushed;
-pub use crate::records::{LookBackError, LookedBack};
+pub use crate::records::LookedBack;
 
 use crate::given_up;
 use crate::pass::{Passing, TO_KEEP};
@@ -37,22 +38,32 @@ const LEASE: &str = "reconcile";
 /// How much longer than the invocation the lease lasts, for clocks that differ and for the answer's way.
 const LEASE_MARGIN: Duration = Duration::from_secs(5);
 
-/// The reconcile function: its ports and its settings.
-pub struct Reconcile<S, L, E, N, P, C, M> {
-    /// The table: suppression states, and the records that they come from.
-    pub states: S,
+/// The types of the ports.
+pub trait Ports {
+    /// The table: states, the records that they come from, the lease, and notes.
+    type Table: StateTable + RecordScan + LeaseStore + NoteStore;
     /// SES's suppression list, which is only read.
-    pub list: L,
-    /// The lease, which only one invocation holds at a time.
-    pub leases: E,
-    /// Notes in the table: where a pass stands, and how far peers have been told.
-    pub notes: N,
+    type List: SuppressionList;
     /// The queues of the peers.
-    pub peers: P,
+    type Peers: Peers;
     /// The clock.
-    pub clock: C,
+    type Clock: Timer;
     /// Where metrics are counted.
-    pub metrics: M,
+    type Metrics: Metrics;
+}
+
+/// The reconcile function: its ports and its settings.
+pub struct Reconcile<P: Ports> {
+    /// The table.
+    pub table: P::Table,
+    /// The suppression list.
+    pub list: P::List,
+    /// The queues of the peers.
+    pub peers: P::Peers,
+    /// The clock.
+    pub clock: P::Clock,
+    /// Where metrics are counted.
+    pub metrics: P::Metrics,
     /// What the template tells the function.
     pub settings: Settings,
 }
@@ -129,64 +140,61 @@ pub enum Done {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ReconcileError {
     /// The lease could not be taken, so it is not known whether another invocation is at work.
-    #[error(transparent)]
-    Lease(#[from] LeaseError),
+    #[error("the lease: {0}")]
+    Lease(#[source] TableError),
     /// The pass over the list did not go on.
     #[error(transparent)]
     Pass(#[from] PassError),
     /// Looking back on records did not go on.
     #[error("records: {0}")]
-    LookBack(#[from] LookBackError),
+    LookBack(#[source] TableError),
     /// What decide has given up was not noted.
     #[error("given up: {0}")]
     GivenUp(#[from] GivenUpError),
 }
 
-impl<S, L, E, N, P, C, M> Reconcile<S, L, E, N, P, C, M>
-where
-    S: StateTable + DecidableRecords,
-    L: SuppressionList,
-    E: Lease,
-    N: Notes,
-    P: Peers,
-    C: Timer,
-    M: Metrics,
-{
-    /// Handles one invocation, whose id is `holder`, and returns by `deadline`.
+impl<P: Ports> Reconcile<P> {
+    /// Handles one invocation, and returns by `deadline`.
     ///
     /// # Errors
     /// See [`ReconcileError`].
     pub async fn answer(
         &self,
         event: Event<'_>,
-        holder: &str,
-        deadline: Instant,
+        invocation_id: &str,
+        deadline: Deadline,
     ) -> Result<Answer, ReconcileError> {
         match event {
-            Event::Wake(wake) => Ok(Answer::Done(self.handle(wake, holder, deadline).await?)),
+            Event::Wake(wake) => Ok(Answer::Done(self.handle(wake, invocation_id, deadline).await?)),
             // Needs no lease, which a wake may hold for minutes: it is one note, and all else is left to the next wake.
             Event::GivenUp(payload) => {
-                let batches = given_up::note(payload, &self.notes, &self.clock).await?;
+                let batches = given_up::note(payload, &self.table, &self.clock, deadline).await?;
                 self.metrics.count(&[("BatchesGivenUp", batches)]);
                 Ok(Answer::Noted(Response::default()))
             }
         }
     }
 
-    /// Does what a wake asks for, in an invocation whose id is `holder`, and returns by `deadline`.
+    /// Does what a wake asks for, in an invocation and returns by `deadline`.
     ///
     /// # Errors
     /// See [`ReconcileError`].
-    pub async fn handle(&self, wake: Wake, holder: &str, deadline: Instant) -> Result<Done, ReconcileError> {
+    pub async fn handle(
+        &self,
+        wake: Wake,
+        invocation_id: &str,
+        deadline: Deadline,
+    ) -> Result<Done, ReconcileError> {
         let now = self.clock.now();
-        let time = deadline.saturating_duration_since(Instant::now());
-        let ends_at = now.plus(time);
-        if self.leases.acquire(LEASE, holder, now, ends_at.plus(LEASE_MARGIN)).await? == Acquired::Held {
+        let ends_at = deadline.by_clock(now);
+        let expires_at = ends_at.plus(LEASE_MARGIN);
+        let outcome = self.table.acquire(LEASE, invocation_id, now, expires_at, deadline).await;
+        if outcome.map_err(ReconcileError::Lease)? == AcquireOutcome::HeldByOther {
             info!("another invocation is at it");
             return Ok(Done::Held);
         }
-        let done = self.woken(wake, ends_at, Instant::now() + time / 2, deadline).await;
-        if let Err(error) = self.leases.release(LEASE, holder).await {
+        let done = self.woken(wake, ends_at, deadline).await;
+        if let Err(error) = self.table.release(LEASE, invocation_id, deadline).await {
             warn!("not given back, so it has to run out: {error}");
         }
         done
@@ -196,27 +204,24 @@ where
         &self,
         wake: Wake,
         ends_at: Timestamp,
-        half_time: Instant,
-        deadline: Instant,
+        deadline: Deadline,
     ) -> Result<Done, ReconcileError> {
         let push = Push {
-            states: &self.states,
-            notes: &self.notes,
+            table: &self.table,
             peers: &self.peers,
             clock: &self.clock,
             region: &self.settings.region,
             everything: wake.everything,
             // Telling a new peer everything must not keep the list from being read, nor the other way round: each has half
             // of the time.
-            stop_at: half_time,
+            stop_at: deadline.half_time(),
             deadline,
         };
         let pushed = push.to_all(&self.settings.peers).await;
         let pace = Pace::new(&self.clock, self.settings.pace, Some(ends_at.minus(TO_KEEP)));
-        let passing = Passing {
-            states: &self.states,
+        let passing = Passing::<P> {
+            table: &self.table,
             list: &self.list,
-            notes: &self.notes,
             clock: &self.clock,
             metrics: &self.metrics,
             pace: &pace,
@@ -228,8 +233,7 @@ where
         };
         let passed = passing.go_on(self.settings.pass_every, wake.pass).await;
         let look_back = LookBack {
-            states: &self.states,
-            notes: &self.notes,
+            table: &self.table,
             clock: &self.clock,
             region: &self.settings.region,
             policy: &self.settings.policy,
@@ -238,7 +242,7 @@ where
         let mut looked_back = LookedBack::default();
         let result = look_back.go_on(wake.records, &mut looked_back).await;
         self.count(&pushed, &passed, &looked_back);
-        result?;
+        result.map_err(ReconcileError::LookBack)?;
         Ok(Done::Woken { pushed, passed: passed?, looked_back })
     }
 

@@ -18,12 +18,14 @@
 use std::time::Duration;
 
 use futures_util::{StreamExt, stream};
-use mailroom_aws::clock::Timer;
+use mailroom_aws::clock::Clock;
+use mailroom_aws::deadline::Deadline;
 use mailroom_aws::metrics::Metrics;
-use mailroom_aws::notes::{FIRST_PASS, FirstPass, LIST_PASSES, ListPasses, NoteError, Noted, Notes};
 use mailroom_aws::pace::{OutOfTime, Pace};
-use mailroom_aws::states::{Cursor, Put, StateTable, TableError};
 use mailroom_aws::suppression_list::{ListError, SuppressionList};
+use mailroom_aws::table::notes::{FIRST_PASS, FirstPass, LIST_PASSES, ListPasses, NoteStore};
+use mailroom_aws::table::states::{Cursor, StateTable, update_state};
+use mailroom_aws::table::{PutOutcome, TableError, Versioned};
 use mailroom_core::suppression::import::only_a_job_deletes;
 use mailroom_core::suppression::item::{AddressState, shards};
 use mailroom_core::suppression::list_pass::ListPass;
@@ -32,9 +34,9 @@ use mailroom_core::suppression::reconcile::{
 };
 use mailroom_core::timestamp::Timestamp;
 use serde::{Deserialize, Serialize};
-use tokio::time::Instant;
 use tracing::warn;
 
+use crate::handler::Ports;
 use crate::list_place::ListPlace;
 use crate::pass_counts::PassCounts;
 use crate::seen::{SeenAddresses, chunks_for};
@@ -109,12 +111,9 @@ pub enum PassError {
     /// The list can't be read. The text is not SES's own, which may name an address.
     #[error("the list: {0}")]
     List(String),
-    /// The states in the table can't be read or written.
-    #[error("the states: {0}")]
+    /// The table can't be read or written.
+    #[error("the table: {0}")]
     Table(#[from] TableError),
-    /// The notes in the table can't be read or written.
-    #[error("the notes: {0}")]
-    Note(#[from] NoteError),
     /// Another instance goes on with the same pass.
     #[error("another instance is at it")]
     Contended,
@@ -129,46 +128,31 @@ impl From<&ListError> for PassError {
     }
 }
 
-/// The note on passes, as it was last read or written.
-#[derive(Debug, Default)]
-struct PassNote {
-    passes: ListPasses<Open>,
-    version: Option<u64>,
-}
+/// The note on passes.
+type PassNote = Versioned<ListPasses<Open>>;
 
-impl PassNote {
-    async fn read(notes: &impl Notes) -> Result<Self, NoteError> {
-        let note = notes.get(LIST_PASSES).await?;
-        Ok(note.map_or_else(Self::default, |note| Self { passes: note.value, version: Some(note.version) }))
-    }
-
-    /// Writes the note; fails if somebody else has written it meanwhile.
-    async fn keep(&mut self, notes: &impl Notes) -> Result<(), PassError> {
-        match notes.put(LIST_PASSES, &self.passes, self.version).await? {
-            Noted::Conflict => Err(PassError::Contended),
-            Noted::Done(version) => {
-                self.version = Some(version);
-                Ok(())
-            }
-        }
+/// Writes the note; fails if somebody else has written it since it was read.
+async fn keep_note(note: &mut PassNote, table: &impl NoteStore, deadline: Deadline) -> Result<(), PassError> {
+    match table.put_note(LIST_PASSES, note, deadline).await? {
+        PutOutcome::Written => Ok(()),
+        PutOutcome::Conflict(()) => Err(PassError::Contended),
     }
 }
 
 /// The ports of a pass, and what the template says about it.
-pub(crate) struct Passing<'a, S, L, N, C, M> {
-    pub(crate) states: &'a S,
-    pub(crate) list: &'a L,
-    pub(crate) notes: &'a N,
-    pub(crate) clock: &'a C,
-    pub(crate) metrics: &'a M,
-    pub(crate) pace: &'a Pace<'a, C>,
+pub(crate) struct Passing<'a, P: Ports> {
+    pub(crate) table: &'a P::Table,
+    pub(crate) list: &'a P::List,
+    pub(crate) clock: &'a P::Clock,
+    pub(crate) metrics: &'a P::Metrics,
+    pub(crate) pace: &'a Pace<'a, P::Clock>,
     pub(crate) region: &'a str,
     pub(crate) gone: Gone,
     pub(crate) guard: Guard,
     /// When to be done, by the function's clock.
     pub(crate) ends_at: Timestamp,
     /// When the table must have answered.
-    pub(crate) deadline: Instant,
+    pub(crate) deadline: Deadline,
 }
 
 /// What came of one address.
@@ -177,14 +161,14 @@ struct Judged {
     mended: bool,
 }
 
-impl<S: StateTable, L: SuppressionList, N: Notes, C: Timer, M: Metrics> Passing<'_, S, L, N, C, M> {
+impl<P: Ports> Passing<'_, P> {
     /// Goes on with the open pass, or begins one if one is due.
     pub(crate) async fn go_on(&self, every: Duration, demanded: bool) -> Result<Passed, PassError> {
-        let mut kept = PassNote::read(self.notes).await?;
+        let mut kept: PassNote = self.table.get_note(LIST_PASSES, self.deadline).await?.unwrap_or_default();
         let now = self.clock.now();
-        let last = kept.passes.last.as_ref();
+        let last = kept.value.last.as_ref();
         let due = demanded || last.is_none_or(|last| now.since(last.started_at) >= every);
-        let mut open = match kept.passes.open.clone() {
+        let mut open = match kept.value.open.clone() {
             Some(open) => open,
             None if !due => return Ok(Passed::NotDue),
             None => Open {
@@ -195,14 +179,14 @@ impl<S: StateTable, L: SuppressionList, N: Notes, C: Timer, M: Metrics> Passing<
                 counts: PassCounts::default(),
             },
         };
-        let mut seen = SeenAddresses::load(self.notes, open.started_at, open.chunks).await?;
+        let mut seen = SeenAddresses::load(self.table, open.started_at, open.chunks, self.deadline).await?;
         let passed = match self.steps(&mut kept, &mut open, &mut seen).await {
             Err(PassError::OutOfTime(_)) => Ok(Passed::Unfinished(open.counts())),
             passed => passed,
         };
         match passed {
             Ok(Passed::Ended(_) | Passed::Alarmed(_)) => {
-                kept.passes.last = Some(ListPass {
+                kept.value.last = Some(ListPass {
                     started_at: open.started_at,
                     ended_at: Some(self.clock.now()),
                     entries: open.counts.entries,
@@ -212,8 +196,8 @@ impl<S: StateTable, L: SuppressionList, N: Notes, C: Timer, M: Metrics> Passing<
                     gone: Some(open.counts.gone),
                     alarmed: matches!(passed, Ok(Passed::Alarmed(_))),
                 });
-                kept.passes.open = None;
-                kept.keep(self.notes).await?;
+                kept.value.open = None;
+                keep_note(&mut kept, self.table, self.deadline).await?;
             }
             Err(PassError::Contended) => {}
             // What was found before a failure is kept, so that a failure costs no more than the step that failed.
@@ -232,11 +216,11 @@ impl<S: StateTable, L: SuppressionList, N: Notes, C: Timer, M: Metrics> Passing<
         open: &Open,
         seen: &mut SeenAddresses,
     ) -> Result<(), PassError> {
-        if !seen.keep(self.notes).await? {
+        if !seen.keep(self.table, self.deadline).await? {
             return Err(PassError::Contended);
         }
-        kept.passes.open = Some(open.clone());
-        kept.keep(self.notes).await
+        kept.value.open = Some(open.clone());
+        keep_note(kept, self.table, self.deadline).await
     }
 
     async fn steps(
@@ -286,7 +270,7 @@ impl<S: StateTable, L: SuppressionList, N: Notes, C: Timer, M: Metrics> Passing<
     }
 
     fn has_time(&self) -> bool {
-        self.clock.now().plus(TO_KEEP) < self.ends_at && Instant::now() < self.deadline
+        self.clock.now().plus(TO_KEEP) < self.ends_at && !self.deadline.has_passed()
     }
 
     /// Calls SES, again for a while if it is throttled or unavailable. A refusal is returned at once, since SES would
@@ -345,7 +329,8 @@ impl<S: StateTable, L: SuppressionList, N: Notes, C: Timer, M: Metrics> Passing<
             return Ok(Some(Step::List(None)));
         }
         // If the note is there already, that is as good.
-        self.notes.put(FIRST_PASS, &FirstPass { ended_at: self.clock.now() }, None).await?;
+        let mut note = Versioned { value: FirstPass { ended_at: self.clock.now() }, version: None };
+        self.table.put_note(FIRST_PASS, &mut note, self.deadline).await?;
         Ok(Some(Step::States(Place::default())))
     }
 
@@ -414,7 +399,7 @@ impl<S: StateTable, L: SuppressionList, N: Notes, C: Timer, M: Metrics> Passing<
     async fn page(&self, place: &Place) -> Result<Option<(Vec<AddressState>, PassCounts, Place)>, PassError> {
         let Some(shard) = shards().nth(place.shard) else { return Ok(None) };
         let page =
-            self.states.changed(&shard, Timestamp::MIN, place.after.as_ref(), PAGE, self.deadline).await?;
+            self.table.changed(&shard, Timestamp::MIN, place.after.as_ref(), PAGE, self.deadline).await?;
         let next = Place { shard: place.shard + usize::from(page.next.is_none()), after: page.next };
         Ok(Some((page.items, PassCounts { unreadable: page.unreadable, ..PassCounts::default() }, next)))
     }
@@ -426,14 +411,13 @@ impl<S: StateTable, L: SuppressionList, N: Notes, C: Timer, M: Metrics> Passing<
         listing: Option<&Listing>,
         pass: &Pass<'_>,
     ) -> Result<Judged, PassError> {
-        for _ in 0..TRIES {
-            let state = self.states.get(address, self.deadline).await?;
-            let action = judge(listing, state.as_ref(), pass);
-            if let Some(mended) = self.carry_out(&action, listing, state.as_ref(), pass).await? {
-                return Ok(Judged { action, mended });
-            }
-        }
-        Err(PassError::Contended)
+        let mut action = judge(listing, None, pass);
+        let update = update_state(self.table, address, self.deadline, |state| {
+            action = judge(listing, state, pass);
+            carried_out(&action, listing, state, pass, self.clock.now())
+        });
+        let mended = update.await?.was_written;
+        Ok(Judged { action, mended })
     }
 
     /// Asks SES for an entry that was not seen, in each of its spellings, and judges the address again.
@@ -444,7 +428,7 @@ impl<S: StateTable, L: SuppressionList, N: Notes, C: Timer, M: Metrics> Passing<
         drifted: &mut usize,
     ) -> Result<Judged, PassError> {
         for _ in 0..TRIES {
-            let state = self.states.get(address, self.deadline).await?;
+            let state = self.table.get_state(address, self.deadline).await?;
             let first = judge(None, state.as_ref(), pass);
             let Some(state) = state.filter(|_| first == Action::Confirm) else {
                 // The state has changed since it was read from the index.
@@ -477,7 +461,7 @@ impl<S: StateTable, L: SuppressionList, N: Notes, C: Timer, M: Metrics> Passing<
                 return Ok(Judged { action, mended });
             }
         }
-        Err(PassError::Contended)
+        Err(TableError::Contended.into())
     }
 
     /// Writes what an action makes of a state, and returns whether there was anything to write; `None` if somebody else was
@@ -492,9 +476,9 @@ impl<S: StateTable, L: SuppressionList, N: Notes, C: Timer, M: Metrics> Passing<
         let Some(next) = carried_out(action, listing, state, pass, self.clock.now()) else {
             return Ok(Some(false));
         };
-        match self.states.put(&next, state.map(AddressState::version), self.deadline).await? {
-            Put::Done => Ok(Some(true)),
-            Put::Conflict(_) => Ok(None),
+        match self.table.put_state(&next, state.map(AddressState::version), self.deadline).await? {
+            PutOutcome::Written => Ok(Some(true)),
+            PutOutcome::Conflict(_) => Ok(None),
         }
     }
 }

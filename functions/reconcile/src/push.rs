@@ -8,15 +8,16 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use mailroom_aws::clock::Clock;
-use mailroom_aws::notes::{NoteError, Noted, Notes, peer_note};
+use mailroom_aws::deadline::Deadline;
 use mailroom_aws::peers::{self, PeerError, Peers};
-use mailroom_aws::states::{Cursor, StateTable, TableError};
+use mailroom_aws::table::notes::{NoteStore, peer_note};
+use mailroom_aws::table::states::{Cursor, StateTable};
+use mailroom_aws::table::{PutOutcome, TableError};
 use mailroom_core::suppression::item::shards;
 use mailroom_core::suppression::message::{PeerState, pack};
 use mailroom_core::suppression::state::MAX_SKEW;
 use mailroom_core::timestamp::Timestamp;
 use serde::{Deserialize, Serialize};
-use tokio::time::Instant;
 use tracing::warn;
 
 /// How much of what was told is told again: a state was written by another clock, and took a while until it was durable and
@@ -72,27 +73,22 @@ enum PushError {
     Peer(#[from] PeerError),
     #[error(transparent)]
     Table(#[from] TableError),
-    #[error(transparent)]
-    Note(#[from] NoteError),
-    #[error("another instance tells it, too")]
-    Contended,
 }
 
 /// The ports by which peers are told, and what is to be told.
-pub(crate) struct Push<'a, S, N, P, C> {
-    pub(crate) states: &'a S,
-    pub(crate) notes: &'a N,
+pub(crate) struct Push<'a, T, P, C> {
+    pub(crate) table: &'a T,
     pub(crate) peers: &'a P,
     pub(crate) clock: &'a C,
     pub(crate) region: &'a str,
     pub(crate) everything: bool,
     /// After this nothing more is begun.
-    pub(crate) stop_at: Instant,
+    pub(crate) stop_at: Deadline,
     /// When the table and the peers must have answered.
-    pub(crate) deadline: Instant,
+    pub(crate) deadline: Deadline,
 }
 
-impl<S: StateTable, N: Notes, P: Peers, C: Clock> Push<'_, S, N, P, C> {
+impl<T: StateTable + NoteStore, P: Peers, C: Clock> Push<'_, T, P, C> {
     /// Tells all peers at the same time, so that one that does not answer delays nobody.
     pub(crate) async fn to_all(&self, peers: &[String]) -> Pushed {
         let mut all = Pushed::default();
@@ -120,10 +116,8 @@ impl<S: StateTable, N: Notes, P: Peers, C: Clock> Push<'_, S, N, P, C> {
     /// Tells one peer. Returns whether it has been told all that there is to tell.
     async fn to(&self, peer: &str, pushed: &mut Pushed) -> Result<bool, PushError> {
         let name = peer_note(peer);
-        let (mut told, mut version) = match self.notes.get::<PeerProgress>(&name).await? {
-            None => (PeerProgress::default(), None),
-            Some(note) => (note.value, Some(note.version)),
-        };
+        let mut note = self.table.get_note::<PeerProgress>(&name, self.deadline).await?.unwrap_or_default();
+        let told = &mut note.value;
         let now = self.clock.now();
         let everything =
             self.everything || told.everything_at.is_none_or(|at| now.since(at) >= EVERYTHING_EVERY);
@@ -145,7 +139,7 @@ impl<S: StateTable, N: Notes, P: Peers, C: Clock> Push<'_, S, N, P, C> {
             let shard = shards().nth(walk.shard);
             if let Some(shard) = &shard {
                 let page =
-                    self.states.changed(shard, walk.since, walk.after.as_ref(), PAGE, self.deadline).await?;
+                    self.table.changed(shard, walk.since, walk.after.as_ref(), PAGE, self.deadline).await?;
                 unsent.extend(page.items.iter().map(PeerState::from));
                 walk.after = page.next;
                 walk.shard += usize::from(walk.after.is_none());
@@ -159,6 +153,7 @@ impl<S: StateTable, N: Notes, P: Peers, C: Clock> Push<'_, S, N, P, C> {
                 pushed.messages += sent.messages;
                 pushed.states_refused += sent.states_refused;
             }
+            let told = &mut note.value;
             if shard.is_none() {
                 told.until = Some(walk.started_at);
                 if walk.everything {
@@ -167,14 +162,13 @@ impl<S: StateTable, N: Notes, P: Peers, C: Clock> Push<'_, S, N, P, C> {
             } else {
                 told.walk = Some(walk.clone());
             }
-            match self.notes.put(&name, &told, version).await? {
-                Noted::Done(new) => version = Some(new),
-                Noted::Conflict => return Err(PushError::Contended),
+            if self.table.put_note(&name, &mut note, self.deadline).await? != PutOutcome::Written {
+                return Err(TableError::Contended.into());
             }
             if shard.is_none() {
                 return Ok(true);
             }
-            if Instant::now() >= self.stop_at {
+            if self.stop_at.has_passed() {
                 return Ok(false);
             }
         }

@@ -1,7 +1,7 @@
 //! Decides on records that nobody decided on. The table's stream keeps a record for a day; if decide could not process it
 //! by then, the stream no longer has it.
 //!
-//! This is done seldom, and by a scan of the table: see [`mailroom_aws::decidable`]. What is known already changes nothing.
+//! This is done seldom, and by a scan of the table: see [`mailroom_aws::table::record_scan`]. What is known already changes nothing.
 //!
 //! ```text
 //! every week                     records older than an hour: decide may still be at the others
@@ -12,16 +12,17 @@ use std::time::Duration;
 
 use futures_util::{StreamExt, stream};
 use mailroom_aws::clock::Clock;
-use mailroom_aws::decidable::{DecidableRecords, RecordKey};
-use mailroom_aws::notes::{NoteError, Noted, Notes};
-use mailroom_aws::states::{Put, StateTable, TableError};
+use mailroom_aws::deadline::Deadline;
+use mailroom_aws::table::notes::NoteStore;
+use mailroom_aws::table::record_scan::{RecordKey, RecordScan};
+use mailroom_aws::table::states::{StateTable, update_state};
+use mailroom_aws::table::{PutOutcome, TableError};
 use mailroom_core::suppression::operator::OperatorDecision;
 use mailroom_core::suppression::policy::{HISTORY_LIMIT, Policy};
 use mailroom_core::suppression::state::MAX_SKEW;
 use mailroom_core::suppression::{AddressState, FeedbackFact};
 use mailroom_core::timestamp::Timestamp;
 use serde::{Deserialize, Serialize};
-use tokio::time::Instant;
 
 use crate::given_up::{self, GivenUp};
 
@@ -38,7 +39,6 @@ const MIN_AGE: Duration = Duration::from_hours(1);
 /// How long a page may take. No page is begun that would not be done in time.
 const PAGE_TAKES: Duration = Duration::from_secs(4);
 const PARALLEL: usize = 16;
-const TRIES: usize = 5;
 const NOTE: &str = "records";
 
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -67,28 +67,13 @@ pub struct LookedBack {
     pub decided: usize,
 }
 
-/// Why looking back did not go on. The next wake tries again.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum LookBackError {
-    /// The records or states in the table can't be read or written.
-    #[error(transparent)]
-    Table(#[from] TableError),
-    /// The note that says where the scan stands can't be read or written.
-    #[error(transparent)]
-    Note(#[from] NoteError),
-    /// Another instance goes on with the same scan, or keeps writing the same state.
-    #[error("another instance is at it")]
-    Contended,
-}
-
 /// The ports by which records are looked back on.
-pub(crate) struct LookBack<'a, S, N, C> {
-    pub(crate) states: &'a S,
-    pub(crate) notes: &'a N,
+pub(crate) struct LookBack<'a, T, C> {
+    pub(crate) table: &'a T,
     pub(crate) clock: &'a C,
     pub(crate) region: &'a str,
     pub(crate) policy: &'a Policy,
-    pub(crate) deadline: Instant,
+    pub(crate) deadline: Deadline,
 }
 
 /// Up to when a scan that begins now takes records: what decide has given up it is not at any more. It does no harm to decide
@@ -104,14 +89,14 @@ enum Record {
     Decision(OperatorDecision),
 }
 
-impl<S: StateTable + DecidableRecords, N: Notes, C: Clock> LookBack<'_, S, N, C> {
+impl<T: StateTable + RecordScan + NoteStore, C: Clock> LookBack<'_, T, C> {
     /// Goes on with the open scan, or begins one if one is due.
-    pub(crate) async fn go_on(&self, demanded: bool, done: &mut LookedBack) -> Result<(), LookBackError> {
+    pub(crate) async fn go_on(&self, demanded: bool, done: &mut LookedBack) -> Result<(), TableError> {
         let now = self.clock.now();
-        let note = self.notes.get::<LookBackNote>(NOTE).await?;
-        let mut version = note.as_ref().map(|note| note.version);
-        let mut kept = note.map(|note| note.value).unwrap_or_default();
-        let given_up = self.notes.get::<GivenUp>(given_up::NOTE).await?.map(|note| note.value);
+        let mut note = self.table.get_note::<LookBackNote>(NOTE, self.deadline).await?.unwrap_or_default();
+        let kept = &mut note.value;
+        let given_up =
+            self.table.get_note::<GivenUp>(given_up::NOTE, self.deadline).await?.map(|note| note.value);
         // A scan that was begun before this was noted may have passed the record already.
         let given_up = given_up.filter(|given_up| kept.last.is_none_or(|last| last <= given_up.noted_at));
         let every = if given_up.is_some() { AFTER_GIVING_UP } else { LOOK_BACK_EVERY };
@@ -123,8 +108,8 @@ impl<S: StateTable + DecidableRecords, N: Notes, C: Clock> LookBack<'_, S, N, C>
         };
         let until = scan.until.unwrap_or_else(|| until(scan.started_at, None));
         let since = scan.started_at.minus(LOOK_BACK);
-        while Instant::now() + PAGE_TAKES < self.deadline {
-            let page = self.states.decidable(since, scan.after.as_ref(), self.deadline).await?;
+        while self.deadline.time_left() > PAGE_TAKES {
+            let page = self.table.decidable_records(since, scan.after.as_ref(), self.deadline).await?;
             done.records += page.told.len() + page.decisions.len();
             done.unreadable += page.unreadable;
             let told = page.told.into_iter().filter(|told| told.counts_from() <= until).map(Record::Feedback);
@@ -135,6 +120,7 @@ impl<S: StateTable + DecidableRecords, N: Notes, C: Clock> LookBack<'_, S, N, C>
             while let Some(decided) = decided.next().await {
                 done.decided += usize::from(decided?);
             }
+            let kept = &mut note.value;
             if page.next.is_some() {
                 scan.after = page.next;
                 kept.open = Some(scan.clone());
@@ -142,11 +128,11 @@ impl<S: StateTable + DecidableRecords, N: Notes, C: Clock> LookBack<'_, S, N, C>
                 kept.last = Some(scan.started_at);
                 kept.open = None;
             }
-            match self.notes.put(NOTE, &kept, version).await? {
-                Noted::Conflict => return Err(LookBackError::Contended),
-                Noted::Done(new) => version = Some(new),
+            let is_done = kept.open.is_none();
+            if self.table.put_note(NOTE, &mut note, self.deadline).await? != PutOutcome::Written {
+                return Err(TableError::Contended);
             }
-            if kept.open.is_none() {
+            if is_done {
                 break;
             }
         }
@@ -154,13 +140,13 @@ impl<S: StateTable + DecidableRecords, N: Notes, C: Clock> LookBack<'_, S, N, C>
     }
 
     /// Decides on a record. Returns whether it said something that nobody knew.
-    async fn decide(&self, record: &Record) -> Result<bool, LookBackError> {
+    async fn decide(&self, record: &Record) -> Result<bool, TableError> {
         let (address, window) = match record {
             Record::Feedback(told) => (&told.address, self.policy.history(told)),
             Record::Decision(decision) => (&decision.address, None),
         };
         let history = match window {
-            Some(window) => self.states.history(address, &window, HISTORY_LIMIT, self.deadline).await?,
+            Some(window) => self.table.history(address, &window, HISTORY_LIMIT, self.deadline).await?,
             None => Vec::new(),
         };
         let change = match record {
@@ -168,15 +154,9 @@ impl<S: StateTable + DecidableRecords, N: Notes, C: Clock> LookBack<'_, S, N, C>
             Record::Decision(decision) => Some(decision.change(self.region)),
         };
         let Some(change) = change else { return Ok(false) };
-        for _ in 0..TRIES {
-            let known = self.states.get(address, self.deadline).await?;
-            let now = self.clock.now();
-            let Some(next) = AddressState::advance(known.as_ref(), &change, now) else { return Ok(false) };
-            match self.states.put(&next, known.map(|known| known.version()), self.deadline).await? {
-                Put::Done => return Ok(true),
-                Put::Conflict(_) => {}
-            }
-        }
-        Err(LookBackError::Contended)
+        let update = update_state(self.table, address, self.deadline, |known| {
+            AddressState::advance(known, &change, self.clock.now())
+        });
+        Ok(update.await?.was_written)
     }
 }

@@ -4,7 +4,9 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use mailroom_aws::notes::{NoteError, Noted, Notes};
+use mailroom_aws::deadline::Deadline;
+use mailroom_aws::table::notes::NoteStore;
+use mailroom_aws::table::{PutOutcome, TableError, Versioned};
 use mailroom_core::timestamp::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -45,11 +47,16 @@ pub(crate) fn chunks_for(entries: usize) -> usize {
 
 impl SeenAddresses {
     /// Loads what was kept of this pass's filter; an empty filter for a pass of which nothing was kept.
-    pub(crate) async fn load(notes: &impl Notes, pass: Timestamp, chunks: usize) -> Result<Self, NoteError> {
+    pub(crate) async fn load(
+        notes: &impl NoteStore,
+        pass: Timestamp,
+        chunks: usize,
+        deadline: Deadline,
+    ) -> Result<Self, TableError> {
         let mut seen = Self { pass, chunks: Vec::with_capacity(chunks) };
         for index in 0..chunks {
-            let kept = notes.get::<ChunkNote>(&name(index)).await?;
-            let version = kept.as_ref().map(|kept| kept.version);
+            let kept = notes.get_note::<ChunkNote>(&name(index), deadline).await?;
+            let version = kept.as_ref().and_then(|kept| kept.version);
             let bits = kept
                 .filter(|kept| kept.value.pass == pass)
                 .and_then(|kept| STANDARD.decode(kept.value.bits).ok())
@@ -61,16 +68,19 @@ impl SeenAddresses {
     }
 
     /// Keeps what is new. Returns `false` if somebody else keeps this filter, too.
-    pub(crate) async fn keep(&mut self, notes: &impl Notes) -> Result<bool, NoteError> {
+    pub(crate) async fn keep(
+        &mut self,
+        notes: &impl NoteStore,
+        deadline: Deadline,
+    ) -> Result<bool, TableError> {
         for (index, chunk) in self.chunks.iter_mut().enumerate().filter(|(_, chunk)| chunk.dirty) {
-            let note = ChunkNote { pass: self.pass, bits: STANDARD.encode(&chunk.bits) };
-            match notes.put(&name(index), &note, chunk.version).await? {
-                Noted::Conflict => return Ok(false),
-                Noted::Done(version) => {
-                    chunk.version = Some(version);
-                    chunk.dirty = false;
-                }
+            let value = ChunkNote { pass: self.pass, bits: STANDARD.encode(&chunk.bits) };
+            let mut note = Versioned { value, version: chunk.version };
+            if notes.put_note(&name(index), &mut note, deadline).await? != PutOutcome::Written {
+                return Ok(false);
             }
+            chunk.version = note.version;
+            chunk.dirty = false;
         }
         Ok(true)
     }
@@ -130,9 +140,15 @@ fn mix(mut hash: u64) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use doubles::MemoryNotes;
+    use std::time::Duration;
+
+    use doubles::MemoryTable;
 
     use super::*;
+
+    fn deadline() -> Deadline {
+        Deadline::after(Duration::ZERO)
+    }
 
     fn at(millis: i64) -> Timestamp {
         Timestamp::from_millis(millis).unwrap()
@@ -140,32 +156,32 @@ mod tests {
 
     #[tokio::test]
     async fn what_was_seen_is_kept_and_little_else_is_taken_for_seen() {
-        let notes = MemoryNotes::default();
+        let notes = MemoryTable::default();
         let chunks = chunks_for(200_000);
         assert_eq!(chunks, 2);
-        let mut seen = SeenAddresses::load(&notes, at(1), chunks).await.unwrap();
+        let mut seen = SeenAddresses::load(&notes, at(1), chunks, deadline()).await.unwrap();
         for n in 0..200_000 {
             seen.insert(&format!("user{n}@example.com"));
         }
-        assert!(seen.keep(&notes).await.unwrap());
-        let kept = SeenAddresses::load(&notes, at(1), chunks).await.unwrap();
+        assert!(seen.keep(&notes, deadline()).await.unwrap());
+        let kept = SeenAddresses::load(&notes, at(1), chunks, deadline()).await.unwrap();
         assert!((0..200_000).all(|n| kept.contains(&format!("user{n}@example.com"))));
         let wrong = |seen: &SeenAddresses| {
             (0..100_000).map(|n| format!("other{n}@example.com")).filter(|other| seen.contains(other)).count()
         };
         assert!(wrong(&kept) < 100, "{}", wrong(&kept));
-        assert_eq!(wrong(&SeenAddresses::load(&notes, at(2), chunks).await.unwrap()), 0);
+        assert_eq!(wrong(&SeenAddresses::load(&notes, at(2), chunks, deadline()).await.unwrap()), 0);
     }
 
     #[tokio::test]
     async fn of_two_who_keep_it_one_is_told() {
-        let notes = MemoryNotes::default();
-        let mut one = SeenAddresses::load(&notes, at(1), 1).await.unwrap();
-        let mut other = SeenAddresses::load(&notes, at(1), 1).await.unwrap();
+        let notes = MemoryTable::default();
+        let mut one = SeenAddresses::load(&notes, at(1), 1, deadline()).await.unwrap();
+        let mut other = SeenAddresses::load(&notes, at(1), 1, deadline()).await.unwrap();
         one.insert("a@example.com");
         other.insert("b@example.com");
-        assert!(one.keep(&notes).await.unwrap());
-        assert!(!other.keep(&notes).await.unwrap());
+        assert!(one.keep(&notes, deadline()).await.unwrap());
+        assert!(!other.keep(&notes, deadline()).await.unwrap());
     }
 
     #[test]

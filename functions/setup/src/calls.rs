@@ -4,9 +4,10 @@
 use std::time::Duration;
 
 use mailroom_aws::clock::Timer;
-use mailroom_aws::notes::NoteError;
+use mailroom_aws::deadline::Deadline;
 use mailroom_aws::pace::{ATTEMPTS, OutOfTime, Pace};
 use mailroom_aws::ses::SesError;
+use mailroom_aws::table::TableError;
 use mailroom_core::timestamp::Timestamp;
 
 /// The most that a call takes: the SDK gives an attempt up after three seconds.
@@ -21,6 +22,7 @@ const LANDING: Duration = Duration::from_secs(2 * CALL_TAKES.as_secs());
 pub(crate) struct Calls<'a, C> {
     clock: &'a C,
     ends_at: Timestamp,
+    deadline: Deadline,
     room: usize,
     pace: Pace<'a, C>,
 }
@@ -31,16 +33,22 @@ pub(crate) enum CallError {
     Ses(SesError),
     OutOfTime,
     /// The call was not made, since the note could not be read.
-    Note(NoteError),
+    Table(TableError),
     /// The call was not made, since another instance has answered the request, or is at work on a newer one.
     Contended,
 }
 
 impl<'a, C: Timer> Calls<'a, C> {
-    /// A caller that makes calls `interval` apart, and has all of them done by `ends_at`.
-    pub(crate) fn new(clock: &'a C, interval: Duration, ends_at: Timestamp) -> Self {
+    /// A caller that makes calls `interval` apart, and has all of them done by `ends_at`, which is `deadline`.
+    pub(crate) fn new(clock: &'a C, interval: Duration, ends_at: Timestamp, deadline: Deadline) -> Self {
         let room = room(ends_at.since(clock.now()), interval);
-        Self { clock, ends_at, room, pace: Pace::new(clock, interval, Some(ends_at.minus(CALL_TAKES))) }
+        Self {
+            clock,
+            ends_at,
+            deadline,
+            room,
+            pace: Pace::new(clock, interval, Some(ends_at.minus(CALL_TAKES))),
+        }
     }
 
     /// The number of calls that an invocation has time for, whatever was done of it already. Whoever asks for more is told
@@ -57,11 +65,11 @@ impl<'a, C: Timer> Calls<'a, C> {
     /// Reads or writes the table, again if that can help.
     pub(crate) async fn table<T>(
         &self,
-        call: impl AsyncFn() -> Result<T, NoteError>,
-    ) -> Result<T, NoteError> {
+        call: impl AsyncFn(Deadline) -> Result<T, TableError>,
+    ) -> Result<T, TableError> {
         let (mut attempt, mut pause) = (1, Duration::from_secs(1));
         loop {
-            match call().await {
+            match call(self.deadline).await {
                 Err(error) if self.is_worth(&error, attempt, pause) => {
                     self.clock.sleep(pause).await;
                     pause *= 2;
@@ -73,9 +81,9 @@ impl<'a, C: Timer> Calls<'a, C> {
     }
 
     /// Whether another try may help. A denial counts, too: a role that was made a moment ago is not known everywhere yet.
-    fn is_worth(&self, error: &NoteError, attempt: u32, pause: Duration) -> bool {
+    fn is_worth(&self, error: &TableError, attempt: u32, pause: Duration) -> bool {
         let in_time = self.clock.now().plus(pause + CALL_TAKES) <= self.ends_at;
-        in_time && attempt < ATTEMPTS && !matches!(error, NoteError::Unreadable(_))
+        in_time && attempt < ATTEMPTS && error.is_retryable()
     }
 
     /// Makes a call of SES, again if the error is transient. So it must be one that may be made twice.
@@ -111,19 +119,19 @@ mod tests {
     async fn the_table_is_asked_again() {
         let clock = clock();
         let start = clock.now();
-        let calls = Calls::new(&clock, SECOND, start.plus(Duration::from_secs(50)));
+        let calls = Calls::new(&clock, SECOND, start.plus(Duration::from_secs(50)), Deadline::after(SECOND));
         let times = Cell::new(0);
-        let ask = async |fails: u32, error: &NoteError| {
+        let ask = async |fails: u32, error: &TableError| {
             times.set(0);
-            let call = async || {
+            let call = async |_| {
                 times.set(times.get() + 1);
                 if times.get() > fails { Ok(()) } else { Err(error.clone()) }
             };
             (calls.table(call).await, times.get(), clock.now().since(start).as_secs())
         };
-        let unavailable = NoteError::Unavailable("x".to_owned());
-        let refused = NoteError::Refused("AccessDeniedException".to_owned());
-        let unreadable = NoteError::Unreadable("setup".to_owned());
+        let unavailable = TableError::DeadlineExceeded("x".to_owned());
+        let refused = TableError::Refused("AccessDeniedException".to_owned());
+        let unreadable = TableError::InvalidItem("setup".to_owned());
         assert_eq!(ask(2, &unavailable).await, (Ok(()), 3, 3));
         assert_eq!(ask(1, &unreadable).await, (Err(unreadable.clone()), 1, 3));
         assert_eq!(ask(u32::MAX, &refused).await, (Err(refused.clone()), ATTEMPTS, 3 + 31));
@@ -133,7 +141,8 @@ mod tests {
     #[tokio::test]
     async fn nothing_is_begun_that_the_end_would_cut_off() {
         let clock = clock();
-        let calls = Calls::new(&clock, SECOND, clock.now().plus(Duration::from_secs(6)));
+        let calls =
+            Calls::new(&clock, SECOND, clock.now().plus(Duration::from_secs(6)), Deadline::after(SECOND));
         let call = || calls.call(async || Ok(()));
         assert_eq!(call().await, Ok(()));
         assert_eq!(call().await, Ok(()));
@@ -149,7 +158,7 @@ mod tests {
         assert_eq!(room(seconds(880), Duration::from_millis(250)), 704 * 4);
         assert_eq!(room(seconds(5), SECOND), 0);
         let clock = clock();
-        let calls = Calls::new(&clock, SECOND, clock.now().plus(seconds(889)));
+        let calls = Calls::new(&clock, SECOND, clock.now().plus(seconds(889)), Deadline::after(SECOND));
         clock.advance(seconds(100));
         assert_eq!(calls.room(), 704, "however much of it has passed");
     }

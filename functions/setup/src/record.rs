@@ -2,7 +2,8 @@
 //! there were.
 
 use mailroom_aws::clock::Timer;
-use mailroom_aws::notes::{NoteError, Noted, Notes};
+use mailroom_aws::table::notes::NoteStore;
+use mailroom_aws::table::{PutOutcome, TableError, Versioned};
 use mailroom_core::setup::Remembered;
 use serde::{Deserialize, Serialize};
 
@@ -86,26 +87,34 @@ impl Kept {
 }
 
 impl Record {
-    pub(crate) async fn read(notes: &impl Notes, calls: &Calls<'_, impl Timer>) -> Result<Self, NoteError> {
-        let note = calls.table(async || notes.get(NOTE).await).await?;
-        Ok(note.map_or_else(Self::default, |note| Self { kept: note.value, version: Some(note.version) }))
+    pub(crate) async fn read(
+        table: &impl NoteStore,
+        calls: &Calls<'_, impl Timer>,
+    ) -> Result<Self, TableError> {
+        let note = calls.table(async |deadline| table.get_note(NOTE, deadline).await).await?;
+        let Versioned { value: kept, version } = note.unwrap_or_default();
+        Ok(Self { kept, version })
     }
 
     /// Writes the note. Returns `false` if another instance has written it meanwhile, or if this one has and did not get
     /// the table's answer.
     pub(crate) async fn keep(
         &mut self,
-        notes: &impl Notes,
+        table: &impl NoteStore,
         calls: &Calls<'_, impl Timer>,
         kept: Kept,
-    ) -> Result<bool, NoteError> {
-        match calls.table(async || notes.put(NOTE, &kept, self.version).await).await? {
-            Noted::Conflict => Ok(false),
-            Noted::Done(version) => {
-                *self = Self { kept, version: Some(version) };
-                Ok(true)
-            }
+    ) -> Result<bool, TableError> {
+        let put = async |deadline| {
+            let mut note = Versioned { value: kept.clone(), version: self.version };
+            let outcome = table.put_note(NOTE, &mut note, deadline).await?;
+            Ok((outcome, note))
+        };
+        let (outcome, Versioned { value: kept, version }) = calls.table(put).await?;
+        let is_written = outcome == PutOutcome::Written;
+        if is_written {
+            *self = Self { kept, version };
         }
+        Ok(is_written)
     }
 }
 

@@ -18,17 +18,17 @@
 //! ```
 
 use mailroom_aws::account::{SuppressionAttributes, SuppressionSettings};
-use mailroom_aws::clock::Timer;
-use mailroom_aws::notes::{NoteError, Notes};
 use mailroom_aws::notification_topics::{MOST_IDENTITIES, NotificationTopics};
 use mailroom_aws::pace::OutOfTime;
 use mailroom_aws::rule_sets::RuleSets;
 use mailroom_aws::ses::SesError;
+use mailroom_aws::table::TableError;
 use mailroom_core::setup::plan::{Change, Plan, Planned, Refusal, most_identities, plan};
 use mailroom_core::setup::{Concerned, Found, Told, described};
 use tracing::{info, warn};
 
 use crate::calls::{CallError, Calls};
+use crate::handler::{Ports, Setup};
 use crate::record::{Kept, Record, Standing};
 use crate::request::{Request, Unreadable};
 
@@ -52,9 +52,9 @@ pub enum Failure {
         /// What SES answered.
         why: SesError,
     },
-    /// The note of what was before can't be read or written. Whether a retry can help, [`NoteError`] says.
+    /// The note of what was before can't be read or written. Whether a retry can help, [`TableError`] says.
     #[error("the table: {0}")]
-    Note(#[from] NoteError),
+    Table(#[from] TableError),
     /// Another instance is at work on it. A retry can help.
     #[error("another instance is at it")]
     Contended,
@@ -74,27 +74,17 @@ pub enum Failure {
 }
 
 /// Carries requests out.
-pub(crate) struct Run<'a, T, R, A, N, C> {
-    pub(crate) topics: &'a T,
-    pub(crate) rule_sets: &'a R,
-    pub(crate) account: &'a A,
-    pub(crate) notes: &'a N,
-    pub(crate) calls: Calls<'a, C>,
+pub(crate) struct Run<'a, P: Ports> {
+    pub(crate) setup: &'a Setup<P>,
+    pub(crate) calls: Calls<'a, P::Clock>,
 }
 
-impl<T, R, A, N, C> Run<'_, T, R, A, N, C>
-where
-    T: NotificationTopics,
-    R: RuleSets,
-    A: SuppressionSettings,
-    N: Notes,
-    C: Timer,
-{
+impl<P: Ports> Run<'_, P> {
     /// Carries a request out, unless that was done before or must no longer be. Returns the answer: a reason if it has
     /// failed.
     pub(crate) async fn carry_out(&self, request: &Request<'_>) -> Option<String> {
         for _ in 0..TRIES {
-            let mut record = match Record::read(self.notes, &self.calls).await {
+            let mut record = match Record::read(&self.setup.table, &self.calls).await {
                 Ok(record) => record,
                 Err(error) => return Some(Failure::from(error).to_string()),
             };
@@ -115,7 +105,7 @@ where
                     kept.answer(request.id, Some(&failed));
                     // If the failure can't be noted and Lambda brings the request again, it is carried out again. That is no
                     // reason to answer with another failure.
-                    match record.keep(self.notes, &self.calls, kept).await {
+                    match record.keep(&self.setup.table, &self.calls, kept).await {
                         Ok(true) => {}
                         Ok(false) => warn!("that it has failed is not noted: another instance is at it"),
                         Err(error) => warn!(%error, "that it has failed is not noted"),
@@ -172,7 +162,7 @@ where
 
     /// Checks that the request is still the one to carry out.
     async fn is_newest(&self, request: &Request<'_>) -> Result<(), CallError> {
-        let record = Record::read(self.notes, &self.calls).await.map_err(CallError::Note)?;
+        let record = Record::read(&self.setup.table, &self.calls).await.map_err(CallError::Table)?;
         match record.kept.standing(request.id) {
             Standing::Newest => Ok(()),
             _ => Err(CallError::Contended),
@@ -180,7 +170,11 @@ where
     }
 
     async fn keep(&self, record: &mut Record, kept: Kept) -> Result<(), Failure> {
-        if record.keep(self.notes, &self.calls, kept).await? { Ok(()) } else { Err(Failure::Contended) }
+        if record.keep(&self.setup.table, &self.calls, kept).await? {
+            Ok(())
+        } else {
+            Err(Failure::Contended)
+        }
     }
 
     async fn look(&self, concerned: &Concerned) -> Result<(Found, SuppressionAttributes), Failure> {
@@ -188,20 +182,20 @@ where
         let mut found = Found::default();
         if concerned.rule_set {
             let active =
-                self.calls.call(async || self.rule_sets.active().await.map_err(CallError::Ses)).await;
+                self.calls.call(async || self.setup.rule_sets.active().await.map_err(CallError::Ses)).await;
             found.rule_set = active.map_err(told("which rule set is active"))?.map(|set| set.name);
         }
         let mut settings = SuppressionAttributes::default();
         if concerned.reasons {
             settings = self
                 .calls
-                .call(async || self.account.settings().await.map_err(CallError::Ses))
+                .call(async || self.setup.account.settings().await.map_err(CallError::Ses))
                 .await
                 .map_err(told("the account's suppression settings"))?;
             found.reasons.clone_from(&settings.reasons);
         }
         for identities in concerned.identities.chunks(MOST_IDENTITIES) {
-            let attributes = async || self.topics.attributes(identities).await.map_err(CallError::Ses);
+            let attributes = async || self.setup.topics.attributes(identities).await.map_err(CallError::Ses);
             let page = self
                 .calls
                 .call(attributes)
@@ -243,16 +237,16 @@ where
             // This is checked after the pause before the call, since that may be a long one.
             self.is_newest(request).await?;
             let made = match change {
-                Change::ActivateRuleSet(name) => self.rule_sets.activate(name.as_deref()).await,
+                Change::ActivateRuleSet(name) => self.setup.rule_sets.activate(name.as_deref()).await,
                 Change::PutReasons(reasons) => {
                     let settings = SuppressionAttributes { reasons: reasons.clone(), ..settings.clone() };
-                    self.account.put_settings(&settings).await
+                    self.setup.account.put_settings(&settings).await
                 }
                 Change::SetTopic { identity, kind, topic } => {
-                    self.topics.set_topic(identity, *kind, topic.as_deref()).await
+                    self.setup.topics.set_topic(identity, *kind, topic.as_deref()).await
                 }
                 Change::SetForwarding { identity, enabled } => {
-                    self.topics.set_forwarding(identity, *enabled).await
+                    self.setup.topics.set_forwarding(identity, *enabled).await
                 }
             };
             made.map_err(CallError::Ses)
@@ -304,7 +298,7 @@ fn failure(error: CallError, doing: impl FnOnce() -> String, done: usize, all: u
     match error {
         CallError::Ses(why) => Failure::Ses { doing: doing(), why },
         CallError::OutOfTime => Failure::OutOfTime { done, all },
-        CallError::Note(error) => Failure::Note(error),
+        CallError::Table(error) => Failure::Table(error),
         CallError::Contended => Failure::Contended,
     }
 }

@@ -4,16 +4,11 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use mailroom_aws::clock::Timer;
-use mailroom_aws::notification_topics::NotificationTopics;
-use mailroom_aws::rule_sets::RuleSets;
 use mailroom_core::timestamp::Timestamp;
 
-use crate::aws::buckets::Buckets;
-use crate::aws::iam::AccessKeys;
-use crate::aws::ses::SesReader;
 use crate::caller::Caller;
 use crate::judge::judge_sections;
-use crate::reader::{AuditScope, Ports, Progress, ReadError, Reader};
+use crate::reader::{AuditPorts, AuditScope, Progress, ReadError, Reader, Services};
 use crate::readings::{NoStore, Readings};
 use crate::section_verdict::SectionVerdict;
 
@@ -28,23 +23,16 @@ pub struct TimeUp(pub Progress);
 ///
 /// # Errors
 /// [`TimeUp`], ten seconds before `ends_at`; never if that is `None`.
-pub async fn audit_region<S, T, R, K, B>(
-    ports: &Ports<S, T, R, K, B>,
+pub async fn audit_region<P: AuditPorts>(
+    services: &Services<P>,
     scope: AuditScope,
     clock: &impl Timer,
     pace: Duration,
     ends_at: Option<Timestamp>,
     progress: impl Fn(Progress),
-) -> Result<Vec<SectionVerdict>, TimeUp>
-where
-    S: SesReader,
-    T: NotificationTopics,
-    R: RuleSets,
-    K: AccessKeys,
-    B: Buckets,
-{
+) -> Result<Vec<SectionVerdict>, TimeUp> {
     let caller = Caller::new(clock, pace, ends_at);
-    let reader = Reader::new(ports, caller, Readings::new(BTreeMap::new(), NoStore), progress);
+    let reader = Reader::new(services, caller, Readings::new(BTreeMap::new(), NoStore), progress);
     match reader.read_facts(scope).await {
         Ok(facts) => Ok(judge_sections(&facts, clock.now())),
         Err(ReadError::OutOfTime(progress)) => Err(TimeUp(progress)),

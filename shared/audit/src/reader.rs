@@ -30,17 +30,31 @@ const LISTING_STARTS: usize = 2;
 const IDENTITIES_PER_SIMULATION: usize = 100;
 
 /// The services that are read. All but `keys` and `buckets` are SES.
-pub struct Ports<S, T, R, K, B> {
+pub struct Services<P: AuditPorts> {
     /// SES's API, version 2.
-    pub ses: S,
+    pub ses: P::Ses,
     /// SES's API, version 1: the topics of identities.
-    pub topics: T,
+    pub topics: P::Topics,
     /// SES's API, version 1: the active receipt rule set.
-    pub rule_sets: R,
+    pub rule_sets: P::RuleSets,
     /// IAM: users and their access keys.
-    pub keys: K,
+    pub keys: P::AccessKeys,
     /// S3: buckets.
-    pub buckets: B,
+    pub buckets: P::Buckets,
+}
+
+/// The types of the [`Services`].
+pub trait AuditPorts {
+    /// SES's API, version 2.
+    type Ses: SesReader;
+    /// The topics of identities.
+    type Topics: NotificationTopics;
+    /// Receipt rule sets.
+    type RuleSets: RuleSets;
+    /// IAM.
+    type AccessKeys: AccessKeys;
+    /// S3.
+    type Buckets: Buckets;
 }
 
 /// What an audit of a Region is about.
@@ -78,33 +92,29 @@ pub enum ReadError<E> {
 }
 
 /// Reads a Region, for one invocation.
-pub struct Reader<'a, S, T, R, K, B, C, P, F> {
-    ports: &'a Ports<S, T, R, K, B>,
+pub struct Reader<'a, P: AuditPorts, C, S, F> {
+    services: &'a Services<P>,
     caller: Caller<'a, C>,
-    readings: Readings<P>,
+    readings: Readings<S>,
     report_progress: F,
     progress: Cell<Progress>,
 }
 
-impl<'a, S, T, R, K, B, C, P, F> Reader<'a, S, T, R, K, B, C, P, F>
+impl<'a, P, C, S, F> Reader<'a, P, C, S, F>
 where
-    S: SesReader,
-    T: NotificationTopics,
-    R: RuleSets,
-    K: AccessKeys,
-    B: Buckets,
+    P: AuditPorts,
     C: Timer,
-    P: ReadingStore,
+    S: ReadingStore,
     F: Fn(Progress),
 {
     /// A reader that makes no call whose answer is among the `readings`. `report_progress` is called with each identity.
     pub fn new(
-        ports: &'a Ports<S, T, R, K, B>,
+        services: &'a Services<P>,
         caller: Caller<'a, C>,
-        readings: Readings<P>,
+        readings: Readings<S>,
         report_progress: F,
     ) -> Self {
-        Self { ports, caller, readings, report_progress, progress: Cell::default() }
+        Self { services, caller, readings, report_progress, progress: Cell::default() }
     }
 
     /// The number of calls that were not answered.
@@ -116,9 +126,9 @@ where
     ///
     /// # Errors
     /// See [`ReadError`].
-    pub async fn read_facts(&self, scope: AuditScope) -> Result<Facts, ReadError<P::Error>> {
+    pub async fn read_facts(&self, scope: AuditScope) -> Result<Facts, ReadError<S::Error>> {
         let AuditScope { stack, list, peer_progress, asks_iam, peers } = scope;
-        let ses = &self.ports.ses;
+        let ses = &self.services.ses;
         let account = self.call_once("account", "ses:GetAccount", async || ses.account().await).await?;
         let configuration_sets = self.configuration_sets().await?;
         let rule_set = if stack.receives { self.rule_set().await? } else { ApiAnswer::NotAsked };
@@ -153,7 +163,7 @@ where
         name: &str,
         action: &'static str,
         call: impl AsyncFn() -> Result<A, ApiError>,
-    ) -> Result<ApiAnswer<A>, ReadError<P::Error>> {
+    ) -> Result<ApiAnswer<A>, ReadError<S::Error>> {
         if let Some(kept) = self.readings.take(name) {
             return Ok(kept);
         }
@@ -165,7 +175,7 @@ where
         &self,
         action: &'static str,
         call: impl AsyncFn() -> Result<A, ApiError>,
-    ) -> Result<CallOutcome<A>, ReadError<P::Error>> {
+    ) -> Result<CallOutcome<A>, ReadError<S::Error>> {
         self.caller.call(action, call).await.map_err(|OutOfTime| ReadError::OutOfTime(self.progress.get()))
     }
 
@@ -175,7 +185,7 @@ where
         &self,
         name: &str,
         outcome: CallOutcome<A>,
-    ) -> Result<ApiAnswer<A>, ReadError<P::Error>> {
+    ) -> Result<ApiAnswer<A>, ReadError<S::Error>> {
         match outcome {
             CallOutcome::Settled(asked) => {
                 self.readings.keep(name, &asked).await.map_err(ReadError::Store)?;
@@ -196,7 +206,7 @@ where
         name: &str,
         action: &'static str,
         page: impl AsyncFn(Option<&str>) -> Result<Page<A>, ApiError>,
-    ) -> Result<ApiAnswer<Vec<A>>, ReadError<P::Error>> {
+    ) -> Result<ApiAnswer<Vec<A>>, ReadError<S::Error>> {
         for _ in 0..LISTING_STARTS {
             if let Some(all) = self.read_pages(name, action, &page).await? {
                 return Ok(all);
@@ -212,7 +222,7 @@ where
         name: &str,
         action: &'static str,
         page: &impl AsyncFn(Option<&str>) -> Result<Page<A>, ApiError>,
-    ) -> Result<Option<ApiAnswer<Vec<A>>>, ReadError<P::Error>> {
+    ) -> Result<Option<ApiAnswer<Vec<A>>>, ReadError<S::Error>> {
         let (mut all, mut next) = (Vec::new(), None);
         for number in 0.. {
             let name = format!("{name}#{number}");
@@ -239,8 +249,8 @@ where
 
     async fn configuration_sets(
         &self,
-    ) -> Result<ApiAnswer<Vec<ApiAnswer<ConfigurationSet>>>, ReadError<P::Error>> {
-        let ses = &self.ports.ses;
+    ) -> Result<ApiAnswer<Vec<ApiAnswer<ConfigurationSet>>>, ReadError<S::Error>> {
+        let ses = &self.services.ses;
         let page = async |next: Option<&str>| ses.configuration_sets(next).await;
         let names = match self.read_listing("configuration-sets", "ses:ListConfigurationSets", page).await? {
             ApiAnswer::Answered(names) => names,
@@ -269,17 +279,17 @@ where
         Ok(ApiAnswer::Answered(all))
     }
 
-    async fn rule_set(&self) -> Result<ApiAnswer<Option<RuleSet>>, ReadError<P::Error>> {
-        let active = async || Ok(self.ports.rule_sets.active().await?.map(rule_set_facts));
+    async fn rule_set(&self) -> Result<ApiAnswer<Option<RuleSet>>, ReadError<S::Error>> {
+        let active = async || Ok(self.services.rule_sets.active().await?.map(rule_set_facts));
         self.call_once("rule-set", "ses:DescribeActiveReceiptRuleSet", active).await
     }
 
-    async fn buckets(&self, rule_set: Option<&RuleSet>) -> Result<Vec<Bucket>, ReadError<P::Error>> {
+    async fn buckets(&self, rule_set: Option<&RuleSet>) -> Result<Vec<Bucket>, ReadError<S::Error>> {
         let actions = rule_set.into_iter().flat_map(|set| &set.rules).flat_map(|rule| &rule.actions);
         let names: BTreeSet<_> = actions.filter_map(|action| action.bucket.clone()).collect();
         let mut buckets = Vec::new();
         for name in names {
-            let head = async || self.ports.buckets.bucket(&name).await;
+            let head = async || self.services.buckets.bucket(&name).await;
             let asked = self.call_once(&format!("bucket#{name}"), "s3:ListBucket", head).await?;
             buckets.push(match asked {
                 ApiAnswer::Answered(bucket) => bucket,
@@ -289,22 +299,22 @@ where
         Ok(buckets)
     }
 
-    async fn listed(&self) -> Result<ApiAnswer<Vec<ListedIdentity>>, ReadError<P::Error>> {
-        let page = async |next: Option<&str>| self.ports.ses.identities(next).await;
+    async fn listed(&self) -> Result<ApiAnswer<Vec<ListedIdentity>>, ReadError<S::Error>> {
+        let page = async |next: Option<&str>| self.services.ses.identities(next).await;
         self.read_listing("identities", "ses:ListEmailIdentities", page).await
     }
 
     async fn identities(
         &self,
         listed: Vec<ListedIdentity>,
-    ) -> Result<Vec<IdentityFacts>, ReadError<P::Error>> {
+    ) -> Result<Vec<IdentityFacts>, ReadError<S::Error>> {
         self.progress.set(Progress { read: 0, of: Some(listed.len()) });
         (self.report_progress)(self.progress.get());
         let mut identities = Vec::with_capacity(listed.len());
         for (number, some) in listed.chunks(MOST_IDENTITIES).enumerate() {
             let notifications = self.notifications(number, some).await?;
             for ListedIdentity { name, kind } in some {
-                let get = async || self.ports.ses.identity(name).await;
+                let get = async || self.services.ses.identity(name).await;
                 let asked: ApiAnswer<Option<Identity>> =
                     self.call_once(&format!("identity#{name}"), "ses:GetEmailIdentity", get).await?;
                 let mut at = self.progress.get();
@@ -340,10 +350,10 @@ where
         &self,
         number: usize,
         identities: &[ListedIdentity],
-    ) -> Result<ApiAnswer<BTreeMap<String, Notifications>>, ReadError<P::Error>> {
+    ) -> Result<ApiAnswer<BTreeMap<String, Notifications>>, ReadError<S::Error>> {
         let names: Vec<_> = identities.iter().map(|identity| identity.name.clone()).collect();
         let get = async || {
-            let attributes = self.ports.topics.attributes(&names).await?;
+            let attributes = self.services.topics.attributes(&names).await?;
             Ok(attributes.into_iter().map(|(name, attributes)| (name, notifications(attributes))).collect())
         };
         self.call_once(&format!("notifications#{number}"), "ses:GetIdentityNotificationAttributes", get).await
@@ -354,8 +364,8 @@ where
         &self,
         regions: &[&str],
         identities: Option<&Vec<ListedIdentity>>,
-    ) -> Result<ApiAnswer<Vec<AccessKey>>, ReadError<P::Error>> {
-        let iam = &self.ports.keys;
+    ) -> Result<ApiAnswer<Vec<AccessKey>>, ReadError<S::Error>> {
+        let iam = &self.services.keys;
         let page = async |next: Option<&str>| iam.users(next).await;
         let users = match self.read_listing("users", "iam:ListUsers", page).await? {
             ApiAnswer::Answered(users) => users,
@@ -396,9 +406,9 @@ where
         user: &User,
         regions: &[&str],
         identities: Option<&Vec<ListedIdentity>>,
-    ) -> Result<ApiAnswer<bool>, ReadError<P::Error>> {
+    ) -> Result<ApiAnswer<bool>, ReadError<S::Error>> {
         const ACTION: &str = "iam:SimulatePrincipalPolicy";
-        let iam = &self.ports.keys;
+        let iam = &self.services.keys;
         let name = |number: usize| format!("may-send#{}#{number}", user.name);
         let any = async || iam.may_send(&user.arn, &[]).await;
         let asked = self.call_once(&name(0), ACTION, any).await?;

@@ -4,11 +4,11 @@ use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 
-use mailroom_aws::dynamo::TableError;
+use mailroom_aws::deadline::Deadline;
+use mailroom_aws::table::TableError;
 use mailroom_core::timestamp::Timestamp;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use tokio::time::Instant;
 use tracing::warn;
 
 use crate::aws::table::AuditTable;
@@ -46,14 +46,14 @@ pub struct TableStore<'a, A> {
     /// When the pass began.
     pub pass: Timestamp,
     /// When the table must have answered.
-    pub deadline: Instant,
+    pub deadline: Deadline,
 }
 
 impl<A: AuditTable> ReadingStore for TableStore<'_, A> {
     type Error = TableError;
 
     async fn store(&self, name: &str, reading: &str) -> Result<(), TableError> {
-        self.table.keep(self.pass, name, reading, self.deadline).await
+        self.table.put_reading(self.pass, name, reading, self.deadline).await
     }
 }
 

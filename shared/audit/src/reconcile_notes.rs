@@ -1,24 +1,30 @@
 //! What reconcile noted of the Region: its last pass over the suppression list, and how far each peer has been told.
 
-use mailroom_aws::notes::{LIST_PASSES, ListPasses, NoteError, Notes, PeerNote, peer_note};
+use mailroom_aws::deadline::Deadline;
+use mailroom_aws::table::TableError;
+use mailroom_aws::table::notes::{LIST_PASSES, ListPasses, NoteStore, PeerNote, peer_note};
 use mailroom_core::suppression::list_pass::ListPass;
 use serde::de::IgnoredAny;
 
 use crate::facts::{ApiAnswer, PeerProgress};
 
 /// Reads what reconcile's last pass over the list found; `None` if no pass has ended yet.
-pub async fn read_last_pass(notes: &impl Notes) -> ApiAnswer<Option<ListPass>> {
-    match notes.get::<ListPasses<IgnoredAny>>(LIST_PASSES).await {
+pub async fn read_last_pass(notes: &impl NoteStore, deadline: Deadline) -> ApiAnswer<Option<ListPass>> {
+    match notes.get_note::<ListPasses<IgnoredAny>>(LIST_PASSES, deadline).await {
         Ok(note) => ApiAnswer::Answered(note.and_then(|note| note.value.last)),
         Err(error) => note_unread(&error),
     }
 }
 
 /// Reads how far each peer has been told.
-pub async fn read_peer_progress(notes: &impl Notes, peers: &[String]) -> ApiAnswer<Vec<PeerProgress>> {
+pub async fn read_peer_progress(
+    notes: &impl NoteStore,
+    peers: &[String],
+    deadline: Deadline,
+) -> ApiAnswer<Vec<PeerProgress>> {
     let mut progress = Vec::with_capacity(peers.len());
     for peer in peers {
-        let until = match notes.get::<PeerNote>(&peer_note(peer)).await {
+        let until = match notes.get_note::<PeerNote>(&peer_note(peer), deadline).await {
             Ok(note) => note.and_then(|note| note.value.until),
             Err(error) => return note_unread(&error),
         };
@@ -27,6 +33,6 @@ pub async fn read_peer_progress(notes: &impl Notes, peers: &[String]) -> ApiAnsw
     ApiAnswer::Answered(progress)
 }
 
-fn note_unread<T>(error: &NoteError) -> ApiAnswer<T> {
+fn note_unread<T>(error: &TableError) -> ApiAnswer<T> {
     ApiAnswer::Failed { action: "dynamodb:GetItem".to_owned(), why: error.to_string() }
 }

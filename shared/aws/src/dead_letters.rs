@@ -8,7 +8,8 @@ pub mod sqs;
 
 use futures_util::{StreamExt, stream};
 use mailroom_core::dead_letter::DeadLetter;
-use tokio::time::Instant;
+
+use crate::deadline::Deadline;
 
 /// The number of letters that are sent at a time.
 const MAX_CALLS_AT_ONCE: usize = 8;
@@ -20,7 +21,7 @@ pub trait DeadLetters {
     ///
     /// # Errors
     /// See [`DeadLetterError`]. The letter may have been sent nevertheless.
-    async fn send_letter(&self, letter: &DeadLetter, deadline: Instant) -> Result<(), DeadLetterError>;
+    async fn send_letter(&self, letter: &DeadLetter, deadline: Deadline) -> Result<(), DeadLetterError>;
 }
 
 /// Why a dead letter was not sent.
@@ -39,7 +40,7 @@ pub enum DeadLetterError {
 pub(crate) async fn send_all(
     queue: &impl DeadLetters,
     letters: &[DeadLetter],
-    deadline: Instant,
+    deadline: Deadline,
 ) -> Vec<Result<(), DeadLetterError>> {
     stream::iter(letters)
         .map(|letter| queue.send_letter(letter, deadline))

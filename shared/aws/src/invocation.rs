@@ -13,11 +13,12 @@ use mailroom_core::malformed::Problem;
 use mailroom_core::record::Record;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
-use tokio::time::Instant;
 use tracing::{error, warn};
 
 use crate::dead_letters::{DeadLetters, send_all};
-use crate::records::{AppendError, RecordTable};
+use crate::deadline::Deadline;
+use crate::table::TableError;
+use crate::table::records::RecordTable;
 
 /// How much of an invocation's time is kept back for dead letters: the table takes the rest when it is in trouble.
 const TIME_TO_BURY: Duration = Duration::from_secs(2);
@@ -181,12 +182,12 @@ impl<'a, R: Record> Invocation<'a, R> {
 
     /// Appends the records that are held. The messages of those that are not durable by the deadline have failed; the
     /// messages of those that are no items can never be processed.
-    pub async fn append_held(&mut self, table: &impl RecordTable, deadline: Instant) {
+    pub async fn append_held(&mut self, table: &impl RecordTable, deadline: Deadline) {
         let not_durable = table.append(&self.held, self.ledger.before_burying(deadline)).await;
         for lost in &not_durable {
             for message in &self.needed_by[lost.index] {
                 match &lost.error {
-                    AppendError::NotAnItem(why) => {
+                    TableError::InvalidItem(why) => {
                         self.ledger.poison(*message, Reason::new("record", why.as_str()));
                     }
                     _ => self.ledger.fail(*message),
@@ -199,7 +200,7 @@ impl<'a, R: Record> Invocation<'a, R> {
         let not_written = not_durable.len();
         match not_durable.first().map(|lost| &lost.error) {
             None => {}
-            Some(never @ AppendError::NotAnItem(_)) => error!(records = not_written, "not written: {never}"),
+            Some(never @ TableError::InvalidItem(_)) => error!(records = not_written, "not written: {never}"),
             Some(why) => warn!(records = not_written, "not written, their messages come back: {why}"),
         }
         self.settled.written += self.held.len() - not_written;
@@ -225,7 +226,7 @@ impl<'a, R: Record> Invocation<'a, R> {
     }
 
     /// See [`Ledger::bury`]. What has records of its own waits until these are durable: call [`Self::append_held`] first.
-    pub async fn bury(&mut self, payload: &str, queue: &impl DeadLetters, deadline: Instant) -> Buried {
+    pub async fn bury(&mut self, payload: &str, queue: &impl DeadLetters, deadline: Deadline) -> Buried {
         self.ledger.bury(payload, queue, deadline).await
     }
 
@@ -275,13 +276,13 @@ impl Ledger {
     }
 
     /// When everything else must be done: earlier than `deadline` if there is something to bury.
-    pub fn before_burying(&self, deadline: Instant) -> Instant {
-        if self.poison.is_empty() { deadline } else { deadline.checked_sub(TIME_TO_BURY).unwrap_or(deadline) }
+    pub fn before_burying(&self, deadline: Deadline) -> Deadline {
+        if self.poison.is_empty() { deadline } else { deadline.earlier_by(TIME_TO_BURY) }
     }
 
     /// Sends to the dead-letter queue what can never be processed of the payload, so that it is acknowledged. A message that
     /// has failed as well comes back first, or it would be sent with every try; and so does one that could not be sent.
-    pub async fn bury(&mut self, payload: &str, queue: &impl DeadLetters, deadline: Instant) -> Buried {
+    pub async fn bury(&mut self, payload: &str, queue: &impl DeadLetters, deadline: Deadline) -> Buried {
         let poisoned = self.poison.len();
         let poison = std::mem::take(&mut self.poison);
         let poison: Vec<_> = poison.into_iter().filter(|(message, _)| !self.failed[*message]).collect();

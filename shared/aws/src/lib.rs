@@ -1,18 +1,13 @@
 //! Mailroom's adapters, which know the AWS SDK; nothing else does but the `aws` modules of `mailroom-audit`. Each port is a small
 //! trait, whose in-memory double for tests is in `tests/doubles`.
 //!
-//! The table:
+//! The table, and what calls share:
 //!
 //! | module | is |
 //! |---|---|
-//! | [`records`] | the records, appended: [`records::RecordTable`] |
-//! | [`states`] | suppression states, written on condition of their version: [`states::StateTable`] |
-//! | [`deliveries`] | the latest delivery to each address: [`deliveries::LatestDeliveries`] |
-//! | [`decidable`] | a scan of the records that are worth deciding on: [`decidable::DecidableRecords`] |
-//! | [`notes`] | what a Region's functions keep for themselves: [`notes::Notes`] |
-//! | [`lease`] | of several instances of a function one works: [`lease::Lease`] |
-//! | [`dynamo`] | what these share: errors, and how long calls are retried |
-//! | [`history`] | all that the table holds of an address, to be read by a person |
+//! | [`table`] | the table, with a port for each kind of items |
+//! | [`retry`] | how long calls are retried, and when |
+//! | [`deadline`] | when an invocation's calls must have been answered |
 //! | `operator` | what only the operator's tool asks for; feature of that name |
 //!
 //! SES and the services around it, each with a feature of its own, so that a function carries no SDK that it does not use:
@@ -54,14 +49,9 @@ pub mod clock;
 #[cfg(feature = "custom-resource")]
 pub mod custom_resource;
 pub mod dead_letters;
-pub mod decidable;
-pub mod deliveries;
-pub mod dynamo;
-pub mod history;
+pub mod deadline;
 pub mod invocation;
-pub mod lease;
 pub mod metrics;
-pub mod notes;
 #[cfg(feature = "identity-topics")]
 pub mod notification_topics;
 #[cfg(feature = "objects")]
@@ -72,7 +62,7 @@ pub mod pace;
 #[cfg(feature = "peers")]
 pub mod peers;
 pub mod queue;
-pub mod records;
+pub mod retry;
 #[cfg(feature = "rule-sets")]
 pub mod rule_sets;
 #[cfg(any(
@@ -83,7 +73,7 @@ pub mod rule_sets;
 ))]
 pub mod ses;
 pub mod settings;
-pub mod states;
 pub mod stream;
 #[cfg(feature = "suppression-list")]
 pub mod suppression_list;
+pub mod table;

@@ -9,14 +9,11 @@ use aws_sdk_cloudformation::Client;
 use aws_sdk_cloudformation::config::ProvideCredentials;
 use aws_sdk_cloudformation::error::ProvideErrorMetadata;
 use aws_sdk_cloudformation::types::Output;
-use tokio::time::Instant;
 
 use crate::client;
-use crate::dynamo::{Failure, retried, told};
-use crate::history::DynamoHistory;
-use crate::notes::DynamoNotes;
-use crate::records::DynamoRecords;
-use crate::states::DynamoStates;
+use crate::deadline::Deadline;
+use crate::retry::{CallFailure, error_code_or_text, retry_until_deadline};
+use crate::table::Table;
 
 /// The name of the template's output that holds the table's name.
 const TABLE_NAME: &str = "TableName";
@@ -44,7 +41,7 @@ pub enum OpenError {
     Refused(String),
     /// The calls were throttled, failed or were not answered until the deadline. A retry can help.
     #[error("no answer but errors until the deadline, the last: {0}")]
-    Deadline(String),
+    DeadlineExceeded(String),
 }
 
 /// Access to any Region with the environment's credentials and endpoints.
@@ -61,13 +58,6 @@ impl Outputs {
     pub fn get(&self, name: &str) -> Option<&str> {
         self.0.get(name).map(String::as_str)
     }
-}
-
-/// A Region's table.
-pub struct Table {
-    config: SdkConfig,
-    region: String,
-    name: String,
 }
 
 impl Access {
@@ -94,8 +84,8 @@ impl Access {
     /// # Errors
     /// [`OpenError::NoRegion`]
     pub fn table(&self, region: Option<&str>, name: &str) -> Result<Table, OpenError> {
-        let region = region.or(self.region()).ok_or(OpenError::NoRegion)?.to_owned();
-        Ok(Table { config: self.config(&region), region, name: name.to_owned() })
+        let region = region.or(self.region()).ok_or(OpenError::NoRegion)?;
+        Ok(Table::new(&self.config(region), name))
     }
 
     /// The table of a stack, in `region` or else the environment's Region.
@@ -106,7 +96,7 @@ impl Access {
         &self,
         region: Option<&str>,
         stack: &str,
-        deadline: Instant,
+        deadline: Deadline,
     ) -> Result<Table, OpenError> {
         let outputs = self.outputs(region, stack, deadline).await?;
         self.table(region, outputs.get(TABLE_NAME).ok_or(OpenError::NoTable)?)
@@ -120,15 +110,16 @@ impl Access {
         &self,
         region: Option<&str>,
         stack: &str,
-        deadline: Instant,
+        deadline: Deadline,
     ) -> Result<Outputs, OpenError> {
         let region = region.or(self.region()).ok_or(OpenError::NoRegion)?;
         let client = Client::new(&self.config(region));
-        let output = retried(deadline, || client.describe_stacks().stack_name(stack).send()).await;
+        let output =
+            retry_until_deadline(deadline, || client.describe_stacks().stack_name(stack).send()).await;
         let output = output.map_err(|failure| match failure {
-            Failure::Deadline(trouble) => OpenError::Deadline(trouble),
-            Failure::Refused(error) if error.code() == Some(NO_STACK_CODE) => OpenError::NoStack,
-            Failure::Refused(error) => OpenError::Refused(told(&error)),
+            CallFailure::DeadlineExceeded(last_error) => OpenError::DeadlineExceeded(last_error),
+            CallFailure::Refused(error) if error.code() == Some(NO_STACK_CODE) => OpenError::NoStack,
+            CallFailure::Refused(error) => OpenError::Refused(error_code_or_text(&error)),
         })?;
         let stack = output.stacks().first().ok_or(OpenError::NoStack)?;
         let outputs = stack.outputs().iter();
@@ -139,43 +130,6 @@ impl Access {
     /// The configuration for clients of a Region.
     pub fn config(&self, region: &str) -> SdkConfig {
         self.config.to_builder().region(Region::new(region.to_owned())).build()
-    }
-}
-
-impl Table {
-    /// The Region that the table is in.
-    pub fn region(&self) -> &str {
-        &self.region
-    }
-
-    /// The table's name.
-    pub fn name(&self) -> &str {
-        &self.name
-    }
-
-    /// The configuration for clients of the table's Region.
-    pub fn config(&self) -> &SdkConfig {
-        &self.config
-    }
-
-    /// The table's states.
-    pub fn states(&self) -> DynamoStates {
-        DynamoStates::new(&self.config, self.name())
-    }
-
-    /// The table's records, for appending.
-    pub fn records(&self) -> DynamoRecords {
-        DynamoRecords::new(&self.config, self.name())
-    }
-
-    /// The notes that the Region's functions keep in the table.
-    pub fn notes(&self) -> DynamoNotes {
-        DynamoNotes::new(&self.config, self.name())
-    }
-
-    /// The table's records, for reading.
-    pub fn history(&self) -> DynamoHistory {
-        DynamoHistory::new(&self.config, self.name())
     }
 }
 

@@ -11,11 +11,14 @@ use aws_config::timeout::TimeoutConfig;
 use aws_config::{Region, SdkConfig};
 use aws_sdk_sqs::Client;
 use aws_sdk_sqs::config::http::HttpResponse;
-use aws_sdk_sqs::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
+use aws_sdk_sqs::error::SdkError;
 use aws_sdk_sqs::operation::send_message::SendMessageError;
 use mailroom_core::suppression::message::{self, Cut};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 use tracing::error;
+
+use crate::deadline::Deadline;
+use crate::retry::{error_code_or_text, is_transient};
 
 /// How often a message is sent: a connection that had gone stale while the environment slept is no reason to give up on a
 /// peer.
@@ -54,7 +57,7 @@ pub async fn send_states(
     peers: &impl Peers,
     region: &str,
     message: &str,
-    deadline: Instant,
+    deadline: Deadline,
 ) -> Result<Sent, PeerError> {
     let mut sent = Sent::default();
     let mut cut_off = Vec::new();
@@ -83,7 +86,7 @@ pub trait Peers {
     ///
     /// # Errors
     /// See [`PeerError`]. It may have been sent nevertheless.
-    async fn send(&self, region: &str, message: &str, deadline: Instant) -> Result<(), PeerError>;
+    async fn send(&self, region: &str, message: &str, deadline: Deadline) -> Result<(), PeerError>;
 }
 
 /// Why a peer was not told.
@@ -170,7 +173,7 @@ impl SqsPeers {
 }
 
 impl Peers for SqsPeers {
-    async fn send(&self, region: &str, message: &str, deadline: Instant) -> Result<(), PeerError> {
+    async fn send(&self, region: &str, message: &str, deadline: Deadline) -> Result<(), PeerError> {
         if self.silent.is_left_alone(region, Instant::now()) {
             return Err(PeerError::Unavailable("was silent a moment ago".to_owned()));
         }
@@ -179,42 +182,35 @@ impl Peers for SqsPeers {
         loop {
             let start = Instant::now();
             let call = client.send_message().queue_url(&url).message_body(message).send();
-            let why = match timeout_at(deadline, call).await {
-                Ok(Ok(_)) => return Ok(()),
-                Ok(Err(error)) => why(&error),
-                Err(_) => PeerError::Unavailable("timed out".to_owned()),
+            let error = match deadline.limit(call).await {
+                Some(Ok(_)) => return Ok(()),
+                Some(Err(error)) => classify_error(&error),
+                None => PeerError::Unavailable("timed out".to_owned()),
             };
-            if !matches!(why, PeerError::Unavailable(_)) {
-                return Err(why);
+            if !matches!(error, PeerError::Unavailable(_)) {
+                return Err(error);
             }
             let now = Instant::now();
             self.silent.note(region, start, now);
-            if attempt == MAX_ATTEMPTS || now >= deadline || self.silent.is_left_alone(region, now) {
-                return Err(why);
+            if attempt == MAX_ATTEMPTS || deadline.has_passed() || self.silent.is_left_alone(region, now) {
+                return Err(error);
             }
             attempt += 1;
         }
     }
 }
 
-fn why(error: &SdkError<SendMessageError, HttpResponse>) -> PeerError {
+fn classify_error(error: &SdkError<SendMessageError, HttpResponse>) -> PeerError {
     if error.as_service_error().is_some_and(SendMessageError::is_queue_does_not_exist) {
         return PeerError::NoQueue;
     }
-    let told = error.code().map_or_else(|| DisplayErrorContext(error).to_string(), str::to_owned);
-    let passes = match error {
-        SdkError::ServiceError(service) => {
-            service.raw().status().is_server_error()
-                || ["Throttl", "TooManyRequests", "Unavailable"].iter().any(|word| told.contains(word))
-        }
-        other => !matches!(other, SdkError::ConstructionFailure(_)),
-    };
-    if passes {
-        PeerError::Unavailable(told)
-    } else if CONTENTS_CODES.contains(&told.as_str()) {
-        PeerError::Contents(told)
+    let code = error_code_or_text(error);
+    if is_transient(error) {
+        PeerError::Unavailable(code)
+    } else if CONTENTS_CODES.contains(&code.as_str()) {
+        PeerError::Contents(code)
     } else {
-        PeerError::Refused(told)
+        PeerError::Refused(code)
     }
 }
 
@@ -250,7 +246,7 @@ mod tests {
             let stub = Stub::start([(400, body)]);
             let peers = SqsPeers::new(&doubles::stub::config(&stub.url), "123456789012", "queue");
             let error =
-                peers.send("us-east-1", "x", Instant::now() + Duration::from_secs(10)).await.unwrap_err();
+                peers.send("us-east-1", "x", Deadline::after(Duration::from_secs(10))).await.unwrap_err();
             assert_eq!(error, expected);
         }
     }

@@ -11,9 +11,9 @@ use serde::de::DeserializeOwned;
 use serde_dynamo::{AttributeValue, Item};
 use serde_json::value::RawValue;
 
-use crate::dynamo::read_item;
 use crate::invocation::InvocationError;
-use crate::states::TableError;
+use crate::table::TableError;
+use crate::table::item::deserialize_item;
 
 /// An item that was written to the table.
 #[derive(Debug)]
@@ -37,9 +37,9 @@ impl Written {
     /// The item as it was written.
     ///
     /// # Errors
-    /// [`TableError::NotAnItem`]
+    /// [`TableError::InvalidItem`]
     pub fn read<T: DeserializeOwned>(&self) -> Result<T, TableError> {
-        read_item(self.image.clone())
+        deserialize_item(self.image.clone())
     }
 }
 

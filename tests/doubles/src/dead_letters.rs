@@ -3,8 +3,8 @@
 use std::sync::{Arc, Mutex};
 
 use mailroom_aws::dead_letters::{DeadLetterError, DeadLetters};
+use mailroom_aws::deadline::Deadline;
 use mailroom_core::dead_letter::DeadLetter;
-use tokio::time::Instant;
 
 use crate::lock;
 
@@ -38,7 +38,7 @@ impl MemoryDeadLetters {
 }
 
 impl DeadLetters for MemoryDeadLetters {
-    async fn send_letter(&self, letter: &DeadLetter, _: Instant) -> Result<(), DeadLetterError> {
+    async fn send_letter(&self, letter: &DeadLetter, _: Deadline) -> Result<(), DeadLetterError> {
         let mut inner = lock(&self.0);
         if let Some(error) = &inner.failing {
             return Err(error.clone());

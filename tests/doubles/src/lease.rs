@@ -1,50 +1,40 @@
 //! Leases.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex};
 
-use mailroom_aws::lease::{Acquired, Lease, LeaseError};
+use mailroom_aws::deadline::Deadline;
+use mailroom_aws::table::TableError;
+use mailroom_aws::table::lease::{AcquireOutcome, LeaseStore};
 use mailroom_core::timestamp::Timestamp;
 
-use crate::{Fuse, lock};
+use crate::{MemoryTable, lock};
 
-/// The leases of one Region.
-#[derive(Debug, Clone, Default)]
-pub struct MemoryLease {
-    held: Arc<Mutex<HashMap<String, (String, Timestamp)>>>,
-    fuse: Fuse,
-}
+/// The leases of one Region: the holder of each, and until when.
+pub(crate) type Leases = HashMap<String, (String, Timestamp)>;
 
-impl MemoryLease {
-    /// The same leases, for a function that may die.
-    #[must_use]
-    pub fn with_fuse(&self, fuse: &Fuse) -> Self {
-        Self { held: Arc::clone(&self.held), fuse: fuse.clone() }
-    }
-}
-
-impl Lease for MemoryLease {
+impl LeaseStore for MemoryTable {
     async fn acquire(
         &self,
         name: &str,
-        holder: &str,
+        invocation_id: &str,
         now: Timestamp,
-        until: Timestamp,
-    ) -> Result<Acquired, LeaseError> {
+        expires_at: Timestamp,
+        _: Deadline,
+    ) -> Result<AcquireOutcome, TableError> {
         self.fuse.effect().await;
-        let mut held = lock(&self.held);
-        if held.get(name).is_some_and(|(_, until)| *until >= now) {
-            return Ok(Acquired::Held);
+        let leases = &mut lock(&self.inner).leases;
+        if leases.get(name).is_some_and(|(_, until)| *until >= now) {
+            return Ok(AcquireOutcome::HeldByOther);
         }
-        held.insert(name.to_owned(), (holder.to_owned(), until));
-        Ok(Acquired::Yes)
+        leases.insert(name.to_owned(), (invocation_id.to_owned(), expires_at));
+        Ok(AcquireOutcome::Acquired)
     }
 
-    async fn release(&self, name: &str, holder: &str) -> Result<(), LeaseError> {
+    async fn release(&self, name: &str, invocation_id: &str, _: Deadline) -> Result<(), TableError> {
         self.fuse.effect().await;
-        let mut held = lock(&self.held);
-        if held.get(name).is_some_and(|(other, _)| other == holder) {
-            held.remove(name);
+        let leases = &mut lock(&self.inner).leases;
+        if leases.get(name).is_some_and(|(holder, _)| holder == invocation_id) {
+            leases.remove(name);
         }
         Ok(())
     }
@@ -52,23 +42,28 @@ impl Lease for MemoryLease {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[tokio::test]
     async fn one_at_a_time() {
-        let leases = MemoryLease::default();
+        use AcquireOutcome::{Acquired, HeldByOther};
+        let table = MemoryTable::default();
+        let deadline = Deadline::after(Duration::ZERO);
         let at = |millis| Timestamp::from_millis(millis).unwrap();
         let acquire =
-            async |holder, now, until| leases.acquire("a", holder, at(now), at(until)).await.unwrap();
-        assert_eq!(acquire("one", 0, 10).await, Acquired::Yes);
-        assert_eq!(acquire("another", 10, 20).await, Acquired::Held);
-        assert_eq!(acquire("one", 10, 20).await, Acquired::Held, "one event, delivered twice");
-        assert_eq!(acquire("one", 11, 20).await, Acquired::Yes);
-        leases.release("a", "another").await.unwrap();
-        assert_eq!(acquire("another", 20, 30).await, Acquired::Held);
-        assert_eq!(acquire("another", 21, 30).await, Acquired::Yes);
-        leases.release("a", "another").await.unwrap();
-        assert_eq!(acquire("one", 22, 30).await, Acquired::Yes);
-        assert_eq!(leases.acquire("b", "another", at(22), at(30)).await, Ok(Acquired::Yes));
+            async |id, now, until| table.acquire("a", id, at(now), at(until), deadline).await.unwrap();
+        let release = async |id| table.release("a", id, deadline).await.unwrap();
+        assert_eq!(acquire("one", 0, 10).await, Acquired);
+        assert_eq!(acquire("another", 10, 20).await, HeldByOther);
+        assert_eq!(acquire("one", 10, 20).await, HeldByOther, "one event, delivered twice");
+        assert_eq!(acquire("one", 11, 20).await, Acquired);
+        release("another").await;
+        assert_eq!(acquire("another", 20, 30).await, HeldByOther);
+        assert_eq!(acquire("another", 21, 30).await, Acquired);
+        release("another").await;
+        assert_eq!(acquire("one", 22, 30).await, Acquired);
+        assert_eq!(table.acquire("b", "another", at(22), at(30), deadline).await, Ok(Acquired));
     }
 }

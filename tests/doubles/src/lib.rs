@@ -5,8 +5,7 @@
 //!
 //! | double | of |
 //! |---|---|
-//! | [`MemoryTable`] | the table: records, deliveries and states, with its indexes and its stream |
-//! | [`MemoryNotes`], [`MemoryLease`], [`MemoryAuditTable`] | the table's other items |
+//! | [`MemoryTable`] | the table with all its items, its indexes and its stream |
 //! | [`MemoryList`] | the account-level suppression list of one Region, and its import jobs |
 //! | [`MemorySes`] | what all other calls of SES share: pace and faults |
 //! | [`MemoryAccount`], [`MemoryTopics`], [`MemoryRuleSets`], [`MemorySesReader`] | what `setup` and `audit` read and write |
@@ -56,15 +55,12 @@ pub use self::answers::MemoryAnswers;
 pub use self::audit::buckets::MemoryBuckets;
 pub use self::audit::iam::MemoryIam;
 pub use self::audit::ses::MemorySesReader;
-pub use self::audit::table::MemoryAuditTable;
 pub use self::clock::MemoryClock;
 pub use self::dead_letters::MemoryDeadLetters;
 pub use self::fault::Fault;
 pub use self::fuse::Fuse;
-pub use self::lease::MemoryLease;
 pub use self::mail_event::{EventKind, MailEvent, Vocabulary};
 pub use self::metrics::MemoryMetrics;
-pub use self::notes::MemoryNotes;
 pub use self::objects::MemoryObjects;
 pub use self::peers::MemoryPeers;
 pub use self::rule_sets::MemoryRuleSets;

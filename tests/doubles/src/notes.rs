@@ -1,80 +1,106 @@
 //! Notes.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex};
 
-use mailroom_aws::notes::{Note, NoteError, Noted, Notes};
+use mailroom_aws::deadline::Deadline;
+use mailroom_aws::table::notes::NoteStore;
+use mailroom_aws::table::{PutOutcome, TableError, Versioned};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::{Fuse, lock};
+use crate::{MemoryTable, lock};
 
 /// The notes of one Region, kept as text so that a note that can't be read back is noticed.
-#[derive(Debug, Clone, Default)]
-pub struct MemoryNotes {
-    inner: Arc<Mutex<Inner>>,
-    fuse: Fuse,
-}
-
 #[derive(Debug, Default)]
-struct Inner {
+pub(crate) struct Notes {
     notes: HashMap<String, (String, u64)>,
-    failing: Option<String>,
+    failing_prefix: Option<String>,
 }
 
-impl MemoryNotes {
-    /// The same notes, for a function that may die.
-    #[must_use]
-    pub fn with_fuse(&self, fuse: &Fuse) -> Self {
-        Self { inner: Arc::clone(&self.inner), fuse: fuse.clone() }
+impl MemoryTable {
+    /// A note as it was last written; `None` if there is no such note.
+    pub fn note<T: DeserializeOwned>(&self, name: &str) -> Option<Versioned<T>> {
+        lock(&self.inner).notes.read(name).unwrap()
+    }
+
+    /// Writes a note in the place of the one that is there.
+    pub fn write_note(&self, name: &str, value: &impl Serialize) {
+        let Notes { notes, .. } = &mut lock(&self.inner).notes;
+        let version = notes.get(name).map_or(0, |(_, version)| *version) + 1;
+        notes.insert(name.to_owned(), (serde_json::to_string(value).unwrap(), version));
     }
 
     /// From now on, notes whose names have this prefix are not written; `None`: all are.
-    pub fn fail(&self, prefix: Option<&str>) {
-        lock(&self.inner).failing = prefix.map(str::to_owned);
+    pub fn fail_notes(&self, prefix: Option<&str>) {
+        lock(&self.inner).notes.failing_prefix = prefix.map(str::to_owned);
     }
 }
 
-impl Notes for MemoryNotes {
-    async fn get<T: DeserializeOwned>(&self, name: &str) -> Result<Option<Note<T>>, NoteError> {
-        let inner = lock(&self.inner);
-        let Some((text, version)) = inner.notes.get(name) else { return Ok(None) };
+impl Notes {
+    fn read<T: DeserializeOwned>(&self, name: &str) -> Result<Option<Versioned<T>>, TableError> {
+        let Some((text, version)) = self.notes.get(name) else { return Ok(None) };
         match serde_json::from_str(text) {
-            Ok(value) => Ok(Some(Note { value, version: *version })),
-            Err(_) => Err(NoteError::Unreadable(name.to_owned())),
+            Ok(value) => Ok(Some(Versioned { value, version: Some(*version) })),
+            Err(_) => Err(TableError::InvalidItem(format!("note {name} can't be read"))),
         }
     }
+}
 
-    async fn put<T: Serialize>(&self, name: &str, value: &T, read: Option<u64>) -> Result<Noted, NoteError> {
+impl NoteStore for MemoryTable {
+    async fn get_note<T: DeserializeOwned>(
+        &self,
+        name: &str,
+        _: Deadline,
+    ) -> Result<Option<Versioned<T>>, TableError> {
+        lock(&self.inner).notes.read(name)
+    }
+
+    async fn put_note<T: Serialize>(
+        &self,
+        name: &str,
+        note: &mut Versioned<T>,
+        _: Deadline,
+    ) -> Result<PutOutcome<()>, TableError> {
         self.fuse.effect().await;
-        let text = serde_json::to_string(value).unwrap();
-        let mut inner = lock(&self.inner);
-        if inner.failing.as_ref().is_some_and(|prefix| name.starts_with(prefix.as_str())) {
-            return Err(NoteError::Unavailable("injected failure".to_owned()));
+        let text = serde_json::to_string(&note.value).unwrap();
+        let Notes { notes, failing_prefix } = &mut lock(&self.inner).notes;
+        if failing_prefix.as_ref().is_some_and(|prefix| name.starts_with(prefix.as_str())) {
+            return Err(TableError::DeadlineExceeded("injected failure".to_owned()));
         }
-        if inner.notes.get(name).map(|(_, version)| *version) != read {
-            return Ok(Noted::Conflict);
+        if notes.get(name).map(|(_, version)| *version) != note.version {
+            return Ok(PutOutcome::Conflict(()));
         }
-        let version = read.unwrap_or_default() + 1;
-        inner.notes.insert(name.to_owned(), (text, version));
-        Ok(Noted::Done(version))
+        let version = note.version.unwrap_or_default() + 1;
+        notes.insert(name.to_owned(), (text, version));
+        note.version = Some(version);
+        Ok(PutOutcome::Written)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[tokio::test]
     async fn of_two_who_read_the_same_one_writes() {
-        let notes = MemoryNotes::default();
-        assert_eq!(notes.get::<u32>("a").await, Ok(None));
-        assert_eq!(notes.put("a", &1, None).await, Ok(Noted::Done(1)));
-        assert_eq!(notes.put("a", &2, None).await, Ok(Noted::Conflict));
-        assert_eq!(notes.put("a", &3, Some(1)).await, Ok(Noted::Done(2)));
-        assert_eq!(notes.put("a", &4, Some(1)).await, Ok(Noted::Conflict));
-        assert_eq!(notes.get::<u32>("a").await, Ok(Some(Note { value: 3, version: 2 })));
-        assert_eq!(notes.get::<u32>("b").await, Ok(None));
-        assert_eq!(notes.get::<String>("a").await, Err(NoteError::Unreadable("a".to_owned())));
+        let table = MemoryTable::default();
+        let deadline = Deadline::after(Duration::ZERO);
+        let put = async |value: u32, version| {
+            let mut note = Versioned { value, version };
+            let outcome = table.put_note("a", &mut note, deadline).await.unwrap();
+            note.version.filter(|_| outcome == PutOutcome::Written)
+        };
+        assert_eq!(table.get_note::<u32>("a", deadline).await, Ok(None));
+        assert_eq!(put(1, None).await, Some(1));
+        assert_eq!(put(2, None).await, None);
+        assert_eq!(put(3, Some(1)).await, Some(2));
+        assert_eq!(put(4, Some(1)).await, None);
+        let held = Versioned { value: 3, version: Some(2) };
+        assert_eq!(table.get_note::<u32>("a", deadline).await, Ok(Some(held)));
+        assert_eq!(table.get_note::<u32>("b", deadline).await, Ok(None));
+        let unreadable = TableError::InvalidItem("note a can't be read".to_owned());
+        assert_eq!(table.get_note::<String>("a", deadline).await, Err(unreadable));
     }
 }

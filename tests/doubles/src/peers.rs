@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex};
 
+use mailroom_aws::deadline::Deadline;
 use mailroom_aws::peers::{PeerError, Peers};
-use tokio::time::Instant;
 
 use crate::{Fuse, lock};
 
@@ -50,7 +50,7 @@ impl MemoryPeers {
 }
 
 impl Peers for MemoryPeers {
-    async fn send(&self, region: &str, message: &str, _: Instant) -> Result<(), PeerError> {
+    async fn send(&self, region: &str, message: &str, _: Deadline) -> Result<(), PeerError> {
         self.fuse.effect().await;
         let mut inner = lock(&self.inner);
         if let Some(error) = inner.failing.get(region) {

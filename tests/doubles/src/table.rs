@@ -1,15 +1,17 @@
-//! The table: records, latest deliveries and states.
+//! The table: records, latest deliveries and states. Its notes, leases and audit items are in modules of their own.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::ops::RangeInclusive;
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use mailroom_aws::decidable::{DecidableRecords, RecordKey, RecordPage};
-use mailroom_aws::deliveries::LatestDeliveries;
-use mailroom_aws::history::History;
-use mailroom_aws::records::{AppendError, NotDurable, RecordTable};
-use mailroom_aws::states::{Cursor, Page, Put, StateTable, TableError};
+use mailroom_aws::deadline::Deadline;
+use mailroom_aws::table::deliveries::LatestDeliveries;
+use mailroom_aws::table::history::RecordHistory;
+use mailroom_aws::table::record_scan::{RecordKey, RecordPage, RecordScan};
+use mailroom_aws::table::records::{AppendFailure, RecordTable};
+use mailroom_aws::table::states::{Cursor, Page, StateTable};
+use mailroom_aws::table::{PutOutcome, TableError};
 use mailroom_core::address::Address;
 use mailroom_core::record::Record;
 use mailroom_core::suppression::delivery::{self, LatestDelivery};
@@ -17,8 +19,10 @@ use mailroom_core::suppression::item::{self, AddressState, Change, SORT_KEY};
 use mailroom_core::suppression::{FeedbackFact, SuppressionState};
 use mailroom_core::timestamp::Timestamp;
 use serde_json::Value;
-use tokio::time::Instant;
 
+use crate::audit::table::AuditItems;
+use crate::lease::Leases;
+use crate::notes::Notes;
 use crate::{Fuse, ItemChange, lock};
 
 /// The number of records that a page of a scan looks at: two are enough to see whether the caller asks for the next page.
@@ -28,12 +32,15 @@ const SCANNED_PER_PAGE: usize = 2;
 /// call, indexes that lag, a stream.
 #[derive(Debug, Clone, Default)]
 pub struct MemoryTable {
-    inner: Arc<Mutex<Inner>>,
-    fuse: Fuse,
+    pub(crate) inner: Arc<Mutex<Inner>>,
+    pub(crate) fuse: Fuse,
 }
 
 #[derive(Debug, Default)]
-struct Inner {
+pub(crate) struct Inner {
+    pub(crate) notes: Notes,
+    pub(crate) leases: Leases,
+    pub(crate) audit: AuditItems,
     states: BTreeMap<String, AddressState>,
     /// The addresses of the states, by the indexes' partitions.
     shards: HashMap<String, BTreeSet<String>>,
@@ -108,17 +115,17 @@ impl MemoryTable {
             None => Ok(inner),
             Some(left) => {
                 inner.failures = left;
-                Err(TableError::Deadline("injected failure".to_owned()))
+                Err(TableError::DeadlineExceeded("injected failure".to_owned()))
             }
         }
     }
 
     /// Changes records, of which the one under `pk` is written.
-    async fn write(&self, pk: &str, change: impl FnOnce(&mut Inner)) -> Result<(), AppendError> {
+    async fn write(&self, pk: &str, change: impl FnOnce(&mut Inner)) -> Result<(), TableError> {
         self.fuse.effect().await;
-        let mut inner = self.answering().map_err(|error| AppendError::Deadline(error.to_string()))?;
+        let mut inner = self.answering()?;
         if inner.failing_pks.contains(pk) {
-            return Err(AppendError::Deadline("injected failure".to_owned()));
+            return Err(TableError::DeadlineExceeded("injected failure".to_owned()));
         }
         change(&mut inner);
         Ok(())
@@ -176,31 +183,31 @@ impl Inner {
 }
 
 impl StateTable for MemoryTable {
-    async fn get(&self, address: &str, _: Instant) -> Result<Option<AddressState>, TableError> {
+    async fn get_state(&self, address: &str, _: Deadline) -> Result<Option<AddressState>, TableError> {
         Ok(self.answering()?.states.get(address).cloned())
     }
 
-    async fn put(
+    async fn put_state(
         &self,
-        item: &AddressState,
+        state: &AddressState,
         read_version: Option<u64>,
-        _: Instant,
-    ) -> Result<Put, TableError> {
+        _: Deadline,
+    ) -> Result<PutOutcome<Option<Box<AddressState>>>, TableError> {
         self.fuse.effect().await;
         let mut inner = self.answering()?;
         if let Some(left) = inner.conflicts.checked_sub(1) {
             inner.conflicts = left;
-            return Ok(Put::Conflict(None));
+            return Ok(PutOutcome::Conflict(None));
         }
-        let held = inner.states.get(item.address());
-        if held == Some(item) {
-            return Ok(Put::Done);
+        let held = inner.states.get(state.address());
+        if held == Some(state) {
+            return Ok(PutOutcome::Written);
         }
         if held.map(AddressState::version) != read_version {
-            return Ok(Put::Conflict(held.cloned().map(Box::new)));
+            return Ok(PutOutcome::Conflict(held.cloned().map(Box::new)));
         }
-        inner.write(item);
-        Ok(Put::Done)
+        inner.write(state);
+        Ok(PutOutcome::Written)
     }
 
     async fn history(
@@ -208,7 +215,7 @@ impl StateTable for MemoryTable {
         address: &str,
         time: &RangeInclusive<Timestamp>,
         limit: usize,
-        _: Instant,
+        _: Deadline,
     ) -> Result<Vec<FeedbackFact>, TableError> {
         let inner = self.answering()?;
         let pk = item::partition_key(address);
@@ -228,7 +235,7 @@ impl StateTable for MemoryTable {
         due: Timestamp,
         after: Option<&Cursor>,
         limit: usize,
-        _: Instant,
+        _: Deadline,
     ) -> Result<Page, TableError> {
         self.page(shard, |state| state.due_at().filter(|at| *at <= due), after, limit)
     }
@@ -239,15 +246,15 @@ impl StateTable for MemoryTable {
         since: Timestamp,
         after: Option<&Cursor>,
         limit: usize,
-        _: Instant,
+        _: Deadline,
     ) -> Result<Page, TableError> {
         self.page(shard, |state| Some(state.changed_at()).filter(|at| *at >= since), after, limit)
     }
 }
 
 impl LatestDeliveries for MemoryTable {
-    async fn keep_latest(&self, deliveries: &[LatestDelivery], _: Instant) -> Vec<NotDurable> {
-        let mut not_durable = Vec::new();
+    async fn keep_latest(&self, deliveries: &[LatestDelivery], _: Deadline) -> Vec<AppendFailure> {
+        let mut failures = Vec::new();
         for (index, delivery) in deliveries.iter().enumerate() {
             let new = serde_json::to_value(delivery).unwrap();
             let keep = |inner: &mut Inner| {
@@ -259,19 +266,19 @@ impl LatestDeliveries for MemoryTable {
                 }
             };
             let kept = self.write(&delivery.pk, keep).await;
-            not_durable.extend(kept.err().map(|error| NotDurable { index, error }));
+            failures.extend(kept.err().map(|error| AppendFailure { index, error }));
         }
-        not_durable
+        failures
     }
 }
 
 impl RecordTable for MemoryTable {
-    async fn append<R: Record>(&self, records: &[R], _: Instant) -> Vec<NotDurable> {
+    async fn append<R: Record>(&self, records: &[R], _: Deadline) -> Vec<AppendFailure> {
         if records.iter().map(Record::key).collect::<HashSet<_>>().len() < records.len() {
-            let error = AppendError::Refused("Provided list of item keys contains duplicates".to_owned());
-            return (0..records.len()).map(|index| NotDurable { index, error: error.clone() }).collect();
+            let error = TableError::Refused("Provided list of item keys contains duplicates".to_owned());
+            return (0..records.len()).map(|index| AppendFailure { index, error: error.clone() }).collect();
         }
-        let mut not_durable = Vec::new();
+        let mut failures = Vec::new();
         for (index, record) in records.iter().enumerate() {
             let new = serde_json::to_value(record).unwrap();
             let (pk, sk) = record.key();
@@ -283,18 +290,18 @@ impl RecordTable for MemoryTable {
                 }
             };
             let appended = self.write(pk, append).await;
-            not_durable.extend(appended.err().map(|error| NotDurable { index, error }));
+            failures.extend(appended.err().map(|error| AppendFailure { index, error }));
         }
-        not_durable
+        failures
     }
 }
 
-impl DecidableRecords for MemoryTable {
-    async fn decidable(
+impl RecordScan for MemoryTable {
+    async fn decidable_records(
         &self,
         since: Timestamp,
         after: Option<&RecordKey>,
-        _: Instant,
+        _: Deadline,
     ) -> Result<RecordPage, TableError> {
         let text = |record: &Value, name: &str| record[name].as_str().unwrap_or_default().to_owned();
         let key = |record: &Value| RecordKey { pk: text(record, "pk"), sk: text(record, "sk") };
@@ -320,8 +327,13 @@ impl DecidableRecords for MemoryTable {
     }
 }
 
-impl History for MemoryTable {
-    async fn newest(&self, address: &str, limit: usize, _: Instant) -> Result<Vec<Value>, TableError> {
+impl RecordHistory for MemoryTable {
+    async fn newest_records(
+        &self,
+        address: &str,
+        limit: usize,
+        _: Deadline,
+    ) -> Result<Vec<Value>, TableError> {
         let pk = item::partition_key(address);
         let sk = |record: &Value| record["sk"].as_str().unwrap_or_default().to_owned();
         let mut records = self.records();
@@ -359,16 +371,16 @@ mod tests {
 
     #[tokio::test]
     async fn writes_are_conditional_and_indexes_lag() {
-        let (table, deadline) = (MemoryTable::default(), Instant::now());
+        let (table, deadline) = (MemoryTable::default(), Deadline::after(std::time::Duration::ZERO));
         let first = AddressState::advance(None, &bounce("a@example.com", 1), at(1)).unwrap();
-        assert_eq!(table.put(&first, None, deadline).await, Ok(Put::Done));
-        assert_eq!(table.put(&first, None, deadline).await, Ok(Put::Done));
+        assert_eq!(table.put_state(&first, None, deadline).await, Ok(PutOutcome::Written));
+        assert_eq!(table.put_state(&first, None, deadline).await, Ok(PutOutcome::Written));
         let second = AddressState::advance(Some(&first), &bounce("a@example.com", 2), at(2)).unwrap();
-        let held = Ok(Put::Conflict(Some(Box::new(first.clone()))));
-        assert_eq!(table.put(&second, None, deadline).await, held);
-        assert_eq!(table.put(&second, Some(2), deadline).await, held);
-        assert_eq!(table.put(&second, Some(1), deadline).await, Ok(Put::Done));
-        assert_eq!(table.get("a@example.com", deadline).await, Ok(Some(second.clone())));
+        let held = Ok(PutOutcome::Conflict(Some(Box::new(first.clone()))));
+        assert_eq!(table.put_state(&second, None, deadline).await, held);
+        assert_eq!(table.put_state(&second, Some(2), deadline).await, held);
+        assert_eq!(table.put_state(&second, Some(1), deadline).await, Ok(PutOutcome::Written));
+        assert_eq!(table.get_state("a@example.com", deadline).await, Ok(Some(second.clone())));
         assert_eq!(table.stream(0).len(), 2);
 
         let shard = item::shard("a@example.com");
@@ -380,18 +392,18 @@ mod tests {
         assert_eq!(shown(1).await, [first]);
         assert_eq!(shown(2).await, []);
         table.fail(1);
-        assert!(table.get("a@example.com", deadline).await.is_err());
-        assert!(table.get("a@example.com", deadline).await.is_ok());
+        assert!(table.get_state("a@example.com", deadline).await.is_err());
+        assert!(table.get_state("a@example.com", deadline).await.is_ok());
     }
 
     #[tokio::test]
     async fn pages_hold_each_once_and_in_order() {
-        let (table, deadline) = (MemoryTable::default(), Instant::now());
+        let (table, deadline) = (MemoryTable::default(), Deadline::after(std::time::Duration::ZERO));
         for n in 0..100 {
             // Two states have the same time.
             let time = at(n / 2);
             let state = AddressState::advance(None, &bounce(&format!("u{n}@example.com"), 1), time).unwrap();
-            table.put(&state, None, deadline).await.unwrap();
+            table.put_state(&state, None, deadline).await.unwrap();
         }
         let (mut pending, mut changed) = (0, 0);
         for shard in item::shards() {
@@ -418,13 +430,14 @@ mod tests {
 
     #[tokio::test]
     async fn a_fuse_lets_so_many_effects_through() {
-        let (table, fuse, deadline) = (MemoryTable::default(), Fuse::default(), Instant::now());
+        let (table, fuse, deadline) =
+            (MemoryTable::default(), Fuse::default(), Deadline::after(std::time::Duration::ZERO));
         let dying = table.with_fuse(&fuse);
         let invocation = async || {
             for n in 0..3 {
                 let state =
                     AddressState::advance(None, &bounce(&format!("u{n}@example.com"), 1), at(1)).unwrap();
-                dying.put(&state, None, deadline).await.unwrap();
+                dying.put_state(&state, None, deadline).await.unwrap();
             }
         };
         fuse.set(2);

@@ -10,14 +10,14 @@ use std::time::Duration;
 use apply::handler::RunOutcome;
 use doubles::{Fuse, ItemChange, MemoryPeers, stream_event};
 use mailroom_aws::clock::Clock;
+use mailroom_aws::deadline::Deadline;
 use mailroom_aws::invocation::Response;
-use mailroom_aws::notes::{FIRST_PASS, FirstPass, Notes};
 use mailroom_aws::suppression_list::SuppressionList;
+use mailroom_aws::table::notes::{FIRST_PASS, FirstPass, NoteStore};
 use mailroom_core::suppression::AddressState;
 use mailroom_core::timestamp::Timestamp;
 use reconcile::handler::{Done, LookedBack, Passed, Pushed, Wake};
 use simulated_region::{Parameters, SimulatedRegion};
-use tokio::time::Instant;
 
 use crate::law::Chronicle;
 use crate::queue::{Batch, Queue};
@@ -105,7 +105,7 @@ impl Region {
         let change = |image: &ItemChange| Change { image: image.clone(), created_at };
         self.changes.extend(new.iter().map(change));
         if !self.first_pass_ended {
-            self.first_pass_ended = at_once(self.notes.get::<FirstPass>(FIRST_PASS))
+            self.first_pass_ended = at_once(self.table.get_note::<FirstPass>(FIRST_PASS, within(1)))
                 .is_some_and(|note| note.is_ok_and(|note| note.is_some()));
         }
         new
@@ -235,8 +235,8 @@ impl Region {
 }
 
 /// A deadline so far from now. The runtime's time stands still, so that it stays as far.
-fn within(seconds: u64) -> Instant {
-    Instant::now() + Duration::from_secs(seconds)
+fn within(seconds: u64) -> Deadline {
+    Deadline::after(Duration::from_secs(seconds))
 }
 
 fn failed(response: &Response) -> HashSet<String> {

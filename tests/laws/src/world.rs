@@ -8,9 +8,10 @@ use apply::handler::RunOutcome;
 use doubles::{EventKind, Fault, Fuse, JobFaults, ListRules, ListWriter, MailEvent, MemoryPeers, Vocabulary};
 use fastrand::Rng;
 use mailroom_aws::clock::Clock;
+use mailroom_aws::deadline::Deadline;
 use mailroom_aws::peers::PeerError;
-use mailroom_aws::records::RecordTable;
 use mailroom_aws::suppression_list::Account;
+use mailroom_aws::table::records::RecordTable;
 use mailroom_core::address::Address;
 use mailroom_core::suppression::operator::OperatorDecision;
 use mailroom_core::suppression::policy::{Candidates, Policy, Threshold};
@@ -19,7 +20,6 @@ use mailroom_core::suppression::{AddressState, Reason};
 use mailroom_core::timestamp::Timestamp;
 use reconcile::handler::{Passed, Wake};
 use simulated_region::{ACCOUNT, Parameters};
-use tokio::time::Instant;
 
 use crate::coverage::Coverage;
 use crate::law::soft::latest_deliveries_are_kept;
@@ -377,8 +377,8 @@ impl World {
         let decided = truth::Decision { address: decision.address.clone(), suppress, at };
         self.truth.decisions.insert(decision.sk.clone(), decided);
         let decisions = [decision];
-        let append = self.regions[index].table.append(&decisions, Instant::now());
-        if at_once(append).is_none_or(|not_durable| !not_durable.is_empty()) {
+        let append = self.regions[index].table.append(&decisions, Deadline::after(std::time::Duration::ZERO));
+        if at_once(append).is_none_or(|failures| !failures.is_empty()) {
             return broken("a decision could not be recorded");
         }
         Ok(())

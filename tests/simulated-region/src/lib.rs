@@ -3,17 +3,15 @@
 //! This is a crate of its own, since it depends on the functions: a change of one of them does not rebuild the doubles. Each
 //! function counts by itself.
 
+use std::marker::PhantomData;
 use std::time::Duration;
 
 use apply::handler::Apply;
 use decide::handler::Decide;
-use doubles::{
-    Fuse, MemoryDeadLetters, MemoryLease, MemoryList, MemoryMetrics, MemoryNotes, MemoryObjects, MemoryPeers,
-    MemoryTable,
-};
+use doubles::{Fuse, MemoryDeadLetters, MemoryList, MemoryMetrics, MemoryObjects, MemoryPeers, MemoryTable};
 use feedback::handler::Feedback;
 use feedback::settings::KindsNotStored;
-use mailroom_aws::clock::{Clock, Timer};
+use mailroom_aws::clock::Timer;
 use mailroom_aws::suppression_list::SuppressionList;
 use mailroom_core::ours::Ours;
 use mailroom_core::record::Retention;
@@ -66,6 +64,25 @@ impl Parameters {
     }
 }
 
+/// The doubles with which a function runs that has ports of many types: with this list and this clock.
+pub struct Simulated<L, C>(PhantomData<(L, C)>);
+
+impl<L: SuppressionList, C: Timer> apply::handler::Ports for Simulated<L, C> {
+    type Table = MemoryTable;
+    type List = L;
+    type Objects = MemoryObjects;
+    type Clock = C;
+    type Metrics = MemoryMetrics;
+}
+
+impl<L: SuppressionList, C: Timer> reconcile::handler::Ports for Simulated<L, C> {
+    type Table = MemoryTable;
+    type List = L;
+    type Peers = MemoryPeers;
+    type Clock = C;
+    type Metrics = MemoryMetrics;
+}
+
 /// One Region: what its functions share. Clones are the same Region.
 #[derive(Clone)]
 pub struct SimulatedRegion<C> {
@@ -77,10 +94,6 @@ pub struct SimulatedRegion<C> {
     pub table: MemoryTable,
     /// The suppression list.
     pub list: MemoryList<C>,
-    /// The leases.
-    pub leases: MemoryLease,
-    /// The functions' notes.
-    pub notes: MemoryNotes,
     /// The bucket of import jobs.
     pub objects: MemoryObjects,
     /// The queues of all Regions.
@@ -104,8 +117,6 @@ impl<C: Timer + Clone> SimulatedRegion<C> {
             parameters,
             table: MemoryTable::default(),
             list: MemoryList::new(ses_clock, &objects),
-            leases: MemoryLease::default(),
-            notes: MemoryNotes::default(),
             objects,
             queues: queues.clone(),
             clock,
@@ -118,8 +129,6 @@ impl<C: Timer + Clone> SimulatedRegion<C> {
         Self {
             table: self.table.with_fuse(fuse),
             list: self.list.with_fuse(fuse),
-            leases: self.leases.with_fuse(fuse),
-            notes: self.notes.with_fuse(fuse),
             objects: self.objects.with_fuse(fuse),
             queues: self.queues.with_fuse(fuse),
             ..self.clone()
@@ -167,16 +176,10 @@ impl<C: Timer + Clone> SimulatedRegion<C> {
     }
 
     /// The function `apply`, with this list and this clock.
-    pub fn apply<L: SuppressionList, K: Clock>(
-        &self,
-        list: L,
-        clock: K,
-    ) -> Apply<MemoryTable, L, MemoryLease, MemoryNotes, MemoryObjects, K, MemoryMetrics> {
+    pub fn apply<L: SuppressionList, K: Timer>(&self, list: L, clock: K) -> Apply<Simulated<L, K>> {
         Apply {
-            states: self.table.clone(),
+            table: self.table.clone(),
             list,
-            leases: self.leases.clone(),
-            notes: self.notes.clone(),
             objects: self.objects.clone(),
             clock,
             metrics: MemoryMetrics::default(),
@@ -190,15 +193,10 @@ impl<C: Timer + Clone> SimulatedRegion<C> {
     }
 
     /// The function `reconcile`, with this list.
-    pub fn reconcile<L: SuppressionList>(
-        &self,
-        list: L,
-    ) -> Reconcile<MemoryTable, L, MemoryLease, MemoryNotes, MemoryPeers, C, MemoryMetrics> {
+    pub fn reconcile<L: SuppressionList>(&self, list: L) -> Reconcile<Simulated<L, C>> {
         Reconcile {
-            states: self.table.clone(),
+            table: self.table.clone(),
             list,
-            leases: self.leases.clone(),
-            notes: self.notes.clone(),
             peers: self.queues.clone(),
             clock: self.clock.clone(),
             metrics: MemoryMetrics::default(),

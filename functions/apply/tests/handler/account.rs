@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use apply::handler::RunOutcome;
 use mailroom_aws::clock::Clock;
-use mailroom_aws::states::StateTable;
 use mailroom_aws::suppression_list::Account;
+use mailroom_aws::table::states::StateTable;
 use mailroom_core::suppression::item::OutcomeKind;
 use mailroom_core::suppression::{Reason, Said, Source, SuppressionState};
 
@@ -13,7 +13,7 @@ use crate::world::{MINUTE, REGION, Say, World, entries};
 
 #[tokio::test]
 async fn the_sandbox_and_a_reason_that_is_not_enabled_are_outcomes() {
-    let mut world = World::new().await;
+    let mut world = World::new();
     let account = |production_access, enabled: &[Reason]| Account {
         production_access,
         enabled: enabled.iter().copied().collect::<BTreeSet<_>>(),
@@ -41,7 +41,7 @@ async fn the_sandbox_and_a_reason_that_is_not_enabled_are_outcomes() {
 #[tokio::test]
 async fn ses_is_trusted_with_its_own_bounces_if_told_so() {
     for trust_origin in [false, true] {
-        let mut world = World { trust_origin, ..World::new().await };
+        let mut world = World { trust_origin, ..World::new() };
         let said = |region: &str| Said {
             at: world.clock.now(),
             source: Source::Bounce,
@@ -63,7 +63,7 @@ async fn ses_is_trusted_with_its_own_bounces_if_told_so() {
 
 #[tokio::test]
 async fn what_ses_was_trusted_with_and_is_not_there_is_put() {
-    let mut world = World { trust_origin: true, ..World::new().await };
+    let mut world = World { trust_origin: true, ..World::new() };
     for id in ["1", "2"] {
         let (source, region, id) = (Source::Bounce, REGION.to_owned(), id.to_owned());
         let here = Said { at: world.clock.now(), source, region, id };
@@ -79,7 +79,7 @@ async fn what_ses_was_trusted_with_and_is_not_there_is_put() {
     assert!(state.applied().unwrap().trusted);
     // What reconcile writes.
     let marked = state.marked([], None, world.clock.now()).unwrap();
-    world.table.put(&marked, Some(state.version()), World::deadline()).await.unwrap();
+    world.table.put_state(&marked, Some(state.version()), World::deadline()).await.unwrap();
     world.clock.advance(MINUTE);
     assert_eq!((world.run().await.ran(), world.of("put")), (RunOutcome::Drained, 1));
     world.assert_right();
@@ -87,7 +87,7 @@ async fn what_ses_was_trusted_with_and_is_not_there_is_put() {
 
 #[tokio::test]
 async fn a_refusal_is_the_sandboxs_if_the_account_has_come_into_it() {
-    let mut world = World::new().await;
+    let mut world = World::new();
     world.say_all(&["a@example.com", "b@example.com"], Say::Bounced).await;
     // After it was asked.
     let says = vec![("c@example.com".to_owned(), Say::Bounced), (String::new(), Say::Sandboxed)];

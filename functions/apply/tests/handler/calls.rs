@@ -3,8 +3,8 @@
 use apply::handler::{LEASE, RunOutcome};
 use doubles::{Fault, ListWriter};
 use mailroom_aws::clock::Clock;
-use mailroom_aws::lease::Lease;
-use mailroom_aws::notes::{FIRST_PASS, FirstPass, Notes};
+use mailroom_aws::table::lease::LeaseStore;
+use mailroom_aws::table::notes::{FIRST_PASS, FirstPass};
 use mailroom_core::suppression::Reason;
 use mailroom_core::suppression::item::OutcomeKind;
 
@@ -12,7 +12,7 @@ use crate::world::{MINUTE, Say, World, entries};
 
 #[tokio::test]
 async fn what_is_in_force_is_put_and_what_was_released_is_deleted_in_every_spelling() {
-    let mut world = World::new().await;
+    let mut world = World::new();
     world.say("Jane@example.com", Say::Bounced).await;
     world.say("joe@example.com", Say::Complained).await;
     assert_eq!(world.run().await.ran(), RunOutcome::Drained);
@@ -47,7 +47,7 @@ async fn no_bounce_before_reconcile_has_been_through_the_list() {
     let complaints = [("jane@example.com", Reason::Complaint), ("joe@example.com", Reason::Complaint)];
     assert_eq!((world.list.entries(), world.pending()), (entries(&complaints), 2));
     world.say("jane@example.com", Say::Complained).await;
-    world.notes.put(FIRST_PASS, &FirstPass { ended_at: world.clock.now() }, None).await.unwrap();
+    world.table.write_note(FIRST_PASS, &FirstPass { ended_at: world.clock.now() });
     world.clock.advance(MINUTE);
     assert_eq!(world.run().await.ran(), RunOutcome::Drained);
     world.assert_right();
@@ -56,7 +56,7 @@ async fn no_bounce_before_reconcile_has_been_through_the_list() {
 #[tokio::test]
 async fn a_bounce_that_waits_for_its_turn_is_not_put_over_a_complaint() {
     for throttled in [false, true] {
-        let mut world = World::new().await;
+        let mut world = World::new();
         world.say_all(&["a@example.com", "b@example.com"], Say::Bounced).await;
         // The account, and a; b waits a second, and SES adds what it is told of at once.
         if throttled {
@@ -76,7 +76,7 @@ async fn a_bounce_that_waits_for_its_turn_is_not_put_over_a_complaint() {
 
 #[tokio::test]
 async fn a_throttled_call_is_made_again_later() {
-    let mut world = World::new().await;
+    let mut world = World::new();
     world.say("a@example.com", Say::Bounced).await;
     world.list.fault([Fault::Throttled, Fault::None, Fault::Throttled, Fault::Throttled]);
     let report = world.run().await;
@@ -96,7 +96,7 @@ async fn a_throttled_call_is_made_again_later() {
 
 #[tokio::test]
 async fn a_refusal_is_for_good_and_no_answer_is_not() {
-    let mut world = World::new().await;
+    let mut world = World::new();
     world.list.poison("a@example.com");
     world.say_all(&["a@example.com", "b@example.com", "c@example.com"], Say::Bounced).await;
     // The account; what is refused; the account, which is not to blame; then SES is down.
@@ -114,7 +114,7 @@ async fn a_refusal_is_for_good_and_no_answer_is_not() {
 
 #[tokio::test]
 async fn what_there_is_no_time_for_stays_pending() {
-    let mut world = World::new().await;
+    let mut world = World::new();
     world.say_numbered("a", 60, Say::Bounced).await;
     let start = world.clock.now();
     assert_eq!(world.run().await.ran(), RunOutcome::Left);
@@ -127,12 +127,12 @@ async fn what_there_is_no_time_for_stays_pending() {
 
 #[tokio::test]
 async fn one_instance_works_and_a_dead_one_keeps_others_out_until_its_lease_ends() {
-    let mut world = World::new().await;
+    let mut world = World::new();
     world.say("a@example.com", Say::Bounced).await;
     let (now, until) = (world.clock.now(), world.clock.now().plus(2 * MINUTE));
-    world.leases.acquire(LEASE, "another", now, until).await.unwrap();
+    world.table.acquire(LEASE, "another", now, until, World::deadline()).await.unwrap();
     assert_eq!((world.run().await.ran(), world.calls()), (RunOutcome::Busy, 0));
-    world.leases.release(LEASE, "another").await.unwrap();
+    world.table.release(LEASE, "another", World::deadline()).await.unwrap();
     // Dies with the lease.
     assert!(world.run_with("{}", 2).await.ran.is_none());
     assert_eq!(world.run().await.ran(), RunOutcome::Busy);
@@ -144,7 +144,7 @@ async fn one_instance_works_and_a_dead_one_keeps_others_out_until_its_lease_ends
 #[tokio::test]
 async fn what_is_said_between_reading_and_recording_stays_pending() {
     for waits in 0..4 {
-        let mut world = World::new().await;
+        let mut world = World::new();
         world.say("a@example.com", Say::Bounced).await;
         let mut says = vec![("b@example.com".to_owned(), Say::Released); waits];
         says.push(("a@example.com".to_owned(), Say::Released));

@@ -42,7 +42,7 @@ async fn a_run_may_die_after_any_effect() {
     // Few, so that they go singly; and by job, with an interval that makes 5 a minute's worth.
     for (count, requests_per_second) in [(4, 1.0), (8, 0.1)] {
         assert_right_after_each_effect(async |effects| {
-            let mut world = World { requests_per_second, ..World::new().await };
+            let mut world = World { requests_per_second, ..World::new() };
             world.say("gone@example.com", Say::Bounced).await;
             world.run_until_quiet().await;
             world.clock.advance(MINUTE);

@@ -12,7 +12,7 @@ use crate::world::{MINUTE, Say, World, entries};
 #[tokio::test]
 async fn records_that_fail_in_a_job_are_tried_singly() {
     for failed_records_hidden in [false, true] {
-        let mut world = World::new().await;
+        let mut world = World::new();
         world.list.set_job_faults(JobFaults { failed_records_hidden, ..JobFaults::default() });
         world.list.poison("User3@example.com");
         world.say_numbered("User", 100, Say::Bounced).await;
@@ -27,7 +27,7 @@ async fn records_that_fail_in_a_job_are_tried_singly() {
 #[tokio::test]
 async fn a_job_that_can_not_be_is_no_dead_end() {
     // SES can't read the object, say because the bucket's policy is wrong.
-    let mut world = World::new().await;
+    let mut world = World::new();
     let unreadable = MemoryList::new(world.clock.clone(), &MemoryObjects::default());
     world.shared.list = unreadable;
     world.say_numbered("User", 100, Say::Bounced).await;
@@ -62,7 +62,7 @@ async fn a_job_that_nobody_can_look_at_stops_nothing_else() {
         (Fault::Unanswered, &[Fault::Unavailable; 3]),
         (Fault::Unanswered, &[Fault::Refused]),
     ] {
-        let mut world = World::new().await;
+        let mut world = World::new();
         let job_wait = Duration::from_hours(1);
         world.set_import_wait(job_wait);
         world.list.insert("jane@example.com", Reason::Bounce);
@@ -124,7 +124,7 @@ async fn a_run_ends_while_the_index_still_shows_marks_that_were_taken_off() {
 /// Each of the jobs that are tried would keep an address waiting longer than the one before, if it were the address's fault.
 #[tokio::test]
 async fn a_role_that_may_never_make_jobs_is_no_dead_end() {
-    let mut world = World { requests_per_second: 0.2, ..World::new().await };
+    let mut world = World { requests_per_second: 0.2, ..World::new() };
     world.list.set_job_faults(JobFaults { creation_denied: true, ..JobFaults::default() });
     world.say_numbered("User", 500, Say::Bounced).await;
     let minutes = world.run_until_quiet().await;
@@ -156,7 +156,7 @@ async fn no_job_is_made_of_what_was_right_long_ago() {
 #[tokio::test]
 async fn a_job_that_fails_at_what_is_not_there_stands_in_nobodys_way() {
     for failed_records_hidden in [false, true] {
-        let mut world = World::new().await;
+        let mut world = World::new();
         world.list.set_job_faults(JobFaults { failed_records_hidden, ..JobFaults::default() });
         for say in [Say::Bounced, Say::Released] {
             world.say_numbered("User", 70, say).await;

@@ -40,7 +40,7 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 async fn live(steps: &[Step], requests_per_second: f64) {
-    let mut world = World { requests_per_second, ..World::new().await };
+    let mut world = World { requests_per_second, ..World::new() };
     world.set_import_wait(Duration::from_secs(70));
     for step in steps {
         match step {

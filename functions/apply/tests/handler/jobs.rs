@@ -14,7 +14,7 @@ use crate::world::{MINUTE, Say, World, entries};
 
 #[tokio::test]
 async fn a_storm_goes_by_job_and_what_is_said_meanwhile_wins() {
-    let mut world = World::new().await;
+    let mut world = World::new();
     world.set_import_wait(Duration::from_secs(90));
     world.say_numbered("User", 100, Say::Bounced).await;
     assert_eq!(world.run().await.ran(), RunOutcome::Drained);
@@ -40,7 +40,7 @@ async fn a_storm_goes_by_job_and_what_is_said_meanwhile_wins() {
 
 #[tokio::test]
 async fn a_storm_that_comes_while_a_job_runs_waits_for_its_end_and_goes_by_the_next() {
-    let mut world = World::new().await;
+    let mut world = World::new();
     world.set_import_wait(Duration::from_secs(15));
     world.say_numbered("User", 100, Say::Bounced).await;
     world.run().await.ran();
@@ -55,7 +55,7 @@ async fn a_storm_that_comes_while_a_job_runs_waits_for_its_end_and_goes_by_the_n
 
 #[tokio::test]
 async fn releases_and_complaints_do_not_wait_behind_bounces() {
-    let mut world = World::new().await;
+    let mut world = World::new();
     world.set_import_wait(Duration::from_secs(90));
     world.list.insert("jane@example.com", Reason::Bounce);
     world.say_numbered("User", 100, Say::Bounced).await;
@@ -86,7 +86,7 @@ async fn a_release_is_seen_behind_a_large_backlog() {
 
 /// What is done without jobs: calls, and how long they take.
 async fn one_put_per_bounce(count: usize) -> (usize, Duration) {
-    let world = World::new().await;
+    let world = World::new();
     let start = world.clock.now();
     for n in 0..count {
         world.list.put(&format!("User{n}@example.com"), Reason::Bounce).await.unwrap();
@@ -119,7 +119,7 @@ async fn twenty_thousand_bounces_at_one_request_a_second() {
 #[tokio::test]
 async fn what_no_call_deletes_a_job_does() {
     for failed_records_hidden in [false, true] {
-        let mut world = World::new().await;
+        let mut world = World::new();
         world.list.set_job_faults(JobFaults { failed_records_hidden, ..JobFaults::default() });
         world.say_all(&["Dept/X@example.com", "joe@example.com"], Say::Bounced).await;
         world.run_until_quiet().await;
@@ -134,7 +134,7 @@ async fn what_no_call_deletes_a_job_does() {
 
 #[tokio::test]
 async fn what_only_a_job_deletes_waits_for_one_unless_there_are_none() {
-    let mut world = World::new().await;
+    let mut world = World::new();
     world.say("a/b@example.com", Say::Bounced).await;
     world.run_until_quiet().await;
     world.say("a/b@example.com", Say::Released).await;

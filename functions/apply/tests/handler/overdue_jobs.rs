@@ -37,7 +37,7 @@ impl Stuck {
 #[tokio::test]
 async fn a_job_that_never_ends_holds_its_addresses_for_an_hour() {
     for stuck in Stuck::ALL {
-        let mut world = World::new().await;
+        let mut world = World::new();
         stuck.set(&world.list, Duration::from_hours(1000));
         world.list.insert("user9@example.com", Reason::Bounce);
         world.say_numbered("User", 100, Say::Bounced).await;
@@ -80,7 +80,7 @@ async fn a_job_that_never_ends_holds_its_addresses_for_an_hour() {
 #[tokio::test]
 async fn what_an_overdue_job_overwrites_in_the_end_is_put_right() {
     for stuck in Stuck::ALL {
-        let mut world = World::new().await;
+        let mut world = World::new();
         let job_wait = Duration::from_hours(10);
         stuck.set(&world.list, job_wait);
         world.say_numbered("User", 100, Say::Bounced).await;
@@ -127,7 +127,7 @@ async fn what_an_overdue_job_deletes_in_the_end_is_put_again() {
 /// A job that takes longer than it should has not been for nothing.
 #[tokio::test]
 async fn what_an_overdue_job_has_done_counts_once_it_has_ended() {
-    let mut world = World::new().await;
+    let mut world = World::new();
     Stuck::Processing.set(&world.list, Duration::from_mins(65));
     world.list.fail_in_jobs("User999@example.com");
     world.say_numbered("User", 1000, Say::Bounced).await;

@@ -9,7 +9,7 @@ use crate::world::{MINUTE, REGION, Say, World};
 
 #[tokio::test]
 async fn an_index_that_lags_shows_nothing_that_is_done_twice_or_put_wrongly() {
-    let mut world = World::new().await;
+    let mut world = World::new();
     world.say("a@example.com", Say::Bounced).await;
     assert_eq!(world.run().await.ran(), RunOutcome::Drained);
     world.say("b@example.com", Say::Bounced).await;
@@ -39,7 +39,7 @@ async fn sample_events() {
     for (sample, listed) in [("schedule", false), ("pending", true)] {
         let path = format!("{}/../../events/apply/{sample}.json", env!("CARGO_MANIFEST_DIR"));
         let event = std::fs::read_to_string(path).unwrap();
-        let mut world = World::new().await;
+        let mut world = World::new();
         world.say("Jane@example.com", Say::Bounced).await;
         world.table.lag(1);
         world.clock.advance(MINUTE);
@@ -50,7 +50,7 @@ async fn sample_events() {
 
 #[tokio::test]
 async fn records_of_the_stream_that_can_not_be_read_are_counted() {
-    let mut world = World::new().await;
+    let mut world = World::new();
     world.say("a@example.com", Say::Bounced).await;
     let images = world.table.stream(0);
     let mut event = stream_event(images.iter().map(|image| (image, world.clock.now())), REGION);

@@ -8,15 +8,15 @@ use std::time::Duration;
 use apply::handler::{ApplyError, RunOutcome};
 use doubles::{Fuse, ListRules, MemoryClock, MemoryMetrics, MemoryPeers};
 use mailroom_aws::clock::{Clock, Timer};
-use mailroom_aws::notes::{FIRST_PASS, FirstPass, Notes};
-use mailroom_aws::states::StateTable;
+use mailroom_aws::deadline::Deadline;
 use mailroom_aws::suppression_list::Account;
+use mailroom_aws::table::notes::{FIRST_PASS, FirstPass};
+use mailroom_aws::table::states::StateTable;
 use mailroom_core::address::Address;
 use mailroom_core::suppression::item::OutcomeKind;
 use mailroom_core::suppression::{AddressState, Change, Reason, Said, Source, SuppressionState};
 use mailroom_core::timestamp::Timestamp;
 use simulated_region::{Parameters, SimulatedRegion};
-use tokio::time::Instant;
 
 pub(crate) const REGION: &str = "us-east-1";
 pub(crate) const MINUTE: Duration = Duration::from_mins(1);
@@ -82,16 +82,16 @@ impl Timer for Meanwhile<'_> {
 }
 
 impl World {
-    pub(crate) async fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let world = Self::before_first_pass();
         let ended = FirstPass { ended_at: world.clock.now() };
-        world.notes.put(FIRST_PASS, &ended, None).await.unwrap();
+        world.table.write_note(FIRST_PASS, &ended);
         world
     }
 
     /// A world in which `User0@example.com` and so on have bounced.
     pub(crate) async fn with_bounces(count: usize) -> Self {
-        let world = Self::new().await;
+        let world = Self::new();
         world.say_numbered("User", count, Say::Bounced).await;
         world
     }
@@ -107,8 +107,8 @@ impl World {
         }
     }
 
-    pub(crate) fn deadline() -> Instant {
-        Instant::now() + Duration::from_hours(1)
+    pub(crate) fn deadline() -> Deadline {
+        Deadline::after(Duration::from_hours(1))
     }
 
     pub(crate) async fn say(&self, spelling: &str, say: Say) {
@@ -131,12 +131,12 @@ impl World {
     }
 
     pub(crate) async fn join(&self, address: &str, spelling: &str, state: SuppressionState) {
-        let known = self.table.get(address, Self::deadline()).await.unwrap();
+        let known = self.table.get_state(address, Self::deadline()).await.unwrap();
         let spellings = [spelling].into_iter().collect();
         let change = Change { address: address.to_owned(), spellings, state };
         if let Some(next) = AddressState::advance(known.as_ref(), &change, self.clock.now()) {
             let read = known.map(|known| known.version());
-            self.table.put(&next, read, Self::deadline()).await.unwrap();
+            self.table.put_state(&next, read, Self::deadline()).await.unwrap();
         }
     }
 
@@ -160,7 +160,7 @@ impl World {
     }
 
     pub(crate) async fn state(&self, address: &str) -> AddressState {
-        self.table.get(address, Self::deadline()).await.unwrap().unwrap()
+        self.table.get_state(address, Self::deadline()).await.unwrap().unwrap()
     }
 
     pub(crate) async fn outcome(&self, address: &str) -> Option<OutcomeKind> {
@@ -200,7 +200,7 @@ impl World {
         let clock = Meanwhile { world: self, says: RefCell::new(says.into()) };
         let apply = region.apply(region.list.clone(), clock);
         let holder = format!("run {}", self.runs);
-        let ran = fuse.run(apply.handle(payload, &holder, Instant::now() + MINUTE)).await;
+        let ran = fuse.run(apply.handle(payload, &holder, Deadline::after(MINUTE))).await;
         Report { ran, metrics: apply.metrics }
     }
 

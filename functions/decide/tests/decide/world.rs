@@ -10,7 +10,8 @@ use doubles::{
 };
 use feedback::handler::Feedback;
 use mailroom_aws::clock::Clock;
-use mailroom_aws::records::RecordTable;
+use mailroom_aws::deadline::Deadline;
+use mailroom_aws::table::records::RecordTable;
 use mailroom_core::address::Address;
 use mailroom_core::suppression::operator::OperatorDecision;
 use mailroom_core::suppression::policy::{Policy, Threshold};
@@ -19,7 +20,6 @@ use mailroom_core::timestamp::Timestamp;
 use merge::handler::Merge;
 use serde_json::Value;
 use simulated_region::{ACCOUNT, Parameters, SimulatedRegion};
-use tokio::time::Instant;
 
 const REGIONS: [&str; 3] = ["us-east-1", "us-west-2", "eu-west-1"];
 
@@ -43,8 +43,8 @@ pub(crate) fn at(text: &str) -> Timestamp {
     Timestamp::parse(text).unwrap()
 }
 
-pub(crate) fn deadline() -> Instant {
-    Instant::now() + Duration::from_secs(5)
+pub(crate) fn deadline() -> Deadline {
+    Deadline::after(Duration::from_secs(5))
 }
 
 /// Three Regions, each the others' peer, on 1 February 2026.

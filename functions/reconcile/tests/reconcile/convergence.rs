@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use doubles::{Fuse, ListRules};
+use mailroom_aws::deadline::Deadline;
 use mailroom_core::address::Address;
 use mailroom_core::suppression::Reason;
 use mailroom_core::suppression::reconcile::Gone;
 use proptest::prelude::*;
-use tokio::time::Instant;
 
 use crate::world::{A_WHILE, Region, WAKE, regions, settle};
 
@@ -20,7 +20,7 @@ async fn die(home: &Region, peer: &Region, deaths: &[(bool, usize)]) {
         let fuse = Fuse::default();
         let function = region.function(&fuse);
         fuse.set(*effects);
-        fuse.run(function.handle(WAKE, "dies", Instant::now() + Duration::from_mins(15))).await;
+        fuse.run(function.handle(WAKE, "dies", Deadline::after(Duration::from_mins(15)))).await;
         region.apply().await;
     }
 }

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use doubles::ListRules;
 use mailroom_aws::clock::Clock;
-use mailroom_aws::notes::{FIRST_PASS, FirstPass, Notes};
 use mailroom_aws::suppression_list::{Account, SuppressionList};
+use mailroom_aws::table::notes::{FIRST_PASS, FirstPass};
 use mailroom_core::suppression::Reason;
 use mailroom_core::suppression::item::Attempt;
 
@@ -19,7 +19,7 @@ async fn what_stood_on_a_list_is_taken_in_and_comes_to_the_others() {
     home.list.insert("success@simulator.amazonses.com", Reason::Bounce);
     let counts = home.counts().await;
     assert_eq!((counts.entries, counts.differ, counts.mended, counts.left), (3, 2, 2, 1));
-    assert!(home.notes.get::<FirstPass>(FIRST_PASS).await.unwrap().is_some());
+    assert!(home.table.note::<FirstPass>(FIRST_PASS).is_some());
     settle(&home, &peer).await;
     assert_eq!(
         peer.listed(),

@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use doubles::{Fault, Fuse, ListRules};
 use mailroom_aws::clock::Clock;
-use mailroom_aws::notes::{FIRST_PASS, FirstPass, LIST_PASSES, ListPasses, Notes};
+use mailroom_aws::deadline::Deadline;
+use mailroom_aws::table::notes::{FIRST_PASS, FirstPass, LIST_PASSES, ListPasses};
 use mailroom_core::suppression::Reason;
 use mailroom_core::suppression::list_pass::ListPass;
 use reconcile::handler::{Done, PassCounts, Passed, Pushed, Wake};
 use serde::de::IgnoredAny;
 use serde_json::json;
-use tokio::time::Instant;
 
 use crate::world::{A_WHILE, Region, WAKE, regions};
 
@@ -23,7 +23,7 @@ async fn the_audit_finds_in_the_note_what_the_last_pass_found() {
     home.list.insert("a@example.com", Reason::Bounce);
     let begun = home.clock.now().plus(A_WHILE);
     let counts = home.counts().await;
-    let note = home.notes.get::<ListPasses<IgnoredAny>>(LIST_PASSES).await.unwrap().unwrap().value;
+    let note = home.table.note::<ListPasses<IgnoredAny>>(LIST_PASSES).unwrap().value;
     let expected = ListPass {
         started_at: begun,
         ended_at: Some(home.clock.now()),
@@ -120,7 +120,7 @@ async fn a_pass_that_dies_in_mid_paging_goes_on_at_most_a_minute_before() {
     let dying = home.function(&fuse);
     // The lease, the peer's note, the account, and what was kept after a minute are effects, too.
     fuse.set(85);
-    let deadline = Instant::now() + Duration::from_mins(4);
+    let deadline = Deadline::after(Duration::from_mins(4));
     assert_eq!(fuse.run(dying.handle(WAKE, "dies", deadline)).await, None);
     let read = pages(&home) - before;
     assert!((75..=85).contains(&read), "{read}");
@@ -141,13 +141,13 @@ async fn a_filter_that_is_not_kept_keeps_the_pass_where_it_was() {
     // Both at the end of an invocation and in the middle of one.
     for (seconds, read) in [(30, 15..25), (240, 55..65)] {
         home.clock.advance(Duration::from_mins(5));
-        home.notes.fail(Some("reconcile-seen"));
+        home.table.fail_notes(Some("reconcile-seen"));
         let before = pages(&home);
         let error = home.wake(WAKE, seconds).await.unwrap_err();
-        assert!(error.to_string().starts_with("the notes:"), "{error}");
+        assert!(error.to_string().starts_with("the table:"), "{error}");
         assert!(read.contains(&(pages(&home) - before)), "{}", pages(&home) - before);
     }
-    home.notes.fail(None);
+    home.table.fail_notes(None);
     let before = pages(&home);
     let counts = home.counts().await;
     assert_eq!((counts.entries, counts.gone), (1200, 0));
@@ -172,7 +172,7 @@ async fn while_one_is_at_it_another_leaves() {
     let fuse = Fuse::default();
     let died = home.function(&fuse);
     fuse.set(2);
-    assert_eq!(fuse.run(died.handle(WAKE, "dies", Instant::now() + Duration::from_mins(10))).await, None);
+    assert_eq!(fuse.run(died.handle(WAKE, "dies", Deadline::after(Duration::from_mins(10)))).await, None);
     assert_eq!(home.wake(WAKE, 900).await, Ok(Done::Held));
     home.clock.advance(Duration::from_mins(11));
     assert!(matches!(home.wake(WAKE, 900).await, Ok(Done::Woken { .. })));
@@ -195,7 +195,7 @@ async fn trouble_with_the_list_is_waited_out_or_told_and_peers_are_told_neverthe
     home.table.fail(1000);
     home.clock.advance(A_WHILE);
     let error = home.wake(WAKE, 900).await.unwrap_err();
-    assert!(error.to_string().starts_with("the states: no answer"), "{error}");
+    assert!(error.to_string().starts_with("the table: no answer"), "{error}");
 }
 
 /// Puts so many entries on the list, ten in a second.
@@ -221,8 +221,8 @@ async fn wake_until_ended(home: &Region, seconds: u64, most: usize) -> (usize, P
     panic!("no end after {most} invocations")
 }
 
-async fn first_pass_ended(home: &Region) -> bool {
-    home.notes.get::<FirstPass>(FIRST_PASS).await.unwrap().is_some()
+fn first_pass_ended(home: &Region) -> bool {
+    home.table.note::<FirstPass>(FIRST_PASS).is_some()
 }
 
 /// Each invocation can read half of the list at most.
@@ -233,7 +233,7 @@ async fn a_long_list_comes_to_an_end_though_its_tokens_expire_between_invocation
     insert_over_time(&home, ENTRIES);
     let (wakes, counts) = wake_until_ended(&home, 60, 20).await;
     assert_eq!((home.table.states().len(), counts.entries, counts.gone), (ENTRIES, ENTRIES, 0));
-    assert!(first_pass_ended(&home).await);
+    assert!(first_pass_ended(&home));
     assert!(counts.restarts > 0 && home.counted("ListRestarts") == counts.restarts, "{counts:?}");
     println!("{ENTRIES} entries: {wakes} invocations of a minute, {} pages, {counts:?}", pages(&home));
     assert!(pages(&home) < 3 * ENTRIES / 1000, "{}", pages(&home));
@@ -257,7 +257,7 @@ async fn what_was_written_within_a_second_must_be_read_in_one_go() {
         assert!(matches!(done, Done::Woken { passed: Passed::Unfinished(_), .. }), "{done:?}");
     }
     let restarts = home.counted("ListRestarts");
-    assert!(restarts > 20 && !first_pass_ended(&home).await, "{restarts}");
+    assert!(restarts > 20 && !first_pass_ended(&home), "{restarts}");
     let (_, counts) = wake_until_ended(&home, 240, 2).await;
     assert_eq!((home.table.states().len(), counts.entries), (1200, 1200));
 }
@@ -276,10 +276,10 @@ async fn a_pass_that_is_killed_at_any_point_comes_to_an_end_though_tokens_expire
                     fuse.set(effects);
                 }
                 let function = home.function(&fuse);
-                let deadline = Instant::now() + Duration::from_secs(25);
+                let deadline = Deadline::after(Duration::from_secs(25));
                 match fuse.run(function.handle(WAKE, "an invocation", deadline)).await {
                     None | Some(Ok(Done::Woken { passed: Passed::Unfinished(_), .. })) => {
-                        assert!(!first_pass_ended(&home).await || home.table.states().len() == 300);
+                        assert!(!first_pass_ended(&home) || home.table.states().len() == 300);
                     }
                     Some(Ok(Done::Woken { passed: Passed::Ended(counts), .. })) => {
                         assert_eq!((counts.entries, counts.gone), (300, 0), "{effects} {killed}");
@@ -336,7 +336,7 @@ async fn a_pass_that_a_version_before_windows_began_goes_on() {
         "step": {"List": "a token that is no longer good"},
         "counts": {"entries": 10},
     });
-    home.notes.put(LIST_PASSES, &json!({"open": open, "last": null}), None).await.unwrap();
+    home.table.write_note(LIST_PASSES, &json!({"open": open, "last": null}));
     assert_eq!(home.counts().await.restarts, 1);
     assert_eq!(home.table.states().len(), 35);
 }

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use mailroom_aws::clock::Clock;
-use mailroom_aws::notes::{Notes, PeerNote, peer_note};
 use mailroom_aws::peers::PeerError;
+use mailroom_aws::table::notes::{PeerNote, peer_note};
 use mailroom_core::suppression::Reason;
 use reconcile::handler::{Passed, Pushed, Wake};
 
@@ -88,6 +88,6 @@ async fn the_audit_finds_in_the_note_how_far_a_peer_has_been_told() {
     let (home, peer) = regions();
     let begun = home.clock.now().plus(A_WHILE);
     home.counts().await;
-    let note = home.notes.get::<PeerNote>(&peer_note(peer.name)).await.unwrap().unwrap().value;
+    let note = home.table.note::<PeerNote>(&peer_note(peer.name)).unwrap().value;
     assert_eq!(note, PeerNote { until: Some(begun) });
 }

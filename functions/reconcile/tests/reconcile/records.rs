@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use doubles::{Fuse, sqs_event};
 use mailroom_aws::clock::Clock;
+use mailroom_aws::deadline::Deadline;
 use mailroom_aws::invocation::Response;
-use mailroom_aws::records::RecordTable;
+use mailroom_aws::table::records::RecordTable;
 use mailroom_core::address::Address;
 use mailroom_core::record::Record;
 use mailroom_core::suppression::delivery::LatestDelivery;
@@ -14,7 +15,6 @@ use mailroom_core::suppression::{Reason, SuppressionState};
 use mailroom_core::timestamp::Timestamp;
 use reconcile::handler::{Answer, Done, Event, GivenUpError, LookedBack, ReconcileError, Wake};
 use serde_json::{Value, json};
-use tokio::time::Instant;
 
 use crate::world::{A_WHILE, Region, WAKE, regions, settle};
 
@@ -75,7 +75,7 @@ async fn what_the_stream_has_lost_is_decided_on_late() {
         json!({"pk": "ADDR#gone@example.com", "sk": "FEEDBACK#y", "kind": "delivery", "occurred_at": day(4)}),
     ];
     let records: Vec<_> = records.into_iter().map(Stored::new).collect();
-    assert!(home.table.append(&records, Instant::now()).await.is_empty());
+    assert!(home.table.append(&records, Deadline::after(Duration::ZERO)).await.is_empty());
     home.clock.set(day(5));
     home.suppress("known@example.com", Reason::Bounce);
     home.suppress("freed@example.com", Reason::Bounce);
@@ -126,7 +126,7 @@ async fn a_bounce_that_is_found_late_counts_from_its_own_time() {
     .into_iter()
     .map(|(address, seconds)| Stored::new(bounce(address, 1, "bounce", second(seconds))))
     .collect();
-    assert!(home.table.append(&records, Instant::now()).await.is_empty());
+    assert!(home.table.append(&records, Deadline::after(Duration::ZERO)).await.is_empty());
     home.clock.advance(Duration::from_mins(1));
     for address in ["before-known@example.com", "after-known@example.com"] {
         home.release(address);
@@ -154,12 +154,14 @@ async fn a_look_back_that_dies_goes_on() {
         let (home, _) = regions();
         let names: Vec<_> = (0..7).map(|n| format!("user{n}@example.com")).collect();
         let records = names.iter().map(|name| Stored::new(bounce(name, 1, "bounce", home.clock.now())));
-        assert!(home.table.append(&records.collect::<Vec<_>>(), Instant::now()).await.is_empty());
+        assert!(
+            home.table.append(&records.collect::<Vec<_>>(), Deadline::after(Duration::ZERO)).await.is_empty()
+        );
         home.clock.advance(Duration::from_hours(2));
         let fuse = Fuse::default();
         let function = home.function(&fuse);
         fuse.set(effects);
-        fuse.run(function.handle(WAKE, "dies", Instant::now() + Duration::from_mins(15))).await;
+        fuse.run(function.handle(WAKE, "dies", Deadline::after(Duration::from_mins(15)))).await;
         home.pass().await;
         assert!(home.effective().keys().eq(&names), "{effects}");
     }
@@ -186,7 +188,7 @@ fn failure(arrived_at: Timestamp) -> Value {
 async fn give_up(region: &Region, bodies: &[String]) -> Result<Answer, ReconcileError> {
     let payload = sqs_event(bodies.iter().enumerate()).to_string();
     let event = Event::read(&payload).unwrap();
-    region.function(&Fuse::default()).answer(event, "another", Instant::now() + Duration::from_mins(1)).await
+    region.function(&Fuse::default()).answer(event, "another", Deadline::after(Duration::from_mins(1))).await
 }
 
 /// As the schedule does, for so long; what came of looking back, each time that it was done.
@@ -205,7 +207,7 @@ async fn wakes(region: &Region, minutes: u64) -> Vec<LookedBack> {
 
 async fn append(region: &Region, records: impl IntoIterator<Item = Value>) {
     let records: Vec<_> = records.into_iter().map(Stored::new).collect();
-    assert!(region.table.append(&records, Instant::now()).await.is_empty());
+    assert!(region.table.append(&records, Deadline::after(Duration::ZERO)).await.is_empty());
 }
 
 /// Nothing is looked for in the days between two look-backs, unless decide says that it has given up.
@@ -268,10 +270,10 @@ async fn a_message_that_does_not_say_when_is_a_sign_all_the_same() {
 #[tokio::test]
 async fn what_is_not_noted_comes_back() {
     let (home, _) = regions();
-    home.notes.fail(Some("given-up"));
+    home.table.fail_notes(Some("given-up"));
     let failed = give_up(&home, &[failure(home.clock.now()).to_string()]).await;
-    assert!(matches!(failed, Err(ReconcileError::GivenUp(GivenUpError::Note(_)))), "{failed:?}");
-    home.notes.fail(None);
+    assert!(matches!(failed, Err(ReconcileError::GivenUp(GivenUpError::Table(_)))), "{failed:?}");
+    home.table.fail_notes(None);
     assert!(give_up(&home, &[]).await.is_ok());
     assert!(Event::read("[]").is_err());
     assert!(matches!(Event::read(r#"{"pass": true}"#), Ok(Event::Wake(Wake { pass: true, .. }))));

@@ -5,29 +5,19 @@ use std::ops::Deref;
 use std::time::Duration;
 
 use apply::handler::Apply;
-use doubles::{
-    Fuse, MemoryClock, MemoryLease, MemoryList, MemoryMetrics, MemoryNotes, MemoryPeers, MemoryTable, change,
-    failed_ids, sqs_event,
-};
+use doubles::{Fuse, MemoryClock, MemoryList, MemoryMetrics, MemoryPeers, change, failed_ids, sqs_event};
 use mailroom_aws::clock::Clock;
-use mailroom_aws::states::{Put, StateTable};
+use mailroom_aws::deadline::Deadline;
+use mailroom_aws::table::PutOutcome;
+use mailroom_aws::table::states::StateTable;
 use mailroom_core::suppression::policy::{Policy, Threshold};
 use mailroom_core::suppression::{AddressState, Reason, Said, Source, SuppressionState};
 use mailroom_core::timestamp::Timestamp;
 use merge::handler::Merge;
 use reconcile::handler::{Done, PassCounts, Passed, Pushed, Reconcile, ReconcileError, Wake};
-use simulated_region::{Parameters, SimulatedRegion};
-use tokio::time::Instant;
+use simulated_region::{Parameters, Simulated, SimulatedRegion};
 
-pub(crate) type Function = Reconcile<
-    MemoryTable,
-    MemoryList<MemoryClock>,
-    MemoryLease,
-    MemoryNotes,
-    MemoryPeers,
-    MemoryClock,
-    MemoryMetrics,
->;
+pub(crate) type Function = Reconcile<Simulated<MemoryList<MemoryClock>, MemoryClock>>;
 
 pub(crate) const HOME: &str = "us-east-1";
 pub(crate) const PEER: &str = "eu-west-1";
@@ -77,7 +67,7 @@ impl Region {
     }
 
     pub(crate) async fn wake(&self, wake: Wake, seconds: u64) -> Result<Done, ReconcileError> {
-        let deadline = Instant::now() + Duration::from_secs(seconds);
+        let deadline = Deadline::after(Duration::from_secs(seconds));
         self.function(&Fuse::default()).handle(wake, "an invocation", deadline).await
     }
 
@@ -107,7 +97,10 @@ impl Region {
     }
 
     pub(crate) async fn write(&self, next: AddressState, read: Option<u64>) {
-        assert_eq!(self.table.put(&next, read, Instant::now()).await, Ok(Put::Done));
+        assert_eq!(
+            self.table.put_state(&next, read, Deadline::after(RECONCILE)).await,
+            Ok(PutOutcome::Written)
+        );
     }
 
     fn say(&self, spelling: &str, state: impl FnOnce(Said) -> SuppressionState) {
@@ -141,7 +134,7 @@ impl Region {
         let function = Merge { metrics: self.metrics.clone(), ..self.shared.merge() };
         for batch in messages.chunks(BATCH) {
             let payload = sqs_event(batch.iter().enumerate()).to_string();
-            let response = function.handle(&payload, Instant::now() + Duration::from_secs(30)).await.unwrap();
+            let response = function.handle(&payload, Deadline::after(Duration::from_secs(30))).await.unwrap();
             assert_eq!(failed_ids(response), [""; 0]);
         }
         messages.len()
@@ -151,7 +144,7 @@ impl Region {
     pub(crate) async fn wake_apply(&self, time: Duration) {
         let function = self.shared.apply(self.list.clone(), self.clock.clone());
         let function = Apply { metrics: self.metrics.clone(), ..function };
-        function.handle("{}", "a run", Instant::now() + time).await.unwrap();
+        function.handle("{}", "a run", Deadline::after(time)).await.unwrap();
     }
 
     /// Wakes apply each minute until all is done that is due, but for what waits for something else.

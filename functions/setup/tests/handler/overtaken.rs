@@ -7,17 +7,17 @@ use std::time::Duration;
 
 use doubles::{Fuse, MemoryClock};
 use mailroom_aws::clock::{Clock, Timer};
+use mailroom_aws::deadline::Deadline;
 use mailroom_core::timestamp::Timestamp;
 use serde_json::Value;
 use tokio::task::yield_now;
-use tokio::time::Instant;
 
 use crate::world::{DOMAIN, Function, Properties, State, World, all, fresh, set_up};
 
 const OVERTAKEN: &str = "overtaken by a newer request";
 
-fn deadline() -> Instant {
-    Instant::now() + Duration::from_mins(15)
+fn deadline() -> Deadline {
+    Deadline::after(Duration::from_mins(15))
 }
 
 /// A request that is overtaken by another one, and how the account is to be then.

@@ -5,13 +5,12 @@ use std::time::Duration;
 
 use doubles::{Fault, Fuse, MemoryAnswers};
 use mailroom_aws::custom_resource::AnswerError;
-use mailroom_aws::notes::Notes;
+use mailroom_aws::deadline::Deadline;
 use mailroom_aws::notification_topics::{NotificationAttributes, NotificationTopics};
 use mailroom_aws::ses::SesError;
 use mailroom_core::setup::Notifies;
 use serde_json::{Value, json};
 use setup::handler::{Setup, SetupError};
-use tokio::time::Instant;
 
 use crate::world::{DOMAIN, Properties, World, all, fresh, set_up};
 
@@ -78,7 +77,7 @@ async fn it_answers_even_if_nobody_answers_it() {
     silent.set(0);
     let function = Setup { answers: world.answers.clone(), ..world.function(&silent) };
     // A tenth of a second, and what is kept to answer in.
-    let deadline = Instant::now() + Duration::from_millis(10_100);
+    let deadline = Deadline::after(Duration::from_millis(10_100));
     function.handle(&all(false).request("Delete", "1"), deadline).await.unwrap();
     assert!(world.answer().unwrap_err().starts_with("out of time"));
 }
@@ -118,11 +117,10 @@ async fn what_can_t_be_read_is_answered() {
     let nobody = world.invoke(&json!({"RequestType": "Create"}), 900, &Fuse::default()).await.unwrap();
     assert!(matches!(nobody, Err(SetupError::NotARequest(_))));
     // A note that a later version has written.
-    world.notes.put("other", &json!(7), None).await.unwrap();
-    let read = world.notes.get::<Value>("setup").await.unwrap().unwrap();
-    world.notes.put("setup", &json!(7), Some(read.version)).await.unwrap();
+    world.table.write_note("other", &json!(7));
+    world.table.write_note("setup", &json!(7));
     let unreadable = world.send(&all(false).request("Create", "6")).await;
-    assert_eq!(unreadable, Err("the table: note setup can't be read".to_owned()));
+    assert_eq!(unreadable, Err("the table: not an item: note setup can't be read".to_owned()));
 }
 
 #[tokio::test]
@@ -165,7 +163,7 @@ impl NotificationTopics for Panicking {
 async fn a_bug_is_answered() {
     let world = World::new(&fresh());
     let function = world.function_with(&Fuse::default(), Panicking, world.clock.clone());
-    let deadline = Instant::now() + Duration::from_mins(15);
+    let deadline = Deadline::after(Duration::from_mins(15));
     function.handle(&all(false).request("Create", "1"), deadline).await.unwrap();
     assert_eq!(world.answer(), Err("a bug of Mailroom's: the function's log has more".to_owned()));
     assert_eq!(world.send(&all(false).request("Delete", "2")).await, Ok(()));

@@ -2,22 +2,34 @@
 
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
+use std::marker::PhantomData;
 use std::time::Duration;
 
 use doubles::{
-    Fuse, MemoryAccount, MemoryAnswers, MemoryClock, MemoryNotes, MemoryRuleSets, MemorySes, MemoryTopics,
+    Fuse, MemoryAccount, MemoryAnswers, MemoryClock, MemoryRuleSets, MemorySes, MemoryTable, MemoryTopics,
 };
 use mailroom_aws::account::{AutoValidation, SuppressionAttributes};
-use mailroom_aws::notification_topics::NotificationAttributes;
+use mailroom_aws::clock::Timer;
+use mailroom_aws::deadline::Deadline;
+use mailroom_aws::notification_topics::{NotificationAttributes, NotificationTopics};
 use mailroom_aws::rule_sets::RuleSet;
 use mailroom_core::timestamp::Timestamp;
 use serde_json::{Value, json};
-use setup::handler::{Setup, SetupError};
-use tokio::time::Instant;
+use setup::handler::{Ports, Setup, SetupError};
 
 /// The function with its ports in memory.
-pub(crate) type Function<T = MemoryTopics, C = MemoryClock> =
-    Setup<T, MemoryRuleSets, MemoryAccount, MemoryNotes, MemoryAnswers, C>;
+pub(crate) type Function<T = MemoryTopics, C = MemoryClock> = Setup<Doubles<T, C>>;
+
+pub(crate) struct Doubles<T, C>(PhantomData<(T, C)>);
+
+impl<T: NotificationTopics, C: Timer> Ports for Doubles<T, C> {
+    type Topics = T;
+    type RuleSets = MemoryRuleSets;
+    type Account = MemoryAccount;
+    type Table = MemoryTable;
+    type Answers = MemoryAnswers;
+    type Clock = C;
+}
 
 pub(crate) const OURS: &str = "arn:aws:sns:us-east-1:123456789012:m-feedback";
 pub(crate) const THEIRS: &str = "arn:aws:sns:us-east-1:123456789012:theirs";
@@ -77,7 +89,7 @@ pub(crate) struct World {
     pub(crate) topics: MemoryTopics,
     pub(crate) rule_sets: MemoryRuleSets,
     pub(crate) account: MemoryAccount,
-    pub(crate) notes: MemoryNotes,
+    pub(crate) table: MemoryTable,
     pub(crate) answers: MemoryAnswers,
     /// From one call of SES to the next, as the template tells the function.
     pub(crate) interval: Cell<Duration>,
@@ -91,7 +103,7 @@ impl World {
             topics: MemoryTopics::new(&ses),
             rule_sets: MemoryRuleSets::new(&ses),
             account: MemoryAccount::new(&ses),
-            notes: MemoryNotes::default(),
+            table: MemoryTable::default(),
             answers: MemoryAnswers::default(),
             clock,
             ses,
@@ -149,13 +161,18 @@ impl World {
         self.function_with(fuse, self.topics.through(&self.ses.with_fuse(fuse)), self.clock.clone())
     }
 
-    pub(crate) fn function_with<T, C>(&self, fuse: &Fuse, topics: T, clock: C) -> Function<T, C> {
+    pub(crate) fn function_with<T: NotificationTopics, C: Timer>(
+        &self,
+        fuse: &Fuse,
+        topics: T,
+        clock: C,
+    ) -> Function<T, C> {
         let ses = self.ses.with_fuse(fuse);
         Setup {
             topics,
             rule_sets: self.rule_sets.through(&ses),
             account: self.account.through(&ses),
-            notes: self.notes.with_fuse(fuse),
+            table: self.table.with_fuse(fuse),
             answers: self.answers.with_fuse(fuse),
             clock,
             interval: self.interval.get(),
@@ -170,7 +187,7 @@ impl World {
         fuse: &Fuse,
     ) -> Option<Result<(), SetupError>> {
         self.clock.advance(Duration::from_mins(1));
-        let deadline = Instant::now() + Duration::from_secs(seconds);
+        let deadline = Deadline::after(Duration::from_secs(seconds));
         fuse.run(self.function(fuse).handle(event, deadline)).await
     }
 

@@ -9,10 +9,10 @@ use aws_sdk_sqs::error::BuildError;
 use aws_sdk_sqs::types::MessageAttributeValue;
 use mailroom_core::dead_letter::{DeadLetter, Reason};
 use mailroom_core::text::visible;
-use tokio::time::Instant;
 
 use super::{DeadLetterError, DeadLetters};
-use crate::dynamo::{Failure, retried, told};
+use crate::deadline::Deadline;
+use crate::retry::{CallFailure, error_code_or_text, retry_until_deadline};
 
 /// The most bytes of a message with its attributes (SQS's quotas: 1 MiB).
 const MAX_BYTES: usize = 1_048_576;
@@ -38,7 +38,7 @@ impl SqsDeadLetters {
 }
 
 impl DeadLetters for SqsDeadLetters {
-    async fn send_letter(&self, letter: &DeadLetter, deadline: Instant) -> Result<(), DeadLetterError> {
+    async fn send_letter(&self, letter: &DeadLetter, deadline: Deadline) -> Result<(), DeadLetterError> {
         let body = acceptable(&letter.body);
         let attributes = attributes(&letter.reason, body.len())
             .map_err(|error| DeadLetterError::Refused(error.to_string()))?;
@@ -49,10 +49,10 @@ impl DeadLetters for SqsDeadLetters {
             }
             call.send().await
         };
-        match retried(deadline, call).await {
+        match retry_until_deadline(deadline, call).await {
             Ok(_) => Ok(()),
-            Err(Failure::Deadline(trouble)) => Err(DeadLetterError::Unavailable(trouble)),
-            Err(Failure::Refused(error)) => Err(DeadLetterError::Refused(told(&error))),
+            Err(CallFailure::DeadlineExceeded(last_error)) => Err(DeadLetterError::Unavailable(last_error)),
+            Err(CallFailure::Refused(error)) => Err(DeadLetterError::Refused(error_code_or_text(&error))),
         }
     }
 }
@@ -106,7 +106,7 @@ mod tests {
     async fn send(stub: &Stub, letter: &DeadLetter) -> Result<(), DeadLetterError> {
         let queue =
             SqsDeadLetters::new(&stub.config(), "https://sqs.us-east-1.amazonaws.com/123456789012/dead");
-        queue.send_letter(letter, Instant::now() + Duration::from_secs(5)).await
+        queue.send_letter(letter, Deadline::after(Duration::from_secs(5))).await
     }
 
     const SENT: (u16, &str) = (200, r#"{"MessageId":"1","MD5OfMessageBody":"x"}"#);
@@ -131,7 +131,7 @@ mod tests {
         assert_eq!(send(&stub, &letter("x")).await, Err(DeadLetterError::Refused("AccessDenied".to_owned())));
         let queue =
             SqsDeadLetters::new(&doubles::stub::config("http://127.0.0.1:1"), "http://127.0.0.1:1/dead");
-        let failed = queue.send_letter(&letter("x"), Instant::now()).await;
+        let failed = queue.send_letter(&letter("x"), Deadline::after(Duration::ZERO)).await;
         assert!(matches!(failed, Err(DeadLetterError::Unavailable(_))), "{failed:?}");
     }
 

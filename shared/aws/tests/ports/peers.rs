@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use doubles::MemoryPeers;
+use mailroom_aws::deadline::Deadline;
 use mailroom_aws::peers::{PeerError, Sent, send_states};
 use mailroom_core::suppression::message::{self, PeerState};
 use mailroom_core::suppression::{Reason, Said, Source, SuppressionState};
 use mailroom_core::timestamp::Timestamp;
-use tokio::time::Instant;
 
 #[tokio::test]
 async fn a_state_that_the_queue_refuses_costs_only_itself() {
@@ -18,7 +18,7 @@ async fn a_state_that_the_queue_refuses_costs_only_itself() {
         spellings: [format!("{name}@example.com")].into_iter().collect(),
         state: SuppressionState::suppressed(Reason::Bounce, said.clone()),
     };
-    let deadline = Instant::now() + Duration::from_secs(10);
+    let deadline = Deadline::after(Duration::from_secs(10));
     for (names, refused) in [("abcde", 0), ("xabcd", 1), ("abxcd", 1), ("abcdx", 1), ("axbxc", 2), ("x", 1)] {
         let peers = MemoryPeers::default();
         peers.refuse("x@example.com");

@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use doubles::{MemoryTable, change};
-use mailroom_aws::states::{Updated, update};
+use mailroom_aws::deadline::Deadline;
+use mailroom_aws::table::states::{StateUpdate, update_state};
 use mailroom_core::suppression::{AddressState, Reason, Said, Source, SuppressionState};
 use mailroom_core::timestamp::Timestamp;
-use tokio::time::Instant;
 
 #[tokio::test]
 async fn an_update_in_conflict_with_nobody_knows_what_reads_again() {
@@ -15,11 +15,11 @@ async fn an_update_in_conflict_with_nobody_knows_what_reads_again() {
     let said = Said { at, source: Source::Bounce, region: String::new(), id: String::new() };
     let change = change("a@example.com", SuppressionState::suppressed(Reason::Bounce, said));
     let advance = |known: Option<&AddressState>| AddressState::advance(known, &change, at);
-    let deadline = Instant::now() + Duration::from_secs(30);
+    let deadline = Deadline::after(Duration::from_secs(30));
     table.conflict(2);
-    let first = update(&table, "a@example.com", deadline, advance).await.unwrap();
-    assert_eq!((first.state.as_ref(), first.written), (table.states().first(), true));
-    let again = update(&table, "a@example.com", deadline, advance).await.unwrap();
-    assert_eq!(again, Updated { written: false, ..first });
-    assert_eq!(update(&table, "b@example.com", deadline, |_| None).await.unwrap().state, None);
+    let first = update_state(&table, "a@example.com", deadline, advance).await.unwrap();
+    assert_eq!((first.state.as_ref(), first.was_written), (table.states().first(), true));
+    let again = update_state(&table, "a@example.com", deadline, advance).await.unwrap();
+    assert_eq!(again, StateUpdate { was_written: false, ..first });
+    assert_eq!(update_state(&table, "b@example.com", deadline, |_| None).await.unwrap().state, None);
 }

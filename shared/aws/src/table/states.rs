@@ -10,22 +10,19 @@
 //!
 //! An index lags behind the table, so a state from a page must be read again, consistently, before it is written.
 
-use std::collections::HashMap;
 use std::ops::RangeInclusive;
 
-use aws_sdk_dynamodb::Client;
-use aws_sdk_dynamodb::operation::put_item::PutItemError;
-use aws_sdk_dynamodb::types::{AttributeValue, ReturnValuesOnConditionCheckFailure};
 use mailroom_core::suppression::FeedbackFact;
 use mailroom_core::suppression::delivery;
 use mailroom_core::suppression::item::{self, AddressState, SORT_KEY};
 use mailroom_core::timestamp::Timestamp;
 use serde::{Deserialize, Serialize};
-use tokio::time::Instant;
 use tracing::error;
 
-pub use crate::dynamo::TableError;
-use crate::dynamo::{Failure, read_item, retried, told};
+use super::item::{Item, deserialize_item, get_string, serialize_item, string_attribute};
+use super::{PutOutcome, Table, TableError};
+use crate::deadline::Deadline;
+use crate::retry::retry_until_deadline;
 
 /// Reads and writes states. Each method returns by `deadline`.
 pub trait StateTable {
@@ -33,19 +30,19 @@ pub trait StateTable {
     ///
     /// # Errors
     /// See [`TableError`].
-    async fn get(&self, address: &str, deadline: Instant) -> Result<Option<AddressState>, TableError>;
+    async fn get_state(&self, address: &str, deadline: Deadline) -> Result<Option<AddressState>, TableError>;
 
     /// Writes a state, on condition that the table still holds the version that was read (`None`: no state). If the table
     /// already holds this very state, that counts as written, not as a conflict: an earlier attempt's answer was lost.
     ///
     /// # Errors
     /// See [`TableError`]. It may have been written nevertheless.
-    async fn put(
+    async fn put_state(
         &self,
-        item: &AddressState,
+        state: &AddressState,
         read_version: Option<u64>,
-        deadline: Instant,
-    ) -> Result<Put, TableError>;
+        deadline: Deadline,
+    ) -> Result<PutOutcome<Option<Box<AddressState>>>, TableError>;
 
     /// What an address's feedback tells the policy: of the newest `limit` records within `time`, those that the policy
     /// can use, newest first; and the [latest delivery](mailroom_core::suppression::delivery), if it is kept.
@@ -57,7 +54,7 @@ pub trait StateTable {
         address: &str,
         time: &RangeInclusive<Timestamp>,
         limit: usize,
-        deadline: Instant,
+        deadline: Deadline,
     ) -> Result<Vec<FeedbackFact>, TableError>;
 
     /// The states that are pending in a [shard](item::shards) and due by `due`, those that have been due longest first.
@@ -70,7 +67,7 @@ pub trait StateTable {
         due: Timestamp,
         after: Option<&Cursor>,
         limit: usize,
-        deadline: Instant,
+        deadline: Deadline,
     ) -> Result<Page, TableError>;
 
     /// The states that have changed in a [shard](item::shards) since `since` (that moment included), in the order of
@@ -85,52 +82,59 @@ pub trait StateTable {
         since: Timestamp,
         after: Option<&Cursor>,
         limit: usize,
-        deadline: Instant,
+        deadline: Deadline,
     ) -> Result<Page, TableError>;
 }
 
-/// What became of a conditional write.
+/// What the table holds after an [`update_state`].
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Put {
-    /// The state is durable.
-    Done,
-    /// The table holds another version than the one that was read. Holds that version, if DynamoDB told it; otherwise
-    /// read again.
-    Conflict(Option<Box<AddressState>>),
-}
-
-/// What the table holds after an [`update`].
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Updated {
+pub struct StateUpdate {
     /// The address's state; `None` if there is none.
     pub state: Option<AddressState>,
     /// Whether the update wrote it.
-    pub written: bool,
+    pub was_written: bool,
 }
 
-/// Writes what `change` makes of an address's state, if anything. If somebody else was faster, `change` is applied to
-/// what they wrote.
+/// How often a state is written by others before an update gives up.
+const MAX_CONFLICTS: usize = 10;
+
+/// Reads an address's state and writes what `change` makes of it, if anything. If somebody else was faster, `change` is
+/// applied to what they wrote.
 ///
 /// # Errors
 /// See [`TableError`]. It may have been written nevertheless.
-pub async fn update(
+pub async fn update_state(
     table: &impl StateTable,
     address: &str,
-    deadline: Instant,
+    deadline: Deadline,
+    change: impl FnMut(Option<&AddressState>) -> Option<AddressState>,
+) -> Result<StateUpdate, TableError> {
+    let known = table.get_state(address, deadline).await?;
+    update_known_state(table, address, known, deadline, change).await
+}
+
+/// Does what [`update_state`] does, from a state that was read before.
+///
+/// # Errors
+/// See [`TableError`]. It may have been written nevertheless.
+pub async fn update_known_state(
+    table: &impl StateTable,
+    address: &str,
+    mut known: Option<AddressState>,
+    deadline: Deadline,
     mut change: impl FnMut(Option<&AddressState>) -> Option<AddressState>,
-) -> Result<Updated, TableError> {
-    let mut known = table.get(address, deadline).await?;
-    loop {
-        let Some(next) = change(known.as_ref()) else { return Ok(Updated { state: known, written: false }) };
-        known = match table.put(&next, known.as_ref().map(AddressState::version), deadline).await? {
-            Put::Done => return Ok(Updated { state: Some(next), written: true }),
-            Put::Conflict(_) if Instant::now() >= deadline => {
-                return Err(TableError::Deadline("conflict".to_owned()));
-            }
-            Put::Conflict(Some(held)) => Some(*held),
-            Put::Conflict(None) => table.get(address, deadline).await?,
+) -> Result<StateUpdate, TableError> {
+    for _ in 0..MAX_CONFLICTS {
+        let Some(next) = change(known.as_ref()) else {
+            return Ok(StateUpdate { state: known, was_written: false });
+        };
+        known = match table.put_state(&next, known.as_ref().map(AddressState::version), deadline).await? {
+            PutOutcome::Written => return Ok(StateUpdate { state: Some(next), was_written: true }),
+            PutOutcome::Conflict(Some(held)) => Some(*held),
+            PutOutcome::Conflict(None) => table.get_state(address, deadline).await?,
         };
     }
+    Err(TableError::Contended)
 }
 
 /// A page of states from an index.
@@ -155,12 +159,12 @@ pub struct Cursor {
 
 /// One of the two indexes.
 #[derive(Debug, Clone, Copy)]
-enum Index {
+enum StateIndex {
     Pending,
     States,
 }
 
-impl Index {
+impl StateIndex {
     fn name(self) -> &'static str {
         match self {
             Self::Pending => "pending",
@@ -183,7 +187,7 @@ impl Index {
     }
 
     /// The attribute by whose times a page is bounded.
-    fn bound(self) -> &'static str {
+    fn key_condition(self) -> &'static str {
         match self {
             Self::Pending => "#shard = :shard AND #at <= :bound",
             Self::States => "#shard = :shard AND #at >= :bound",
@@ -191,54 +195,41 @@ impl Index {
     }
 }
 
-/// DynamoDB's table.
-pub struct DynamoStates {
-    pub(crate) client: Client,
-    pub(crate) table: String,
-}
-
-type Item = HashMap<String, AttributeValue>;
-
-impl DynamoStates {
-    /// A table in the configuration's own Region.
-    pub fn new(config: &aws_config::SdkConfig, table: impl Into<String>) -> Self {
-        Self { client: Client::new(config), table: table.into() }
-    }
-
-    async fn page(
+impl Table {
+    async fn query_index(
         &self,
-        index: Index,
+        index: StateIndex,
         shard: &str,
         bound: Timestamp,
         after: Option<&Cursor>,
         limit: usize,
-        deadline: Instant,
+        deadline: Deadline,
     ) -> Result<Page, TableError> {
         let start = after.map(|cursor| {
-            HashMap::from([
-                ("pk".to_owned(), text(&cursor.pk)),
-                ("sk".to_owned(), text(SORT_KEY)),
-                (index.partition_key().to_owned(), text(shard)),
-                (index.sort_key().to_owned(), text(&cursor.at)),
+            Item::from([
+                ("pk".to_owned(), string_attribute(&cursor.pk)),
+                ("sk".to_owned(), string_attribute(SORT_KEY)),
+                (index.partition_key().to_owned(), string_attribute(shard)),
+                (index.sort_key().to_owned(), string_attribute(&cursor.at)),
             ])
         });
         let query = || {
-            let query = self.client.query().table_name(&self.table).index_name(index.name());
+            let query = self.client.query().table_name(&self.name).index_name(index.name());
             query
-                .key_condition_expression(index.bound())
+                .key_condition_expression(index.key_condition())
                 .expression_attribute_names("#shard", index.partition_key())
                 .expression_attribute_names("#at", index.sort_key())
-                .expression_attribute_values(":shard", text(shard))
-                .expression_attribute_values(":bound", text(&bound))
+                .expression_attribute_values(":shard", string_attribute(shard))
+                .expression_attribute_values(":bound", string_attribute(&bound))
                 .set_exclusive_start_key(start.clone())
                 .limit(i32::try_from(limit).unwrap_or(i32::MAX))
                 .send()
         };
-        let output = retried(deadline, query).await?;
+        let output = retry_until_deadline(deadline, query).await?;
         let next = output.last_evaluated_key.map(|key| cursor(&key, index)).transpose()?;
         let mut page = Page { next, ..Page::default() };
         for found in output.items.unwrap_or_default() {
-            match read_item(found) {
+            match deserialize_item(found) {
                 Ok(state) => page.items.push(state),
                 Err(why) => {
                     page.unreadable += 1;
@@ -250,60 +241,31 @@ impl DynamoStates {
     }
 }
 
-fn text(value: &(impl ToString + ?Sized)) -> AttributeValue {
-    AttributeValue::S(value.to_string())
+fn cursor(key: &Item, index: StateIndex) -> Result<Cursor, TableError> {
+    let at = get_string(key, index.sort_key()).and_then(Timestamp::parse);
+    let cursor = at.zip(get_string(key, "pk")).map(|(at, pk)| Cursor { at, pk: pk.to_owned() });
+    cursor.ok_or_else(|| TableError::InvalidItem("key of a page's end".to_owned()))
 }
 
-fn cursor(key: &Item, index: Index) -> Result<Cursor, TableError> {
-    let text = |name: &str| key.get(name).and_then(|value| value.as_s().ok());
-    let at = text(index.sort_key()).and_then(|at| Timestamp::parse(at));
-    let cursor = at.zip(text("pk")).map(|(at, pk)| Cursor { at, pk: pk.clone() });
-    cursor.ok_or_else(|| TableError::NotAnItem("key of a page's end".to_owned()))
-}
-
-impl StateTable for DynamoStates {
-    async fn get(&self, address: &str, deadline: Instant) -> Result<Option<AddressState>, TableError> {
-        let get = || {
-            let get = self.client.get_item().table_name(&self.table).consistent_read(true);
-            get.key("pk", text(&item::partition_key(address))).key("sk", text(SORT_KEY)).send()
-        };
-        retried(deadline, get).await?.item.map(read_item).transpose()
+impl StateTable for Table {
+    async fn get_state(&self, address: &str, deadline: Deadline) -> Result<Option<AddressState>, TableError> {
+        let item = self.get_item(&item::partition_key(address), SORT_KEY, deadline).await?;
+        item.map(deserialize_item).transpose()
     }
 
-    async fn put(
+    async fn put_state(
         &self,
-        item: &AddressState,
+        state: &AddressState,
         read_version: Option<u64>,
-        deadline: Instant,
-    ) -> Result<Put, TableError> {
-        let mut new: Item =
-            serde_dynamo::to_item(item).map_err(|error| TableError::NotAnItem(error.to_string()))?;
-        new.retain(|_, value| !value.is_null());
-        let put = || {
-            let put = self.client.put_item().table_name(&self.table).set_item(Some(new.clone()));
-            let put =
-                put.return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
-            match read_version {
-                None => put.condition_expression("attribute_not_exists(pk)"),
-                Some(version) => put
-                    .condition_expression("#version = :read")
-                    .expression_attribute_names("#version", "version")
-                    .expression_attribute_values(":read", AttributeValue::N(version.to_string())),
+        deadline: Deadline,
+    ) -> Result<PutOutcome<Option<Box<AddressState>>>, TableError> {
+        Ok(match self.put_version(&serialize_item(state)?, read_version, deadline).await? {
+            PutOutcome::Written => PutOutcome::Written,
+            // A state that can't be read is reported when the caller reads it again.
+            PutOutcome::Conflict(held) => {
+                PutOutcome::Conflict(held.and_then(|held| deserialize_item(held).ok()).map(Box::new))
             }
-            .send()
-        };
-        match retried(deadline, put).await {
-            Ok(_) => Ok(Put::Done),
-            Err(Failure::Refused(error)) => match error.as_service_error() {
-                Some(PutItemError::ConditionalCheckFailedException(failed)) => match failed.item() {
-                    Some(held) if *held == new => Ok(Put::Done),
-                    // A state that can't be read is reported when the caller reads it again.
-                    held => Ok(Put::Conflict(held.cloned().and_then(|held| read_item(held).ok()))),
-                },
-                _ => Err(TableError::Refused(told(&error))),
-            },
-            Err(failure) => Err(failure.into()),
-        }
+        })
     }
 
     async fn history(
@@ -311,14 +273,14 @@ impl StateTable for DynamoStates {
         address: &str,
         time: &RangeInclusive<Timestamp>,
         limit: usize,
-        deadline: Instant,
+        deadline: Deadline,
     ) -> Result<Vec<FeedbackFact>, TableError> {
         let (mut told, mut left) = (Vec::new(), limit);
         let mut start = None;
-        let (from, to) = feedback_keys(time);
+        let (from, to) = feedback_sort_keys(time);
         while left > 0 {
             let query = || {
-                let query = self.client.query().table_name(&self.table).consistent_read(true);
+                let query = self.client.query().table_name(&self.name).consistent_read(true);
                 query
                     .key_condition_expression("#pk = :pk AND #sk BETWEEN :from AND :to")
                     // Opens and clicks, where they are stored, say nothing and would be most of what is transferred.
@@ -327,18 +289,22 @@ impl StateTable for DynamoStates {
                     .expression_attribute_names("#sk", "sk")
                     .expression_attribute_names("#decidable", "decidable")
                     .expression_attribute_names("#kind", "kind")
-                    .expression_attribute_values(":pk", text(&item::partition_key(address)))
-                    .expression_attribute_values(":from", text(&from))
-                    .expression_attribute_values(":to", text(&to))
-                    .expression_attribute_values(":delivery", text("delivery"))
+                    .expression_attribute_values(":pk", string_attribute(&item::partition_key(address)))
+                    .expression_attribute_values(":from", string_attribute(&from))
+                    .expression_attribute_values(":to", string_attribute(&to))
+                    .expression_attribute_values(":delivery", string_attribute("delivery"))
                     .scan_index_forward(false)
                     .limit(i32::try_from(left).unwrap_or(i32::MAX))
                     .set_exclusive_start_key(start.clone())
                     .send()
             };
-            let output = retried(deadline, query).await?;
+            let output = retry_until_deadline(deadline, query).await?;
             told.extend(
-                output.items.unwrap_or_default().into_iter().filter_map(|item| readable(read_item(item))),
+                output
+                    .items
+                    .unwrap_or_default()
+                    .into_iter()
+                    .filter_map(|item| skip_unreadable(deserialize_item(item))),
             );
             start = output.last_evaluated_key;
             if start.is_none() {
@@ -347,12 +313,8 @@ impl StateTable for DynamoStates {
             left = left.saturating_sub(usize::try_from(output.scanned_count).unwrap_or(0).max(1));
         }
         // Read last, so that it is no older than the records.
-        let get = || {
-            let get = self.client.get_item().table_name(&self.table).consistent_read(true);
-            get.key("pk", text(&item::partition_key(address))).key("sk", text(delivery::SORT_KEY)).send()
-        };
-        let delivered = retried(deadline, get).await?.item;
-        told.extend(delivered.and_then(|item| readable(read_item(item))));
+        let delivered = self.get_item(&item::partition_key(address), delivery::SORT_KEY, deadline).await?;
+        told.extend(delivered.and_then(|item| skip_unreadable(deserialize_item(item))));
         Ok(told)
     }
 
@@ -362,9 +324,9 @@ impl StateTable for DynamoStates {
         due: Timestamp,
         after: Option<&Cursor>,
         limit: usize,
-        deadline: Instant,
+        deadline: Deadline,
     ) -> Result<Page, TableError> {
-        self.page(Index::Pending, shard, due, after, limit, deadline).await
+        self.query_index(StateIndex::Pending, shard, due, after, limit, deadline).await
     }
 
     async fn changed(
@@ -373,24 +335,25 @@ impl StateTable for DynamoStates {
         since: Timestamp,
         after: Option<&Cursor>,
         limit: usize,
-        deadline: Instant,
+        deadline: Deadline,
     ) -> Result<Page, TableError> {
-        self.page(Index::States, shard, since, after, limit, deadline).await
+        self.query_index(StateIndex::States, shard, since, after, limit, deadline).await
     }
 }
 
 /// The sort keys between which the feedback of a time range lies: `$` comes right after the `#` that ends a key's time.
-fn feedback_keys(time: &RangeInclusive<Timestamp>) -> (String, String) {
+fn feedback_sort_keys(time: &RangeInclusive<Timestamp>) -> (String, String) {
     (format!("FEEDBACK#{}#", time.start()), format!("FEEDBACK#{}$", time.end()))
 }
 
 /// A record of the past that can't be read is left out: failing for it would keep the address from every decision.
-fn readable(told: Result<FeedbackFact, TableError>) -> Option<FeedbackFact> {
+fn skip_unreadable(told: Result<FeedbackFact, TableError>) -> Option<FeedbackFact> {
     told.inspect_err(|why| error!("a record is left out of an address's history: {why}")).ok()
 }
 
 #[cfg(test)]
 mod tests {
+    use aws_sdk_dynamodb::types::AttributeValue;
     use mailroom_core::suppression::item::Change;
     use mailroom_core::suppression::policy::HISTORY_LIMIT;
     use mailroom_core::suppression::{Reason, Said, Source, SuppressionState};
@@ -425,7 +388,7 @@ mod tests {
         assert_eq!(item["pending"], AttributeValue::S(item::shard("a@example.com")));
         assert_eq!(item["due_at"].as_s().map(String::as_str), Ok("1970-01-01T00:01:00.002Z"));
         assert!(item.values().all(|value| !value.is_null()));
-        assert_eq!(read_item::<AddressState>(item).unwrap(), state);
+        assert_eq!(deserialize_item::<AddressState>(item).unwrap(), state);
     }
 
     /// Two pages of records of January 1970, as `history` finds them, each with the key to go on from.
@@ -448,8 +411,8 @@ mod tests {
     async fn history(pages: &[&'static str], limit: usize) -> (Vec<serde_json::Value>, Vec<String>) {
         let delivered = [(200, LATEST_DELIVERY)];
         let stub = Stub::start(pages.iter().map(|page| (200, *page)).chain(delivered));
-        let table = DynamoStates::new(&stub.config(), "table");
-        let deadline = Instant::now() + std::time::Duration::from_secs(30);
+        let table = Table::new(&stub.config(), "table");
+        let deadline = Deadline::after(std::time::Duration::from_secs(30));
         let told = table.history("a@example.com", &(at(0)..=at(1)), limit, deadline).await.unwrap();
         let asked = stub.bodies().iter().map(|body| serde_json::from_str(body).unwrap()).collect();
         (asked, told.into_iter().map(|told| told.event_id).collect())
@@ -489,25 +452,25 @@ mod tests {
         let held = AddressState::advance(None, &theirs, at(1)).unwrap();
         let both = AddressState::advance(Some(&held), &ours, at(2)).unwrap();
         let advance = |known: Option<&AddressState>| AddressState::advance(known, &ours, at(2));
-        let deadline = Instant::now() + std::time::Duration::from_secs(30);
+        let deadline = Deadline::after(std::time::Duration::from_secs(30));
         // The item is not read again, and an answer that was lost is no conflict.
         for last in [(200, "{}"), in_conflict_with(&both)] {
             let stub = Stub::start([(200, "{}"), in_conflict_with(&held), last]);
-            let table = DynamoStates::new(&stub.config(), "table");
-            let updated = update(&table, "a@example.com", deadline, advance).await.unwrap();
-            assert_eq!(updated, Updated { state: Some(both.clone()), written: true });
+            let table = Table::new(&stub.config(), "table");
+            let updated = update_state(&table, "a@example.com", deadline, advance).await.unwrap();
+            assert_eq!(updated, StateUpdate { state: Some(both.clone()), was_written: true });
             assert_eq!(stub.bodies().len(), 3);
         }
     }
 
     #[test]
     fn where_a_page_ends() {
-        for index in [Index::Pending, Index::States] {
+        for index in [StateIndex::Pending, StateIndex::States] {
             let key = [("pk", "ADDR#a"), ("sk", SORT_KEY), (index.partition_key(), "03")];
             let key = key.into_iter().chain([(index.sort_key(), "1970-01-01T00:00:00.001Z")]);
-            let key: Item = key.map(|(name, value)| (name.to_owned(), text(value))).collect();
+            let key: Item = key.map(|(name, value)| (name.to_owned(), string_attribute(value))).collect();
             assert_eq!(cursor(&key, index), Ok(Cursor { at: at(1), pk: "ADDR#a".to_owned() }));
         }
-        assert!(cursor(&Item::new(), Index::States).is_err());
+        assert!(cursor(&Item::new(), StateIndex::States).is_err());
     }
 }

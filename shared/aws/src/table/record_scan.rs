@@ -4,30 +4,28 @@
 //! No index lists them by time, and none should: it would write every bounce twice so that what is lost once a year is
 //! found cheaply. The table is scanned instead, seldom; a page costs what it reads, decidable or not.
 
-use std::collections::HashMap;
-
-use aws_sdk_dynamodb::types::AttributeValue;
 use mailroom_core::suppression::FeedbackFact;
 use mailroom_core::suppression::operator::OperatorDecision;
 use mailroom_core::timestamp::Timestamp;
 use serde::{Deserialize, Serialize};
-use tokio::time::Instant;
 use tracing::error;
 
-use crate::dynamo::{read_item, retried};
-use crate::states::{DynamoStates, TableError};
+use super::item::{Item, deserialize_item, get_string, string_attribute};
+use super::{Table, TableError};
+use crate::deadline::Deadline;
+use crate::retry::retry_until_deadline;
 
 /// Scans the table.
-pub trait DecidableRecords {
+pub trait RecordScan {
     /// A page of the records that have happened since `since`, in no order. A page may be empty and not the last.
     ///
     /// # Errors
     /// See [`TableError`].
-    async fn decidable(
+    async fn decidable_records(
         &self,
         since: Timestamp,
         after: Option<&RecordKey>,
-        deadline: Instant,
+        deadline: Deadline,
     ) -> Result<RecordPage, TableError>;
 }
 
@@ -55,16 +53,12 @@ pub struct RecordKey {
 }
 
 impl RecordPage {
-    fn take(
-        &mut self,
-        sk: &str,
-        told: Result<FeedbackFact, TableError>,
-        decision: impl FnOnce() -> Result<OperatorDecision, TableError>,
-    ) {
-        let unreadable = if sk.starts_with("OPERATOR#") {
-            decision().map(|decision| self.decisions.push(decision)).err()
+    /// Adds the record that an item is, or counts it as unreadable.
+    fn add_record(&mut self, item: Item) {
+        let unreadable = if get_string(&item, "sk").is_some_and(|sk| sk.starts_with("OPERATOR#")) {
+            deserialize_item(item).map(|decision| self.decisions.push(decision)).err()
         } else {
-            told.map(|told| self.told.push(told)).err()
+            deserialize_item(item).map(|fact| self.told.push(fact)).err()
         };
         if let Some(why) = unreadable {
             self.unreadable += 1;
@@ -73,42 +67,37 @@ impl RecordPage {
     }
 }
 
-type Item = HashMap<String, AttributeValue>;
-
-fn text(item: &Item, name: &str) -> Option<String> {
-    item.get(name)?.as_s().ok().cloned()
-}
-
-impl DecidableRecords for DynamoStates {
-    async fn decidable(
+impl RecordScan for Table {
+    async fn decidable_records(
         &self,
         since: Timestamp,
         after: Option<&RecordKey>,
-        deadline: Instant,
+        deadline: Deadline,
     ) -> Result<RecordPage, TableError> {
         let start = after.map(|key| {
-            let [pk, sk] = [&key.pk, &key.sk].map(|text| AttributeValue::S(text.clone()));
-            HashMap::from([("pk".to_owned(), pk), ("sk".to_owned(), sk)])
+            let [pk, sk] = [&key.pk, &key.sk].map(string_attribute);
+            Item::from([("pk".to_owned(), pk), ("sk".to_owned(), sk)])
         });
         let scan = || {
-            let scan = self.client.scan().table_name(&self.table);
+            let scan = self.client.scan().table_name(&self.name);
             scan.filter_expression(
                 "attribute_exists(#decidable) AND (#occurred >= :since OR #decided >= :since)",
             )
             .expression_attribute_names("#decidable", "decidable")
             .expression_attribute_names("#occurred", "occurred_at")
             .expression_attribute_names("#decided", "decided_at")
-            .expression_attribute_values(":since", AttributeValue::S(since.to_string()))
+            .expression_attribute_values(":since", string_attribute(&since))
             .set_exclusive_start_key(start.clone())
             .send()
         };
-        let output = retried(deadline, scan).await?;
+        let output = retry_until_deadline(deadline, scan).await?;
         let mut page = RecordPage::default();
         for item in output.items.unwrap_or_default() {
-            let sk = text(&item, "sk").unwrap_or_default();
-            page.take(&sk, read_item(item.clone()), || read_item(item));
+            page.add_record(item);
         }
-        let key = |key: Item| Some(RecordKey { pk: text(&key, "pk")?, sk: text(&key, "sk")? });
+        let key = |key: Item| {
+            Some(RecordKey { pk: get_string(&key, "pk")?.to_owned(), sk: get_string(&key, "sk")?.to_owned() })
+        };
         page.next = output.last_evaluated_key.and_then(key);
         Ok(page)
     }
