@@ -180,6 +180,7 @@ mod tests {
             ("user@例え。テスト", "user@例え。テスト", "user@xn--r8jz45g.xn--zckzah"),
             ("user@[192.0.2.1]", "user@[192.0.2.1]", "user@[192.0.2.1]"),
             ("user@[IPv6:2001:DB8::1]", "user@[IPv6:2001:DB8::1]", "user@[ipv6:2001:db8::1]"),
+            ("x-user@[IPv6:2001:DB8::1]", "x-user@[IPv6:2001:DB8::1]", "x-user@[ipv6:2001:db8::1]"),
         ];
         for (text, raw, match_form) in cases {
             let address = Address::parse(text).unwrap_or_else(|error| panic!("{text}: {error}"));

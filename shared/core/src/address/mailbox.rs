@@ -70,6 +70,10 @@ fn without_quotes(text: &str) -> &str {
 fn without_prefix(text: &str) -> Option<&str> {
     let (prefix, rest) = text.split_once([';', ':'])?;
     let prefix = prefix.trim_end();
+    // The colon may be that of a domain literal: `x-ann@[IPv6:2001:db8::1]`.
+    if prefix.contains('@') {
+        return None;
+    }
     let private = prefix.get(..2).is_some_and(|start| start.eq_ignore_ascii_case("x-"));
     if !private && !PREFIXES.iter().any(|known| prefix.eq_ignore_ascii_case(known)) {
         return None;
