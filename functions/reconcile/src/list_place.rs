@@ -24,6 +24,11 @@ pub(crate) struct ListPlace {
 }
 
 impl ListPlace {
+    /// Whether no page was read, of the whole list.
+    pub(crate) fn is_new(&self) -> bool {
+        self.window == Window::default() && self.later.is_empty() && self.times.is_empty()
+    }
+
     /// Records that a page of the window was read: the times of its entries, and what was found.
     pub(crate) fn read_page(&mut self, mut times: Vec<Timestamp>, found: PassCounts) {
         self.counts.join(found);

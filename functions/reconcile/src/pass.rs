@@ -68,6 +68,17 @@ struct Open {
 }
 
 impl Open {
+    /// The pass as it goes on. An older version, which had no windows, kept what it had found in the list so far with all
+    /// counts. Here it is what was found in the window, so that it is not counted twice if the window is begun again.
+    fn resumed(mut self) -> Self {
+        if matches!(self.step, Step::List(_)) && self.list.is_new() {
+            let restarts = self.counts.restarts;
+            self.list.counts.join(PassCounts { restarts: 0, ..self.counts });
+            self.counts = PassCounts { restarts, ..PassCounts::default() };
+        }
+        self
+    }
+
     /// The counts so far, with those of the window that is being read.
     fn counts(&self) -> PassCounts {
         let mut counts = self.counts;
@@ -169,7 +180,7 @@ impl<P: Ports> Passing<'_, P> {
         let last = kept.value.last.as_ref();
         let due = demanded || last.is_none_or(|last| now.since(last.started_at) >= every);
         let mut open = match kept.value.open.clone() {
-            Some(open) => open,
+            Some(open) => open.resumed(),
             None if !due => return Ok(Passed::NotDue),
             None => Open {
                 started_at: now,
