@@ -8,8 +8,8 @@ use std::time::Duration;
 use audit::handler::{Audit, AuditError, AuditOutcome, AuditRequest};
 use audit::settings::Settings;
 use doubles::{
-    Fault, Fuse, MemoryBuckets, MemoryClock, MemoryIam, MemoryMetrics, MemoryRuleSets, MemorySes,
-    MemorySesReader, MemoryTable, MemoryTopics,
+    Fault, Fuse, MemoryBuckets, MemoryClock, MemoryIam, MemoryMetrics, MemoryRuleSets, MemoryServices,
+    MemorySes, MemorySesReader, MemoryTable, MemoryTopics,
 };
 use mailroom_audit::aws::ApiError;
 use mailroom_audit::aws::iam::User;
@@ -19,7 +19,7 @@ use mailroom_audit::facts::{
     Stack,
 };
 use mailroom_audit::live;
-use mailroom_audit::reader::{AuditPorts, AuditScope, Progress, Services};
+use mailroom_audit::reader::{AuditScope, Progress, Services};
 use mailroom_audit::{Section, SectionVerdict, Verdict};
 use mailroom_aws::clock::Clock;
 use mailroom_aws::deadline::Deadline;
@@ -30,17 +30,7 @@ use mailroom_core::suppression::list_pass::ListPass;
 use mailroom_core::timestamp::Timestamp;
 use serde_json::json;
 
-struct Doubles;
-
-impl AuditPorts for Doubles {
-    type Ses = MemorySesReader;
-    type Topics = MemoryTopics;
-    type RuleSets = MemoryRuleSets;
-    type AccessKeys = MemoryIam;
-    type Buckets = MemoryBuckets;
-}
-
-type Function = Audit<Doubles, MemoryTable, MemoryClock, MemoryMetrics>;
+type Function = Audit<MemoryServices, MemoryTable, MemoryClock, MemoryMetrics>;
 
 const SAMPLES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../events/audit");
 const WAKE: AuditRequest = AuditRequest { now: false };
@@ -166,7 +156,7 @@ impl Region {
         self.topics.set(name, attributes);
     }
 
-    fn services(&self, fuse: &Fuse) -> Services<Doubles> {
+    fn services(&self, fuse: &Fuse) -> Services<MemoryServices> {
         let ses = self.ses.with_fuse(fuse);
         Services {
             ses: self.reader.through(&ses),

@@ -52,6 +52,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 pub use self::account::MemoryAccount;
 pub use self::answers::MemoryAnswers;
+pub use self::audit::MemoryServices;
 pub use self::audit::buckets::MemoryBuckets;
 pub use self::audit::iam::MemoryIam;
 pub use self::audit::ses::MemorySesReader;
