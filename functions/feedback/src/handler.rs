@@ -3,7 +3,7 @@
 
 use mailroom_aws::dead_letters::DeadLetters;
 use mailroom_aws::deadline::Deadline;
-use mailroom_aws::invocation::{Buried, Invocation, InvocationError, Response, Settled};
+use mailroom_aws::invocation::{Buried, Invocation, InvocationError, Settled, SqsBatchResponse};
 use mailroom_aws::metrics::Metrics;
 use mailroom_aws::table::deliveries::LatestDeliveries;
 use mailroom_aws::table::records::RecordTable;
@@ -67,7 +67,11 @@ impl<T: RecordTable + LatestDeliveries, D: DeadLetters, M: Metrics> Feedback<T, 
     ///
     /// # Errors
     /// See [`InvocationError`].
-    pub async fn handle(&self, payload: &str, deadline: Deadline) -> Result<Response, InvocationError> {
+    pub async fn handle(
+        &self,
+        payload: &str,
+        deadline: Deadline,
+    ) -> Result<SqsBatchResponse, InvocationError> {
         let mut invocation = Invocation::open(payload)?;
         let mut tally = Tally::default();
         let mut deliveries = Deliveries::default();

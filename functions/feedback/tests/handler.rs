@@ -8,7 +8,7 @@ use feedback::handler::Feedback;
 use feedback::settings::{KindsNotStored, Settings};
 use mailroom_aws::dead_letters::DeadLetterError;
 use mailroom_aws::deadline::Deadline;
-use mailroom_aws::invocation::{InvocationError, Response};
+use mailroom_aws::invocation::{InvocationError, SqsBatchResponse};
 use mailroom_core::feedback::Retention;
 use mailroom_core::ours::Ours;
 use serde_json::{Value, json};
@@ -36,7 +36,7 @@ fn function() -> Function {
     }
 }
 
-async fn handle(function: &Function, payload: impl ToString) -> Result<Response, InvocationError> {
+async fn handle(function: &Function, payload: impl ToString) -> Result<SqsBatchResponse, InvocationError> {
     function.handle(&payload.to_string(), Deadline::after(Duration::from_mins(1))).await
 }
 
@@ -44,7 +44,7 @@ fn sample(name: &str) -> String {
     std::fs::read_to_string(format!("{SAMPLES}/{name}.json")).unwrap()
 }
 
-fn failed(response: &Response) -> Vec<&str> {
+fn failed(response: &SqsBatchResponse) -> Vec<&str> {
     response.batch_item_failures.iter().map(|failure| failure.item_identifier.as_str()).collect()
 }
 
@@ -74,7 +74,7 @@ fn batch(bodies: &[String]) -> Value {
 async fn a_poison_message_is_a_dead_letter_at_once_and_costs_its_neighbours_nothing() {
     let function = function();
     let payload = sample("batch-good-and-bad");
-    assert_eq!(handle(&function, &payload).await.unwrap(), Response::default());
+    assert_eq!(handle(&function, &payload).await.unwrap(), SqsBatchResponse::default());
     assert_eq!(function.table.records().len(), 3);
     let counted = ["Messages", "MessagesIgnored", "MessagesPoisoned", "MessagesReturned", "RecordsWritten"]
         .map(|n| function.metrics.get(n));
@@ -97,7 +97,7 @@ async fn a_poison_message_comes_back_only_if_it_is_no_dead_letter() {
     assert_eq!(failed(&handle(&function, batch(&bodies)).await.unwrap()), ["id-0"]);
     assert_eq!(function.metrics.get("MessagesReturned"), 1);
     function.dead_letters.fail(None);
-    assert_eq!(handle(&function, batch(&bodies)).await.unwrap(), Response::default());
+    assert_eq!(handle(&function, batch(&bodies)).await.unwrap(), SqsBatchResponse::default());
     assert_eq!(function.dead_letters.letters()[0].body, "nonsense");
 }
 
@@ -110,7 +110,7 @@ async fn what_comes_back_is_no_dead_letter_yet() {
     assert_eq!(failed(&handle(&function, batch(&bodies)).await.unwrap()), ["id-0"]);
     assert_eq!(reasons(&function), ["body: not JSON"]);
     function.table.fail_keys(&[]);
-    assert_eq!(handle(&function, batch(&bodies[..1])).await.unwrap(), Response::default());
+    assert_eq!(handle(&function, batch(&bodies[..1])).await.unwrap(), SqsBatchResponse::default());
     assert_eq!(reasons(&function)[1], "bounce.bouncedRecipients[1].emailAddress: not an e-mail address");
 }
 
@@ -126,16 +126,19 @@ async fn a_direct_event_is_a_dead_letter_that_can_be_sent_through_again() {
     ];
     for name in names {
         let direct = sample(name);
-        assert_eq!(handle(&function, &direct).await.unwrap(), Response::default(), "{name}");
+        assert_eq!(handle(&function, &direct).await.unwrap(), SqsBatchResponse::default(), "{name}");
         let records = function.table.records();
         // As Lambda puts it into the queue.
-        assert_eq!(handle(&function, batch(&[direct])).await.unwrap(), Response::default(), "{name}");
+        assert_eq!(handle(&function, batch(&[direct])).await.unwrap(), SqsBatchResponse::default(), "{name}");
         assert_eq!(function.table.records(), records, "{name}");
     }
     assert_eq!(function.table.records().len(), 2);
     assert_eq!(reasons(&function), ["Message: not JSON", "Records[0].Sns.Message: not JSON"]);
     let letter = function.dead_letters.letters()[0].body.clone();
-    assert_eq!(handle(&function, batch(std::slice::from_ref(&letter))).await.unwrap(), Response::default());
+    assert_eq!(
+        handle(&function, batch(std::slice::from_ref(&letter))).await.unwrap(),
+        SqsBatchResponse::default()
+    );
     assert_eq!(function.dead_letters.letters()[2].body, letter);
 }
 
@@ -178,11 +181,11 @@ async fn service_events_are_acknowledged_and_counted() {
         "eventbridge-ignored-unknown-event",
         "ignored-topic-validated",
     ] {
-        assert_eq!(handle(&function, sample(name)).await.unwrap(), Response::default(), "{name}");
+        assert_eq!(handle(&function, sample(name)).await.unwrap(), SqsBatchResponse::default(), "{name}");
     }
     assert_eq!(["MessagesIgnored", "ServiceEvents"].map(|name| function.metrics.get(name)), [7, 6]);
     for name in ["malformed-eventbridge-other-source", "malformed-eventbridge-bounce-without-mail"] {
-        assert_eq!(handle(&function, sample(name)).await.unwrap(), Response::default(), "{name}");
+        assert_eq!(handle(&function, sample(name)).await.unwrap(), SqsBatchResponse::default(), "{name}");
     }
     assert_eq!(function.dead_letters.letters().len(), 2);
     assert!(function.table.records().is_empty());
@@ -192,7 +195,7 @@ async fn service_events_are_acknowledged_and_counted() {
 async fn unknown_fields_are_stored_and_counted() {
     let function = function();
     for name in ["bounce-unknown-fields", "bounce-several-unknown-fields", "open-unknown-fields"] {
-        assert_eq!(handle(&function, sample(name)).await.unwrap(), Response::default(), "{name}");
+        assert_eq!(handle(&function, sample(name)).await.unwrap(), SqsBatchResponse::default(), "{name}");
     }
     assert_eq!(function.metrics.get("UnknownFields"), 4);
     let records = function.table.records();
@@ -205,7 +208,7 @@ async fn unknown_fields_are_stored_and_counted() {
 async fn feedback_without_a_recipient_accuses_nobody() {
     let function = function();
     for name in ["bounce-without-recipients", "complaint-without-recipients"] {
-        assert_eq!(handle(&function, sample(name)).await.unwrap(), Response::default(), "{name}");
+        assert_eq!(handle(&function, sample(name)).await.unwrap(), SqsBatchResponse::default(), "{name}");
     }
     let records = function.table.records();
     assert_eq!(records.len(), 2);
@@ -214,7 +217,7 @@ async fn feedback_without_a_recipient_accuses_nobody() {
         assert!(record["evidence"].is_null() && record.get("decidable").is_none(), "{record}");
     }
     for name in ["ignored-bounce-without-recipients", "ignored-complaint-without-recipients"] {
-        assert_eq!(handle(&function, sample(name)).await.unwrap(), Response::default(), "{name}");
+        assert_eq!(handle(&function, sample(name)).await.unwrap(), SqsBatchResponse::default(), "{name}");
     }
     assert_eq!(["MessagesIgnored", "MessagesWithoutRecipient"].map(|n| function.metrics.get(n)), [2, 2]);
     assert_eq!(function.table.records().len(), 2);
@@ -230,7 +233,7 @@ async fn received_mail_is_somebody_elses() {
         json!({"Type": "Notification", "TopicArn": TOPIC, "Message": received.to_string()}).to_string();
     let function = function();
     let response = handle(&function, batch(&[body, bounce("1", &["a@example.com"])])).await.unwrap();
-    assert_eq!(response, Response::default());
+    assert_eq!(response, SqsBatchResponse::default());
     assert_eq!((function.table.records().len(), function.metrics.get("MessagesPoisoned")), (1, 1));
     assert!(reasons(&function)[0].starts_with("notificationType: a mail that was received"));
 }
@@ -291,7 +294,7 @@ async fn what_is_told_twice_is_written_once() {
 async fn a_direct_event_fails_as_a_whole() {
     let function = function();
     let direct = sample("direct-sns-bounce-permanent-general");
-    assert_eq!(handle(&function, &direct).await.unwrap(), Response::default());
+    assert_eq!(handle(&function, &direct).await.unwrap(), SqsBatchResponse::default());
     let written = function.table.records();
     function.table.fail_keys(&[written[0]["pk"].as_str().unwrap()]);
     let error = handle(&function, &direct).await.unwrap_err();
@@ -312,7 +315,7 @@ async fn errors_quote_nobody() {
 async fn kinds_that_are_not_stored_are_acknowledged() {
     let function = function();
     for name in ["send", "delivery", "open", "click", "identity-delivery"] {
-        assert_eq!(handle(&function, sample(name)).await.unwrap(), Response::default(), "{name}");
+        assert_eq!(handle(&function, sample(name)).await.unwrap(), SqsBatchResponse::default(), "{name}");
     }
     assert!(function.table.records().is_empty());
     assert_eq!(function.metrics.get("MessagesNotStored"), 5);
@@ -325,7 +328,7 @@ async fn kinds_that_are_not_stored_are_acknowledged() {
 async fn what_is_not_ours_is_a_dead_letter() {
     let function = function();
     for name in ["malformed-another-account", "malformed-another-region", "malformed-foreign-topic"] {
-        assert_eq!(handle(&function, sample(name)).await.unwrap(), Response::default(), "{name}");
+        assert_eq!(handle(&function, sample(name)).await.unwrap(), SqsBatchResponse::default(), "{name}");
     }
     assert!(function.table.records().is_empty());
     let accounts = "mail.sendingAccountId, mail.sourceArn: another AWS account";
@@ -333,7 +336,7 @@ async fn what_is_not_ours_is_a_dead_letter() {
     assert_eq!(self::reasons(&function), reasons);
     // Sending authorization: their account sent it from our identity, or ours from theirs.
     for name in ["bounce-sending-authorization", "bounce-sent-as-delegate"] {
-        assert_eq!(handle(&function, sample(name)).await.unwrap(), Response::default(), "{name}");
+        assert_eq!(handle(&function, sample(name)).await.unwrap(), SqsBatchResponse::default(), "{name}");
     }
     assert_eq!(function.table.records().len(), 2);
 }
@@ -349,13 +352,13 @@ async fn what_says_neither_account_nor_identity_must_come_by_our_topic() {
         "eventbridge-malformed-unidentified-bounce",
     ];
     for name in names {
-        assert_eq!(handle(&function, sample(name)).await.unwrap(), Response::default(), "{name}");
+        assert_eq!(handle(&function, sample(name)).await.unwrap(), SqsBatchResponse::default(), "{name}");
     }
     assert!(function.table.records().is_empty());
     let reason = "mail.sendingAccountId, mail.sourceArn: missing, and not by this stack's topic";
     assert_eq!(reasons(&function), [reason; 4]);
     let by_topic = sample("bounce-without-account-by-our-topic");
-    assert_eq!(handle(&function, by_topic).await.unwrap(), Response::default());
+    assert_eq!(handle(&function, by_topic).await.unwrap(), SqsBatchResponse::default());
     assert_eq!((function.table.records().len(), reasons(&function).len()), (1, 4));
 }
 
@@ -363,7 +366,7 @@ async fn what_says_neither_account_nor_identity_must_come_by_our_topic() {
 async fn a_failure_that_cannot_be_named_fails_the_batch() {
     let nameless = json!({"Records": [{"eventSource": "aws:sqs", "body": "nonsense"}]});
     let function = function();
-    assert_eq!(handle(&function, &nameless).await.unwrap(), Response::default());
+    assert_eq!(handle(&function, &nameless).await.unwrap(), SqsBatchResponse::default());
     function.dead_letters.fail(Some(DeadLetterError::Refused("AccessDenied".to_owned())));
     assert!(handle(&function, nameless).await.is_err());
 }
@@ -373,7 +376,7 @@ async fn a_failure_that_cannot_be_named_fails_the_batch() {
 async fn a_bad_recipient_is_a_dead_letter_beside_the_others_records() {
     let function = function();
     let response = handle(&function, batch(&[bounce("1", &["a@example.com", "nobody"])])).await.unwrap();
-    assert_eq!(response, Response::default());
+    assert_eq!(response, SqsBatchResponse::default());
     assert_eq!((function.table.records().len(), reasons(&function).len()), (1, 1));
 }
 
@@ -404,7 +407,7 @@ async fn the_latest_delivery_to_each_address_is_kept_and_no_other() {
         delivery(9, &["a@example.com"]),
         delivery(7, &["a@example.com"]),
     ];
-    assert_eq!(handle(&function, batch(&bodies)).await, Ok(Response::default()));
+    assert_eq!(handle(&function, batch(&bodies)).await, Ok(SqsBatchResponse::default()));
     assert_eq!(stored(&function), [[""; 3]; 0], "SoftBounces=off");
     assert_eq!(function.metrics.get("MessagesNotStored"), 3);
 
@@ -415,7 +418,7 @@ async fn the_latest_delivery_to_each_address_is_kept_and_no_other() {
             [format!("ADDR#{name}@example.com"), "DELIVERED".to_owned(), time]
         })
     };
-    assert_eq!(handle(&function, batch(&bodies)).await, Ok(Response::default()));
+    assert_eq!(handle(&function, batch(&bodies)).await, Ok(SqsBatchResponse::default()));
     assert_eq!(stored(&function), latest(9, 5));
     // Both addresses were written once.
     assert_eq!(function.metrics.get("DeliveriesKept"), 2);

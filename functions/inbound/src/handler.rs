@@ -6,7 +6,7 @@ use std::iter;
 use futures_util::future::join_all;
 use mailroom_aws::dead_letters::DeadLetters;
 use mailroom_aws::deadline::Deadline;
-use mailroom_aws::invocation::{Buried, Invocation, InvocationError, Response, Settled};
+use mailroom_aws::invocation::{Buried, Invocation, InvocationError, Settled, SqsBatchResponse};
 use mailroom_aws::metrics::Metrics;
 use mailroom_aws::objects::{ObjectError, ObjectStore};
 use mailroom_aws::table::records::RecordTable;
@@ -74,7 +74,11 @@ impl<T: RecordTable, O: ObjectStore, D: DeadLetters, M: Metrics> Inbound<T, O, D
     ///
     /// # Errors
     /// See [`InvocationError`]. Lambda tries an event from SES twice more, and then puts it into the function's own queue.
-    pub async fn handle(&self, payload: &str, deadline: Deadline) -> Result<Response, InvocationError> {
+    pub async fn handle(
+        &self,
+        payload: &str,
+        deadline: Deadline,
+    ) -> Result<SqsBatchResponse, InvocationError> {
         let mut invocation = Invocation::open(payload)?;
         let (mut ignored, mut service_events) = (0, 0);
         loop {

@@ -6,7 +6,7 @@ use inbound::handler::Inbound;
 use inbound::settings::Settings;
 use mailroom_aws::dead_letters::DeadLetterError;
 use mailroom_aws::deadline::Deadline;
-use mailroom_aws::invocation::{InvocationError, Response};
+use mailroom_aws::invocation::{InvocationError, SqsBatchResponse};
 use mailroom_aws::objects::ObjectError;
 use mailroom_core::inbound::{DispositionPolicy, Location, ObjectFacts, Store};
 use mailroom_core::ours::Ours;
@@ -39,7 +39,7 @@ fn function() -> Function {
     }
 }
 
-async fn handle(function: &Function, payload: &Value) -> Result<Response, InvocationError> {
+async fn handle(function: &Function, payload: &Value) -> Result<SqsBatchResponse, InvocationError> {
     function.handle(&payload.to_string(), Deadline::after(std::time::Duration::from_secs(5))).await
 }
 
@@ -182,7 +182,7 @@ async fn inline_content_is_stored_first_and_once() {
     let function = function();
     let content = std::str::from_utf8(MAIL).unwrap();
     for _ in 0..2 {
-        assert_eq!(handle(&function, &inline("m-1", content)).await.unwrap(), Response::default());
+        assert_eq!(handle(&function, &inline("m-1", content)).await.unwrap(), SqsBatchResponse::default());
     }
     assert_eq!(function.objects.content(&at("mail/m-1")).unwrap(), MAIL);
     let records = function.table.records();
@@ -212,11 +212,11 @@ async fn feedback_and_foreign_receipts_are_dead_letters() {
         "id-0",
         r#"{"eventType":"Send","mail":{"messageId":"m","destination":["a@example.com"],"timestamp":"2026-01-01T00:00:00Z"}}"#,
     )]);
-    assert_eq!(handle(&function, &feedback).await.unwrap(), Response::default());
+    assert_eq!(handle(&function, &feedback).await.unwrap(), SqsBatchResponse::default());
     let mut foreign = event("m-1", &["box@example.com"]);
     foreign["Records"][0]["ses"]["receipt"]["action"]["functionArn"] =
         json!("arn:aws:lambda:us-east-1:333333333333:function:inbound");
-    assert_eq!(handle(&function, &foreign).await.unwrap(), Response::default());
+    assert_eq!(handle(&function, &foreign).await.unwrap(), SqsBatchResponse::default());
     assert!(handle(&function, &event("AMAZON_SES_SETUP_NOTIFICATION", &["box@example.com"])).await.is_ok());
     assert!(function.table.records().is_empty());
     assert_eq!(function.metrics.get("MessagesIgnored"), 1);
@@ -240,7 +240,7 @@ async fn an_event_that_lambda_has_given_up_comes_back_from_the_queue_until_the_m
     assert_eq!(response.batch_item_failures.len(), 1);
     assert_eq!((function.dead_letters.letters().len(), function.metrics.get("MessagesReturned")), (0, 1));
     function.objects.insert(&at("mail/m-1"), facts(), MAIL.to_vec());
-    assert_eq!(handle(&function, &given_up).await.unwrap(), Response::default());
+    assert_eq!(handle(&function, &given_up).await.unwrap(), SqsBatchResponse::default());
     assert_eq!(function.table.records().len(), 1);
 }
 
@@ -250,12 +250,12 @@ async fn a_malformed_event_is_a_dead_letter_and_not_a_failed_invocation() {
     let function = function();
     let mut malformed = event("m-1", &["box@example.com"]);
     malformed["Records"][0]["ses"]["mail"]["messageId"] = Value::Null;
-    assert_eq!(handle(&function, &malformed).await.unwrap(), Response::default());
+    assert_eq!(handle(&function, &malformed).await.unwrap(), SqsBatchResponse::default());
     let [letter] = &function.dead_letters.letters()[..] else { panic!() };
     assert_eq!(letter.reason.to_string(), "ses.mail.messageId: missing or empty");
     assert_eq!(serde_json::from_str::<Value>(&letter.body).unwrap(), malformed);
     let again = sqs_event([("id-0", &letter.body)]);
-    assert_eq!(handle(&function, &again).await.unwrap(), Response::default());
+    assert_eq!(handle(&function, &again).await.unwrap(), SqsBatchResponse::default());
     assert_eq!(function.dead_letters.letters()[1].body, letter.body);
 }
 
@@ -267,6 +267,6 @@ async fn service_events_are_acknowledged_and_counted() {
         "/../../events/inbound/ignored-service-event.json"
     ));
     let payload: Value = serde_json::from_str(&payload.unwrap()).unwrap();
-    assert_eq!(handle(&function, &payload).await.unwrap(), Response::default());
+    assert_eq!(handle(&function, &payload).await.unwrap(), SqsBatchResponse::default());
     assert_eq!(["MessagesIgnored", "ServiceEvents"].map(|name| function.metrics.get(name)), [1, 1]);
 }

@@ -7,12 +7,13 @@ use futures_util::{StreamExt, stream};
 use mailroom_aws::clock::Clock;
 use mailroom_aws::dead_letters::DeadLetters;
 use mailroom_aws::deadline::Deadline;
-use mailroom_aws::invocation::{Buried, InvocationError, Response};
+use mailroom_aws::invocation::{Buried, InvocationError, SqsBatchResponse};
 use mailroom_aws::metrics::Metrics;
 use mailroom_aws::queue;
 use mailroom_aws::table::TableError;
 use mailroom_aws::table::states::{StateTable, update_state};
 use mailroom_core::dead_letter::Reason;
+use mailroom_core::lambda_event::QueueMessage;
 use mailroom_core::malformed::{Malformed, Problem};
 use mailroom_core::suppression::item::{AddressState, Change};
 use mailroom_core::suppression::message;
@@ -77,12 +78,16 @@ impl<T: StateTable, D: DeadLetters, C: Clock, M: Metrics> Merge<T, D, C, M> {
     ///
     /// # Errors
     /// See [`InvocationError`].
-    pub async fn handle(&self, payload: &str, deadline: Deadline) -> Result<Response, InvocationError> {
+    pub async fn handle(
+        &self,
+        payload: &str,
+        deadline: Deadline,
+    ) -> Result<SqsBatchResponse, InvocationError> {
         let (messages, mut ledger) = queue::open(payload)?;
         let mut by_address = BTreeMap::<String, News>::new();
         let mut tally = Tally::default();
         for (index, message) in messages.iter().enumerate() {
-            for trouble in self.read(index, message.body.as_deref(), &mut by_address, &mut tally) {
+            for trouble in self.read(index, message, &mut by_address, &mut tally) {
                 // The log says where and what is wrong, never a value: that may be an address.
                 warn!(message = message.id, "{trouble}");
                 match trouble {
@@ -129,12 +134,11 @@ impl<T: StateTable, D: DeadLetters, C: Clock, M: Metrics> Merge<T, D, C, M> {
     fn read(
         &self,
         index: usize,
-        body: Option<&str>,
+        message: &QueueMessage,
         by_address: &mut BTreeMap<String, News>,
         tally: &mut Tally,
     ) -> Vec<Trouble> {
-        let body = body.ok_or_else(|| Malformed::new("body", Problem::Missing));
-        let incoming = match body.and_then(message::read) {
+        let incoming = match message.body.as_deref().map_err(Malformed::clone).and_then(message::read) {
             Ok(incoming) => incoming,
             Err(malformed) => return vec![malformed.into()],
         };

@@ -7,7 +7,7 @@ use doubles::{MemoryClock, MemoryDeadLetters, MemoryMetrics, MemoryTable, failed
 use mailroom_aws::clock::Clock;
 use mailroom_aws::dead_letters::DeadLetterError;
 use mailroom_aws::deadline::Deadline;
-use mailroom_aws::invocation::{InvocationError, Response};
+use mailroom_aws::invocation::{InvocationError, SqsBatchResponse};
 use mailroom_core::suppression::Reason;
 use mailroom_core::timestamp::Timestamp;
 use merge::handler::Merge;
@@ -37,7 +37,7 @@ fn message(states: &[Value]) -> String {
     json!({"version": 1, "origin": "us-west-2", "states": states}).to_string()
 }
 
-async fn handle(function: &Function, payload: &str) -> Result<Response, InvocationError> {
+async fn handle(function: &Function, payload: &str) -> Result<SqsBatchResponse, InvocationError> {
     function.handle(payload, Deadline::after(Duration::from_secs(5))).await
 }
 
@@ -154,8 +154,8 @@ async fn a_conflict_is_read_again_until_the_deadline() {
 async fn a_message_handed_over_directly() {
     let function = function();
     let good = message(&[said(&function, "bounced", "a@example.com", 0)]);
-    assert_eq!(handle(&function, &good).await.unwrap(), Response::default());
-    assert_eq!(handle(&function, r#"{"states":[]}"#).await.unwrap(), Response::default());
+    assert_eq!(handle(&function, &good).await.unwrap(), SqsBatchResponse::default());
+    assert_eq!(handle(&function, r#"{"states":[]}"#).await.unwrap(), SqsBatchResponse::default());
     assert_eq!(function.dead_letters.letters()[0].body, r#"{"states":[]}"#);
     function.dead_letters.fail(Some(DeadLetterError::Refused("AccessDenied".to_owned())));
     assert!(handle(&function, r#"{"states":[]}"#).await.is_err());

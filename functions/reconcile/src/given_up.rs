@@ -63,7 +63,7 @@ pub(crate) async fn note(
     let arrived_at =
         |body: &str| serde_json::from_str::<Failure>(body).ok().map(|failure| failure.batch.last_arrived_at);
     let until = messages.iter().map(|message| {
-        message.body.as_deref().and_then(arrived_at).unwrap_or_else(|| {
+        message.body.as_deref().ok().and_then(arrived_at).unwrap_or_else(|| {
             warn!(message = message.id, "does not say what was given up");
             now
         })

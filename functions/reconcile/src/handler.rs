@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use mailroom_aws::clock::{Clock, Timer};
 use mailroom_aws::deadline::Deadline;
-use mailroom_aws::invocation::Response;
+use mailroom_aws::invocation::SqsBatchResponse;
 use mailroom_aws::metrics::Metrics;
 use mailroom_aws::pace::Pace;
 use mailroom_aws::peers::Peers;
@@ -103,7 +103,7 @@ pub enum Answer {
     /// To a wake.
     Done(Done),
     /// To a batch of the queue, all of whose messages are done.
-    Noted(Response),
+    Noted(SqsBatchResponse),
 }
 
 /// The payload of a wake. A schedule's event has none of these fields; an operator may give any of them.
@@ -170,7 +170,7 @@ impl<P: Ports> Reconcile<P> {
             Event::GivenUp(payload) => {
                 let batches = given_up::note(payload, &self.table, &self.clock, deadline).await?;
                 self.metrics.count(&[("BatchesGivenUp", batches)]);
-                Ok(Answer::Noted(Response::default()))
+                Ok(Answer::Noted(SqsBatchResponse::default()))
             }
         }
     }

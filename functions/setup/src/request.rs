@@ -5,9 +5,11 @@
 
 use std::collections::BTreeSet;
 
+use aws_lambda_events::cloudformation::CloudFormationCustomResourceRequest;
 use mailroom_core::arn::Arn;
 use mailroom_core::setup::{Foreign, Wanted};
 use mailroom_core::suppression::Reason;
+use serde::Deserialize;
 use serde_json::Value;
 
 /// A request, read as far as is needed to answer it.
@@ -29,12 +31,13 @@ pub struct Request<'a> {
 #[error("{0}: missing or not text")]
 pub struct NotARequest(&'static str);
 
-/// What the request asks for can't be read. The text does not hold the value, which may be an address. No retry can help.
+/// What the request asks for can't be read. The text does not hold a property's value, which may be an address. No retry
+/// can help.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Unreadable {
-    /// The request's type is neither `Create`, `Update` nor `Delete`.
-    #[error("RequestType: neither Create, Update nor Delete")]
-    RequestType,
+pub enum RequestError {
+    /// The request is not as CloudFormation documents it, for this reason.
+    #[error("request: {0}")]
+    Malformed(String),
     /// A property is missing, or is something else than it must be.
     #[error("property {0}: must be {1}")]
     Property(&'static str, &'static str),
@@ -59,72 +62,70 @@ impl<'a> Request<'a> {
         })
     }
 
-    fn kind(&self) -> Option<&'a str> {
-        self.event.get("RequestType").and_then(Value::as_str)
-    }
-
     /// Reads how things are to be. For a deletion the properties do not matter: a request whose properties could not be
     /// read has set up nothing.
     ///
     /// # Errors
-    /// See [`Unreadable`].
-    pub fn wanted(&self) -> Result<Wanted, Unreadable> {
-        match self.kind() {
-            Some("Delete") => Ok(Wanted::default()),
-            Some("Create" | "Update") => self.read_wanted(),
-            _ => Err(Unreadable::RequestType),
+    /// See [`RequestError`].
+    pub fn wanted(&self) -> Result<Wanted, RequestError> {
+        // The properties stay JSON, so that one that can't be read is named, and none is read of a deletion.
+        type Typed = CloudFormationCustomResourceRequest<Value, Value>;
+        match Typed::deserialize(self.event) {
+            Ok(Typed::Create(request)) => read_properties(&request.resource_properties),
+            Ok(Typed::Update(request)) => read_properties(&request.resource_properties),
+            Ok(Typed::Delete(_)) => Ok(Wanted::default()),
+            Ok(_) => Err(RequestError::Malformed("unknown RequestType".to_owned())),
+            Err(error) => Err(RequestError::Malformed(error.to_string())),
         }
     }
+}
 
-    fn read_wanted(&self) -> Result<Wanted, Unreadable> {
-        let active = self.one_of("ActiveRuleSet", "leave, activate or replace", |word| match word {
-            "leave" => Some(None),
-            "activate" => Some(Some(Foreign::Refuse)),
-            "replace" => Some(Some(Foreign::Replace)),
+fn read_properties(properties: &Value) -> Result<Wanted, RequestError> {
+    let active = read_text(properties, "ActiveRuleSet", "leave, activate or replace", |word| match word {
+        "leave" => Some(None),
+        "activate" => Some(Some(Foreign::Refuse)),
+        "replace" => Some(Some(Foreign::Replace)),
+        _ => None,
+    })?;
+    let reasons =
+        read_text(properties, "SuppressionReasons", "leave, or BOUNCE, COMPLAINT or both", parse_reasons)?;
+    // The name is empty where the stack has no receipt rules of its own.
+    let rule_set = read_text(properties, "RuleSet", "a name or empty", |name| Some(name.to_owned()))?;
+    Ok(Wanted {
+        topic: read_text(properties, "Topic", "an ARN", |arn| Arn::parse(arn).map(|_| arn.to_owned()))?,
+        identities: read_identities(properties)?,
+        foreign_topics: read_text(properties, "ForeignTopics", "refuse or replace", |word| match word {
+            "refuse" => Some(Foreign::Refuse),
+            "replace" => Some(Foreign::Replace),
             _ => None,
-        })?;
-        let reasons = self.one_of("SuppressionReasons", "leave, or BOUNCE, COMPLAINT or both", reasons)?;
-        // The name is empty where the stack has no receipt rules of its own.
-        let rule_set = self.one_of("RuleSet", "a name or empty", |name| Some(name.to_owned()))?;
-        Ok(Wanted {
-            topic: self.one_of("Topic", "an ARN", |arn| Arn::parse(arn).map(|_| arn.to_owned()))?,
-            identities: self.identities()?,
-            foreign_topics: self.one_of("ForeignTopics", "refuse or replace", |word| match word {
-                "refuse" => Some(Foreign::Refuse),
-                "replace" => Some(Foreign::Replace),
-                _ => None,
-            })?,
-            rule_set: Some(rule_set).filter(|name| active.is_some() && !name.is_empty()),
-            foreign_rule_set: active.unwrap_or_default(),
-            reasons: Some(reasons).filter(|reasons| !reasons.is_empty()),
-        })
-    }
+        })?,
+        rule_set: Some(rule_set).filter(|name| active.is_some() && !name.is_empty()),
+        foreign_rule_set: active.unwrap_or_default(),
+        reasons: Some(reasons).filter(|reasons| !reasons.is_empty()),
+    })
+}
 
-    fn property(&self, name: &str) -> Option<&'a Value> {
-        self.event.get("ResourceProperties")?.get(name)
-    }
+/// Reads a property that is text. `expected` completes the sentence "must be …".
+fn read_text<T>(
+    properties: &Value,
+    name: &'static str,
+    expected: &'static str,
+    parse: impl FnOnce(&str) -> Option<T>,
+) -> Result<T, RequestError> {
+    let text = properties.get(name).and_then(Value::as_str);
+    text.and_then(parse).ok_or(RequestError::Property(name, expected))
+}
 
-    fn one_of<T>(
-        &self,
-        name: &'static str,
-        what: &'static str,
-        read: impl FnOnce(&str) -> Option<T>,
-    ) -> Result<T, Unreadable> {
-        let text = self.property(name).and_then(Value::as_str);
-        text.and_then(read).ok_or(Unreadable::Property(name, what))
-    }
-
-    fn identities(&self) -> Result<BTreeSet<String>, Unreadable> {
-        let wrong = Unreadable::Property("Identities", "a list of addresses and domains");
-        let list = self.property("Identities").and_then(Value::as_array).ok_or(wrong)?;
-        let identity = |(index, value): (usize, &Value)| {
-            let name = value.as_str().map(str::trim).filter(|name| !name.contains(is_no_name));
-            name.map(str::to_owned).ok_or(Unreadable::Identity(index + 1))
-        };
-        let names = list.iter().enumerate().map(identity).collect::<Result<BTreeSet<_>, _>>()?;
-        // CloudFormation makes of a parameter's empty list a list of one empty text.
-        Ok(names.into_iter().filter(|name| !name.is_empty()).collect())
-    }
+fn read_identities(properties: &Value) -> Result<BTreeSet<String>, RequestError> {
+    let list = properties.get("Identities").and_then(Value::as_array);
+    let list = list.ok_or(RequestError::Property("Identities", "a list of addresses and domains"))?;
+    let identity = |(index, value): (usize, &Value)| {
+        let name = value.as_str().map(str::trim).filter(|name| !name.contains(is_no_name));
+        name.map(str::to_owned).ok_or(RequestError::Identity(index + 1))
+    };
+    let names = list.iter().enumerate().map(identity).collect::<Result<BTreeSet<_>, _>>()?;
+    // CloudFormation makes of a parameter's empty list a list of one empty text.
+    Ok(names.into_iter().filter(|name| !name.is_empty()).collect())
 }
 
 /// Whether a character can't be in an identity's name. SES would take an ARN, too, but would answer with it, and one name
@@ -134,7 +135,7 @@ fn is_no_name(c: char) -> bool {
 }
 
 /// Reads a list of reasons, which is empty if they are to be left alone. `None` if one of its words is no reason.
-fn reasons(list: &str) -> Option<BTreeSet<String>> {
+fn parse_reasons(list: &str) -> Option<BTreeSet<String>> {
     if list == "leave" {
         return Some(BTreeSet::new());
     }
@@ -157,6 +158,8 @@ mod tests {
             "RequestId": "1",
             "StackId": "arn:aws:cloudformation:us-east-1:123456789012:stack/m/1",
             "LogicalResourceId": "Setup",
+            "PhysicalResourceId": "mailroom-setup",
+            "ResourceType": "AWS::CloudFormation::CustomResource",
             "ResourceProperties": {
                 "ServiceToken": "arn:aws:lambda:us-east-1:123456789012:function:f",
                 "Topic": TOPIC,
@@ -171,7 +174,7 @@ mod tests {
         event
     }
 
-    fn wanted(property: &str, value: &Value) -> Result<Wanted, Unreadable> {
+    fn wanted(property: &str, value: &Value) -> Result<Wanted, RequestError> {
         Request::read(&event("Create", property, value)).unwrap().wanted()
     }
 
@@ -224,8 +227,26 @@ mod tests {
         ] {
             assert_eq!(wanted(property, &value).unwrap_err().to_string(), expected, "{value}");
         }
-        let odd = event("Move", "Topic", &json!(TOPIC));
-        assert_eq!(Request::read(&odd).unwrap().wanted(), Err(Unreadable::RequestType));
+    }
+
+    #[test]
+    fn another_request_than_cloudformation_documents_is_named() {
+        let error = |event: &Value| Request::read(event).unwrap().wanted().unwrap_err().to_string();
+        let unknown = event("Move", "Topic", &json!(TOPIC));
+        assert_eq!(
+            error(&unknown),
+            "request: unknown variant `Move`, expected one of `Create`, `Update`, `Delete`"
+        );
+        for (kind, field) in [
+            ("Create", "RequestType"),
+            ("Create", "ResourceProperties"),
+            ("Update", "OldResourceProperties"),
+            ("Delete", "PhysicalResourceId"),
+        ] {
+            let mut event = event(kind, "Topic", &json!(TOPIC));
+            event.as_object_mut().unwrap().remove(field);
+            assert_eq!(error(&event), format!("request: missing field `{field}`"));
+        }
     }
 
     #[test]

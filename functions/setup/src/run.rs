@@ -30,7 +30,7 @@ use tracing::{info, warn};
 use crate::calls::{CallError, Calls};
 use crate::handler::{Ports, Setup};
 use crate::record::{Kept, Record, Standing};
-use crate::request::{Request, Unreadable};
+use crate::request::{Request, RequestError};
 
 /// How often a request is begun again because another instance has written the note. Lambda may bring one request twice.
 const TRIES: usize = 5;
@@ -40,7 +40,7 @@ const TRIES: usize = 5;
 pub enum Failure {
     /// The request can't be read. No retry can help.
     #[error(transparent)]
-    Unreadable(#[from] Unreadable),
+    Request(#[from] RequestError),
     /// The request was turned down before anything was changed. No retry can help.
     #[error(transparent)]
     Refused(#[from] Refusal),

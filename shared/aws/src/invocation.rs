@@ -7,11 +7,11 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Duration;
 
+pub use aws_lambda_events::sqs::SqsBatchResponse;
 use mailroom_core::dead_letter::{self, DeadLetter, Reason};
 use mailroom_core::envelope::{Message, SealedPayload, Source};
-use mailroom_core::malformed::Problem;
+use mailroom_core::malformed::{Malformed, Problem};
 use mailroom_core::record::Record;
-use serde::Serialize;
 use sha2::{Digest, Sha256};
 use tracing::{error, warn};
 
@@ -90,6 +90,12 @@ pub enum InvocationError {
     },
 }
 
+impl From<Malformed> for InvocationError {
+    fn from(error: Malformed) -> Self {
+        Self::Payload { field: error.field().to_owned(), problem: error.problem() }
+    }
+}
+
 /// How many records are durable, and how many are not. A record that several messages became may be counted several times.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Settled {
@@ -108,34 +114,14 @@ pub struct Buried {
     pub sent: usize,
 }
 
-/// What Lambda's queue poller is told (AWS: "Implementing partial batch responses"). For other callers it is empty.
-#[derive(Debug, Default, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Response {
-    /// The messages that are to come back; all others are deleted from the queue.
-    pub batch_item_failures: Vec<BatchItemFailure>,
-}
-
-/// A message that is to come back.
-#[derive(Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct BatchItemFailure {
-    /// SQS's id of the message.
-    pub item_identifier: String,
-}
-
 impl<'a, R: Record> Invocation<'a, R> {
     /// Opens a payload of any shape.
     ///
     /// # Errors
     /// [`InvocationError::Payload`]
     pub fn open(payload: &'a str) -> Result<Self, InvocationError> {
-        let payload = SealedPayload::read(payload).map_err(|error| InvocationError::Payload {
-            field: error.field().to_owned(),
-            problem: error.problem(),
-        })?;
         Ok(Self {
-            payload,
+            payload: SealedPayload::read(payload)?,
             ledger: Ledger::new(Source::Direct, std::iter::empty()),
             held: Vec::new(),
             needed_by: Vec::new(),
@@ -239,7 +225,7 @@ impl<'a, R: Record> Invocation<'a, R> {
     ///
     /// # Errors
     /// [`InvocationError::Messages`]
-    pub fn respond(self) -> Result<Response, InvocationError> {
+    pub fn respond(self) -> Result<SqsBatchResponse, InvocationError> {
         self.ledger.respond()
     }
 }
@@ -315,17 +301,18 @@ impl Ledger {
     ///
     /// # Errors
     /// [`InvocationError::Messages`]
-    pub fn respond(self) -> Result<Response, InvocationError> {
+    pub fn respond(self) -> Result<SqsBatchResponse, InvocationError> {
         let whole = InvocationError::Messages { failed: self.failed(), messages: self.ids.len() };
         let mut failed =
             self.ids.into_iter().zip(self.failed).filter_map(|(id, failed)| failed.then_some(id));
         match self.source {
-            Source::Direct if failed.next().is_none() => Ok(Response::default()),
+            Source::Direct if failed.next().is_none() => Ok(SqsBatchResponse::default()),
             Source::Direct => Err(whole),
             Source::Sqs => {
-                let failures: Option<_> =
-                    failed.map(|id| id.map(|item_identifier| BatchItemFailure { item_identifier })).collect();
-                Ok(Response { batch_item_failures: failures.ok_or(whole)? })
+                let ids: Option<Vec<_>> = failed.collect();
+                let mut response = SqsBatchResponse::default();
+                response.set_failures(ids.ok_or(whole)?);
+                Ok(response)
             }
         }
     }

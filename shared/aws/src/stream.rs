@@ -1,10 +1,10 @@
 //! Reads what the table's stream brings.
 //!
-//! `aws_lambda_events` is not used: it is a dependency for two structs, and one record that it refuses costs the others.
-//! A batch of a stream succeeds or fails as a whole, but a function that can't read one record can still do the others
-//! first.
+//! The types are ours, since those of `aws_lambda_events` read the old image as well: see docs/design.md. A batch of a stream
+//! succeeds or fails as a whole, but a function that can't read one record can still do the others first.
 
-use mailroom_core::malformed::Problem;
+use mailroom_core::lambda_event::records;
+use mailroom_core::malformed::{Malformed, Problem};
 use mailroom_core::timestamp::Timestamp;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -53,12 +53,6 @@ pub struct Unread {
 }
 
 #[derive(Deserialize)]
-struct Batch<'a> {
-    #[serde(borrow, rename = "Records")]
-    records: Vec<&'a RawValue>,
-}
-
-#[derive(Deserialize)]
 struct Record<'a> {
     #[serde(borrow)]
     dynamodb: Change<'a>,
@@ -79,11 +73,8 @@ struct Change<'a> {
 /// # Errors
 /// [`InvocationError::Payload`]
 pub fn open(payload: &str) -> Result<Vec<Result<Written, Unread>>, InvocationError> {
-    let batch: Batch<'_> = serde_json::from_str(payload).map_err(|error| {
-        let problem = if error.is_data() { Problem::WrongType } else { Problem::NotJson };
-        InvocationError::Payload { field: "Records".to_owned(), problem }
-    })?;
-    Ok(batch.records.into_iter().enumerate().filter_map(|(index, record)| written(index, record)).collect())
+    let records = records(payload)?.ok_or_else(|| Malformed::new("Records", Problem::Missing))?;
+    Ok(records.into_iter().enumerate().filter_map(|(index, record)| written(index, record)).collect())
 }
 
 fn written(index: usize, record: &RawValue) -> Option<Result<Written, Unread>> {

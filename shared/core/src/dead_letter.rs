@@ -3,6 +3,7 @@
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use crate::lambda_event::records;
 use crate::malformed::Malformed;
 
 /// A message that can never be processed.
@@ -47,12 +48,7 @@ impl From<&Malformed> for Reason {
     }
 }
 
-#[derive(Deserialize)]
-struct Batch<'a> {
-    #[serde(borrow, rename = "Records")]
-    records: Option<Vec<&'a RawValue>>,
-}
-
+/// The part of a record that a letter repeats, whatever else the record holds.
 #[derive(Deserialize)]
 struct Body {
     body: Option<String>,
@@ -62,7 +58,7 @@ struct Body {
 /// a message from SQS, byte for byte; any other record as a payload of its own; and a payload without records whole. A place
 /// that the payload does not have is left out.
 pub fn texts(payload: &str, places: &[usize]) -> Vec<String> {
-    let Some(records) = serde_json::from_str::<Batch>(payload).ok().and_then(|batch| batch.records) else {
+    let Ok(Some(records)) = records(payload) else {
         return places.iter().map(|_| payload.to_owned()).collect();
     };
     let text = |record: &RawValue| {

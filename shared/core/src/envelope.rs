@@ -11,19 +11,23 @@
 //! | `{"Records":[…]}` in the body of a message from SQS | a direct invocation that has failed: see `Records` above |
 //! | `{"eventType":…}`, `{"notificationType":…}`, plain text | SES itself (raw delivery, or by hand) |
 //!
-//! The types of `aws_lambda_events` are not used here: its SNS message insists on a signature and a certificate, and one
-//! record that it refuses costs the whole batch.
+//! What Lambda and EventBridge write is read by the types of `aws_lambda_events`, each record by itself. SNS's envelope in a
+//! queue is not: their type insists on a signature and a certificate, which whoever forwards a message may leave out.
 
 use std::borrow::Cow;
 use std::ops::Range;
 
+use aws_lambda_events::eventbridge::EventBridgeEvent;
+use aws_lambda_events::sns::SnsRecord;
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
 use crate::arn::Arn;
 use crate::inbound::receipt;
 use crate::json::{self, Fields};
+use crate::lambda_event::{self, QueueMessage, Record};
 use crate::malformed::{Malformed, Problem};
 use crate::notification::{self, Notice, Reading};
 use crate::origin::Origin;
@@ -52,8 +56,7 @@ pub enum Source {
 /// One message of a payload.
 #[derive(Debug)]
 pub struct Message {
-    /// The message's id: SQS's `messageId`, by which a failure is reported, or SNS's `MessageId` where there is no queue;
-    /// `None` if it has neither.
+    /// SQS's id of the message, by which a failure is reported; `None` if it has none.
     pub id: Option<String>,
     /// Where in the payload the message stood, such as `Records[3].body`; empty if it is the payload itself.
     pub path: String,
@@ -132,9 +135,9 @@ impl<'a> SealedPayload<'a> {
     /// Opens the message at this place, which must be less than [`Self::len`], and says who sent its record.
     pub fn open(&self, place: usize) -> (Source, Message) {
         if let Some(records) = &self.records {
-            Record::read(&self.text[records[place].clone()], place, unwrap_body)
+            open_record(&self.text[records[place].clone()], place, open_body)
         } else {
-            let (origin, reading) = unwrap(&self.text);
+            let (origin, reading) = open_text(&self.text);
             (Source::Direct, Message { id: None, path: String::new(), origin, reading })
         }
     }
@@ -142,92 +145,86 @@ impl<'a> SealedPayload<'a> {
 
 /// Where the records of an event with `Records` stand in its text; `None` if it has none.
 fn find_records(payload: &str) -> Result<Option<Vec<Range<usize>>>, Malformed> {
-    let batch = serde_json::from_str::<Batch>(payload);
-    let records = match batch {
-        Ok(batch) => batch.records,
-        Err(error) if error.is_data() => None,
-        Err(_) => return Err(Malformed::new("", Problem::NotJson)),
-    };
-    let Some(records) = records else { return Ok(None) };
-    let records: Vec<&RawValue> = Malformed::parse(records.get()).map_err(|error| error.within("Records"))?;
     let range = |record: &&RawValue| {
         let start = record.get().as_ptr().addr() - payload.as_ptr().addr();
         start..start + record.get().len()
     };
-    Ok(Some(records.iter().map(range).collect()))
+    Ok(lambda_event::records(payload)?.map(|records| records.iter().map(range).collect()))
+}
+
+/// Opens a record by its place in the payload. `open_body` opens the body of a message from a queue.
+fn open_record(record: &str, index: usize, open_body: fn(&str) -> Opened) -> (Source, Message) {
+    let path = format!("Records[{index}]");
+    let opened = |source, id, part: &str, (origin, reading): Opened| {
+        let reading = reading.map_err(|error| error.within(&path));
+        (source, Message { id, path: format!("{path}{part}"), origin, reading })
+    };
+    match Record::read(record) {
+        Record::Queue(QueueMessage { id, queue_arn, body, .. }) => {
+            let (mut origin, reading) = body.map_or_else(unreadable, |body| within("body", open_body(&body)));
+            origin.region = origin.region.or_else(|| region_of(queue_arn.as_deref()));
+            opened(Source::Sqs, id, ".body", (origin, reading))
+        }
+        Record::Sns => opened(Source::Direct, None, ".Sns", open_sns_record(record)),
+        Record::Ses => opened(Source::Direct, None, "", open_ses_record(record)),
+        Record::Other(source) => {
+            let problem = if source.is_some() { Problem::UnknownSource } else { Problem::Missing };
+            opened(Source::Direct, None, "", refused("eventSource", problem))
+        }
+    }
+}
+
+/// Opens a record of an SNS subscription of the function itself.
+fn open_sns_record(record: &str) -> Opened {
+    let sns = match json::read(record, |record| Malformed::parse::<SnsRecord>(record)) {
+        Ok(record) => record.sns,
+        Err(error) => return unreadable(error),
+    };
+    let origin = Origin {
+        region: region_of(Some(&sns.topic_arn)),
+        topic_arn: Some(sns.topic_arn),
+        account: None,
+        time: Timestamp::from_millis(sns.timestamp.timestamp_millis()),
+    };
+    within("Sns", open_layers(&sns.message, origin, vec!["Message"], false))
 }
 
 #[derive(Deserialize)]
-struct Batch<'a> {
-    #[serde(borrow, rename = "Records")]
-    records: Option<&'a RawValue>,
-}
-
-/// One element of `Records`. Lambda spells SQS's fields in camel case and SNS's in Pascal case.
-#[derive(Deserialize)]
-struct Record<'a> {
-    #[serde(default, rename = "eventSource", alias = "EventSource")]
-    source: Text,
-    #[serde(default, rename = "messageId")]
-    message_id: Text,
-    #[serde(default, rename = "eventSourceARN")]
-    queue_arn: Text,
-    #[serde(default)]
-    body: Value,
-    #[serde(borrow, rename = "Sns")]
-    sns: Option<&'a RawValue>,
+struct SesRecord<'a> {
     #[serde(borrow)]
     ses: Option<&'a RawValue>,
 }
 
-impl Record<'_> {
-    /// Reads a record at its place in the payload. `open_body` opens the body of a message from a queue.
-    fn read(json: &str, index: usize, open_body: fn(&str) -> Opened) -> (Source, Message) {
-        let at = |field: &str| format!("Records[{index}]{field}");
-        json::read(json, |json| Malformed::parse::<Record>(json).map(|record| record.open(at, open_body)))
-            .unwrap_or_else(|error| {
-                let reading = Err(error.within(&at("")));
-                let message = Message { id: None, path: at(""), origin: Origin::default(), reading };
-                (Source::Direct, message)
-            })
-    }
-
-    fn open(self, at: impl Fn(&str) -> String, open_body: fn(&str) -> Opened) -> (Source, Message) {
-        let (source, path, (mut origin, reading)) = match (self.source.get(), self.sns) {
-            (Some("aws:sns"), Some(sns)) => (Source::Direct, at(".Sns"), unwrap(sns.get())),
-            (Some("aws:ses"), _) => match self.ses {
-                Some(ses) => {
-                    let receipt = json::read(ses.get(), |ses| receipt::read(ses, "ses").map(Reading::from));
-                    (Source::Direct, at(""), (Origin::default(), receipt))
-                }
-                None => (Source::Direct, at(""), refused("ses", Problem::Missing)),
-            },
-            (Some("aws:sqs"), _) => match json::required_text(self.body, "") {
-                Ok(body) => (Source::Sqs, at(".body"), open_body(&body)),
-                Err(error) => (Source::Sqs, at(".body"), (Origin::default(), Err(error))),
-            },
-            (Some(_), _) => (Source::Direct, at(""), refused("eventSource", Problem::UnknownSource)),
-            (None, _) => (Source::Direct, at(""), refused("eventSource", Problem::Missing)),
-        };
-        origin.region = origin.region.or_else(|| region_of(self.queue_arn.get()));
-        let id = self.message_id.get().map(str::to_owned);
-        let reading = reading.map_err(|error| error.within(&path));
-        (source, Message { id, path, origin, reading })
-    }
+/// Opens a record of a receipt rule's Lambda action.
+fn open_ses_record(record: &str) -> Opened {
+    let read = |record: &str| match Malformed::parse::<SesRecord>(record)?.ses {
+        Some(ses) => json::read(ses.get(), |ses| receipt::read(ses, "ses").map(Reading::from)),
+        None => Err(Malformed::new("ses", Problem::Missing)),
+    };
+    (Origin::default(), json::read(record, read))
 }
 
 /// What the envelopes say, and what SES said in them.
 type Opened = (Origin, Result<Reading, Malformed>);
 
 fn refused(field: &str, problem: Problem) -> Opened {
-    (Origin::default(), Err(Malformed::new(field, problem)))
+    unreadable(Malformed::new(field, problem))
+}
+
+fn unreadable(error: Malformed) -> Opened {
+    (Origin::default(), Err(error))
+}
+
+/// Puts the path of the enclosing value before the field of an error.
+fn within(path: &str, (origin, reading): Opened) -> Opened {
+    (origin, reading.map_err(|error| error.within(path)))
 }
 
 fn region_of(arn: Option<&str>) -> Option<String> {
     Arn::parse(arn?)?.region().map(str::to_owned)
 }
 
-/// The fields by which the envelopes of SNS and EventBridge are recognized, and those that are read from them.
+/// The fields by which the envelopes are recognized, and those of SNS's.
 #[derive(Deserialize)]
 struct Envelope<'a> {
     // The fields of SNS's envelope.
@@ -239,19 +236,12 @@ struct Envelope<'a> {
     message: Value,
     #[serde(default, rename = "Timestamp")]
     published_at: Text,
-    // The fields of EventBridge's envelope.
-    #[serde(default, rename = "detail-type")]
-    detail_type: Text,
+    // The signs of EventBridge's envelope.
+    #[serde(rename = "detail-type")]
+    detail_type: Option<IgnoredAny>,
     #[serde(default)]
     source: Text,
-    #[serde(borrow)]
-    detail: Option<&'a RawValue>,
-    #[serde(default)]
-    account: Text,
-    #[serde(default)]
-    region: Text,
-    #[serde(default)]
-    time: Text,
+    detail: Option<IgnoredAny>,
     // The event of a direct invocation.
     #[serde(borrow, rename = "Records")]
     records: Option<&'a RawValue>,
@@ -270,39 +260,44 @@ enum Content {
 }
 
 impl Envelope<'_> {
-    /// Takes the envelope off. What it says of where the message came from goes into `origin`.
-    fn open(self, origin: &mut Origin) -> Result<Content, Malformed> {
-        let event = self.detail_type.get().zip(self.detail);
-        match (self.sns_type.get(), event) {
-            (Some("SubscriptionConfirmation"), _) => Ok(Content::Notice(Notice::SubscriptionConfirmation)),
-            (Some("UnsubscribeConfirmation"), _) => Ok(Content::Notice(Notice::UnsubscribeConfirmation)),
-            (sns_type, None) if sns_type == Some("Notification") || self.topic_arn.get().is_some() => {
+    /// Takes the envelope off `text`, whose fields these are. What it says of where the message came from goes into `origin`.
+    fn open(self, text: &str, origin: &mut Origin) -> Result<Content, Malformed> {
+        let has_event_source = self.source.get() == Some("aws.ses");
+        let is_event = self.detail_type.is_some() && (self.detail.is_some() || has_event_source);
+        match self.sns_type.get() {
+            Some("SubscriptionConfirmation") => Ok(Content::Notice(Notice::SubscriptionConfirmation)),
+            Some("UnsubscribeConfirmation") => Ok(Content::Notice(Notice::UnsubscribeConfirmation)),
+            _ if is_event => open_event(Malformed::parse(text)?, origin),
+            sns_type if sns_type == Some("Notification") || self.topic_arn.get().is_some() => {
                 origin.topic_arn = self.topic_arn.get().map(str::to_owned);
                 origin.region = origin.region.take().or_else(|| region_of(self.topic_arn.get()));
                 origin.time = self.published_at.get().and_then(Timestamp::parse).or(origin.time);
                 Ok(Content::Envelope("Message", json::required_text(self.message, "Message")?))
             }
-            (_, Some((detail_type, detail))) => {
-                origin.region = self.region.get().map(str::to_owned).or(origin.region.take());
-                origin.account = self.account.get().map(str::to_owned);
-                origin.time = self.time.get().and_then(Timestamp::parse).or(origin.time);
-                match self.source.get() {
-                    Some("aws.ses") if is_service_event(detail_type, detail) => {
-                        Ok(Content::Notice(Notice::ServiceEvent(visible(detail_type, MAX_SES_TEXT_CHARS))))
-                    }
-                    Some("aws.ses") | None => Ok(Content::Envelope("detail", detail.get().to_owned())),
-                    Some(other) => Err(Malformed::new("source", Problem::UnknownSource).quoting(other)),
-                }
-            }
-            (_, None) if self.source.get() == Some("aws.ses") && self.detail_type.get().is_some() => {
-                let detail_type = self.detail_type.get().unwrap_or_default();
-                Ok(Content::Notice(Notice::ServiceEvent(visible(detail_type, MAX_SES_TEXT_CHARS))))
-            }
-            (_, None) => Ok(match self.records {
+            _ => Ok(match self.records {
                 Some(records) => Content::Event(records.get().to_owned()),
                 None => Content::Ses,
             }),
         }
+    }
+}
+
+/// Takes EventBridge's envelope off. An event without detail is not about a mail.
+fn open_event(
+    event: EventBridgeEvent<Option<Box<RawValue>>>,
+    origin: &mut Origin,
+) -> Result<Content, Malformed> {
+    origin.region = event.region.or(origin.region.take());
+    origin.account = event.account;
+    origin.time = event.time.and_then(|time| Timestamp::from_millis(time.timestamp_millis())).or(origin.time);
+    if event.source != "aws.ses" {
+        return Err(Malformed::new("source", Problem::UnknownSource).quoting(&event.source));
+    }
+    match event.detail {
+        Some(detail) if !is_service_event(&event.detail_type, &detail) => {
+            Ok(Content::Envelope("detail", Box::<str>::from(detail).into()))
+        }
+        _ => Ok(Content::Notice(Notice::ServiceEvent(visible(&event.detail_type, MAX_SES_TEXT_CHARS)))),
     }
 }
 
@@ -339,33 +334,33 @@ fn is_service_event(detail_type: &str, detail: &RawValue) -> bool {
 /// malice.
 const MAX_ENVELOPES: usize = 4;
 
-/// Takes off one envelope after the other, outermost first, down to what SES said.
-fn unwrap(text: &str) -> Opened {
-    unwrap_layers(text, false)
+/// Opens a payload that is a message itself.
+fn open_text(text: &str) -> Opened {
+    open_layers(text, Origin::default(), Vec::new(), false)
 }
 
-/// The same for the body of a message in a queue, which may also be the event of a direct invocation: Lambda puts it there
-/// when the invocation has failed, and a dead letter that is sent through again holds it.
-fn unwrap_body(text: &str) -> Opened {
-    unwrap_layers(text, true)
+/// Opens the body of a message in a queue, which may also be the event of a direct invocation: Lambda puts it there when the
+/// invocation has failed, and a dead letter that is sent through again holds it.
+fn open_body(text: &str) -> Opened {
+    open_layers(text, Origin::default(), Vec::new(), true)
 }
 
-/// Reads the event of a direct invocation by SES or SNS, which has exactly one record.
-fn read_event(records: &str) -> Opened {
+/// Opens the event of a direct invocation by SES or SNS, which has exactly one record.
+fn open_queued_event(records: &str) -> Opened {
     match Malformed::parse::<Vec<&RawValue>>(records).as_deref() {
         Ok([record]) => {
-            let (_, Message { origin, reading, .. }) = Record::read(record.get(), 0, unwrap);
+            let (_, Message { origin, reading, .. }) = open_record(record.get(), 0, open_text);
             (origin, reading)
         }
         Ok([]) => refused("Records", Problem::Missing),
         Ok(_) => refused("Records", Problem::SeveralEvents),
-        Err(error) => (Origin::default(), Err(error.clone().within("Records"))),
+        Err(error) => unreadable(error.clone().within("Records")),
     }
 }
 
-fn unwrap_layers(text: &str, in_queue: bool) -> Opened {
-    let mut origin = Origin::default();
-    let mut path = Vec::new();
+/// Takes off one envelope after the other, outermost first, down to what SES said. `origin` and `path` are what is known from
+/// an envelope that is off already.
+fn open_layers(text: &str, mut origin: Origin, mut path: Vec<&'static str>, in_queue: bool) -> Opened {
     // A byte order mark is what an editor leaves in a message that was sent by hand.
     let mut text = text.trim_start_matches('\u{feff}').to_owned();
     let reading = loop {
@@ -378,7 +373,7 @@ fn unwrap_layers(text: &str, in_queue: bool) -> Opened {
                 text = inner;
             }
             Ok(Content::Notice(notice)) => break Ok(Reading::Ignored(notice)),
-            Ok(Content::Event(records)) if in_queue && path.is_empty() => return read_event(&records),
+            Ok(Content::Event(records)) if in_queue && path.is_empty() => return open_queued_event(&records),
             Ok(Content::Event(_) | Content::Ses) => break json::read(&text, notification::read),
             Err(error) if error.problem() == Problem::NotJson => break notification::read(&text),
             Err(error) => break Err(error),
@@ -389,7 +384,7 @@ fn unwrap_layers(text: &str, in_queue: bool) -> Opened {
 
 fn content(text: &str, origin: &mut Origin) -> Result<Content, Malformed> {
     match serde_json::from_str::<Envelope>(text) {
-        Ok(envelope) => envelope.open(origin),
+        Ok(envelope) => envelope.open(text, origin),
         // What is JSON, but not an object with such fields, is SES's to explain.
         Err(error) if error.is_data() => Ok(Content::Ses),
         Err(_) => Err(Malformed::new("", Problem::NotJson)),

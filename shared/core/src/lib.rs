@@ -1,9 +1,10 @@
-//! Mailroom's domain, pure: no AWS types, no clock, no I/O.
+//! Mailroom's domain, pure: no AWS SDK, no clock, no I/O.
 //!
 //! Read in the order in which a message passes through:
 //!
 //! | module | turns | into |
 //! |---|---|---|
+//! | [`lambda_event`] | an event with `Records` | records and messages of queues, each on its own |
 //! | [`envelope`] | a payload of any wrapping (SQS, SNS, EventBridge, bare) | messages, each on its own |
 //! | [`notification`] | one message | what SES said, typed: of mail sent, of mail received, or a notice to ignore |
 //! | [`ours`] | a notification and where it came from | a refusal, if it is not this stack's |
@@ -30,6 +31,7 @@ pub mod feedback;
 pub mod inbound;
 mod json;
 mod known;
+pub mod lambda_event;
 pub mod malformed;
 pub mod notification;
 pub mod origin;

@@ -113,18 +113,24 @@ impl Malformed {
     /// it.
     ///
     /// # Errors
-    /// [`Problem::NotJson`] or [`Problem::WrongType`], with the path of the field.
+    /// [`Problem::NotJson`], [`Problem::WrongType`] or [`Problem::Missing`], with the path of the field.
     pub(crate) fn parse<'de, T: serde::Deserialize<'de>>(json: &'de str) -> Result<T, Self> {
         serde_json::from_str(json).map_err(|error| {
             if error.classify() != serde_json::error::Category::Data {
                 return Self::new("", Problem::NotJson).quoting(json);
             }
             let tracked = &mut serde_json::Deserializer::from_str(json);
-            let field = match serde_path_to_error::deserialize::<_, T>(tracked) {
+            let outer = match serde_path_to_error::deserialize::<_, T>(tracked) {
                 Err(tracked) if tracked.path().iter().len() > 0 => tracked.path().to_string(),
                 _ => String::new(),
             };
-            Self::new(field, Problem::WrongType).quoting(&error.to_string())
+            let error = error.to_string();
+            // serde has the path of the object that lacks a field, and the field's name in its words only.
+            let absent = error.strip_prefix("missing field `").and_then(|rest| rest.split('`').next());
+            match absent {
+                Some(field) => Self::new(field, Problem::Missing).within(&outer),
+                None => Self::new(outer, Problem::WrongType).quoting(&error),
+            }
         })
     }
 }
@@ -151,6 +157,23 @@ mod tests {
             r"Records[0].body.Message: not JSON: Hello\u{7}, world"
         );
         assert_eq!(Malformed::new("", Problem::Missing).to_string(), "payload: missing or empty");
+    }
+
+    #[test]
+    fn an_absent_field_is_named() {
+        #[derive(Debug, serde::Deserialize)]
+        struct Outer {
+            #[expect(dead_code)]
+            list: Vec<Inner>,
+        }
+        #[derive(Debug, serde::Deserialize)]
+        struct Inner {
+            #[expect(dead_code)]
+            field: u8,
+        }
+        let error = |json| Malformed::parse::<Outer>(json).unwrap_err().to_string();
+        assert_eq!(error(r#"{"list":[{"field":1},{}]}"#), "list[1].field: missing or empty");
+        assert_eq!(error("{}"), "list: missing or empty");
     }
 
     #[test]

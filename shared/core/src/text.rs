@@ -87,6 +87,12 @@ impl Text {
     }
 }
 
+impl From<Text> for Option<String> {
+    fn from(text: Text) -> Self {
+        text.0
+    }
+}
+
 impl From<Value> for Text {
     fn from(value: Value) -> Self {
         Self(match value {

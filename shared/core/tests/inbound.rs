@@ -93,7 +93,7 @@ fn the_wrapping_changes_nothing() {
     let sns =
         json!({"Type": "Notification", "TopicArn": "arn:aws:sns:us-east-1:123456789012:t", "Message": said});
     let sqs = |body: String| json!({"Records": [{"eventSource": "aws:sqs", "messageId": "1", "body": body}]});
-    let direct = json!({"Records": [{"EventSource": "aws:sns", "Sns": sns}]});
+    let direct = common::sns_event(&said);
     let bare = records(&said);
     assert_eq!(bare.len(), 1);
     for wrapped in [&sns, &sqs(sns.to_string()), &sqs(said.clone()), &direct] {

@@ -51,7 +51,7 @@ fn the_wrapping_changes_nothing() {
     let bus = serde_json::json!({"detail-type": "Email Opened", "source": "aws.ses", "region": "us-east-1", "detail": detail});
     let by_sns = serde_json::json!({"Type": "Notification", "Message": bus.to_string()});
     let sqs = |body: String| serde_json::json!({"Records": [{"eventSource": "aws:sqs", "messageId": "1", "body": body}]});
-    let direct = serde_json::json!({"Records": [{"EventSource": "aws:sns", "Sns": sns}]});
+    let direct = common::sns_event(said);
     let bare = records(said);
     assert_eq!(bare.len(), 1);
     for wrapped in
@@ -171,7 +171,7 @@ fn malformed_input_names_the_field() {
         (r#"{"Records":[{"eventSource":"aws:sqs","messageId":"1"}]}"#, "Records[0].body: missing or empty"),
         (
             r#"{"Records":[{"eventSource":"aws:sqs","messageId":"1","body":[]}]}"#,
-            "Records[0].body: must be a string: []",
+            "Records[0].body: of the wrong type: invalid type: sequence, expected a string",
         ),
         (
             r#"{"Records":[{"eventSource":"aws:sqs","messageId":"1","body":"{}"}]}"#,
@@ -233,7 +233,9 @@ fn an_odd_character_costs_only_itself() {
                 r#"{{"Records":[{{"eventSource":"aws:sqs","messageId":"1","body":{body},"attributes":{{"{odd}":"{odd}"}}}}]}}"#
             )
         };
-        let direct = format!(r#"{{"Records":[{{"EventSource":"aws:sns","Sns":{sns}}}]}}"#);
+        let message = |text: &str| format!(r#""Subject":"{odd}","Message":{text}"#);
+        let direct =
+            common::sns_event("said").to_string().replace(r#""Message":"said""#, &message(&text.to_string()));
         [said.to_owned(), sqs(said), sqs(&sns), sqs(&bus), direct, sns, bus]
     };
     for (odd, same) in [

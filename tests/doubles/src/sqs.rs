@@ -1,6 +1,6 @@
 //! Batches of SQS.
 
-use mailroom_aws::invocation::Response;
+use mailroom_aws::invocation::SqsBatchResponse;
 use serde_json::{Value, json};
 
 /// The batch with which an event source mapping wakes a function: ids and bodies of messages.
@@ -10,6 +10,6 @@ pub fn sqs_event(messages: impl IntoIterator<Item = (impl ToString, impl AsRef<s
 }
 
 /// The ids of the messages that come back.
-pub fn failed_ids(response: Response) -> Vec<String> {
+pub fn failed_ids(response: SqsBatchResponse) -> Vec<String> {
     response.batch_item_failures.into_iter().map(|failure| failure.item_identifier).collect()
 }

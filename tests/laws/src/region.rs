@@ -11,7 +11,7 @@ use apply::handler::RunOutcome;
 use doubles::{Fuse, ItemChange, MemoryPeers, stream_event};
 use mailroom_aws::clock::Clock;
 use mailroom_aws::deadline::Deadline;
-use mailroom_aws::invocation::Response;
+use mailroom_aws::invocation::SqsBatchResponse;
 use mailroom_aws::suppression_list::SuppressionList;
 use mailroom_aws::table::notes::{FIRST_PASS, FirstPass, NoteStore};
 use mailroom_core::suppression::AddressState;
@@ -239,7 +239,7 @@ fn within(seconds: u64) -> Deadline {
     Deadline::after(Duration::from_secs(seconds))
 }
 
-fn failed(response: &Response) -> HashSet<String> {
+fn failed(response: &SqsBatchResponse) -> HashSet<String> {
     response.batch_item_failures.iter().map(|failure| failure.item_identifier.clone()).collect()
 }
 

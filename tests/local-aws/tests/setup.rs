@@ -296,6 +296,8 @@ impl Place {
             "StackId": "arn:aws:cloudformation:us-east-1:000000000000:stack/mailroom/1",
             "ResourceType": "AWS::CloudFormation::CustomResource",
             "LogicalResourceId": "Setup",
+            "PhysicalResourceId": "mailroom-setup",
+            "OldResourceProperties": {},
             "ResourceProperties": {
                 "ServiceTimeout": "3000",
                 "Topic": self.topics[0],

@@ -5,7 +5,7 @@ use std::time::Duration;
 use doubles::{Fuse, sqs_event};
 use mailroom_aws::clock::Clock;
 use mailroom_aws::deadline::Deadline;
-use mailroom_aws::invocation::Response;
+use mailroom_aws::invocation::SqsBatchResponse;
 use mailroom_aws::table::records::RecordTable;
 use mailroom_core::address::Address;
 use mailroom_core::record::Record;
@@ -226,7 +226,10 @@ async fn what_decide_gave_up_is_decided_on_within_an_hour() {
     )
     .await;
     assert_eq!(wakes(&home, 20).await, []);
-    assert_eq!(give_up(&home, &[failure(at).to_string()]).await, Ok(Answer::Noted(Response::default())));
+    assert_eq!(
+        give_up(&home, &[failure(at).to_string()]).await,
+        Ok(Answer::Noted(SqsBatchResponse::default()))
+    );
     assert_eq!(home.counted("BatchesGivenUp"), 1);
     let found = wakes(&home, 60).await;
     // It is younger than an hour, and the other one is still decide's.

@@ -107,7 +107,10 @@ async fn what_can_t_be_read_is_answered() {
             event("Update", "3", |event| event["ResourceProperties"] = json!(null)),
             "property ActiveRuleSet: must be leave, activate or replace",
         ),
-        (event("Move", "4", |_| {}), "RequestType: neither Create, Update nor Delete"),
+        (
+            event("Move", "4", |_| {}),
+            "request: unknown variant `Move`, expected one of `Create`, `Update`, `Delete`",
+        ),
     ] {
         assert_eq!(world.send(&event).await, Err(reason.to_owned()));
     }

@@ -267,22 +267,30 @@ impl Properties {
     }
 
     pub(crate) fn request(&self, kind: &str, id: &str) -> Value {
-        json!({
+        let properties = json!({
+            "Topic": OURS,
+            "Identities": self.identities,
+            "ForeignTopics": self.foreign_topics,
+            "RuleSet": RULE_SET,
+            "ActiveRuleSet": self.active_rule_set,
+            "SuppressionReasons": self.reasons,
+        });
+        let mut request = json!({
             "RequestType": kind,
             "ResponseURL": URL,
             "RequestId": id,
             "StackId": "arn:aws:cloudformation:us-east-1:123456789012:stack/m/1",
             "LogicalResourceId": "Setup",
             "ResourceType": "AWS::CloudFormation::CustomResource",
-            "ResourceProperties": {
-                "Topic": OURS,
-                "Identities": self.identities,
-                "ForeignTopics": self.foreign_topics,
-                "RuleSet": RULE_SET,
-                "ActiveRuleSet": self.active_rule_set,
-                "SuppressionReasons": self.reasons,
-            },
-        })
+            "ResourceProperties": properties,
+        });
+        if kind != "Create" {
+            request["PhysicalResourceId"] = json!("mailroom-setup");
+        }
+        if kind == "Update" {
+            request["OldResourceProperties"] = properties;
+        }
+        request
     }
 }
 

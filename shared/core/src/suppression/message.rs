@@ -326,7 +326,7 @@ mod tests {
                 r#"{"address":"a@example.com","bounced":{"at":"soon"}}"#,
                 "states[1].bounced.at: of the wrong type",
             ),
-            (r#"{"address":"a@example.com","bounced":{}}"#, "states[1].bounced: of the wrong type"),
+            (r#"{"address":"a@example.com","bounced":{}}"#, "states[1].bounced.at: missing or empty"),
         ];
         for (bad, expected) in bad {
             let text = format!(r#"{{"version":"1","origin":"x","states":[{good},{bad},{good}],"more":1}}"#);

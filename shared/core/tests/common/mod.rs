@@ -114,6 +114,26 @@ fn files(folder: &str) -> BTreeMap<String, String> {
         .collect()
 }
 
+/// The event with which SNS invokes a function, with all that SNS always writes.
+pub(crate) fn sns_event(message: &str) -> serde_json::Value {
+    serde_json::json!({"Records": [{
+        "EventSource": "aws:sns",
+        "EventVersion": "1.0",
+        "EventSubscriptionArn": "arn:aws:sns:us-east-1:123456789012:t:3a1b",
+        "Sns": {
+            "Type": "Notification",
+            "MessageId": "0d0cda4b-9c8c-5a44-8b7c-b8a1d2f4e7aa",
+            "TopicArn": "arn:aws:sns:us-east-1:123456789012:t",
+            "Message": message,
+            "Timestamp": "2026-01-01T00:00:02.000Z",
+            "SignatureVersion": "1",
+            "Signature": "EXAMPLE",
+            "SigningCertUrl": "https://sns.us-east-1.amazonaws.com/SimpleNotificationService-1.pem",
+            "UnsubscribeUrl": "https://sns.us-east-1.amazonaws.com/?Action=Unsubscribe",
+        },
+    }]})
+}
+
 /// A sample event's text.
 pub(crate) fn sample(folder: &str, name: &str) -> String {
     std::fs::read_to_string(format!("{folder}/{name}.json")).unwrap()

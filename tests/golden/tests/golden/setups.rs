@@ -26,6 +26,7 @@ pub(crate) fn check(file: &mut GoldenFile) {
         let mut event = entry["request"].clone();
         event["RequestType"] = json!("Delete");
         event["RequestId"] = json!("request-2");
+        event["PhysicalResourceId"] = created["answers"][0]["PhysicalResourceId"].clone();
         event
     };
     run(async {
