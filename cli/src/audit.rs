@@ -1,8 +1,8 @@
 //! `mailroom audit`: is every Region ready, and what to do where it is not?
 
+mod audit_output;
 mod live;
 mod outcome;
-mod shown;
 
 use std::io;
 use std::process::ExitCode;
@@ -10,23 +10,23 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use mailroom_audit::aws::table::AuditTable;
-use mailroom_audit::compare::compare;
-use mailroom_audit::facts::{ApiAnswer, Facts, Stack};
-use mailroom_audit::{Section, SectionVerdict, Verdict, judge_sections};
+use mailroom_audit::compare::compare_regions;
+use mailroom_audit::facts::{ApiAnswer, RegionFacts, StackFacts};
+use mailroom_audit::{AuditSection, AuditVerdict, SectionVerdict, judge_sections};
 use mailroom_aws::clock::{Clock, SystemClock};
-use mailroom_aws::operator::{Access, OpenError};
+use mailroom_aws::operator::{AwsAccess, OpenTableError};
 use mailroom_core::region::Region;
 use mailroom_core::timestamp::Timestamp;
 
 use self::outcome::RegionOutcome;
-use crate::aws::{self, Named};
+use crate::aws::{self, TableArguments};
 use crate::exit;
-use crate::receiving::{self, Said};
+use crate::receiving::{self, ReceivingOverrides};
 use crate::region_names::parse_regions;
 
 /// How long a verdict holds. A stack's audit begins at least every 23 hours and ends within 24: what is older is of a function that
 /// has stopped.
-const HOLDS: Duration = Duration::from_hours(48);
+const VERDICT_VALIDITY: Duration = Duration::from_hours(48);
 
 /// Tell for each Region and each section of AWS's page "Regions and Amazon SES" whether it is ready, and what mends it
 ///
@@ -56,7 +56,7 @@ Examples:
   mailroom audit --regions us-east-1,eu-west-1 --live
   mailroom audit --json | jq -c 'select(.verdict == \"fail\") | {region, section, evidence}'"
 )]
-pub(crate) struct Audit {
+pub(crate) struct AuditCommand {
     /// The Regions, with commas; or all that have the stack
     #[arg(
         long,
@@ -73,33 +73,33 @@ pub(crate) struct Audit {
     #[arg(long)]
     json: bool,
     #[command(flatten)]
-    receiving: receiving::Arguments,
+    receiving: receiving::ReceivingArguments,
     #[command(flatten)]
-    named: Named,
+    named: TableArguments,
 }
 
-impl Audit {
+impl AuditCommand {
     pub(crate) fn run(&self) -> ExitCode {
         let all = self.regions == ["all"];
-        if all && self.named.is_table() {
-            return exit::refuse(
+        if all && self.named.has_table_name() {
+            return exit::fail_with_usage_error(
                 "--table: not every Region has that table. Name those that have it with --regions",
             );
         }
         if !self.live && !self.receiving.is_empty() {
-            return exit::refuse(
+            return exit::fail_with_usage_error(
                 "--receiving is for --live: the tables hold what each stack's parameter Receiving says",
             );
         }
         let named = if all { Ok(Vec::new()) } else { parse_regions(&self.regions) };
-        let (named, said) = match (named, self.receiving.read()) {
+        let (named, said) = match (named, self.receiving.parse()) {
             (Ok(named), Ok(said)) => (named, said),
-            (Err(why), _) | (_, Err(why)) => return exit::refuse(&why),
+            (Err(why), _) | (_, Err(why)) => return exit::fail_with_usage_error(&why),
         };
-        let got = match aws::run(self.ask(&named, &said)) {
+        let got = match aws::block_on(self.collect_region_results(&named, &said)) {
             Ok(Ok(got)) => got,
-            Ok(Err(why)) => return exit::refuse(&why),
-            Err(error) => return exit::refuse(&error.to_string()),
+            Ok(Err(why)) => return exit::fail_with_usage_error(&why),
+            Err(error) => return exit::fail_with_usage_error(&error.to_string()),
         };
         let now = SystemClock.now();
         let mut unread = Vec::new();
@@ -107,66 +107,84 @@ impl Audit {
         let mut verdicts = Vec::new();
         for (region, got) in got {
             match got {
-                RegionOutcome::Verdicts(of) => verdicts.extend(whole(region.name(), of, now)),
+                RegionOutcome::Verdicts(of) => {
+                    verdicts.extend(fill_and_expire_verdicts(region.name(), of, now))
+                }
                 RegionOutcome::NoStack | RegionOutcome::NotEnabled(_) if all => left_out.push(region.name()),
                 RegionOutcome::NoStack => {
                     let why = format!("no stack {}", self.named.stack());
-                    verdicts.extend(nothing(region.name(), &why, now));
+                    verdicts.extend(unknown_verdicts(region.name(), &why, now));
                 }
                 RegionOutcome::NotAudited => {
                     let why = "not audited yet: the stack's audit function has not come to its end, or is of an older version";
-                    verdicts.extend(nothing(region.name(), why, now));
+                    verdicts.extend(unknown_verdicts(region.name(), why, now));
                 }
-                RegionOutcome::NotEnabled(code) => verdicts.extend(not_enabled(region.name(), code, now)),
+                RegionOutcome::NotEnabled(code) => {
+                    verdicts.extend(disabled_region_verdicts(region.name(), code, now))
+                }
                 RegionOutcome::Failed(why) => {
-                    verdicts.extend(nothing(region.name(), &why, now));
+                    verdicts.extend(unknown_verdicts(region.name(), &why, now));
                     unread.push(why);
                 }
             }
         }
         if verdicts.is_empty() {
-            return exit::refuse(&format!(
+            return exit::fail_with_usage_error(&format!(
                 "no Region has a stack {}: name it with --stack",
                 self.named.stack()
             ));
         }
-        let verdicts = compare(&verdicts);
+        let verdicts = compare_regions(&verdicts);
         let mut out = io::stdout().lock();
         let printed = if self.json {
-            shown::json(&verdicts, &mut out)
+            audit_output::print_json(&verdicts, &mut out)
         } else {
-            shown::table(&verdicts, &left_out, &mut out)
+            audit_output::print_table(&verdicts, &left_out, &mut out)
         };
         for why in &unread {
-            exit::complain(why);
+            exit::print_error(why);
         }
-        exit::end(printed, ExitCode::from(status(&verdicts)))
+        exit::exit_after_printing(printed, ExitCode::from(exit_code(&verdicts)))
     }
 
     /// What comes of asking the Regions that are named, or all of the credentials' partition.
-    async fn ask(&self, named: &[Region], said: &Said) -> Result<Vec<(Region, RegionOutcome)>, String> {
-        let access = aws::access().await?;
-        let mut regions = named.to_vec();
+    async fn collect_region_results(
+        &self,
+        requested_regions: &[Region],
+        receiving_overrides: &ReceivingOverrides,
+    ) -> Result<Vec<(Region, RegionOutcome)>, String> {
+        let access = aws::load_access().await?;
+        let mut regions = requested_regions.to_vec();
         if regions.is_empty() {
             // Credentials are of one partition.
-            let partition = access.region().and_then(Region::find).map(|region| region.partition());
+            let partition = access.default_region().and_then(Region::find).map(|region| region.partition());
             let partition = partition.unwrap_or(mailroom_core::region::Partition::Aws);
             regions.extend(Region::all().filter(|region| region.partition() == partition));
         }
         if self.live {
-            return Ok(live::ask(&access, &regions, self.named.stack(), said, named.is_empty()).await);
+            return Ok(live::audit_regions(
+                &access,
+                &regions,
+                self.named.stack(),
+                receiving_overrides,
+                requested_regions.is_empty(),
+            )
+            .await);
         }
-        Ok(join_all(regions.into_iter().map(async |region| (region, self.read(&access, region).await))).await)
+        Ok(join_all(
+            regions.into_iter().map(async |region| (region, self.read_verdicts(&access, region).await)),
+        )
+        .await)
     }
 
     /// What a Region's table says.
-    async fn read(&self, access: &Access, region: Region) -> RegionOutcome {
+    async fn read_verdicts(&self, access: &AwsAccess, region: Region) -> RegionOutcome {
         let name = region.name();
-        let table = match self.named.try_open(access, Some(name)).await {
+        let table = match self.named.try_open_table(access, Some(name)).await {
             Ok(table) => table,
-            Err(error) => return self.not_open(&error, name),
+            Err(error) => return self.classify_open_error(&error, name),
         };
-        match table.verdicts(aws::deadline()).await {
+        match table.verdicts(aws::call_deadline()).await {
             Ok(verdicts) if verdicts.is_empty() => RegionOutcome::NotAudited,
             Ok(verdicts) => RegionOutcome::Verdicts(verdicts),
             Err(error) => RegionOutcome::Failed(format!(
@@ -177,25 +195,27 @@ impl Audit {
         }
     }
 
-    fn not_open(&self, error: &OpenError, region: &str) -> RegionOutcome {
+    fn classify_open_error(&self, error: &OpenTableError, region: &str) -> RegionOutcome {
         match error {
-            OpenError::NoStack => RegionOutcome::NoStack,
-            OpenError::Refused(code) if aws::is_not_enabled(code) => RegionOutcome::NotEnabled(code.clone()),
-            other => RegionOutcome::Failed(self.named.not_opened(other, region)),
+            OpenTableError::StackNotFound => RegionOutcome::NoStack,
+            OpenTableError::Refused(code) if aws::is_region_disabled_code(code) => {
+                RegionOutcome::NotEnabled(code.clone())
+            }
+            other => RegionOutcome::Failed(self.named.explain_open_error(other, region)),
         }
     }
 }
 
 /// What a pipeline is told: 1 if something fails, else 2 if something is not known, be it a section or a part of one.
-fn status(verdicts: &[SectionVerdict]) -> u8 {
+fn exit_code(verdicts: &[SectionVerdict]) -> u8 {
     let any = |verdict| {
         verdicts.iter().any(|told| {
             told.verdict == verdict || told.findings.iter().any(|finding| finding.verdict == verdict)
         })
     };
-    if any(Verdict::Fail) {
+    if any(AuditVerdict::Fail) {
         1
-    } else if any(Verdict::Unknown) {
+    } else if any(AuditVerdict::Unknown) {
         2
     } else {
         0
@@ -203,9 +223,13 @@ fn status(verdicts: &[SectionVerdict]) -> u8 {
 }
 
 /// A Region's verdicts on all ten sections: those that its table lacks are unknown, and so are those that hold no longer.
-fn whole(region: &str, verdicts: Vec<SectionVerdict>, now: Timestamp) -> Vec<SectionVerdict> {
-    let mut verdicts: Vec<_> = verdicts.into_iter().map(|told| holding(told, now)).collect();
-    for section in Section::ALL {
+fn fill_and_expire_verdicts(
+    region: &str,
+    verdicts: Vec<SectionVerdict>,
+    now: Timestamp,
+) -> Vec<SectionVerdict> {
+    let mut verdicts: Vec<_> = verdicts.into_iter().map(|told| expire_old_verdict(told, now)).collect();
+    for section in AuditSection::ALL {
         if !verdicts.iter().any(|told| told.section == section) {
             verdicts.push(SectionVerdict::unknown(region, section, "not audited yet", now));
         }
@@ -215,33 +239,36 @@ fn whole(region: &str, verdicts: Vec<SectionVerdict>, now: Timestamp) -> Vec<Sec
 }
 
 /// A verdict; or, if it is too old to say how things are, that nothing is known.
-fn holding(told: SectionVerdict, now: Timestamp) -> SectionVerdict {
-    if now.since(told.checked_at) <= HOLDS {
-        return told;
+fn expire_old_verdict(verdict: SectionVerdict, now: Timestamp) -> SectionVerdict {
+    if now.since(verdict.checked_at) <= VERDICT_VALIDITY {
+        return verdict;
     }
     let why = format!(
         "last audited {}, more than {} hours ago: see the log of the stack's audit function (output AuditFunctionName), and \
          whether its schedule wakes it",
-        told.checked_at,
-        HOLDS.as_secs() / 3600
+        verdict.checked_at,
+        VERDICT_VALIDITY.as_secs() / 3600
     );
-    SectionVerdict::unknown(&told.region, told.section, &why, told.checked_at)
+    SectionVerdict::unknown(&verdict.region, verdict.section, &why, verdict.checked_at)
 }
 
 /// The verdicts on a Region of which nothing is known, and why.
-fn nothing(region: &str, why: &str, now: Timestamp) -> Vec<SectionVerdict> {
-    Section::ALL.into_iter().map(|section| SectionVerdict::unknown(region, section, why, now)).collect()
+fn unknown_verdicts(region: &str, evidence: &str, now: Timestamp) -> Vec<SectionVerdict> {
+    AuditSection::ALL
+        .into_iter()
+        .map(|section| SectionVerdict::unknown(region, section, evidence, now))
+        .collect()
 }
 
 /// The verdicts on a Region that is not enabled: section 1 fails, and nothing else is known.
-fn not_enabled(region: &str, code: String, now: Timestamp) -> Vec<SectionVerdict> {
-    let facts = Facts {
-        stack: Stack { region: region.to_owned(), receives: true, ..Stack::default() },
+fn disabled_region_verdicts(region: &str, code: String, now: Timestamp) -> Vec<SectionVerdict> {
+    let facts = RegionFacts {
+        stack: StackFacts { region: region.to_owned(), receives: true, ..StackFacts::default() },
         account: ApiAnswer::NotEnabled(code.clone()),
         identities: ApiAnswer::NotEnabled(code.clone()),
         configuration_sets: ApiAnswer::NotEnabled(code.clone()),
-        list: ApiAnswer::NotAsked,
-        peers: ApiAnswer::NotAsked,
+        last_list_pass: ApiAnswer::NotAsked,
+        peer_pushes: ApiAnswer::NotAsked,
         access_keys: ApiAnswer::NotAsked,
         rule_set: ApiAnswer::NotEnabled(code),
         buckets: Vec::new(),
@@ -256,16 +283,16 @@ mod tests {
 
     use super::*;
 
-    fn told(verdict: Verdict, found: &[Verdict]) -> SectionVerdict {
+    fn classify_error(verdict: AuditVerdict, found: &[AuditVerdict]) -> SectionVerdict {
         let at = Timestamp::parse("2026-11-23T12:00:00Z").unwrap();
-        let finding = |verdict: &Verdict| Finding {
+        let finding = |verdict: &AuditVerdict| Finding {
             verdict: *verdict,
             subject: "example.com".to_owned(),
             evidence: "e".to_owned(),
             todo: "t".to_owned(),
             fixes: vec![],
         };
-        let mut told = SectionVerdict::unknown("eu-west-1", Section::Dkim, "it was looked at", at);
+        let mut told = SectionVerdict::unknown("eu-west-1", AuditSection::Dkim, "it was looked at", at);
         told.verdict = verdict;
         told.findings = found.iter().map(finding).collect();
         told
@@ -273,8 +300,9 @@ mod tests {
 
     #[test]
     fn what_is_not_known_is_no_success() {
-        use Verdict::{Fail, NotApplicable, Pass, Unknown, Warn};
-        let fine = [told(Pass, &[]), told(NotApplicable, &[]), told(Warn, &[Warn])];
+        use AuditVerdict::{Fail, NotApplicable, Pass, Unknown, Warn};
+        let fine =
+            [classify_error(Pass, &[]), classify_error(NotApplicable, &[]), classify_error(Warn, &[Warn])];
         for (verdict, found, expected) in [
             (Pass, &[][..], 0),
             (Unknown, &[], 2),
@@ -282,24 +310,24 @@ mod tests {
             (Warn, &[Warn, Unknown], 2),
             (Fail, &[Fail, Unknown], 1),
         ] {
-            let verdicts = [&fine[..], &[told(verdict, found)]].concat();
-            assert_eq!(status(&verdicts), expected, "{verdict} {found:?}");
+            let verdicts = [&fine[..], &[classify_error(verdict, found)]].concat();
+            assert_eq!(exit_code(&verdicts), expected, "{verdict} {found:?}");
         }
-        assert_eq!(status(&[told(Unknown, &[]), told(Fail, &[Fail])]), 1);
+        assert_eq!(exit_code(&[classify_error(Unknown, &[]), classify_error(Fail, &[Fail])]), 1);
     }
 
     #[test]
     fn an_old_verdict_holds_no_longer() {
-        let failed = told(Verdict::Fail, &[Verdict::Fail]);
+        let failed = classify_error(AuditVerdict::Fail, &[AuditVerdict::Fail]);
         let at = failed.checked_at;
-        assert_eq!(holding(failed.clone(), at.plus(HOLDS)), failed);
+        assert_eq!(expire_old_verdict(failed.clone(), at.plus(VERDICT_VALIDITY)), failed);
         // A clock that is behind.
-        assert_eq!(holding(failed.clone(), at.minus(HOLDS)), failed);
-        let old = holding(failed, at.plus(HOLDS + Duration::from_millis(1)));
-        assert_eq!((old.verdict, old.findings.len(), old.checked_at), (Verdict::Unknown, 0, at));
+        assert_eq!(expire_old_verdict(failed.clone(), at.minus(VERDICT_VALIDITY)), failed);
+        let old = expire_old_verdict(failed, at.plus(VERDICT_VALIDITY + Duration::from_millis(1)));
+        assert_eq!((old.verdict, old.findings.len(), old.checked_at), (AuditVerdict::Unknown, 0, at));
         let expected = "last audited 2026-11-23T12:00:00.000Z, more than 48 hours ago: see the log";
         assert!(old.evidence.starts_with(expected), "{}", old.evidence);
-        let whole = whole("eu-west-1", vec![old], at.plus(HOLDS));
-        assert!(whole.iter().map(|told| told.section).eq(Section::ALL));
+        let whole = fill_and_expire_verdicts("eu-west-1", vec![old], at.plus(VERDICT_VALIDITY));
+        assert!(whole.iter().map(|told| told.section).eq(AuditSection::ALL));
     }
 }

@@ -5,16 +5,16 @@ use std::io;
 use std::time::Duration;
 
 use mailroom_aws::deadline::Deadline;
-use mailroom_aws::operator::{Access, OpenError};
-use mailroom_aws::table::{Table, TableError};
+use mailroom_aws::operator::{AwsAccess, OpenTableError};
+use mailroom_aws::table::{RegionTable, TableError};
 use tokio::runtime;
 
 /// How long a call or a few may take, retries included.
-const PATIENCE: Duration = Duration::from_secs(20);
+const CALL_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// The arguments that say which table it is.
 #[derive(clap::Args)]
-pub(crate) struct Named {
+pub(crate) struct TableArguments {
     /// The stack whose output `TableName` names the table
     #[arg(long, value_name = "NAME", default_value = "mailroom")]
     stack: String,
@@ -23,35 +23,42 @@ pub(crate) struct Named {
     table: Option<String>,
 }
 
-impl Named {
+impl TableArguments {
     /// The stack's name.
     pub(crate) fn stack(&self) -> &str {
         &self.stack
     }
 
     /// Whether the table itself is named.
-    pub(crate) fn is_table(&self) -> bool {
+    pub(crate) fn has_table_name(&self) -> bool {
         self.table.is_some()
     }
 
     /// Opens the table of a Region, or of the environment's Region. Tells in words what stands in the way.
-    pub(crate) async fn open(&self, access: &Access, region: Option<&str>) -> Result<Table, String> {
-        let opened = self.try_open(access, region).await;
-        opened.map_err(|error| self.not_opened(&error, region.or(access.region()).unwrap_or_default()))
+    pub(crate) async fn open_table(
+        &self,
+        access: &AwsAccess,
+        region: Option<&str>,
+    ) -> Result<RegionTable, String> {
+        let opened = self.try_open_table(access, region).await;
+        opened.map_err(|error| {
+            self.explain_open_error(&error, region.or(access.default_region()).unwrap_or_default())
+        })
     }
 
     /// The same, for decisions: a stack that has no decide function keeps records, and would leave a decision lying among them.
     /// A table that is named itself is taken as it is, since nothing tells what becomes of its records.
-    pub(crate) async fn open_to_decide(
+    pub(crate) async fn open_table_for_decisions(
         &self,
-        access: &Access,
+        access: &AwsAccess,
         region: Option<&str>,
-    ) -> Result<Table, String> {
+    ) -> Result<RegionTable, String> {
         if self.table.is_some() {
-            return self.open(access, region).await;
+            return self.open_table(access, region).await;
         }
-        let opened = access.outputs(region, &self.stack, deadline()).await.and_then(|outputs| {
-            let table = access.table(region, outputs.get("TableName").ok_or(OpenError::NoTable)?)?;
+        let opened = access.outputs(region, &self.stack, call_deadline()).await.and_then(|outputs| {
+            let table =
+                access.table(region, outputs.get("TableName").ok_or(OpenTableError::NoTableOutput)?)?;
             Ok((table, outputs.get("DecideFunctionName").is_some()))
         });
         match opened {
@@ -63,68 +70,76 @@ impl Named {
                 table.region(),
                 self.stack
             )),
-            Err(error) => Err(self.not_opened(&error, region.or(access.region()).unwrap_or_default())),
+            Err(error) => {
+                Err(self.explain_open_error(&error, region.or(access.default_region()).unwrap_or_default()))
+            }
         }
     }
 
     /// Opens the table, for those to whom it matters what stands in the way.
-    pub(crate) async fn try_open(&self, access: &Access, region: Option<&str>) -> Result<Table, OpenError> {
+    pub(crate) async fn try_open_table(
+        &self,
+        access: &AwsAccess,
+        region: Option<&str>,
+    ) -> Result<RegionTable, OpenTableError> {
         match &self.table {
             Some(table) => access.table(region, table),
-            None => access.table_of_stack(region, &self.stack, deadline()).await,
+            None => access.table_of_stack(region, &self.stack, call_deadline()).await,
         }
     }
 
     /// Why a Region's table could not be opened, in words.
-    pub(crate) fn not_opened(&self, error: &OpenError, region: &str) -> String {
+    pub(crate) fn explain_open_error(&self, error: &OpenTableError, region: &str) -> String {
         match error {
-            OpenError::NoStack => format!(
+            OpenTableError::StackNotFound => format!(
                 "{region} has no stack {}: name it with --stack, or its table with --table",
                 self.stack
             ),
-            OpenError::Refused(code) => {
+            OpenTableError::Refused(code) => {
                 format!(
                     "{region}: cloudformation:DescribeStacks: {}; --table NAME does without",
-                    refused(code)
+                    explain_error_code(code)
                 )
             }
-            other => stack_not_found(other, region, &self.stack),
+            other => explain_stack_error(other, region, &self.stack),
         }
     }
 }
 
 /// Why a stack could not be found or is of no use, in words.
-pub(crate) fn stack_not_found(error: &OpenError, region: &str, stack: &str) -> String {
+pub(crate) fn explain_stack_error(error: &OpenTableError, region: &str, stack: &str) -> String {
     match error {
-        OpenError::NoRegion => "which Region? Say it with --region, or by AWS_REGION".to_owned(),
-        OpenError::NoStack => format!("{region} has no stack {stack}: name it with --stack"),
-        OpenError::NoTable => format!(
+        OpenTableError::NoRegion => "which Region? Say it with --region, or by AWS_REGION".to_owned(),
+        OpenTableError::StackNotFound => format!("{region} has no stack {stack}: name it with --stack"),
+        OpenTableError::NoTableOutput => format!(
             "{region}: the stack {stack} has no output TableName: is it Mailroom's, and has it been deployed to its end?"
         ),
-        OpenError::Refused(code) => format!("{region}: cloudformation:DescribeStacks: {}", refused(code)),
+        OpenTableError::Refused(code) => {
+            format!("{region}: cloudformation:DescribeStacks: {}", explain_error_code(code))
+        }
         other => format!("{region}: {other}"),
     }
 }
 
 /// Whether AWS refuses credentials in a Region as it does in one that the account has not enabled. It may also be that it knows
 /// them nowhere.
-pub(crate) fn is_not_enabled(code: &str) -> bool {
+pub(crate) fn is_region_disabled_code(code: &str) -> bool {
     ["InvalidClientTokenId", "OptInRequired", "UnrecognizedClientException"].contains(&code)
 }
 
 /// When to give up a call that starts now.
-pub(crate) fn deadline() -> Deadline {
-    Deadline::after(PATIENCE)
+pub(crate) fn call_deadline() -> Deadline {
+    Deadline::after(CALL_TIMEOUT)
 }
 
 /// Runs what needs AWS.
-pub(crate) fn run<T>(work: impl Future<Output = T>) -> io::Result<T> {
+pub(crate) fn block_on<T>(work: impl Future<Output = T>) -> io::Result<T> {
     Ok(runtime::Builder::new_current_thread().enable_all().build()?.block_on(work))
 }
 
 /// The environment's credentials; in words why there are none.
-pub(crate) async fn access() -> Result<Access, String> {
-    Access::load().await.map_err(|error| {
+pub(crate) async fn load_access() -> Result<AwsAccess, String> {
+    AwsAccess::load().await.map_err(|error| {
         format!(
             "{error}\n(AWS_PROFILE, or the variables AWS_ACCESS_KEY_ID and so on; after `aws sso login` \
              `eval \"$(aws configure export-credentials --format env)\"` sets them)"
@@ -133,26 +148,26 @@ pub(crate) async fn access() -> Result<Access, String> {
 }
 
 /// What it takes to read somebody's state and history.
-pub(crate) const TO_READ: &str = "dynamodb:GetItem and dynamodb:Query";
+pub(crate) const READ_ACTIONS: &str = "dynamodb:GetItem and dynamodb:Query";
 
 /// Why a table could not be read or written, in words, and what that takes.
 pub(crate) fn table_failed(error: &TableError, takes: &str) -> String {
     match error {
-        TableError::Refused(code) => needing(code, takes),
+        TableError::Refused(code) => explain_error_code_with_actions(code, takes),
         other => other.to_string(),
     }
 }
 
 /// What AWS means by a code, and which permissions it takes if they are missing.
-fn needing(code: &str, actions: &str) -> String {
+fn explain_error_code_with_actions(code: &str, required_actions: &str) -> String {
     if code == "AccessDeniedException" {
-        return format!("{}: it takes {actions}", refused(code));
+        return format!("{}: it takes {required_actions}", explain_error_code(code));
     }
-    refused(code)
+    explain_error_code(code)
 }
 
 /// What AWS means by a code, as far as an operator can do something about it.
-fn refused(code: &str) -> String {
+fn explain_error_code(code: &str) -> String {
     let means = match code {
         "ResourceNotFoundException" => "there is no such table",
         "AccessDenied" | "AccessDeniedException" => "these credentials may not do that",

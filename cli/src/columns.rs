@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use mailroom_core::text::escape_invisible;
 
 /// Prints rows of cells.
-pub(crate) fn print(rows: &[impl AsRef<[String]>], out: &mut impl Write) -> io::Result<()> {
+pub(crate) fn print_rows(rows: &[impl AsRef<[String]>], out: &mut impl Write) -> io::Result<()> {
     let shown =
         |row: &[String]| row.iter().map(|cell| escape_invisible(cell, usize::MAX)).collect::<Vec<_>>();
     let rows: Vec<_> = rows.iter().map(|row| shown(row.as_ref())).collect();

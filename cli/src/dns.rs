@@ -6,14 +6,14 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use mailroom_audit::aws::ApiError;
-use mailroom_audit::aws::ses::{Ses, SesReader};
+use mailroom_audit::aws::ses::{SesReader, SesV2Reader};
 use mailroom_audit::facts::ApiAnswer;
 use mailroom_audit::reader::rule_set_facts;
-use mailroom_audit::zone::{RegionAsks, Zone};
+use mailroom_audit::zone::{DnsZone, RegionDnsFacts};
 use mailroom_aws::clock::{SystemClock, Timer};
-use mailroom_aws::operator::Access;
-use mailroom_aws::pace::Pace;
-use mailroom_aws::rule_sets::{RuleSets, SesRuleSets};
+use mailroom_aws::operator::AwsAccess;
+use mailroom_aws::rate_limiter::RateLimiter;
+use mailroom_aws::rule_sets::{RuleSetApi, SesRuleSetApi};
 use mailroom_core::address::Address;
 use mailroom_core::region::Region;
 use mailroom_core::text::escape_invisible;
@@ -23,7 +23,7 @@ use crate::region_names::{parse_region, parse_regions};
 use crate::{aws, receiving};
 
 /// Between two calls in a Region, by SES's quota.
-const PACE: Duration = Duration::from_secs(1);
+const CALL_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Print every DNS record that SES asks for of a domain, over several Regions, for a zone file
 ///
@@ -43,7 +43,7 @@ Examples:
   mailroom dns example.com --regions us-east-1,eu-west-1
   mailroom dns example.com --regions us-east-1,eu-west-1 --mail-from bounce > example.com.zone"
 )]
-pub(crate) struct Dns {
+pub(crate) struct DnsCommand {
     /// The domain
     #[arg(value_name = "DOMAIN")]
     domain: String,
@@ -54,40 +54,44 @@ pub(crate) struct Dns {
     #[arg(long, value_name = "SUBDOMAIN")]
     mail_from: Option<String>,
     #[command(flatten)]
-    receiving: receiving::Arguments,
+    receiving: receiving::ReceivingArguments,
 }
 
-impl Dns {
+impl DnsCommand {
     pub(crate) fn run(&self) -> ExitCode {
-        let Some(domain) = domain(&self.domain) else {
-            return exit::refuse(&format!("DOMAIN: {} is no domain", escape_invisible(&self.domain, 100)));
+        let Some(domain) = parse_domain(&self.domain) else {
+            return exit::fail_with_usage_error(&format!(
+                "DOMAIN: {} is no domain",
+                escape_invisible(&self.domain, 100)
+            ));
         };
-        let mail_from = match self.mail_from.as_deref().map(|name| under(name, &domain)).transpose() {
-            Ok(mail_from) => mail_from,
-            Err(why) => return exit::refuse(&why),
-        };
-        let (regions, said) = match (parse_regions(&self.regions), self.receiving.read()) {
+        let mail_from =
+            match self.mail_from.as_deref().map(|name| parse_mail_from_domain(name, &domain)).transpose() {
+                Ok(mail_from) => mail_from,
+                Err(why) => return exit::fail_with_usage_error(&why),
+            };
+        let (regions, said) = match (parse_regions(&self.regions), self.receiving.parse()) {
             (Ok(regions), Ok(said)) => (regions, said),
-            (Err(why), _) | (_, Err(why)) => return exit::refuse(&why),
+            (Err(why), _) | (_, Err(why)) => return exit::fail_with_usage_error(&why),
         };
-        let asks = match aws::run(ask(&domain, regions, &said)) {
+        let asks = match aws::block_on(read_dns_facts(&domain, regions, &said)) {
             Ok(Ok(asks)) => asks,
-            Ok(Err(why)) => return exit::fail(&why),
-            Err(error) => return exit::fail(&error.to_string()),
+            Ok(Err(why)) => return exit::fail_with_error(&why),
+            Err(error) => return exit::fail_with_error(&error.to_string()),
         };
-        let zone = Zone::new(&domain, &asks, mail_from.as_deref()).to_string();
+        let zone = DnsZone::collect(&domain, &asks, mail_from.as_deref()).to_string();
         let mut out = io::stdout().lock();
         // What SES says goes to a terminal.
         let printed =
             zone.lines().try_for_each(|line| writeln!(out, "{}", escape_invisible(line, usize::MAX)));
-        let complete = asks.iter().all(RegionAsks::is_complete);
+        let complete = asks.iter().all(RegionDnsFacts::is_complete);
         let status = if complete { ExitCode::SUCCESS } else { ExitCode::from(1) };
-        exit::end(printed.and_then(|()| out.flush()), status)
+        exit::exit_after_printing(printed.and_then(|()| out.flush()), status)
     }
 }
 
 /// A domain as SES has it: lower case, IDNA-encoded. `None` if the text is none.
-fn domain(text: &str) -> Option<String> {
+fn parse_domain(text: &str) -> Option<String> {
     let text = text.trim_end_matches('.');
     if text.contains('@') {
         return None;
@@ -97,56 +101,68 @@ fn domain(text: &str) -> Option<String> {
 }
 
 /// The MAIL FROM domain that a name means: it is below its identity (Amazon SES Developer Guide, "Using a custom MAIL FROM domain").
-fn under(name: &str, of: &str) -> Result<String, String> {
-    let below =
-        |full: &String| full.strip_suffix(of).is_some_and(|before| before.len() > 1 && before.ends_with('.'));
-    let full = domain(name).filter(below).or_else(|| domain(&format!("{name}.{of}")));
-    full.filter(|full| !full.contains("..") && below(full))
-        .ok_or_else(|| format!("--mail-from: {} is no subdomain of {of}", escape_invisible(name, 100)))
+fn parse_mail_from_domain(name: &str, identity_domain: &str) -> Result<String, String> {
+    let below = |full: &String| {
+        full.strip_suffix(identity_domain).is_some_and(|before| before.len() > 1 && before.ends_with('.'))
+    };
+    let full =
+        parse_domain(name).filter(below).or_else(|| parse_domain(&format!("{name}.{identity_domain}")));
+    full.filter(|full| !full.contains("..") && below(full)).ok_or_else(|| {
+        format!("--mail-from: {} is no subdomain of {identity_domain}", escape_invisible(name, 100))
+    })
 }
 
-async fn ask(domain: &str, named: Vec<Region>, said: &receiving::Said) -> Result<Vec<RegionAsks>, String> {
-    let access = aws::access().await?;
-    let mut regions = named;
+async fn read_dns_facts(
+    domain: &str,
+    requested_regions: Vec<Region>,
+    receiving_overrides: &receiving::ReceivingOverrides,
+) -> Result<Vec<RegionDnsFacts>, String> {
+    let access = aws::load_access().await?;
+    let mut regions = requested_regions;
     if regions.is_empty() {
-        let name = access.region().ok_or("which Region? Say it with --regions, or by AWS_REGION")?;
+        let name = access.default_region().ok_or("which Region? Say it with --regions, or by AWS_REGION")?;
         regions.push(parse_region(name)?);
     }
     let one = async |region: Region| {
-        let receives = said.of(region).in_region(region);
-        ask_one(&access, domain, region, receives).await
+        let receives = receiving_overrides.for_region(region).receives_in(region);
+        read_region_dns_facts(&access, domain, region, receives).await
     };
     Ok(join_all(regions.into_iter().map(one)).await)
 }
 
-async fn ask_one(access: &Access, domain: &str, region: Region, receives: bool) -> RegionAsks {
+async fn read_region_dns_facts(
+    access: &AwsAccess,
+    domain: &str,
+    region: Region,
+    receives: bool,
+) -> RegionDnsFacts {
     let config = &access.config(region.name());
-    let (ses, rule_sets) = (Ses::new(config), SesRuleSets::new(config));
-    let pace = Pace::new(&SystemClock, PACE, None);
-    let identity = told(&pace, "ses:GetEmailIdentity", async || ses.identity(domain).await).await;
+    let (ses, rule_sets) = (SesV2Reader::new(config), SesRuleSetApi::new(config));
+    let pace = RateLimiter::new(&SystemClock, CALL_INTERVAL, None);
+    let identity = call_ses(&pace, "ses:GetEmailIdentity", async || ses.identity(domain).await).await;
     let rule_set = if receives && matches!(identity, ApiAnswer::Answered(Some(_))) {
-        let active = async || Ok(rule_sets.active().await?.map(rule_set_facts));
-        told(&pace, "ses:DescribeActiveReceiptRuleSet", active).await
+        let active = async || Ok(rule_sets.active_rule_set().await?.map(rule_set_facts));
+        call_ses(&pace, "ses:DescribeActiveReceiptRuleSet", active).await
     } else {
         ApiAnswer::NotAsked
     };
-    RegionAsks { region: region.name().to_owned(), identity, rule_set }
+    RegionDnsFacts { region: region.name().to_owned(), identity, rule_set }
 }
 
 /// What SES answers, or why it does not.
-async fn told<T>(
-    pace: &Pace<'_, impl Timer>,
-    action: &str,
+async fn call_ses<T>(
+    rate_limiter: &RateLimiter<'_, impl Timer>,
+    iam_action: &str,
     call: impl AsyncFn() -> Result<T, ApiError>,
 ) -> ApiAnswer<T> {
     // Somebody else may be asking, too.
     let passes = |error: &ApiError| matches!(error, ApiError::Throttled | ApiError::Unavailable(_));
-    let why = match pace.call(passes, call).await {
+    let why = match rate_limiter.call_with_retries(passes, call).await {
         Ok(Ok(answer)) => return ApiAnswer::Answered(answer),
-        Ok(Err(ApiError::Denied)) => return ApiAnswer::Denied(action.to_owned()),
+        Ok(Err(ApiError::Denied)) => return ApiAnswer::Denied(iam_action.to_owned()),
         Ok(Err(ApiError::NotEnabled(code))) => return ApiAnswer::NotEnabled(code),
         Ok(Err(other)) => other.to_string(),
         Err(out_of_time) => out_of_time.to_string(),
     };
-    ApiAnswer::Failed { action: action.to_owned(), why }
+    ApiAnswer::Failed { action: iam_action.to_owned(), why }
 }

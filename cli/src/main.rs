@@ -6,17 +6,17 @@
 //! | [`aws`] | how commands reach AWS, and its refusals in words |
 //! | [`exit`] | the exit status, and what is wrong on standard error |
 //! | [`region_names`] | Regions as arguments name them |
-//! | [`list`] | reads lists of addresses |
+//! | [`address_list`] | reads lists of addresses |
 //! | [`receiving`] | what the operator says of receiving in a Region |
 //! | [`columns`] | prints tables |
 
+mod address_list;
 mod audit;
 mod aws;
 mod columns;
-mod decide;
+mod decision;
 mod dns;
 mod exit;
-mod list;
 mod normalize;
 mod receiving;
 mod region_names;
@@ -42,14 +42,14 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    Show(show::Show),
-    Suppress(decide::Suppress),
-    Release(decide::Release),
-    Audit(audit::Audit),
-    Dns(dns::Dns),
-    SmtpPassword(smtp_password::SmtpPassword),
-    Regions(regions::Regions),
-    Normalize(normalize::Normalize),
+    Show(show::ShowCommand),
+    Suppress(decision::SuppressCommand),
+    Release(decision::ReleaseCommand),
+    Audit(audit::AuditCommand),
+    Dns(dns::DnsCommand),
+    SmtpPassword(smtp_password::SmtpPasswordCommand),
+    Regions(regions::RegionsCommand),
+    Normalize(normalize::NormalizeCommand),
 }
 
 fn main() -> ExitCode {

@@ -4,12 +4,12 @@ use std::io::{self, Read, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use mailroom_core::envelope::{self, Message};
+use mailroom_core::envelope::{self, PayloadMessage};
 use mailroom_core::feedback;
-use mailroom_core::inbound::{self, Found, Location, Receipt, Rules, Structure};
-use mailroom_core::malformed::{Malformed, Problem};
-use mailroom_core::notification::Reading;
-use mailroom_core::record::{Record, Retention};
+use mailroom_core::inbound::{self, InboundSettings, MailInspection, MailStructure, ObjectLocation, Receipt};
+use mailroom_core::malformed::{InputProblem, MalformedInput};
+use mailroom_core::notification::ParsedMessage;
+use mailroom_core::record::{Retention, TableItem};
 use mailroom_core::text::is_invisible;
 
 use crate::exit;
@@ -32,7 +32,7 @@ Examples:
   mailroom normalize events/feedback/bounce-permanent-general.json
   aws sqs receive-message --queue-url URL --query 'Messages[0].Body' --output text | mailroom normalize"
 )]
-pub(crate) struct Normalize {
+pub(crate) struct NormalizeCommand {
     /// The payload; `-` is standard input
     #[arg(value_name = "FILE", default_value = "-")]
     file: PathBuf,
@@ -41,19 +41,20 @@ pub(crate) struct Normalize {
     region: Option<String>,
 }
 
-impl Normalize {
+impl NormalizeCommand {
     pub(crate) fn run(&self) -> ExitCode {
-        let payload = match self.read() {
+        let payload = match self.read_payload() {
             Ok(payload) => payload,
-            Err(error) => return exit::fail(&format!("{}: {error}", self.file.display())),
+            Err(error) => return exit::fail_with_error(&format!("{}: {error}", self.file.display())),
         };
-        let printed = self.print(&payload, &mut io::stdout().lock(), &mut io::stderr().lock());
+        let printed =
+            self.print_payload_records(&payload, &mut io::stdout().lock(), &mut io::stderr().lock());
         let unreadable = matches!(printed, Ok(false));
         let status = if unreadable { ExitCode::from(2) } else { ExitCode::SUCCESS };
-        exit::end(printed.map(|_| ()), status)
+        exit::exit_after_printing(printed.map(|_| ()), status)
     }
 
-    fn read(&self) -> io::Result<Vec<u8>> {
+    fn read_payload(&self) -> io::Result<Vec<u8>> {
         if self.file.as_os_str() != "-" {
             return std::fs::read(&self.file);
         }
@@ -63,10 +64,15 @@ impl Normalize {
     }
 
     /// Prints the records; whether every message could be read.
-    fn print(&self, payload: &[u8], out: &mut impl Write, err: &mut impl Write) -> io::Result<bool> {
+    fn print_payload_records(
+        &self,
+        payload: &[u8],
+        out: &mut impl Write,
+        err: &mut impl Write,
+    ) -> io::Result<bool> {
         let opened = std::str::from_utf8(payload)
-            .map_err(|_| Malformed::new("", Problem::NotUtf8))
-            .and_then(envelope::open);
+            .map_err(|_| MalformedInput::new("", InputProblem::NotUtf8))
+            .and_then(envelope::open_payload);
         let messages = match opened {
             Ok(payload) => payload.messages,
             Err(error) => {
@@ -79,7 +85,7 @@ impl Normalize {
         }
         let mut readable = true;
         for message in messages {
-            for error in self.print_message(&message, out, err)? {
+            for error in self.print_message_records(&message, out, err)? {
                 readable = false;
                 writeln!(err, "mailroom: {error}")?;
             }
@@ -89,25 +95,29 @@ impl Normalize {
     }
 
     /// Prints a message's records; what of it can't be read.
-    fn print_message(
+    fn print_message_records(
         &self,
-        message: &Message,
+        message: &PayloadMessage,
         out: &mut impl Write,
         err: &mut impl Write,
-    ) -> io::Result<Vec<Malformed>> {
-        match &message.reading {
-            Ok(Reading::Feedback(notification)) => {
+    ) -> io::Result<Vec<MalformedInput>> {
+        match &message.content {
+            Ok(ParsedMessage::Feedback(notification)) => {
                 let home = self.region.as_deref();
                 match feedback::normalize(notification, &message.origin, home, Retention::default()) {
-                    Ok(normalized) => print_records(&normalized.records, normalized.malformed, message, out),
-                    Err(error) => Ok(vec![error.within(&message.path)]),
+                    Ok(normalized) => {
+                        print_records(&normalized.records, normalized.malformed_recipients, message, out)
+                    }
+                    Err(error) => Ok(vec![error.prefix_field(&message.path)]),
                 }
             }
-            Ok(Reading::Received(receipt)) => match self.received(receipt, message) {
-                Ok(normalized) => print_records(&normalized.records, normalized.malformed, message, out),
-                Err(error) => Ok(vec![error.within(&message.path)]),
+            Ok(ParsedMessage::Received(receipt)) => match self.normalize_receipt(receipt, message) {
+                Ok(normalized) => {
+                    print_records(&normalized.records, normalized.malformed_recipients, message, out)
+                }
+                Err(error) => Ok(vec![error.prefix_field(&message.path)]),
             },
-            Ok(Reading::Ignored(notice)) => {
+            Ok(ParsedMessage::Ignored(notice)) => {
                 writeln!(err, "mailroom: ignored: {notice}")?;
                 Ok(Vec::new())
             }
@@ -115,26 +125,30 @@ impl Normalize {
         }
     }
 
-    fn received(&self, receipt: &Receipt, message: &Message) -> Result<inbound::Normalized, Malformed> {
-        let found = Found {
-            location: Location::of(receipt, None),
+    fn normalize_receipt(
+        &self,
+        receipt: &Receipt,
+        message: &PayloadMessage,
+    ) -> Result<inbound::NormalizedReceipt, MalformedInput> {
+        let found = MailInspection {
+            location: ObjectLocation::from_receipt(receipt, None),
             object: None,
-            structure: receipt.content()?.map(|content| Structure::read(&content, true)),
+            structure: receipt.content()?.map(|content| MailStructure::parse(&content, true)),
         };
-        let rules = Rules { home: self.region.as_deref(), ..Rules::default() };
+        let rules = InboundSettings { default_region: self.region.as_deref(), ..InboundSettings::default() };
         inbound::normalize(receipt, &message.origin, &found, rules)
     }
 }
 
 /// Prints them; what could not be read beside them, with the path in the payload.
 fn print_records(
-    records: &[impl Record],
-    malformed: Vec<Malformed>,
-    message: &Message,
+    records: &[impl TableItem],
+    malformed: Vec<MalformedInput>,
+    message: &PayloadMessage,
     out: &mut impl Write,
-) -> io::Result<Vec<Malformed>> {
+) -> io::Result<Vec<MalformedInput>> {
     for record in records {
-        writeln!(out, "{}", mailroom_core::escaped_json::to_string(record, is_invisible)?)?;
+        writeln!(out, "{}", mailroom_core::escaped_json::to_escaped_json(record, is_invisible)?)?;
     }
-    Ok(malformed.into_iter().map(|error| error.within(&message.path)).collect())
+    Ok(malformed.into_iter().map(|error| error.prefix_field(&message.path)).collect())
 }

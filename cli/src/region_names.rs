@@ -15,13 +15,13 @@ pub(crate) fn parse_region(name: &str) -> Result<Region, String> {
 
 /// The Regions that arguments name, each once, in the order of the arguments.
 pub(crate) fn parse_regions(names: &[String]) -> Result<Vec<Region>, String> {
-    names.iter().map(|name| parse_region(name)).collect::<Result<_, _>>().map(each_once)
+    names.iter().map(|name| parse_region(name)).collect::<Result<_, _>>().map(remove_duplicates)
 }
 
 /// The same Regions in the same order, without repetition.
-pub(crate) fn each_once(named: Vec<Region>) -> Vec<Region> {
-    let mut regions = Vec::with_capacity(named.len());
-    for region in named {
+pub(crate) fn remove_duplicates(requested_regions: Vec<Region>) -> Vec<Region> {
+    let mut regions = Vec::with_capacity(requested_regions.len());
+    for region in requested_regions {
         if !regions.contains(&region) {
             regions.push(region);
         }

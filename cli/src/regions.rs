@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-use mailroom_core::region::{Listed, Receiving, Region};
+use mailroom_core::region::{Availability, ReceivingSetting, Region};
 use serde_json::json;
 
 use crate::exit;
@@ -16,8 +16,8 @@ use crate::{columns, receiving};
 /// month: `yes (2024-01)` is the first list that has the Region, `no` is a source that says so, and
 /// `unknown` is none that says either. Their sources are in shared/core/data/regions.csv.
 ///
-/// With --json a line is an object: `region`, `partition`, `title`, `api_endpoint`, `smtp` and
-/// `receiving` (a month, "no" or "unknown"), `smtp_endpoint` (null if `smtp` is "no"), `receives`
+/// With --json a line is an object: `region`, `partition`, `title`, `api_endpoint`, `smtp_availability` and
+/// `receiving` (a month, "no" or "unknown"), `smtp_endpoint` (null if `smtp_availability` is "no"), `receives`
 /// (--receiving is taken into account), `inbound_endpoint` (null unless it receives) and
 /// `mail_from_endpoint`.
 ///
@@ -30,7 +30,7 @@ Examples:
   mailroom regions
   mailroom regions --json eu-west-1 | jq -r .inbound_endpoint"
 )]
-pub(crate) struct Regions {
+pub(crate) struct RegionsCommand {
     /// Only these, in this order; all of them by default
     #[arg(value_name = "REGION")]
     names: Vec<String>,
@@ -38,56 +38,56 @@ pub(crate) struct Regions {
     #[arg(long)]
     json: bool,
     #[command(flatten)]
-    receiving: receiving::Arguments,
+    receiving: receiving::ReceivingArguments,
 }
 
-impl Regions {
+impl RegionsCommand {
     pub(crate) fn run(&self) -> ExitCode {
-        let said = match self.receiving.read() {
+        let said = match self.receiving.parse() {
             Ok(said) => said,
-            Err(why) => return exit::refuse(&why),
+            Err(why) => return exit::fail_with_usage_error(&why),
         };
         let regions = match self.names.iter().map(|name| parse_region(name)).collect::<Result<Vec<_>, _>>() {
             Ok(named) if named.is_empty() => Region::all().collect(),
             Ok(named) => named,
-            Err(why) => return exit::refuse(&why),
+            Err(why) => return exit::fail_with_usage_error(&why),
         };
-        let row = |region| Row { region, receiving: said.of(region) };
+        let row = |region| RegionRow { region, receiving: said.for_region(region) };
         let rows: Vec<_> = regions.into_iter().map(row).collect();
         let mut out = io::stdout().lock();
         let printed = if self.json { print_json(&rows, &mut out) } else { print_table(&rows, &mut out) };
-        exit::end(printed, ExitCode::SUCCESS)
+        exit::exit_after_printing(printed, ExitCode::SUCCESS)
     }
 }
 
 /// A line of the catalogue, and what the operator says of it.
-struct Row {
+struct RegionRow {
     region: Region,
-    receiving: Receiving,
+    receiving: ReceivingSetting,
 }
 
-impl Row {
+impl RegionRow {
     fn receives(&self) -> bool {
-        self.receiving.in_region(self.region)
+        self.receiving.receives_in(self.region)
     }
 
-    fn receiving_in_words(&self) -> String {
+    fn receiving_text(&self) -> String {
         match self.receiving {
-            Receiving::Auto => in_words(self.region.receiving()),
-            Receiving::On => "yes (you)".to_owned(),
-            Receiving::Off => "no (you)".to_owned(),
+            ReceivingSetting::Auto => availability_text(self.region.receiving_availability()),
+            ReceivingSetting::On => "yes (you)".to_owned(),
+            ReceivingSetting::Off => "no (you)".to_owned(),
         }
     }
 }
 
-fn in_words(listed: Listed) -> String {
-    match listed {
-        Listed::Since(month) => format!("yes ({month})"),
-        Listed::No | Listed::Unknown => listed.as_str().to_owned(),
+fn availability_text(availability: Availability) -> String {
+    match availability {
+        Availability::Since(month) => format!("yes ({month})"),
+        Availability::No | Availability::Unknown => availability.as_str().to_owned(),
     }
 }
 
-fn print_json(rows: &[Row], out: &mut impl Write) -> io::Result<()> {
+fn print_json(rows: &[RegionRow], out: &mut impl Write) -> io::Result<()> {
     for row in rows {
         let region = row.region;
         let object = json!({
@@ -95,9 +95,9 @@ fn print_json(rows: &[Row], out: &mut impl Write) -> io::Result<()> {
             "partition": region.partition().as_str(),
             "title": region.title(),
             "api_endpoint": region.api_endpoint(),
-            "smtp": region.smtp().as_str(),
+            "smtp": region.smtp_availability().as_str(),
             "smtp_endpoint": region.smtp_endpoint(),
-            "receiving": region.receiving().as_str(),
+            "receiving": region.receiving_availability().as_str(),
             "receives": row.receives(),
             "inbound_endpoint": row.receives().then(|| region.inbound_endpoint()),
             "mail_from_endpoint": region.mail_from_endpoint(),
@@ -107,20 +107,20 @@ fn print_json(rows: &[Row], out: &mut impl Write) -> io::Result<()> {
     out.flush()
 }
 
-fn print_table(rows: &[Row], out: &mut impl Write) -> io::Result<()> {
+fn print_table(rows: &[RegionRow], out: &mut impl Write) -> io::Result<()> {
     let head = ["REGION", "PARTITION", "SMTP", "RECEIVES", "NAME"].map(str::to_owned);
     let cells = rows.iter().map(|row| {
         let region = row.region;
         [
             region.name().to_owned(),
             region.partition().as_str().to_owned(),
-            in_words(region.smtp()),
-            row.receiving_in_words(),
+            availability_text(region.smtp_availability()),
+            row.receiving_text(),
             region.title().to_owned(),
         ]
     });
     let lines: Vec<_> = std::iter::once(head).chain(cells).collect();
-    columns::print(&lines, out)?;
+    columns::print_rows(&lines, out)?;
     writeln!(
         out,
         "\n\

@@ -1,7 +1,7 @@
 //! `mailroom show`: what each Region holds of an address, and why.
 
-mod known;
-mod shown;
+mod show_output;
+mod stored_address;
 #[cfg(test)]
 mod tests;
 
@@ -9,14 +9,14 @@ use std::io;
 use std::process::ExitCode;
 
 use futures_util::future::join_all;
-use mailroom_aws::operator::Access;
+use mailroom_aws::operator::AwsAccess;
 use mailroom_aws::table::history::RecordHistory;
 use mailroom_aws::table::states::StateTable;
 use mailroom_core::address::Address;
 use mailroom_core::region::Region;
 
-use self::known::Known;
-use crate::aws::{self, Named};
+use self::stored_address::StoredAddress;
+use crate::aws::{self, TableArguments};
 use crate::exit;
 use crate::region_names::parse_regions;
 
@@ -44,7 +44,7 @@ Examples:
   mailroom show jane@example.com --regions us-east-1,eu-west-1
   mailroom show jane@example.com --region eu-west-1 --json | jq '.history[0]'"
 )]
-pub(crate) struct Show {
+pub(crate) struct ShowCommand {
     /// The address, in any spelling
     #[arg(value_name = "ADDRESS")]
     address: String,
@@ -58,56 +58,64 @@ pub(crate) struct Show {
     #[arg(long)]
     json: bool,
     #[command(flatten)]
-    named: Named,
+    named: TableArguments,
 }
 
-impl Show {
+impl ShowCommand {
     pub(crate) fn run(&self) -> ExitCode {
         let address = match Address::parse(&self.address) {
             Ok(address) => address,
-            Err(error) => return exit::refuse(&error.within("ADDRESS").to_string()),
+            Err(error) => return exit::fail_with_usage_error(&error.prefix_field("ADDRESS").to_string()),
         };
         let regions = match parse_regions(&self.regions) {
             Ok(regions) => regions,
-            Err(why) => return exit::refuse(&why),
+            Err(why) => return exit::fail_with_usage_error(&why),
         };
-        let reports = match aws::run(self.ask(&address, &regions)) {
+        let reports = match aws::block_on(self.read_region_reports(&address, &regions)) {
             Ok(Ok(reports)) => reports,
-            Ok(Err(why)) => return exit::fail(&why),
-            Err(error) => return exit::fail(&error.to_string()),
+            Ok(Err(why)) => return exit::fail_with_error(&why),
+            Err(error) => return exit::fail_with_error(&error.to_string()),
         };
         let mut out = io::stdout().lock();
-        let printed = if reports.iter().all(|report| report.known.is_err()) && !self.json {
+        let printed = if reports.iter().all(|report| report.stored.is_err()) && !self.json {
             Ok(())
         } else if self.json {
-            shown::json(&address, &reports, &mut out)
+            show_output::print_json(&address, &reports, &mut out)
         } else {
-            shown::table(&address, &reports, &mut out)
+            show_output::print_table(&address, &reports, &mut out)
         };
         let mut status = ExitCode::SUCCESS;
         for report in &reports {
-            if let Err(why) = &report.known {
-                status = exit::fail(why);
+            if let Err(why) = &report.stored {
+                status = exit::fail_with_error(why);
             }
         }
-        exit::end(printed, status)
+        exit::exit_after_printing(printed, status)
     }
 
-    async fn ask(&self, address: &Address, named: &[Region]) -> Result<Vec<Report>, String> {
-        let access = aws::access().await?;
-        let mut regions: Vec<&str> = named.iter().map(Region::name).collect();
+    async fn read_region_reports(
+        &self,
+        address: &Address,
+        requested_regions: &[Region],
+    ) -> Result<Vec<RegionReport>, String> {
+        let access = aws::load_access().await?;
+        let mut regions: Vec<&str> = requested_regions.iter().map(Region::name).collect();
         if regions.is_empty() {
-            regions.push(access.region().ok_or("which Region? Say it with --regions, or by AWS_REGION")?);
+            regions.push(
+                access.default_region().ok_or("which Region? Say it with --regions, or by AWS_REGION")?,
+            );
         }
-        Ok(join_all(regions.into_iter().map(|region| self.ask_one(&access, region, address))).await)
+        Ok(join_all(regions.into_iter().map(|region| self.read_region_report(&access, region, address)))
+            .await)
     }
 
-    async fn ask_one(&self, access: &Access, region: &str, address: &Address) -> Report {
-        let mut report = Report { region: region.to_owned(), table: None, known: Ok(Known::default()) };
-        report.known = match self.named.open(access, Some(region)).await {
+    async fn read_region_report(&self, access: &AwsAccess, region: &str, address: &Address) -> RegionReport {
+        let mut report =
+            RegionReport { region: region.to_owned(), table: None, stored: Ok(StoredAddress::default()) };
+        report.stored = match self.named.open_table(access, Some(region)).await {
             Ok(table) => {
                 report.table = Some(table.name().to_owned());
-                let known = look(&table, &table, address.match_form(), self.limit).await;
+                let known = read_stored_address(&table, &table, address.match_form(), self.limit).await;
                 known.map_err(|why| format!("{} in {region}: {why}", table.name()))
             }
             Err(why) => Err(why),
@@ -117,26 +125,28 @@ impl Show {
 }
 
 /// What a Region says.
-struct Report {
+struct RegionReport {
     region: String,
     table: Option<String>,
     /// Or, in words, why it says nothing.
-    known: Result<Known, String>,
+    stored: Result<StoredAddress, String>,
 }
 
 /// Reads what a table holds of an address: its state, and so many records of its history.
-async fn look(
+async fn read_stored_address(
     states: &impl StateTable,
     history: &impl RecordHistory,
     address: &str,
     limit: usize,
-) -> Result<Known, String> {
-    let deadline = aws::deadline();
-    let state =
-        states.get_state(address, deadline).await.map_err(|error| aws::table_failed(&error, aws::TO_READ))?;
+) -> Result<StoredAddress, String> {
+    let deadline = aws::call_deadline();
+    let state = states
+        .get_state(address, deadline)
+        .await
+        .map_err(|error| aws::table_failed(&error, aws::READ_ACTIONS))?;
     let history = history
         .newest_records(address, limit, deadline)
         .await
-        .map_err(|error| aws::table_failed(&error, aws::TO_READ))?;
-    Ok(Known { state, history })
+        .map_err(|error| aws::table_failed(&error, aws::READ_ACTIONS))?;
+    Ok(StoredAddress { state, history })
 }

@@ -4,14 +4,14 @@ use std::ffi::OsString;
 use std::io::{self, IsTerminal, Read, Write};
 use std::process::ExitCode;
 
-use mailroom_core::region::{Listed, Partition, Region};
-use mailroom_core::smtp::{Implausible, SecretKey};
+use mailroom_core::region::{Availability, Partition, Region};
+use mailroom_core::smtp::{SecretAccessKey, SecretAccessKeyError};
 
 use crate::exit;
-use crate::region_names::{each_once, parse_region};
+use crate::region_names::{parse_region, remove_duplicates};
 
 /// Far more than a secret access key has: what is longer is not read to its end.
-const READ: u64 = 1024;
+const MAX_SECRET_BYTES: u64 = 1024;
 
 /// Derive an IAM user's SMTP password in each Region from its secret access key on standard input
 ///
@@ -35,7 +35,7 @@ Examples:
   aws iam create-access-key --user-name USER --query AccessKey.SecretAccessKey --output text |
       mailroom smtp-password --regions us-east-1,eu-west-1"
 )]
-pub(crate) struct SmtpPassword {
+pub(crate) struct SmtpPasswordCommand {
     /// The Regions, with commas; `all` is every commercial Region but those known to have no SMTP
     #[arg(long, value_name = "all|LIST", value_delimiter = ',', required = true, visible_alias = "region")]
     regions: Vec<String>,
@@ -44,67 +44,72 @@ pub(crate) struct SmtpPassword {
     arguments: Vec<OsString>,
 }
 
-impl SmtpPassword {
+impl SmtpPasswordCommand {
     pub(crate) fn run(&self) -> ExitCode {
         if !self.arguments.is_empty() {
-            return exit::refuse(
+            return exit::fail_with_usage_error(
                 "the secret access key is read from standard input; one that was given as an argument is in the \
                  shell's history now and has been visible to others: replace it",
             );
         }
-        let regions = match self.regions() {
+        let regions = match self.parse_regions() {
             Ok(regions) => regions,
-            Err(why) => return exit::refuse(&why),
+            Err(why) => return exit::fail_with_usage_error(&why),
         };
         let stdin = io::stdin().lock();
         if stdin.is_terminal() {
-            return exit::refuse(
+            return exit::fail_with_usage_error(
                 "a terminal would show the secret access key: pipe it in (--help has an example)",
             );
         }
-        let secret = match read(stdin) {
+        let secret = match parse_policy(stdin) {
             Ok(Ok(secret)) => secret,
-            Ok(Err(why)) => return exit::refuse(&format!("standard input: {why}")),
-            Err(error) => return exit::fail(&format!("standard input: {error}")),
+            Ok(Err(why)) => return exit::fail_with_usage_error(&format!("standard input: {why}")),
+            Err(error) => return exit::fail_with_error(&format!("standard input: {error}")),
         };
-        for region in regions.iter().filter(|region| region.smtp() == Listed::No) {
-            exit::complain(&format!("{} is known to have no SMTP endpoint", region.name()));
+        for region in regions.iter().filter(|region| region.smtp_availability() == Availability::No) {
+            exit::print_error(&format!("{} is known to have no SMTP endpoint", region.name()));
         }
-        exit::end(print(&secret, &regions, &mut io::stdout().lock()), ExitCode::SUCCESS)
+        exit::exit_after_printing(
+            print_passwords(&secret, &regions, &mut io::stdout().lock()),
+            ExitCode::SUCCESS,
+        )
     }
 
     /// The Regions that are named, each once, in the order of the arguments.
-    fn regions(&self) -> Result<Vec<Region>, String> {
+    fn parse_regions(&self) -> Result<Vec<Region>, String> {
         let mut named = Vec::new();
         for name in &self.regions {
             if name == "all" {
-                named.extend(commercial());
+                named.extend(commercial_smtp_regions());
             } else {
                 named.push(parse_region(name)?);
             }
         }
-        Ok(each_once(named))
+        Ok(remove_duplicates(named))
     }
 }
 
 /// The Regions in which a commercial account's key can be of use: accounts of `us-gov-*` are others.
-fn commercial() -> impl Iterator<Item = Region> {
-    Region::all().filter(|region| region.partition() == Partition::Aws && region.smtp() != Listed::No)
+fn commercial_smtp_regions() -> impl Iterator<Item = Region> {
+    Region::all().filter(|region| {
+        region.partition() == Partition::Aws && region.smtp_availability() != Availability::No
+    })
 }
 
-fn read(input: impl Read) -> io::Result<Result<SecretKey, Implausible>> {
+fn parse_policy(input: impl Read) -> io::Result<Result<SecretAccessKey, SecretAccessKeyError>> {
     let mut bytes = Vec::new();
-    input.take(READ).read_to_end(&mut bytes)?;
-    let text = std::str::from_utf8(&bytes).map_err(|_| Implausible::Characters);
-    Ok(text.and_then(|text| SecretKey::parse(text.trim_end_matches(['\r', '\n']))))
+    input.take(MAX_SECRET_BYTES).read_to_end(&mut bytes)?;
+    let text = std::str::from_utf8(&bytes).map_err(|_| SecretAccessKeyError::Characters);
+    Ok(text.and_then(|text| SecretAccessKey::parse(text.trim_end_matches(['\r', '\n']))))
 }
 
-fn print(secret: &SecretKey, regions: &[Region], out: &mut impl Write) -> io::Result<()> {
+fn print_passwords(secret: &SecretAccessKey, regions: &[Region], out: &mut impl Write) -> io::Result<()> {
     for region in regions {
         if regions.len() > 1 {
             write!(out, "{}\t", region.name())?;
         }
-        writeln!(out, "{}", secret.smtp_password(*region))?;
+        writeln!(out, "{}", secret.derive_smtp_password(*region))?;
     }
     out.flush()
 }

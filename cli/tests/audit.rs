@@ -6,16 +6,16 @@ mod aws;
 use std::time::Duration;
 
 use aws::{Answer, Request, mailroom, mailroom_unread};
-use mailroom_audit::facts::{Account, ApiAnswer, Facts, Stack};
+use mailroom_audit::facts::{AccountFacts, ApiAnswer, RegionFacts, StackFacts};
 use mailroom_audit::judge_sections;
 use mailroom_aws::clock::{Clock, SystemClock};
 use serde_json::{Value, json};
 
 /// The account of a Region in which nothing is set up, and in which mail may be sent or not.
-fn facts(region: &str, sends: bool) -> Facts {
-    Facts {
-        stack: Stack { region: region.to_owned(), ..Stack::default() },
-        account: ApiAnswer::Answered(Account {
+fn facts(region: &str, sends: bool) -> RegionFacts {
+    RegionFacts {
+        stack: StackFacts { region: region.to_owned(), ..StackFacts::default() },
+        account: ApiAnswer::Answered(AccountFacts {
             production_access_enabled: true,
             sending_enabled: sends,
             enforcement_status: None,
@@ -25,8 +25,8 @@ fn facts(region: &str, sends: bool) -> Facts {
         }),
         identities: ApiAnswer::Answered(vec![]),
         configuration_sets: ApiAnswer::Answered(vec![]),
-        list: ApiAnswer::NotAsked,
-        peers: ApiAnswer::NotAsked,
+        last_list_pass: ApiAnswer::NotAsked,
+        peer_pushes: ApiAnswer::NotAsked,
         access_keys: ApiAnswer::Answered(vec![]),
         rule_set: ApiAnswer::NotAsked,
         buckets: vec![],

@@ -638,6 +638,7 @@ def check_items(template):
     """The attributes and values that indexes and filters name are those that the domain writes."""
     core = {p: without_tests(p.read_text()) for p in sorted((ROOT / "shared/core/src").rglob("*.rs"))}
     fields = {field for source in core.values() for field in re.findall(r"^ +(?:pub )?(\w+): ", source, re.M)}
+    fields |= {field for source in core.values() for field in re.findall(r'rename = "(\w+)"', source)}
     words = filters.outcomes()
     table = template["Resources"]["Table"]["Properties"]
     named = {f"the table: {entry['AttributeName']}" for entry in table["AttributeDefinitions"]}

@@ -35,8 +35,8 @@ def wakes(template, mapping, record, **rules):
 
 def outcomes():
     """What becomes of what is pending, in the words of the item."""
-    source = (ROOT / "shared/core/src/suppression/item.rs").read_text()
-    kinds = re.search(r"pub enum OutcomeKind \{(.*?)\n\}", source, re.S)
+    source = (ROOT / "shared/core/src/suppression/address_state.rs").read_text()
+    kinds = re.search(r"pub enum ApplyOutcomeKind \{(.*?)\n\}", source, re.S)
     return {re.sub(r"(?<!^)([A-Z])", r"_\1", kind).lower() for kind in re.findall(r"^    (\w+),", kinds[1], re.M)}
 
 

@@ -7,35 +7,34 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use mailroom_audit::aws::services;
-use mailroom_audit::facts::{ApiAnswer, Stack};
+use mailroom_audit::facts::{ApiAnswer, StackFacts};
 use mailroom_audit::live;
-use mailroom_audit::reader::{AuditScope, Progress};
+use mailroom_audit::reader::{AuditProgress, AuditScope};
 use mailroom_audit::reconcile_notes::read_last_pass;
 use mailroom_aws::clock::SystemClock;
-use mailroom_aws::operator::{Access, OpenError, Outputs};
+use mailroom_aws::operator::{AwsAccess, OpenTableError, StackOutputs};
 use mailroom_core::arn::Arn;
-use mailroom_core::region::{Receiving, Region};
+use mailroom_core::region::{ReceivingSetting, Region};
 use mailroom_core::suppression::list_pass::ListPass;
 
 use super::outcome::RegionOutcome;
 use crate::aws;
-use crate::receiving::Said;
+use crate::receiving::ReceivingOverrides;
 
 /// Between two calls in a Region, by SES's quota.
-const PACE: Duration = Duration::from_secs(1);
+const CALL_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Audits Regions, all at once, since each has its own quota. `stacks_only` leaves out those without the stack.
-pub(super) async fn ask(
-    access: &Access,
+pub(super) async fn audit_regions(
+    access: &AwsAccess,
     regions: &[Region],
     stack: &str,
-    said: &Said,
+    receiving_overrides: &ReceivingOverrides,
     stacks_only: bool,
 ) -> Vec<(Region, RegionOutcome)> {
-    let found =
-        join_all(regions.iter().map(async |region| {
-            (*region, access.outputs(Some(region.name()), stack, aws::deadline()).await)
-        }));
+    let found = join_all(regions.iter().map(async |region| {
+        (*region, access.outputs(Some(region.name()), stack, aws::call_deadline()).await)
+    }));
     let found = found.await;
     // IAM is asked once, by the first Region of its partition that is audited, and for the identities of all that are.
     let mut partitions = HashSet::new();
@@ -43,50 +42,68 @@ pub(super) async fn ask(
     let asked: Vec<_> = found
         .into_iter()
         .map(|(region, outputs)| {
-            let audited = outputs.is_ok() || (!stacks_only && matches!(outputs, Err(OpenError::NoStack)));
+            let audited =
+                outputs.is_ok() || (!stacks_only && matches!(outputs, Err(OpenTableError::StackNotFound)));
             all.extend(audited.then(|| region.name().to_owned()));
             (region, outputs, audited && partitions.insert(region.partition()))
         })
         .collect();
-    let bars = bars();
-    let one = async |(region, outputs, iam): (Region, Result<Outputs, OpenError>, bool)| {
+    let bars = new_progress_bars();
+    let one = async |(region, outputs, iam): (Region, Result<StackOutputs, OpenTableError>, bool)| {
         let got = match outputs {
-            Ok(outputs) => audited(access, region, said.of(region), Some(&outputs), iam, &all, &bars).await,
-            Err(OpenError::NoStack) if stacks_only => RegionOutcome::NoStack,
-            Err(OpenError::NoStack) => audited(access, region, said.of(region), None, iam, &all, &bars).await,
-            Err(OpenError::Refused(code)) if aws::is_not_enabled(&code) => RegionOutcome::NotEnabled(code),
-            Err(other) => RegionOutcome::Failed(aws::stack_not_found(&other, region.name(), stack)),
+            Ok(outputs) => {
+                audit_region(
+                    access,
+                    region,
+                    receiving_overrides.for_region(region),
+                    Some(&outputs),
+                    iam,
+                    &all,
+                    &bars,
+                )
+                .await
+            }
+            Err(OpenTableError::StackNotFound) if stacks_only => RegionOutcome::NoStack,
+            Err(OpenTableError::StackNotFound) => {
+                audit_region(access, region, receiving_overrides.for_region(region), None, iam, &all, &bars)
+                    .await
+            }
+            Err(OpenTableError::Refused(code)) if aws::is_region_disabled_code(&code) => {
+                RegionOutcome::NotEnabled(code)
+            }
+            Err(other) => RegionOutcome::Failed(aws::explain_stack_error(&other, region.name(), stack)),
         };
         (region, got)
     };
     join_all(asked.into_iter().map(one)).await
 }
 
-async fn audited(
-    access: &Access,
+async fn audit_region(
+    access: &AwsAccess,
     region: Region,
-    receiving: Receiving,
-    outputs: Option<&Outputs>,
-    iam: bool,
-    all: &[String],
-    bars: &MultiProgress,
+    receiving: ReceivingSetting,
+    outputs: Option<&StackOutputs>,
+    reads_iam: bool,
+    audited_regions: &[String],
+    progress_bars: &MultiProgress,
 ) -> RegionOutcome {
     let services = services(&access.config(region.name()));
-    let list = last_pass(access, region, outputs).await;
-    let peers = all.iter().filter(|other| *other != region.name()).cloned().collect();
+    let list = read_last_list_pass(access, region, outputs).await;
+    let peers = audited_regions.iter().filter(|other| *other != region.name()).cloned().collect();
     let scope = AuditScope {
-        stack: ours(region, receiving, outputs),
+        stack: stack_facts_from_outputs(region, receiving, outputs),
         list,
         // The stack's Peers are not among its outputs.
         peer_progress: ApiAnswer::NotAsked,
-        asks_iam: iam,
+        asks_iam: reads_iam,
         peers,
     };
-    let bar = bars.add(bar(region));
-    let told = live::audit_region(&services, scope, &SystemClock, PACE, None, |at: Progress| {
-        bar.set_length(at.of.unwrap_or_default() as u64);
-        bar.set_position(at.read as u64);
-    });
+    let bar = progress_bars.add(new_progress_bar(region));
+    let told =
+        live::audit_region(&services, scope, &SystemClock, CALL_INTERVAL, None, |at: AuditProgress| {
+            bar.set_length(at.identities_total.unwrap_or_default() as u64);
+            bar.set_position(at.identities_read as u64);
+        });
     let told = told.await;
     bar.finish_and_clear();
     match told {
@@ -102,40 +119,44 @@ async fn audited(
 
 /// What is ours in a Region, by the outputs of the template; and whether SES is to receive there, which the operator knows best,
 /// then the stack, then the catalogue: without a stack there may be a rule set of the operator's own.
-fn ours(region: Region, receiving: Receiving, outputs: Option<&Outputs>) -> Stack {
+fn stack_facts_from_outputs(
+    region: Region,
+    receiving: ReceivingSetting,
+    outputs: Option<&StackOutputs>,
+) -> StackFacts {
     let output = |name: &str| outputs.and_then(|outputs| outputs.get(name)).map(str::to_owned);
     let feedback_topic = output("FeedbackTopicArn");
     let account = feedback_topic.as_deref().and_then(Arn::parse).map(|arn| arn.account.to_owned());
-    Stack {
+    StackFacts {
         region: region.name().to_owned(),
         account,
         configuration_set: output("ConfigurationSetName"),
         rule_set: output("ReceiptRuleSetName"),
         // The outputs of a part stand under its condition.
         receives: match (receiving, outputs) {
-            (Receiving::Auto, Some(_)) => output("MailBucketName").is_some(),
-            (said, _) => said.in_region(region),
+            (ReceivingSetting::Auto, Some(_)) => output("MailBucketName").is_some(),
+            (said, _) => said.receives_in(region),
         },
         reconcile_function: output("ReconcileFunctionName"),
         feedback_topic,
     }
 }
 
-async fn last_pass(
-    access: &Access,
+async fn read_last_list_pass(
+    access: &AwsAccess,
     region: Region,
-    outputs: Option<&Outputs>,
+    outputs: Option<&StackOutputs>,
 ) -> ApiAnswer<Option<ListPass>> {
     let Some(table) = outputs.and_then(|outputs| outputs.get("TableName")) else {
         return ApiAnswer::NotAsked;
     };
     match access.table(Some(region.name()), table) {
-        Ok(table) => read_last_pass(&table, aws::deadline()).await,
+        Ok(table) => read_last_pass(&table, aws::call_deadline()).await,
         Err(_) => ApiAnswer::NotAsked,
     }
 }
 
-fn bars() -> MultiProgress {
+fn new_progress_bars() -> MultiProgress {
     let bars = MultiProgress::new();
     if !io::stderr().is_terminal() {
         bars.set_draw_target(indicatif::ProgressDrawTarget::hidden());
@@ -143,7 +164,7 @@ fn bars() -> MultiProgress {
     bars
 }
 
-fn bar(region: Region) -> ProgressBar {
+fn new_progress_bar(region: Region) -> ProgressBar {
     let style = ProgressStyle::with_template("{prefix:15} {bar:30} {human_pos} of {human_len} identities");
     let bar = ProgressBar::new(0).with_prefix(region.name());
     bar.with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
@@ -157,12 +178,12 @@ mod tests {
     #[test]
     fn without_a_stack_the_catalogue_says_where_mail_is_received_and_the_operator_knows_better() {
         for (region, receiving, expected) in [
-            ("eu-central-1", Receiving::Auto, true),
-            ("eu-central-1", Receiving::Off, false),
-            ("us-gov-east-1", Receiving::Auto, false),
-            ("us-gov-east-1", Receiving::On, true),
+            ("eu-central-1", ReceivingSetting::Auto, true),
+            ("eu-central-1", ReceivingSetting::Off, false),
+            ("us-gov-east-1", ReceivingSetting::Auto, false),
+            ("us-gov-east-1", ReceivingSetting::On, true),
         ] {
-            let ours = ours(Region::find(region).unwrap(), receiving, None);
+            let ours = stack_facts_from_outputs(Region::find(region).unwrap(), receiving, None);
             assert_eq!((ours.receives, ours.feedback_topic), (expected, None), "{region} {receiving:?}");
         }
     }

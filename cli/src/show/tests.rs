@@ -3,12 +3,12 @@
 
 use doubles::MemoryTable;
 use mailroom_aws::table::records::RecordTable;
-use mailroom_core::record::Record;
+use mailroom_core::record::TableItem;
 use mailroom_core::suppression::SuppressionState;
-use mailroom_core::suppression::item::AddressState;
-use mailroom_core::suppression::item::Attempt;
+use mailroom_core::suppression::address_state::AddressState;
+use mailroom_core::suppression::address_state::ApplyAttempt;
 use mailroom_core::suppression::operator::OperatorDecision;
-use mailroom_core::suppression::reason::Reason;
+use mailroom_core::suppression::reason::SuppressionReason;
 use mailroom_core::timestamp::Timestamp;
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -23,7 +23,7 @@ fn at(second: u32) -> Timestamp {
 #[derive(Serialize)]
 struct Stored(Value);
 
-impl Record for Stored {
+impl TableItem for Stored {
     fn key(&self) -> (&str, &str) {
         (self.0["pk"].as_str().unwrap(), self.0["sk"].as_str().unwrap())
     }
@@ -37,36 +37,37 @@ async fn bounce(table: &MemoryTable, second: u32) {
         "bounce_type": "Permanent", "bounce_subtype": "General", "action": "failed", "status": "5.1.1",
         "diagnostic": "smtp; 550 5.1.1 user unknown",
     });
-    assert!(table.append(&[Stored(record)], aws::deadline()).await.is_empty());
+    assert!(table.append(&[Stored(record)], aws::call_deadline()).await.is_empty());
 }
 
 /// Records a decision and takes it in, as decide does.
-async fn decide(table: &MemoryTable, suppress: Option<Reason>, second: u32) {
+async fn decide(table: &MemoryTable, suppress: Option<SuppressionReason>, second: u32) {
     let address = Address::parse("Jane@Example.com").unwrap();
-    let known = table.get_state("jane@example.com", aws::deadline()).await.unwrap();
+    let known = table.get_state("jane@example.com", aws::call_deadline()).await.unwrap();
     let before = known.as_ref().map(|known| known.state().clone()).unwrap_or_default();
     let decision = OperatorDecision::new(&address, suppress, "ops", "ticket 7", at(second), &before, "");
-    table.append(std::slice::from_ref(&decision), aws::deadline()).await;
-    let next = AddressState::advance(known.as_ref(), &decision.change("us-east-1"), at(second)).unwrap();
-    table.put_state(&next, known.map(|known| known.version()), aws::deadline()).await.unwrap();
+    table.append(std::slice::from_ref(&decision), aws::call_deadline()).await;
+    let next = AddressState::join_change(known.as_ref(), &decision.to_state_change("us-east-1"), at(second))
+        .unwrap();
+    table.put_state(&next, known.map(|known| known.version()), aws::call_deadline()).await.unwrap();
 }
 
-async fn report(region: &str, table: &MemoryTable) -> Report {
-    let known = look(table, table, "jane@example.com", 20).await;
-    Report { region: region.to_owned(), table: Some("records".to_owned()), known }
+async fn report(region: &str, table: &MemoryTable) -> RegionReport {
+    let known = read_stored_address(table, table, "jane@example.com", 20).await;
+    RegionReport { region: region.to_owned(), table: Some("records".to_owned()), stored: known }
 }
 
-async fn reports() -> Vec<Report> {
+async fn reports() -> Vec<RegionReport> {
     let (one, two) = (MemoryTable::default(), MemoryTable::default());
     bounce(&one, 1).await;
-    decide(&one, Some(Reason::Complaint), 2).await;
+    decide(&one, Some(SuppressionReason::Complaint), 2).await;
     let state = one.states().remove(0);
-    let written = Attempt::Written { reason: Some(Reason::Complaint), enabled: false };
-    let done = state.attempted(state.version(), written, at(3));
-    one.put_state(&done, Some(state.version()), aws::deadline()).await.unwrap();
-    decide(&two, Some(Reason::Bounce), 4).await;
+    let written = ApplyAttempt::Written { reason: Some(SuppressionReason::Complaint), enabled: false };
+    let done = state.record_attempt(state.version(), written, at(3));
+    one.put_state(&done, Some(state.version()), aws::call_deadline()).await.unwrap();
+    decide(&two, Some(SuppressionReason::Bounce), 4).await;
     decide(&two, None, 5).await;
-    let lost = Report { region: "eu-west-2".to_owned(), table: None, known: Err("down".to_owned()) };
+    let lost = RegionReport { region: "eu-west-2".to_owned(), table: None, stored: Err("down".to_owned()) };
     let empty = MemoryTable::default();
     vec![
         report("us-east-1", &one).await,
@@ -79,7 +80,8 @@ async fn reports() -> Vec<Report> {
 #[tokio::test]
 async fn a_table_for_people() {
     let mut out = Vec::new();
-    shown::table(&Address::parse("JANE@example.com").unwrap(), &reports().await, &mut out).unwrap();
+    show_output::print_table(&Address::parse("JANE@example.com").unwrap(), &reports().await, &mut out)
+        .unwrap();
     let expected = "\
 jane@example.com
 also spelled Jane@Example.com
@@ -106,7 +108,8 @@ WHEN                      REGION     WHAT                     WHY
 #[tokio::test]
 async fn an_object_a_region() {
     let mut out = Vec::new();
-    shown::json(&Address::parse("jane@example.com").unwrap(), &reports().await, &mut out).unwrap();
+    show_output::print_json(&Address::parse("jane@example.com").unwrap(), &reports().await, &mut out)
+        .unwrap();
     let lines: Vec<Value> =
         String::from_utf8(out).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let states: Vec<_> = lines.iter().map(|line| line["state"].clone()).collect();
@@ -128,19 +131,26 @@ async fn what_would_hide_or_turn_text_is_shown() {
     let odd = "j\u{202e}a\u{200b}ne@example.com";
     let address = Address::parse(&odd.to_uppercase()).unwrap();
     let nothing = SuppressionState::default();
-    let decision =
-        OperatorDecision::new(&address, Some(Reason::Bounce), "ops", "ticket\u{2060} 7", at(2), &nothing, "");
-    table.append(std::slice::from_ref(&decision), aws::deadline()).await;
-    let change = decision.change("us-east-1");
+    let decision = OperatorDecision::new(
+        &address,
+        Some(SuppressionReason::Bounce),
+        "ops",
+        "ticket\u{2060} 7",
+        at(2),
+        &nothing,
+        "",
+    );
+    table.append(std::slice::from_ref(&decision), aws::call_deadline()).await;
+    let change = decision.to_state_change("us-east-1");
     table
-        .put_state(&AddressState::advance(None, &change, at(2)).unwrap(), None, aws::deadline())
+        .put_state(&AddressState::join_change(None, &change, at(2)).unwrap(), None, aws::call_deadline())
         .await
         .unwrap();
-    let known = look(&table, &table, odd, 20).await;
-    let reports = [Report { region: "us-east-1".to_owned(), table: None, known }];
+    let known = read_stored_address(&table, &table, odd, 20).await;
+    let reports = [RegionReport { region: "us-east-1".to_owned(), table: None, stored: known }];
     let (mut table, mut lines) = (Vec::new(), Vec::new());
-    shown::table(&address, &reports, &mut table).unwrap();
-    shown::json(&address, &reports, &mut lines).unwrap();
+    show_output::print_table(&address, &reports, &mut table).unwrap();
+    show_output::print_json(&address, &reports, &mut lines).unwrap();
     let [table, lines] = [table, lines].map(|out| String::from_utf8(out).unwrap());
     assert!(table.starts_with("j\\u{202e}a\\u{200b}ne@example.com\nalso spelled J\\u{202e}A"), "{table}");
     assert!(table.contains(r"ops: ticket\u{2060} 7"), "{table}");
@@ -161,18 +171,18 @@ async fn a_decision_that_waits_is_told() {
     });
     for taken_in in [None, Some(5)] {
         if let Some(second) = taken_in {
-            decide(&table, Some(Reason::Bounce), second).await;
+            decide(&table, Some(SuppressionReason::Bounce), second).await;
         }
-        table.append(&[Stored(record.clone())], aws::deadline()).await;
+        table.append(&[Stored(record.clone())], aws::call_deadline()).await;
         let mut out = Vec::new();
         let reports = [report("us-east-1", &table).await];
-        shown::table(&Address::parse("jane@example.com").unwrap(), &reports, &mut out).unwrap();
+        show_output::print_table(&Address::parse("jane@example.com").unwrap(), &reports, &mut out).unwrap();
         let out = String::from_utf8(out).unwrap();
         let told = "us-east-1: what was decided at 2026-03-01T12:00:09.000Z has not been taken in yet";
         assert!(out.lines().any(|line| line == told), "{out}");
     }
     decide(&table, None, 9).await;
-    assert_eq!(report("us-east-1", &table).await.known.unwrap().waits(), None);
+    assert_eq!(report("us-east-1", &table).await.stored.unwrap().pending_decision_at(), None);
 }
 
 #[tokio::test]
@@ -182,12 +192,12 @@ async fn the_newest_only() {
         bounce(&table, second).await;
     }
     decide(&table, None, 10).await;
-    let known = look(&table, &table, "jane@example.com", 2).await.unwrap();
+    let known = read_stored_address(&table, &table, "jane@example.com", 2).await.unwrap();
     let times: Vec<_> = known.history.iter().map(|record| record["occurred_at"].clone()).collect();
     assert_eq!(times, [json!(at(29)), json!(at(28))]);
-    assert_eq!(known.waits(), None);
+    assert_eq!(known.pending_decision_at(), None);
     table.fail(1);
-    let why = look(&table, &table, "jane@example.com", 2).await.unwrap_err();
+    let why = read_stored_address(&table, &table, "jane@example.com", 2).await.unwrap_err();
     assert_eq!(why, "no answer but errors until the deadline, the last: injected failure");
 }
 
@@ -199,10 +209,10 @@ async fn what_decides_nothing_says_why() {
         "occurred_at": at(1), "event_id": "f-1", "bounce_type": "Transient", "bounce_subtype": "General",
         "auto_response": true, "not_in_destination": true,
     });
-    assert!(table.append(&[Stored(record)], aws::deadline()).await.is_empty());
+    assert!(table.append(&[Stored(record)], aws::call_deadline()).await.is_empty());
     let mut out = Vec::new();
     let address = Address::parse("jane@example.com").unwrap();
-    shown::table(&address, &[report("us-east-1", &table).await], &mut out).unwrap();
+    show_output::print_table(&address, &[report("us-east-1", &table).await], &mut out).unwrap();
     let out = String::from_utf8(out).unwrap();
     let expected = "bounce Transient/General  automatic reply, the mail was not sent to this address";
     assert!(out.contains(expected), "{out}");

@@ -2,18 +2,18 @@
 
 use futures_util::{StreamExt, stream};
 use mailroom_aws::table::states::StateTable;
+use mailroom_core::suppression::address_state::ApplyAttempt;
 use mailroom_core::suppression::dispatch::{Backlog, Dispatch, DueAddress, JobAvailability};
-use mailroom_core::suppression::item::Attempt;
 use tracing::warn;
 
 use crate::error::RunEnd;
 use crate::ports::Ports;
-use crate::run::{MAX_DUE, PARALLEL, Run};
+use crate::run::{ApplyRun, MAX_DUE, MAX_PARALLEL_WRITES};
 
-impl<P: Ports> Run<'_, P> {
+impl<P: Ports> ApplyRun<'_, P> {
     /// Does what is due, as long as there is time and something to do. `addresses`, sorted, are looked at first, whatever the
     /// index says of them.
-    pub(crate) async fn drain(&mut self, addresses: &[&str]) -> Result<(), RunEnd> {
+    pub(crate) async fn process_due_actions(&mut self, addresses: &[&str]) -> Result<(), RunEnd> {
         let mut addresses = addresses;
         // The error if it is not known how far the job is.
         let mut unwatched = None;
@@ -23,13 +23,13 @@ impl<P: Ports> Run<'_, P> {
             let due = self.collect_due(std::mem::take(&mut addresses)).await?;
             match watched {
                 Err(RunEnd::List(error)) => {
-                    warn!("it is not known how far the import job is: {}", error.kind());
+                    warn!("it is not known how far the import job is: {}", error.redacted_text());
                     unwatched = Some(error);
                 }
                 watched => watched?,
             }
             let (due, settled) = self.settle_without_calls(due).await?;
-            let backlog = Backlog::new(due, self.apply.settings.calls_per_minute());
+            let backlog = Backlog::new(due, self.function.settings.calls_per_minute());
             let is_storm = backlog.is_storm();
             let jobs = self.job_availability(&backlog).await?;
             let Dispatch { job, calls, waits } = backlog.dispatch(jobs);
@@ -46,8 +46,11 @@ impl<P: Ports> Run<'_, P> {
                 return Err(RunEnd::List(error));
             }
             let Some(wait) = waits else { return Ok(()) };
-            let until_watched = self.jobs.next_watch_in(self.now());
-            if !(is_storm && self.jobs.note.is_in_flight() && self.calls.wait(until_watched).await) {
+            let until_watched = self.import_jobs.next_watch_in(self.now());
+            if !(is_storm
+                && self.import_jobs.note.is_in_flight()
+                && self.list_caller.wait_for(until_watched).await)
+            {
                 return Err(RunEnd::Job(wait));
             }
         }
@@ -55,13 +58,13 @@ impl<P: Ports> Run<'_, P> {
 
     /// Whether a job may be made. The account is asked for only if that depends on it, since it costs a call.
     async fn job_availability(&mut self, backlog: &Backlog) -> Result<JobAvailability, RunEnd> {
-        let is_suspended = self.jobs.note.is_suspended(self.now());
-        if backlog.depends_on_account(is_suspended) && !self.account().await?.production_access {
+        let is_suspended = self.import_jobs.note.is_suspended(self.now());
+        if backlog.depends_on_account(is_suspended) && !self.account_status().await?.has_production_access {
             return Ok(JobAvailability::Sandbox);
         }
         Ok(if is_suspended {
             JobAvailability::Suspended
-        } else if self.jobs.note.is_in_flight() {
+        } else if self.import_jobs.note.is_in_flight() {
             JobAvailability::InFlight
         } else {
             JobAvailability::Available
@@ -74,12 +77,12 @@ impl<P: Ports> Run<'_, P> {
     async fn collect_due(&mut self, addresses: &[&str]) -> Result<Vec<DueAddress>, RunEnd> {
         let (mut due, mut stray) = (Vec::new(), Vec::new());
         let mut reads = stream::iter(addresses)
-            .map(|address| self.apply.table.get_state(address, self.deadline))
-            .buffer_unordered(PARALLEL);
+            .map(|address| self.function.table.get_state(address, self.deadline))
+            .buffer_unordered(MAX_PARALLEL_WRITES);
         while let Some(state) = reads.next().await {
             due.extend(
                 state?
-                    .filter(|state| !self.jobs.note.is_stray(state))
+                    .filter(|state| !self.import_jobs.note.is_stray(state))
                     .and_then(|state| self.due_address(state)),
             );
         }
@@ -87,7 +90,7 @@ impl<P: Ports> Run<'_, P> {
         let mut oldest = now;
         self.for_each_due(|state| {
             oldest = state.pending_since().map_or(oldest, |since| oldest.min(since));
-            if self.jobs.note.is_stray(&state) {
+            if self.import_jobs.note.is_stray(&state) {
                 stray.push(state);
             } else if addresses.binary_search(&state.address()).is_err() {
                 due.extend(self.due_address(state));
@@ -96,7 +99,8 @@ impl<P: Ports> Run<'_, P> {
         })
         .await?;
         self.counts.oldest_pending = self.counts.oldest_pending.max(now.since(oldest));
-        let corrected = self.update_all(stray, |state, now| self.jobs.note.correct_mark(state, now)).await?;
+        let corrected =
+            self.update_all(stray, |state, now| self.import_jobs.note.correct_mark(state, now)).await?;
         due.extend(corrected.into_iter().filter_map(|state| self.due_address(state)));
         Ok(due)
     }
@@ -110,8 +114,10 @@ impl<P: Ports> Run<'_, P> {
         if !due.iter().any(DueAddress::depends_on_account) {
             return Ok((due, 0));
         }
-        let account = self.account().await?.clone();
-        let settle = |due: &DueAddress| due.attempt_without_call(account.production_access, &account.enabled);
+        let account = self.account_status().await?.clone();
+        let settle = |due: &DueAddress| {
+            due.attempt_without_call(account.has_production_access, &account.enabled_reasons)
+        };
         let (settled, rest): (Vec<_>, Vec<_>) = due.into_iter().partition(|due| settle(due).is_some());
         let (run, settle) = (&*self, &settle);
         let mut writes = stream::iter(settled)
@@ -124,8 +130,8 @@ impl<P: Ports> Run<'_, P> {
                 run.record_attempt(due.state, &attempt).await?;
                 Ok::<_, RunEnd>(Some(attempt))
             })
-            .buffer_unordered(PARALLEL);
-        let mut attempts: Vec<Attempt> = Vec::new();
+            .buffer_unordered(MAX_PARALLEL_WRITES);
+        let mut attempts: Vec<ApplyAttempt> = Vec::new();
         while let Some(attempt) = writes.next().await {
             attempts.extend(attempt?);
         }

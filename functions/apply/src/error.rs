@@ -5,7 +5,7 @@ use mailroom_aws::suppression_list::ListError;
 use mailroom_aws::table::TableError;
 use mailroom_core::suppression::dispatch::JobWait;
 
-use crate::calls::CallError;
+use crate::list_caller::ListCallError;
 
 /// Why an invocation failed. A retry can help, and the next minute is one.
 #[derive(Debug, thiserror::Error)]
@@ -26,17 +26,17 @@ pub(crate) enum RunEnd {
     #[error("the rest is left for the next run: {0}")]
     Job(JobWait),
     /// SES's answer. Its text for people is left out, since that may name the address.
-    #[error("the rest is left for the next run: {}", .0.kind())]
+    #[error("the rest is left for the next run: {}", .0.redacted_text())]
     List(ListError),
     #[error(transparent)]
     Failed(#[from] ApplyError),
 }
 
-impl From<CallError> for RunEnd {
-    fn from(error: CallError) -> Self {
+impl From<ListCallError> for RunEnd {
+    fn from(error: ListCallError) -> Self {
         match error {
-            CallError::Later(why) => Self::Later(why),
-            CallError::List(error) => Self::List(error),
+            ListCallError::Postponed(why) => Self::Later(why),
+            ListCallError::List(error) => Self::List(error),
         }
     }
 }

@@ -19,19 +19,19 @@ use mailroom_aws::metrics::Metrics;
 use mailroom_aws::stream;
 use mailroom_aws::table::lease::{AcquireOutcome, LeaseStore};
 use mailroom_core::suppression::AddressState;
+use mailroom_core::suppression::address_state::STATE_SORT_KEY;
 use mailroom_core::suppression::dispatch::most_urgent_addresses;
-use mailroom_core::suppression::item::SORT_KEY;
 use mailroom_core::timestamp::Timestamp;
 use serde::Serialize;
 use tracing::{error, info, warn};
 
 pub use crate::error::ApplyError;
 use crate::error::RunEnd;
-pub use crate::ports::{Apply, Ports};
-use crate::run::Run;
+pub use crate::ports::{ApplyFunction, Ports};
+use crate::run::ApplyRun;
 
 /// The name of the lease, which only one instance holds at a time.
-pub const LEASE: &str = "apply";
+pub const LEASE_NAME: &str = "apply";
 /// How much longer than the invocation the lease lasts, for clocks that differ a little.
 const LEASE_MARGIN: Duration = Duration::from_secs(30);
 /// The most addresses that are taken from the stream's event. In a storm the index shows enough.
@@ -49,7 +49,7 @@ pub enum RunOutcome {
     Left,
 }
 
-impl<P: Ports> Apply<P> {
+impl<P: Ports> ApplyFunction<P> {
     /// Handles one invocation; returns shortly after `deadline` at the latest.
     ///
     /// # Errors
@@ -63,20 +63,20 @@ impl<P: Ports> Apply<P> {
         let now = self.clock.now();
         let ends_at = deadline.by_clock(now);
         let expires_at = ends_at.plus(LEASE_MARGIN);
-        let outcome = self.table.acquire(LEASE, invocation_id, now, expires_at, deadline).await?;
+        let outcome = self.table.acquire(LEASE_NAME, invocation_id, now, expires_at, deadline).await?;
         if outcome == AcquireOutcome::HeldByOther {
             info!("another instance is at work");
             return Ok(RunOutcome::Busy);
         }
-        let outcome = self.run(payload, deadline, ends_at).await;
+        let outcome = self.run_with_lease(payload, deadline, ends_at).await;
         // If the lease can't be released, it ends by itself.
-        if let Err(error) = self.table.release(LEASE, invocation_id, deadline).await {
+        if let Err(error) = self.table.release(LEASE_NAME, invocation_id, deadline).await {
             warn!("{error}");
         }
         outcome
     }
 
-    async fn run(
+    async fn run_with_lease(
         &self,
         payload: &str,
         deadline: Deadline,
@@ -84,8 +84,8 @@ impl<P: Ports> Apply<P> {
     ) -> Result<RunOutcome, ApplyError> {
         let (states, unread) = stream_states(payload);
         self.metrics.count(&[("StreamRecordsUnread", unread)]);
-        let mut run = Run::new(self, deadline, ends_at).await?;
-        let drained = run.drain(&most_urgent_addresses(&states, MAX_STREAM_ADDRESSES)).await;
+        let mut run = ApplyRun::new(self, deadline, ends_at).await?;
+        let drained = run.process_due_actions(&most_urgent_addresses(&states, MAX_STREAM_ADDRESSES)).await;
         self.metrics.count(&run.metrics());
         match drained {
             Ok(()) => Ok(RunOutcome::Drained),
@@ -102,12 +102,12 @@ impl<P: Ports> Apply<P> {
 /// could not be read. Their addresses are looked at besides those of the index, which may lag behind the stream.
 fn stream_states(payload: &str) -> (Vec<AddressState>, usize) {
     let (mut states, mut unread) = (Vec::new(), 0);
-    for record in stream::open(payload).unwrap_or_default() {
+    for record in stream::parse_stream_event(payload).unwrap_or_default() {
         let state = match record {
-            Ok(written) if written.sk() != SORT_KEY => continue,
+            Ok(written) if written.sort_key() != STATE_SORT_KEY => continue,
             // The error's text is left out, since it may name the address.
-            Ok(written) => written.read::<AddressState>().map_err(|_| "not a state"),
-            Err(error) => Err(error.why),
+            Ok(written) => written.parse::<AddressState>().map_err(|_| "not a state"),
+            Err(error) => Err(error.problem),
         };
         match state {
             Ok(state) => states.push(state),

@@ -25,52 +25,53 @@ use mailroom_aws::objects::ObjectStore;
 use mailroom_aws::suppression_list::{ImportJob, ListError, SuppressionList};
 use mailroom_aws::table::PutOutcome;
 use mailroom_aws::table::states::StateTable;
-use mailroom_core::inbound::Location;
+use mailroom_core::inbound::ObjectLocation;
 use mailroom_core::suppression::dispatch::DueAddress;
 use mailroom_core::suppression::import::{self, JobStatus};
 use mailroom_core::suppression::import_job::{CompletedJob, JobIntent, JobNote};
 use tracing::{error, info, warn};
 
-use crate::calls::{CallError, CallKind};
 use crate::error::RunEnd;
+use crate::list_caller::{CallKind, ListCallError};
 use crate::ports::Ports;
-use crate::run::{PARALLEL, Run};
+use crate::run::{ApplyRun, MAX_PARALLEL_WRITES};
 
 /// The time that is needed to mark the addresses of a job and to make the job.
 const TIME_TO_START: Duration = Duration::from_secs(20);
 /// The part of that time that is kept to make the job, after which no more addresses are marked.
 const TIME_TO_CREATE: Duration = Duration::from_secs(10);
 /// By how much SES's clock may be behind ours.
-const SKEW: Duration = Duration::from_mins(5);
+const MAX_SES_CLOCK_SKEW: Duration = Duration::from_mins(5);
 
-impl<P: Ports> Run<'_, P> {
+impl<P: Ports> ApplyRun<'_, P> {
     async fn update_note(&mut self, change: impl FnOnce(&mut JobNote)) -> Result<(), RunEnd> {
-        self.jobs.update(&self.apply.table, self.deadline, change).await
+        self.import_jobs.update(&self.function.table, self.deadline, change).await
     }
 
     async fn update_intent(&mut self, change: impl FnOnce(&mut JobIntent)) -> Result<(), RunEnd> {
         self.update_note(|note| note.intent.as_mut().map_or((), change)).await
     }
 
-    fn location(&self, key: &str) -> Location {
-        Location { bucket: self.apply.settings.bucket.clone(), key: key.to_owned() }
+    fn object_location(&self, object_key: &str) -> ObjectLocation {
+        ObjectLocation { bucket: self.function.settings.bucket.clone(), key: object_key.to_owned() }
     }
 
-    fn url(&self, key: &str) -> String {
-        format!("s3://{}/{key}", self.apply.settings.bucket)
+    fn object_url(&self, object_key: &str) -> String {
+        format!("s3://{}/{object_key}", self.function.settings.bucket)
     }
 
     /// Makes a job of what is due: of one kind, and as much as SES takes. Returns `false` if all of it has changed since.
     pub(crate) async fn start_job(&mut self, mut due: Vec<DueAddress>) -> Result<bool, RunEnd> {
-        if self.calls.left() < TIME_TO_START {
+        if self.list_caller.time_left() < TIME_TO_START {
             return Err(RunEnd::Later("an import job is not begun so late"));
         }
-        let plan =
-            |due: &Vec<DueAddress>| import::plan(due.iter().map(|due| (due.state.address(), &due.to_do)));
+        let plan = |due: &Vec<DueAddress>| {
+            import::plan_import(due.iter().map(|due| (due.state.address(), &due.to_do)))
+        };
         let Some(planned) = plan(&due) else { return Ok(false) };
         let now = self.now();
-        let key = planned.key(now);
-        let intent = JobIntent::new(key.clone(), planned.kind, now);
+        let key = planned.object_key(now);
+        let intent = JobIntent::new(key.clone(), planned.action, now);
         self.update_note(|note| note.intent = Some(intent)).await?;
         let addresses: HashSet<_> = planned.addresses.into_iter().collect();
         due.retain(|due| addresses.contains(due.state.address()));
@@ -80,8 +81,11 @@ impl<P: Ports> Run<'_, P> {
             self.update_note(|note| note.intent = None).await?;
             return Ok(false);
         };
-        self.apply.objects.put_here(&self.location(&key), planned.body.into_bytes()).await?;
-        info!(kind = planned.kind.as_ses(), addresses = planned.addresses.len(), key, "import job");
+        self.function
+            .objects
+            .put_in_own_region(&self.object_location(&key), planned.body.into_bytes())
+            .await?;
+        info!(kind = planned.action.as_ses(), addresses = planned.addresses.len(), key, "import job");
         self.create_job().await?;
         Ok(true)
     }
@@ -91,15 +95,18 @@ impl<P: Ports> Run<'_, P> {
     async fn mark_addresses(&self, due: &[DueAddress], key: &str) -> Result<HashSet<String>, RunEnd> {
         let mark = |index: usize| async move {
             let Some(DueAddress { state, .. }) =
-                due.get(index).filter(|_| self.calls.left() > TIME_TO_CREATE)
+                due.get(index).filter(|_| self.list_caller.time_left() > TIME_TO_CREATE)
             else {
                 return Ok(None);
             };
-            let put =
-                self.apply.table.put_state(&state.in_job(key), Some(state.version()), self.deadline).await?;
+            let put = self
+                .function
+                .table
+                .put_state(&state.assign_to_job(key), Some(state.version()), self.deadline)
+                .await?;
             Ok::<_, RunEnd>((put == PutOutcome::Written).then(|| state.address().to_owned()))
         };
-        let mut writes = stream::iter(0..due.len()).map(mark).buffer_unordered(PARALLEL);
+        let mut writes = stream::iter(0..due.len()).map(mark).buffer_unordered(MAX_PARALLEL_WRITES);
         let mut marked = HashSet::new();
         while let Some(written) = writes.next().await {
             marked.extend(written?);
@@ -111,23 +118,23 @@ impl<P: Ports> Run<'_, P> {
     async fn create_job(&mut self) -> Result<(), RunEnd> {
         let now = self.now();
         self.update_intent(|intent| intent.requested_at = Some(now)).await?;
-        let Some(intent) = self.jobs.note.intent.clone() else { return Ok(()) };
-        let (kind, url) = (intent.kind(), self.url(&intent.key));
+        let Some(intent) = self.import_jobs.note.intent.clone() else { return Ok(()) };
+        let (kind, url) = (intent.kind(), self.object_url(&intent.key));
         match self
-            .calls
-            .call(CallKind::NotIdempotent, async |list| list.create_import_job(kind, &url).await)
+            .list_caller
+            .call_with_retries(CallKind::NotIdempotent, async |list| list.create_import_job(kind, &url).await)
             .await
         {
             Ok(id) => {
                 self.counts.jobs_started += 1;
-                self.jobs.watched_at = Some(self.now());
+                self.import_jobs.watched_at = Some(self.now());
                 self.update_intent(|intent| intent.id = Some(id)).await
             }
-            Err(CallError::List(error @ (ListError::Refused(_) | ListError::Denied(_)))) => {
-                self.give_up_job(&intent, &error.kind()).await
+            Err(ListCallError::List(error @ (ListError::Refused(_) | ListError::Denied(_)))) => {
+                self.give_up_job(&intent, &error.redacted_text()).await
             }
             // No job was made. Its addresses are due again at once, and planned anew.
-            Err(CallError::Later(why)) => {
+            Err(ListCallError::Postponed(why)) => {
                 self.update_note(|note| note.intent = None).await?;
                 Err(RunEnd::Later(why))
             }
@@ -139,13 +146,13 @@ impl<P: Ports> Run<'_, P> {
     /// Looks whether the job has ended, and if so records that; declares it overdue if it has not ended in time. It does not
     /// ask SES more often than is worth a call.
     pub(crate) async fn watch_jobs(&mut self) -> Result<(), RunEnd> {
-        self.watch_overdue().await?;
-        let Some(intent) = self.jobs.note.intent.clone() else { return Ok(()) };
-        if !self.jobs.next_watch_in(self.now()).is_zero() {
+        self.poll_overdue_job().await?;
+        let Some(intent) = self.import_jobs.note.intent.clone() else { return Ok(()) };
+        if !self.import_jobs.next_watch_in(self.now()).is_zero() {
             return Ok(());
         }
-        let watched = self.watch_job(intent).await;
-        let is_late = self.jobs.note.intent.as_ref().is_some_and(|intent| intent.is_late(self.now()));
+        let watched = self.poll_current_job(intent).await;
+        let is_late = self.import_jobs.note.intent.as_ref().is_some_and(|intent| intent.is_late(self.now()));
         if !is_late || matches!(watched, Err(RunEnd::Failed(_))) {
             return watched;
         }
@@ -153,43 +160,50 @@ impl<P: Ports> Run<'_, P> {
             warn!("it is not known how far the import job is: {end}");
         }
         self.update_note(|note| note.overdue = note.intent.take()).await?;
-        let key = self.jobs.note.overdue.as_ref().map(|intent| intent.key.as_str());
+        let key = self.import_jobs.note.overdue.as_ref().map(|intent| intent.key.as_str());
         error!(key, "an import job has not ended within an hour: its addresses go one by one");
         self.counts.jobs_overdue = 1;
         Ok(())
     }
 
     /// Looks, once in a run, whether the overdue job has ended, and if so records what it has done.
-    async fn watch_overdue(&mut self) -> Result<(), RunEnd> {
-        let Some(overdue) = self.jobs.note.overdue.clone().filter(|_| !self.jobs.is_overdue_watched) else {
+    async fn poll_overdue_job(&mut self) -> Result<(), RunEnd> {
+        let Some(overdue) =
+            self.import_jobs.note.overdue.clone().filter(|_| !self.import_jobs.is_overdue_watched)
+        else {
             return Ok(());
         };
-        self.jobs.is_overdue_watched = true;
+        self.import_jobs.is_overdue_watched = true;
         self.counts.jobs_overdue = 1;
         if overdue.is_expired(self.now()) {
             warn!(key = overdue.key, "an overdue import job has not ended within a week and is forgotten");
             return self.update_note(|note| note.overdue = None).await;
         }
         let Some(id) = overdue.id.clone() else { return Ok(()) };
-        match self.calls.call(CallKind::NotIdempotent, async |list| list.import_job(&id).await).await {
+        match self
+            .list_caller
+            .call_with_retries(CallKind::NotIdempotent, async |list| list.import_job(&id).await)
+            .await
+        {
             Ok(job) if job.status == JobStatus::Completed => self.record_completed(&overdue, &job).await,
-            Ok(ImportJob { status: JobStatus::Failed, .. }) | Err(CallError::List(ListError::NotFound)) => {
+            Ok(ImportJob { status: JobStatus::Failed, .. })
+            | Err(ListCallError::List(ListError::NotFound)) => {
                 info!(key = overdue.key, "an overdue import job has failed");
                 self.update_note(|note| note.overdue = None).await
             }
             Ok(job) => {
-                self.count_unknown(&job.status);
+                self.count_unknown_status(&job.status);
                 Ok(())
             }
-            Err(CallError::List(error)) => {
-                warn!("it is not known how far the overdue import job is: {}", error.kind());
+            Err(ListCallError::List(error)) => {
+                warn!("it is not known how far the overdue import job is: {}", error.redacted_text());
                 Ok(())
             }
             Err(error) => Err(error.into()),
         }
     }
 
-    fn count_unknown(&mut self, status: &JobStatus) {
+    fn count_unknown_status(&mut self, status: &JobStatus) {
         if let JobStatus::Unknown(status) = status {
             warn!(status, "an import job has a status that is not known");
             self.counts.job_statuses_unknown += 1;
@@ -197,7 +211,7 @@ impl<P: Ports> Run<'_, P> {
     }
 
     /// Looks how far this job is.
-    async fn watch_job(&mut self, mut intent: JobIntent) -> Result<(), RunEnd> {
+    async fn poll_current_job(&mut self, mut intent: JobIntent) -> Result<(), RunEnd> {
         if intent.id.is_none() {
             intent.id = self.find_job_id(&intent).await?;
             if let Some(id) = intent.id.clone() {
@@ -206,25 +220,29 @@ impl<P: Ports> Run<'_, P> {
         }
         let Some(id) = intent.id.clone() else {
             let may_appear = intent.may_appear(self.now());
-            self.jobs.watched_at = Some(self.now());
+            self.import_jobs.watched_at = Some(self.now());
             if !may_appear {
                 info!(key = intent.key, "an import job was not made, and is given up");
                 self.update_note(|note| note.intent = None).await?;
             }
             return Ok(());
         };
-        let job = match self.calls.call(CallKind::Idempotent, async |list| list.import_job(&id).await).await {
+        let job = match self
+            .list_caller
+            .call_with_retries(CallKind::Idempotent, async |list| list.import_job(&id).await)
+            .await
+        {
             Ok(job) => job,
-            Err(CallError::List(error @ ListError::NotFound)) => {
-                return self.give_up_job(&intent, &error.kind()).await;
+            Err(ListCallError::List(error @ ListError::NotFound)) => {
+                return self.give_up_job(&intent, &error.redacted_text()).await;
             }
             Err(error) => return Err(error.into()),
         };
-        self.jobs.watched_at = Some(self.now());
+        self.import_jobs.watched_at = Some(self.now());
         match &job.status {
             JobStatus::Running => Ok(()),
             JobStatus::Unknown(_) => {
-                self.count_unknown(&job.status);
+                self.count_unknown_status(&job.status);
                 Ok(())
             }
             JobStatus::Failed => {
@@ -256,27 +274,30 @@ impl<P: Ports> Run<'_, P> {
         if intent.requested_at.is_none() {
             return Ok(None);
         }
-        let url = self.url(&intent.key);
+        let url = self.object_url(&intent.key);
         let mut next: Option<String> = None;
         loop {
             let page = self
-                .calls
-                .call(CallKind::Idempotent, async |list| list.import_jobs(next.as_deref()).await)
+                .list_caller
+                .call_with_retries(CallKind::Idempotent, async |list| list.import_jobs(next.as_deref()).await)
                 .await?;
-            let since = intent.planned_at.minus(SKEW);
+            let since = intent.planned_at.minus(MAX_SES_CLOCK_SKEW);
             let fits = page.items.into_iter().filter(|job| {
-                job.kind.is_none_or(|kind| kind == intent.kind())
+                job.action.is_none_or(|kind| kind == intent.kind())
                     && job.created_at.is_none_or(|created_at| created_at >= since)
             });
             for job in fits {
-                match self.calls.call(CallKind::Idempotent, async |list| list.import_job(&job.id).await).await
+                match self
+                    .list_caller
+                    .call_with_retries(CallKind::Idempotent, async |list| list.import_job(&job.id).await)
+                    .await
                 {
-                    Ok(ImportJob { url: Some(found), .. }) if found == url => return Ok(Some(job.id)),
-                    Ok(_) | Err(CallError::List(ListError::NotFound)) => {}
+                    Ok(ImportJob { object_url: Some(found), .. }) if found == url => return Ok(Some(job.id)),
+                    Ok(_) | Err(ListCallError::List(ListError::NotFound)) => {}
                     Err(error) => return Err(error.into()),
                 }
             }
-            next = page.next;
+            next = page.next_token;
             if next.is_none() {
                 return Ok(None);
             }
@@ -286,14 +307,15 @@ impl<P: Ports> Run<'_, P> {
     /// Records what a job has done, overdue or not, which takes its marks off, and then takes the intent off.
     async fn record_completed(&mut self, intent: &JobIntent, job: &ImportJob) -> Result<(), RunEnd> {
         let records = match &job.failed_records_url {
-            Some(url) => self.apply.list.failed_records(url).await,
+            Some(url) => self.function.list.download_failed_records(url).await,
             None => Ok(String::new()),
         };
         if let Err(error) = &records {
-            warn!("the failed records of an import job can't be read: {}", error.kind());
+            warn!("the failed records of an import job can't be read: {}", error.redacted_text());
         }
-        let completed = CompletedJob::new(intent, job.failed, records.ok().as_deref(), job.error.as_deref());
-        let enabled = self.account().await?.enabled.clone();
+        let completed =
+            CompletedJob::new(intent, job.failed_count, records.ok().as_deref(), job.error.as_deref());
+        let enabled = self.account_status().await?.enabled_reasons.clone();
         let mut held = Vec::new();
         self.for_each_due(|state| {
             if state.job_with_key(&intent.key).is_some() {

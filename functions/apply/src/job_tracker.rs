@@ -11,9 +11,9 @@ use mailroom_core::timestamp::Timestamp;
 use crate::error::RunEnd;
 
 /// The name of the note.
-const NOTE: &str = "import-job";
+const NOTE_NAME: &str = "import-job";
 /// The time between two looks at a job that runs.
-const POLL: Duration = Duration::from_secs(10);
+const POLL_INTERVAL: Duration = Duration::from_secs(10);
 
 /// The note on import jobs, as it was last read or written.
 #[derive(Debug)]
@@ -28,7 +28,8 @@ pub(crate) struct JobTracker {
 
 impl JobTracker {
     pub(crate) async fn read(notes: &impl NoteStore, deadline: Deadline) -> Result<Self, TableError> {
-        let Versioned { value: note, version } = notes.get_note(NOTE, deadline).await?.unwrap_or_default();
+        let Versioned { value: note, version } =
+            notes.get_note(NOTE_NAME, deadline).await?.unwrap_or_default();
         Ok(Self { note, version, watched_at: None, is_overdue_watched: false })
     }
 
@@ -41,7 +42,7 @@ impl JobTracker {
     ) -> Result<(), RunEnd> {
         let mut next = Versioned { value: self.note.clone(), version: self.version };
         change(&mut next.value);
-        match notes.put_note(NOTE, &mut next, deadline).await? {
+        match notes.put_note(NOTE_NAME, &mut next, deadline).await? {
             PutOutcome::Written => {
                 self.note = next.value;
                 self.version = next.version;
@@ -53,6 +54,6 @@ impl JobTracker {
 
     /// The time until SES is asked again how far the job is.
     pub(crate) fn next_watch_in(&self, now: Timestamp) -> Duration {
-        self.watched_at.map_or(Duration::ZERO, |at| at.plus(POLL).since(now))
+        self.watched_at.map_or(Duration::ZERO, |at| at.plus(POLL_INTERVAL).since(now))
     }
 }

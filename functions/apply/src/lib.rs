@@ -9,18 +9,18 @@
 //! | `single_calls` | puts and deletes, one address after the other |
 //! | `import_job` | the import job: its intent first, found again after a crash |
 //! | `job_tracker` | what a run knows of the import job |
-//! | [`calls`] | calls at SES's pace, and what is worth another call |
+//! | [`list_caller`] | calls at SES's pace, and what is worth another call |
 //! | `error` | why an invocation fails, and why a run ends early |
 //! | [`settings`] | what the template tells it |
 //!
 //! `main.rs` only wires.
 
-pub mod calls;
 mod drain;
 mod error;
 pub mod handler;
 mod import_job;
 mod job_tracker;
+pub mod list_caller;
 mod ports;
 mod run;
 pub mod settings;

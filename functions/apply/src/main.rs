@@ -1,24 +1,24 @@
 //! Wires the handler to Lambda, DynamoDB, SES, S3 and CloudWatch.
 
-use apply::handler::{Apply, Ports};
+use apply::handler::{ApplyFunction, Ports};
 use apply::settings::Settings;
 use lambda_runtime::{Error, LambdaEvent, service_fn, tracing};
 use mailroom_aws::client;
 use mailroom_aws::clock::SystemClock;
 use mailroom_aws::deadline::Deadline;
 use mailroom_aws::metrics::EmbeddedMetrics;
-use mailroom_aws::objects::S3Objects;
-use mailroom_aws::settings::Variables;
-use mailroom_aws::suppression_list::SesList;
-use mailroom_aws::table::Table;
+use mailroom_aws::objects::S3ObjectStore;
+use mailroom_aws::settings::EnvironmentVariables;
+use mailroom_aws::suppression_list::SesSuppressionList;
+use mailroom_aws::table::RegionTable;
 use serde_json::value::RawValue;
 
 struct Aws;
 
 impl Ports for Aws {
-    type Table = Table;
-    type List = SesList;
-    type Objects = S3Objects;
+    type Table = RegionTable;
+    type List = SesSuppressionList;
+    type Objects = S3ObjectStore;
     type Clock = SystemClock;
     type Metrics = EmbeddedMetrics;
 }
@@ -27,14 +27,14 @@ impl Ports for Aws {
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
     tracing::init_default_subscriber();
-    let variables = Variables::of_process();
+    let variables = EnvironmentVariables::from_process();
     let common = variables.common()?;
     let settings = Settings::read(&common, &variables)?;
-    let config = client::config().await;
-    let apply = &Apply::<Aws> {
-        table: Table::new(&config, common.table.as_str()),
-        list: SesList::new(&config),
-        objects: S3Objects::new(&config, []),
+    let config = client::load_sdk_config().await;
+    let apply = &ApplyFunction::<Aws> {
+        table: RegionTable::new(&config, common.table.as_str()),
+        list: SesSuppressionList::new(&config),
+        objects: S3ObjectStore::new(&config, []),
         clock: SystemClock,
         metrics: EmbeddedMetrics::new(common.function.as_str()),
         settings: settings.clone(),

@@ -25,7 +25,7 @@ pub trait Ports {
 }
 
 /// The apply function: its ports and its settings.
-pub struct Apply<P: Ports> {
+pub struct ApplyFunction<P: Ports> {
     /// The table.
     pub table: P::Table,
     /// The suppression list.

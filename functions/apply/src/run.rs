@@ -6,27 +6,27 @@ use std::time::Duration;
 use futures_util::{StreamExt, stream};
 use mailroom_aws::clock::Clock;
 use mailroom_aws::deadline::Deadline;
-use mailroom_aws::suppression_list::{Account, SuppressionList};
+use mailroom_aws::suppression_list::{AccountStatus, SuppressionList};
 use mailroom_aws::table::TableError;
-use mailroom_aws::table::notes::{FIRST_PASS, FirstPass, NoteStore};
+use mailroom_aws::table::notes::{FIRST_PASS_NOTE, FirstPassNote, NoteStore};
 use mailroom_aws::table::states::{StateTable, update_known_state};
 use mailroom_core::suppression::AddressState;
+use mailroom_core::suppression::address_state::{ApplyAttempt, ApplyContext, SHARD_COUNT, all_shards};
 use mailroom_core::suppression::dispatch::DueAddress;
-use mailroom_core::suppression::item::{Attempt, SHARDS, Site, shards};
 use mailroom_core::timestamp::Timestamp;
 
-use crate::calls::{CallKind, Calls};
 use crate::error::RunEnd;
 use crate::job_tracker::JobTracker;
-use crate::ports::{Apply, Ports};
+use crate::list_caller::{CallKind, ListCaller};
+use crate::ports::{ApplyFunction, Ports};
 
 /// The number of states that are read or written at once.
-pub(crate) const PARALLEL: usize = 16;
+pub(crate) const MAX_PARALLEL_WRITES: usize = 16;
 /// The most due addresses that are kept in memory. What else is pending comes next.
 pub(crate) const MAX_DUE: usize = 25_000;
 /// The states that are read from a shard before it is the next one's turn, so that what is due first is seen whatever shard
 /// it is in. That is about as many as DynamoDB gives at once.
-const PAGE: usize = MAX_DUE / SHARDS as usize;
+const PAGE_SIZE: usize = MAX_DUE / SHARD_COUNT as usize;
 
 /// What a run counts.
 #[derive(Default)]
@@ -48,55 +48,59 @@ pub(crate) struct RunCounts {
 
 impl RunCounts {
     /// Counts an attempt that was made by a single call.
-    pub(crate) fn add(&mut self, attempt: &Attempt) {
+    pub(crate) fn add(&mut self, attempt: &ApplyAttempt) {
         match attempt {
-            Attempt::Written { reason: None, .. } => self.deleted += 1,
-            Attempt::Written { enabled, .. } => {
+            ApplyAttempt::Written { reason: None, .. } => self.deleted += 1,
+            ApplyAttempt::Written { enabled, .. } => {
                 self.put += 1;
                 self.reason_not_enabled += usize::from(!enabled);
             }
-            Attempt::Trusted { .. } => self.trusted += 1,
-            Attempt::RefusedSandbox => self.refused_sandbox += 1,
-            Attempt::Failed { .. } => self.failed += 1,
+            ApplyAttempt::TrustedSes { .. } => self.trusted += 1,
+            ApplyAttempt::RefusedSandbox => self.refused_sandbox += 1,
+            ApplyAttempt::Failed { .. } => self.failed += 1,
         }
     }
 }
 
 /// An invocation that holds the lease.
-pub(crate) struct Run<'a, P: Ports> {
-    pub(crate) apply: &'a Apply<P>,
-    pub(crate) calls: Calls<'a, P::List, P::Clock>,
+pub(crate) struct ApplyRun<'a, P: Ports> {
+    pub(crate) function: &'a ApplyFunction<P>,
+    pub(crate) list_caller: ListCaller<'a, P::List, P::Clock>,
     pub(crate) deadline: Deadline,
-    pub(crate) jobs: JobTracker,
+    pub(crate) import_jobs: JobTracker,
     pub(crate) counts: RunCounts,
     first_pass_ended: bool,
-    account: Option<Account>,
+    account_status: Option<AccountStatus>,
 }
 
-impl<'a, P: Ports> Run<'a, P> {
+impl<'a, P: Ports> ApplyRun<'a, P> {
     /// A run that ends at `deadline`, which is `ends_at` by the function's clock.
     pub(crate) async fn new(
-        apply: &'a Apply<P>,
+        apply: &'a ApplyFunction<P>,
         deadline: Deadline,
         ends_at: Timestamp,
     ) -> Result<Self, TableError> {
         Ok(Self {
-            apply,
-            calls: Calls::new(&apply.list, &apply.clock, apply.settings.interval(), ends_at),
+            function: apply,
+            list_caller: ListCaller::new(&apply.list, &apply.clock, apply.settings.call_interval(), ends_at),
             deadline,
-            jobs: JobTracker::read(&apply.table, deadline).await?,
+            import_jobs: JobTracker::read(&apply.table, deadline).await?,
             counts: RunCounts::default(),
-            first_pass_ended: apply.table.get_note::<FirstPass>(FIRST_PASS, deadline).await?.is_some(),
-            account: None,
+            first_pass_ended: apply
+                .table
+                .get_note::<FirstPassNote>(FIRST_PASS_NOTE, deadline)
+                .await?
+                .is_some(),
+            account_status: None,
         })
     }
 
     /// What was counted, by the metric's name.
     pub(crate) fn metrics(&self) -> [(&'static str, usize); 14] {
-        let (calls, counts) = (&self.calls, &self.counts);
+        let (calls, counts) = (&self.list_caller, &self.counts);
         [
-            ("SesCalls", calls.made),
-            ("SesCallsThrottled", calls.throttled),
+            ("SesCalls", calls.call_count),
+            ("SesCallsThrottled", calls.throttled_count),
             ("EntriesPut", counts.put),
             ("EntriesDeleted", counts.deleted),
             ("EntriesTrusted", counts.trusted),
@@ -113,28 +117,32 @@ impl<'a, P: Ports> Run<'a, P> {
     }
 
     pub(crate) fn now(&self) -> Timestamp {
-        self.apply.clock.now()
+        self.function.clock.now()
     }
 
     /// The account, which SES is asked for once in a run, and only if it matters.
-    pub(crate) async fn account(&mut self) -> Result<&Account, RunEnd> {
-        let account = match self.account.take() {
+    pub(crate) async fn account_status(&mut self) -> Result<&AccountStatus, RunEnd> {
+        let account = match self.account_status.take() {
             Some(account) => account,
-            None => self.calls.call(CallKind::Idempotent, async |list| list.account().await).await?,
+            None => {
+                self.list_caller
+                    .call_with_retries(CallKind::Idempotent, async |list| list.account_status().await)
+                    .await?
+            }
         };
-        Ok(self.account.insert(account))
+        Ok(self.account_status.insert(account))
     }
 
     /// The account as SES says that it is now.
-    pub(crate) async fn refreshed_account(&mut self) -> Result<&Account, RunEnd> {
-        self.account = None;
-        self.account().await
+    pub(crate) async fn refreshed_account(&mut self) -> Result<&AccountStatus, RunEnd> {
+        self.account_status = None;
+        self.account_status().await
     }
 
     /// What the list needs for a state; `None` if that is nothing, or has to wait.
     pub(crate) fn due_address(&self, state: AddressState) -> Option<DueAddress> {
-        let settings = &self.apply.settings;
-        let site = Site {
+        let settings = &self.function.settings;
+        let site = ApplyContext {
             region: &settings.region,
             first_pass_ended: self.first_pass_ended,
             trust_origin: settings.trust_origin,
@@ -144,7 +152,7 @@ impl<'a, P: Ports> Run<'a, P> {
 
     /// Reads a state again, since the index lags behind, and says what the list needs for it.
     pub(crate) async fn reread(&self, address: &str) -> Result<Option<DueAddress>, RunEnd> {
-        let state = self.apply.table.get_state(address, self.deadline).await?;
+        let state = self.function.table.get_state(address, self.deadline).await?;
         Ok(state.and_then(|state| self.due_address(state)))
     }
 
@@ -155,25 +163,34 @@ impl<'a, P: Ports> Run<'a, P> {
         mut take: impl FnMut(AddressState) -> bool,
     ) -> Result<(), RunEnd> {
         let now = self.now();
-        let mut pages: VecDeque<_> = shards().map(|shard| (shard, None)).collect();
+        let mut pages: VecDeque<_> = all_shards().map(|shard| (shard, None)).collect();
         while let Some((shard, after)) = pages.pop_front() {
-            let page = self.apply.table.pending(&shard, now, after.as_ref(), PAGE, self.deadline).await?;
+            let page = self
+                .function
+                .table
+                .pending_states(&shard, now, after.as_ref(), PAGE_SIZE, self.deadline)
+                .await?;
             for state in page.items {
                 if !take(state) {
                     return Ok(());
                 }
             }
-            if page.next.is_some() {
-                pages.push_back((shard, page.next));
+            if page.next_cursor.is_some() {
+                pages.push_back((shard, page.next_cursor));
             }
         }
         Ok(())
     }
 
     /// Records the result of an attempt, which was made for this version of the state.
-    pub(crate) async fn record_attempt(&self, state: AddressState, attempt: &Attempt) -> Result<(), RunEnd> {
+    pub(crate) async fn record_attempt(
+        &self,
+        state: AddressState,
+        attempt: &ApplyAttempt,
+    ) -> Result<(), RunEnd> {
         let acted_on = state.version();
-        self.update(state, |state, now| Some(state.attempted(acted_on, attempt.clone(), now))).await?;
+        self.update_state(state, |state, now| Some(state.record_attempt(acted_on, attempt.clone(), now)))
+            .await?;
         Ok(())
     }
 
@@ -184,8 +201,9 @@ impl<'a, P: Ports> Run<'a, P> {
         change: impl Fn(&AddressState, Timestamp) -> Option<AddressState>,
     ) -> Result<Vec<AddressState>, RunEnd> {
         let change = &change;
-        let mut writes =
-            stream::iter(states).map(|state| self.update(state, change)).buffer_unordered(PARALLEL);
+        let mut writes = stream::iter(states)
+            .map(|state| self.update_state(state, change))
+            .buffer_unordered(MAX_PARALLEL_WRITES);
         let mut all = Vec::new();
         while let Some(written) = writes.next().await {
             all.extend(written?);
@@ -195,7 +213,7 @@ impl<'a, P: Ports> Run<'a, P> {
 
     /// Writes what `change` makes of a state, or of what the state has become if somebody else was faster. Returns what was
     /// written; `None` if nothing was.
-    async fn update(
+    async fn update_state(
         &self,
         state: AddressState,
         change: impl Fn(&AddressState, Timestamp) -> Option<AddressState>,
@@ -203,7 +221,7 @@ impl<'a, P: Ports> Run<'a, P> {
         let address = state.address().to_owned();
         let change = |state: Option<&AddressState>| change(state?, self.now());
         let update =
-            update_known_state(&self.apply.table, &address, Some(state), self.deadline, change).await?;
+            update_known_state(&self.function.table, &address, Some(state), self.deadline, change).await?;
         Ok(update.state.filter(|_| update.was_written))
     }
 }

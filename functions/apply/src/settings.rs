@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use mailroom_aws::settings::{CommonSettings, SettingError, Variables};
+use mailroom_aws::settings::{CommonSettings, EnvironmentVariables, SettingError};
 
 /// The function's settings, read once at start.
 #[derive(Debug, Clone)]
@@ -12,7 +12,7 @@ pub struct Settings {
     /// `TRANSIT_BUCKET`: the bucket for the objects of import jobs. It is in this Region, the only one from which SES reads
     /// them, and the bucket's policy lets SES in, not a role.
     pub bucket: String,
-    /// `REQUESTS_PER_SECOND`: the pace of SES's calls. See [`Variables::requests_per_second`].
+    /// `REQUESTS_PER_SECOND`: the pace of SES's calls. See [`EnvironmentVariables::requests_per_second`].
     pub requests_per_second: f64,
     /// `TRUST_ORIGIN`: whether SES is trusted to have put on its own list what bounced or complained in this Region.
     pub trust_origin: bool,
@@ -25,18 +25,19 @@ impl Settings {
     /// The first variable that is missing or unusable.
     pub fn read(
         common: &CommonSettings,
-        variables: &Variables<impl Fn(&str) -> Option<String>>,
+        variables: &EnvironmentVariables<impl Fn(&str) -> Option<String>>,
     ) -> Result<Self, SettingError> {
         Ok(Self {
             region: common.region.clone(),
-            bucket: variables.required("TRANSIT_BUCKET")?,
+            bucket: variables.get_required("TRANSIT_BUCKET")?,
             requests_per_second: variables.requests_per_second()?,
-            trust_origin: variables.parsed("TRUST_ORIGIN", "true or false", |text| text.parse().ok())?,
+            trust_origin: variables
+                .parse_required("TRUST_ORIGIN", "true or false", |text| text.parse().ok())?,
         })
     }
 
     /// The time between two calls of SES.
-    pub fn interval(&self) -> Duration {
+    pub fn call_interval(&self) -> Duration {
         Duration::from_secs_f64(1.0 / self.requests_per_second)
     }
 
@@ -53,7 +54,7 @@ impl Settings {
 
 #[cfg(test)]
 mod tests {
-    use mailroom_aws::settings::but_for;
+    use mailroom_aws::settings::override_variable;
 
     use super::*;
 
@@ -61,16 +62,19 @@ mod tests {
         &[("TRANSIT_BUCKET", "b"), ("REQUESTS_PER_SECOND", "1"), ("TRUST_ORIGIN", "false")];
 
     fn with(changed: &str, value: &str) -> Result<Settings, SettingError> {
-        Settings::read(&CommonSettings::default(), &but_for(ALL, changed, value))
+        Settings::read(&CommonSettings::default(), &override_variable(ALL, changed, value))
     }
 
     #[test]
     fn all_or_a_clear_error() {
         let settings = with("", "").unwrap();
-        assert_eq!((settings.interval(), settings.calls_per_minute()), (Duration::from_secs(1), 60));
+        assert_eq!((settings.call_interval(), settings.calls_per_minute()), (Duration::from_secs(1), 60));
         assert!(!settings.trust_origin);
         let settings = with("REQUESTS_PER_SECOND", "4").unwrap();
-        assert_eq!((settings.interval(), settings.calls_per_minute()), (Duration::from_millis(250), 240));
+        assert_eq!(
+            (settings.call_interval(), settings.calls_per_minute()),
+            (Duration::from_millis(250), 240)
+        );
         for (name, _) in ALL {
             assert_eq!(with(name, "").unwrap_err(), SettingError::Missing(name));
         }

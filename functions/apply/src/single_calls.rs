@@ -2,27 +2,27 @@
 
 use mailroom_aws::suppression_list::{ListError, SuppressionList};
 use mailroom_aws::table::states::StateTable;
+use mailroom_core::suppression::address_state::{ApplyAttempt, ListAction};
 use mailroom_core::suppression::dispatch::DueAddress;
-use mailroom_core::suppression::item::{Attempt, ToDo};
-use mailroom_core::suppression::{AddressState, Reason};
+use mailroom_core::suppression::{AddressState, SuppressionReason};
 
-use crate::calls::CallKind;
 use crate::error::RunEnd;
+use crate::list_caller::CallKind;
 use crate::ports::Ports;
-use crate::run::Run;
+use crate::run::ApplyRun;
 
 /// The number of calls after which the backlog is looked at again. In a storm it has grown by then, so that a job is due.
-const ROUND: usize = 10;
+const CALLS_PER_ROUND: usize = 10;
 
 /// What came of the attempt for one address.
 struct AttemptOutcome {
-    attempt: Attempt,
+    attempt: ApplyAttempt,
     /// The error with which the run ends; `None` if it goes on.
     end: Option<ListError>,
 }
 
 impl AttemptOutcome {
-    fn success(attempt: Attempt) -> Self {
+    fn success(attempt: ApplyAttempt) -> Self {
         Self { attempt, end: None }
     }
 
@@ -32,7 +32,7 @@ impl AttemptOutcome {
     fn failure(error: ListError) -> Self {
         let of_address =
             matches!(&error, ListError::Refused(refusal) if refusal.code == "BadRequestException");
-        let attempt = Attempt::Failed { why: error.to_string(), may_pass: !of_address };
+        let attempt = ApplyAttempt::Failed { cause: error.to_string(), retryable: !of_address };
         Self { attempt, end: (!of_address).then_some(error) }
     }
 }
@@ -51,13 +51,13 @@ impl<E: Into<RunEnd>> From<E> for AddressCallError {
     }
 }
 
-impl<P: Ports> Run<'_, P> {
+impl<P: Ports> ApplyRun<'_, P> {
     /// Does as much, in this order, as goes before the backlog must be looked at again. Returns how many addresses were done.
     pub(crate) async fn make_calls(&mut self, due: Vec<DueAddress>) -> Result<usize, RunEnd> {
-        let before = self.calls.made;
+        let before = self.list_caller.call_count;
         let mut done = 0;
         for stale in due {
-            if self.calls.made - before >= ROUND {
+            if self.list_caller.call_count - before >= CALLS_PER_ROUND {
                 break;
             }
             let Some((state, outcome)) = self.apply_state(stale.state.address()).await? else { continue };
@@ -77,9 +77,9 @@ impl<P: Ports> Run<'_, P> {
         loop {
             let Some(DueAddress { state, to_do }) = self.reread(address).await? else { return Ok(None) };
             let outcome = match to_do {
-                ToDo::Put { spelling, reason } => self.put_entry(&state, &spelling, reason).await,
-                ToDo::Delete { spellings } => self.delete_entries(&state, &spellings).await,
-                ToDo::Nothing | ToDo::Wait(_) | ToDo::Trust(_) => return Ok(None),
+                ListAction::Put { spelling, reason } => self.put_entry(&state, &spelling, reason).await,
+                ListAction::Delete { spellings } => self.delete_entries(&state, &spellings).await,
+                ListAction::Nothing | ListAction::Wait(_) | ListAction::TrustSes(_) => return Ok(None),
             };
             match outcome {
                 Ok(outcome) => return Ok(Some((state, outcome))),
@@ -93,18 +93,19 @@ impl<P: Ports> Run<'_, P> {
         &mut self,
         state: &AddressState,
         spelling: &str,
-        reason: Reason,
+        reason: SuppressionReason,
     ) -> Result<AttemptOutcome, AddressCallError> {
         // The account is asked for first, so that what was put is recorded without waiting for another call.
-        let enabled = self.account().await?.enabled.contains(&reason);
-        let failure = self.call_for(state, async |list| list.put(spelling, reason).await).await?;
+        let enabled = self.account_status().await?.enabled_reasons.contains(&reason);
+        let failure =
+            self.call_if_state_unchanged(state, async |list| list.put(spelling, reason).await).await?;
         if let Some(AttemptOutcome { end: None | Some(ListError::Refused(_)), .. }) = failure {
             // The account may have come into the sandbox since it was asked for. Then the address is not to blame.
-            if !self.refreshed_account().await?.production_access {
-                return Ok(AttemptOutcome::success(Attempt::RefusedSandbox));
+            if !self.refreshed_account().await?.has_production_access {
+                return Ok(AttemptOutcome::success(ApplyAttempt::RefusedSandbox));
             }
         }
-        let written = || AttemptOutcome::success(Attempt::Written { reason: Some(reason), enabled });
+        let written = || AttemptOutcome::success(ApplyAttempt::Written { reason: Some(reason), enabled });
         Ok(failure.unwrap_or_else(written))
     }
 
@@ -114,27 +115,29 @@ impl<P: Ports> Run<'_, P> {
         spellings: &[String],
     ) -> Result<AttemptOutcome, AddressCallError> {
         for spelling in spellings {
-            if let Some(failure) = self.call_for(state, async |list| list.delete(spelling).await).await? {
+            if let Some(failure) =
+                self.call_if_state_unchanged(state, async |list| list.delete(spelling).await).await?
+            {
                 return Ok(failure);
             }
         }
-        Ok(AttemptOutcome::success(Attempt::Written { reason: None, enabled: true }))
+        Ok(AttemptOutcome::success(ApplyAttempt::Written { reason: None, enabled: true }))
     }
 
     /// Calls SES for a state, unless that has changed by the time of the call: a BOUNCE must not be put over a COMPLAINT
     /// that came while the call waited for its turn. Returns the failure; `None` if SES did what it was asked.
-    async fn call_for(
+    async fn call_if_state_unchanged(
         &mut self,
         state: &AddressState,
         call: impl AsyncFn(&P::List) -> Result<(), ListError>,
     ) -> Result<Option<AttemptOutcome>, AddressCallError> {
-        let (apply, deadline) = (self.apply, self.deadline);
+        let (apply, deadline) = (self.function, self.deadline);
         let is_unchanged = async || {
             let found = apply.table.get_state(state.address(), deadline).await?;
             let same = found.is_some_and(|found| found.version() == state.version());
             if same { Ok(()) } else { Err(AddressCallError::StateChanged) }
         };
-        match self.calls.call_if(CallKind::Idempotent, is_unchanged, call).await {
+        match self.list_caller.check_and_call_with_retries(CallKind::Idempotent, is_unchanged, call).await {
             Ok(()) => Ok(None),
             Err(AddressCallError::RunEnd(RunEnd::List(error))) => Ok(Some(AttemptOutcome::failure(error))),
             Err(error) => Err(error),

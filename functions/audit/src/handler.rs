@@ -14,10 +14,10 @@ use std::time::Duration;
 
 use mailroom_audit::aws::table::AuditTable;
 use mailroom_audit::caller::Caller;
-use mailroom_audit::reader::{AuditPorts, AuditScope, Progress, ReadError, Reader, Services};
-use mailroom_audit::readings::{Readings, TableStore};
+use mailroom_audit::reader::{AuditPorts, AuditProgress, AuditScope, ReadError, RegionReader, Services};
+use mailroom_audit::readings::{SavedAnswers, TableStore};
 use mailroom_audit::reconcile_notes::{read_last_pass, read_peer_progress};
-use mailroom_audit::{Section, SectionVerdict, Verdict, judge_sections};
+use mailroom_audit::{AuditSection, AuditVerdict, SectionVerdict, judge_sections};
 use mailroom_aws::clock::Timer;
 use mailroom_aws::deadline::Deadline;
 use mailroom_aws::metrics::Metrics;
@@ -30,21 +30,21 @@ use tracing::{info, warn};
 
 use crate::settings::Settings;
 
-const NOTE: &str = "audit";
+const NOTE_NAME: &str = "audit";
 /// The name of the lease, which only one invocation holds at a time.
 const LEASE: &str = "audit";
 /// How much longer than the invocation the lease lasts, for clocks that differ and for the answer's way.
 const LEASE_MARGIN: Duration = Duration::from_secs(5);
 /// After this many invocations that have read everything but for something unanswered, the pass ends, with that as unknown.
-const TRIES_BEFORE_UNKNOWN: u32 = 6;
+const MAX_INCOMPLETE_TRIES: u32 = 6;
 /// The time from the start of a pass to the start of the next one: less than the day over which the alarm on failed sections
 /// looks back, so that it does not end between two passes.
 const PASS_EVERY: Duration = Duration::from_hours(12);
 /// How long a pass may take. After that it is begun anew, since its first readings are no longer how things are.
-const LONGEST_PASS: Duration = Duration::from_hours(24);
+const MAX_PASS_DURATION: Duration = Duration::from_hours(24);
 
 /// The audit function: its ports and its settings.
-pub struct Audit<S: AuditPorts, T, C, M> {
+pub struct AuditFunction<S: AuditPorts, T, C, M> {
     /// SES, IAM and S3, which are read.
     pub services: Services<S>,
     /// The table: where the audit's pass stands, what was read so far, the verdicts, the lease, and what reconcile has noted.
@@ -74,7 +74,7 @@ pub enum AuditOutcome {
     /// It did nothing, since no pass is due.
     NotDue,
     /// Its time was up before everything was read. The next wake goes on.
-    Unfinished(Progress),
+    Unfinished(AuditProgress),
     /// It read everything but for some calls that were not answered. The next wake makes those again.
     Unanswered {
         /// The number of calls that were not answered.
@@ -83,7 +83,7 @@ pub enum AuditOutcome {
     /// It brought the pass to its end and wrote the verdicts.
     Ended {
         /// The verdict of each section.
-        verdicts: BTreeMap<Section, Verdict>,
+        verdicts: BTreeMap<AuditSection, AuditVerdict>,
     },
 }
 
@@ -97,10 +97,12 @@ pub enum AuditError {
 
 /// The note on passes, which is kept between invocations.
 #[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
-struct PassNote {
-    open: Option<OpenPass>,
+struct AuditPassNote {
+    #[serde(rename = "open")]
+    open_pass: Option<OpenPass>,
     /// When the last pass that has ended was begun.
-    last: Option<Timestamp>,
+    #[serde(rename = "last")]
+    last_started_at: Option<Timestamp>,
 }
 
 /// A pass in progress.
@@ -111,7 +113,7 @@ struct OpenPass {
     tries: u32,
 }
 
-impl<S, T, C, M> Audit<S, T, C, M>
+impl<S, T, C, M> AuditFunction<S, T, C, M>
 where
     S: AuditPorts,
     T: AuditTable + NoteStore + LeaseStore,
@@ -150,14 +152,14 @@ where
         ends_at: Timestamp,
         deadline: Deadline,
     ) -> Result<AuditOutcome, AuditError> {
-        let mut note = self.table.get_note::<PassNote>(NOTE, deadline).await?.unwrap_or_default();
+        let mut note = self.table.get_note::<AuditPassNote>(NOTE_NAME, deadline).await?.unwrap_or_default();
         let Some(mut open) = self.open_pass(note.value, request, self.clock.now()) else {
             return Ok(AuditOutcome::NotDue);
         };
         // Noted before anything is read, so that the next wake finds the readings if this one dies.
-        if note.value.open.is_none_or(|noted| noted.started_at != open.started_at) {
-            note.value.open = Some(open);
-            if self.table.put_note(NOTE, &mut note, deadline).await? != PutOutcome::Written {
+        if note.value.open_pass.is_none_or(|noted| noted.started_at != open.started_at) {
+            note.value.open_pass = Some(open);
+            if self.table.put_note(NOTE_NAME, &mut note, deadline).await? != PutOutcome::Written {
                 info!("another invocation is at it");
                 return Ok(AuditOutcome::Held);
             }
@@ -165,11 +167,11 @@ where
         let outcome = self.resume_pass(&mut open, ends_at, deadline).await;
         let has_ended = matches!(outcome, Ok(AuditOutcome::Ended { .. }));
         self.metrics.count(&[("PassesUnfinished", usize::from(!has_ended))]);
-        note.value.open = (!has_ended).then_some(open);
+        note.value.open_pass = (!has_ended).then_some(open);
         if has_ended {
-            note.value.last = Some(open.started_at);
+            note.value.last_started_at = Some(open.started_at);
         }
-        let noted = self.table.put_note(NOTE, &mut note, deadline).await;
+        let noted = self.table.put_note(NOTE_NAME, &mut note, deadline).await;
         let outcome = outcome?;
         if noted? != PutOutcome::Written {
             warn!("another invocation was at it");
@@ -178,17 +180,17 @@ where
     }
 
     /// The pass to go on with: the one in progress, or a new one if that is due; `None` if there is nothing to do.
-    fn open_pass(&self, kept: PassNote, request: AuditRequest, now: Timestamp) -> Option<OpenPass> {
+    fn open_pass(&self, kept: AuditPassNote, request: AuditRequest, now: Timestamp) -> Option<OpenPass> {
         let new = OpenPass { started_at: now, tries: 0 };
-        match kept.open {
-            Some(open) if now.since(open.started_at) < LONGEST_PASS => Some(open),
+        match kept.open_pass {
+            Some(open) if now.since(open.started_at) < MAX_PASS_DURATION => Some(open),
             Some(_) => {
                 warn!("a pass has not come to its end in a day, and is begun anew");
                 self.metrics.count(&[("PassesGivenUp", 1)]);
                 Some(new)
             }
             None => {
-                let due = kept.last.is_none_or(|last| now.since(last) >= PASS_EVERY);
+                let due = kept.last_started_at.is_none_or(|last| now.since(last) >= PASS_EVERY);
                 (due || request.now).then_some(new)
             }
         }
@@ -205,13 +207,13 @@ where
             stack: self.settings.stack.clone(),
             list: read_last_pass(&self.table, deadline).await,
             peer_progress: read_peer_progress(&self.table, &self.settings.peers, deadline).await,
-            asks_iam: self.settings.iam,
+            asks_iam: self.settings.reads_iam,
             peers: self.settings.peers.clone(),
         };
-        let stored = self.table.readings(pass, deadline).await?;
+        let stored = self.table.answers(pass, deadline).await?;
         let store = TableStore { table: &self.table, pass, deadline };
-        let caller = Caller::new(&self.clock, self.settings.pace, Some(ends_at));
-        let reader = Reader::new(&self.services, caller, Readings::new(stored, store), |_| {});
+        let caller = Caller::new(&self.clock, self.settings.call_interval, Some(ends_at));
+        let reader = RegionReader::new(&self.services, caller, SavedAnswers::new(stored, store), |_| {});
         let facts = match reader.read_facts(scope).await {
             Ok(facts) => facts,
             Err(ReadError::Store(error)) => return Err(error.into()),
@@ -224,7 +226,7 @@ where
         if calls > 0 {
             open.tries += 1;
             warn!(calls, open.tries, "calls were not answered");
-            if open.tries < TRIES_BEFORE_UNKNOWN {
+            if open.tries < MAX_INCOMPLETE_TRIES {
                 return Ok(AuditOutcome::Unanswered { calls });
             }
         }
@@ -232,11 +234,11 @@ where
         for verdict in &verdicts {
             self.table.put_verdict(verdict, deadline).await?;
         }
-        self.count(&verdicts);
+        self.emit_verdict_counts(&verdicts);
         Ok(AuditOutcome::Ended { verdicts: verdicts.iter().map(|of| (of.section, of.verdict)).collect() })
     }
 
-    fn count(&self, verdicts: &[SectionVerdict]) {
+    fn emit_verdict_counts(&self, verdicts: &[SectionVerdict]) {
         let sections = |verdict| verdicts.iter().filter(|section| section.verdict == verdict).count();
         let findings = |verdict| {
             let found = verdicts.iter().flat_map(|section| &section.findings);
@@ -244,14 +246,14 @@ where
         };
         self.metrics.count(&[
             ("PassesEnded", 1),
-            ("SectionsPassed", sections(Verdict::Pass)),
-            ("SectionsWarned", sections(Verdict::Warn)),
-            ("SectionsFailed", sections(Verdict::Fail)),
-            ("SectionsUnknown", sections(Verdict::Unknown)),
-            ("SectionsNotApplicable", sections(Verdict::NotApplicable)),
-            ("FindingsWarned", findings(Verdict::Warn)),
-            ("FindingsFailed", findings(Verdict::Fail)),
-            ("FindingsUnknown", findings(Verdict::Unknown)),
+            ("SectionsPassed", sections(AuditVerdict::Pass)),
+            ("SectionsWarned", sections(AuditVerdict::Warn)),
+            ("SectionsFailed", sections(AuditVerdict::Fail)),
+            ("SectionsUnknown", sections(AuditVerdict::Unknown)),
+            ("SectionsNotApplicable", sections(AuditVerdict::NotApplicable)),
+            ("FindingsWarned", findings(AuditVerdict::Warn)),
+            ("FindingsFailed", findings(AuditVerdict::Fail)),
+            ("FindingsUnknown", findings(AuditVerdict::Unknown)),
         ]);
         for section in verdicts {
             info!(section = section.section.as_str(), verdict = section.verdict.as_str(), "audited");

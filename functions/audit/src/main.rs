@@ -1,6 +1,6 @@
 //! Wires the handler to Lambda, SES, IAM, S3, DynamoDB and CloudWatch.
 
-use audit::handler::{Audit, AuditRequest};
+use audit::handler::{AuditFunction, AuditRequest};
 use audit::settings::Settings;
 use lambda_runtime::{Error, LambdaEvent, service_fn, tracing};
 use mailroom_audit::aws::services;
@@ -8,20 +8,20 @@ use mailroom_aws::client;
 use mailroom_aws::clock::SystemClock;
 use mailroom_aws::deadline::Deadline;
 use mailroom_aws::metrics::EmbeddedMetrics;
-use mailroom_aws::settings::Variables;
-use mailroom_aws::table::Table;
+use mailroom_aws::settings::EnvironmentVariables;
+use mailroom_aws::table::RegionTable;
 
 // One event at a time and nothing to compute: a second thread would only cost its start.
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
     tracing::init_default_subscriber();
-    let variables = Variables::of_process();
+    let variables = EnvironmentVariables::from_process();
     let common = variables.common()?;
     let settings = Settings::read(&common, &variables)?;
-    let config = client::config().await;
-    let audit = &Audit {
+    let config = client::load_sdk_config().await;
+    let audit = &AuditFunction {
         services: services(&config),
-        table: Table::new(&config, common.table.as_str()),
+        table: RegionTable::new(&config, common.table.as_str()),
         clock: SystemClock,
         metrics: EmbeddedMetrics::new(common.function.as_str()),
         settings: settings.clone(),

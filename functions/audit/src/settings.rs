@@ -2,22 +2,22 @@
 
 use std::time::Duration;
 
-use mailroom_audit::facts::Stack;
-use mailroom_aws::settings::{CommonSettings, SettingError, Variables};
+use mailroom_audit::facts::StackFacts;
+use mailroom_aws::settings::{CommonSettings, EnvironmentVariables, SettingError};
 
 /// The function's settings, read once at start.
 #[derive(Debug, Clone)]
 pub struct Settings {
     /// The Region and account, `FEEDBACK_TOPIC_ARN` and `CONFIGURATION_SET`; `RULE_SET`, empty if the stack has none;
     /// `RECEIVES`, `true` or `false`; `RECONCILE_FUNCTION`, empty if the stack does not keep the suppression list.
-    pub stack: Stack,
-    /// `PEERS`: see [`Variables::peers`].
+    pub stack: StackFacts,
+    /// `PEERS`: see [`EnvironmentVariables::peer_regions`].
     pub peers: Vec<String>,
     /// Whether this Region asks IAM, which is global. Of itself and its peers, the Region whose name sorts first does, so
     /// that of Regions with the same list of peers exactly one asks.
-    pub iam: bool,
+    pub reads_iam: bool,
     /// The time between two calls, from `REQUESTS_PER_SECOND`. SES takes one a second, and may raise that.
-    pub pace: Duration,
+    pub call_interval: Duration,
 }
 
 impl Settings {
@@ -27,29 +27,29 @@ impl Settings {
     /// The first variable that is missing or unusable.
     pub fn read(
         common: &CommonSettings,
-        variables: &Variables<impl Fn(&str) -> Option<String>>,
+        variables: &EnvironmentVariables<impl Fn(&str) -> Option<String>>,
     ) -> Result<Self, SettingError> {
-        let peers = variables.peers(&common.region)?;
+        let peers = variables.peer_regions(&common.region)?;
         Ok(Self {
-            iam: peers.iter().all(|peer| common.region < *peer),
+            reads_iam: peers.iter().all(|peer| common.region < *peer),
             peers,
-            stack: Stack {
+            stack: StackFacts {
                 region: common.region.clone(),
                 account: Some(common.account.clone()),
-                feedback_topic: Some(variables.required("FEEDBACK_TOPIC_ARN")?),
-                configuration_set: Some(variables.required("CONFIGURATION_SET")?),
-                rule_set: variables.optional("RULE_SET"),
-                receives: variables.parsed("RECEIVES", "true or false", |text| text.parse().ok())?,
-                reconcile_function: variables.optional("RECONCILE_FUNCTION"),
+                feedback_topic: Some(variables.get_required("FEEDBACK_TOPIC_ARN")?),
+                configuration_set: Some(variables.get_required("CONFIGURATION_SET")?),
+                rule_set: variables.get_optional("RULE_SET"),
+                receives: variables.parse_required("RECEIVES", "true or false", |text| text.parse().ok())?,
+                reconcile_function: variables.get_optional("RECONCILE_FUNCTION"),
             },
-            pace: variables.pace()?,
+            call_interval: variables.call_interval()?,
         })
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use mailroom_aws::settings::but_for;
+    use mailroom_aws::settings::override_variable;
 
     use super::*;
 
@@ -62,7 +62,7 @@ mod tests {
 
     fn with(changed: &str, value: &str) -> Result<Settings, SettingError> {
         let common = CommonSettings { region: "eu-west-1".to_owned(), ..CommonSettings::default() };
-        Settings::read(&common, &but_for(ALL, changed, value))
+        Settings::read(&common, &override_variable(ALL, changed, value))
     }
 
     #[test]
@@ -89,7 +89,7 @@ mod tests {
             ("us-east-1,eu-west-1", true),
             ("eu-central-1,us-east-1", false),
         ] {
-            assert_eq!(with("PEERS", peers).unwrap().iam, asks, "{peers}");
+            assert_eq!(with("PEERS", peers).unwrap().reads_iam, asks, "{peers}");
         }
     }
 }

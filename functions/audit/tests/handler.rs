@@ -5,32 +5,32 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use audit::handler::{Audit, AuditError, AuditOutcome, AuditRequest};
+use audit::handler::{AuditError, AuditFunction, AuditOutcome, AuditRequest};
 use audit::settings::Settings;
 use doubles::{
     Fault, Fuse, MemoryBuckets, MemoryClock, MemoryIam, MemoryMetrics, MemoryRuleSets, MemoryServices,
     MemorySes, MemorySesReader, MemoryTable, MemoryTopics,
 };
 use mailroom_audit::aws::ApiError;
-use mailroom_audit::aws::iam::User;
+use mailroom_audit::aws::iam::IamUser;
 use mailroom_audit::aws::table::AuditTable;
 use mailroom_audit::facts::{
-    AccessKey, ApiAnswer, Bucket, ConfigurationSet, Destination, Dkim, EventDestination, Identity, LastUsed,
-    Stack,
+    AccessKey, AccessKeyLastUsed, ApiAnswer, BucketFacts, ConfigurationSet, DkimAttributes, EmailIdentity,
+    EventDestination, EventDestinationTarget, StackFacts,
 };
 use mailroom_audit::live;
-use mailroom_audit::reader::{AuditScope, Progress, Services};
-use mailroom_audit::{Section, SectionVerdict, Verdict};
+use mailroom_audit::reader::{AuditProgress, AuditScope, Services};
+use mailroom_audit::{AuditSection, AuditVerdict, SectionVerdict};
 use mailroom_aws::clock::Clock;
 use mailroom_aws::deadline::Deadline;
 use mailroom_aws::notification_topics::NotificationAttributes;
-use mailroom_aws::rule_sets::{Rule, RuleAction, RuleSet};
-use mailroom_aws::table::notes::{LIST_PASSES, ListPasses};
+use mailroom_aws::rule_sets::{SesReceiptAction, SesReceiptRule, SesRuleSet};
+use mailroom_aws::table::notes::{PASS_NOTE, PassNote};
 use mailroom_core::suppression::list_pass::ListPass;
 use mailroom_core::timestamp::Timestamp;
 use serde_json::json;
 
-type Function = Audit<MemoryServices, MemoryTable, MemoryClock, MemoryMetrics>;
+type Function = AuditFunction<MemoryServices, MemoryTable, MemoryClock, MemoryMetrics>;
 
 const SAMPLES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../events/audit");
 const WAKE: AuditRequest = AuditRequest { now: false };
@@ -68,7 +68,7 @@ fn region(identities: usize) -> Region {
         buckets: MemoryBuckets::default(),
         table: MemoryTable::default(),
         settings: Settings {
-            stack: Stack {
+            stack: StackFacts {
                 region: "us-east-1".to_owned(),
                 account: Some("123456789012".to_owned()),
                 feedback_topic: Some(TOPIC.to_owned()),
@@ -78,8 +78,8 @@ fn region(identities: usize) -> Region {
                 reconcile_function: None,
             },
             peers: Vec::new(),
-            iam: true,
-            pace: Duration::from_secs(1),
+            reads_iam: true,
+            call_interval: Duration::from_secs(1),
         },
         clock,
         ses,
@@ -96,19 +96,19 @@ fn region(identities: usize) -> Region {
             name: "feedback".to_owned(),
             enabled: true,
             event_types: vec!["BOUNCE".to_owned(), "COMPLAINT".to_owned()],
-            destination: Destination::Sns(TOPIC.to_owned()),
+            destination: EventDestinationTarget::Sns(TOPIC.to_owned()),
         }]),
     });
     let arns =
         BTreeMap::from([("FunctionArn", "arn:aws:lambda:us-east-1:123456789012:function:m".to_owned())]);
     let action =
-        |kind, bucket: Option<&str>, arns| RuleAction { kind, bucket: bucket.map(str::to_owned), arns };
-    region.rule_sets.create(RuleSet {
+        |kind, bucket: Option<&str>, arns| SesReceiptAction { kind, bucket: bucket.map(str::to_owned), arns };
+    region.rule_sets.create(SesRuleSet {
         name: "m-inbound".to_owned(),
-        rules: vec![Rule {
+        rules: vec![SesReceiptRule {
             name: "inbound".to_owned(),
             enabled: true,
-            scans: true,
+            scan_enabled: true,
             requires_tls: false,
             recipients: Vec::new(),
             actions: vec![
@@ -118,20 +118,20 @@ fn region(identities: usize) -> Region {
         }],
     });
     region.rule_sets.set_active(Some("m-inbound"));
-    let mail = Bucket { name: "mail".to_owned(), exists: ApiAnswer::Answered(true) };
+    let mail = BucketFacts { name: "mail".to_owned(), exists: ApiAnswer::Answered(true) };
     region.buckets.set("mail", Ok(mail));
     region
 }
 
 impl Region {
     fn identity(&self, name: &str) {
-        let identity = Identity {
+        let identity = EmailIdentity {
             verified_for_sending: true,
             verification_status: Some("SUCCESS".to_owned()),
             verification_error: None,
             last_checked_at: None,
             last_success_at: None,
-            dkim: Some(Dkim {
+            dkim: Some(DkimAttributes {
                 signing_enabled: true,
                 status: Some("SUCCESS".to_owned()),
                 tokens: vec!["a".to_owned(), "b".to_owned(), "c".to_owned()],
@@ -150,7 +150,7 @@ impl Region {
         let attributes = NotificationAttributes {
             bounce_topic: topic(),
             complaint_topic: topic(),
-            forwarding: false,
+            forwarding_enabled: false,
             ..NotificationAttributes::default()
         };
         self.topics.set(name, attributes);
@@ -168,7 +168,7 @@ impl Region {
     }
 
     fn function(&self, fuse: &Fuse) -> Function {
-        Audit {
+        AuditFunction {
             services: self.services(fuse),
             table: self.table.with_fuse(fuse),
             clock: self.clock.clone(),
@@ -184,7 +184,7 @@ impl Region {
     }
 
     /// Wakes it every now and then until a pass has ended; how often it took.
-    async fn pass(&self) -> (usize, BTreeMap<Section, Verdict>) {
+    async fn pass(&self) -> (usize, BTreeMap<AuditSection, AuditVerdict>) {
         for wakes in 1..100 {
             let done = self.wake(WAKE, TIME).await.unwrap();
             self.clock.advance(A_WHILE);
@@ -195,7 +195,7 @@ impl Region {
         panic!("a pass that never ends");
     }
 
-    async fn verdict(&self, section: Section) -> SectionVerdict {
+    async fn verdict(&self, section: AuditSection) -> SectionVerdict {
         let verdicts = self.table.verdicts(Deadline::after(Duration::ZERO)).await.unwrap();
         verdicts.into_iter().find(|verdict| verdict.section == section).unwrap()
     }
@@ -211,8 +211,8 @@ impl Region {
 }
 
 /// Those that are no pass.
-fn wrong(verdicts: &BTreeMap<Section, Verdict>) -> BTreeMap<&'static str, Verdict> {
-    let wrong = |verdict: &Verdict| !matches!(verdict, Verdict::Pass | Verdict::NotApplicable);
+fn wrong(verdicts: &BTreeMap<AuditSection, AuditVerdict>) -> BTreeMap<&'static str, AuditVerdict> {
+    let wrong = |verdict: &AuditVerdict| !matches!(verdict, AuditVerdict::Pass | AuditVerdict::NotApplicable);
     verdicts
         .iter()
         .filter(|(_, verdict)| wrong(verdict))
@@ -233,7 +233,7 @@ async fn a_small_account_takes_one_invocation_and_the_next_pass_a_day() {
     assert_eq!(wrong(&verdicts), BTreeMap::new());
     assert_eq!(region.ses.calls().len(), OTHERS + 1 + 2);
     assert_eq!((function.metrics.get("PassesEnded"), function.metrics.get("PassesUnfinished")), (1, 0));
-    let passed = verdicts.values().filter(|verdict| **verdict == Verdict::Pass).count();
+    let passed = verdicts.values().filter(|verdict| **verdict == AuditVerdict::Pass).count();
     assert_eq!((function.metrics.get("SectionsPassed"), function.metrics.get("SectionsFailed")), (passed, 0));
     let written = region.table.verdicts(Deadline::after(Duration::ZERO)).await.unwrap();
     assert_eq!(written.iter().map(|of| (of.section, of.verdict)).collect::<BTreeMap<_, _>>(), verdicts);
@@ -291,7 +291,7 @@ async fn five_hundred_identities_take_several_invocations_and_nothing_is_read_tw
     // Three pages of identities.
     assert_eq!(counted.len(), OTHERS + 2 + 500);
     assert!(region.clock.now().since(begun) >= Duration::from_secs(513));
-    let verification = region.verdict(Section::Verification).await;
+    let verification = region.verdict(AuditSection::Verification).await;
     assert!(verification.evidence.contains("500"), "{}", verification.evidence);
 }
 
@@ -376,13 +376,13 @@ async fn what_is_denied_is_unknown_and_costs_nothing_else() {
         ["verification", "dkim", "feedback", "smtp_credentials", "mail_from", "authorization", "receiving"];
     let wrong = wrong(&verdicts);
     assert!(
-        wrong.iter().all(|(section, verdict)| unknown.contains(section) && *verdict == Verdict::Unknown),
+        wrong.iter().all(|(section, verdict)| unknown.contains(section) && *verdict == AuditVerdict::Unknown),
         "{wrong:?}"
     );
     assert_eq!(wrong.len(), unknown.len(), "{wrong:?}");
-    let keys = region.verdict(Section::SmtpCredentials).await;
+    let keys = region.verdict(AuditSection::SmtpCredentials).await;
     assert!(format!("{keys:?}").contains("iam:ListUsers"), "{keys:?}");
-    let dkim = region.verdict(Section::Dkim).await;
+    let dkim = region.verdict(AuditSection::Dkim).await;
     assert!(format!("{dkim:?}").contains("ses:GetEmailIdentity"), "{dkim:?}");
     let asked = region.counted().keys().filter(|call| call.starts_with("GetEmailIdentity ")).count();
     assert_eq!(asked, 3, "the others would be denied, too");
@@ -412,8 +412,8 @@ async fn what_is_never_answered_is_unknown_in_the_end() {
     region.iam.refuse(Some(ApiError::Unavailable("ServiceFailure".to_owned())));
     let (wakes, verdicts) = region.pass().await;
     assert_eq!(wakes, 6);
-    assert_eq!(wrong(&verdicts), BTreeMap::from([("smtp_credentials", Verdict::Unknown)]));
-    assert!(format!("{:?}", region.verdict(Section::SmtpCredentials).await).contains("ServiceFailure"));
+    assert_eq!(wrong(&verdicts), BTreeMap::from([("smtp_credentials", AuditVerdict::Unknown)]));
+    assert!(format!("{:?}", region.verdict(AuditSection::SmtpCredentials).await).contains("ServiceFailure"));
     assert_eq!(region.counted().values().max(), Some(&1));
 }
 
@@ -445,7 +445,7 @@ async fn a_throttled_call_is_made_again_after_a_pause() {
 #[tokio::test]
 async fn a_pace_that_is_too_fast_for_ses_comes_to_its_end_nevertheless() {
     let mut region = region(20);
-    region.settings.pace = Duration::from_millis(20);
+    region.settings.call_interval = Duration::from_millis(20);
     let (wakes, verdicts) = region.pass().await;
     assert_eq!((wakes, wrong(&verdicts)), (1, BTreeMap::new()));
     assert!(region.counted().values().all(|times| *times <= 2), "{:?}", region.counted());
@@ -457,8 +457,8 @@ async fn a_region_that_is_not_enabled_is_asked_once() {
     region.reader.refuse("GetAccount", Some(ApiError::NotEnabled("UnrecognizedClientException".to_owned())));
     let (wakes, verdicts) = region.pass().await;
     assert_eq!((wakes, region.ses.calls()), (1, vec!["GetAccount".to_owned()]));
-    assert_eq!(verdicts[&Section::Endpoints], Verdict::Fail);
-    assert_eq!(verdicts[&Section::Dkim], Verdict::Unknown);
+    assert_eq!(verdicts[&AuditSection::Endpoints], AuditVerdict::Fail);
+    assert_eq!(verdicts[&AuditSection::Dkim], AuditVerdict::Unknown);
 }
 
 #[tokio::test]
@@ -466,11 +466,11 @@ async fn an_identity_that_has_gone_since_is_left_out() {
     let region = region(20);
     // In alphabetical order it is among the last, and the first invocation does not come so far.
     let AuditOutcome::Unfinished(progress) = region.wake(WAKE, 25).await.unwrap() else { panic!() };
-    assert_eq!(progress.of, Some(20));
+    assert_eq!(progress.identities_total, Some(20));
     region.reader.remove_identity("d9.example.com");
     region.clock.advance(A_WHILE);
     assert_eq!(wrong(&region.pass().await.1), BTreeMap::new());
-    let verification = region.verdict(Section::Verification).await;
+    let verification = region.verdict(AuditSection::Verification).await;
     assert!(verification.evidence.contains("19"), "{}", verification.evidence);
 }
 
@@ -487,8 +487,8 @@ async fn a_pass_that_was_left_lying_is_begun_anew() {
     assert_eq!(region.counted()["GetAccount"], 2);
 }
 
-fn user(name: &str, created_at: &str) -> User {
-    User {
+fn user(name: &str, created_at: &str) -> IamUser {
+    IamUser {
         name: name.to_owned(),
         arn: format!("arn:aws:iam::123456789012:user/smtp/{name}"),
         created_at: Timestamp::parse(created_at).unwrap(),
@@ -496,7 +496,7 @@ fn user(name: &str, created_at: &str) -> User {
 }
 
 fn key(user: &str, id: &str, status: &str, created_at: &str) -> AccessKey {
-    let last_used = LastUsed {
+    let last_used = AccessKeyLastUsed {
         at: Timestamp::parse("2026-11-01T00:00:00Z").unwrap(),
         service: "s3".to_owned(),
         region: "eu-west-1".to_owned(),
@@ -535,8 +535,8 @@ async fn keys_of_before_signature_version_4_that_may_send_are_found_with_few_que
     region
         .iam
         .let_send(&user("f-one", OLD).arn, &["arn:aws:ses:us-east-1:123456789012:identity/d1.example.com"]);
-    assert_eq!(wrong(&region.pass().await.1), BTreeMap::from([("smtp_credentials", Verdict::Fail)]));
-    let keys = region.verdict(Section::SmtpCredentials).await;
+    assert_eq!(wrong(&region.pass().await.1), BTreeMap::from([("smtp_credentials", AuditVerdict::Fail)]));
+    let keys = region.verdict(AuditSection::SmtpCredentials).await;
     let told = format!("{keys:?}");
     for (id, found) in [
         ("AKIANEW", false),
@@ -565,15 +565,15 @@ async fn a_key_that_may_send_from_a_peers_identity_alone_is_found() {
     region.iam.add(user("one", OLD), vec![key("one", "AKIAONE", "Active", OLD)]);
     let identity = "arn:aws:ses:us-west-2:123456789012:identity/d1.example.com";
     region.iam.let_send(&user("one", OLD).arn, &[identity]);
-    assert_eq!(wrong(&region.pass().await.1), BTreeMap::from([("smtp_credentials", Verdict::Warn)]));
+    assert_eq!(wrong(&region.pass().await.1), BTreeMap::from([("smtp_credentials", AuditVerdict::Warn)]));
 }
 
 #[tokio::test]
 async fn iam_is_asked_in_one_region() {
     let mut region = region(1);
-    region.settings.iam = false;
+    region.settings.reads_iam = false;
     let (_, verdicts) = region.pass().await;
-    assert_eq!(verdicts[&Section::SmtpCredentials], Verdict::NotApplicable);
+    assert_eq!(verdicts[&AuditSection::SmtpCredentials], AuditVerdict::NotApplicable);
     assert_eq!(region.iam.calls(), [""; 0]);
 }
 
@@ -582,7 +582,7 @@ async fn a_region_that_is_not_to_receive_is_not_asked_what_it_receives_by() {
     let mut region = region(1);
     region.settings.stack.receives = false;
     let (_, verdicts) = region.pass().await;
-    assert_eq!(verdicts[&Section::Receiving], Verdict::NotApplicable);
+    assert_eq!(verdicts[&AuditSection::Receiving], AuditVerdict::NotApplicable);
     assert!(!region.counted().contains_key("DescribeActiveReceiptRuleSet"));
 }
 
@@ -601,10 +601,10 @@ async fn what_reconcile_found_is_in_its_note() {
         alarmed: false,
     };
     // A pass in progress is none of the audit's business.
-    let note = ListPasses { open: Some(json!({"step": "List"})), last: Some(passed) };
-    region.table.write_note(LIST_PASSES, &note);
+    let note = PassNote { open_pass: Some(json!({"step": "List"})), last_pass: Some(passed) };
+    region.table.write_note(PASS_NOTE, &note);
     region.pass().await;
-    let list = region.verdict(Section::SuppressionList).await;
+    let list = region.verdict(AuditSection::SuppressionList).await;
     assert!(list.evidence.contains("4711"), "{}", list.evidence);
 }
 
@@ -620,8 +620,8 @@ async fn how_far_peers_have_been_told_is_in_their_notes() {
         region.table.write_note(&format!("peer-{peer}"), &note);
     }
     region.pass().await;
-    let list = region.verdict(Section::SuppressionList).await;
-    let warned: Vec<_> = list.findings.iter().filter(|of| of.verdict == Verdict::Warn).collect();
+    let list = region.verdict(AuditSection::SuppressionList).await;
+    let warned: Vec<_> = list.findings.iter().filter(|of| of.verdict == AuditVerdict::Warn).collect();
     assert_eq!(warned.iter().map(|of| of.subject.as_str()).collect::<Vec<_>>(), ["eu-west-1", "us-west-2"]);
     assert!(list.evidence.ends_with("1 of 3 peers have been told"), "{}", list.evidence);
 }
@@ -645,7 +645,7 @@ async fn a_listing_whose_token_has_expired_is_begun_again() {
     let (wakes, verdicts) = region.pass().await;
     assert_eq!((wakes, wrong(&verdicts)), (1, BTreeMap::new()));
     assert_eq!(region.counted()["ListEmailIdentities"], 2);
-    let verification = region.verdict(Section::Verification).await;
+    let verification = region.verdict(AuditSection::Verification).await;
     assert!(verification.evidence.contains("30 of 30"), "{}", verification.evidence);
 }
 
@@ -656,8 +656,8 @@ async fn a_region_that_throttles_has_answered() {
     let (wakes, verdicts) = region.pass().await;
     assert_eq!(wakes, 6);
     assert_eq!(
-        (verdicts[&Section::Endpoints], verdicts[&Section::Sandbox]),
-        (Verdict::Pass, Verdict::Unknown)
+        (verdicts[&AuditSection::Endpoints], verdicts[&AuditSection::Sandbox]),
+        (AuditVerdict::Pass, AuditVerdict::Unknown)
     );
 }
 
@@ -680,11 +680,14 @@ async fn in_one_go_with_somebody_looking_on() {
     let verdicts = run.await.unwrap();
     assert_eq!(verdicts.len(), 10);
     let told = told.into_inner();
-    let progress = |read| Progress { read, of: Some(30) };
+    let progress = |read| AuditProgress { identities_read: read, identities_total: Some(30) };
     assert_eq!((told[0], told[30], told.len()), (progress(0), progress(30), 31));
     assert_eq!((region.counted().values().max(), region.table.audit_items_written()), (Some(&1), 0));
 
     let ends_at = Some(region.clock.now().plus(Duration::from_secs(25)));
     let up = live::audit_region(&ports, scope, &region.clock, pace, ends_at, |_| {}).await.unwrap_err();
-    assert!(up.0.read > 0 && up.0.read < 30 && up.0.of == Some(30), "{up}");
+    assert!(
+        up.0.identities_read > 0 && up.0.identities_read < 30 && up.0.identities_total == Some(30),
+        "{up}"
+    );
 }

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use audit::handler::{Audit, AuditOutcome, AuditRequest};
+use audit::handler::{AuditFunction, AuditOutcome, AuditRequest};
 use audit::settings::Settings;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_sdk_sesv2::config::{Credentials, SharedCredentialsProvider};
@@ -12,17 +12,17 @@ use doubles::{MemoryBuckets, MemoryMetrics, MemoryTable};
 use local_ses::clock;
 use local_ses::faults::Fault;
 use local_ses::{Config, LocalSes};
-use mailroom_audit::aws::iam::Iam;
-use mailroom_audit::aws::ses::Ses;
+use mailroom_audit::aws::iam::IamAccessKeyReader;
+use mailroom_audit::aws::ses::SesV2Reader;
 use mailroom_audit::aws::table::AuditTable;
-use mailroom_audit::facts::{ApiAnswer, Stack};
+use mailroom_audit::facts::{ApiAnswer, StackFacts};
 use mailroom_audit::live;
 use mailroom_audit::reader::{AuditPorts, AuditScope, Services};
-use mailroom_audit::{Section, SectionVerdict, Verdict};
+use mailroom_audit::{AuditSection, AuditVerdict, SectionVerdict};
 use mailroom_aws::clock::{Clock, Timer};
 use mailroom_aws::deadline::Deadline;
-use mailroom_aws::notification_topics::SesTopics;
-use mailroom_aws::rule_sets::SesRuleSets;
+use mailroom_aws::notification_topics::SesNotificationTopics;
+use mailroom_aws::rule_sets::SesRuleSetApi;
 use mailroom_core::timestamp::Timestamp;
 use serde_json::json;
 use time::macros::datetime;
@@ -34,10 +34,10 @@ const SECOND: Duration = Duration::from_secs(1);
 struct Wired;
 
 impl AuditPorts for Wired {
-    type Ses = Ses;
-    type Topics = SesTopics;
-    type RuleSets = SesRuleSets;
-    type AccessKeys = Iam;
+    type Ses = SesV2Reader;
+    type Topics = SesNotificationTopics;
+    type RuleSets = SesRuleSetApi;
+    type AccessKeys = IamAccessKeyReader;
     type Buckets = MemoryBuckets;
 }
 
@@ -53,8 +53,8 @@ impl Clock for Turned {
 }
 
 impl Timer for Turned {
-    async fn sleep(&self, by: Duration) {
-        self.0.advance(by);
+    async fn sleep(&self, duration: Duration) {
+        self.0.advance(duration);
     }
 }
 
@@ -73,24 +73,24 @@ fn services(ses: &LocalSes) -> Services<Wired> {
         .endpoint_url(ses.endpoint())
         .build();
     Services {
-        ses: Ses::new(&config),
-        topics: SesTopics::new(&config),
-        rule_sets: SesRuleSets::new(&config),
-        keys: Iam::new(&config),
+        ses: SesV2Reader::new(&config),
+        topics: SesNotificationTopics::new(&config),
+        rule_sets: SesRuleSetApi::new(&config),
+        keys: IamAccessKeyReader::new(&config),
         buckets: MemoryBuckets::default(),
     }
 }
 
-fn stack() -> Stack {
-    Stack {
+fn stack() -> StackFacts {
+    StackFacts {
         region: HERE.to_owned(),
         account: Some("123456789012".to_owned()),
         receives: true,
-        ..Stack::default()
+        ..StackFacts::default()
     }
 }
 
-async fn at_once(ses: &LocalSes, clock: &Turned) -> BTreeMap<Section, SectionVerdict> {
+async fn at_once(ses: &LocalSes, clock: &Turned) -> BTreeMap<AuditSection, SectionVerdict> {
     let scope = AuditScope {
         stack: stack(),
         list: ApiAnswer::Answered(None),
@@ -111,17 +111,20 @@ async fn five_hundred_identities_over_several_invocations_with_nothing_asked_twi
     // Elsewhere, which is none of this Region's business.
     ses.verified("us-east-1", "elsewhere.example.com").unwrap();
     let table = MemoryTable::default();
-    let function = Audit {
+    let function = AuditFunction {
         services: services(&ses),
         table: table.clone(),
         clock: clock.clone(),
         metrics: MemoryMetrics::default(),
         settings: Settings {
             // Without one there would be no stack here, and nothing asked to receive.
-            stack: Stack { feedback_topic: Some(format!("arn:aws:sns:{HERE}:123456789012:t")), ..stack() },
+            stack: StackFacts {
+                feedback_topic: Some(format!("arn:aws:sns:{HERE}:123456789012:t")),
+                ..stack()
+            },
             peers: vec![PEER.to_owned()],
-            iam: true,
-            pace: SECOND,
+            reads_iam: true,
+            call_interval: SECOND,
         },
     };
     let begun = clock.now();
@@ -132,7 +135,9 @@ async fn five_hundred_identities_over_several_invocations_with_nothing_asked_twi
         let deadline = Deadline::after(Duration::from_mins(4));
         match function.handle(AuditRequest::default(), "an invocation", deadline).await.unwrap() {
             AuditOutcome::Ended { verdicts } => break verdicts,
-            AuditOutcome::Unfinished(progress) => assert!(progress.of.is_none_or(|of| of == 500)),
+            AuditOutcome::Unfinished(progress) => {
+                assert!(progress.identities_total.is_none_or(|of| of == 500))
+            }
             other => panic!("{other:?}"),
         }
         clock.0.advance(Duration::from_mins(5));
@@ -153,15 +158,15 @@ async fn five_hundred_identities_over_several_invocations_with_nothing_asked_twi
     assert_eq!(ses.requests().into_iter().filter(of_ses).collect::<BTreeMap<_, _>>(), expected);
     assert!(clock.now().since(begun) >= Duration::from_secs(509));
     for (section, verdict) in [
-        (Section::Endpoints, Verdict::Pass),
-        (Section::Verification, Verdict::Pass),
-        (Section::Dkim, Verdict::Pass),
-        (Section::Receiving, Verdict::Fail),
+        (AuditSection::Endpoints, AuditVerdict::Pass),
+        (AuditSection::Verification, AuditVerdict::Pass),
+        (AuditSection::Dkim, AuditVerdict::Pass),
+        (AuditSection::Receiving, AuditVerdict::Fail),
     ] {
         assert_eq!(verdicts[&section], verdict, "{section:?}");
     }
     let written = table.verdicts(Deadline::after(Duration::ZERO)).await.unwrap();
-    let verification = written.iter().find(|verdict| verdict.section == Section::Verification).unwrap();
+    let verification = written.iter().find(|verdict| verdict.section == AuditSection::Verification).unwrap();
     assert!(verification.evidence.contains("500"), "{}", verification.evidence);
 }
 
@@ -173,11 +178,11 @@ async fn throttled_by_either_version_it_waits() {
     ses.fault(Fault::throttling().on("GetIdentityNotificationAttributes").times(2));
     ses.fault(Fault::internal_failure().on("ListUsers").times(2));
     let verdicts = at_once(&ses, &clock).await;
-    assert_eq!(verdicts[&Section::Verification].verdict, Verdict::Pass);
+    assert_eq!(verdicts[&AuditSection::Verification].verdict, AuditVerdict::Pass);
     assert_eq!(ses.request_count(HERE, "GetEmailIdentity"), 4);
     assert_eq!(ses.request_count(HERE, "GetIdentityNotificationAttributes"), 3);
-    assert_ne!(verdicts[&Section::Feedback].verdict, Verdict::Unknown);
-    assert_ne!(verdicts[&Section::SmtpCredentials].verdict, Verdict::Unknown);
+    assert_ne!(verdicts[&AuditSection::Feedback].verdict, AuditVerdict::Unknown);
+    assert_ne!(verdicts[&AuditSection::SmtpCredentials].verdict, AuditVerdict::Unknown);
 }
 
 #[tokio::test]
@@ -195,16 +200,16 @@ async fn what_is_denied_is_unknown_by_the_name_of_the_permission() {
     }
     let verdicts = at_once(&ses, &clock).await;
     for (section, permission) in [
-        (Section::Verification, "ses:GetEmailIdentity"),
-        (Section::SuppressionList, "ses:ListConfigurationSets"),
-        (Section::Receiving, "ses:DescribeActiveReceiptRuleSet"),
-        (Section::SmtpCredentials, "iam:ListUsers"),
+        (AuditSection::Verification, "ses:GetEmailIdentity"),
+        (AuditSection::SuppressionList, "ses:ListConfigurationSets"),
+        (AuditSection::Receiving, "ses:DescribeActiveReceiptRuleSet"),
+        (AuditSection::SmtpCredentials, "iam:ListUsers"),
     ] {
         let told = format!("{:?}", verdicts[&section]);
-        assert!(verdicts[&section].verdict == Verdict::Unknown && told.contains(permission), "{told}");
+        assert!(verdicts[&section].verdict == AuditVerdict::Unknown && told.contains(permission), "{told}");
         assert!(!told.contains("authorized"), "no text of AWS's: {told}");
     }
-    assert_eq!(verdicts[&Section::Endpoints].verdict, Verdict::Pass);
+    assert_eq!(verdicts[&AuditSection::Endpoints].verdict, AuditVerdict::Pass);
 }
 
 #[tokio::test]
@@ -214,15 +219,15 @@ async fn a_region_that_is_not_enabled_or_does_not_answer_fails_at_its_endpoint()
         Fault::refuse(403, "UnrecognizedClientException", "The security token is invalid.").in_region(HERE),
     );
     let verdicts = at_once(&ses, &clock).await;
-    assert_eq!(verdicts[&Section::Endpoints].verdict, Verdict::Fail);
+    assert_eq!(verdicts[&AuditSection::Endpoints].verdict, AuditVerdict::Fail);
     assert_eq!(ses.request_count(HERE, "GetAccount"), 1);
     assert_eq!(ses.request_count(HERE, "ListEmailIdentities"), 0);
 
     ses.clear_faults();
     ses.fault(Fault::down().in_region(HERE));
     let verdicts = at_once(&ses, &clock).await;
-    assert_eq!(verdicts[&Section::Endpoints].verdict, Verdict::Fail);
-    assert_eq!(verdicts[&Section::Verification].verdict, Verdict::Unknown);
+    assert_eq!(verdicts[&AuditSection::Endpoints].verdict, AuditVerdict::Fail);
+    assert_eq!(verdicts[&AuditSection::Verification].verdict, AuditVerdict::Unknown);
 }
 
 #[tokio::test]
@@ -262,7 +267,7 @@ async fn old_keys_that_may_send_are_found_whatever_their_policies_say_besides() 
             assert!(iam.use_key(used, datetime!(2026-11-01 00:00 UTC), "ses", "us-west-2"));
         }
     });
-    let keys = &at_once(&ses, &clock).await[&Section::SmtpCredentials];
+    let keys = &at_once(&ses, &clock).await[&AuditSection::SmtpCredentials];
     let told = format!("{keys:?}");
     for (number, (name, _, _, found)) in users.iter().enumerate() {
         assert_eq!(told.contains(&format!("AKIA{number}")), *found, "{name}: {told}");

@@ -22,14 +22,14 @@ use mailroom_aws::clock::Clock;
 use mailroom_aws::deadline::Deadline;
 use mailroom_aws::invocation::InvocationError;
 use mailroom_aws::metrics::Metrics;
-use mailroom_aws::peers::{self, PeerError, Peers, Sent};
-use mailroom_aws::stream::{self as table_stream, Unread, Written};
+use mailroom_aws::peer_queues::{self, PeerError, PeerQueues, SendCounts};
+use mailroom_aws::stream::{self as table_stream, StreamItem, UnreadableStreamRecord};
 use mailroom_aws::table::TableError;
 use mailroom_aws::table::states::{StateTable, StateUpdate, update_state};
-use mailroom_core::suppression::FeedbackFact;
-use mailroom_core::suppression::item::{AddressState, Change};
-use mailroom_core::suppression::message::{self, PeerState};
+use mailroom_core::suppression::FeedbackSummary;
+use mailroom_core::suppression::address_state::{AddressState, StateChange};
 use mailroom_core::suppression::operator::OperatorDecision;
+use mailroom_core::suppression::peer_message::{self, PeerState};
 use mailroom_core::suppression::policy::HISTORY_LIMIT;
 use mailroom_core::timestamp::Timestamp;
 use tracing::{error, warn};
@@ -37,12 +37,12 @@ use tracing::{error, warn};
 use crate::settings::Settings;
 
 /// The number of addresses that are worked on at a time. Each of them only waits for the table.
-const PARALLEL: usize = 16;
+const MAX_PARALLEL_ADDRESSES: usize = 16;
 /// The time that all peers together are given. The next batch waits for this one, so it is short.
-const TO_TELL: Duration = Duration::from_secs(2);
+const PUSH_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The function: its ports and what the template told it.
-pub struct Decide<T, P, C, M> {
+pub struct DecideFunction<T, P, C, M> {
     /// The table: states and records.
     pub table: T,
     /// The queues of the other Regions.
@@ -72,47 +72,47 @@ pub enum DecideError {
 }
 
 /// A new record.
-enum New {
-    Feedback(FeedbackFact),
+enum DecidableRecord {
+    Feedback(FeedbackSummary),
     Decision(OperatorDecision),
 }
 
 /// What became of an address.
-enum Decided {
+enum DecideOutcome {
     /// None of the records says anything that counts.
-    Left,
+    NothingToJoin,
     /// Some record does. This is the state with that in it, and whether it had to be written.
-    Stands { state: Box<AddressState>, written: bool },
+    Joined { state: Box<AddressState>, was_written: bool },
 }
 
 #[derive(Default)]
-struct Tally {
-    sent: usize,
+struct PushTally {
+    messages_sent: usize,
     states_refused: usize,
     peers_failed: usize,
-    not_sent: usize,
+    messages_not_sent: usize,
 }
 
 /// How far one peer was told.
 #[derive(Default)]
-struct Told {
+struct PeerPushOutcome {
     /// How many of the messages it took, whole or cut into more.
-    done: usize,
-    sent: Sent,
+    messages_done: usize,
+    send_counts: SendCounts,
     /// What ended it before the last message; `None` if nothing did.
     error: Option<PeerError>,
 }
 
-impl<T: StateTable, P: Peers, C: Clock, M: Metrics> Decide<T, P, C, M> {
+impl<T: StateTable, P: PeerQueues, C: Clock, M: Metrics> DecideFunction<T, P, C, M> {
     /// Handles one batch; returns shortly after `deadline` at the latest.
     ///
     /// # Errors
     /// See [`DecideError`].
     pub async fn handle(&self, payload: &str, deadline: Deadline) -> Result<(), DecideError> {
-        let mut by_address = BTreeMap::<String, Vec<New>>::new();
+        let mut by_address = BTreeMap::<String, Vec<DecidableRecord>>::new();
         let (mut records, mut unread) = (0, 0);
-        for written in table_stream::open(payload)? {
-            match self.read(written) {
+        for written in table_stream::parse_stream_event(payload)? {
+            match self.parse_record(written) {
                 Ok(None) => {}
                 Ok(Some((address, new))) => {
                     records += 1;
@@ -122,15 +122,15 @@ impl<T: StateTable, P: Peers, C: Clock, M: Metrics> Decide<T, P, C, M> {
             }
         }
         let decided: Vec<_> = stream::iter(&by_address)
-            .map(|(address, news)| self.decide(address, news, deadline))
-            .buffered(PARALLEL)
+            .map(|(address, news)| self.decide_address(address, news, deadline))
+            .buffered(MAX_PARALLEL_ADDRESSES)
             .collect()
             .await;
         let (mut stand, mut advanced, mut failed) = (Vec::new(), 0, 0);
         for decided in decided {
             match decided {
-                Ok(Decided::Left) => {}
-                Ok(Decided::Stands { state, written }) => {
+                Ok(DecideOutcome::NothingToJoin) => {}
+                Ok(DecideOutcome::Joined { state, was_written: written }) => {
                     advanced += usize::from(written);
                     stand.push(PeerState::from(&*state));
                 }
@@ -140,7 +140,8 @@ impl<T: StateTable, P: Peers, C: Clock, M: Metrics> Decide<T, P, C, M> {
                 }
             }
         }
-        let Tally { sent, states_refused, peers_failed, not_sent } = self.tell(stand, deadline).await;
+        let PushTally { messages_sent: sent, states_refused, peers_failed, messages_not_sent: not_sent } =
+            self.push_to_peers(stand, deadline).await;
         self.metrics.count(&[
             ("RecordsRead", records),
             ("RecordsUnreadable", unread),
@@ -160,79 +161,93 @@ impl<T: StateTable, P: Peers, C: Clock, M: Metrics> Decide<T, P, C, M> {
 
     /// Reads a record of the stream: its address and what it says; `None` if there is nothing to decide on. The mapping's
     /// filter keeps the bill small, but is not relied on: states and other items are left out here, too.
-    fn read(&self, written: Result<Written, Unread>) -> Result<Option<(String, New)>, ()> {
-        let written = written.map_err(|Unread { index, why }| {
+    fn parse_record(
+        &self,
+        stream_record: Result<StreamItem, UnreadableStreamRecord>,
+    ) -> Result<Option<(String, DecidableRecord)>, ()> {
+        let written = stream_record.map_err(|UnreadableStreamRecord { index, problem: why }| {
             error!(index, "a record of the stream can't be read: {why}");
         })?;
         let written_at = written.created_at.unwrap_or_else(|| self.clock.now());
         let unreadable = |why: TableError| {
             error!(sequence_number = written.sequence_number, "a new record can't be read: {why}");
         };
-        if written.sk().starts_with("FEEDBACK#") {
-            let told: FeedbackFact = written.read().map_err(unreadable)?;
+        if written.sort_key().starts_with("FEEDBACK#") {
+            let told: FeedbackSummary = written.parse().map_err(unreadable)?;
             if told.decidable.is_none() {
                 return Ok(None);
             }
-            return Ok(Some((told.address.clone(), New::Feedback(told.limited(written_at)))));
+            return Ok(Some((told.address.clone(), DecidableRecord::Feedback(told.limit_times(written_at)))));
         }
-        if written.sk().starts_with("OPERATOR#") {
-            let decision: OperatorDecision = written.read().map_err(unreadable)?;
-            return Ok(Some((decision.address.clone(), New::Decision(decision.limited(written_at)))));
+        if written.sort_key().starts_with("OPERATOR#") {
+            let decision: OperatorDecision = written.parse().map_err(unreadable)?;
+            return Ok(Some((
+                decision.address.clone(),
+                DecidableRecord::Decision(decision.limit_time(written_at)),
+            )));
         }
         Ok(None)
     }
 
     /// Joins all that is new of an address into its state, in one write.
-    async fn decide(&self, address: &str, news: &[New], deadline: Deadline) -> Result<Decided, TableError> {
-        let history = match self.history(news) {
-            Some(time) => self.table.history(address, &time, HISTORY_LIMIT, deadline).await?,
+    async fn decide_address(
+        &self,
+        address: &str,
+        records: &[DecidableRecord],
+        deadline: Deadline,
+    ) -> Result<DecideOutcome, TableError> {
+        let history = match self.history_range(records) {
+            Some(time) => self.table.feedback_summaries(address, &time, HISTORY_LIMIT, deadline).await?,
             None => Vec::new(),
         };
-        let changes: Vec<_> = news.iter().filter_map(|new| self.change(new, &history)).collect();
+        let changes: Vec<_> = records.iter().filter_map(|new| self.to_state_change(new, &history)).collect();
         if changes.is_empty() {
-            return Ok(Decided::Left);
+            return Ok(DecideOutcome::NothingToJoin);
         }
         let updated = update_state(&self.table, address, deadline, |known| {
-            AddressState::advance_all(known, &changes, self.clock.now())
+            AddressState::join_changes(known, &changes, self.clock.now())
         });
         let StateUpdate { state, was_written: written } = updated.await?;
         Ok(match state {
-            Some(state) => Decided::Stands { state: Box::new(state), written },
-            None => Decided::Left,
+            Some(state) => DecideOutcome::Joined { state: Box::new(state), was_written: written },
+            None => DecideOutcome::NothingToJoin,
         })
     }
 
     /// The range of time whose records the policy must see to judge all of these; `None` if it needs none.
-    fn history(&self, news: &[New]) -> Option<RangeInclusive<Timestamp>> {
-        let times = news.iter().filter_map(|new| match new {
-            New::Feedback(told) => self.settings.policy.history(told),
-            New::Decision(_) => None,
+    fn history_range(&self, records: &[DecidableRecord]) -> Option<RangeInclusive<Timestamp>> {
+        let times = records.iter().filter_map(|new| match new {
+            DecidableRecord::Feedback(told) => self.settings.policy.history_range(told),
+            DecidableRecord::Decision(_) => None,
         });
         times.reduce(|a, b| *a.start().min(b.start())..=*a.end().max(b.end()))
     }
 
     /// What a record changes; `None` if it says nothing that counts.
-    fn change(&self, new: &New, history: &[FeedbackFact]) -> Option<Change> {
+    fn to_state_change(&self, record: &DecidableRecord, history: &[FeedbackSummary]) -> Option<StateChange> {
         let region = &self.settings.region;
-        match new {
-            New::Feedback(told) => told.change(&self.settings.policy.judge(told, history), region),
-            New::Decision(decision) => Some(decision.change(region)),
+        match record {
+            DecidableRecord::Feedback(told) => {
+                told.to_state_change(&self.settings.policy.decide(told, history), region)
+            }
+            DecidableRecord::Decision(decision) => Some(decision.to_state_change(region)),
         }
     }
 
     /// Tells every peer, as best it can. Reconcile tells a peer whatever it does not hear of now.
-    async fn tell(&self, states: Vec<PeerState>, deadline: Deadline) -> Tally {
-        let messages: Vec<_> = message::pack(&self.settings.region, states).collect();
-        let deadline = deadline.min(Deadline::after(TO_TELL));
-        let told = self.settings.peers.iter().map(|peer| self.tell_one(peer, &messages, deadline));
-        let mut tally = Tally::default();
-        for (peer, Told { done, sent, error }) in self.settings.peers.iter().zip(future::join_all(told).await)
+    async fn push_to_peers(&self, states: Vec<PeerState>, deadline: Deadline) -> PushTally {
+        let messages: Vec<_> = peer_message::pack_states(&self.settings.region, states).collect();
+        let deadline = deadline.min(Deadline::after(PUSH_TIMEOUT));
+        let told = self.settings.peers.iter().map(|peer| self.push_to_peer(peer, &messages, deadline));
+        let mut tally = PushTally::default();
+        for (peer, PeerPushOutcome { messages_done: done, send_counts: sent, error }) in
+            self.settings.peers.iter().zip(future::join_all(told).await)
         {
-            tally.sent += sent.messages;
+            tally.messages_sent += sent.messages;
             tally.states_refused += sent.states_refused;
             if let Some(why) = error {
                 tally.peers_failed += 1;
-                tally.not_sent += messages.len() - done;
+                tally.messages_not_sent += messages.len() - done;
                 warn!(peer, "a peer is not told, reconcile will: {why}");
             }
         }
@@ -240,14 +255,19 @@ impl<T: StateTable, P: Peers, C: Clock, M: Metrics> Decide<T, P, C, M> {
     }
 
     /// Tells one peer. After one failed message no more are tried, since each would take as long to fail.
-    async fn tell_one(&self, peer: &str, messages: &[String], deadline: Deadline) -> Told {
-        let mut told = Told::default();
+    async fn push_to_peer(
+        &self,
+        peer_region: &str,
+        messages: &[String],
+        deadline: Deadline,
+    ) -> PeerPushOutcome {
+        let mut told = PeerPushOutcome::default();
         for message in messages {
-            match peers::send_states(&self.peers, peer, message, deadline).await {
+            match peer_queues::send_state_message(&self.peers, peer_region, message, deadline).await {
                 Ok(sent) => {
-                    told.done += 1;
-                    told.sent.messages += sent.messages;
-                    told.sent.states_refused += sent.states_refused;
+                    told.messages_done += 1;
+                    told.send_counts.messages += sent.messages;
+                    told.send_counts.states_refused += sent.states_refused;
                 }
                 Err(error) => {
                     told.error = Some(error);

@@ -1,30 +1,30 @@
 //! Wires the handler to Lambda, DynamoDB, SQS and CloudWatch.
 
-use decide::handler::Decide;
+use decide::handler::DecideFunction;
 use decide::settings::Settings;
 use lambda_runtime::{Error, LambdaEvent, service_fn, tracing};
 use mailroom_aws::client;
 use mailroom_aws::clock::SystemClock;
 use mailroom_aws::deadline::Deadline;
 use mailroom_aws::metrics::EmbeddedMetrics;
-use mailroom_aws::peers::SqsPeers;
-use mailroom_aws::settings::Variables;
-use mailroom_aws::table::Table;
+use mailroom_aws::peer_queues::SqsPeerQueues;
+use mailroom_aws::settings::EnvironmentVariables;
+use mailroom_aws::table::RegionTable;
 use serde_json::value::RawValue;
 
 // One event at a time and nothing to compute: a second thread would only cost its start.
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
     tracing::init_default_subscriber();
-    let variables = Variables::of_process();
+    let variables = EnvironmentVariables::from_process();
     let common = variables.common()?;
     let settings = Settings::read(&common, &variables)?;
     // The queue in which a Region takes in what its peers decided: one name in every Region.
-    let queue = variables.required("QUEUE_NAME")?;
-    let config = client::config().await;
-    let decide = &Decide {
-        table: Table::new(&config, common.table.as_str()),
-        peers: SqsPeers::new(&config, common.account.as_str(), queue),
+    let queue = variables.get_required("QUEUE_NAME")?;
+    let config = client::load_sdk_config().await;
+    let decide = &DecideFunction {
+        table: RegionTable::new(&config, common.table.as_str()),
+        peers: SqsPeerQueues::new(&config, common.account.as_str(), queue),
         clock: SystemClock,
         metrics: EmbeddedMetrics::new(common.function.as_str()),
         settings: settings.clone(),

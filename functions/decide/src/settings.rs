@@ -1,17 +1,17 @@
 //! What the template tells the function.
 
-use mailroom_aws::settings::{CommonSettings, SettingError, Variables};
-use mailroom_core::suppression::policy::Policy;
+use mailroom_aws::settings::{CommonSettings, EnvironmentVariables, SettingError};
+use mailroom_core::suppression::policy::SuppressionPolicy;
 
 /// The function's settings, read once at start.
 #[derive(Debug, Clone)]
 pub struct Settings {
     /// The name of this Region.
     pub region: String,
-    /// `PEERS`: see [`Variables::peers`].
+    /// `PEERS`: see [`EnvironmentVariables::peer_regions`].
     pub peers: Vec<String>,
-    /// The policy for bounces and complaints: see [`Variables::policy`].
-    pub policy: Policy,
+    /// The policy for bounces and complaints: see [`EnvironmentVariables::suppression_policy`].
+    pub policy: SuppressionPolicy,
 }
 
 impl Settings {
@@ -21,12 +21,12 @@ impl Settings {
     /// The first variable that is missing or unusable.
     pub fn read(
         common: &CommonSettings,
-        variables: &Variables<impl Fn(&str) -> Option<String>>,
+        variables: &EnvironmentVariables<impl Fn(&str) -> Option<String>>,
     ) -> Result<Self, SettingError> {
         Ok(Self {
             region: common.region.clone(),
-            peers: variables.peers(&common.region)?,
-            policy: variables.policy()?,
+            peers: variables.peer_regions(&common.region)?,
+            policy: variables.suppression_policy()?,
         })
     }
 }

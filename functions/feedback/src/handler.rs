@@ -1,23 +1,25 @@
 //! Takes a payload, appends its records, sends to the dead-letter queue what can never become a record, and hands back to
 //! the queue exactly the messages of which something is not durable.
 
-use mailroom_aws::dead_letters::DeadLetters;
+use mailroom_aws::dead_letters::DeadLetterQueue;
 use mailroom_aws::deadline::Deadline;
-use mailroom_aws::invocation::{Buried, Invocation, InvocationError, Settled, SqsBatchResponse};
+use mailroom_aws::invocation::{
+    AppendCounts, DeadLetterCounts, Invocation, InvocationError, SqsBatchResponse,
+};
 use mailroom_aws::metrics::Metrics;
-use mailroom_aws::table::deliveries::LatestDeliveries;
+use mailroom_aws::table::deliveries::DeliveryTable;
 use mailroom_aws::table::records::RecordTable;
-use mailroom_core::dead_letter::Reason;
-use mailroom_core::envelope::Message;
-use mailroom_core::feedback::{self, FeedbackRecord, Normalized};
-use mailroom_core::notification::{Kind, Notice, Reading};
+use mailroom_core::dead_letter::DeadLetterReason;
+use mailroom_core::envelope::PayloadMessage;
+use mailroom_core::feedback::{self, FeedbackRecord, NormalizedFeedback};
+use mailroom_core::notification::{EventKind, IgnoredMessage, ParsedMessage};
 use tracing::{info, warn};
 
-use crate::deliveries::Deliveries;
+use crate::delivery_buffer::DeliveryBuffer;
 use crate::settings::Settings;
 
 /// The function: its ports and what the template told it.
-pub struct Feedback<T, D, M> {
+pub struct FeedbackFunction<T, D, M> {
     /// The table, to which records are appended.
     pub table: T,
     /// The dead-letter queue.
@@ -29,22 +31,22 @@ pub struct Feedback<T, D, M> {
 }
 
 /// What has to be done for a message.
-enum Work {
+enum FeedbackAction {
     Ignore,
-    NotStored,
+    SkipRecord,
     Record {
-        normalized: Normalized,
+        normalized: NormalizedFeedback,
         /// Whether the records are stored, and not only what they tell of deliveries.
-        stored: bool,
+        is_stored: bool,
     },
 }
 
 #[derive(Default)]
-struct Tally {
-    ignored: usize,
+struct FeedbackTally {
+    messages_ignored: usize,
     service_events: usize,
-    no_recipient: usize,
-    not_stored: usize,
+    messages_without_recipient: usize,
+    messages_not_stored: usize,
     unknown_values: usize,
     unknown_fields: usize,
     auto_responses: usize,
@@ -52,17 +54,17 @@ struct Tally {
     not_in_destination: usize,
 }
 
-impl Tally {
+impl FeedbackTally {
     /// Counts the records that decide nothing, by their reasons.
-    fn count(&mut self, records: &[FeedbackRecord]) {
+    fn count_non_evidence(&mut self, records: &[FeedbackRecord]) {
         let count = |is: fn(&FeedbackRecord) -> bool| records.iter().filter(|record| is(record)).count();
         self.auto_responses += count(|record| record.auto_response);
-        self.refusals += count(FeedbackRecord::is_refusal);
+        self.refusals += count(FeedbackRecord::is_refusal_by_ses);
         self.not_in_destination += count(|record| record.not_in_destination);
     }
 }
 
-impl<T: RecordTable + LatestDeliveries, D: DeadLetters, M: Metrics> Feedback<T, D, M> {
+impl<T: RecordTable + DeliveryTable, D: DeadLetterQueue, M: Metrics> FeedbackFunction<T, D, M> {
     /// Handles one invocation; returns shortly after `deadline` at the latest.
     ///
     /// # Errors
@@ -73,83 +75,93 @@ impl<T: RecordTable + LatestDeliveries, D: DeadLetters, M: Metrics> Feedback<T, 
         deadline: Deadline,
     ) -> Result<SqsBatchResponse, InvocationError> {
         let mut invocation = Invocation::open(payload)?;
-        let mut tally = Tally::default();
-        let mut deliveries = Deliveries::default();
+        let mut tally = FeedbackTally::default();
+        let mut deliveries = DeliveryBuffer::default();
         while let Some((place, message)) = invocation.next_message() {
             // What there was no time for comes back; its id is all that the answer needs.
             if deadline.has_passed() {
-                invocation.fail(place);
+                invocation.mark_failed(place);
                 continue;
             }
-            match self.work(&message, &mut tally) {
-                Ok(Work::Ignore) => tally.ignored += 1,
-                Ok(Work::NotStored) => tally.not_stored += 1,
-                Ok(Work::Record { normalized: Normalized { records, malformed }, stored }) => {
-                    tally.count(&records);
-                    tally.not_stored += usize::from(!stored);
+            match self.process_message(&message, &mut tally) {
+                Ok(FeedbackAction::Ignore) => tally.messages_ignored += 1,
+                Ok(FeedbackAction::SkipRecord) => tally.messages_not_stored += 1,
+                Ok(FeedbackAction::Record {
+                    normalized: NormalizedFeedback { records, malformed_recipients: malformed },
+                    is_stored: stored,
+                }) => {
+                    tally.count_non_evidence(&records);
+                    tally.messages_not_stored += usize::from(!stored);
                     for record in records {
-                        if self.settings.keeps_deliveries {
-                            deliveries.add(place, &record);
+                        if self.settings.stores_deliveries {
+                            deliveries.add_from_record(place, &record);
                         }
                         if stored {
-                            invocation.add(place, record);
+                            invocation.buffer_record(place, record);
                         }
-                        if invocation.is_full() || deliveries.is_full() {
-                            self.write(&mut invocation, &mut deliveries, deadline).await;
+                        if invocation.is_buffer_full() || deliveries.is_full() {
+                            self.write_buffered(&mut invocation, &mut deliveries, deadline).await;
                         }
                     }
                     for malformed in malformed {
-                        let reason = Reason::from(&malformed.within(&message.path));
-                        give_up(&mut invocation, place, &message, reason);
+                        let reason = DeadLetterReason::from(&malformed.prefix_field(&message.path));
+                        mark_poison_and_log(&mut invocation, place, &message, reason);
                     }
                 }
-                Err(reason) => give_up(&mut invocation, place, &message, reason),
+                Err(reason) => mark_poison_and_log(&mut invocation, place, &message, reason),
             }
         }
-        self.write(&mut invocation, &mut deliveries, deadline).await;
-        let Settled { written, not_written } = invocation.settled();
-        let Buried { poisoned, sent } = invocation.bury(payload, &self.dead_letters, deadline).await;
+        self.write_buffered(&mut invocation, &mut deliveries, deadline).await;
+        let AppendCounts { records_written: written, records_not_written: not_written } =
+            invocation.append_counts();
+        let DeadLetterCounts { poison_messages: poisoned, dead_letters_sent: sent } =
+            invocation.send_dead_letters(payload, &self.dead_letters, deadline).await;
         self.metrics.count(&[
-            ("Messages", invocation.messages()),
-            ("MessagesIgnored", tally.ignored),
+            ("Messages", invocation.message_count()),
+            ("MessagesIgnored", tally.messages_ignored),
             ("ServiceEvents", tally.service_events),
-            ("MessagesWithoutRecipient", tally.no_recipient),
-            ("MessagesNotStored", tally.not_stored),
+            ("MessagesWithoutRecipient", tally.messages_without_recipient),
+            ("MessagesNotStored", tally.messages_not_stored),
             ("MessagesPoisoned", poisoned),
-            ("MessagesReturned", invocation.failed()),
+            ("MessagesReturned", invocation.failed_count()),
             ("DeadLettersSent", sent),
             ("UnknownValues", tally.unknown_values),
             ("UnknownFields", tally.unknown_fields),
             ("AutoResponses", tally.auto_responses),
             ("RefusedBySes", tally.refusals),
             ("NotInDestination", tally.not_in_destination),
-            ("DeliveriesKept", deliveries.durable),
-            ("DeliveriesNotKept", deliveries.not_durable),
+            ("DeliveriesKept", deliveries.durable_count),
+            ("DeliveriesNotKept", deliveries.not_durable_count),
             ("RecordsWritten", written),
             ("RecordsNotWritten", not_written),
         ]);
-        invocation.respond()
+        invocation.into_response()
     }
 
     /// Writes what is held. The deliveries come before the records, so that whoever decides on a bounce knows of the
     /// deliveries that came with it. Half of the time is left for the records.
-    async fn write(
+    async fn write_buffered(
         &self,
         invocation: &mut Invocation<'_, FeedbackRecord>,
-        deliveries: &mut Deliveries,
+        deliveries: &mut DeliveryBuffer,
         deadline: Deadline,
     ) {
-        for message in deliveries.keep(&self.table, deadline.half_time()).await {
-            invocation.fail(message);
+        for message in deliveries.write_deliveries(&self.table, deadline.half_time()).await {
+            invocation.mark_failed(message);
         }
-        invocation.append_held(&self.table, deadline).await;
+        invocation.append_buffered_records(&self.table, deadline).await;
     }
 
-    fn work(&self, message: &Message, tally: &mut Tally) -> Result<Work, Reason> {
-        let notification = match message.reading.as_ref().map_err(Reason::from)? {
-            Reading::Ignored(notice) => {
+    fn process_message(
+        &self,
+        message: &PayloadMessage,
+        tally: &mut FeedbackTally,
+    ) -> Result<FeedbackAction, DeadLetterReason> {
+        let notification = match message.content.as_ref().map_err(DeadLetterReason::from)? {
+            ParsedMessage::Ignored(notice) => {
                 tally.service_events += usize::from(notice.detail_type().is_some());
-                tally.no_recipient += usize::from(matches!(notice, Notice::NoRecipient(_)));
+                tally.messages_without_recipient +=
+                    usize::from(matches!(notice, IgnoredMessage::WithoutRecipient(_)));
                 info!(
                     message = message.id,
                     ses_message = message.ses_message_id(),
@@ -157,54 +169,63 @@ impl<T: RecordTable + LatestDeliveries, D: DeadLetters, M: Metrics> Feedback<T, 
                     %notice,
                     "ignored"
                 );
-                return Ok(Work::Ignore);
+                return Ok(FeedbackAction::Ignore);
             }
-            Reading::Received(_) => {
-                return Err(Reason::new(
+            ParsedMessage::Received(_) => {
+                return Err(DeadLetterReason::new(
                     "notificationType",
                     "a mail that was received, not feedback on one that was sent",
                 ));
             }
-            Reading::Feedback(notification) => notification,
+            ParsedMessage::Feedback(notification) => notification,
         };
-        self.settings.ours.check(&message.origin, notification)?;
-        let values = notification.unknown_values();
+        self.settings.stack_scope.check_notification(&message.origin, notification)?;
+        let values = notification.fields_with_unknown_values();
         tally.unknown_values += values.len();
-        log_unknown(message, "unknown values", values);
-        let fields = notification.unknown_fields();
+        log_unknown_names(message, "unknown values", values);
+        let fields = notification.unknown_field_names();
         tally.unknown_fields += fields.len();
-        log_unknown(message, "unknown fields", fields);
+        log_unknown_names(message, "unknown fields", fields);
         let kind = notification.kind();
         let stored = !self.settings.kinds_not_stored.contains(kind);
-        let kept = self.settings.keeps_deliveries && *kind == Kind::Delivery;
+        let kept = self.settings.stores_deliveries && *kind == EventKind::Delivery;
         if !stored && !kept {
-            return Ok(Work::NotStored);
+            return Ok(FeedbackAction::SkipRecord);
         }
-        let home = Some(self.settings.ours.region.as_str());
+        let home = Some(self.settings.stack_scope.region.as_str());
         let normalized = feedback::normalize(notification, &message.origin, home, self.settings.retention)
-            .map_err(|error| Reason::from(&error.within(&message.path)))?;
-        Ok(Work::Record { normalized, stored })
+            .map_err(|error| DeadLetterReason::from(&error.prefix_field(&message.path)))?;
+        Ok(FeedbackAction::Record { normalized, is_stored: stored })
     }
 }
 
 /// The most names of fields in a log line.
 const MAX_LOGGED: usize = 10;
 
-fn log_unknown(message: &Message, what: &str, fields: impl IntoIterator<Item = impl AsRef<str>>) {
-    let fields: Vec<_> = fields.into_iter().take(MAX_LOGGED).collect();
+fn log_unknown_names(
+    message: &PayloadMessage,
+    description: &str,
+    names: impl IntoIterator<Item = impl AsRef<str>>,
+) {
+    let fields: Vec<_> = names.into_iter().take(MAX_LOGGED).collect();
     if !fields.is_empty() {
         let fields: Vec<_> = fields.iter().map(AsRef::as_ref).collect();
         info!(
             message = message.id,
             ses_message = message.ses_message_id(),
             fields = fields.join(", "),
-            "{what}"
+            "{description}"
         );
     }
 }
 
 /// Gives up the message at this place, and logs why: the field and what is wrong with it, never a value.
-fn give_up(invocation: &mut Invocation<'_, FeedbackRecord>, place: usize, message: &Message, reason: Reason) {
+fn mark_poison_and_log(
+    invocation: &mut Invocation<'_, FeedbackRecord>,
+    message_index: usize,
+    message: &PayloadMessage,
+    reason: DeadLetterReason,
+) {
     warn!(message = message.id, ses_message = message.ses_message_id(), "can never be processed: {reason}");
-    invocation.poison(place, reason.inside(&message.path));
+    invocation.mark_poison(message_index, reason.relative_to(&message.path));
 }

@@ -2,6 +2,6 @@
 //!
 //! [`handler`] is the function; [`settings`] is what the template tells it. `main.rs` only wires.
 
-mod deliveries;
+mod delivery_buffer;
 pub mod handler;
 pub mod settings;

@@ -1,28 +1,28 @@
 //! Wires the handler to Lambda, DynamoDB, SQS and CloudWatch.
 
-use feedback::handler::Feedback;
+use feedback::handler::FeedbackFunction;
 use feedback::settings::Settings;
 use lambda_runtime::{Error, LambdaEvent, service_fn, tracing};
 use mailroom_aws::client;
-use mailroom_aws::dead_letters::sqs::SqsDeadLetters;
+use mailroom_aws::dead_letters::sqs::SqsDeadLetterQueue;
 use mailroom_aws::deadline::Deadline;
 use mailroom_aws::metrics::EmbeddedMetrics;
-use mailroom_aws::settings::Variables;
-use mailroom_aws::table::Table;
+use mailroom_aws::settings::EnvironmentVariables;
+use mailroom_aws::table::RegionTable;
 use serde_json::value::RawValue;
 
 // One event at a time and nothing to compute: a second thread would only cost its start.
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
     tracing::init_default_subscriber();
-    let variables = Variables::of_process();
+    let variables = EnvironmentVariables::from_process();
     let common = variables.common()?;
     let settings = Settings::read(&common, &variables)?;
-    let dead_letter_queue = variables.required("DEAD_LETTER_QUEUE_URL")?;
-    let config = client::config().await;
-    let feedback = Feedback {
-        table: Table::new(&config, common.table.as_str()),
-        dead_letters: SqsDeadLetters::new(&config, dead_letter_queue),
+    let dead_letter_queue = variables.get_required("DEAD_LETTER_QUEUE_URL")?;
+    let config = client::load_sdk_config().await;
+    let feedback = FeedbackFunction {
+        table: RegionTable::new(&config, common.table.as_str()),
+        dead_letters: SqsDeadLetterQueue::new(&config, dead_letter_queue),
         metrics: EmbeddedMetrics::new(common.function.as_str()),
         settings,
     };

@@ -2,22 +2,22 @@
 
 use std::collections::HashSet;
 
-use mailroom_aws::settings::{CommonSettings, SettingError, Variables};
-use mailroom_core::notification::Kind;
-use mailroom_core::ours::Ours;
+use mailroom_aws::settings::{CommonSettings, EnvironmentVariables, SettingError};
+use mailroom_core::notification::EventKind;
+use mailroom_core::ownership::StackScope;
 use mailroom_core::record::Retention;
 
 /// The function's settings, read once at start.
 #[derive(Debug, Clone)]
 pub struct Settings {
     /// The account, the Region and `FEEDBACK_TOPIC_ARN`: by these a message is known to be ours.
-    pub ours: Ours,
-    /// How long records are kept: see [`Variables::retention`].
+    pub stack_scope: StackScope,
+    /// How long records are kept: see [`EnvironmentVariables::retention`].
     pub retention: Retention,
     /// `KINDS_NOT_STORED`: the kinds of event that are acknowledged without a record.
     pub kinds_not_stored: KindsNotStored,
     /// `SOFT_BOUNCES`: whether the latest delivery to each address is kept, since soft bounces are counted from it on.
-    pub keeps_deliveries: bool,
+    pub stores_deliveries: bool,
 }
 
 impl Settings {
@@ -27,19 +27,19 @@ impl Settings {
     /// The first variable that is missing or unusable.
     pub fn read(
         common: &CommonSettings,
-        variables: &Variables<impl Fn(&str) -> Option<String>>,
+        variables: &EnvironmentVariables<impl Fn(&str) -> Option<String>>,
     ) -> Result<Self, SettingError> {
         Ok(Self {
-            ours: Ours {
+            stack_scope: StackScope {
                 account: common.account.clone(),
                 region: common.region.clone(),
-                topic_arn: Some(variables.required("FEEDBACK_TOPIC_ARN")?),
+                topic_arn: Some(variables.get_required("FEEDBACK_TOPIC_ARN")?),
             },
             retention: variables.retention()?,
             kinds_not_stored: KindsNotStored::parse(
-                &variables.optional("KINDS_NOT_STORED").unwrap_or_default(),
+                &variables.get_optional("KINDS_NOT_STORED").unwrap_or_default(),
             ),
-            keeps_deliveries: variables.counts_soft_bounces()?,
+            stores_deliveries: variables.counts_soft_bounces()?,
         })
     }
 }
@@ -56,14 +56,14 @@ impl KindsNotStored {
     }
 
     /// Whether an event of this kind is left out.
-    pub fn contains(&self, kind: &Kind) -> bool {
+    pub fn contains(&self, kind: &EventKind) -> bool {
         self.0.contains(kind.as_str())
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use mailroom_aws::settings::but_for;
+    use mailroom_aws::settings::override_variable;
 
     use super::*;
 
@@ -75,23 +75,23 @@ mod tests {
     ];
 
     fn with(changed: &str, value: &str) -> Result<Settings, SettingError> {
-        Settings::read(&CommonSettings::default(), &but_for(ALL, changed, value))
+        Settings::read(&CommonSettings::default(), &override_variable(ALL, changed, value))
     }
 
     #[test]
     fn all_or_a_clear_error() {
         let settings = with("", "").unwrap();
-        assert!(settings.kinds_not_stored.contains(&Kind::Send));
-        assert!(settings.kinds_not_stored.contains(&Kind::Open));
-        assert!(!settings.kinds_not_stored.contains(&Kind::Bounce));
-        assert!(!settings.kinds_not_stored.contains(&Kind::Unknown("Quarantine".to_owned())));
+        assert!(settings.kinds_not_stored.contains(&EventKind::Send));
+        assert!(settings.kinds_not_stored.contains(&EventKind::Open));
+        assert!(!settings.kinds_not_stored.contains(&EventKind::Bounce));
+        assert!(!settings.kinds_not_stored.contains(&EventKind::Unknown("Quarantine".to_owned())));
         for (name, _) in ALL.iter().filter(|(name, _)| *name != "KINDS_NOT_STORED") {
             assert_eq!(
                 with(name, "").unwrap_err().to_string(),
                 format!("environment variable {name} is not set")
             );
         }
-        assert!(!settings.keeps_deliveries && with("SOFT_BOUNCES", "count").unwrap().keeps_deliveries);
+        assert!(!settings.stores_deliveries && with("SOFT_BOUNCES", "count").unwrap().stores_deliveries);
         assert_eq!(
             with("SOFT_BOUNCES", "on").unwrap_err().to_string(),
             "environment variable SOFT_BOUNCES must be count or off"

@@ -4,34 +4,34 @@
 use std::time::Duration;
 
 use doubles::{MemoryDeadLetters, MemoryMetrics, MemoryTable, sqs_event};
-use feedback::handler::Feedback;
+use feedback::handler::FeedbackFunction;
 use feedback::settings::{KindsNotStored, Settings};
 use mailroom_aws::dead_letters::DeadLetterError;
 use mailroom_aws::deadline::Deadline;
 use mailroom_aws::invocation::{InvocationError, SqsBatchResponse};
 use mailroom_core::feedback::Retention;
-use mailroom_core::ours::Ours;
+use mailroom_core::ownership::StackScope;
 use serde_json::{Value, json};
 
 const SAMPLES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../events/feedback");
 const TOPIC: &str = "arn:aws:sns:us-east-1:123456789012:local-feedback";
 
-type Function = Feedback<MemoryTable, MemoryDeadLetters, MemoryMetrics>;
+type Function = FeedbackFunction<MemoryTable, MemoryDeadLetters, MemoryMetrics>;
 
 fn function() -> Function {
-    Feedback {
+    FeedbackFunction {
         table: MemoryTable::default(),
         dead_letters: MemoryDeadLetters::default(),
         metrics: MemoryMetrics::default(),
         settings: Settings {
-            ours: Ours {
+            stack_scope: StackScope {
                 account: "123456789012".to_owned(),
                 region: "us-east-1".to_owned(),
                 topic_arn: Some(TOPIC.to_owned()),
             },
             retention: Retention::default(),
             kinds_not_stored: KindsNotStored::parse("send,delivery,open,click"),
-            keeps_deliveries: false,
+            stores_deliveries: false,
         },
     }
 }
@@ -411,7 +411,7 @@ async fn the_latest_delivery_to_each_address_is_kept_and_no_other() {
     assert_eq!(stored(&function), [[""; 3]; 0], "SoftBounces=off");
     assert_eq!(function.metrics.get("MessagesNotStored"), 3);
 
-    function.settings.keeps_deliveries = true;
+    function.settings.stores_deliveries = true;
     let latest = |a: u32, b: u32| {
         [("a", a), ("b", b)].map(|(name, second)| {
             let time = format!("2026-01-27T14:59:{second:02}.000Z");
@@ -436,7 +436,7 @@ async fn the_latest_delivery_to_each_address_is_kept_and_no_other() {
 #[tokio::test]
 async fn a_delivery_that_is_not_kept_comes_back() {
     let mut function = function();
-    function.settings.keeps_deliveries = true;
+    function.settings.stores_deliveries = true;
     function.table.fail_keys(&["ADDR#b@example.com"]);
     let bodies = [
         delivery(1, &["a@example.com"]),
@@ -461,7 +461,7 @@ async fn many_deliveries_are_kept_and_fail_where_one_does() {
         })
         .collect();
     let mut function = function();
-    function.settings.keeps_deliveries = true;
+    function.settings.stores_deliveries = true;
     function.table.fail_keys(&["ADDR#user0.1@example.com", "ADDR#user11.49@example.com"]);
     let response = handle(&function, batch(&bodies)).await.unwrap();
     assert_eq!(failed(&response), ["id-0", "id-11"]);

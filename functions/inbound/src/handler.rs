@@ -4,33 +4,36 @@
 use std::iter;
 
 use futures_util::future::join_all;
-use mailroom_aws::dead_letters::DeadLetters;
+use mailroom_aws::dead_letters::DeadLetterQueue;
 use mailroom_aws::deadline::Deadline;
-use mailroom_aws::invocation::{Buried, Invocation, InvocationError, Settled, SqsBatchResponse};
+use mailroom_aws::invocation::{
+    AppendCounts, DeadLetterCounts, Invocation, InvocationError, SqsBatchResponse,
+};
 use mailroom_aws::metrics::Metrics;
 use mailroom_aws::objects::{ObjectError, ObjectStore};
 use mailroom_aws::table::records::RecordTable;
-use mailroom_core::dead_letter::Reason;
-use mailroom_core::envelope::Message;
+use mailroom_core::dead_letter::DeadLetterReason;
+use mailroom_core::envelope::PayloadMessage;
 use mailroom_core::inbound::{
-    self, Found, InboundRecord, Location, Normalized, ObjectFacts, Receipt, Rules, Structure, Unreadable,
+    self, InboundRecord, InboundSettings, MailInspection, MailStructure, NormalizedReceipt, ObjectFacts,
+    ObjectLocation, Receipt, UnreadableReason,
 };
-use mailroom_core::malformed::{Malformed, Problem};
-use mailroom_core::notification::Reading;
+use mailroom_core::malformed::{InputProblem, MalformedInput};
+use mailroom_core::notification::ParsedMessage;
 use tracing::{info, warn};
 
 use crate::settings::Settings;
 
 /// The number of mails that are opened and looked at at a time, where a payload brings several. Each of them only waits for
 /// S3.
-const PARALLEL: usize = 8;
+const MAX_PARALLEL_MESSAGES: usize = 8;
 
 /// The number of bytes that are read from the start of a mail to record its structure (subject, names of attachments). Headers
 /// rarely take more than a few thousand, and most mails end within this.
 const HEAD_BYTES: u64 = 65_536;
 
 /// The function: its ports and what the template told it.
-pub struct Inbound<T, O, D, M> {
+pub struct InboundFunction<T, O, D, M> {
     /// The table, to which records are appended.
     pub table: T,
     /// The buckets in which mail lies.
@@ -45,31 +48,31 @@ pub struct Inbound<T, O, D, M> {
 
 /// Why a message is not done.
 #[derive(Debug, thiserror::Error)]
-enum Trouble {
+enum InboundMessageError {
     /// No retry can help.
     #[error("can never be processed: {0}")]
-    Poison(#[from] Reason),
+    Poison(#[from] DeadLetterReason),
     /// A retry can help.
     #[error("not recorded: {0}")]
     Object(#[from] ObjectError),
     /// A retry can help.
     #[error("not recorded: S3 did not answer until the deadline")]
-    Deadline,
+    DeadlineExceeded,
 }
 
-impl From<Malformed> for Trouble {
-    fn from(malformed: Malformed) -> Self {
-        Self::Poison(Reason::from(&malformed))
+impl From<MalformedInput> for InboundMessageError {
+    fn from(malformed: MalformedInput) -> Self {
+        Self::Poison(DeadLetterReason::from(&malformed))
     }
 }
 
-enum Work {
+enum InboundAction {
     Ignore,
     ServiceEvent,
-    Append(Normalized),
+    Append(NormalizedReceipt),
 }
 
-impl<T: RecordTable, O: ObjectStore, D: DeadLetters, M: Metrics> Inbound<T, O, D, M> {
+impl<T: RecordTable, O: ObjectStore, D: DeadLetterQueue, M: Metrics> InboundFunction<T, O, D, M> {
     /// Handles one invocation; returns shortly after `deadline` at the latest.
     ///
     /// # Errors
@@ -82,65 +85,76 @@ impl<T: RecordTable, O: ObjectStore, D: DeadLetters, M: Metrics> Inbound<T, O, D
         let mut invocation = Invocation::open(payload)?;
         let (mut ignored, mut service_events) = (0, 0);
         loop {
-            let messages: Vec<_> = iter::from_fn(|| invocation.next_message()).take(PARALLEL).collect();
+            let messages: Vec<_> =
+                iter::from_fn(|| invocation.next_message()).take(MAX_PARALLEL_MESSAGES).collect();
             if messages.is_empty() {
                 break;
             }
             let worked =
-                join_all(messages.iter().map(|(_, message)| deadline.limit(self.work(message)))).await;
+                join_all(messages.iter().map(|(_, message)| deadline.limit(self.process_message(message))))
+                    .await;
             for ((place, message), work) in messages.iter().zip(worked) {
-                match work.unwrap_or(Err(Trouble::Deadline)) {
-                    Ok(Work::Ignore) => ignored += 1,
-                    Ok(Work::ServiceEvent) => {
+                match work.unwrap_or(Err(InboundMessageError::DeadlineExceeded)) {
+                    Ok(InboundAction::Ignore) => ignored += 1,
+                    Ok(InboundAction::ServiceEvent) => {
                         ignored += 1;
                         service_events += 1;
                     }
-                    Ok(Work::Append(Normalized { records, malformed })) => {
+                    Ok(InboundAction::Append(NormalizedReceipt {
+                        records,
+                        malformed_recipients: malformed,
+                    })) => {
                         for record in records {
-                            invocation.add(*place, record);
-                            if invocation.is_full() {
-                                invocation.append_held(&self.table, deadline).await;
+                            invocation.buffer_record(*place, record);
+                            if invocation.is_buffer_full() {
+                                invocation.append_buffered_records(&self.table, deadline).await;
                             }
                         }
                         for malformed in malformed {
-                            let malformed = malformed.within(&message.path);
-                            leave(&mut invocation, *place, message, malformed.into());
+                            let malformed = malformed.prefix_field(&message.path);
+                            mark_message_and_log(&mut invocation, *place, message, malformed.into());
                         }
                     }
-                    Err(trouble) => leave(&mut invocation, *place, message, trouble),
+                    Err(trouble) => mark_message_and_log(&mut invocation, *place, message, trouble),
                 }
             }
         }
-        invocation.append_held(&self.table, deadline).await;
-        let Settled { written, not_written } = invocation.settled();
-        let Buried { poisoned, sent } = invocation.bury(payload, &self.dead_letters, deadline).await;
+        invocation.append_buffered_records(&self.table, deadline).await;
+        let AppendCounts { records_written: written, records_not_written: not_written } =
+            invocation.append_counts();
+        let DeadLetterCounts { poison_messages: poisoned, dead_letters_sent: sent } =
+            invocation.send_dead_letters(payload, &self.dead_letters, deadline).await;
         self.metrics.count(&[
-            ("Messages", invocation.messages()),
+            ("Messages", invocation.message_count()),
             ("MessagesIgnored", ignored),
             ("ServiceEvents", service_events),
             ("MessagesPoisoned", poisoned),
-            ("MessagesReturned", invocation.failed()),
+            ("MessagesReturned", invocation.failed_count()),
             ("DeadLettersSent", sent),
             ("RecordsWritten", written),
             ("RecordsNotWritten", not_written),
         ]);
-        invocation.respond()
+        invocation.into_response()
     }
 
-    async fn work(&self, message: &Message) -> Result<Work, Trouble> {
-        let receipt = match message.reading.as_ref().map_err(Reason::from)? {
-            Reading::Ignored(notice) => {
+    async fn process_message(&self, message: &PayloadMessage) -> Result<InboundAction, InboundMessageError> {
+        let receipt = match message.content.as_ref().map_err(DeadLetterReason::from)? {
+            ParsedMessage::Ignored(notice) => {
                 info!(message = message.id, detail_type = notice.detail_type(), %notice, "ignored");
-                return Ok(if notice.detail_type().is_some() { Work::ServiceEvent } else { Work::Ignore });
+                return Ok(if notice.detail_type().is_some() {
+                    InboundAction::ServiceEvent
+                } else {
+                    InboundAction::Ignore
+                });
             }
-            Reading::Feedback(_) => {
+            ParsedMessage::Feedback(_) => {
                 let problem = "feedback on a mail that was sent, not a mail that was received";
-                return Err(Reason::new("eventType", problem).into());
+                return Err(DeadLetterReason::new("eventType", problem).into());
             }
-            Reading::Received(receipt) => receipt,
+            ParsedMessage::Received(receipt) => receipt,
         };
-        self.settings.ours.check_received(&message.origin, receipt).map_err(Reason::from)?;
-        let unknown = receipt.unknown_values();
+        self.settings.stack_scope.check_receipt(&message.origin, receipt).map_err(DeadLetterReason::from)?;
+        let unknown = receipt.fields_with_unknown_values();
         if !unknown.is_empty() {
             info!(
                 message = message.id,
@@ -149,48 +163,69 @@ impl<T: RecordTable, O: ObjectStore, D: DeadLetters, M: Metrics> Inbound<T, O, D
                 "unknown values"
             );
         }
-        let location = Location::of(receipt, Some(&self.settings.store))
-            .ok_or_else(|| Malformed::new("receipt.action.bucketName", Problem::Missing))?;
-        let object = self.find(receipt, &location, &message.path).await?;
-        let structure = self.structure(&location, &object).await?;
-        let rules = Rules {
-            home: Some(&self.settings.ours.region),
-            disposition: self.settings.disposition,
+        let location = ObjectLocation::from_receipt(receipt, Some(&self.settings.mail_store))
+            .ok_or_else(|| MalformedInput::new("receipt.action.bucketName", InputProblem::Missing))?;
+        let object = self.find_or_put_mail(receipt, &location, &message.path).await?;
+        let structure = self.read_structure(&location, &object).await?;
+        let rules = InboundSettings {
+            default_region: Some(&self.settings.stack_scope.region),
+            disposition_policy: self.settings.disposition_policy,
             retention: self.settings.retention,
         };
-        let found = Found { location: Some(location), object: Some(object), structure: Some(structure) };
+        let found =
+            MailInspection { location: Some(location), object: Some(object), structure: Some(structure) };
         let normalized = inbound::normalize(receipt, &message.origin, &found, rules);
-        Ok(Work::Append(normalized.map_err(|error| error.within(&message.path))?))
+        Ok(InboundAction::Append(normalized.map_err(|error| error.prefix_field(&message.path))?))
     }
 
     /// Asks S3 about the mail. If the notification brought the mail itself, it is put there first, but only if it is not
     /// there yet: a second version would make another record of the same mail.
-    async fn find(&self, receipt: &Receipt, location: &Location, path: &str) -> Result<ObjectFacts, Trouble> {
+    async fn find_or_put_mail(
+        &self,
+        receipt: &Receipt,
+        location: &ObjectLocation,
+        payload_path: &str,
+    ) -> Result<ObjectFacts, InboundMessageError> {
         let found = self.objects.head(location).await;
-        if found != Err(ObjectError::NotFound) {
+        if found != Err(ObjectError::ObjectNotFound) {
             return Ok(found?);
         }
-        let Some(content) = receipt.content().map_err(|error| error.within(path))? else { return Ok(found?) };
+        let Some(content) = receipt.content().map_err(|error| error.prefix_field(payload_path))? else {
+            return Ok(found?);
+        };
         self.objects.put(location, content.into_owned()).await?;
         Ok(self.objects.head(location).await?)
     }
 
     /// Reads the structure of a mail from its first bytes.
-    async fn structure(&self, location: &Location, object: &ObjectFacts) -> Result<Structure, Trouble> {
-        if object.encryption().is_client_side() {
-            return Ok(Structure::unreadable(Unreadable::Encrypted));
+    async fn read_structure(
+        &self,
+        location: &ObjectLocation,
+        object_facts: &ObjectFacts,
+    ) -> Result<MailStructure, InboundMessageError> {
+        if object_facts.encryption().is_client_side() {
+            return Ok(MailStructure::from_unreadable(UnreadableReason::Encrypted));
         }
-        let head = self.objects.first_bytes(location, object, HEAD_BYTES).await?;
-        let whole = object.size.is_some_and(|size| size <= HEAD_BYTES);
-        Ok(Structure::read(&head, whole))
+        let head = self.objects.first_bytes(location, object_facts, HEAD_BYTES).await?;
+        let whole = object_facts.size.is_some_and(|size| size <= HEAD_BYTES);
+        Ok(MailStructure::parse(&head, whole))
     }
 }
 
 /// Leaves the message at this place: it comes back, or is given up if no retry can help. Logs where and what is wrong, never a value.
-fn leave(invocation: &mut Invocation<'_, InboundRecord>, place: usize, message: &Message, trouble: Trouble) {
-    warn!(message = message.id, ses_message = message.ses_message_id(), "{trouble}");
-    match trouble {
-        Trouble::Poison(reason) => invocation.poison(place, reason.inside(&message.path)),
-        Trouble::Object(_) | Trouble::Deadline => invocation.fail(place),
+fn mark_message_and_log(
+    invocation: &mut Invocation<'_, InboundRecord>,
+    message_index: usize,
+    message: &PayloadMessage,
+    error: InboundMessageError,
+) {
+    warn!(message = message.id, ses_message = message.ses_message_id(), "{error}");
+    match error {
+        InboundMessageError::Poison(reason) => {
+            invocation.mark_poison(message_index, reason.relative_to(&message.path))
+        }
+        InboundMessageError::Object(_) | InboundMessageError::DeadlineExceeded => {
+            invocation.mark_failed(message_index)
+        }
     }
 }

@@ -1,8 +1,8 @@
 //! What the template tells the function.
 
-use mailroom_aws::settings::{CommonSettings, SettingError, Variables};
-use mailroom_core::inbound::{Disposition, DispositionPolicy, Store};
-use mailroom_core::ours::Ours;
+use mailroom_aws::settings::{CommonSettings, EnvironmentVariables, SettingError};
+use mailroom_core::inbound::{Disposition, DispositionPolicy, MailStore};
+use mailroom_core::ownership::StackScope;
 use mailroom_core::record::Retention;
 
 /// The function's settings, read once at start.
@@ -10,13 +10,13 @@ use mailroom_core::record::Retention;
 pub struct Settings {
     /// The account and the Region: by these a receipt is known to be ours. No topic is checked, since an operator's rules
     /// may have any.
-    pub ours: Ours,
+    pub stack_scope: StackScope,
     /// `MAIL_BUCKET` and `MAIL_PREFIX`: where the stack's rule puts mail, which the Lambda action does not say.
-    pub store: Store,
+    pub mail_store: MailStore,
     /// `SPAM_DISPOSITION`, `INCONCLUSIVE_DISPOSITION` and `UNSCANNED_DISPOSITION`: what the verdicts of SES's scans come
     /// to.
-    pub disposition: DispositionPolicy,
-    /// How long records are kept: see [`Variables::retention`].
+    pub disposition_policy: DispositionPolicy,
+    /// How long records are kept: see [`EnvironmentVariables::retention`].
     pub retention: Retention,
 }
 
@@ -27,16 +27,21 @@ impl Settings {
     /// The first variable that is missing or unusable.
     pub fn read(
         common: &CommonSettings,
-        variables: &Variables<impl Fn(&str) -> Option<String>>,
+        variables: &EnvironmentVariables<impl Fn(&str) -> Option<String>>,
     ) -> Result<Self, SettingError> {
-        let disposition = |name| variables.parsed(name, "clean, suspect or reject", Disposition::parse);
+        let disposition =
+            |name| variables.parse_required(name, "clean, suspect or reject", Disposition::parse);
         Ok(Self {
-            ours: Ours { account: common.account.clone(), region: common.region.clone(), topic_arn: None },
-            store: Store {
-                bucket: variables.required("MAIL_BUCKET")?,
-                prefix: variables.optional("MAIL_PREFIX").unwrap_or_default(),
+            stack_scope: StackScope {
+                account: common.account.clone(),
+                region: common.region.clone(),
+                topic_arn: None,
             },
-            disposition: DispositionPolicy {
+            mail_store: MailStore {
+                bucket: variables.get_required("MAIL_BUCKET")?,
+                prefix: variables.get_optional("MAIL_PREFIX").unwrap_or_default(),
+            },
+            disposition_policy: DispositionPolicy {
                 spam: disposition("SPAM_DISPOSITION")?,
                 inconclusive: disposition("INCONCLUSIVE_DISPOSITION")?,
                 unscanned: disposition("UNSCANNED_DISPOSITION")?,
@@ -48,7 +53,7 @@ impl Settings {
 
 #[cfg(test)]
 mod tests {
-    use mailroom_aws::settings::but_for;
+    use mailroom_aws::settings::override_variable;
 
     use super::*;
 
@@ -61,14 +66,14 @@ mod tests {
     ];
 
     fn with(changed: &str, value: &str) -> Result<Settings, SettingError> {
-        Settings::read(&CommonSettings::default(), &but_for(ALL, changed, value))
+        Settings::read(&CommonSettings::default(), &override_variable(ALL, changed, value))
     }
 
     #[test]
     fn all_or_a_clear_error() {
         let settings = with("", "").unwrap();
-        assert_eq!(settings.store.prefix, "");
-        assert_eq!(settings.disposition.spam, Disposition::Reject);
+        assert_eq!(settings.mail_store.prefix, "");
+        assert_eq!(settings.disposition_policy.spam, Disposition::Reject);
         for (name, _) in ALL {
             assert_eq!(with(name, "").unwrap_err(), SettingError::Missing(name));
         }

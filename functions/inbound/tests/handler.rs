@@ -2,14 +2,14 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test says what failed by panicking")]
 
 use doubles::{MemoryDeadLetters, MemoryMetrics, MemoryObjects, MemoryTable, sqs_event};
-use inbound::handler::Inbound;
+use inbound::handler::InboundFunction;
 use inbound::settings::Settings;
 use mailroom_aws::dead_letters::DeadLetterError;
 use mailroom_aws::deadline::Deadline;
 use mailroom_aws::invocation::{InvocationError, SqsBatchResponse};
 use mailroom_aws::objects::ObjectError;
-use mailroom_core::inbound::{DispositionPolicy, Location, ObjectFacts, Store};
-use mailroom_core::ours::Ours;
+use mailroom_core::inbound::{DispositionPolicy, MailStore, ObjectFacts, ObjectLocation};
+use mailroom_core::ownership::StackScope;
 use mailroom_core::record::Retention;
 use serde_json::{Value, json};
 
@@ -18,22 +18,22 @@ const MAIL: &[u8] = b"From: Ann <ann@example.org>\r\nTo: box@example.com\r\nSubj
     --b\r\nContent-Type: text/plain\r\n\r\nHi\r\n\
     --b\r\nContent-Type: application/pdf; name=a.pdf\r\nContent-Disposition: attachment\r\n\r\n%PDF\r\n--b--\r\n";
 
-type Function = Inbound<MemoryTable, MemoryObjects, MemoryDeadLetters, MemoryMetrics>;
+type Function = InboundFunction<MemoryTable, MemoryObjects, MemoryDeadLetters, MemoryMetrics>;
 
 fn function() -> Function {
-    Inbound {
+    InboundFunction {
         table: MemoryTable::default(),
         objects: MemoryObjects::default(),
         dead_letters: MemoryDeadLetters::default(),
         metrics: MemoryMetrics::default(),
         settings: Settings {
-            ours: Ours {
+            stack_scope: StackScope {
                 account: "123456789012".to_owned(),
                 region: "us-east-1".to_owned(),
                 topic_arn: None,
             },
-            store: Store { bucket: "local-mail".to_owned(), prefix: "mail/".to_owned() },
-            disposition: DispositionPolicy::default(),
+            mail_store: MailStore { bucket: "local-mail".to_owned(), prefix: "mail/".to_owned() },
+            disposition_policy: DispositionPolicy::default(),
             retention: Retention::default(),
         },
     }
@@ -43,8 +43,8 @@ async fn handle(function: &Function, payload: &Value) -> Result<SqsBatchResponse
     function.handle(&payload.to_string(), Deadline::after(std::time::Duration::from_secs(5))).await
 }
 
-fn at(key: &str) -> Location {
-    Location { bucket: "local-mail".to_owned(), key: key.to_owned() }
+fn at(key: &str) -> ObjectLocation {
+    ObjectLocation { bucket: "local-mail".to_owned(), key: key.to_owned() }
 }
 
 fn facts() -> ObjectFacts {
@@ -123,8 +123,8 @@ async fn the_same_mail_again_is_the_same_record() {
 #[tokio::test]
 async fn a_mail_that_is_not_there_is_no_record_and_is_tried_again() {
     let errors = [
-        ObjectError::NotFound,
-        ObjectError::NoBucket,
+        ObjectError::ObjectNotFound,
+        ObjectError::BucketNotFound,
         ObjectError::Denied,
         ObjectError::Unavailable("SlowDown".to_owned()),
     ];

@@ -8,17 +8,17 @@ use mailroom_aws::clock::Clock;
 use mailroom_aws::dead_letters::DeadLetterError;
 use mailroom_aws::deadline::Deadline;
 use mailroom_aws::invocation::{InvocationError, SqsBatchResponse};
-use mailroom_core::suppression::Reason;
+use mailroom_core::suppression::SuppressionReason;
 use mailroom_core::timestamp::Timestamp;
-use merge::handler::Merge;
+use merge::handler::MergeFunction;
 use serde_json::{Value, json};
 
 const SAMPLES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../events/merge");
 
-type Function = Merge<MemoryTable, MemoryDeadLetters, MemoryClock, MemoryMetrics>;
+type Function = MergeFunction<MemoryTable, MemoryDeadLetters, MemoryClock, MemoryMetrics>;
 
 fn function() -> Function {
-    Merge {
+    MergeFunction {
         table: MemoryTable::default(),
         dead_letters: MemoryDeadLetters::default(),
         clock: MemoryClock::at(Timestamp::parse("2026-02-01T00:00:00Z").unwrap()),
@@ -46,10 +46,12 @@ async fn merge(function: &Function, bodies: &[String]) -> Vec<String> {
     failed_ids(handle(function, &sqs_event(bodies.iter().enumerate()).to_string()).await.unwrap())
 }
 
-fn in_force(function: &Function) -> Vec<(String, Option<Reason>, bool, u64)> {
+fn in_force(function: &Function) -> Vec<(String, Option<SuppressionReason>, bool, u64)> {
     let states = function.table.states().into_iter();
     states
-        .map(|state| (state.address().to_owned(), state.effective(), state.is_pending(), state.version()))
+        .map(|state| {
+            (state.address().to_owned(), state.effective_reason(), state.is_pending(), state.version())
+        })
         .collect()
 }
 
@@ -64,7 +66,7 @@ async fn several_addresses_of_a_message_are_joined_and_again_nothing_changes() {
         assert_eq!(
             in_force(&function),
             [
-                ("a@example.com".to_owned(), Some(Reason::Bounce), true, 1),
+                ("a@example.com".to_owned(), Some(SuppressionReason::Bounce), true, 1),
                 ("b@example.com".to_owned(), None, true, 1),
             ]
         );
@@ -81,7 +83,7 @@ async fn an_address_is_written_once_however_many_messages_name_it() {
     let bounced = message(&[said(&function, "bounced", "a@example.com", 1)]);
     assert_eq!(merge(&function, &[complained, bounced.clone(), bounced]).await, [""; 0]);
     assert_eq!(function.table.stream(0).len(), 1);
-    assert_eq!(function.table.states()[0].effective(), Some(Reason::Complaint));
+    assert_eq!(function.table.states()[0].effective_reason(), Some(SuppressionReason::Complaint));
 }
 
 #[tokio::test]

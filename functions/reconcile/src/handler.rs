@@ -9,8 +9,8 @@ use mailroom_aws::clock::{Clock, Timer};
 use mailroom_aws::deadline::Deadline;
 use mailroom_aws::invocation::SqsBatchResponse;
 use mailroom_aws::metrics::Metrics;
-use mailroom_aws::pace::Pace;
-use mailroom_aws::peers::Peers;
+use mailroom_aws::peer_queues::PeerQueues;
+use mailroom_aws::rate_limiter::RateLimiter;
 use mailroom_aws::suppression_list::SuppressionList;
 use mailroom_aws::table::TableError;
 use mailroom_aws::table::lease::{AcquireOutcome, LeaseStore};
@@ -22,19 +22,19 @@ use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 use tracing::{info, warn};
 
-pub use crate::given_up::GivenUpError;
-pub use crate::pass::{PassError, Passed};
+pub use crate::abandoned_records::AbandonedRecordsError;
+pub use crate::look_back::LookBackCounts;
+pub use crate::pass::{PassError, PassOutcome};
 pub use crate::pass_counts::PassCounts;
-pub use crate::push::Pushed;
-pub use crate::records::LookedBack;
+pub use crate::peer_push::PushCounts;
 
-use crate::given_up;
-use crate::pass::{Passing, TO_KEEP};
-use crate::push::Push;
-use crate::records::LookBack;
+use crate::abandoned_records;
+use crate::look_back::LookBack;
+use crate::pass::{PassRunner, SAVING_MARGIN};
+use crate::peer_push::PeerPush;
 use crate::settings::Settings;
 
-const LEASE: &str = "reconcile";
+const LEASE_NAME: &str = "reconcile";
 /// How much longer than the invocation the lease lasts, for clocks that differ and for the answer's way.
 const LEASE_MARGIN: Duration = Duration::from_secs(5);
 
@@ -45,7 +45,7 @@ pub trait Ports {
     /// SES's suppression list, which is only read.
     type List: SuppressionList;
     /// The queues of the peers.
-    type Peers: Peers;
+    type Peers: PeerQueues;
     /// The clock.
     type Clock: Timer;
     /// Where metrics are counted.
@@ -53,7 +53,7 @@ pub trait Ports {
 }
 
 /// The reconcile function: its ports and its settings.
-pub struct Reconcile<P: Ports> {
+pub struct ReconcileFunction<P: Ports> {
     /// The table.
     pub table: P::Table,
     /// The suppression list.
@@ -70,19 +70,19 @@ pub struct Reconcile<P: Ports> {
 
 /// What an invocation is about, by its payload.
 #[derive(Debug, Clone, Copy)]
-pub enum Event<'a> {
+pub enum ReconcileEvent<'a> {
     /// A schedule, or an operator.
-    Wake(Wake),
+    Request(ReconcileRequest),
     /// A batch of the queue into which Lambda puts what decide has given up: the payload.
-    GivenUp(&'a str),
+    AbandonedBatches(&'a str),
 }
 
-impl<'a> Event<'a> {
+impl<'a> ReconcileEvent<'a> {
     /// Reads a payload.
     ///
     /// # Errors
     /// If it is neither. No retry can help.
-    pub fn read(payload: &'a str) -> Result<Self, serde_json::Error> {
+    pub fn parse(payload: &'a str) -> Result<Self, serde_json::Error> {
         #[derive(Deserialize)]
         struct Batch {
             #[serde(rename = "Records")]
@@ -90,48 +90,55 @@ impl<'a> Event<'a> {
         }
         let batch: Batch = serde_json::from_str(payload)?;
         if batch.records.is_some() {
-            return Ok(Self::GivenUp(payload));
+            return Ok(Self::AbandonedBatches(payload));
         }
-        serde_json::from_str(payload).map(Self::Wake)
+        serde_json::from_str(payload).map(Self::Request)
     }
 }
 
 /// The answer to an event.
 #[derive(Debug, PartialEq, Eq, Serialize)]
 #[serde(untagged)]
-pub enum Answer {
+pub enum ReconcileResponse {
     /// To a wake.
-    Done(Done),
+    Run(ReconcileRunOutcome),
     /// To a batch of the queue, all of whose messages are done.
-    Noted(SqsBatchResponse),
+    Batch(SqsBatchResponse),
 }
 
 /// The payload of a wake. A schedule's event has none of these fields; an operator may give any of them.
 #[derive(Debug, Clone, Copy, Default, Deserialize)]
 #[serde(default)]
-pub struct Wake {
+pub struct ReconcileRequest {
     /// Begin a pass over the list now, unless one is in progress.
-    pub pass: bool,
+    #[serde(rename = "pass")]
+    pub start_pass: bool,
     /// Tell the peers everything, and not only what has changed since they were last told.
-    pub everything: bool,
+    #[serde(rename = "everything")]
+    pub full_push: bool,
     /// Look back on records now, even if that is not due.
-    pub records: bool,
+    #[serde(rename = "records")]
+    pub start_look_back: bool,
 }
 
 /// What an invocation did. This is also its answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case", tag = "state")]
-pub enum Done {
+pub enum ReconcileRunOutcome {
     /// It did nothing, since another invocation is at work. What it was asked to do is not remembered.
-    Held,
+    Busy,
     /// It did what it was woken for.
-    Woken {
+    #[serde(rename = "woken")]
+    Completed {
         /// What came of telling the peers.
-        pushed: Pushed,
+        #[serde(rename = "pushed")]
+        push_counts: PushCounts,
         /// How the pass fared.
-        passed: Passed,
+        #[serde(rename = "passed")]
+        pass_outcome: PassOutcome,
         /// What came of looking back on records.
-        looked_back: LookedBack,
+        #[serde(rename = "looked_back")]
+        look_back_counts: LookBackCounts,
     },
 }
 
@@ -150,27 +157,31 @@ pub enum ReconcileError {
     LookBack(#[source] TableError),
     /// What decide has given up was not noted.
     #[error("given up: {0}")]
-    GivenUp(#[from] GivenUpError),
+    AbandonedRecords(#[from] AbandonedRecordsError),
 }
 
-impl<P: Ports> Reconcile<P> {
+impl<P: Ports> ReconcileFunction<P> {
     /// Handles one invocation, and returns by `deadline`.
     ///
     /// # Errors
     /// See [`ReconcileError`].
-    pub async fn answer(
+    pub async fn handle_event(
         &self,
-        event: Event<'_>,
+        event: ReconcileEvent<'_>,
         invocation_id: &str,
         deadline: Deadline,
-    ) -> Result<Answer, ReconcileError> {
+    ) -> Result<ReconcileResponse, ReconcileError> {
         match event {
-            Event::Wake(wake) => Ok(Answer::Done(self.handle(wake, invocation_id, deadline).await?)),
+            ReconcileEvent::Request(wake) => {
+                Ok(ReconcileResponse::Run(self.handle_request(wake, invocation_id, deadline).await?))
+            }
             // Needs no lease, which a wake may hold for minutes: it is one note, and all else is left to the next wake.
-            Event::GivenUp(payload) => {
-                let batches = given_up::note(payload, &self.table, &self.clock, deadline).await?;
+            ReconcileEvent::AbandonedBatches(payload) => {
+                let batches =
+                    abandoned_records::note_abandoned_batches(payload, &self.table, &self.clock, deadline)
+                        .await?;
                 self.metrics.count(&[("BatchesGivenUp", batches)]);
-                Ok(Answer::Noted(SqsBatchResponse::default()))
+                Ok(ReconcileResponse::Batch(SqsBatchResponse::default()))
             }
         }
     }
@@ -179,59 +190,60 @@ impl<P: Ports> Reconcile<P> {
     ///
     /// # Errors
     /// See [`ReconcileError`].
-    pub async fn handle(
+    pub async fn handle_request(
         &self,
-        wake: Wake,
+        request: ReconcileRequest,
         invocation_id: &str,
         deadline: Deadline,
-    ) -> Result<Done, ReconcileError> {
+    ) -> Result<ReconcileRunOutcome, ReconcileError> {
         let now = self.clock.now();
         let ends_at = deadline.by_clock(now);
         let expires_at = ends_at.plus(LEASE_MARGIN);
-        let outcome = self.table.acquire(LEASE, invocation_id, now, expires_at, deadline).await;
+        let outcome = self.table.acquire(LEASE_NAME, invocation_id, now, expires_at, deadline).await;
         if outcome.map_err(ReconcileError::Lease)? == AcquireOutcome::HeldByOther {
             info!("another invocation is at it");
-            return Ok(Done::Held);
+            return Ok(ReconcileRunOutcome::Busy);
         }
-        let done = self.woken(wake, ends_at, deadline).await;
-        if let Err(error) = self.table.release(LEASE, invocation_id, deadline).await {
+        let done = self.run_with_lease(request, ends_at, deadline).await;
+        if let Err(error) = self.table.release(LEASE_NAME, invocation_id, deadline).await {
             warn!("not given back, so it has to run out: {error}");
         }
         done
     }
 
-    async fn woken(
+    async fn run_with_lease(
         &self,
-        wake: Wake,
+        request: ReconcileRequest,
         ends_at: Timestamp,
         deadline: Deadline,
-    ) -> Result<Done, ReconcileError> {
-        let push = Push {
+    ) -> Result<ReconcileRunOutcome, ReconcileError> {
+        let push = PeerPush {
             table: &self.table,
             peers: &self.peers,
             clock: &self.clock,
             region: &self.settings.region,
-            everything: wake.everything,
+            is_full: request.full_push,
             // Telling a new peer everything must not keep the list from being read, nor the other way round: each has half
             // of the time.
             stop_at: deadline.half_time(),
             deadline,
         };
-        let pushed = push.to_all(&self.settings.peers).await;
-        let pace = Pace::new(&self.clock, self.settings.pace, Some(ends_at.minus(TO_KEEP)));
-        let passing = Passing::<P> {
+        let pushed = push.push_to_all(&self.settings.peers).await;
+        let pace =
+            RateLimiter::new(&self.clock, self.settings.call_interval, Some(ends_at.minus(SAVING_MARGIN)));
+        let passing = PassRunner::<P> {
             table: &self.table,
             list: &self.list,
             clock: &self.clock,
             metrics: &self.metrics,
-            pace: &pace,
+            rate_limiter: &pace,
             region: &self.settings.region,
-            gone: self.settings.gone,
-            guard: self.settings.guard,
+            missing_entry_policy: self.settings.missing_entry_policy,
+            emptied_list_guard: self.settings.emptied_list_guard,
             ends_at,
             deadline,
         };
-        let passed = passing.go_on(self.settings.pass_every, wake.pass).await;
+        let passed = passing.resume_pass(self.settings.pass_interval, request.start_pass).await;
         let look_back = LookBack {
             table: &self.table,
             clock: &self.clock,
@@ -239,29 +251,38 @@ impl<P: Ports> Reconcile<P> {
             policy: &self.settings.policy,
             deadline,
         };
-        let mut looked_back = LookedBack::default();
-        let result = look_back.go_on(wake.records, &mut looked_back).await;
-        self.count(&pushed, &passed, &looked_back);
+        let mut looked_back = LookBackCounts::default();
+        let result = look_back.resume_scan(request.start_look_back, &mut looked_back).await;
+        self.emit_counts(&pushed, &passed, &looked_back);
         result.map_err(ReconcileError::LookBack)?;
-        Ok(Done::Woken { pushed, passed: passed?, looked_back })
+        Ok(ReconcileRunOutcome::Completed {
+            push_counts: pushed,
+            pass_outcome: passed?,
+            look_back_counts: looked_back,
+        })
     }
 
-    fn count(&self, pushed: &Pushed, passed: &Result<Passed, PassError>, looked_back: &LookedBack) {
+    fn emit_counts(
+        &self,
+        push_counts: &PushCounts,
+        pass_outcome: &Result<PassOutcome, PassError>,
+        look_back_counts: &LookBackCounts,
+    ) {
         self.metrics.count(&[
-            ("StatesPushed", pushed.states),
-            ("MessagesPushed", pushed.messages),
-            ("PeerStatesRefused", pushed.states_refused),
-            ("PeersFailed", pushed.peers_failed),
-            ("PeersBehind", pushed.peers_behind),
-            ("PassesFailed", usize::from(passed.is_err())),
-            ("RecordsLookedAt", looked_back.records),
-            ("RecordsUnreadable", looked_back.unreadable),
-            ("RecordsDecidedLate", looked_back.decided),
+            ("StatesPushed", push_counts.states),
+            ("MessagesPushed", push_counts.messages),
+            ("PeerStatesRefused", push_counts.states_refused),
+            ("PeersFailed", push_counts.peers_failed),
+            ("PeersBehind", push_counts.peers_behind),
+            ("PassesFailed", usize::from(pass_outcome.is_err())),
+            ("RecordsLookedAt", look_back_counts.decidable_records),
+            ("RecordsUnreadable", look_back_counts.unreadable_records),
+            ("RecordsDecidedLate", look_back_counts.records_decided),
         ]);
-        let (counts, alarmed) = match passed {
-            Ok(Passed::Ended(counts)) => (counts, false),
-            Ok(Passed::Alarmed(counts)) => (counts, true),
-            Ok(Passed::NotDue | Passed::Unfinished(_)) | Err(_) => return,
+        let (counts, alarmed) = match pass_outcome {
+            Ok(PassOutcome::Ended(counts)) => (counts, false),
+            Ok(PassOutcome::GuardTripped(counts)) => (counts, true),
+            Ok(PassOutcome::NotDue | PassOutcome::Unfinished(_)) | Err(_) => return,
         };
         self.metrics.count(&[
             ("PassesEnded", 1),

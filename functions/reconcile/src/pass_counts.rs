@@ -1,6 +1,6 @@
 //! What a pass counts.
 
-use mailroom_core::suppression::reconcile::{Action, Leave};
+use mailroom_core::suppression::reconcile::{ReconcileAction, SkipReason};
 use serde::{Deserialize, Serialize};
 
 /// What a pass has found so far. What was done twice, because of a crash, is counted twice.
@@ -38,23 +38,29 @@ pub struct PassCounts {
 
 impl PassCounts {
     /// Counts what became of an address; `mended` says whether its state was written.
-    pub(crate) fn add_action(&mut self, action: &Action, mended: bool) {
+    pub(crate) fn add_action(&mut self, action: &ReconcileAction, mended: bool) {
         match action {
-            Action::Agree => self.agree += 1,
-            Action::Leave(Leave::Pending | Leave::Job | Leave::Moved) => self.busy += 1,
-            Action::Leave(
-                Leave::LeftOff | Leave::Sandbox | Leave::Failed | Leave::Untold | Leave::Simulator,
+            ReconcileAction::NoChange => self.agree += 1,
+            ReconcileAction::Skip(
+                SkipReason::Pending | SkipReason::HeldByJob | SkipReason::RecentlyChanged,
+            ) => self.busy += 1,
+            ReconcileAction::Skip(
+                SkipReason::RemovalAccepted
+                | SkipReason::InSandbox
+                | SkipReason::FailedForGood
+                | SkipReason::LookupRefused
+                | SkipReason::MailboxSimulator,
             ) => {
                 self.left += 1;
             }
-            Action::TakeIn(_)
-            | Action::Join(_)
-            | Action::Delete
-            | Action::Put(_)
-            | Action::Confirm
-            | Action::LeaveOff
-            | Action::Note(_)
-            | Action::Spell => self.differ += 1,
+            ReconcileAction::Adopt(_)
+            | ReconcileAction::JoinComplaint(_)
+            | ReconcileAction::MarkForDelete
+            | ReconcileAction::MarkForPut(_)
+            | ReconcileAction::LookUpEntry
+            | ReconcileAction::AcceptRemoval
+            | ReconcileAction::RecordListedEntry(_)
+            | ReconcileAction::RecordSpellings => self.differ += 1,
         }
         self.mended += usize::from(mended);
     }

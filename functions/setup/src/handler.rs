@@ -6,57 +6,57 @@ use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use mailroom_aws::account::SuppressionSettings;
+use mailroom_aws::account::AccountSettings;
 use mailroom_aws::clock::{Clock, Timer};
-use mailroom_aws::custom_resource::{AnswerError, Answers};
+use mailroom_aws::custom_resource::{CustomResourceResponder, ResponderError};
 use mailroom_aws::deadline::Deadline;
 use mailroom_aws::notification_topics::NotificationTopics;
-use mailroom_aws::rule_sets::RuleSets;
+use mailroom_aws::rule_sets::RuleSetApi;
 use mailroom_aws::table::notes::NoteStore;
 use mailroom_core::timestamp::Timestamp;
 use serde_json::Value;
 use tracing::{info, warn};
 
-use crate::answer::answer;
-use crate::calls::Calls;
-use crate::request::{NotARequest, Request};
-use crate::run::Run;
+use crate::request::{InvalidRequest, SetupRequest};
+use crate::response::serialize_response;
+use crate::setup_caller::SetupCaller;
+use crate::setup_run::SetupRun;
 
-pub use crate::run::Failure;
+pub use crate::setup_run::SetupFailure;
 
 /// The time that is kept at the end of an invocation for answering, even if delivery fails at first.
-const TO_ANSWER: Duration = Duration::from_secs(10);
+const RESPONSE_MARGIN: Duration = Duration::from_secs(10);
 /// The pause before an answer is delivered again. It doubles each time.
-const PAUSE: Duration = Duration::from_millis(500);
+const FIRST_RETRY_PAUSE: Duration = Duration::from_millis(500);
 
 /// The types of the ports.
 pub trait Ports {
     /// SES: the topics of identities.
     type Topics: NotificationTopics;
     /// SES: the receipt rule sets, and which one is active.
-    type RuleSets: RuleSets;
+    type RuleSets: RuleSetApi;
     /// SES: the account, with the reasons for which it keeps its suppression list.
-    type Account: SuppressionSettings;
+    type Account: AccountSettings;
     /// The table: what was set up before Mailroom changed it.
     type Table: NoteStore;
     /// Where answers are delivered, on which CloudFormation waits.
-    type Answers: Answers;
+    type Answers: CustomResourceResponder;
     /// The clock.
     type Clock: Timer;
 }
 
 /// The setup function: its ports and its pace.
-pub struct Setup<P: Ports> {
+pub struct SetupFunction<P: Ports> {
     /// The topics of identities.
     pub topics: P::Topics,
     /// The receipt rule sets.
     pub rule_sets: P::RuleSets,
     /// The account.
-    pub account: P::Account,
+    pub account_settings: P::Account,
     /// The table.
     pub table: P::Table,
     /// Where answers are delivered.
-    pub answers: P::Answers,
+    pub responder: P::Answers,
     /// The clock.
     pub clock: P::Clock,
     /// The time between two calls of SES.
@@ -68,30 +68,30 @@ pub struct Setup<P: Ports> {
 pub enum SetupError {
     /// The event is not a request of CloudFormation's. No retry can help.
     #[error(transparent)]
-    NotARequest(#[from] NotARequest),
-    /// The answer could not be delivered. Whether a retry can help, [`AnswerError`] says.
+    InvalidRequest(#[from] InvalidRequest),
+    /// The answer could not be delivered. Whether a retry can help, [`ResponderError`] says.
     #[error("the answer: {0}")]
-    Answer(#[from] AnswerError),
+    Responder(#[from] ResponderError),
     /// The answer could not be written as JSON. No retry can help.
     #[error("the answer: {0}")]
-    Unwritable(#[from] serde_json::Error),
+    Serialization(#[from] serde_json::Error),
 }
 
-impl<P: Ports> Setup<P> {
+impl<P: Ports> SetupFunction<P> {
     /// Handles one request, and has answered it by `deadline`. A request that could not be carried out is answered as
     /// failed, which is no error here.
     ///
     /// # Errors
     /// See [`SetupError`].
     pub async fn handle(&self, event: &Value, deadline: Deadline) -> Result<(), SetupError> {
-        let request = Request::read(event)?;
+        let request = SetupRequest::parse(event)?;
         let ends_at = deadline.by_clock(self.clock.now());
         // This stops whatever does not keep to its own time, so that there is time to answer.
-        let stop_at = deadline.earlier_by(TO_ANSWER);
-        let calls = Calls::new(&self.clock, self.interval, ends_at.minus(TO_ANSWER), stop_at);
-        let run = Run { setup: self, calls };
+        let stop_at = deadline.earlier_by(RESPONSE_MARGIN);
+        let calls = SetupCaller::new(&self.clock, self.interval, ends_at.minus(RESPONSE_MARGIN), stop_at);
+        let run = SetupRun { setup: self, caller: calls };
         // Boxed: optimised, the compiler gives up on the size of this future together with those of the SDK and Lambda.
-        let work = AssertUnwindSafe(Box::pin(run.carry_out(&request))).catch_unwind();
+        let work = AssertUnwindSafe(Box::pin(run.fulfil_request(&request))).catch_unwind();
         let failed = match stop_at.limit(work).await {
             Some(Ok(failed)) => failed,
             // A panic is answered as a failure, too. Otherwise Lambda would run into it again while CloudFormation waits.
@@ -102,23 +102,29 @@ impl<P: Ports> Setup<P> {
         if let Some(failed) = &failed {
             warn!(failed, "failed");
         }
-        self.deliver(request.url, &answer(&request, failed.as_deref())?, ends_at, deadline).await?;
+        self.send_response(
+            request.response_url,
+            &serialize_response(&request, failed.as_deref())?,
+            ends_at,
+            deadline,
+        )
+        .await?;
         info!("answered");
         Ok(())
     }
 
-    async fn deliver(
+    async fn send_response(
         &self,
-        url: &str,
-        answer: &str,
+        response_url: &str,
+        response_body: &str,
         ends_at: Timestamp,
         deadline: Deadline,
-    ) -> Result<(), AnswerError> {
-        let mut pause = PAUSE;
+    ) -> Result<(), ResponderError> {
+        let mut pause = FIRST_RETRY_PAUSE;
         loop {
-            let put = deadline.limit(self.answers.put(url, answer)).await;
-            match put.unwrap_or_else(|| Err(AnswerError::Unavailable("timed out".to_owned()))) {
-                Err(AnswerError::Unavailable(why)) if self.clock.now().plus(pause) < ends_at => {
+            let put = deadline.limit(self.responder.put_response(response_url, response_body)).await;
+            match put.unwrap_or_else(|| Err(ResponderError::Unavailable("timed out".to_owned()))) {
+                Err(ResponderError::Unavailable(why)) if self.clock.now().plus(pause) < ends_at => {
                     warn!(why, "the answer is delivered again");
                     self.clock.sleep(pause).await;
                     pause *= 2;

@@ -4,14 +4,14 @@
 //! |---|---|
 //! | [`handler`] | a request: has it carried out, and answers, whatever comes |
 //! | [`request`] | what CloudFormation asks for |
-//! | [`answer`] | what it is answered |
-//! | `run` | carries a request out: looks, remembers, changes, forgets |
-//! | `record` | what is remembered from one request to the next |
-//! | `calls` | calls of SES, one after the other |
+//! | [`response`] | what it is answered |
+//! | `setup_run` | carries a request out: looks, remembers, changes, forgets |
+//! | `setup_note` | what is remembered from one request to the next |
+//! | `setup_caller` | calls of SES, one after the other |
 
-pub mod answer;
-mod calls;
 pub mod handler;
-mod record;
 pub mod request;
-mod run;
+pub mod response;
+mod setup_caller;
+mod setup_note;
+mod setup_run;

@@ -1,26 +1,26 @@
 //! Wires the handler to Lambda, SES, DynamoDB and CloudFormation.
 
 use lambda_runtime::{Error, LambdaEvent, service_fn, tracing};
-use mailroom_aws::account::SesAccount;
+use mailroom_aws::account::SesAccountSettings;
 use mailroom_aws::client;
 use mailroom_aws::clock::SystemClock;
-use mailroom_aws::custom_resource::HttpAnswers;
+use mailroom_aws::custom_resource::HttpResponder;
 use mailroom_aws::deadline::Deadline;
-use mailroom_aws::notification_topics::SesTopics;
-use mailroom_aws::rule_sets::SesRuleSets;
-use mailroom_aws::settings::Variables;
-use mailroom_aws::table::Table;
+use mailroom_aws::notification_topics::SesNotificationTopics;
+use mailroom_aws::rule_sets::SesRuleSetApi;
+use mailroom_aws::settings::EnvironmentVariables;
+use mailroom_aws::table::RegionTable;
 use serde_json::Value;
-use setup::handler::{Ports, Setup};
+use setup::handler::{Ports, SetupFunction};
 
 struct Aws;
 
 impl Ports for Aws {
-    type Topics = SesTopics;
-    type RuleSets = SesRuleSets;
-    type Account = SesAccount;
-    type Table = Table;
-    type Answers = HttpAnswers;
+    type Topics = SesNotificationTopics;
+    type RuleSets = SesRuleSetApi;
+    type Account = SesAccountSettings;
+    type Table = RegionTable;
+    type Answers = HttpResponder;
     type Clock = SystemClock;
 }
 
@@ -28,17 +28,17 @@ impl Ports for Aws {
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
     tracing::init_default_subscriber();
-    let variables = Variables::of_process();
+    let variables = EnvironmentVariables::from_process();
     let common = variables.common()?;
-    let config = client::config().await;
-    let setup = &Setup::<Aws> {
-        topics: SesTopics::new(&config),
-        rule_sets: SesRuleSets::new(&config),
-        account: SesAccount::new(&config),
-        table: Table::new(&config, common.table.as_str()),
-        answers: HttpAnswers::new(),
+    let config = client::load_sdk_config().await;
+    let setup = &SetupFunction::<Aws> {
+        topics: SesNotificationTopics::new(&config),
+        rule_sets: SesRuleSetApi::new(&config),
+        account_settings: SesAccountSettings::new(&config),
+        table: RegionTable::new(&config, common.table.as_str()),
+        responder: HttpResponder::new(),
         clock: SystemClock,
-        interval: variables.pace()?,
+        interval: variables.call_interval()?,
     };
     lambda_runtime::run(service_fn(async |event: LambdaEvent<Value>| {
         let deadline = Deadline::of_invocation(event.context.deadline());

@@ -7,29 +7,29 @@ use std::collections::BTreeSet;
 
 use aws_lambda_events::cloudformation::CloudFormationCustomResourceRequest;
 use mailroom_core::arn::Arn;
-use mailroom_core::setup::{Foreign, Wanted};
-use mailroom_core::suppression::Reason;
+use mailroom_core::setup::{ForeignSettingPolicy, WantedSettings};
+use mailroom_core::suppression::SuppressionReason;
 use serde::Deserialize;
 use serde_json::Value;
 
 /// A request, read as far as is needed to answer it.
 #[derive(Debug, Clone)]
-pub struct Request<'a> {
+pub struct SetupRequest<'a> {
     event: &'a Value,
     /// `ResponseURL`: where to answer. Whoever has it may answer, so it must never be logged.
-    pub url: &'a str,
+    pub response_url: &'a str,
     /// `RequestId`, which the answer repeats.
-    pub id: &'a str,
+    pub request_id: &'a str,
     /// `StackId`, which the answer repeats.
-    pub stack: &'a str,
+    pub stack_id: &'a str,
     /// `LogicalResourceId`, which the answer repeats.
-    pub resource: &'a str,
+    pub logical_resource_id: &'a str,
 }
 
 /// The event does not say where to answer, so it is no request of CloudFormation's. No retry can help.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("{0}: missing or not text")]
-pub struct NotARequest(&'static str);
+pub struct InvalidRequest(&'static str);
 
 /// What the request asks for can't be read. The text does not hold a property's value, which may be an address. No retry
 /// can help.
@@ -46,19 +46,19 @@ pub enum RequestError {
     Identity(usize),
 }
 
-impl<'a> Request<'a> {
+impl<'a> SetupRequest<'a> {
     /// Reads what is needed to answer the request.
     ///
     /// # Errors
-    /// See [`NotARequest`].
-    pub fn read(event: &'a Value) -> Result<Self, NotARequest> {
-        let text = |name| event.get(name).and_then(Value::as_str).ok_or(NotARequest(name));
+    /// See [`InvalidRequest`].
+    pub fn parse(event: &'a Value) -> Result<Self, InvalidRequest> {
+        let text = |name| event.get(name).and_then(Value::as_str).ok_or(InvalidRequest(name));
         Ok(Self {
             event,
-            url: text("ResponseURL")?,
-            id: text("RequestId")?,
-            stack: text("StackId")?,
-            resource: text("LogicalResourceId")?,
+            response_url: text("ResponseURL")?,
+            request_id: text("RequestId")?,
+            stack_id: text("StackId")?,
+            logical_resource_id: text("LogicalResourceId")?,
         })
     }
 
@@ -67,36 +67,36 @@ impl<'a> Request<'a> {
     ///
     /// # Errors
     /// See [`RequestError`].
-    pub fn wanted(&self) -> Result<Wanted, RequestError> {
+    pub fn parse_wanted_settings(&self) -> Result<WantedSettings, RequestError> {
         // The properties stay JSON, so that one that can't be read is named, and none is read of a deletion.
         type Typed = CloudFormationCustomResourceRequest<Value, Value>;
         match Typed::deserialize(self.event) {
             Ok(Typed::Create(request)) => read_properties(&request.resource_properties),
             Ok(Typed::Update(request)) => read_properties(&request.resource_properties),
-            Ok(Typed::Delete(_)) => Ok(Wanted::default()),
+            Ok(Typed::Delete(_)) => Ok(WantedSettings::default()),
             Ok(_) => Err(RequestError::Malformed("unknown RequestType".to_owned())),
             Err(error) => Err(RequestError::Malformed(error.to_string())),
         }
     }
 }
 
-fn read_properties(properties: &Value) -> Result<Wanted, RequestError> {
+fn read_properties(properties: &Value) -> Result<WantedSettings, RequestError> {
     let active = read_text(properties, "ActiveRuleSet", "leave, activate or replace", |word| match word {
         "leave" => Some(None),
-        "activate" => Some(Some(Foreign::Refuse)),
-        "replace" => Some(Some(Foreign::Replace)),
+        "activate" => Some(Some(ForeignSettingPolicy::Refuse)),
+        "replace" => Some(Some(ForeignSettingPolicy::Replace)),
         _ => None,
     })?;
     let reasons =
         read_text(properties, "SuppressionReasons", "leave, or BOUNCE, COMPLAINT or both", parse_reasons)?;
     // The name is empty where the stack has no receipt rules of its own.
     let rule_set = read_text(properties, "RuleSet", "a name or empty", |name| Some(name.to_owned()))?;
-    Ok(Wanted {
-        topic: read_text(properties, "Topic", "an ARN", |arn| Arn::parse(arn).map(|_| arn.to_owned()))?,
+    Ok(WantedSettings {
+        topic_arn: read_text(properties, "Topic", "an ARN", |arn| Arn::parse(arn).map(|_| arn.to_owned()))?,
         identities: read_identities(properties)?,
         foreign_topics: read_text(properties, "ForeignTopics", "refuse or replace", |word| match word {
-            "refuse" => Some(Foreign::Refuse),
-            "replace" => Some(Foreign::Replace),
+            "refuse" => Some(ForeignSettingPolicy::Refuse),
+            "replace" => Some(ForeignSettingPolicy::Replace),
             _ => None,
         })?,
         rule_set: Some(rule_set).filter(|name| active.is_some() && !name.is_empty()),
@@ -120,7 +120,7 @@ fn read_identities(properties: &Value) -> Result<BTreeSet<String>, RequestError>
     let list = properties.get("Identities").and_then(Value::as_array);
     let list = list.ok_or(RequestError::Property("Identities", "a list of addresses and domains"))?;
     let identity = |(index, value): (usize, &Value)| {
-        let name = value.as_str().map(str::trim).filter(|name| !name.contains(is_no_name));
+        let name = value.as_str().map(str::trim).filter(|name| !name.contains(is_forbidden_in_name));
         name.map(str::to_owned).ok_or(RequestError::Identity(index + 1))
     };
     let names = list.iter().enumerate().map(identity).collect::<Result<BTreeSet<_>, _>>()?;
@@ -130,7 +130,7 @@ fn read_identities(properties: &Value) -> Result<BTreeSet<String>, RequestError>
 
 /// Whether a character can't be in an identity's name. SES would take an ARN, too, but would answer with it, and one name
 /// for each identity is enough.
-fn is_no_name(c: char) -> bool {
+fn is_forbidden_in_name(c: char) -> bool {
     c.is_whitespace() || c.is_control() || matches!(c, ':' | '/' | '*')
 }
 
@@ -139,7 +139,8 @@ fn parse_reasons(list: &str) -> Option<BTreeSet<String>> {
     if list == "leave" {
         return Some(BTreeSet::new());
     }
-    let reason = |word: &str| Reason::from_ses(word.trim()).map(|reason| reason.as_ses().to_owned());
+    let reason =
+        |word: &str| SuppressionReason::from_ses(word.trim()).map(|reason| reason.as_ses().to_owned());
     list.split(',').map(reason).collect()
 }
 
@@ -174,19 +175,19 @@ mod tests {
         event
     }
 
-    fn wanted(property: &str, value: &Value) -> Result<Wanted, RequestError> {
-        Request::read(&event("Create", property, value)).unwrap().wanted()
+    fn wanted(property: &str, value: &Value) -> Result<WantedSettings, RequestError> {
+        SetupRequest::parse(&event("Create", property, value)).unwrap().parse_wanted_settings()
     }
 
     #[test]
     fn all_of_it() {
         let wanted = wanted("ForeignTopics", &json!("replace")).unwrap();
-        let expected = Wanted {
-            topic: TOPIC.to_owned(),
+        let expected = WantedSettings {
+            topic_arn: TOPIC.to_owned(),
             identities: ["User@example.com", "example.com"].map(str::to_owned).into(),
-            foreign_topics: Foreign::Replace,
+            foreign_topics: ForeignSettingPolicy::Replace,
             rule_set: Some("m-inbound".to_owned()),
-            foreign_rule_set: Foreign::Refuse,
+            foreign_rule_set: ForeignSettingPolicy::Refuse,
             reasons: Some(["BOUNCE", "COMPLAINT"].map(str::to_owned).into()),
         };
         assert_eq!(wanted, expected);
@@ -231,7 +232,9 @@ mod tests {
 
     #[test]
     fn another_request_than_cloudformation_documents_is_named() {
-        let error = |event: &Value| Request::read(event).unwrap().wanted().unwrap_err().to_string();
+        let error = |event: &Value| {
+            SetupRequest::parse(event).unwrap().parse_wanted_settings().unwrap_err().to_string()
+        };
         let unknown = event("Move", "Topic", &json!(TOPIC));
         assert_eq!(
             error(&unknown),
@@ -252,8 +255,8 @@ mod tests {
     #[test]
     fn a_deletion_needs_no_properties() {
         let event = event("Delete", "Topic", &json!(7));
-        let request = Request::read(&event).unwrap();
-        assert_eq!(request.wanted(), Ok(Wanted::default()));
+        let request = SetupRequest::parse(&event).unwrap();
+        assert_eq!(request.parse_wanted_settings(), Ok(WantedSettings::default()));
     }
 
     #[test]
@@ -261,9 +264,9 @@ mod tests {
         for field in ["ResponseURL", "RequestId", "StackId", "LogicalResourceId"] {
             let mut event = event("Create", "Topic", &json!(TOPIC));
             event[field] = Value::Null;
-            let error = Request::read(&event).unwrap_err();
+            let error = SetupRequest::parse(&event).unwrap_err();
             assert_eq!(error.to_string(), format!("{field}: missing or not text"));
         }
-        assert!(Request::read(&json!("Create")).is_err());
+        assert!(SetupRequest::parse(&json!("Create")).is_err());
     }
 }

@@ -17,34 +17,34 @@ pub mod ses;
 pub mod table;
 
 use aws_config::SdkConfig;
-use mailroom_aws::notification_topics::SesTopics;
-use mailroom_aws::rule_sets::SesRuleSets;
+use mailroom_aws::notification_topics::SesNotificationTopics;
+use mailroom_aws::rule_sets::SesRuleSetApi;
 
-use self::buckets::S3Buckets;
-use self::iam::Iam;
-use self::ses::Ses;
+use self::buckets::S3BucketReader;
+use self::iam::IamAccessKeyReader;
+use self::ses::SesV2Reader;
 use crate::reader::{AuditPorts, Services};
 
-pub use error::{ApiError, Page};
+pub use error::{ApiError, ResultPage};
 
 /// The services of AWS.
 pub struct Aws;
 
 impl AuditPorts for Aws {
-    type Ses = Ses;
-    type Topics = SesTopics;
-    type RuleSets = SesRuleSets;
-    type AccessKeys = Iam;
-    type Buckets = S3Buckets;
+    type Ses = SesV2Reader;
+    type Topics = SesNotificationTopics;
+    type RuleSets = SesRuleSetApi;
+    type AccessKeys = IamAccessKeyReader;
+    type Buckets = S3BucketReader;
 }
 
 /// The services of AWS in the configuration's Region.
 pub fn services(config: &SdkConfig) -> Services<Aws> {
     Services {
-        ses: Ses::new(config),
-        topics: SesTopics::new(config),
-        rule_sets: SesRuleSets::new(config),
-        keys: Iam::new(config),
-        buckets: S3Buckets::new(config),
+        ses: SesV2Reader::new(config),
+        topics: SesNotificationTopics::new(config),
+        rule_sets: SesRuleSetApi::new(config),
+        keys: IamAccessKeyReader::new(config),
+        buckets: S3BucketReader::new(config),
     }
 }

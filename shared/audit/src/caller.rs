@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use mailroom_aws::clock::Timer;
-use mailroom_aws::pace::{OutOfTime, Pace};
+use mailroom_aws::rate_limiter::{OutOfTimeError, RateLimiter};
 use mailroom_core::timestamp::Timestamp;
 
 use crate::aws::ApiError;
@@ -22,9 +22,9 @@ use crate::facts::ApiAnswer;
 
 /// After this many failures in a row of one service, or denials of one permission, it is not asked again in this
 /// invocation.
-const GIVE_UP_AFTER: u32 = 3;
+const MAX_CONSECUTIVE_ERRORS: u32 = 3;
 /// The time that is kept at the end of an invocation for storing what was read, and for answering.
-const TO_KEEP: Duration = Duration::from_secs(10);
+const SAVING_MARGIN: Duration = Duration::from_secs(10);
 
 /// What came of a call.
 #[derive(Debug)]
@@ -37,7 +37,7 @@ pub enum CallOutcome<T> {
 
 /// Makes the calls of one invocation.
 pub struct Caller<'a, C> {
-    pace: Pace<'a, C>,
+    pace: RateLimiter<'a, C>,
     /// Failures in a row, by service, and denials in a row, by permission.
     in_vain: RefCell<BTreeMap<&'static str, (u32, ApiError)>>,
 }
@@ -46,28 +46,28 @@ impl<'a, C: Timer> Caller<'a, C> {
     /// A caller that makes a call every `every`, and none whose answer could not be kept before `ends_at` (`None`: no such
     /// end). It assumes that an earlier invocation has called until just now, and so waits before the first call.
     pub fn new(clock: &'a C, every: Duration, ends_at: Option<Timestamp>) -> Self {
-        let pace = Pace::new(clock, every, ends_at.map(|ends_at| ends_at.minus(TO_KEEP)));
-        pace.called(0);
+        let pace = RateLimiter::new(clock, every, ends_at.map(|ends_at| ends_at.minus(SAVING_MARGIN)));
+        pace.record_call(0);
         Self { pace, in_vain: RefCell::default() }
     }
 
     /// Makes a call for which IAM requires the permission `action`.
     ///
     /// # Errors
-    /// [`OutOfTime`]
+    /// [`OutOfTimeError`]
     pub async fn call<T>(
         &self,
         action: &'static str,
         call: impl AsyncFn() -> Result<T, ApiError>,
-    ) -> Result<CallOutcome<T>, OutOfTime> {
+    ) -> Result<CallOutcome<T>, OutOfTimeError> {
         if let Some(error) = self.known_error(action) {
             return Ok(outcome_of_error(action, error));
         }
         let passes = |error: &ApiError| matches!(error, ApiError::Throttled | ApiError::Unavailable(_));
-        let error = match self.pace.call(passes, call).await? {
+        let error = match self.pace.call_with_retries(passes, call).await? {
             Ok(answer) => {
                 let mut in_vain = self.in_vain.borrow_mut();
-                in_vain.remove(service(action));
+                in_vain.remove(service_of_action(action));
                 in_vain.remove(action);
                 return Ok(CallOutcome::Settled(ApiAnswer::Answered(answer)));
             }
@@ -75,7 +75,7 @@ impl<'a, C: Timer> Caller<'a, C> {
         };
         let of = match &error {
             ApiError::Denied => action,
-            _ => service(action),
+            _ => service_of_action(action),
         };
         if !matches!(error, ApiError::Refused(_)) {
             let mut in_vain = self.in_vain.borrow_mut();
@@ -88,17 +88,17 @@ impl<'a, C: Timer> Caller<'a, C> {
     /// The error with which the call would fail, if the calls so far tell; `None` if it has to be made.
     fn known_error(&self, action: &'static str) -> Option<ApiError> {
         let in_vain = self.in_vain.borrow();
-        [action, service(action)].into_iter().find_map(|of| match in_vain.get(of)? {
+        [action, service_of_action(action)].into_iter().find_map(|of| match in_vain.get(of)? {
             // The service is not enabled, so none of its calls would fare better.
             (_, error @ ApiError::NotEnabled(_)) => Some(error.clone()),
-            (times, error) => (*times >= GIVE_UP_AFTER).then(|| error.clone()),
+            (times, error) => (*times >= MAX_CONSECUTIVE_ERRORS).then(|| error.clone()),
         })
     }
 }
 
 /// The service of an action: `ses` of `ses:GetAccount`.
-fn service(action: &'static str) -> &'static str {
-    action.split(':').next().unwrap_or(action)
+fn service_of_action(iam_action: &'static str) -> &'static str {
+    iam_action.split(':').next().unwrap_or(iam_action)
 }
 
 fn outcome_of_error<T>(action: &str, error: ApiError) -> CallOutcome<T> {

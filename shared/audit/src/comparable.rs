@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
-use crate::dns::covers;
+use crate::dns::domain_covers;
 
 /// The most bytes of an item's 400 KB that a comparison's data may take: see [`crate::judgement`].
 const MAX_COMPARED_BYTES: usize = 180_000;
@@ -15,24 +15,25 @@ const MAX_COMPARED_BYTES: usize = 180_000;
 #[serde(rename_all = "snake_case")]
 pub enum Comparable {
     /// The identities (section 3).
-    Identities(Identities),
+    Identities(RegionIdentities),
     /// The size of the suppression list (section 5).
     List(ListSize),
     /// The custom MAIL FROM domains (section 8).
     MailFrom(MailFromDomains),
     /// The sending authorization policies (section 9).
-    Delegates(Delegates),
+    Delegates(SendingPolicies),
 }
 
 /// A Region's identities.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub struct Identities {
+pub struct RegionIdentities {
     /// The identities from which mail can be sent.
     pub verified: Vec<String>,
     /// The identities from which mail cannot be sent, or of which that is not known.
     pub unverified: Vec<String>,
     /// The last name that is kept, if there are more than fit; `None` if all are kept.
-    pub through: Option<String>,
+    #[serde(rename = "through")]
+    pub complete_through: Option<String>,
 }
 
 /// The size of a Region's suppression list.
@@ -54,11 +55,12 @@ pub struct MailFromDomains {
 
 /// A Region's sending authorization policies.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub struct Delegates {
+pub struct SendingPolicies {
     /// The policies, in the order of their identities' names.
     pub policies: Vec<IdentityPolicy>,
     /// The last identity whose policies are kept, if there are more than fit; `None` if all are kept.
-    pub through: Option<String>,
+    #[serde(rename = "through")]
+    pub complete_through: Option<String>,
 }
 
 /// A policy of an identity.
@@ -72,7 +74,7 @@ pub struct IdentityPolicy {
     pub text: String,
 }
 
-impl Identities {
+impl RegionIdentities {
     pub(crate) fn new(verified: Vec<&str>, unverified: Vec<&str>) -> Self {
         let mut all: Vec<_> = verified
             .into_iter()
@@ -82,45 +84,54 @@ impl Identities {
         all.sort_by_key(|(name, verified)| (fold_case(name), *verified));
         let mut bytes = 0;
         // Counts the name as JSON has it: with quotes, a comma, and escapes.
-        let fit = all.iter().take_while(|(name, _)| fits(&mut bytes, json_len(name) + 1)).count();
+        let fit =
+            all.iter().take_while(|(name, _)| fits_after_adding(&mut bytes, json_len(name) + 1)).count();
         let through =
             (fit < all.len()).then(|| all.get(fit.saturating_sub(1)).map_or("", |(name, _)| name).to_owned());
         all.truncate(fit);
         let (verified, unverified): (Vec<_>, Vec<_>) = all.into_iter().partition(|(_, verified)| *verified);
         let names = |of: Vec<(&str, bool)>| of.into_iter().map(|(name, _)| name.to_owned()).collect();
-        Self { verified: names(verified), unverified: names(unverified), through }
+        Self { verified: names(verified), unverified: names(unverified), complete_through: through }
     }
 
     pub(crate) fn is_complete_for(&self, name: &str) -> bool {
-        is_within(self.through.as_deref(), name)
+        is_within(self.complete_through.as_deref(), name)
     }
 
-    pub(crate) fn has(&self, name: &str) -> bool {
+    pub(crate) fn has_identity(&self, name: &str) -> bool {
         self.verified.iter().chain(&self.unverified).any(|of| of.eq_ignore_ascii_case(name))
     }
 
     /// Whether mail from an address can be sent by its domain's identity.
-    pub(crate) fn covers(&self, address: &str) -> bool {
+    pub(crate) fn covers_address(&self, address: &str) -> bool {
         let domains = self.verified.iter().filter(|of| !of.contains('@'));
-        address.contains('@') && domains.into_iter().any(|domain| covers(domain, address))
+        address.contains('@') && domains.into_iter().any(|domain| domain_covers(domain, address))
     }
 }
 
 impl MailFromDomains {
     pub(crate) fn new(in_use: BTreeSet<String>) -> Self {
         let mut bytes = 0;
-        Self { in_use: in_use.into_iter().take_while(|of| fits(&mut bytes, json_len(of) + 1)).collect() }
+        Self {
+            in_use: in_use
+                .into_iter()
+                .take_while(|of| fits_after_adding(&mut bytes, json_len(of) + 1))
+                .collect(),
+        }
     }
 }
 
-impl Delegates {
+impl SendingPolicies {
     pub(crate) fn new(mut policies: Vec<IdentityPolicy>) -> Self {
         policies.sort_by(|a, b| fold_case(&a.identity).cmp(&fold_case(&b.identity)).then_with(|| a.cmp(b)));
         let mut bytes = 0;
         let fit = policies
             .iter()
             .take_while(|of| {
-                fits(&mut bytes, json_len(&of.identity) + json_len(&of.name) + json_len(&of.text) + 40)
+                fits_after_adding(
+                    &mut bytes,
+                    json_len(&of.identity) + json_len(&of.name) + json_len(&of.text) + 40,
+                )
             })
             .count();
         let through = policies.get(fit).map(|cut| {
@@ -132,10 +143,10 @@ impl Delegates {
         if let Some(through) = &through {
             policies.retain(|of| fold_case(&of.identity) <= fold_case(through));
         }
-        Self { policies, through }
+        Self { policies, complete_through: through }
     }
 
-    pub(crate) fn of<'a>(&'a self, identity: &'a str) -> impl Iterator<Item = &'a IdentityPolicy> {
+    pub(crate) fn policies_of<'a>(&'a self, identity: &'a str) -> impl Iterator<Item = &'a IdentityPolicy> {
         self.policies.iter().filter(move |of| of.identity.eq_ignore_ascii_case(identity))
     }
 }
@@ -144,9 +155,9 @@ fn json_len(text: &str) -> usize {
     serde_json::to_string(text).map_or(MAX_COMPARED_BYTES, |text| text.len())
 }
 
-fn fits(bytes: &mut usize, more: usize) -> bool {
-    *bytes += more;
-    *bytes <= MAX_COMPARED_BYTES
+fn fits_after_adding(total_bytes: &mut usize, added_bytes: usize) -> bool {
+    *total_bytes += added_bytes;
+    *total_bytes <= MAX_COMPARED_BYTES
 }
 
 /// The form of a name by which identities are ordered. Neither domains nor, among SES's identities in practice, addresses

@@ -6,13 +6,13 @@ use std::collections::BTreeSet;
 use mailroom_core::region::{Partition, Region};
 use serde_json::Value;
 
-use crate::comparable::{Comparable, Delegates, Identities, ListSize, fold_case, is_within};
+use crate::comparable::{Comparable, ListSize, RegionIdentities, SendingPolicies, fold_case, is_within};
 use crate::fix::{DnsRecord, Fix};
-use crate::identity_policy::{corrected, principals, put_command};
-use crate::judgement::{Judgement, capped};
-use crate::section::Section;
+use crate::identity_policy::{correct_policy, named_principals, put_command};
+use crate::judgement::{Judgement, cap_findings};
+use crate::section::AuditSection;
 use crate::section_verdict::SectionVerdict;
-use crate::verdict::{Finding, Verdict};
+use crate::verdict::{AuditVerdict, Finding};
 
 /// A shorter list is reported only if it lacks more than one in this many of the longer list's entries, and more than
 /// this many: states take hours to reach a new Region.
@@ -21,25 +21,26 @@ const TOLERATED_SIZE_DIFFERENCE: usize = 20;
 const MAX_POLICY_NAME_CHARS: usize = 64;
 
 /// Every Region's verdicts, in the order in which they came, with what a comparison between them adds.
-pub fn compare(verdicts: &[SectionVerdict]) -> Vec<SectionVerdict> {
+pub fn compare_regions(verdicts: &[SectionVerdict]) -> Vec<SectionVerdict> {
     let mut told = BTreeSet::new();
     let once = iam_reporters(verdicts);
     verdicts
         .iter()
         .map(|here| {
-            if here.section == Section::SmtpCredentials {
+            if here.section == AuditSection::SmtpCredentials {
                 return with_iam_once(here, &once, &mut told);
             }
-            let findings = here.findings.iter().map(|finding| with_one_mx(finding, here, verdicts)).collect();
+            let findings =
+                here.findings.iter().map(|finding| drop_shared_mx(finding, here, verdicts)).collect();
             let mut judged = Judgement { findings, ..Judgement::default() };
-            let mut missing = Missing::new();
+            let mut missing = MissingItems::new();
             for peer in
                 verdicts.iter().filter(|peer| peer.section == here.section && peer.region != here.region)
             {
                 compare_pair(&mut judged, &mut missing, here, peer, verdicts);
             }
             let verdict = judged.verdict().max(here.verdict);
-            let (findings, more) = capped(judged.findings);
+            let (findings, more) = cap_findings(judged.findings);
             SectionVerdict { verdict, findings, more_findings: here.more_findings + more, ..here.clone() }
         })
         .collect()
@@ -47,11 +48,11 @@ pub fn compare(verdicts: &[SectionVerdict]) -> Vec<SectionVerdict> {
 
 /// What has been found missing, each thing once, although several peers may have it: the identity, and what of it is
 /// missing.
-type Missing = BTreeSet<(String, String)>;
+type MissingItems = BTreeSet<(String, String)>;
 
 fn compare_pair(
     judged: &mut Judgement,
-    missing: &mut Missing,
+    missing: &mut MissingItems,
     here: &SectionVerdict,
     peer: &SectionVerdict,
     all: &[SectionVerdict],
@@ -76,13 +77,13 @@ fn compare_pair(
 
 fn compare_identities(
     judged: &mut Judgement,
-    missing: &mut Missing,
+    missing: &mut MissingItems,
     here: &SectionVerdict,
-    own: &Identities,
-    (peer, theirs): (&SectionVerdict, &Identities),
+    own: &RegionIdentities,
+    (peer, theirs): (&SectionVerdict, &RegionIdentities),
 ) {
     for name in &theirs.verified {
-        let known = !own.is_complete_for(name) || own.has(name) || own.covers(name);
+        let known = !own.is_complete_for(name) || own.has_identity(name) || own.covers_address(name);
         if known || !missing.insert((fold_case(name), String::new())) {
             continue;
         }
@@ -93,11 +94,11 @@ fn compare_identities(
              (`--dkim-signing-attributes DomainSigningAttributesOrigin=AWS_SES_…` shares the keys of another Region and needs none.)"
         };
         judged.add_finding(
-            Verdict::Warn,
+            AuditVerdict::Warn,
             name,
             format!("verified in {}, missing here", peer.region),
             todo,
-            Fix::aws(&["sesv2", "create-email-identity", "--email-identity", name], &here.region),
+            Fix::aws_command(&["sesv2", "create-email-identity", "--email-identity", name], &here.region),
         );
     }
 }
@@ -109,7 +110,7 @@ fn compare_list_sizes(judged: &mut Judgement, own: &ListSize, peer: &SectionVerd
     }
     let function = theirs.reconcile_function.as_deref();
     judged.add_finding(
-        Verdict::Warn,
+        AuditVerdict::Warn,
         "",
         format!("{} entries here, {} in {}", own.entries, theirs.entries, peer.region),
         format!(
@@ -117,7 +118,7 @@ fn compare_list_sizes(judged: &mut Judgement, own: &ListSize, peer: &SectionVerd
              function there (output ReconcileFunctionName) tell its peers everything.",
             peer.region
         ),
-        function.and_then(|function| Fix::invoke(function, r#"{"everything":true}"#, &peer.region)),
+        function.and_then(|function| Fix::invoke_command(function, r#"{"everything":true}"#, &peer.region)),
     );
 }
 
@@ -125,19 +126,25 @@ fn compare_list_sizes(judged: &mut Judgement, own: &ListSize, peer: &SectionVerd
 /// at a name.
 ///
 /// Source: Amazon SES Developer Guide, "Regions and Amazon SES", "Custom MAIL FROM domains": one Region's record serves all.
-fn with_one_mx(finding: &Finding, here: &SectionVerdict, all: &[SectionVerdict]) -> Finding {
+fn drop_shared_mx(
+    finding: &Finding,
+    own_verdict: &SectionVerdict,
+    all_verdicts: &[SectionVerdict],
+) -> Finding {
     let mut finding = finding.clone();
-    let Some(name) = mx(&finding).filter(|_| here.section == Section::MailFrom).map(|of| of.name.clone())
+    let Some(name) = find_mx_record(&finding)
+        .filter(|_| own_verdict.section == AuditSection::MailFrom)
+        .map(|of| of.name.clone())
     else {
         return finding;
     };
-    let mut sections = all.iter().filter(|of| of.section == Section::MailFrom);
+    let mut sections = all_verdicts.iter().filter(|of| of.section == AuditSection::MailFrom);
     let published = |of: &&SectionVerdict| match &of.comparable {
         Some(Comparable::MailFrom(domains)) => domains.in_use.iter().any(|of| of.eq_ignore_ascii_case(&name)),
         _ => false,
     };
     let prints = |of: &&SectionVerdict| {
-        of.findings.iter().filter_map(mx).any(|of| of.name.eq_ignore_ascii_case(&name))
+        of.findings.iter().filter_map(find_mx_record).any(|of| of.name.eq_ignore_ascii_case(&name))
     };
     let (by, told) = if let Some(by) = sections.clone().find(published) {
         (by, "whose MX record is published and serves here, too: publish no second one")
@@ -146,7 +153,7 @@ fn with_one_mx(finding: &Finding, here: &SectionVerdict, all: &[SectionVerdict])
     } else {
         return finding;
     };
-    if by.region != here.region {
+    if by.region != own_verdict.region {
         finding.fixes.retain(|fix| !matches!(fix, Fix::Dns(record) if record.kind == "MX"));
         finding.todo = format!(
             "The name is shared with {}, {told}. Then begin again here, if SES has given up. Or set a MAIL FROM subdomain of its \
@@ -158,7 +165,7 @@ fn with_one_mx(finding: &Finding, here: &SectionVerdict, all: &[SectionVerdict])
 }
 
 /// The MX record that a finding asks to be published.
-fn mx(finding: &Finding) -> Option<&DnsRecord> {
+fn find_mx_record(finding: &Finding) -> Option<&DnsRecord> {
     finding.fixes.iter().find_map(|fix| match fix {
         Fix::Dns(record) if record.kind == "MX" => Some(record),
         _ => None,
@@ -167,31 +174,35 @@ fn mx(finding: &Finding) -> Option<&DnsRecord> {
 
 fn compare_delegates(
     judged: &mut Judgement,
-    missing: &mut Missing,
+    missing: &mut MissingItems,
     here: &SectionVerdict,
-    own: &Delegates,
-    (peer, theirs): (&SectionVerdict, &Delegates),
-    identities: Option<&Identities>,
+    own: &SendingPolicies,
+    (peer, theirs): (&SectionVerdict, &SendingPolicies),
+    identities: Option<&RegionIdentities>,
 ) {
-    let is_here = |name: &str| identities.is_some_and(|of| of.has(name));
+    let is_here = |name: &str| identities.is_some_and(|of| of.has_identity(name));
     for policy in theirs.policies.iter().filter(|policy| is_here(&policy.identity)) {
         let identity = policy.identity.as_str();
-        if !is_within(own.through.as_deref(), identity) {
+        if !is_within(own.complete_through.as_deref(), identity) {
             continue;
         }
-        let known: BTreeSet<_> =
-            own.of(identity).filter_map(|of| parse_policy(&of.text)).flat_map(|of| principals(&of)).collect();
+        let known: BTreeSet<_> = own
+            .policies_of(identity)
+            .filter_map(|of| parse_policy(&of.text))
+            .flat_map(|of| named_principals(&of))
+            .collect();
         let Some(read) = parse_policy(&policy.text) else { continue };
-        let mut whom: Vec<_> = principals(&read).into_iter().filter(|who| !known.contains(who)).collect();
+        let mut whom: Vec<_> =
+            named_principals(&read).into_iter().filter(|who| !known.contains(who)).collect();
         whom.retain(|who| missing.insert((fold_case(identity), who.clone())));
         if whom.is_empty() {
             continue;
         }
-        let Some(corrected) = corrected(&read, &here.region) else { continue };
-        let taken = own.of(identity).any(|of| of.name == policy.name);
+        let Some(corrected) = correct_policy(&read, &here.region) else { continue };
+        let taken = own.policies_of(identity).any(|of| of.name == policy.name);
         let name = if taken { copied_policy_name(&policy.name, &peer.region) } else { policy.name.clone() };
         judged.add_finding(
-            Verdict::Warn,
+            AuditVerdict::Warn,
             identity,
             format!("{} may send in {} (policy {}), and not here", whom.join(", "), peer.region, policy.name),
             "If they are to send from here, too: give the identity of this Region the same policy.",
@@ -211,7 +222,7 @@ fn copied_policy_name(name: &str, region: &str) -> String {
     kept + &suffix
 }
 
-fn partition(region: &str) -> &'static str {
+fn partition_name(region: &str) -> &'static str {
     // IAM of one partition knows nothing of the other's.
     Region::find(region).map_or(Partition::Aws, |region| region.partition()).as_str()
 }
@@ -220,12 +231,12 @@ fn partition(region: &str) -> &'static str {
 fn iam_reporters(verdicts: &[SectionVerdict]) -> Vec<(&'static str, &str)> {
     let mut once: Vec<(&'static str, &SectionVerdict)> = Vec::new();
     let rank = |of: &SectionVerdict| match of.verdict {
-        Verdict::Pass | Verdict::Warn | Verdict::Fail => 2,
-        Verdict::Unknown => 1,
-        Verdict::NotApplicable => 0,
+        AuditVerdict::Pass | AuditVerdict::Warn | AuditVerdict::Fail => 2,
+        AuditVerdict::Unknown => 1,
+        AuditVerdict::NotApplicable => 0,
     };
-    for of in verdicts.iter().filter(|of| of.section == Section::SmtpCredentials) {
-        let partition = partition(&of.region);
+    for of in verdicts.iter().filter(|of| of.section == AuditSection::SmtpCredentials) {
+        let partition = partition_name(&of.region);
         match once.iter_mut().find(|(of, _)| *of == partition) {
             Some((_, best)) if rank(of) > rank(best) => *best = of,
             Some(_) => {}
@@ -240,13 +251,13 @@ fn with_iam_once(
     once: &[(&'static str, &str)],
     told: &mut BTreeSet<&'static str>,
 ) -> SectionVerdict {
-    let partition = partition(&here.region);
+    let partition = partition_name(&here.region);
     let by = once.iter().find(|(of, _)| *of == partition).map_or("", |(_, region)| *region);
     if by == here.region && told.insert(partition) {
-        return if here.verdict == Verdict::NotApplicable { iam_unread(here) } else { here.clone() };
+        return if here.verdict == AuditVerdict::NotApplicable { iam_unread(here) } else { here.clone() };
     }
     SectionVerdict {
-        verdict: Verdict::NotApplicable,
+        verdict: AuditVerdict::NotApplicable,
         evidence: format!("IAM is global: told by {by}"),
         findings: Vec::new(),
         more_findings: 0,
@@ -258,12 +269,12 @@ fn with_iam_once(
 fn iam_unread(here: &SectionVerdict) -> SectionVerdict {
     let mut judged = Judgement::default();
     judged.add_finding(
-        Verdict::Unknown,
+        AuditVerdict::Unknown,
         "",
         "no Region that was audited has asked IAM",
         "The first by name of a Region and its Peers asks, for all: audit that one, too, or deploy the stack there. Or ask now, by \
          `mailroom audit --live`.",
         [],
     );
-    SectionVerdict { verdict: Verdict::Unknown, findings: judged.findings, ..here.clone() }
+    SectionVerdict { verdict: AuditVerdict::Unknown, findings: judged.findings, ..here.clone() }
 }

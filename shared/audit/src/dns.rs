@@ -2,13 +2,13 @@
 
 use mailroom_core::region;
 
-use crate::facts::Dkim;
+use crate::facts::DkimAttributes;
 use crate::fix::DnsRecord;
 
 /// Source: Amazon SES Developer Guide, "Using a custom MAIL FROM domain", read 2026-11; in that page the value stands in quotes.
 const SPF_VALUE: &str = "v=spf1 include:amazonses.com ~all";
 /// The value of `DkimSigningAttributesOrigin` for a key of the owner's own.
-pub(crate) const OWN_KEY: &str = "EXTERNAL";
+pub(crate) const EXTERNAL_KEY: &str = "EXTERNAL";
 /// How `DkimSigningAttributesOrigin` begins with deterministic Easy DKIM; the parent's Region follows.
 const REPLICA_PREFIX: &str = "AWS_SES_";
 
@@ -20,7 +20,7 @@ pub fn domain_of(identity: &str) -> &str {
 /// Whether a domain's identity, which covers its subdomains too, lets mail from an address be sent and signs it.
 ///
 /// Source: Amazon SES Developer Guide, "Verified identities in Amazon SES", read 2026-11.
-pub(crate) fn covers(domain: &str, address: &str) -> bool {
+pub(crate) fn domain_covers(domain: &str, address: &str) -> bool {
     let (domain, of) = (domain.to_ascii_lowercase(), domain_of(address).to_ascii_lowercase());
     of.strip_suffix(&domain).is_some_and(|before| before.is_empty() || before.ends_with('.'))
 }
@@ -30,8 +30,8 @@ pub(crate) fn covers(domain: &str, address: &str) -> bool {
 ///
 /// Source: SES API v2 Reference, `DkimAttributes`: `SigningHostedZone`, as the SDK's model has it in November 2026. Older
 /// answers lack it; the zone is then that of the Region whose keys they are.
-pub fn dkim(identity: &str, dkim: &Dkim, region: &str) -> Vec<DnsRecord> {
-    if dkim.signing_attributes_origin.as_deref() == Some(OWN_KEY) {
+pub fn dkim_records(identity: &str, dkim: &DkimAttributes, region: &str) -> Vec<DnsRecord> {
+    if dkim.signing_attributes_origin.as_deref() == Some(EXTERNAL_KEY) {
         return Vec::new();
     }
     let zone = dkim.signing_hosted_zone.as_deref().map(|zone| zone.trim_end_matches('.').to_owned());
@@ -55,7 +55,7 @@ pub fn mail_from_mx(mail_from: &str, region: &str) -> DnsRecord {
 }
 
 /// The SPF record of a custom MAIL FROM domain, which is the same in every Region.
-pub fn spf(mail_from: &str) -> DnsRecord {
+pub fn spf_record(mail_from: &str) -> DnsRecord {
     DnsRecord::new(mail_from, "TXT", SPF_VALUE)
 }
 
@@ -67,8 +67,8 @@ pub fn inbound_mx(domain: &str, region: &str) -> DnsRecord {
 }
 
 /// The Region whose keys an identity uses by deterministic Easy DKIM: `us-east-1` of `AWS_SES_US_EAST_1`.
-pub fn parent_region(origin: &str) -> Option<String> {
-    Some(origin.strip_prefix(REPLICA_PREFIX)?.to_ascii_lowercase().replace('_', "-"))
+pub fn parent_region(signing_origin: &str) -> Option<String> {
+    Some(signing_origin.strip_prefix(REPLICA_PREFIX)?.to_ascii_lowercase().replace('_', "-"))
 }
 
 #[cfg(test)]
@@ -77,11 +77,11 @@ mod tests {
 
     #[test]
     fn cnames_point_where_the_api_says() {
-        let mut of = Dkim { tokens: vec!["abc".to_owned()], ..Dkim::default() };
-        let shown_in = |of: &Dkim, region: &str| {
-            dkim("jane@example.com", of, region).iter().map(ToString::to_string).collect::<Vec<_>>()
+        let mut of = DkimAttributes { tokens: vec!["abc".to_owned()], ..DkimAttributes::default() };
+        let shown_in = |of: &DkimAttributes, region: &str| {
+            dkim_records("jane@example.com", of, region).iter().map(ToString::to_string).collect::<Vec<_>>()
         };
-        let shown = |of: &Dkim| shown_in(of, "eu-west-1");
+        let shown = |of: &DkimAttributes| shown_in(of, "eu-west-1");
         let common = ["abc._domainkey.example.com. IN CNAME abc.dkim.amazonses.com."];
         let milan = ["abc._domainkey.example.com. IN CNAME abc.dkim.eu-south-1.amazonses.com."];
         assert_eq!(
@@ -94,7 +94,7 @@ mod tests {
         assert_eq!(shown_in(&of, "eu-south-1"), common);
         of.signing_hosted_zone = Some("x1.dkim.eu-west-1.amazonses.com.".to_owned());
         assert_eq!(shown(&of), ["abc._domainkey.example.com. IN CNAME abc.x1.dkim.eu-west-1.amazonses.com."]);
-        of.signing_attributes_origin = Some(OWN_KEY.to_owned());
+        of.signing_attributes_origin = Some(EXTERNAL_KEY.to_owned());
         assert_eq!(shown(&of), [""; 0]);
     }
 

@@ -28,23 +28,25 @@ pub mod stack;
 use mailroom_core::suppression::list_pass::ListPass;
 use serde::{Deserialize, Serialize};
 
-pub use access_key::{AccessKey, LastUsed};
-pub use account::{Account, Review, SendQuota};
+pub use access_key::{AccessKey, AccessKeyLastUsed};
+pub use account::{AccountFacts, ProductionAccessReview, SendQuota};
 pub use answer::ApiAnswer;
-pub use configuration_set::{ConfigurationSet, Destination, EventDestination};
-pub use identity::{Dkim, Identity, IdentityFacts, MailFrom, Notifications};
+pub use configuration_set::{ConfigurationSet, EventDestination, EventDestinationTarget};
+pub use identity::{
+    DkimAttributes, EmailIdentity, IdentityFacts, IdentityNotificationAttributes, MailFromAttributes,
+};
 pub use peer_progress::PeerProgress;
-pub use receiving::{Bucket, ReceiptAction, ReceiptRule, RuleSet};
-pub use stack::Stack;
+pub use receiving::{BucketFacts, ReceiptAction, ReceiptRule, ReceiptRuleSet};
+pub use stack::StackFacts;
 
 /// All that is known of a Region.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Facts {
+pub struct RegionFacts {
     /// What in the Region belongs to the stack.
-    pub stack: Stack,
+    pub stack: StackFacts,
     /// The answer to `GetAccount`.
     #[serde(default)]
-    pub account: ApiAnswer<Account>,
+    pub account: ApiAnswer<AccountFacts>,
     /// The identities, by `ListEmailIdentities` to its last page, in any order. [`ApiAnswer::Answered`] only once each of
     /// them has been read.
     #[serde(default)]
@@ -53,20 +55,20 @@ pub struct Facts {
     #[serde(default)]
     pub configuration_sets: ApiAnswer<Vec<ApiAnswer<ConfigurationSet>>>,
     /// Reconcile's last pass; `None` if no pass has ended yet.
-    #[serde(default)]
-    pub list: ApiAnswer<Option<ListPass>>,
+    #[serde(rename = "list", default)]
+    pub last_list_pass: ApiAnswer<Option<ListPass>>,
     /// How far each of the stack's peers has been told. [`ApiAnswer::NotAsked`] where that is not known, and then it is not
     /// judged.
-    #[serde(default)]
-    pub peers: ApiAnswer<Vec<PeerProgress>>,
+    #[serde(rename = "peers", default)]
+    pub peer_pushes: ApiAnswer<Vec<PeerProgress>>,
     /// The access keys of all IAM users, in any order. Keys that were created on 2019-01-10 or later may be left out.
     #[serde(default)]
     pub access_keys: ApiAnswer<Vec<AccessKey>>,
     /// The answer to `DescribeActiveReceiptRuleSet`; `None` if no rule set is active. Not asked where SES does not
     /// receive.
     #[serde(default)]
-    pub rule_set: ApiAnswer<Option<RuleSet>>,
+    pub rule_set: ApiAnswer<Option<ReceiptRuleSet>>,
     /// The answer to `HeadBucket` for each bucket that the rule set names.
     #[serde(default)]
-    pub buckets: Vec<Bucket>,
+    pub buckets: Vec<BucketFacts>,
 }

@@ -35,24 +35,24 @@ pub struct DnsRecord {
 impl Fix {
     /// A command of the AWS CLI: `aws`, its arguments, each quoted as far as it needs it, and the Region. `None` if an
     /// argument has control characters: no name of AWS's has any, and a terminal would obey them.
-    pub(crate) fn aws(arguments: &[&str], region: &str) -> Option<Self> {
+    pub(crate) fn aws_command(arguments: &[&str], region: &str) -> Option<Self> {
         let words = [&["aws"], arguments, &["--region", region]].concat();
-        Self::command(words.into_iter().map(quoted))
+        Self::shell_command(words.into_iter().map(quote_for_shell))
     }
 
     /// A command that invokes a function, waits for it and shows its answer. The payload comes by standard input: the two
     /// versions of the AWS CLI differ in how they take one on the command line, but not in how they take `fileb://`. By
     /// default the CLI waits for no longer than a minute, and then invokes again.
-    pub(crate) fn invoke(function: &str, payload: &str, region: &str) -> Option<Self> {
-        let words = ["printf", "%s", payload].map(quoted).into_iter().chain([Cow::Borrowed("|")]);
+    pub(crate) fn invoke_command(function: &str, payload: &str, region: &str) -> Option<Self> {
+        let words = ["printf", "%s", payload].map(quote_for_shell).into_iter().chain([Cow::Borrowed("|")]);
         let aws = ["aws", "lambda", "invoke", "--cli-read-timeout", "0", "--function-name", function];
         let with = ["--payload", "fileb:///dev/stdin", "--region", region, "/dev/stdout"];
-        Self::command(words.chain(aws.into_iter().chain(with).map(quoted)))
+        Self::shell_command(words.chain(aws.into_iter().chain(with).map(quote_for_shell)))
     }
 
     /// A command made of words that are quoted already. `None` if it is too long or has control characters.
-    pub(crate) fn command<'a>(words: impl Iterator<Item = Cow<'a, str>>) -> Option<Self> {
-        let command = words.collect::<Vec<_>>().join(" ");
+    pub(crate) fn shell_command<'a>(quoted_words: impl Iterator<Item = Cow<'a, str>>) -> Option<Self> {
+        let command = quoted_words.collect::<Vec<_>>().join(" ");
         (!command.contains(char::is_control) && command.len() <= MAX_COMMAND_BYTES)
             .then_some(Self::Command(command))
     }
@@ -96,7 +96,7 @@ impl fmt::Display for DnsRecord {
 }
 
 /// Quotes a word for a POSIX shell.
-pub(crate) fn quoted(argument: &str) -> Cow<'_, str> {
+pub(crate) fn quote_for_shell(argument: &str) -> Cow<'_, str> {
     let plain = |c: char| c.is_ascii_alphanumeric() || "@%+=:,./-_".contains(c);
     if !argument.is_empty() && argument.chars().all(plain) {
         return Cow::Borrowed(argument);
@@ -134,18 +134,21 @@ mod tests {
             ("~", "'~'"),
             ("grüße.example", "'grüße.example'"),
         ] {
-            assert_eq!(quoted(argument), expected);
+            assert_eq!(quote_for_shell(argument), expected);
         }
     }
 
     #[test]
     fn a_command_has_its_region_and_no_control_character() {
         assert_eq!(
-            Fix::aws(&["sesv2", "get-account"], "eu-west-1"),
+            Fix::aws_command(&["sesv2", "get-account"], "eu-west-1"),
             Some(Fix::Command("aws sesv2 get-account --region eu-west-1".to_owned()))
         );
-        assert_eq!(Fix::aws(&["sesv2", "get-email-identity", "--email-identity", "a\u{1b}[31m"], "x"), None);
-        assert_eq!(Fix::aws(&[&"x".repeat(MAX_COMMAND_BYTES)], "x"), None);
+        assert_eq!(
+            Fix::aws_command(&["sesv2", "get-email-identity", "--email-identity", "a\u{1b}[31m"], "x"),
+            None
+        );
+        assert_eq!(Fix::aws_command(&[&"x".repeat(MAX_COMMAND_BYTES)], "x"), None);
     }
 
     #[test]
@@ -164,7 +167,7 @@ mod tests {
 
         #[test]
         fn a_shell_reads_back_what_was_quoted(arguments in prop::collection::vec("[^\\x00]{0,12}", 1..6)) {
-            let words: Vec<_> = arguments.iter().map(|argument| quoted(argument)).collect();
+            let words: Vec<_> = arguments.iter().map(|argument| quote_for_shell(argument)).collect();
             prop_assert_eq!(shell_reads(&words.join(" ")), arguments);
         }
     }

@@ -14,12 +14,12 @@ use crate::fix::Fix;
 pub(crate) fn put_command(verb: &str, identity: &str, name: &str, policy: &str, region: &str) -> Option<Fix> {
     let command = format!("{verb}-email-identity-policy");
     let of = ["sesv2", &command, "--email-identity", identity, "--policy-name", name, "--policy", policy];
-    Fix::aws(&of, region)
+    Fix::aws_command(&of, region)
 }
 
 /// The policy as it should be in a Region: without statements that let everybody, and with the resources of that Region. `None` if
 /// no statement is left.
-pub(crate) fn corrected(policy: &Value, region: &str) -> Option<Value> {
+pub(crate) fn correct_policy(policy: &Value, region: &str) -> Option<Value> {
     let closed = statements(policy).filter(|statement| !is_open(statement));
     let rest: Vec<_> = closed.map(|statement| move_to_region(statement, region)).collect();
     if rest.is_empty() {
@@ -69,12 +69,12 @@ pub(crate) fn is_open(statement: &Value) -> bool {
 
 /// Everybody whom a policy allows anything by name. An open statement does not count, nor do those whom it names besides
 /// everybody: the whole statement is to be removed.
-pub(crate) fn principals(policy: &Value) -> BTreeSet<String> {
+pub(crate) fn named_principals(policy: &Value) -> BTreeSet<String> {
     let allowed = statements(policy).filter(|statement| allows(statement) && !is_open(statement));
     allowed.flat_map(principals_of).map(account_or_arn).collect()
 }
 
-/// `arn:aws:iam::123456789012:root` is a way of saying `123456789012`.
+/// `arn:aws_command:iam::123456789012:root` is a way of saying `123456789012`.
 fn account_or_arn(principal: &str) -> String {
     match Arn::parse(principal) {
         Some(Arn { account, resource: "root", .. }) => account.to_owned(),

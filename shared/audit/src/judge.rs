@@ -2,8 +2,8 @@
 
 use mailroom_core::timestamp::Timestamp;
 
-use crate::facts::Facts;
-use crate::section::Section;
+use crate::facts::RegionFacts;
+use crate::section::AuditSection;
 use crate::section_verdict::SectionVerdict;
 use crate::sections::{
     authorization, dkim, endpoints, feedback, mail_from, receiving, sandbox, smtp_credentials,
@@ -11,22 +11,22 @@ use crate::sections::{
 };
 
 /// Judges all ten sections, in the page's order, by facts whose collection ended at `checked_at`.
-pub fn judge_sections(facts: &Facts, checked_at: Timestamp) -> Vec<SectionVerdict> {
-    Section::ALL.into_iter().map(|section| judge_section(section, facts, checked_at)).collect()
+pub fn judge_sections(facts: &RegionFacts, checked_at: Timestamp) -> Vec<SectionVerdict> {
+    AuditSection::ALL.into_iter().map(|section| judge_section(section, facts, checked_at)).collect()
 }
 
-fn judge_section(section: Section, facts: &Facts, checked_at: Timestamp) -> SectionVerdict {
+fn judge_section(section: AuditSection, facts: &RegionFacts, checked_at: Timestamp) -> SectionVerdict {
     let judgement = match section {
-        Section::Endpoints => endpoints::judge(facts),
-        Section::Sandbox => sandbox::judge(facts),
-        Section::Verification => verification::judge(facts),
-        Section::Dkim => dkim::judge(facts),
-        Section::SuppressionList => suppression_list::judge(facts, checked_at),
-        Section::Feedback => feedback::judge(facts),
-        Section::SmtpCredentials => smtp_credentials::judge(facts),
-        Section::MailFrom => mail_from::judge(facts),
-        Section::Authorization => authorization::judge(facts),
-        Section::Receiving => receiving::judge(facts),
+        AuditSection::Endpoints => endpoints::judge(facts),
+        AuditSection::Sandbox => sandbox::judge(facts),
+        AuditSection::Verification => verification::judge(facts),
+        AuditSection::Dkim => dkim::judge(facts),
+        AuditSection::SuppressionList => suppression_list::judge(facts, checked_at),
+        AuditSection::Feedback => feedback::judge(facts),
+        AuditSection::SmtpCredentials => smtp_credentials::judge(facts),
+        AuditSection::MailFrom => mail_from::judge(facts),
+        AuditSection::Authorization => authorization::judge(facts),
+        AuditSection::Receiving => receiving::judge(facts),
     };
     SectionVerdict::new(&facts.stack.region, section, judgement, checked_at)
 }

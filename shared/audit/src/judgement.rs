@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use mailroom_core::text::visible;
+use mailroom_core::text::sanitize_text;
 
 use crate::comparable::Comparable;
 use crate::facts::ApiAnswer;
 use crate::fix::Fix;
-use crate::verdict::{Finding, Verdict};
+use crate::verdict::{AuditVerdict, Finding};
 
 /// The most bytes of an item's 400 KB that findings may take (DynamoDB Developer Guide, "Quotas"). The data by which
 /// Regions are compared takes as much again, and all else the rest. Counted in JSON, which is longer than DynamoDB's own
@@ -49,7 +49,7 @@ impl Judgement {
 
     pub(crate) fn add_finding(
         &mut self,
-        verdict: Verdict,
+        verdict: AuditVerdict,
         subject: &str,
         evidence: impl AsRef<str>,
         todo: impl AsRef<str>,
@@ -57,30 +57,30 @@ impl Judgement {
     ) {
         self.findings.push(Finding {
             verdict,
-            subject: visible(subject, MAX_TEXT_CHARS),
-            evidence: visible(evidence.as_ref(), MAX_TEXT_CHARS),
-            todo: visible(todo.as_ref(), MAX_TEXT_CHARS),
+            subject: sanitize_text(subject, MAX_TEXT_CHARS),
+            evidence: sanitize_text(evidence.as_ref(), MAX_TEXT_CHARS),
+            todo: sanitize_text(todo.as_ref(), MAX_TEXT_CHARS),
             fixes: fixes.into_iter().collect(),
         });
     }
 
     /// Notes that something about a subject could not be found out.
     pub(crate) fn add_unanswered<T>(&mut self, subject: &str, asked: &ApiAnswer<T>) {
-        if let Some((evidence, todo)) = why_not(asked) {
-            self.add_finding(Verdict::Unknown, subject, evidence, todo, []);
+        if let Some((evidence, todo)) = explain_missing_answer(asked) {
+            self.add_finding(AuditVerdict::Unknown, subject, evidence, todo, []);
         }
     }
 
     /// The worst verdict among the findings.
-    pub(crate) fn verdict(&self) -> Verdict {
-        let clean = if self.applies { Verdict::Pass } else { Verdict::NotApplicable };
+    pub(crate) fn verdict(&self) -> AuditVerdict {
+        let clean = if self.applies { AuditVerdict::Pass } else { AuditVerdict::NotApplicable };
         self.findings.iter().map(|finding| finding.verdict).max().map_or(clean, |worst| worst.max(clean))
     }
 }
 
 /// Why there is no answer, and what to do about it; `None` if there is one.
-fn why_not<T>(asked: &ApiAnswer<T>) -> Option<(String, String)> {
-    match asked {
+fn explain_missing_answer<T>(answer: &ApiAnswer<T>) -> Option<(String, String)> {
+    match answer {
         ApiAnswer::Answered(_) => None,
         ApiAnswer::Denied(action) => Some((
             format!("not permitted: {action}"),
@@ -106,9 +106,11 @@ fn why_not<T>(asked: &ApiAnswer<T>) -> Option<(String, String)> {
 }
 
 /// The findings that are kept, the worst first, and how many more there are.
-pub(crate) fn capped(mut findings: Vec<Finding>) -> (Vec<Finding>, usize) {
+pub(crate) fn cap_findings(mut findings: Vec<Finding>) -> (Vec<Finding>, usize) {
     findings = join_unanswered(findings);
-    findings.sort_by(|a, b| b.verdict.cmp(&a.verdict).then_with(|| key(a).cmp(&key(b))));
+    findings.sort_by(|a, b| {
+        b.verdict.cmp(&a.verdict).then_with(|| finding_sort_key(a).cmp(&finding_sort_key(b)))
+    });
     findings.dedup();
     let mut bytes = 0;
     let fit = findings
@@ -124,7 +126,7 @@ pub(crate) fn capped(mut findings: Vec<Finding>) -> (Vec<Finding>, usize) {
     (findings, more)
 }
 
-fn key(finding: &Finding) -> (&str, &str, &str, &[Fix]) {
+fn finding_sort_key(finding: &Finding) -> (&str, &str, &str, &[Fix]) {
     (&finding.subject, &finding.evidence, &finding.todo, &finding.fixes)
 }
 
@@ -133,7 +135,7 @@ fn key(finding: &Finding) -> (&str, &str, &str, &[Fix]) {
 fn join_unanswered(findings: Vec<Finding>) -> Vec<Finding> {
     let (unknown, mut rest): (Vec<_>, Vec<_>) = findings
         .into_iter()
-        .partition(|finding| finding.verdict == Verdict::Unknown && finding.fixes.is_empty());
+        .partition(|finding| finding.verdict == AuditVerdict::Unknown && finding.fixes.is_empty());
     let mut by_cause: BTreeMap<(String, String), Vec<String>> = BTreeMap::new();
     for finding in unknown {
         by_cause.entry((finding.evidence, finding.todo)).or_default().push(finding.subject);
@@ -146,7 +148,7 @@ fn join_unanswered(findings: Vec<Finding>) -> Vec<Finding> {
             evidence = format!("{evidence} (and of {more} more)");
         }
         let subject = subjects.into_iter().next().unwrap_or_default();
-        rest.push(Finding { verdict: Verdict::Unknown, subject, evidence, todo, fixes: Vec::new() });
+        rest.push(Finding { verdict: AuditVerdict::Unknown, subject, evidence, todo, fixes: Vec::new() });
     }
     rest
 }

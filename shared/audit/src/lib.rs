@@ -53,9 +53,11 @@ mod sections;
 mod verdict;
 pub mod zone;
 
-pub use comparable::{Comparable, Delegates, Identities, IdentityPolicy, ListSize, MailFromDomains};
+pub use comparable::{
+    Comparable, IdentityPolicy, ListSize, MailFromDomains, RegionIdentities, SendingPolicies,
+};
 pub use fix::{DnsRecord, Fix};
 pub use judge::judge_sections;
-pub use section::Section;
+pub use section::AuditSection;
 pub use section_verdict::SectionVerdict;
-pub use verdict::{Finding, Verdict};
+pub use verdict::{AuditVerdict, Finding};

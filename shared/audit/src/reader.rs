@@ -6,26 +6,27 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use mailroom_aws::clock::Timer;
 use mailroom_aws::notification_topics::{MOST_IDENTITIES, NotificationAttributes, NotificationTopics};
-use mailroom_aws::pace::OutOfTime;
-use mailroom_aws::rule_sets::{self, RuleSets};
+use mailroom_aws::rate_limiter::OutOfTimeError;
+use mailroom_aws::rule_sets::{self, RuleSetApi};
 use mailroom_core::suppression::list_pass::ListPass;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::aws::buckets::Buckets;
-use crate::aws::iam::{AccessKeys, User};
-use crate::aws::ses::{ListedIdentity, SesReader};
-use crate::aws::{ApiError, Page};
+use crate::aws::buckets::BucketReader;
+use crate::aws::iam::{AccessKeyReader, IamUser};
+use crate::aws::ses::{IdentitySummary, SesReader};
+use crate::aws::{ApiError, ResultPage};
 use crate::caller::{CallOutcome, Caller};
 use crate::facts::access_key::predates_signature_v4;
 use crate::facts::{
-    AccessKey, ApiAnswer, Bucket, ConfigurationSet, Facts, Identity, IdentityFacts, Notifications,
-    PeerProgress, ReceiptAction, ReceiptRule, RuleSet, Stack,
+    AccessKey, ApiAnswer, BucketFacts, ConfigurationSet, EmailIdentity, IdentityFacts,
+    IdentityNotificationAttributes, PeerProgress, ReceiptAction, ReceiptRule, ReceiptRuleSet, RegionFacts,
+    StackFacts,
 };
-use crate::readings::{ReadingStore, Readings};
+use crate::readings::{ReadingStore, SavedAnswers};
 
 /// How often one invocation starts a listing, at most: once more after a page's token was refused.
-const LISTING_STARTS: usize = 2;
+const MAX_LISTING_STARTS: usize = 2;
 /// How many identities one call of `iam:SimulatePrincipalPolicy` tries a user's policies on.
 const IDENTITIES_PER_SIMULATION: usize = 100;
 
@@ -50,18 +51,18 @@ pub trait AuditPorts {
     /// The topics of identities.
     type Topics: NotificationTopics;
     /// Receipt rule sets.
-    type RuleSets: RuleSets;
+    type RuleSets: RuleSetApi;
     /// IAM.
-    type AccessKeys: AccessKeys;
+    type AccessKeys: AccessKeyReader;
     /// S3.
-    type Buckets: Buckets;
+    type Buckets: BucketReader;
 }
 
 /// What an audit of a Region is about.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AuditScope {
     /// What belongs to our stack in the Region.
-    pub stack: Stack,
+    pub stack: StackFacts,
     /// What reconcile noted of its last pass: how the suppression list and the table agree. `None` if no pass has ended.
     pub list: ApiAnswer<Option<ListPass>>,
     /// How far each peer has been told, by reconcile's notes.
@@ -75,82 +76,84 @@ pub struct AuditScope {
 
 /// How far a pass has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
-pub struct Progress {
+pub struct AuditProgress {
     /// The number of identities that were read.
-    pub read: usize,
+    #[serde(rename = "read")]
+    pub identities_read: usize,
     /// The number of all identities; `None` until they are listed.
-    pub of: Option<usize>,
+    #[serde(rename = "of")]
+    pub identities_total: Option<usize>,
 }
 
 /// Why a Region was not read to the end.
 #[derive(Debug)]
 pub enum ReadError<E> {
     /// The time is up. The rest must wait for the next invocation.
-    OutOfTime(Progress),
+    OutOfTime(AuditProgress),
     /// What was read could not be kept.
     Store(E),
 }
 
 /// Reads a Region, for one invocation.
-pub struct Reader<'a, P: AuditPorts, C, S, F> {
+pub struct RegionReader<'a, P: AuditPorts, C, S, F> {
     services: &'a Services<P>,
     caller: Caller<'a, C>,
-    readings: Readings<S>,
+    saved_answers: SavedAnswers<S>,
     report_progress: F,
-    progress: Cell<Progress>,
+    on_progress: Cell<AuditProgress>,
 }
 
-impl<'a, P, C, S, F> Reader<'a, P, C, S, F>
+impl<'a, P, C, S, F> RegionReader<'a, P, C, S, F>
 where
     P: AuditPorts,
     C: Timer,
     S: ReadingStore,
-    F: Fn(Progress),
+    F: Fn(AuditProgress),
 {
     /// A reader that makes no call whose answer is among the `readings`. `report_progress` is called with each identity.
     pub fn new(
         services: &'a Services<P>,
         caller: Caller<'a, C>,
-        readings: Readings<S>,
+        readings: SavedAnswers<S>,
         report_progress: F,
     ) -> Self {
-        Self { services, caller, readings, report_progress, progress: Cell::default() }
+        Self { services, caller, saved_answers: readings, report_progress, on_progress: Cell::default() }
     }
 
     /// The number of calls that were not answered.
     pub fn unanswered_calls(&self) -> usize {
-        self.readings.unanswered()
+        self.saved_answers.unanswered_calls()
     }
 
     /// Reads everything that the audit judges. What could not be read is told as that.
     ///
     /// # Errors
     /// See [`ReadError`].
-    pub async fn read_facts(&self, scope: AuditScope) -> Result<Facts, ReadError<S::Error>> {
+    pub async fn read_facts(&self, scope: AuditScope) -> Result<RegionFacts, ReadError<S::Error>> {
         let AuditScope { stack, list, peer_progress, asks_iam, peers } = scope;
         let ses = &self.services.ses;
         let account = self.call_once("account", "ses:GetAccount", async || ses.account().await).await?;
-        let configuration_sets = self.configuration_sets().await?;
-        let rule_set = if stack.receives { self.rule_set().await? } else { ApiAnswer::NotAsked };
-        let buckets = self.buckets(rule_set.answer().and_then(Option::as_ref)).await?;
-        let listed = self.listed().await?;
+        let configuration_sets = self.read_configuration_sets().await?;
+        let rule_set = if stack.receives { self.read_active_rule_set().await? } else { ApiAnswer::NotAsked };
+        let buckets = self.read_rule_buckets(rule_set.answer().and_then(Option::as_ref)).await?;
+        let listed = self.list_identities().await?;
         let access_keys = if asks_iam {
             let regions: Vec<_> = [&stack.region].into_iter().chain(&peers).map(String::as_str).collect();
-            self.access_keys(&regions, listed.answer()).await?
+            self.read_old_access_keys(&regions, listed.answer()).await?
         } else {
             ApiAnswer::NotAsked
         };
         let identities = match listed {
-            ApiAnswer::Answered(listed) => ApiAnswer::Answered(self.identities(listed).await?),
+            ApiAnswer::Answered(listed) => ApiAnswer::Answered(self.read_identities(listed).await?),
             unanswered => without_answer(unanswered),
         };
-        Ok(Facts {
+        Ok(RegionFacts {
             stack,
             account,
             identities,
             configuration_sets,
-            list,
-            peers: peer_progress,
+            last_list_pass: list,
+            peer_pushes: peer_progress,
             access_keys,
             rule_set,
             buckets,
@@ -164,7 +167,7 @@ where
         action: &'static str,
         call: impl AsyncFn() -> Result<A, ApiError>,
     ) -> Result<ApiAnswer<A>, ReadError<S::Error>> {
-        if let Some(kept) = self.readings.take(name) {
+        if let Some(kept) = self.saved_answers.take_answer(name) {
             return Ok(kept);
         }
         let outcome = self.call(action, call).await?;
@@ -176,7 +179,10 @@ where
         action: &'static str,
         call: impl AsyncFn() -> Result<A, ApiError>,
     ) -> Result<CallOutcome<A>, ReadError<S::Error>> {
-        self.caller.call(action, call).await.map_err(|OutOfTime| ReadError::OutOfTime(self.progress.get()))
+        self.caller
+            .call(action, call)
+            .await
+            .map_err(|OutOfTimeError| ReadError::OutOfTime(self.on_progress.get()))
     }
 
     /// Keeps an answer that another call would not change. Any other is counted, so that the next wake makes the call
@@ -188,11 +194,11 @@ where
     ) -> Result<ApiAnswer<A>, ReadError<S::Error>> {
         match outcome {
             CallOutcome::Settled(asked) => {
-                self.readings.keep(name, &asked).await.map_err(ReadError::Store)?;
+                self.saved_answers.save_answer(name, &asked).await.map_err(ReadError::Store)?;
                 Ok(asked)
             }
             CallOutcome::Unanswered(asked) => {
-                self.readings.count_unanswered();
+                self.saved_answers.count_unanswered();
                 Ok(asked)
             }
         }
@@ -205,14 +211,14 @@ where
         &self,
         name: &str,
         action: &'static str,
-        page: impl AsyncFn(Option<&str>) -> Result<Page<A>, ApiError>,
+        page: impl AsyncFn(Option<&str>) -> Result<ResultPage<A>, ApiError>,
     ) -> Result<ApiAnswer<Vec<A>>, ReadError<S::Error>> {
-        for _ in 0..LISTING_STARTS {
+        for _ in 0..MAX_LISTING_STARTS {
             if let Some(all) = self.read_pages(name, action, &page).await? {
                 return Ok(all);
             }
         }
-        self.readings.count_unanswered();
+        self.saved_answers.count_unanswered();
         Ok(ApiAnswer::Failed { action: action.to_owned(), why: "a page's token is refused".to_owned() })
     }
 
@@ -221,12 +227,12 @@ where
         &self,
         name: &str,
         action: &'static str,
-        page: &impl AsyncFn(Option<&str>) -> Result<Page<A>, ApiError>,
+        page: &impl AsyncFn(Option<&str>) -> Result<ResultPage<A>, ApiError>,
     ) -> Result<Option<ApiAnswer<Vec<A>>>, ReadError<S::Error>> {
         let (mut all, mut next) = (Vec::new(), None);
         for number in 0.. {
             let name = format!("{name}#{number}");
-            let asked = match self.readings.take(&name) {
+            let asked = match self.saved_answers.take_answer(&name) {
                 Some(kept) => kept,
                 None => match self.call(action, async || page(next.as_deref()).await).await? {
                     CallOutcome::Settled(ApiAnswer::Failed { .. }) if number > 0 => return Ok(None),
@@ -236,7 +242,7 @@ where
             match asked {
                 ApiAnswer::Answered(page) => {
                     all.extend(page.items);
-                    next = page.next;
+                    next = page.next_token;
                 }
                 unanswered => return Ok(Some(without_answer(unanswered))),
             }
@@ -247,7 +253,7 @@ where
         Ok(Some(ApiAnswer::Answered(all)))
     }
 
-    async fn configuration_sets(
+    async fn read_configuration_sets(
         &self,
     ) -> Result<ApiAnswer<Vec<ApiAnswer<ConfigurationSet>>>, ReadError<S::Error>> {
         let ses = &self.services.ses;
@@ -279,12 +285,15 @@ where
         Ok(ApiAnswer::Answered(all))
     }
 
-    async fn rule_set(&self) -> Result<ApiAnswer<Option<RuleSet>>, ReadError<S::Error>> {
-        let active = async || Ok(self.services.rule_sets.active().await?.map(rule_set_facts));
+    async fn read_active_rule_set(&self) -> Result<ApiAnswer<Option<ReceiptRuleSet>>, ReadError<S::Error>> {
+        let active = async || Ok(self.services.rule_sets.active_rule_set().await?.map(rule_set_facts));
         self.call_once("rule-set", "ses:DescribeActiveReceiptRuleSet", active).await
     }
 
-    async fn buckets(&self, rule_set: Option<&RuleSet>) -> Result<Vec<Bucket>, ReadError<S::Error>> {
+    async fn read_rule_buckets(
+        &self,
+        rule_set: Option<&ReceiptRuleSet>,
+    ) -> Result<Vec<BucketFacts>, ReadError<S::Error>> {
         let actions = rule_set.into_iter().flat_map(|set| &set.rules).flat_map(|rule| &rule.actions);
         let names: BTreeSet<_> = actions.filter_map(|action| action.bucket.clone()).collect();
         let mut buckets = Vec::new();
@@ -293,33 +302,33 @@ where
             let asked = self.call_once(&format!("bucket#{name}"), "s3:ListBucket", head).await?;
             buckets.push(match asked {
                 ApiAnswer::Answered(bucket) => bucket,
-                unanswered => Bucket { name, exists: without_answer(unanswered) },
+                unanswered => BucketFacts { name, exists: without_answer(unanswered) },
             });
         }
         Ok(buckets)
     }
 
-    async fn listed(&self) -> Result<ApiAnswer<Vec<ListedIdentity>>, ReadError<S::Error>> {
+    async fn list_identities(&self) -> Result<ApiAnswer<Vec<IdentitySummary>>, ReadError<S::Error>> {
         let page = async |next: Option<&str>| self.services.ses.identities(next).await;
         self.read_listing("identities", "ses:ListEmailIdentities", page).await
     }
 
-    async fn identities(
+    async fn read_identities(
         &self,
-        listed: Vec<ListedIdentity>,
+        summaries: Vec<IdentitySummary>,
     ) -> Result<Vec<IdentityFacts>, ReadError<S::Error>> {
-        self.progress.set(Progress { read: 0, of: Some(listed.len()) });
-        (self.report_progress)(self.progress.get());
-        let mut identities = Vec::with_capacity(listed.len());
-        for (number, some) in listed.chunks(MOST_IDENTITIES).enumerate() {
-            let notifications = self.notifications(number, some).await?;
-            for ListedIdentity { name, kind } in some {
+        self.on_progress.set(AuditProgress { identities_read: 0, identities_total: Some(summaries.len()) });
+        (self.report_progress)(self.on_progress.get());
+        let mut identities = Vec::with_capacity(summaries.len());
+        for (number, some) in summaries.chunks(MOST_IDENTITIES).enumerate() {
+            let notifications = self.read_notifications(number, some).await?;
+            for IdentitySummary { name, kind } in some {
                 let get = async || self.services.ses.identity(name).await;
-                let asked: ApiAnswer<Option<Identity>> =
+                let asked: ApiAnswer<Option<EmailIdentity>> =
                     self.call_once(&format!("identity#{name}"), "ses:GetEmailIdentity", get).await?;
-                let mut at = self.progress.get();
-                at.read += 1;
-                self.progress.set(at);
+                let mut at = self.on_progress.get();
+                at.identities_read += 1;
+                self.on_progress.set(at);
                 (self.report_progress)(at);
                 let identity = match asked {
                     ApiAnswer::Answered(Some(identity)) => ApiAnswer::Answered(identity),
@@ -330,7 +339,10 @@ where
                 let forwarding_enabled =
                     identity.answer().is_none_or(|identity| identity.feedback_forwarding);
                 // SES tells nothing of an identity for which nobody ever set a topic.
-                let none = Notifications { forwarding_enabled, ..Notifications::default() };
+                let none = IdentityNotificationAttributes {
+                    forwarding_enabled,
+                    ..IdentityNotificationAttributes::default()
+                };
                 let notifications = match &notifications {
                     ApiAnswer::Answered(all) => ApiAnswer::Answered(all.get(name).cloned().unwrap_or(none)),
                     unanswered => without_answer(unanswered.clone()),
@@ -346,24 +358,28 @@ where
         Ok(identities)
     }
 
-    async fn notifications(
+    async fn read_notifications(
         &self,
-        number: usize,
-        identities: &[ListedIdentity],
-    ) -> Result<ApiAnswer<BTreeMap<String, Notifications>>, ReadError<S::Error>> {
-        let names: Vec<_> = identities.iter().map(|identity| identity.name.clone()).collect();
+        chunk_number: usize,
+        summaries: &[IdentitySummary],
+    ) -> Result<ApiAnswer<BTreeMap<String, IdentityNotificationAttributes>>, ReadError<S::Error>> {
+        let names: Vec<_> = summaries.iter().map(|identity| identity.name.clone()).collect();
         let get = async || {
             let attributes = self.services.topics.attributes(&names).await?;
-            Ok(attributes.into_iter().map(|(name, attributes)| (name, notifications(attributes))).collect())
+            Ok(attributes
+                .into_iter()
+                .map(|(name, attributes)| (name, from_notification_attributes(attributes)))
+                .collect())
         };
-        self.call_once(&format!("notifications#{number}"), "ses:GetIdentityNotificationAttributes", get).await
+        self.call_once(&format!("notifications#{chunk_number}"), "ses:GetIdentityNotificationAttributes", get)
+            .await
     }
 
     /// Reads access keys that are older than Signature Version 4. Only users who are as old can have such a key.
-    async fn access_keys(
+    async fn read_old_access_keys(
         &self,
         regions: &[&str],
-        identities: Option<&Vec<ListedIdentity>>,
+        identity_summaries: Option<&Vec<IdentitySummary>>,
     ) -> Result<ApiAnswer<Vec<AccessKey>>, ReadError<S::Error>> {
         let iam = &self.services.keys;
         let page = async |next: Option<&str>| iam.users(next).await;
@@ -385,10 +401,10 @@ where
                     let used = async || iam.last_used(&key.id).await;
                     let reading = format!("last-used#{}", key.id);
                     key.last_used = self.call_once(&reading, "iam:GetAccessKeyLastUsed", used).await?;
-                    if !key.used_for_ses() {
+                    if !key.was_used_for_ses() {
                         key.may_send = match may_send.take() {
                             Some(known) => known,
-                            None => self.may_send(user, regions, identities).await?,
+                            None => self.read_sending_permission(user, regions, identity_summaries).await?,
                         };
                         may_send = Some(key.may_send.clone());
                     }
@@ -401,11 +417,11 @@ where
 
     /// Whether a user may send at all: from any identity, or from one with the name of an identity here, in any of these
     /// Regions.
-    async fn may_send(
+    async fn read_sending_permission(
         &self,
-        user: &User,
+        user: &IamUser,
         regions: &[&str],
-        identities: Option<&Vec<ListedIdentity>>,
+        identity_summaries: Option<&Vec<IdentitySummary>>,
     ) -> Result<ApiAnswer<bool>, ReadError<S::Error>> {
         const ACTION: &str = "iam:SimulatePrincipalPolicy";
         let iam = &self.services.keys;
@@ -415,7 +431,7 @@ where
         if asked != ApiAnswer::Answered(false) {
             return Ok(asked);
         }
-        let identities = identities.map(Vec::as_slice).unwrap_or_default();
+        let identities = identity_summaries.map(Vec::as_slice).unwrap_or_default();
         let arns: Vec<_> = identities
             .iter()
             .flat_map(|of| regions.iter().filter_map(|region| identity_arn(&user.arn, region, &of.name)))
@@ -449,28 +465,28 @@ fn identity_arn(user_arn: &str, region: &str, identity: &str) -> Option<String> 
     Some(format!("arn:{partition}:ses:{region}:{account}:identity/{identity}"))
 }
 
-fn notifications(attributes: NotificationAttributes) -> Notifications {
+fn from_notification_attributes(attributes: NotificationAttributes) -> IdentityNotificationAttributes {
     let topic = |topic: Option<String>| topic.filter(|topic| !topic.is_empty());
-    Notifications {
+    IdentityNotificationAttributes {
         bounce_topic: topic(attributes.bounce_topic),
         complaint_topic: topic(attributes.complaint_topic),
-        forwarding_enabled: attributes.forwarding,
+        forwarding_enabled: attributes.forwarding_enabled,
     }
 }
 
 /// Converts a rule set, as SES tells it, into the audit's own type.
-pub fn rule_set_facts(set: rule_sets::RuleSet) -> RuleSet {
-    let action = |action: rule_sets::RuleAction| ReceiptAction {
+pub fn rule_set_facts(set: rule_sets::SesRuleSet) -> ReceiptRuleSet {
+    let action = |action: rule_sets::SesReceiptAction| ReceiptAction {
         kind: if action.kind.is_empty() { "unknown".to_owned() } else { action.kind.to_owned() },
         bucket: action.bucket,
         arns: action.arns.into_iter().map(|(field, arn)| (field.to_owned(), arn)).collect(),
     };
-    let rule = |rule: rule_sets::Rule| ReceiptRule {
+    let rule = |rule: rule_sets::SesReceiptRule| ReceiptRule {
         name: rule.name,
         enabled: rule.enabled,
-        scan_enabled: rule.scans,
+        scan_enabled: rule.scan_enabled,
         recipients: rule.recipients,
         actions: rule.actions.into_iter().map(action).collect(),
     };
-    RuleSet { name: set.name, rules: set.rules.into_iter().map(rule).collect() }
+    ReceiptRuleSet { name: set.name, rules: set.rules.into_iter().map(rule).collect() }
 }

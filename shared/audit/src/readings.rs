@@ -58,22 +58,22 @@ impl<A: AuditTable> ReadingStore for TableStore<'_, A> {
 }
 
 /// The readings of one pass.
-pub struct Readings<S> {
-    kept: RefCell<BTreeMap<String, String>>,
+pub struct SavedAnswers<S> {
+    json_by_name: RefCell<BTreeMap<String, String>>,
     store: S,
     /// The number of this invocation's calls that were not answered.
-    unanswered: Cell<usize>,
+    unanswered_calls: Cell<usize>,
 }
 
-impl<S: ReadingStore> Readings<S> {
+impl<S: ReadingStore> SavedAnswers<S> {
     /// Readings, with those that earlier invocations have kept: JSON by name.
-    pub fn new(kept: BTreeMap<String, String>, store: S) -> Self {
-        Self { kept: RefCell::new(kept), store, unanswered: Cell::new(0) }
+    pub fn new(json_by_name: BTreeMap<String, String>, store: S) -> Self {
+        Self { json_by_name: RefCell::new(json_by_name), store, unanswered_calls: Cell::new(0) }
     }
 
     /// Takes out a reading that was kept; `None` if there is none, or if this version can't read it.
-    pub fn take<T: DeserializeOwned>(&self, name: &str) -> Option<ApiAnswer<T>> {
-        let text = self.kept.borrow_mut().remove(name)?;
+    pub fn take_answer<T: DeserializeOwned>(&self, name: &str) -> Option<ApiAnswer<T>> {
+        let text = self.json_by_name.borrow_mut().remove(name)?;
         serde_json::from_str(&text).ok()
     }
 
@@ -81,8 +81,8 @@ impl<S: ReadingStore> Readings<S> {
     ///
     /// # Errors
     /// If the store could not keep it.
-    pub async fn keep<T: Serialize>(&self, name: &str, reading: &ApiAnswer<T>) -> Result<(), S::Error> {
-        match serde_json::to_string(reading) {
+    pub async fn save_answer<T: Serialize>(&self, name: &str, answer: &ApiAnswer<T>) -> Result<(), S::Error> {
+        match serde_json::to_string(answer) {
             Ok(text) => self.store.store(name, &text).await,
             // The next invocation then makes the call again, which is better than no audit at all.
             Err(error) => {
@@ -93,12 +93,12 @@ impl<S: ReadingStore> Readings<S> {
     }
 
     /// The number of this invocation's calls that were not answered.
-    pub fn unanswered(&self) -> usize {
-        self.unanswered.get()
+    pub fn unanswered_calls(&self) -> usize {
+        self.unanswered_calls.get()
     }
 
     /// Counts a call that was not answered.
     pub fn count_unanswered(&self) {
-        self.unanswered.set(self.unanswered.get() + 1);
+        self.unanswered_calls.set(self.unanswered_calls.get() + 1);
     }
 }

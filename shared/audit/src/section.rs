@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 /// A section of AWS's page, in its order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Section {
+pub enum AuditSection {
     /// Section 1: the Region is enabled and answers.
     Endpoints,
     /// Section 2: sandbox and sending limits.
@@ -28,7 +28,7 @@ pub enum Section {
     Receiving,
 }
 
-impl Section {
+impl AuditSection {
     /// All sections, in the page's order.
     pub const ALL: [Self; 10] = [
         Self::Endpoints,

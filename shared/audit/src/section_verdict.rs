@@ -1,13 +1,13 @@
 //! A section's verdict, as the table keeps it.
 
-use mailroom_core::text::visible;
+use mailroom_core::text::sanitize_text;
 use mailroom_core::timestamp::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::comparable::Comparable;
-use crate::judgement::{Judgement, capped};
-use crate::section::Section;
-use crate::verdict::{Finding, Verdict};
+use crate::judgement::{Judgement, cap_findings};
+use crate::section::AuditSection;
+use crate::verdict::{AuditVerdict, Finding};
 
 /// How many characters are kept of evidence that comes from outside this module.
 const MAX_EVIDENCE_CHARS: usize = 600;
@@ -20,9 +20,9 @@ pub struct SectionVerdict {
     /// The Region that was audited.
     pub region: String,
     /// The section of AWS's page that was judged.
-    pub section: Section,
+    pub section: AuditSection,
     /// The worst verdict among the section's findings.
-    pub verdict: Verdict,
+    pub verdict: AuditVerdict,
     /// What was looked at, in a line. A pass has evidence, too.
     pub evidence: String,
     /// The findings, the worst first, and no more than fit into an item.
@@ -38,9 +38,14 @@ pub struct SectionVerdict {
 }
 
 impl SectionVerdict {
-    pub(crate) fn new(region: &str, section: Section, judgement: Judgement, checked_at: Timestamp) -> Self {
+    pub(crate) fn new(
+        region: &str,
+        section: AuditSection,
+        judgement: Judgement,
+        checked_at: Timestamp,
+    ) -> Self {
         let verdict = judgement.verdict();
-        let (findings, more_findings) = capped(judgement.findings);
+        let (findings, more_findings) = cap_findings(judgement.findings);
         Self {
             pk: Self::partition_key(region),
             sk: format!("{}{}", Self::SORT_KEY_PREFIX, section.as_str()),
@@ -55,10 +60,11 @@ impl SectionVerdict {
         }
     }
 
-    /// The verdict on a section of which nothing is known; `why` says why.
-    pub fn unknown(region: &str, section: Section, why: &str, at: Timestamp) -> Self {
-        let judgement = Judgement { evidence: visible(why, MAX_EVIDENCE_CHARS), ..Judgement::default() };
-        Self { verdict: Verdict::Unknown, ..Self::new(region, section, judgement, at) }
+    /// The verdict on a section of which nothing is known; `cause` says why.
+    pub fn unknown(region: &str, section: AuditSection, cause: &str, checked_at: Timestamp) -> Self {
+        let judgement =
+            Judgement { evidence: sanitize_text(cause, MAX_EVIDENCE_CHARS), ..Judgement::default() };
+        Self { verdict: AuditVerdict::Unknown, ..Self::new(region, section, judgement, checked_at) }
     }
 
     /// The table's partition key of a Region's verdicts.

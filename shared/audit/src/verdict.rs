@@ -9,7 +9,7 @@ use crate::fix::Fix;
 /// How a section fares, ordered from best to worst.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Verdict {
+pub enum AuditVerdict {
     /// There is nothing here that could be wrong.
     NotApplicable,
     /// All is as it should be.
@@ -22,7 +22,7 @@ pub enum Verdict {
     Fail,
 }
 
-impl Verdict {
+impl AuditVerdict {
     /// The verdict's name in the table, such as `not_applicable`.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -35,7 +35,7 @@ impl Verdict {
     }
 }
 
-impl fmt::Display for Verdict {
+impl fmt::Display for AuditVerdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
     }
@@ -44,8 +44,8 @@ impl fmt::Display for Verdict {
 /// Something that is worth a person's look.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Finding {
-    /// How bad it is: [`Verdict::Fail`], [`Verdict::Warn`] or [`Verdict::Unknown`].
-    pub verdict: Verdict,
+    /// How bad it is: [`AuditVerdict::Fail`], [`AuditVerdict::Warn`] or [`AuditVerdict::Unknown`].
+    pub verdict: AuditVerdict,
     /// What the finding is about, such as an identity's name; empty if it is about the whole Region.
     pub subject: String,
     /// What AWS said.

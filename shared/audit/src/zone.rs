@@ -5,66 +5,67 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use crate::dns::{self, OWN_KEY};
-use crate::facts::{ApiAnswer, Identity, ReceiptRule, RuleSet};
+use crate::dns::{self, EXTERNAL_KEY};
+use crate::facts::{ApiAnswer, EmailIdentity, ReceiptRule, ReceiptRuleSet};
 use crate::fix::{DnsRecord, Fix};
 
 /// What decides which records SES asks for in one Region.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RegionAsks {
+pub struct RegionDnsFacts {
     /// The Region's name.
     pub region: String,
     /// The answer to `GetEmailIdentity` for the domain; `None` if it is no identity there.
-    pub identity: ApiAnswer<Option<Identity>>,
+    pub identity: ApiAnswer<Option<EmailIdentity>>,
     /// The answer to `DescribeActiveReceiptRuleSet`; `None` if no rule set is active. Not asked where SES does not
     /// receive.
-    pub rule_set: ApiAnswer<Option<RuleSet>>,
+    pub rule_set: ApiAnswer<Option<ReceiptRuleSet>>,
 }
 
-impl RegionAsks {
+impl RegionDnsFacts {
     /// Whether SES has answered all that it was asked.
     pub fn is_complete(&self) -> bool {
-        let unanswered = unanswered(&self.identity).or_else(|| unanswered(&self.rule_set));
+        let unanswered =
+            missing_answer_cause(&self.identity).or_else(|| missing_answer_cause(&self.rule_set));
         unanswered.is_none()
     }
 }
 
 /// The DNS records of a domain, in sections.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Zone {
+pub struct DnsZone {
     domain: String,
     regions: Vec<String>,
-    sections: Vec<Section>,
+    sections: Vec<ZoneSection>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Section {
+struct ZoneSection {
     title: String,
-    lines: Vec<Line>,
+    lines: Vec<ZoneLine>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Line {
+enum ZoneLine {
     Record(DnsRecord),
     /// A record that is not to be published as it is.
-    Commented(DnsRecord),
+    CommentedRecord(DnsRecord),
     Comment(String),
 }
 
-impl Zone {
+impl DnsZone {
     /// Collects the records of a domain in the Regions' order. `domain` is spelled as SES has it; `mail_from` is the
     /// custom MAIL FROM domain that is to be set where there is none yet.
-    pub fn new(domain: &str, asks: &[RegionAsks], mail_from: Option<&str>) -> Self {
+    pub fn collect(domain: &str, region_facts: &[RegionDnsFacts], mail_from: Option<&str>) -> Self {
         let sections = [
-            not_known(domain, asks),
-            easy_dkim(domain, asks),
-            custom_mail_from(domain, asks, mail_from),
-            receiving(domain, asks),
-            dmarc(domain),
+            missing_identity_section(domain, region_facts),
+            easy_dkim_section(domain, region_facts),
+            mail_from_section(domain, region_facts, mail_from),
+            receiving_section(domain, region_facts),
+            dmarc_section(domain),
         ];
         Self {
             domain: domain.to_owned(),
-            regions: asks.iter().map(|asks| asks.region.clone()).collect(),
+            regions: region_facts.iter().map(|asks| asks.region.clone()).collect(),
             sections: sections.into_iter().filter(|section| !section.lines.is_empty()).collect(),
         }
     }
@@ -72,22 +73,22 @@ impl Zone {
     /// The records that are to be published.
     pub fn records(&self) -> impl Iterator<Item = &DnsRecord> {
         self.sections.iter().flat_map(|section| &section.lines).filter_map(|line| match line {
-            Line::Record(record) => Some(record),
-            Line::Commented(_) | Line::Comment(_) => None,
+            ZoneLine::Record(record) => Some(record),
+            ZoneLine::CommentedRecord(_) | ZoneLine::Comment(_) => None,
         })
     }
 }
 
-impl fmt::Display for Zone {
+impl fmt::Display for DnsZone {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "; {} for Amazon SES in {}", self.domain, self.regions.join(", "))?;
         for section in &self.sections {
             writeln!(f, "\n; {}", section.title)?;
             for line in &section.lines {
                 match line {
-                    Line::Record(record) => writeln!(f, "{record}")?,
-                    Line::Commented(record) => writeln!(f, ";{record}")?,
-                    Line::Comment(text) => writeln!(f, "; {text}")?,
+                    ZoneLine::Record(record) => writeln!(f, "{record}")?,
+                    ZoneLine::CommentedRecord(record) => writeln!(f, ";{record}")?,
+                    ZoneLine::Comment(text) => writeln!(f, "; {text}")?,
                 }
             }
         }
@@ -95,13 +96,13 @@ impl fmt::Display for Zone {
     }
 }
 
-fn identities(asks: &[RegionAsks]) -> impl Iterator<Item = (&str, &Identity)> {
-    asks.iter().filter_map(|asks| Some((asks.region.as_str(), asks.identity.answer()?.as_ref()?)))
+fn region_identities(region_facts: &[RegionDnsFacts]) -> impl Iterator<Item = (&str, &EmailIdentity)> {
+    region_facts.iter().filter_map(|asks| Some((asks.region.as_str(), asks.identity.answer()?.as_ref()?)))
 }
 
 /// Why a question that was asked has no answer; `None` if it has one, or was not asked.
-fn unanswered<T>(asked: &ApiAnswer<T>) -> Option<String> {
-    match asked {
+fn missing_answer_cause<T>(answer: &ApiAnswer<T>) -> Option<String> {
+    match answer {
         ApiAnswer::Answered(_) | ApiAnswer::NotAsked => None,
         ApiAnswer::Denied(action) => Some(format!("not permitted: {action}")),
         ApiAnswer::NotEnabled(code) => Some(format!("not enabled ({code})")),
@@ -110,37 +111,41 @@ fn unanswered<T>(asked: &ApiAnswer<T>) -> Option<String> {
     }
 }
 
-fn not_known(domain: &str, asks: &[RegionAsks]) -> Section {
+fn missing_identity_section(domain: &str, region_facts: &[RegionDnsFacts]) -> ZoneSection {
     let mut lines = Vec::new();
-    for RegionAsks { region, identity, .. } in asks {
+    for RegionDnsFacts { region, identity, .. } in region_facts {
         match identity {
             ApiAnswer::Answered(Some(_)) => {}
             ApiAnswer::Answered(None) => {
-                lines.push(Line::Comment(format!(
+                lines.push(ZoneLine::Comment(format!(
                     "{region}: no identity. To have one, and its records here:"
                 )));
                 let create =
-                    Fix::aws(&["sesv2", "create-email-identity", "--email-identity", domain], region);
-                lines.extend(create.map(|fix| Line::Comment(format!("  {fix}"))));
+                    Fix::aws_command(&["sesv2", "create-email-identity", "--email-identity", domain], region);
+                lines.extend(create.map(|fix| ZoneLine::Comment(format!("  {fix}"))));
             }
-            _ => lines.extend(unanswered(identity).map(|why| Line::Comment(format!("{region}: {why}")))),
+            _ => lines.extend(
+                missing_answer_cause(identity).map(|why| ZoneLine::Comment(format!("{region}: {why}"))),
+            ),
         }
     }
-    Section { title: "Not here".to_owned(), lines }
+    ZoneSection { title: "Not here".to_owned(), lines }
 }
 
-fn easy_dkim(domain: &str, asks: &[RegionAsks]) -> Section {
+fn easy_dkim_section(domain: &str, region_facts: &[RegionDnsFacts]) -> ZoneSection {
     let mut asking: Vec<(DnsRecord, Vec<&str>)> = Vec::new();
     let mut own = Vec::new();
-    for (region, identity) in identities(asks) {
+    for (region, identity) in region_identities(region_facts) {
         let Some(of) = &identity.dkim else { continue };
-        if of.signing_attributes_origin.as_deref() == Some(OWN_KEY) {
+        if of.signing_attributes_origin.as_deref() == Some(EXTERNAL_KEY) {
             own.extend(of.tokens.iter().map(|selector| {
                 let name = format!("{selector}._domainkey.{domain}");
-                Line::Comment(format!("{region}: a key of your own: its public key in a TXT record, {name}"))
+                ZoneLine::Comment(format!(
+                    "{region}: a key of your own: its public key in a TXT record, {name}"
+                ))
             }));
         }
-        for record in dns::dkim(domain, of, region) {
+        for record in dns::dkim_records(domain, of, region) {
             match asking.iter_mut().find(|(of, _)| *of == record) {
                 Some((_, regions)) => regions.push(region),
                 None => asking.push((record, vec![region])),
@@ -152,40 +157,44 @@ fn easy_dkim(domain: &str, asks: &[RegionAsks]) -> Section {
     let mut published: BTreeMap<String, String> = BTreeMap::new();
     for (record, regions) in &asking {
         if regions.as_slice() != said {
-            lines.push(Line::Comment(format!("{}:", regions.join(", "))));
+            lines.push(ZoneLine::Comment(format!("{}:", regions.join(", "))));
             said = regions;
         }
         // A name has one CNAME (RFC 1034, section 3.6.2).
         match published.get(&record.name.to_ascii_lowercase()) {
             Some(target) if !target.eq_ignore_ascii_case(&record.value) => {
-                lines.push(Line::Comment(
+                lines.push(ZoneLine::Comment(
                     "CONFLICT: that name has a record above, and can have no other:".to_owned(),
                 ));
-                lines.push(Line::Commented(record.clone()));
+                lines.push(ZoneLine::CommentedRecord(record.clone()));
             }
             Some(_) => {}
             None => {
                 published.insert(record.name.to_ascii_lowercase(), record.value.clone());
-                lines.push(Line::Record(record.clone()));
+                lines.push(ZoneLine::Record(record.clone()));
             }
         }
     }
     lines.extend(own);
-    Section { title: "Easy DKIM".to_owned(), lines }
+    ZoneSection { title: "Easy DKIM".to_owned(), lines }
 }
 
-fn custom_mail_from(domain: &str, asks: &[RegionAsks], planned: Option<&str>) -> Section {
+fn mail_from_section(
+    domain: &str,
+    region_facts: &[RegionDnsFacts],
+    planned_mail_from: Option<&str>,
+) -> ZoneSection {
     let mut by_domain: Vec<(String, Vec<&str>)> = Vec::new();
     let mut to_set = Vec::new();
     let mut others = Vec::new();
-    for (region, identity) in identities(asks) {
+    for (region, identity) in region_identities(region_facts) {
         let set = identity.mail_from.as_ref().map(|of| of.domain.as_str()).filter(|of| !of.is_empty());
-        let Some(mail_from) = set.or(planned) else { continue };
+        let Some(mail_from) = set.or(planned_mail_from) else { continue };
         if set.is_none() {
             let put = ["sesv2", "put-email-identity-mail-from-attributes", "--email-identity", domain];
-            to_set.extend(Fix::aws(&[&put[..], &["--mail-from-domain", mail_from]].concat(), region));
-        } else if planned.is_some_and(|planned| !planned.eq_ignore_ascii_case(mail_from)) {
-            others.push(Line::Comment(format!("{region} has {mail_from}, which stays.")));
+            to_set.extend(Fix::aws_command(&[&put[..], &["--mail-from-domain", mail_from]].concat(), region));
+        } else if planned_mail_from.is_some_and(|planned| !planned.eq_ignore_ascii_case(mail_from)) {
+            others.push(ZoneLine::Comment(format!("{region} has {mail_from}, which stays.")));
         }
         match by_domain.iter_mut().find(|(of, _)| of.eq_ignore_ascii_case(mail_from)) {
             Some((_, regions)) => regions.push(region),
@@ -194,50 +203,52 @@ fn custom_mail_from(domain: &str, asks: &[RegionAsks], planned: Option<&str>) ->
     }
     let mut lines = Vec::new();
     for (mail_from, regions) in &by_domain {
-        lines.push(Line::Comment(format!("{}:", regions.join(", "))));
+        lines.push(ZoneLine::Comment(format!("{}:", regions.join(", "))));
         let mut regions = regions.iter();
-        lines.extend(regions.next().map(|region| Line::Record(dns::mail_from_mx(mail_from, region))));
+        lines.extend(regions.next().map(|region| ZoneLine::Record(dns::mail_from_mx(mail_from, region))));
         if regions.len() > 0 {
-            lines.push(Line::Comment(
+            lines.push(ZoneLine::Comment(
                 "Exactly one MX, or SES does not take the domain. These are as good; SES passes bounces on to the Region that \
                  sent the mail:"
                     .to_owned(),
             ));
-            lines.extend(regions.map(|region| Line::Commented(dns::mail_from_mx(mail_from, region))));
+            lines.extend(
+                regions.map(|region| ZoneLine::CommentedRecord(dns::mail_from_mx(mail_from, region))),
+            );
         }
-        lines.push(Line::Record(dns::spf(mail_from)));
-        if rule_sets(asks).any(|set| names(set, mail_from)) {
+        lines.push(ZoneLine::Record(dns::spf_record(mail_from)));
+        if active_rule_sets(region_facts).any(|set| names_domain(set, mail_from)) {
             let what =
                 "CONFLICT: a receipt rule names it, and a MAIL FROM domain can't be one that receives mail.";
-            lines.push(Line::Comment(what.to_owned()));
+            lines.push(ZoneLine::Comment(what.to_owned()));
         }
     }
     lines.extend(others);
     if !to_set.is_empty() {
-        lines.push(Line::Comment("To set it:".to_owned()));
-        lines.extend(to_set.into_iter().map(|fix| Line::Comment(format!("  {fix}"))));
+        lines.push(ZoneLine::Comment("To set it:".to_owned()));
+        lines.extend(to_set.into_iter().map(|fix| ZoneLine::Comment(format!("  {fix}"))));
     }
-    Section { title: "Custom MAIL FROM".to_owned(), lines }
+    ZoneSection { title: "Custom MAIL FROM".to_owned(), lines }
 }
 
-fn rule_sets(asks: &[RegionAsks]) -> impl Iterator<Item = &RuleSet> {
-    asks.iter().filter_map(|asks| asks.rule_set.answer()?.as_ref())
+fn active_rule_sets(region_facts: &[RegionDnsFacts]) -> impl Iterator<Item = &ReceiptRuleSet> {
+    region_facts.iter().filter_map(|asks| asks.rule_set.answer()?.as_ref())
 }
 
-fn enabled(set: &RuleSet) -> impl Iterator<Item = &ReceiptRule> {
-    set.rules.iter().filter(|rule| rule.enabled)
+fn enabled_rules(rule_set: &ReceiptRuleSet) -> impl Iterator<Item = &ReceiptRule> {
+    rule_set.rules.iter().filter(|rule| rule.enabled)
 }
 
 /// Whether an enabled rule takes mail for some address of a domain. A rule without recipients takes that of all verified domains.
-fn receives(set: &RuleSet, domain: &str) -> bool {
-    enabled(set).any(|rule| rule.recipients.is_empty()) || names(set, domain)
+fn receives_mail_for(rule_set: &ReceiptRuleSet, domain: &str) -> bool {
+    enabled_rules(rule_set).any(|rule| rule.recipients.is_empty()) || names_domain(rule_set, domain)
 }
 
 /// Whether an enabled rule has a domain, an address of it or a pattern of subdomains that covers it among its recipients.
 ///
 /// Source: Amazon SES Developer Guide, "Creating receipt rules", read 2026-11: an address, a domain, or with a dot in front
 /// its subdomains.
-fn names(set: &RuleSet, domain: &str) -> bool {
+fn names_domain(rule_set: &ReceiptRuleSet, domain: &str) -> bool {
     let domain = domain.to_ascii_lowercase();
     let takes = |recipient: &String| {
         let recipient = recipient.to_ascii_lowercase();
@@ -246,61 +257,61 @@ fn names(set: &RuleSet, domain: &str) -> bool {
             None => dns::domain_of(&recipient) == domain,
         }
     };
-    enabled(set).any(|rule| rule.recipients.iter().any(takes))
+    enabled_rules(rule_set).any(|rule| rule.recipients.iter().any(takes))
 }
 
 /// An MX is published where SES is set up to receive the domain's mail. Elsewhere it would take the mail away from whoever gets it
 /// now.
-fn receiving(domain: &str, asks: &[RegionAsks]) -> Section {
+fn receiving_section(domain: &str, region_facts: &[RegionDnsFacts]) -> ZoneSection {
     let mut lines = Vec::new();
     let (mut set_up, mut not) = (Vec::new(), Vec::new());
-    for RegionAsks { region, rule_set, .. } in asks {
-        if let Some(why) = unanswered(rule_set) {
-            lines.push(Line::Comment(format!(
+    for RegionDnsFacts { region, rule_set, .. } in region_facts {
+        if let Some(why) = missing_answer_cause(rule_set) {
+            lines.push(ZoneLine::Comment(format!(
                 "{region}: {why}: whether a rule takes this domain's mail is not known."
             )));
         }
         match rule_set {
-            ApiAnswer::Answered(Some(set)) if receives(set, domain) => set_up.push(region.as_str()),
+            ApiAnswer::Answered(Some(set)) if receives_mail_for(set, domain) => set_up.push(region.as_str()),
             ApiAnswer::NotAsked => {}
-            _ => not.push(Line::Commented(dns::inbound_mx(domain, region))),
+            _ => not.push(ZoneLine::CommentedRecord(dns::inbound_mx(domain, region))),
         }
     }
     if !set_up.is_empty() {
-        lines.push(Line::Comment(format!("{}:", set_up.join(", "))));
+        lines.push(ZoneLine::Comment(format!("{}:", set_up.join(", "))));
         if set_up.len() > 1 {
-            lines.push(Line::Comment(
+            lines.push(ZoneLine::Comment(
                 "Each gets its share: all must have the rules. A greater preference makes one a fallback."
                     .to_owned(),
             ));
         }
-        lines.extend(set_up.iter().map(|region| Line::Record(dns::inbound_mx(domain, region))));
+        lines.extend(set_up.iter().map(|region| ZoneLine::Record(dns::inbound_mx(domain, region))));
     }
     if !not.is_empty() {
-        lines.push(Line::Comment(
+        lines.push(ZoneLine::Comment(
             "SES can receive here, and no active rule is known to take this domain's mail. Publish only if it is to; the mail then \
              goes nowhere else:"
                 .to_owned(),
         ));
         lines.extend(not);
     }
-    Section { title: "Receiving".to_owned(), lines }
+    ZoneSection { title: "Receiving".to_owned(), lines }
 }
 
 /// Says how to publish a DMARC policy (RFC 7489). Which policy is for the domain's owner to say.
-fn dmarc(domain: &str) -> Section {
+fn dmarc_section(domain: &str) -> ZoneSection {
     let record = DnsRecord::new(
         format!("_dmarc.{domain}"),
         "TXT",
         format!("v=DMARC1; p=none; rua=mailto:dmarc@{domain}"),
     );
     let lines = vec![
-        Line::Comment(
+        ZoneLine::Comment(
             "If there is none yet: begin with p=none and an address that reads the reports, go on to p=quarantine when they show \
              that all is signed:"
                 .to_owned(),
         ),
-        Line::Commented(record),
+        ZoneLine::CommentedRecord(record),
     ];
-    Section { title: "DMARC".to_owned(), lines }
+    ZoneSection { title: "DMARC".to_owned(), lines }
 }

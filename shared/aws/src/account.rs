@@ -13,18 +13,18 @@ use aws_sdk_sesv2::types::{
 use crate::ses::{SesError, classify_error};
 
 /// Reads and writes the account's suppression settings. Each method is one call of SES's API.
-pub trait SuppressionSettings {
+pub trait AccountSettings {
     /// Reads all settings.
     ///
     /// # Errors
     /// See [`SesError`].
-    async fn settings(&self) -> Result<SuppressionAttributes, SesError>;
+    async fn suppression_attributes(&self) -> Result<SuppressionAttributes, SesError>;
 
     /// Writes all settings.
     ///
     /// # Errors
     /// See [`SesError`].
-    async fn put_settings(&self, settings: &SuppressionAttributes) -> Result<(), SesError>;
+    async fn put_suppression_attributes(&self, attributes: &SuppressionAttributes) -> Result<(), SesError>;
 }
 
 /// The account's suppression settings in a Region.
@@ -49,11 +49,11 @@ pub struct AutoValidation {
 }
 
 /// The account's settings by SES's own API.
-pub struct SesAccount {
+pub struct SesAccountSettings {
     client: Client,
 }
 
-impl SesAccount {
+impl SesAccountSettings {
     /// The account in the configuration's own Region.
     pub fn new(config: &SdkConfig) -> Self {
         // The SDK's retries would break the pace.
@@ -62,8 +62,8 @@ impl SesAccount {
     }
 }
 
-impl SuppressionSettings for SesAccount {
-    async fn settings(&self) -> Result<SuppressionAttributes, SesError> {
+impl AccountSettings for SesAccountSettings {
+    async fn suppression_attributes(&self) -> Result<SuppressionAttributes, SesError> {
         let account = self.client.get_account().send().await.map_err(|error| classify_error(&error))?;
         let Some(attributes) = account.suppression_attributes else {
             return Ok(SuppressionAttributes::default());
@@ -82,17 +82,19 @@ impl SuppressionSettings for SesAccount {
         })
     }
 
-    async fn put_settings(&self, settings: &SuppressionAttributes) -> Result<(), SesError> {
+    async fn put_suppression_attributes(&self, attributes: &SuppressionAttributes) -> Result<(), SesError> {
         let reasons =
-            settings.reasons.iter().map(|reason| SuppressionListReason::from(reason.as_str())).collect();
-        let validation = settings.validation.as_ref().map(validation).transpose()?;
+            attributes.reasons.iter().map(|reason| SuppressionListReason::from(reason.as_str())).collect();
+        let validation = attributes.validation.as_ref().map(to_sdk_validation_attributes).transpose()?;
         let put = self.client.put_account_suppression_attributes().set_suppressed_reasons(Some(reasons));
         let put = put.set_validation_attributes(validation);
         put.send().await.map(drop).map_err(|error| classify_error(&error))
     }
 }
 
-fn validation(validation: &AutoValidation) -> Result<SuppressionValidationAttributes, SesError> {
+fn to_sdk_validation_attributes(
+    validation: &AutoValidation,
+) -> Result<SuppressionValidationAttributes, SesError> {
     let unbuilt = |error: &dyn std::error::Error| SesError::Refused {
         code: "incomplete".to_owned(),
         message: error.to_string(),
@@ -127,14 +129,14 @@ mod tests {
             (200, "{}"),
             (200, "{}"),
         ]);
-        let account = SesAccount::new(&stub.config());
-        let read = account.settings().await.unwrap();
+        let account = SesAccountSettings::new(&stub.config());
+        let read = account.suppression_attributes().await.unwrap();
         assert_eq!(read.reasons, BTreeSet::from(["COMPLAINT", "NEW"].map(str::to_owned)));
-        assert_eq!(account.put_settings(&read).await, Ok(()));
-        let read = account.settings().await.unwrap();
+        assert_eq!(account.put_suppression_attributes(&read).await, Ok(()));
+        let read = account.suppression_attributes().await.unwrap();
         assert_eq!(read, SuppressionAttributes::default());
-        assert_eq!(account.put_settings(&read).await, Ok(()));
-        assert_eq!(account.settings().await, Ok(SuppressionAttributes::default()));
+        assert_eq!(account.put_suppression_attributes(&read).await, Ok(()));
+        assert_eq!(account.suppression_attributes().await, Ok(SuppressionAttributes::default()));
         let sent = stub.bodies();
         assert_eq!(
             sent[1],

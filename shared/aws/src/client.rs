@@ -12,7 +12,7 @@ const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Loads the environment's credentials, Region and endpoints. The SDK retries nothing: the adapters do that themselves,
 /// since DynamoDB's unprocessed items are successes to the SDK, and they know the invocation's deadline.
-pub async fn config() -> SdkConfig {
+pub async fn load_sdk_config() -> SdkConfig {
     let timeouts = TimeoutConfig::builder()
         .connect_timeout(Duration::from_secs(1))
         .operation_attempt_timeout(ATTEMPT_TIMEOUT)

@@ -13,7 +13,7 @@ pub trait Clock {
 /// A clock that can also wait, for callers that keep a pace.
 pub trait Timer: Clock {
     /// Returns after a duration.
-    async fn sleep(&self, by: Duration);
+    async fn sleep(&self, duration: Duration);
 }
 
 /// The machine's clock.
@@ -28,7 +28,7 @@ impl Clock for SystemClock {
 }
 
 impl Timer for SystemClock {
-    async fn sleep(&self, by: Duration) {
-        tokio::time::sleep(by).await;
+    async fn sleep(&self, duration: Duration) {
+        tokio::time::sleep(duration).await;
     }
 }

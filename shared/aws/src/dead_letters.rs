@@ -12,10 +12,10 @@ use mailroom_core::dead_letter::DeadLetter;
 use crate::deadline::Deadline;
 
 /// The number of letters that are sent at a time.
-const MAX_CALLS_AT_ONCE: usize = 8;
+const MAX_CONCURRENT_CALLS: usize = 8;
 
 /// Takes dead letters.
-pub trait DeadLetters {
+pub trait DeadLetterQueue {
     /// Sends a message to the dead-letter queue, its body unchanged. Returns by `deadline`. Once it has been sent, the
     /// message may be acknowledged.
     ///
@@ -37,14 +37,14 @@ pub enum DeadLetterError {
 }
 
 /// Sends several letters, and returns for each of them, in their order, whether it was sent.
-pub(crate) async fn send_all(
-    queue: &impl DeadLetters,
+pub(crate) async fn send_letters(
+    queue: &impl DeadLetterQueue,
     letters: &[DeadLetter],
     deadline: Deadline,
 ) -> Vec<Result<(), DeadLetterError>> {
     stream::iter(letters)
         .map(|letter| queue.send_letter(letter, deadline))
-        .buffered(MAX_CALLS_AT_ONCE)
+        .buffered(MAX_CONCURRENT_CALLS)
         .collect()
         .await
 }

@@ -7,7 +7,7 @@ use mailroom_core::timestamp::Timestamp;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
 /// How much of an invocation's time is kept back for its answer.
-const TIME_TO_ANSWER: Duration = Duration::from_secs(1);
+const RESPONSE_MARGIN: Duration = Duration::from_secs(1);
 
 /// A time by which all calls must have been answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -17,7 +17,7 @@ impl Deadline {
     /// The deadline of an invocation that Lambda ends at `ends_at`.
     pub fn of_invocation(ends_at: SystemTime) -> Self {
         let left = ends_at.duration_since(SystemTime::now()).unwrap_or_default();
-        Self::after(left.saturating_sub(TIME_TO_ANSWER))
+        Self::after(left.saturating_sub(RESPONSE_MARGIN))
     }
 
     /// The deadline that comes after this much time.

@@ -2,44 +2,44 @@
 //! reported.
 //!
 //! The messages and records of a payload of 6 MB can take more memory than the function has. So messages are opened one at
-//! a time, and records are appended as soon as [`Invocation::is_full`].
+//! a time, and records are appended as soon as [`Invocation::is_buffer_full`].
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Duration;
 
 pub use aws_lambda_events::sqs::SqsBatchResponse;
-use mailroom_core::dead_letter::{self, DeadLetter, Reason};
-use mailroom_core::envelope::{Message, SealedPayload, Source};
-use mailroom_core::malformed::{Malformed, Problem};
-use mailroom_core::record::Record;
+use mailroom_core::dead_letter::{self, DeadLetter, DeadLetterReason};
+use mailroom_core::envelope::{InvocationSource, LazyPayload, PayloadMessage};
+use mailroom_core::malformed::{InputProblem, MalformedInput};
+use mailroom_core::record::TableItem;
 use sha2::{Digest, Sha256};
 use tracing::{error, warn};
 
-use crate::dead_letters::{DeadLetters, send_all};
+use crate::dead_letters::{DeadLetterQueue, send_letters};
 use crate::deadline::Deadline;
 use crate::table::TableError;
 use crate::table::records::RecordTable;
 
 /// How much of an invocation's time is kept back for dead letters: the table takes the rest when it is in trouble.
-const TIME_TO_BURY: Duration = Duration::from_secs(2);
+const DEAD_LETTER_MARGIN: Duration = Duration::from_secs(2);
 
 /// The number of records that are held before they have to be appended: enough to keep all calls to the table busy.
-const MAX_HELD: usize = 400;
+const MAX_BUFFERED_RECORDS: usize = 400;
 
 /// The messages of a payload, and the records that they become.
 #[derive(Debug)]
 pub struct Invocation<'a, R> {
-    payload: SealedPayload<'a>,
-    ledger: Ledger,
+    payload: LazyPayload<'a>,
+    outcomes: MessageOutcomes,
     /// The records that are not appended yet, each key once: DynamoDB refuses a call that names a key twice.
-    held: Vec<R>,
+    buffered_records: Vec<R>,
     /// For each held record, the messages that need it.
-    needed_by: Vec<Vec<usize>>,
+    message_indexes: Vec<Vec<usize>>,
     /// The place of each held record by its key.
     by_key: HashMap<(String, String), usize>,
     /// The hashes of the keys that were appended: what is in a payload twice is written once.
-    durable: HashSet<KeyHash>,
-    settled: Settled,
+    durable_keys: HashSet<KeyHash>,
+    append_counts: AppendCounts,
 }
 
 /// Half of SHA-256. Whoever could make two keys collide could keep a record from being written.
@@ -60,12 +60,12 @@ fn hash_key((pk, sk): (&str, &str)) -> KeyHash {
 
 /// Which messages of a payload have failed, and how that is reported.
 #[derive(Debug)]
-pub struct Ledger {
-    source: Source,
+pub struct MessageOutcomes {
+    source: InvocationSource,
     ids: Vec<Option<String>>,
-    failed: Vec<bool>,
+    is_failed: Vec<bool>,
     /// The messages that can never be processed, by their places, and the first reason that was found for each.
-    poison: BTreeMap<usize, Reason>,
+    poison_reasons: BTreeMap<usize, DeadLetterReason>,
 }
 
 /// Why the invocation fails as a whole: Lambda then repeats a direct event, and a batch comes back whole.
@@ -77,7 +77,7 @@ pub enum InvocationError {
         /// The path of the field in the payload.
         field: String,
         /// What is wrong with the field. Nothing is quoted, since the runtime logs this.
-        problem: Problem,
+        problem: InputProblem,
     },
     /// Messages have failed that have no id to report, such as a direct event's. Doing the others again changes nothing,
     /// so a retry is safe, and it can help.
@@ -90,151 +90,157 @@ pub enum InvocationError {
     },
 }
 
-impl From<Malformed> for InvocationError {
-    fn from(error: Malformed) -> Self {
+impl From<MalformedInput> for InvocationError {
+    fn from(error: MalformedInput) -> Self {
         Self::Payload { field: error.field().to_owned(), problem: error.problem() }
     }
 }
 
 /// How many records are durable, and how many are not. A record that several messages became may be counted several times.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Settled {
+pub struct AppendCounts {
     /// How many records are durable.
-    pub written: usize,
+    pub records_written: usize,
     /// How many records are not durable. Their messages have failed, or can never be processed.
-    pub not_written: usize,
+    pub records_not_written: usize,
 }
 
 /// How many messages can never be processed, and how many of them are dead letters now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Buried {
+pub struct DeadLetterCounts {
     /// How many messages can never be processed.
-    pub poisoned: usize,
+    pub poison_messages: usize,
     /// How many of them were sent to the dead-letter queue. The others come back.
-    pub sent: usize,
+    pub dead_letters_sent: usize,
 }
 
-impl<'a, R: Record> Invocation<'a, R> {
+impl<'a, R: TableItem> Invocation<'a, R> {
     /// Opens a payload of any shape.
     ///
     /// # Errors
     /// [`InvocationError::Payload`]
     pub fn open(payload: &'a str) -> Result<Self, InvocationError> {
         Ok(Self {
-            payload: SealedPayload::read(payload)?,
-            ledger: Ledger::new(Source::Direct, std::iter::empty()),
-            held: Vec::new(),
-            needed_by: Vec::new(),
+            payload: LazyPayload::locate_messages(payload)?,
+            outcomes: MessageOutcomes::new(InvocationSource::Direct, std::iter::empty()),
+            buffered_records: Vec::new(),
+            message_indexes: Vec::new(),
             by_key: HashMap::new(),
-            durable: HashSet::new(),
-            settled: Settled::default(),
+            durable_keys: HashSet::new(),
+            append_counts: AppendCounts::default(),
         })
     }
 
     /// Opens the next message, in the payload's order, and returns it with its place; `None` after the last one.
-    pub fn next_message(&mut self) -> Option<(usize, Message)> {
-        let place = self.ledger.len();
+    pub fn next_message(&mut self) -> Option<(usize, PayloadMessage)> {
+        let place = self.outcomes.len();
         (place < self.payload.len()).then(|| {
-            let (source, message) = self.payload.open(place);
-            self.ledger.enter(source, message.id.clone());
+            let (source, message) = self.payload.open_message(place);
+            self.outcomes.add_message(source, message.id.clone());
             (place, message)
         })
     }
 
     /// How many messages the payload has.
-    pub fn messages(&self) -> usize {
+    pub fn message_count(&self) -> usize {
         self.payload.len()
     }
 
     /// Adds a record that the message at this place in the payload becomes.
-    pub fn add(&mut self, message: usize, record: R) {
+    pub fn buffer_record(&mut self, message_index: usize, record: R) {
         let (pk, sk) = record.key();
-        if self.durable.contains(&hash_key((pk, sk))) {
+        if self.durable_keys.contains(&hash_key((pk, sk))) {
             return;
         }
-        let next = self.held.len();
+        let next = self.buffered_records.len();
         let index = *self.by_key.entry((pk.to_owned(), sk.to_owned())).or_insert(next);
         if index == next {
-            self.held.push(record);
-            self.needed_by.push(Vec::new());
+            self.buffered_records.push(record);
+            self.message_indexes.push(Vec::new());
         }
-        self.needed_by[index].push(message);
+        self.message_indexes[index].push(message_index);
     }
 
     /// Whether so many records are held that they have to be appended now.
-    pub fn is_full(&self) -> bool {
-        self.held.len() >= MAX_HELD
+    pub fn is_buffer_full(&self) -> bool {
+        self.buffered_records.len() >= MAX_BUFFERED_RECORDS
     }
 
     /// Appends the records that are held. The messages of those that are not durable by the deadline have failed; the
     /// messages of those that are no items can never be processed.
-    pub async fn append_held(&mut self, table: &impl RecordTable, deadline: Deadline) {
-        let not_durable = table.append(&self.held, self.ledger.before_burying(deadline)).await;
+    pub async fn append_buffered_records(&mut self, table: &impl RecordTable, deadline: Deadline) {
+        let not_durable =
+            table.append(&self.buffered_records, self.outcomes.processing_deadline(deadline)).await;
         for lost in &not_durable {
-            for message in &self.needed_by[lost.index] {
+            for message in &self.message_indexes[lost.index] {
                 match &lost.error {
                     TableError::InvalidItem(why) => {
-                        self.ledger.poison(*message, Reason::new("record", why.as_str()));
+                        self.outcomes.mark_poison(*message, DeadLetterReason::new("record", why.as_str()));
                     }
-                    _ => self.ledger.fail(*message),
+                    _ => self.outcomes.mark_failed(*message),
                 }
             }
         }
         let lost: HashSet<_> = not_durable.iter().map(|lost| lost.index).collect();
-        let durable = self.held.iter().enumerate().filter(|(index, _)| !lost.contains(index));
-        self.durable.extend(durable.map(|(_, record)| hash_key(record.key())));
+        let durable = self.buffered_records.iter().enumerate().filter(|(index, _)| !lost.contains(index));
+        self.durable_keys.extend(durable.map(|(_, record)| hash_key(record.key())));
         let not_written = not_durable.len();
         match not_durable.first().map(|lost| &lost.error) {
             None => {}
             Some(never @ TableError::InvalidItem(_)) => error!(records = not_written, "not written: {never}"),
             Some(why) => warn!(records = not_written, "not written, their messages come back: {why}"),
         }
-        self.settled.written += self.held.len() - not_written;
-        self.settled.not_written += not_written;
-        self.held.clear();
-        self.needed_by.clear();
+        self.append_counts.records_written += self.buffered_records.len() - not_written;
+        self.append_counts.records_not_written += not_written;
+        self.buffered_records.clear();
+        self.message_indexes.clear();
         self.by_key.clear();
     }
 
     /// Marks the message at this place as failed, so that it comes back.
-    pub fn fail(&mut self, message: usize) {
-        self.ledger.fail(message);
+    pub fn mark_failed(&mut self, message_index: usize) {
+        self.outcomes.mark_failed(message_index);
     }
 
     /// Marks the message at this place as one that can never be processed.
-    pub fn poison(&mut self, message: usize, reason: Reason) {
-        self.ledger.poison(message, reason);
+    pub fn mark_poison(&mut self, message_index: usize, reason: DeadLetterReason) {
+        self.outcomes.mark_poison(message_index, reason);
     }
 
     /// How many messages have failed so far.
-    pub fn failed(&self) -> usize {
-        self.ledger.failed()
+    pub fn failed_count(&self) -> usize {
+        self.outcomes.failed_count()
     }
 
-    /// See [`Ledger::bury`]. What has records of its own waits until these are durable: call [`Self::append_held`] first.
-    pub async fn bury(&mut self, payload: &str, queue: &impl DeadLetters, deadline: Deadline) -> Buried {
-        self.ledger.bury(payload, queue, deadline).await
+    /// See [`MessageOutcomes::send_dead_letters`]. What has records of its own waits until these are durable: call [`Self::append_buffered_records`] first.
+    pub async fn send_dead_letters(
+        &mut self,
+        payload: &str,
+        queue: &impl DeadLetterQueue,
+        deadline: Deadline,
+    ) -> DeadLetterCounts {
+        self.outcomes.send_dead_letters(payload, queue, deadline).await
     }
 
     /// What became of the records that were appended.
-    pub fn settled(&self) -> Settled {
-        self.settled
+    pub fn append_counts(&self) -> AppendCounts {
+        self.append_counts
     }
 
-    /// See [`Ledger::respond`].
+    /// See [`MessageOutcomes::into_response`].
     ///
     /// # Errors
     /// [`InvocationError::Messages`]
-    pub fn respond(self) -> Result<SqsBatchResponse, InvocationError> {
-        self.ledger.respond()
+    pub fn into_response(self) -> Result<SqsBatchResponse, InvocationError> {
+        self.outcomes.into_response()
     }
 }
 
-impl Ledger {
+impl MessageOutcomes {
     /// A ledger of messages by their ids, in the payload's order, none of which has failed yet.
-    pub fn new(source: Source, ids: impl Iterator<Item = Option<String>>) -> Self {
+    pub fn new(source: InvocationSource, ids: impl Iterator<Item = Option<String>>) -> Self {
         let ids: Vec<_> = ids.collect();
-        Self { source, failed: vec![false; ids.len()], ids, poison: BTreeMap::new() }
+        Self { source, is_failed: vec![false; ids.len()], ids, poison_reasons: BTreeMap::new() }
     }
 
     /// How many messages the ledger has.
@@ -243,57 +249,62 @@ impl Ledger {
     }
 
     /// Enters the next message. A payload with one message from SQS is SQS's.
-    fn enter(&mut self, source: Source, id: Option<String>) {
-        if source == Source::Sqs {
+    fn add_message(&mut self, source: InvocationSource, id: Option<String>) {
+        if source == InvocationSource::Sqs {
             self.source = source;
         }
         self.ids.push(id);
-        self.failed.push(false);
+        self.is_failed.push(false);
     }
 
     /// Marks the message at this place as failed, so that it comes back.
-    pub fn fail(&mut self, message: usize) {
-        self.failed[message] = true;
+    pub fn mark_failed(&mut self, message_index: usize) {
+        self.is_failed[message_index] = true;
     }
 
-    /// Marks the message at this place as one that can never be processed. It has not failed: see [`Self::bury`].
-    pub fn poison(&mut self, message: usize, reason: Reason) {
-        self.poison.entry(message).or_insert(reason);
+    /// Marks the message at this place as one that can never be processed. It has not failed: see [`Self::send_dead_letters`].
+    pub fn mark_poison(&mut self, message_index: usize, reason: DeadLetterReason) {
+        self.poison_reasons.entry(message_index).or_insert(reason);
     }
 
     /// When everything else must be done: earlier than `deadline` if there is something to bury.
-    pub fn before_burying(&self, deadline: Deadline) -> Deadline {
-        if self.poison.is_empty() { deadline } else { deadline.earlier_by(TIME_TO_BURY) }
+    pub fn processing_deadline(&self, deadline: Deadline) -> Deadline {
+        if self.poison_reasons.is_empty() { deadline } else { deadline.earlier_by(DEAD_LETTER_MARGIN) }
     }
 
     /// Sends to the dead-letter queue what can never be processed of the payload, so that it is acknowledged. A message that
     /// has failed as well comes back first, or it would be sent with every try; and so does one that could not be sent.
-    pub async fn bury(&mut self, payload: &str, queue: &impl DeadLetters, deadline: Deadline) -> Buried {
-        let poisoned = self.poison.len();
-        let poison = std::mem::take(&mut self.poison);
-        let poison: Vec<_> = poison.into_iter().filter(|(message, _)| !self.failed[*message]).collect();
+    pub async fn send_dead_letters(
+        &mut self,
+        payload: &str,
+        queue: &impl DeadLetterQueue,
+        deadline: Deadline,
+    ) -> DeadLetterCounts {
+        let poisoned = self.poison_reasons.len();
+        let poison = std::mem::take(&mut self.poison_reasons);
+        let poison: Vec<_> = poison.into_iter().filter(|(message, _)| !self.is_failed[*message]).collect();
         let places: Vec<_> = poison.iter().map(|(message, _)| *message).collect();
-        let bodies = dead_letter::texts(payload, &places);
+        let bodies = dead_letter::extract_message_texts(payload, &places);
         let letters: Vec<_> =
             bodies.into_iter().zip(poison).map(|(body, (_, reason))| DeadLetter { body, reason }).collect();
-        let sent = send_all(queue, &letters, deadline).await;
+        let sent = send_letters(queue, &letters, deadline).await;
         let errors =
             places.iter().zip(&sent).filter_map(|(message, sent)| Some((message, sent.as_ref().err()?)));
         let (mut not_sent, mut last) = (0, None);
         for (message, error) in errors {
-            self.failed[*message] = true;
+            self.is_failed[*message] = true;
             not_sent += 1;
             last = Some(error);
         }
         if let Some(why) = last {
             warn!(messages = not_sent, "no dead letters, the messages come back: {why}");
         }
-        Buried { poisoned, sent: sent.len() - not_sent }
+        DeadLetterCounts { poison_messages: poisoned, dead_letters_sent: sent.len() - not_sent }
     }
 
     /// How many messages have failed so far.
-    pub fn failed(&self) -> usize {
-        self.failed.iter().filter(|failed| **failed).count()
+    pub fn failed_count(&self) -> usize {
+        self.is_failed.iter().filter(|failed| **failed).count()
     }
 
     /// Names exactly the failed messages if the source has ids for them; otherwise the invocation succeeds or fails as a
@@ -301,14 +312,14 @@ impl Ledger {
     ///
     /// # Errors
     /// [`InvocationError::Messages`]
-    pub fn respond(self) -> Result<SqsBatchResponse, InvocationError> {
-        let whole = InvocationError::Messages { failed: self.failed(), messages: self.ids.len() };
+    pub fn into_response(self) -> Result<SqsBatchResponse, InvocationError> {
+        let whole = InvocationError::Messages { failed: self.failed_count(), messages: self.ids.len() };
         let mut failed =
-            self.ids.into_iter().zip(self.failed).filter_map(|(id, failed)| failed.then_some(id));
+            self.ids.into_iter().zip(self.is_failed).filter_map(|(id, failed)| failed.then_some(id));
         match self.source {
-            Source::Direct if failed.next().is_none() => Ok(SqsBatchResponse::default()),
-            Source::Direct => Err(whole),
-            Source::Sqs => {
+            InvocationSource::Direct if failed.next().is_none() => Ok(SqsBatchResponse::default()),
+            InvocationSource::Direct => Err(whole),
+            InvocationSource::Sqs => {
                 let ids: Option<Vec<_>> = failed.collect();
                 let mut response = SqsBatchResponse::default();
                 response.set_failures(ids.ok_or(whole)?);

@@ -15,12 +15,12 @@
 //! | module | is |
 //! |---|---|
 //! | `ses` | how calls of SES fail |
-//! | [`pace`] | one call of SES after the other, at its pace |
+//! | [`rate_limiter`] | one call of SES after the other, at its pace |
 //! | `suppression_list` | the account-level suppression list and its import jobs |
 //! | `account` | the account's suppression settings |
 //! | `notification_topics` | the topics to which identities' feedback goes |
 //! | `rule_sets` | receipt rule sets, and which one is active |
-//! | `peers` | other Regions' queues, in SQS |
+//! | `peer_queues` | other Regions' queues, in SQS |
 //! | `objects` | objects in S3, wherever their bucket lies |
 //!
 //! Lambda, on both ends of a handler:
@@ -30,8 +30,8 @@
 //! | [`settings`] | what the template tells a function, by environment variables |
 //! | [`client`] | how the SDK's clients are made |
 //! | [`invocation`] | which messages wait for which record, and the partial batch response |
-//! | [`dead_letters`] | a function's dead-letter queue: [`dead_letters::DeadLetters`] |
-//! | [`queue`] | messages of Mailroom's own in a batch of SQS |
+//! | [`dead_letters`] | a function's dead-letter queue: [`dead_letters::DeadLetterQueue`] |
+//! | [`sqs_event`] | messages of Mailroom's own in a batch of SQS |
 //! | [`stream`] | changes of the table in a batch of its stream |
 //! | `custom_resource` | how CloudFormation is answered |
 //! | [`clock`] | what time it is, and how to wait |
@@ -58,10 +58,9 @@ pub mod notification_topics;
 pub mod objects;
 #[cfg(feature = "operator")]
 pub mod operator;
-pub mod pace;
 #[cfg(feature = "peers")]
-pub mod peers;
-pub mod queue;
+pub mod peer_queues;
+pub mod rate_limiter;
 pub mod retry;
 #[cfg(feature = "rule-sets")]
 pub mod rule_sets;
@@ -73,6 +72,7 @@ pub mod rule_sets;
 ))]
 pub mod ses;
 pub mod settings;
+pub mod sqs_event;
 pub mod stream;
 #[cfg(feature = "suppression-list")]
 pub mod suppression_list;

@@ -28,14 +28,14 @@ impl EmbeddedMetrics {
 impl Metrics for EmbeddedMetrics {
     fn count(&self, counts: &[(&'static str, usize)]) {
         let millis = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis());
-        if let Some(line) = line(&self.function, millis, counts) {
+        if let Some(line) = format_metrics(&self.function, millis, counts) {
             // A metric that can't be written must not cost the batch.
             let _ = writeln!(std::io::stdout().lock(), "{line}");
         }
     }
 }
 
-fn line(function: &str, millis: u128, counts: &[(&'static str, usize)]) -> Option<Value> {
+fn format_metrics(function: &str, millis: u128, counts: &[(&'static str, usize)]) -> Option<Value> {
     let counts: Vec<_> = counts.iter().filter(|(_, count)| *count > 0).collect();
     if counts.is_empty() {
         return None;
@@ -56,7 +56,8 @@ mod tests {
     #[test]
     fn a_line_in_the_embedded_metric_format() {
         let line =
-            line("feedback", 1_769_525_978_237, &[("RecordsWritten", 3), ("MessagesMalformed", 0)]).unwrap();
+            format_metrics("feedback", 1_769_525_978_237, &[("RecordsWritten", 3), ("MessagesMalformed", 0)])
+                .unwrap();
         assert_eq!(
             line,
             json!({
@@ -72,6 +73,6 @@ mod tests {
                 "RecordsWritten": 3,
             })
         );
-        assert_eq!(super::line("feedback", 0, &[("RecordsWritten", 0)]), None);
+        assert_eq!(super::format_metrics("feedback", 0, &[("RecordsWritten", 0)]), None);
     }
 }

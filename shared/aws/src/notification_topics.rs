@@ -9,8 +9,8 @@ use aws_config::SdkConfig;
 use aws_sdk_ses::Client;
 use aws_sdk_ses::config::retry::RetryConfig;
 use aws_sdk_ses::types::{IdentityNotificationAttributes, NotificationType};
-pub use mailroom_core::setup::Notifies;
-pub use mailroom_core::setup::plan::IDENTITIES_A_CALL as MOST_IDENTITIES;
+pub use mailroom_core::setup::FeedbackKind;
+pub use mailroom_core::setup::plan::IDENTITIES_PER_CALL as MOST_IDENTITIES;
 
 use crate::ses::{SesError, classify_error};
 
@@ -30,7 +30,12 @@ pub trait NotificationTopics {
     ///
     /// # Errors
     /// See [`SesError`]. SES publishes a trial message, so the topic must allow SES before.
-    async fn set_topic(&self, identity: &str, kind: Notifies, topic: Option<&str>) -> Result<(), SesError>;
+    async fn set_topic(
+        &self,
+        identity: &str,
+        feedback_kind: FeedbackKind,
+        topic_arn: Option<&str>,
+    ) -> Result<(), SesError>;
 
     /// Sets whether bounces and complaints are also sent by e-mail.
     ///
@@ -51,7 +56,7 @@ pub struct NotificationAttributes {
     /// The topic that gets deliveries; `None` if there is none.
     pub delivery_topic: Option<String>,
     /// Whether bounces and complaints are sent by e-mail.
-    pub forwarding: bool,
+    pub forwarding_enabled: bool,
     /// Whether notifications of bounces include the mail's headers.
     pub headers_in_bounces: bool,
     /// Whether notifications of complaints include the mail's headers.
@@ -68,7 +73,7 @@ impl Default for NotificationAttributes {
             bounce_topic: None,
             complaint_topic: None,
             delivery_topic: None,
-            forwarding: true,
+            forwarding_enabled: true,
             headers_in_bounces: false,
             headers_in_complaints: false,
             headers_in_deliveries: false,
@@ -77,11 +82,11 @@ impl Default for NotificationAttributes {
 }
 
 /// The settings by SES's own API.
-pub struct SesTopics {
+pub struct SesNotificationTopics {
     client: Client,
 }
 
-impl SesTopics {
+impl SesNotificationTopics {
     /// The identities of the configuration's own Region.
     pub fn new(config: &SdkConfig) -> Self {
         // The SDK's retries would break the pace.
@@ -90,7 +95,7 @@ impl SesTopics {
     }
 }
 
-impl NotificationTopics for SesTopics {
+impl NotificationTopics for SesNotificationTopics {
     async fn attributes(
         &self,
         identities: &[String],
@@ -99,13 +104,18 @@ impl NotificationTopics for SesTopics {
             self.client.get_identity_notification_attributes().set_identities(Some(identities.to_vec()));
         let output = get.send().await.map_err(|error| classify_error(&error))?;
         let attributes = output.notification_attributes.into_iter();
-        Ok(attributes.map(|(identity, attributes)| (identity, read(attributes))).collect())
+        Ok(attributes.map(|(identity, attributes)| (identity, from_sdk_attributes(attributes))).collect())
     }
 
-    async fn set_topic(&self, identity: &str, kind: Notifies, topic: Option<&str>) -> Result<(), SesError> {
+    async fn set_topic(
+        &self,
+        identity: &str,
+        feedback_kind: FeedbackKind,
+        topic_arn: Option<&str>,
+    ) -> Result<(), SesError> {
         let set = self.client.set_identity_notification_topic().identity(identity);
-        let set = set.notification_type(NotificationType::from(kind.as_ses()));
-        let set = set.set_sns_topic(topic.map(str::to_owned));
+        let set = set.notification_type(NotificationType::from(feedback_kind.as_ses()));
+        let set = set.set_sns_topic(topic_arn.map(str::to_owned));
         set.send().await.map(drop).map_err(|error| classify_error(&error))
     }
 
@@ -116,13 +126,13 @@ impl NotificationTopics for SesTopics {
 }
 
 /// Reads SES's answer. A topic that is not set is left out of it, or is empty, which is what the SDK makes of it.
-fn read(attributes: IdentityNotificationAttributes) -> NotificationAttributes {
+fn from_sdk_attributes(attributes: IdentityNotificationAttributes) -> NotificationAttributes {
     let topic = |topic: String| Some(topic).filter(|topic| !topic.is_empty());
     NotificationAttributes {
         bounce_topic: topic(attributes.bounce_topic),
         complaint_topic: topic(attributes.complaint_topic),
         delivery_topic: topic(attributes.delivery_topic),
-        forwarding: attributes.forwarding_enabled,
+        forwarding_enabled: attributes.forwarding_enabled,
         headers_in_bounces: attributes.headers_in_bounce_notifications_enabled,
         headers_in_complaints: attributes.headers_in_complaint_notifications_enabled,
         headers_in_deliveries: attributes.headers_in_delivery_notifications_enabled,
@@ -159,7 +169,7 @@ mod tests {
             (400, INVALID),
             (503, ""),
         ]);
-        let topics = SesTopics::new(&stub.config());
+        let topics = SesNotificationTopics::new(&stub.config());
         let told = topics.attributes(&["user@example.com".to_owned()]).await.unwrap();
         let expected = NotificationAttributes {
             bounce_topic: Some(TOPIC.to_owned()),
@@ -167,8 +177,8 @@ mod tests {
             ..NotificationAttributes::default()
         };
         assert_eq!(told, BTreeMap::from([("user@example.com".to_owned(), expected)]));
-        assert_eq!(topics.set_topic("example.com", Notifies::Complaint, Some(TOPIC)).await, Ok(()));
-        assert_eq!(topics.set_topic("example.com", Notifies::Bounce, None).await, Ok(()));
+        assert_eq!(topics.set_topic("example.com", FeedbackKind::Complaint, Some(TOPIC)).await, Ok(()));
+        assert_eq!(topics.set_topic("example.com", FeedbackKind::Bounce, None).await, Ok(()));
         let forward = || topics.set_forwarding("example.com", false);
         assert_eq!(forward().await, Err(SesError::Throttled));
         assert_eq!(forward().await, Err(SesError::Denied("AccessDenied".to_owned())));

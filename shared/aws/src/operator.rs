@@ -13,29 +13,29 @@ use aws_sdk_cloudformation::types::Output;
 use crate::client;
 use crate::deadline::Deadline;
 use crate::retry::{CallFailure, error_code_or_text, retry_until_deadline};
-use crate::table::Table;
+use crate::table::RegionTable;
 
 /// The name of the template's output that holds the table's name.
-const TABLE_NAME: &str = "TableName";
+const TABLE_NAME_OUTPUT: &str = "TableName";
 /// The code with which CloudFormation answers if there is no stack of a name.
 const NO_STACK_CODE: &str = "ValidationError";
 
 /// Why a table can't be opened.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
-pub enum OpenError {
+pub enum OpenTableError {
     /// The environment has no credentials, or they could not be obtained.
     #[error("no credentials: {0}")]
-    Credentials(String),
+    NoCredentials(String),
     /// Neither an argument nor the environment names one.
     #[error("no Region")]
     NoRegion,
     /// There is no stack of that name in that Region.
     #[error("no such stack")]
-    NoStack,
+    StackNotFound,
     /// The stack has no output `TableName`: it is another stack, or has not been created completely yet.
-    #[error("the stack has no output {TABLE_NAME}")]
-    NoTable,
+    #[error("the stack has no output {TABLE_NAME_OUTPUT}")]
+    NoTableOutput,
     /// CloudFormation refused the call, such as for a missing permission. A retry can help once that is mended.
     #[error("refused: {0}")]
     Refused(String),
@@ -45,86 +45,88 @@ pub enum OpenError {
 }
 
 /// Access to any Region with the environment's credentials and endpoints.
-pub struct Access {
+pub struct AwsAccess {
     config: SdkConfig,
 }
 
 /// A stack's outputs, as the template names them.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Outputs(HashMap<String, String>);
+pub struct StackOutputs(HashMap<String, String>);
 
-impl Outputs {
+impl StackOutputs {
     /// The value of one output; `None` also if it belongs to a part of the stack that was not asked for.
     pub fn get(&self, name: &str) -> Option<&str> {
         self.0.get(name).map(String::as_str)
     }
 }
 
-impl Access {
+impl AwsAccess {
     /// Finds credentials in environment variables, a profile or the machine's role, as AWS's own tools do.
     ///
     /// # Errors
-    /// [`OpenError::Credentials`]: without credentials, each call would be tried until its deadline.
-    pub async fn load() -> Result<Self, OpenError> {
-        let config = client::config().await;
-        let none = || OpenError::Credentials("nothing provides any".to_owned());
+    /// [`OpenTableError::NoCredentials`]: without credentials, each call would be tried until its deadline.
+    pub async fn load() -> Result<Self, OpenTableError> {
+        let config = client::load_sdk_config().await;
+        let none = || OpenTableError::NoCredentials("nothing provides any".to_owned());
         let provider = config.credentials_provider().ok_or_else(none)?;
         let credentials = provider.provide_credentials().await;
-        credentials.map_err(|error| OpenError::Credentials(cause(&error)))?;
+        credentials.map_err(|error| OpenTableError::NoCredentials(describe_causes(&error)))?;
         Ok(Self { config })
     }
 
     /// The environment's Region; `None` if it names none.
-    pub fn region(&self) -> Option<&str> {
+    pub fn default_region(&self) -> Option<&str> {
         self.config.region().map(AsRef::as_ref)
     }
 
     /// A table by its name, in `region` or else the environment's Region.
     ///
     /// # Errors
-    /// [`OpenError::NoRegion`]
-    pub fn table(&self, region: Option<&str>, name: &str) -> Result<Table, OpenError> {
-        let region = region.or(self.region()).ok_or(OpenError::NoRegion)?;
-        Ok(Table::new(&self.config(region), name))
+    /// [`OpenTableError::NoRegion`]
+    pub fn table(&self, region: Option<&str>, name: &str) -> Result<RegionTable, OpenTableError> {
+        let region = region.or(self.default_region()).ok_or(OpenTableError::NoRegion)?;
+        Ok(RegionTable::new(&self.config(region), name))
     }
 
     /// The table of a stack, in `region` or else the environment's Region.
     ///
     /// # Errors
-    /// See [`OpenError`].
+    /// See [`OpenTableError`].
     pub async fn table_of_stack(
         &self,
         region: Option<&str>,
         stack: &str,
         deadline: Deadline,
-    ) -> Result<Table, OpenError> {
+    ) -> Result<RegionTable, OpenTableError> {
         let outputs = self.outputs(region, stack, deadline).await?;
-        self.table(region, outputs.get(TABLE_NAME).ok_or(OpenError::NoTable)?)
+        self.table(region, outputs.get(TABLE_NAME_OUTPUT).ok_or(OpenTableError::NoTableOutput)?)
     }
 
     /// The outputs of a stack, in `region` or else the environment's Region.
     ///
     /// # Errors
-    /// See [`OpenError`].
+    /// See [`OpenTableError`].
     pub async fn outputs(
         &self,
         region: Option<&str>,
         stack: &str,
         deadline: Deadline,
-    ) -> Result<Outputs, OpenError> {
-        let region = region.or(self.region()).ok_or(OpenError::NoRegion)?;
+    ) -> Result<StackOutputs, OpenTableError> {
+        let region = region.or(self.default_region()).ok_or(OpenTableError::NoRegion)?;
         let client = Client::new(&self.config(region));
         let output =
             retry_until_deadline(deadline, || client.describe_stacks().stack_name(stack).send()).await;
         let output = output.map_err(|failure| match failure {
-            CallFailure::DeadlineExceeded(last_error) => OpenError::DeadlineExceeded(last_error),
-            CallFailure::Refused(error) if error.code() == Some(NO_STACK_CODE) => OpenError::NoStack,
-            CallFailure::Refused(error) => OpenError::Refused(error_code_or_text(&error)),
+            CallFailure::DeadlineExceeded(last_error) => OpenTableError::DeadlineExceeded(last_error),
+            CallFailure::Refused(error) if error.code() == Some(NO_STACK_CODE) => {
+                OpenTableError::StackNotFound
+            }
+            CallFailure::Refused(error) => OpenTableError::Refused(error_code_or_text(&error)),
         })?;
-        let stack = output.stacks().first().ok_or(OpenError::NoStack)?;
+        let stack = output.stacks().first().ok_or(OpenTableError::StackNotFound)?;
         let outputs = stack.outputs().iter();
         let read = |of: &Output| Some((of.output_key()?.to_owned(), of.output_value()?.to_owned()));
-        Ok(Outputs(outputs.filter_map(read).collect()))
+        Ok(StackOutputs(outputs.filter_map(read).collect()))
     }
 
     /// The configuration for clients of a Region.
@@ -134,7 +136,7 @@ impl Access {
 }
 
 /// The causes of an SDK's error, in a line: its own text says only that something failed.
-fn cause(error: &dyn Error) -> String {
+fn describe_causes(error: &dyn Error) -> String {
     let line = |error: &dyn Error| error.to_string().lines().next().unwrap_or_default().to_owned();
     let Some(mut cause) = error.source() else { return line(error) };
     let mut told = line(cause);

@@ -10,12 +10,12 @@ use aws_sdk_ses::types::{ReceiptAction, ReceiptRule, TlsPolicy};
 use crate::ses::{SesError, classify_error};
 
 /// Tells which rule set is active, and activates one. Each method is one call of SES's API.
-pub trait RuleSets {
+pub trait RuleSetApi {
     /// The active rule set with its rules; `None` if there is none, so that SES receives nothing here.
     ///
     /// # Errors
     /// See [`SesError`].
-    async fn active(&self) -> Result<Option<RuleSet>, SesError>;
+    async fn active_rule_set(&self) -> Result<Option<SesRuleSet>, SesError>;
 
     /// Activates a rule set in place of the active one; `None` deactivates that, so that SES receives nothing here (API
     /// reference, `SetActiveReceiptRuleSet`, November 2026).
@@ -27,33 +27,33 @@ pub trait RuleSets {
 
 /// A receipt rule set.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RuleSet {
+pub struct SesRuleSet {
     /// The rule set's name, unique in the account and Region.
     pub name: String,
     /// The rules, in the order in which SES applies them.
-    pub rules: Vec<Rule>,
+    pub rules: Vec<SesReceiptRule>,
 }
 
 /// A receipt rule.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Rule {
+pub struct SesReceiptRule {
     /// The rule's name, unique in its set.
     pub name: String,
     /// Whether the rule is used.
     pub enabled: bool,
     /// Whether mail is checked for spam and viruses.
-    pub scans: bool,
+    pub scan_enabled: bool,
     /// Whether mail that did not come over TLS is sent back.
     pub requires_tls: bool,
     /// Whose mail the rule takes: addresses, domains, or subdomains with a dot in front. Empty means everybody's.
     pub recipients: Vec<String>,
     /// What the rule does with a mail, in this order.
-    pub actions: Vec<RuleAction>,
+    pub actions: Vec<SesReceiptAction>,
 }
 
 /// What a rule does with a mail.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RuleAction {
+pub struct SesReceiptAction {
     /// The API's name for the action, such as `S3Action` or `LambdaAction`; empty if it is not known.
     pub kind: &'static str,
     /// The bucket that the action stores mail in, which may lie in any Region; `None` if it stores none.
@@ -64,11 +64,11 @@ pub struct RuleAction {
 }
 
 /// Rule sets by SES's own API.
-pub struct SesRuleSets {
+pub struct SesRuleSetApi {
     client: Client,
 }
 
-impl SesRuleSets {
+impl SesRuleSetApi {
     /// The rule sets of the configuration's own Region.
     pub fn new(config: &SdkConfig) -> Self {
         // The SDK's retries would break the pace.
@@ -77,13 +77,13 @@ impl SesRuleSets {
     }
 }
 
-impl RuleSets for SesRuleSets {
-    async fn active(&self) -> Result<Option<RuleSet>, SesError> {
+impl RuleSetApi for SesRuleSetApi {
+    async fn active_rule_set(&self) -> Result<Option<SesRuleSet>, SesError> {
         let describe = self.client.describe_active_receipt_rule_set();
         let output = describe.send().await.map_err(|error| classify_error(&error))?;
         let name = output.metadata.and_then(|metadata| metadata.name).filter(|name| !name.is_empty());
-        let rules = output.rules.unwrap_or_default().into_iter().map(rule).collect();
-        Ok(name.map(|name| RuleSet { name, rules }))
+        let rules = output.rules.unwrap_or_default().into_iter().map(from_sdk_rule).collect();
+        Ok(name.map(|name| SesRuleSet { name, rules }))
     }
 
     async fn activate(&self, name: Option<&str>) -> Result<(), SesError> {
@@ -92,19 +92,19 @@ impl RuleSets for SesRuleSets {
     }
 }
 
-fn rule(rule: ReceiptRule) -> Rule {
-    Rule {
+fn from_sdk_rule(rule: ReceiptRule) -> SesReceiptRule {
+    SesReceiptRule {
         name: rule.name,
         enabled: rule.enabled,
-        scans: rule.scan_enabled,
+        scan_enabled: rule.scan_enabled,
         requires_tls: rule.tls_policy == Some(TlsPolicy::Require),
         recipients: rule.recipients.unwrap_or_default(),
-        actions: rule.actions.unwrap_or_default().into_iter().map(action).collect(),
+        actions: rule.actions.unwrap_or_default().into_iter().map(from_sdk_action).collect(),
     }
 }
 
-fn action(action: ReceiptAction) -> RuleAction {
-    let named = |kind, bucket, arns: Vec<(&'static str, Option<String>)>| RuleAction {
+fn from_sdk_action(action: ReceiptAction) -> SesReceiptAction {
+    let named = |kind, bucket, arns: Vec<(&'static str, Option<String>)>| SesReceiptAction {
         kind,
         bucket,
         arns: arns.into_iter().filter_map(|(field, arn)| Some((field, arn?))).collect(),
@@ -164,16 +164,16 @@ mod tests {
     #[tokio::test]
     async fn the_active_set_with_whatever_its_rules_name() {
         let stub = Stub::start([(200, ACTIVE), (200, NONE), (200, DONE), (200, DONE), (400, UNKNOWN)]);
-        let sets = SesRuleSets::new(&stub.config());
-        let action = |kind, bucket: Option<&str>, arns: &[(&'static str, &str)]| RuleAction {
+        let sets = SesRuleSetApi::new(&stub.config());
+        let action = |kind, bucket: Option<&str>, arns: &[(&'static str, &str)]| SesReceiptAction {
             kind,
             bucket: bucket.map(str::to_owned),
             arns: arns.iter().map(|(field, arn)| (*field, (*arn).to_owned())).collect(),
         };
-        let expected = Rule {
+        let expected = SesReceiptRule {
             name: "inbound".to_owned(),
             enabled: true,
-            scans: true,
+            scan_enabled: true,
             requires_tls: true,
             recipients: vec!["example.com".to_owned()],
             actions: vec![
@@ -185,10 +185,10 @@ mod tests {
             ],
         };
         assert_eq!(
-            sets.active().await,
-            Ok(Some(RuleSet { name: "m-inbound".to_owned(), rules: vec![expected] }))
+            sets.active_rule_set().await,
+            Ok(Some(SesRuleSet { name: "m-inbound".to_owned(), rules: vec![expected] }))
         );
-        assert_eq!(sets.active().await, Ok(None));
+        assert_eq!(sets.active_rule_set().await, Ok(None));
         assert_eq!(sets.activate(Some("m-inbound")).await, Ok(()));
         assert_eq!(sets.activate(None).await, Ok(()));
         let refused = sets.activate(Some("x")).await.unwrap_err();

@@ -57,10 +57,10 @@ where
     };
     let code = error.code().map_or_else(|| format!("status {status}"), str::to_owned);
     let message = error.message().unwrap_or_default();
-    classified(status, code, message)
+    classify_response(status, code, message)
 }
 
-fn classified(status: u16, code: String, message: &str) -> SesError {
+fn classify_response(status: u16, code: String, message: &str) -> SesError {
     match (status, code.strip_suffix("Exception").unwrap_or(&code)) {
         (429, _)
         | (_, "RequestLimitExceeded" | "SlowDown" | "Throttled" | "Throttling" | "TooManyRequests") => {
@@ -116,7 +116,7 @@ mod tests {
             (500, "InternalFailure", unavailable("InternalFailure")),
             (503, "ServiceUnavailable", unavailable("ServiceUnavailable")),
         ] {
-            assert_eq!(classified(status, code.to_owned(), "why"), expected, "{status} {code}");
+            assert_eq!(classify_response(status, code.to_owned(), "why"), expected, "{status} {code}");
         }
     }
 }

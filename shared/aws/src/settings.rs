@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use mailroom_core::record::Retention;
-use mailroom_core::suppression::policy::{Candidates, Policy, Tenants, Threshold};
+use mailroom_core::suppression::policy::{
+    CandidatePolicy, SuppressionPolicy, TenantPolicy, TransientThreshold,
+};
 
 /// Why a variable can't be used. The deployment is wrong, so no retry can help.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
@@ -19,7 +21,7 @@ pub enum SettingError {
 /// What every function is told.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct CommonSettings {
-    /// `TABLE_NAME`: the name of the table.
+    /// `TABLE_NAME_OUTPUT`: the name of the table.
     pub table: String,
     /// `ACCOUNT_ID`: the id of the AWS account.
     pub account: String,
@@ -30,31 +32,31 @@ pub struct CommonSettings {
 }
 
 /// Looks up variables, in the process's environment or in a test's.
-pub struct Variables<F>(pub F);
+pub struct EnvironmentVariables<F>(pub F);
 
-impl Variables<fn(&str) -> Option<String>> {
+impl EnvironmentVariables<fn(&str) -> Option<String>> {
     /// The variables of the process's environment.
-    pub fn of_process() -> Self {
+    pub fn from_process() -> Self {
         Self(|name| std::env::var(name).ok())
     }
 }
 
 /// The variables of a test: all of these, except that one has another value.
-pub fn but_for<'a>(
-    all: &'a [(&'a str, &'a str)],
-    changed: &'a str,
+pub fn override_variable<'a>(
+    variables: &'a [(&'a str, &'a str)],
+    variable_name: &'a str,
     value: &'a str,
-) -> Variables<impl Fn(&str) -> Option<String> + 'a> {
-    Variables(move |name: &str| {
-        let others = || all.iter().find(|(known, _)| *known == name).map(|(_, value)| *value);
-        let found = if name == changed { Some(value) } else { others() };
+) -> EnvironmentVariables<impl Fn(&str) -> Option<String> + 'a> {
+    EnvironmentVariables(move |name: &str| {
+        let others = || variables.iter().find(|(known, _)| *known == name).map(|(_, value)| *value);
+        let found = if name == variable_name { Some(value) } else { others() };
         found.map(str::to_owned)
     })
 }
 
-impl<F: Fn(&str) -> Option<String>> Variables<F> {
+impl<F: Fn(&str) -> Option<String>> EnvironmentVariables<F> {
     /// A variable that may be absent; empty counts as absent.
-    pub fn optional(&self, name: &'static str) -> Option<String> {
+    pub fn get_optional(&self, name: &'static str) -> Option<String> {
         (self.0)(name).filter(|value| !value.is_empty())
     }
 
@@ -62,21 +64,21 @@ impl<F: Fn(&str) -> Option<String>> Variables<F> {
     ///
     /// # Errors
     /// [`SettingError::Missing`]
-    pub fn required(&self, name: &'static str) -> Result<String, SettingError> {
-        self.optional(name).ok_or(SettingError::Missing(name))
+    pub fn get_required(&self, name: &'static str) -> Result<String, SettingError> {
+        self.get_optional(name).ok_or(SettingError::Missing(name))
     }
 
-    /// A variable that must be there and that `parse` must be able to read; `what` says in an error what it must be.
+    /// A variable that must be there and that `parse` must be able to read; `expected` says in an error what it must be.
     ///
     /// # Errors
     /// [`SettingError`]
-    pub fn parsed<T>(
+    pub fn parse_required<T>(
         &self,
         name: &'static str,
-        what: &'static str,
+        expected: &'static str,
         parse: impl FnOnce(&str) -> Option<T>,
     ) -> Result<T, SettingError> {
-        parse(&self.required(name)?).ok_or(SettingError::Invalid(name, what))
+        parse(&self.get_required(name)?).ok_or(SettingError::Invalid(name, expected))
     }
 
     /// What every function is told: see [`CommonSettings`].
@@ -85,10 +87,10 @@ impl<F: Fn(&str) -> Option<String>> Variables<F> {
     /// [`SettingError::Missing`]
     pub fn common(&self) -> Result<CommonSettings, SettingError> {
         Ok(CommonSettings {
-            table: self.required("TABLE_NAME")?,
-            account: self.required("ACCOUNT_ID")?,
-            region: self.required("AWS_REGION")?,
-            function: self.required("AWS_LAMBDA_FUNCTION_NAME")?,
+            table: self.get_required("TABLE_NAME")?,
+            account: self.get_required("ACCOUNT_ID")?,
+            region: self.get_required("AWS_REGION")?,
+            function: self.get_required("AWS_LAMBDA_FUNCTION_NAME")?,
         })
     }
 
@@ -98,7 +100,7 @@ impl<F: Fn(&str) -> Option<String>> Variables<F> {
     /// [`SettingError`]
     pub fn retention(&self) -> Result<Retention, SettingError> {
         let days = |text: &str| text.parse().ok();
-        Ok(Retention { days: self.parsed("RETENTION_DAYS", "a number of days up to 65535", days)? })
+        Ok(Retention { days: self.parse_required("RETENTION_DAYS", "a number of days up to 65535", days)? })
     }
 
     /// How many calls of SES's API to make in a second (`REQUESTS_PER_SECOND`). SES takes one for each account and Region
@@ -108,14 +110,14 @@ impl<F: Fn(&str) -> Option<String>> Variables<F> {
     /// [`SettingError`]
     pub fn requests_per_second(&self) -> Result<f64, SettingError> {
         let rate = |text: &str| text.parse().ok().filter(|rate| (0.01..=1000.0).contains(rate));
-        self.parsed("REQUESTS_PER_SECOND", "a number from 0.01 to 1000", rate)
+        self.parse_required("REQUESTS_PER_SECOND", "a number from 0.01 to 1000", rate)
     }
 
     /// The time between two calls of SES: see [`Self::requests_per_second`].
     ///
     /// # Errors
     /// [`SettingError`]
-    pub fn pace(&self) -> Result<Duration, SettingError> {
+    pub fn call_interval(&self) -> Result<Duration, SettingError> {
         self.requests_per_second().map(|rate| Duration::from_secs_f64(1.0 / rate))
     }
 
@@ -124,10 +126,10 @@ impl<F: Fn(&str) -> Option<String>> Variables<F> {
     ///
     /// # Errors
     /// [`SettingError::Invalid`]
-    pub fn peers(&self, region: &str) -> Result<Vec<String>, SettingError> {
-        let list = self.optional("PEERS").unwrap_or_default();
+    pub fn peer_regions(&self, own_region: &str) -> Result<Vec<String>, SettingError> {
+        let list = self.get_optional("PEERS").unwrap_or_default();
         let mut peers: Vec<_> = list.split(',').map(str::trim).map(str::to_owned).collect();
-        peers.retain(|peer| !peer.is_empty() && peer != region);
+        peers.retain(|peer| !peer.is_empty() && peer != own_region);
         peers.sort_unstable();
         peers.dedup();
         // The name becomes part of a host's name.
@@ -145,7 +147,7 @@ impl<F: Fn(&str) -> Option<String>> Variables<F> {
     /// # Errors
     /// [`SettingError`]
     pub fn counts_soft_bounces(&self) -> Result<bool, SettingError> {
-        self.parsed("SOFT_BOUNCES", "count or off", |text| match text {
+        self.parse_required("SOFT_BOUNCES", "count or off", |text| match text {
             "count" => Some(true),
             "off" => Some(false),
             _ => None,
@@ -153,30 +155,32 @@ impl<F: Fn(&str) -> Option<String>> Variables<F> {
     }
 
     /// When to suppress, by `SOFT_BOUNCES`, `UNDETERMINED_BOUNCES`, `COMPLAINT_CANDIDATES` and `TENANTS`. How many soft
-    /// bounces it takes is [`Threshold`]'s default.
+    /// bounces it takes is [`TransientThreshold`]'s default.
     ///
     /// # Errors
     /// [`SettingError`]
-    pub fn policy(&self) -> Result<Policy, SettingError> {
-        Ok(Policy {
-            transient: self.counts_soft_bounces()?.then(Threshold::default),
-            count_undetermined: self.parsed(
-                "UNDETERMINED_BOUNCES",
-                "count or ignore",
-                |text| match text {
+    pub fn suppression_policy(&self) -> Result<SuppressionPolicy, SettingError> {
+        Ok(SuppressionPolicy {
+            transient_threshold: self.counts_soft_bounces()?.then(TransientThreshold::default),
+            count_undetermined: self.parse_required("UNDETERMINED_BOUNCES", "count or ignore", |text| {
+                match text {
                     "count" => Some(true),
                     "ignore" => Some(false),
                     _ => None,
+                }
+            })?,
+            candidate_policy: self.parse_required(
+                "COMPLAINT_CANDIDATES",
+                "all or none",
+                |text| match text {
+                    "all" => Some(CandidatePolicy::SuppressAll),
+                    "none" => Some(CandidatePolicy::SuppressNone),
+                    _ => None,
                 },
             )?,
-            candidates: self.parsed("COMPLAINT_CANDIDATES", "all or none", |text| match text {
-                "all" => Some(Candidates::All),
-                "none" => Some(Candidates::None),
-                _ => None,
-            })?,
-            tenants: self.parsed("TENANTS", "account or own", |text| match text {
-                "account" => Some(Tenants::AccountWide),
-                "own" => Some(Tenants::TheirOwn),
+            tenant_policy: self.parse_required("TENANTS", "account or own", |text| match text {
+                "account" => Some(TenantPolicy::AccountWide),
+                "own" => Some(TenantPolicy::TenantLists),
                 _ => None,
             })?,
         })
@@ -200,11 +204,16 @@ mod tests {
         ("TENANTS", "account"),
     ];
 
-    type All = (CommonSettings, Retention, Duration, Policy);
+    type All = (CommonSettings, Retention, Duration, SuppressionPolicy);
 
     fn with(changed: &str, value: &str) -> Result<All, SettingError> {
-        let variables = but_for(ALL, changed, value);
-        Ok((variables.common()?, variables.retention()?, variables.pace()?, variables.policy()?))
+        let variables = override_variable(ALL, changed, value);
+        Ok((
+            variables.common()?,
+            variables.retention()?,
+            variables.call_interval()?,
+            variables.suppression_policy()?,
+        ))
     }
 
     #[test]
@@ -213,7 +222,13 @@ mod tests {
         assert_eq!((common.table.as_str(), common.account.as_str()), ("t", "123456789012"));
         assert_eq!((common.region.as_str(), common.function.as_str()), ("us-east-1", "f"));
         assert_eq!((retention.days, pace), (400, Duration::from_millis(250)));
-        assert_eq!(policy, Policy { transient: Some(Threshold::default()), ..Policy::default() });
+        assert_eq!(
+            policy,
+            SuppressionPolicy {
+                transient_threshold: Some(TransientThreshold::default()),
+                ..SuppressionPolicy::default()
+            }
+        );
         for (name, _) in ALL {
             assert_eq!(with(name, "").unwrap_err(), SettingError::Missing(name));
         }
@@ -232,15 +247,16 @@ mod tests {
     #[test]
     fn a_policy_of_ones_own() {
         let policy = |changed, value| with(changed, value).unwrap().3;
-        assert_eq!(policy("SOFT_BOUNCES", "off"), Policy::default());
+        assert_eq!(policy("SOFT_BOUNCES", "off"), SuppressionPolicy::default());
         assert!(policy("UNDETERMINED_BOUNCES", "count").count_undetermined);
-        assert_eq!(policy("COMPLAINT_CANDIDATES", "none").candidates, Candidates::None);
-        assert_eq!(policy("TENANTS", "own").tenants, Tenants::TheirOwn);
+        assert_eq!(policy("COMPLAINT_CANDIDATES", "none").candidate_policy, CandidatePolicy::SuppressNone);
+        assert_eq!(policy("TENANTS", "own").tenant_policy, TenantPolicy::TenantLists);
     }
 
     #[test]
     fn peers_are_other_regions() {
-        let peers = |list: &str| Variables(|_: &str| Some(list.to_owned())).peers("us-east-1");
+        let peers =
+            |list: &str| EnvironmentVariables(|_: &str| Some(list.to_owned())).peer_regions("us-east-1");
         assert_eq!(peers("").unwrap(), [""; 0]);
         assert_eq!(peers("us-east-1, us-west-2,,eu-west-1,us-west-2 ").unwrap(), ["eu-west-1", "us-west-2"]);
         assert_eq!(

@@ -3,7 +3,7 @@
 //! | module | is |
 //! |---|---|
 //! | [`records`] | the records, appended: [`records::RecordTable`] |
-//! | [`deliveries`] | the latest delivery to each address: [`deliveries::LatestDeliveries`] |
+//! | [`deliveries`] | the latest delivery to each address: [`deliveries::DeliveryTable`] |
 //! | [`states`] | suppression states, written on condition of their version: [`states::StateTable`] |
 //! | [`record_scan`] | a scan of the records that call for a decision: [`record_scan::RecordScan`] |
 //! | [`history`] | all that the table holds of an address, to be read by a person: [`history::RecordHistory`] |
@@ -34,7 +34,7 @@ use crate::retry::{CallFailure, error_code_or_text, retry_until_deadline};
 
 /// The table of one Region. Clones share their connections.
 #[derive(Debug, Clone)]
-pub struct Table {
+pub struct RegionTable {
     client: Client,
     name: String,
     region: String,
@@ -95,7 +95,7 @@ pub struct Versioned<T> {
     pub version: Option<u64>,
 }
 
-impl Table {
+impl RegionTable {
     /// A table by its name, in the configuration's own Region.
     pub fn new(config: &SdkConfig, name: impl Into<String>) -> Self {
         let region = config.region().map(ToString::to_string).unwrap_or_default();

@@ -4,7 +4,7 @@ mod mailbox;
 
 use std::borrow::Cow;
 
-use crate::malformed::{Malformed, Problem};
+use crate::malformed::{InputProblem, MalformedInput};
 
 /// A recipient's address (RFC 5321 `Mailbox`), without display name and comments.
 ///
@@ -26,32 +26,32 @@ impl Address {
     /// address (`rfc822; jane@example.com`), and punctuation after it (`jane@example.com>`).
     ///
     /// # Errors
-    /// [`Problem::NotAnAddress`], also for two addresses in one text, and for one whose match form does not read as itself,
-    /// since it would be kept under one key and looked for under another. [`Problem::TooLong`], [`Problem::Missing`]. The
+    /// [`InputProblem::NotAnAddress`], also for two addresses in one text, and for one whose match form does not read as itself,
+    /// since it would be kept under one key and looked for under another. [`InputProblem::TooLong`], [`InputProblem::Missing`]. The
     /// field is left for the caller to name.
-    pub fn parse(text: &str) -> Result<Self, Malformed> {
-        let malformed = |problem| Malformed::new("", problem).quoting(text);
+    pub fn parse(text: &str) -> Result<Self, MalformedInput> {
+        let malformed = |problem| MalformedInput::new("", problem).with_excerpt(text);
         if text.trim().is_empty() {
-            return Err(malformed(Problem::Missing));
+            return Err(malformed(InputProblem::Missing));
         }
-        let address = mailbox::find(text).ok_or_else(|| malformed(Problem::NotAnAddress))?;
+        let address = mailbox::find_address(text).ok_or_else(|| malformed(InputProblem::NotAnAddress))?;
         if address.raw.len().max(address.match_form.len()) > MAX_OCTETS {
-            return Err(malformed(Problem::TooLong));
+            return Err(malformed(InputProblem::TooLong));
         }
-        let again = mailbox::find(&address.match_form);
+        let again = mailbox::find_address(&address.match_form);
         if again
             .is_none_or(|again| [again.raw, again.match_form].iter().any(|form| *form != address.match_form))
         {
-            return Err(malformed(Problem::NotAnAddress));
+            return Err(malformed(InputProblem::NotAnAddress));
         }
         Ok(address)
     }
 
     /// Reads RFC 5322's `addr-spec` without anything around it. The match form may be no address.
-    fn of_addr_spec(raw: &str) -> Option<Self> {
-        let (local, domain) = split(raw)?;
-        let match_form = format!("{}@{}", match_local(local), match_domain(domain));
-        Some(Self { raw: raw.to_owned(), match_form })
+    fn from_addr_spec(addr_spec: &str) -> Option<Self> {
+        let (local, domain) = split_addr_spec(addr_spec)?;
+        let match_form = format!("{}@{}", normalize_local_part(local), normalize_domain(domain));
+        Some(Self { raw: addr_spec.to_owned(), match_form })
     }
 
     /// The address as SES spelled it: `Jane.Doe@Bücher.Example`.
@@ -73,10 +73,10 @@ impl Address {
 }
 
 /// Splits at the `@` between local part and domain; `None` if either is not one.
-fn split(raw: &str) -> Option<(&str, &str)> {
-    let (local, domain) = raw.rsplit_once('@')?;
+fn split_addr_spec(addr_spec: &str) -> Option<(&str, &str)> {
+    let (local, domain) = addr_spec.rsplit_once('@')?;
     let local_ok = match local.strip_prefix('"') {
-        Some(rest) => unquoted(rest.strip_suffix('"')?).is_some(),
+        Some(rest) => unquote(rest.strip_suffix('"')?).is_some(),
         None => !local.is_empty() && local.chars().all(is_atom_or_dot),
     };
     let literal = domain.starts_with('[') && domain.ends_with(']');
@@ -111,7 +111,7 @@ fn is_domain_char(c: char) -> bool {
 }
 
 /// The content of a quoted string without its escapes; `None` if a bare quote or control character stands in it.
-fn unquoted(content: &str) -> Option<String> {
+fn unquote(content: &str) -> Option<String> {
     let mut plain = String::with_capacity(content.len());
     let mut chars = content.chars();
     while let Some(c) = chars.next() {
@@ -129,10 +129,10 @@ fn unquoted(content: &str) -> Option<String> {
 }
 
 /// RFC 5321 4.1.2: a quoted string and its shorter unquoted spelling are the same mailbox.
-fn match_local(local: &str) -> String {
-    let Some(plain) = local.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).and_then(unquoted)
+fn normalize_local_part(local_part: &str) -> String {
+    let Some(plain) = local_part.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).and_then(unquote)
     else {
-        return local.to_lowercase();
+        return local_part.to_lowercase();
     };
     let plain = plain.to_lowercase();
     if !plain.is_empty() && plain.chars().all(is_atom_or_dot) {
@@ -141,7 +141,7 @@ fn match_local(local: &str) -> String {
     format!("\"{}\"", plain.replace('\\', r"\\").replace('"', "\\\""))
 }
 
-fn match_domain(domain: &str) -> Cow<'_, str> {
+fn normalize_domain(domain: &str) -> Cow<'_, str> {
     let domain = domain.trim_end_matches('.');
     // A domain that UTS 46 refuses (an old deviation, a bad Punycode label) was nevertheless sent to: keep it.
     idna::domain_to_ascii_cow(domain.as_bytes(), idna::AsciiDenyList::EMPTY)
@@ -296,12 +296,12 @@ mod tests {
             "\"a\"b\"@example.com",
         ];
         for text in cases {
-            assert_eq!(Address::parse(text).unwrap_err().problem(), Problem::NotAnAddress, "{text}");
+            assert_eq!(Address::parse(text).unwrap_err().problem(), InputProblem::NotAnAddress, "{text}");
         }
-        assert_eq!(Address::parse(" ").unwrap_err().problem(), Problem::Missing);
+        assert_eq!(Address::parse(" ").unwrap_err().problem(), InputProblem::Missing);
         assert_eq!(
             Address::parse(&format!("{}@example.com", "a".repeat(400))).unwrap_err().problem(),
-            Problem::TooLong
+            InputProblem::TooLong
         );
     }
 
@@ -322,7 +322,7 @@ mod tests {
         // In Punycode a domain takes more octets than in UTF-8.
         let text = format!("{}@{}.example", "a".repeat(240), ["ü日"; 10].join("."));
         let error = Address::parse(&text).unwrap_err();
-        assert_eq!((error.problem(), text.len() <= MAX_OCTETS), (Problem::TooLong, true));
+        assert_eq!((error.problem(), text.len() <= MAX_OCTETS), (InputProblem::TooLong, true));
     }
 
     /// Characters to which a step gives another meaning, or that case folding or IDNA's mapping turns into others.

@@ -26,12 +26,12 @@ use serde_json::value::RawValue;
 
 use crate::arn::Arn;
 use crate::inbound::receipt;
-use crate::json::{self, Fields};
-use crate::lambda_event::{self, QueueMessage, Record};
-use crate::malformed::{Malformed, Problem};
-use crate::notification::{self, Notice, Reading};
-use crate::origin::Origin;
-use crate::text::{MAX_SES_TEXT_CHARS, Text, visible};
+use crate::json::{self, JsonFields};
+use crate::lambda_event::{self, LambdaRecord, QueueMessage};
+use crate::malformed::{InputProblem, MalformedInput};
+use crate::notification::{self, IgnoredMessage, ParsedMessage};
+use crate::origin::MessageOrigin;
+use crate::text::{LenientText, MAX_SES_TEXT_CHARS, sanitize_text};
 use crate::timestamp::Timestamp;
 
 /// An opened payload: who invoked the function, and with which messages.
@@ -39,14 +39,14 @@ use crate::timestamp::Timestamp;
 pub struct Payload {
     /// Who invoked the function, which decides how failures are reported: one by one to a queue, as a whole to everybody
     /// else.
-    pub source: Source,
+    pub source: InvocationSource,
     /// The messages, in the payload's order. One that could not be opened does not keep the others from being here.
-    pub messages: Vec<Message>,
+    pub messages: Vec<PayloadMessage>,
 }
 
 /// Who invoked the function.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Source {
+pub enum InvocationSource {
     /// SQS, with records that each have an id.
     Sqs,
     /// Anybody else.
@@ -55,25 +55,25 @@ pub enum Source {
 
 /// One message of a payload.
 #[derive(Debug)]
-pub struct Message {
+pub struct PayloadMessage {
     /// SQS's id of the message, by which a failure is reported; `None` if it has none.
     pub id: Option<String>,
     /// Where in the payload the message stood, such as `Records[3].body`; empty if it is the payload itself.
     pub path: String,
     /// What the envelopes say about where the message came from.
-    pub origin: Origin,
+    pub origin: MessageOrigin,
     /// What SES said in the message, or why that can't be read.
-    pub reading: Result<Reading, Malformed>,
+    pub content: Result<ParsedMessage, MalformedInput>,
 }
 
-impl Message {
+impl PayloadMessage {
     /// SES's id of the mail that the message is about, for a log line.
     pub fn ses_message_id(&self) -> Option<&str> {
-        match self.reading.as_ref().ok()? {
-            Reading::Feedback(notification) => Some(notification.message_id()),
-            Reading::Received(receipt) => Some(receipt.message_id()),
-            Reading::Ignored(Notice::NoRecipient(message_id)) => Some(message_id),
-            Reading::Ignored(_) => None,
+        match self.content.as_ref().ok()? {
+            ParsedMessage::Feedback(notification) => Some(notification.message_id()),
+            ParsedMessage::Received(receipt) => Some(receipt.message_id()),
+            ParsedMessage::Ignored(IgnoredMessage::WithoutRecipient(message_id)) => Some(message_id),
+            ParsedMessage::Ignored(_) => None,
         }
     }
 }
@@ -81,37 +81,42 @@ impl Message {
 /// Opens a payload of any of the shapes above.
 ///
 /// # Errors
-/// If the payload as a whole can't be read. A message in it that can't has its error in [`Message::reading`].
-pub fn open(payload: &str) -> Result<Payload, Malformed> {
-    let sealed = SealedPayload::read(payload)?;
-    let (sources, messages): (Vec<_>, Vec<_>) = (0..sealed.len()).map(|place| sealed.open(place)).unzip();
-    let source = if sources.contains(&Source::Sqs) { Source::Sqs } else { Source::Direct };
+/// If the payload as a whole can't be read. A message in it that can't has its error in [`PayloadMessage::content`].
+pub fn open_payload(payload: &str) -> Result<Payload, MalformedInput> {
+    let sealed = LazyPayload::locate_messages(payload)?;
+    let (sources, messages): (Vec<_>, Vec<_>) =
+        (0..sealed.len()).map(|place| sealed.open_message(place)).unzip();
+    let source = if sources.contains(&InvocationSource::Sqs) {
+        InvocationSource::Sqs
+    } else {
+        InvocationSource::Direct
+    };
     Ok(Payload { source, messages })
 }
 
 /// A payload of which the messages are opened one at a time, since opened messages take many times the memory of their text.
 #[derive(Debug)]
-pub struct SealedPayload<'a> {
+pub struct LazyPayload<'a> {
     text: Cow<'a, str>,
     /// Where the records stand in the text; `None` if the payload is a message itself.
     records: Option<Vec<Range<usize>>>,
 }
 
-impl<'a> SealedPayload<'a> {
+impl<'a> LazyPayload<'a> {
     /// Finds the messages of a payload of any of the shapes above.
     ///
     /// # Errors
     /// If the payload as a whole can't be read.
-    pub fn read(payload: &'a str) -> Result<Self, Malformed> {
+    pub fn locate_messages(payload: &'a str) -> Result<Self, MalformedInput> {
         let payload = payload.trim_start_matches('\u{feff}').trim();
-        let repaired = || json::repaired(payload).map(Cow::Owned);
-        let not_json = |error: &Malformed| error.problem() == Problem::NotJson;
+        let repaired = || json::repair_json(payload).map(Cow::Owned);
+        let not_json = |error: &MalformedInput| error.problem() == InputProblem::NotJson;
         let mut text = Cow::Borrowed(payload);
-        let mut records = find_records(&text);
+        let mut records = find_record_ranges(&text);
         if records.as_ref().is_err_and(not_json)
             && let Some(repaired) = repaired()
         {
-            records = find_records(&repaired);
+            records = find_record_ranges(&repaired);
             text = repaired;
         }
         match records {
@@ -133,18 +138,21 @@ impl<'a> SealedPayload<'a> {
     }
 
     /// Opens the message at this place, which must be less than [`Self::len`], and says who sent its record.
-    pub fn open(&self, place: usize) -> (Source, Message) {
+    pub fn open_message(&self, index: usize) -> (InvocationSource, PayloadMessage) {
         if let Some(records) = &self.records {
-            open_record(&self.text[records[place].clone()], place, open_body)
+            open_record(&self.text[records[index].clone()], index, open_body)
         } else {
             let (origin, reading) = open_text(&self.text);
-            (Source::Direct, Message { id: None, path: String::new(), origin, reading })
+            (
+                InvocationSource::Direct,
+                PayloadMessage { id: None, path: String::new(), origin, content: reading },
+            )
         }
     }
 }
 
 /// Where the records of an event with `Records` stand in its text; `None` if it has none.
-fn find_records(payload: &str) -> Result<Option<Vec<Range<usize>>>, Malformed> {
+fn find_record_ranges(payload: &str) -> Result<Option<Vec<Range<usize>>>, MalformedInput> {
     let range = |record: &&RawValue| {
         let start = record.get().as_ptr().addr() - payload.as_ptr().addr();
         start..start + record.get().len()
@@ -153,35 +161,40 @@ fn find_records(payload: &str) -> Result<Option<Vec<Range<usize>>>, Malformed> {
 }
 
 /// Opens a record by its place in the payload. `open_body` opens the body of a message from a queue.
-fn open_record(record: &str, index: usize, open_body: fn(&str) -> Opened) -> (Source, Message) {
+fn open_record(
+    record: &str,
+    index: usize,
+    open_body: fn(&str) -> UnwrappedMessage,
+) -> (InvocationSource, PayloadMessage) {
     let path = format!("Records[{index}]");
-    let opened = |source, id, part: &str, (origin, reading): Opened| {
-        let reading = reading.map_err(|error| error.within(&path));
-        (source, Message { id, path: format!("{path}{part}"), origin, reading })
+    let opened = |source, id, part: &str, (origin, reading): UnwrappedMessage| {
+        let reading = reading.map_err(|error| error.prefix_field(&path));
+        (source, PayloadMessage { id, path: format!("{path}{part}"), origin, content: reading })
     };
-    match Record::read(record) {
-        Record::Queue(QueueMessage { id, queue_arn, body, .. }) => {
+    match LambdaRecord::parse_and_open(record) {
+        LambdaRecord::Queue(QueueMessage { id, queue_arn, body, .. }) => {
             let (mut origin, reading) = body.map_or_else(unreadable, |body| within("body", open_body(&body)));
-            origin.region = origin.region.or_else(|| region_of(queue_arn.as_deref()));
-            opened(Source::Sqs, id, ".body", (origin, reading))
+            origin.region = origin.region.or_else(|| arn_region(queue_arn.as_deref()));
+            opened(InvocationSource::Sqs, id, ".body", (origin, reading))
         }
-        Record::Sns => opened(Source::Direct, None, ".Sns", open_sns_record(record)),
-        Record::Ses => opened(Source::Direct, None, "", open_ses_record(record)),
-        Record::Other(source) => {
-            let problem = if source.is_some() { Problem::UnknownSource } else { Problem::Missing };
-            opened(Source::Direct, None, "", refused("eventSource", problem))
+        LambdaRecord::Sns => opened(InvocationSource::Direct, None, ".Sns", open_sns_record(record)),
+        LambdaRecord::Ses => opened(InvocationSource::Direct, None, "", open_ses_record(record)),
+        LambdaRecord::Other(source) => {
+            let problem = if source.is_some() { InputProblem::UnknownSource } else { InputProblem::Missing };
+            opened(InvocationSource::Direct, None, "", malformed_message("eventSource", problem))
         }
     }
 }
 
 /// Opens a record of an SNS subscription of the function itself.
-fn open_sns_record(record: &str) -> Opened {
-    let sns = match json::read(record, |record| Malformed::parse::<SnsRecord>(record)) {
+fn open_sns_record(record: &str) -> UnwrappedMessage {
+    let sns = match json::parse_with_repair(record, |record| MalformedInput::parse_json::<SnsRecord>(record))
+    {
         Ok(record) => record.sns,
         Err(error) => return unreadable(error),
     };
-    let origin = Origin {
-        region: region_of(Some(&sns.topic_arn)),
+    let origin = MessageOrigin {
+        region: arn_region(Some(&sns.topic_arn)),
         topic_arn: Some(sns.topic_arn),
         account: None,
         time: Timestamp::from_millis(sns.timestamp.timestamp_millis()),
@@ -196,51 +209,53 @@ struct SesRecord<'a> {
 }
 
 /// Opens a record of a receipt rule's Lambda action.
-fn open_ses_record(record: &str) -> Opened {
-    let read = |record: &str| match Malformed::parse::<SesRecord>(record)?.ses {
-        Some(ses) => json::read(ses.get(), |ses| receipt::read(ses, "ses").map(Reading::from)),
-        None => Err(Malformed::new("ses", Problem::Missing)),
+fn open_ses_record(record: &str) -> UnwrappedMessage {
+    let read = |record: &str| match MalformedInput::parse_json::<SesRecord>(record)?.ses {
+        Some(ses) => json::parse_with_repair(ses.get(), |ses| {
+            receipt::parse_receipt(ses, "ses").map(ParsedMessage::from)
+        }),
+        None => Err(MalformedInput::new("ses", InputProblem::Missing)),
     };
-    (Origin::default(), json::read(record, read))
+    (MessageOrigin::default(), json::parse_with_repair(record, read))
 }
 
 /// What the envelopes say, and what SES said in them.
-type Opened = (Origin, Result<Reading, Malformed>);
+type UnwrappedMessage = (MessageOrigin, Result<ParsedMessage, MalformedInput>);
 
-fn refused(field: &str, problem: Problem) -> Opened {
-    unreadable(Malformed::new(field, problem))
+fn malformed_message(field: &str, problem: InputProblem) -> UnwrappedMessage {
+    unreadable(MalformedInput::new(field, problem))
 }
 
-fn unreadable(error: Malformed) -> Opened {
-    (Origin::default(), Err(error))
+fn unreadable(error: MalformedInput) -> UnwrappedMessage {
+    (MessageOrigin::default(), Err(error))
 }
 
 /// Puts the path of the enclosing value before the field of an error.
-fn within(path: &str, (origin, reading): Opened) -> Opened {
-    (origin, reading.map_err(|error| error.within(path)))
+fn within(path: &str, (origin, reading): UnwrappedMessage) -> UnwrappedMessage {
+    (origin, reading.map_err(|error| error.prefix_field(path)))
 }
 
-fn region_of(arn: Option<&str>) -> Option<String> {
+fn arn_region(arn: Option<&str>) -> Option<String> {
     Arn::parse(arn?)?.region().map(str::to_owned)
 }
 
 /// The fields by which the envelopes are recognized, and those of SNS's.
 #[derive(Deserialize)]
-struct Envelope<'a> {
+struct RawEnvelope<'a> {
     // The fields of SNS's envelope.
     #[serde(default, rename = "Type")]
-    sns_type: Text,
+    sns_type: LenientText,
     #[serde(default, rename = "TopicArn")]
-    topic_arn: Text,
+    topic_arn: LenientText,
     #[serde(default, rename = "Message")]
     message: Value,
     #[serde(default, rename = "Timestamp")]
-    published_at: Text,
+    published_at: LenientText,
     // The signs of EventBridge's envelope.
     #[serde(rename = "detail-type")]
     detail_type: Option<IgnoredAny>,
     #[serde(default)]
-    source: Text,
+    source: LenientText,
     detail: Option<IgnoredAny>,
     // The event of a direct invocation.
     #[serde(borrow, rename = "Records")]
@@ -248,35 +263,43 @@ struct Envelope<'a> {
 }
 
 /// What a text turns out to be.
-enum Content {
+enum PayloadContent {
     /// SES's own words.
-    Ses,
+    SesMessage,
     /// An envelope: the field that holds its content, and the content.
     Envelope(&'static str, String),
     /// A message without any content that matters.
-    Notice(Notice),
+    Ignored(IgnoredMessage),
     /// The event of a direct invocation: its records.
-    Event(String),
+    DirectEvent(String),
 }
 
-impl Envelope<'_> {
+impl RawEnvelope<'_> {
     /// Takes the envelope off `text`, whose fields these are. What it says of where the message came from goes into `origin`.
-    fn open(self, text: &str, origin: &mut Origin) -> Result<Content, Malformed> {
+    fn unwrap_content(
+        self,
+        text: &str,
+        origin: &mut MessageOrigin,
+    ) -> Result<PayloadContent, MalformedInput> {
         let has_event_source = self.source.get() == Some("aws.ses");
         let is_event = self.detail_type.is_some() && (self.detail.is_some() || has_event_source);
         match self.sns_type.get() {
-            Some("SubscriptionConfirmation") => Ok(Content::Notice(Notice::SubscriptionConfirmation)),
-            Some("UnsubscribeConfirmation") => Ok(Content::Notice(Notice::UnsubscribeConfirmation)),
-            _ if is_event => open_event(Malformed::parse(text)?, origin),
+            Some("SubscriptionConfirmation") => {
+                Ok(PayloadContent::Ignored(IgnoredMessage::SubscriptionConfirmation))
+            }
+            Some("UnsubscribeConfirmation") => {
+                Ok(PayloadContent::Ignored(IgnoredMessage::UnsubscribeConfirmation))
+            }
+            _ if is_event => open_event(MalformedInput::parse_json(text)?, origin),
             sns_type if sns_type == Some("Notification") || self.topic_arn.get().is_some() => {
                 origin.topic_arn = self.topic_arn.get().map(str::to_owned);
-                origin.region = origin.region.take().or_else(|| region_of(self.topic_arn.get()));
+                origin.region = origin.region.take().or_else(|| arn_region(self.topic_arn.get()));
                 origin.time = self.published_at.get().and_then(Timestamp::parse).or(origin.time);
-                Ok(Content::Envelope("Message", json::required_text(self.message, "Message")?))
+                Ok(PayloadContent::Envelope("Message", json::required_text(self.message, "Message")?))
             }
             _ => Ok(match self.records {
-                Some(records) => Content::Event(records.get().to_owned()),
-                None => Content::Ses,
+                Some(records) => PayloadContent::DirectEvent(records.get().to_owned()),
+                None => PayloadContent::SesMessage,
             }),
         }
     }
@@ -285,19 +308,22 @@ impl Envelope<'_> {
 /// Takes EventBridge's envelope off. An event without detail is not about a mail.
 fn open_event(
     event: EventBridgeEvent<Option<Box<RawValue>>>,
-    origin: &mut Origin,
-) -> Result<Content, Malformed> {
+    origin: &mut MessageOrigin,
+) -> Result<PayloadContent, MalformedInput> {
     origin.region = event.region.or(origin.region.take());
     origin.account = event.account;
     origin.time = event.time.and_then(|time| Timestamp::from_millis(time.timestamp_millis())).or(origin.time);
     if event.source != "aws.ses" {
-        return Err(Malformed::new("source", Problem::UnknownSource).quoting(&event.source));
+        return Err(MalformedInput::new("source", InputProblem::UnknownSource).with_excerpt(&event.source));
     }
     match event.detail {
         Some(detail) if !is_service_event(&event.detail_type, &detail) => {
-            Ok(Content::Envelope("detail", Box::<str>::from(detail).into()))
+            Ok(PayloadContent::Envelope("detail", Box::<str>::from(detail).into()))
         }
-        _ => Ok(Content::Notice(Notice::ServiceEvent(visible(&event.detail_type, MAX_SES_TEXT_CHARS)))),
+        _ => Ok(PayloadContent::Ignored(IgnoredMessage::ServiceEvent(sanitize_text(
+            &event.detail_type,
+            MAX_SES_TEXT_CHARS,
+        )))),
     }
 }
 
@@ -324,7 +350,8 @@ const SENDING_EVENTS: &[&str] = &[
 fn is_service_event(detail_type: &str, detail: &RawValue) -> bool {
     // A mail that was received, or that is only on its way through, has no destinations of ours.
     let is_sent_mail = || {
-        let mail = Fields::of(detail).and_then(|fields| fields.get("mail").and_then(Fields::of));
+        let mail = JsonFields::from_json(detail)
+            .and_then(|fields| fields.get("mail").and_then(JsonFields::from_json));
         mail.is_some_and(|mail| mail.get("destination").is_some())
     };
     !SENDING_EVENTS.contains(&detail_type) && !is_sent_mail()
@@ -335,58 +362,70 @@ fn is_service_event(detail_type: &str, detail: &RawValue) -> bool {
 const MAX_ENVELOPES: usize = 4;
 
 /// Opens a payload that is a message itself.
-fn open_text(text: &str) -> Opened {
-    open_layers(text, Origin::default(), Vec::new(), false)
+fn open_text(text: &str) -> UnwrappedMessage {
+    open_layers(text, MessageOrigin::default(), Vec::new(), false)
 }
 
 /// Opens the body of a message in a queue, which may also be the event of a direct invocation: Lambda puts it there when the
 /// invocation has failed, and a dead letter that is sent through again holds it.
-fn open_body(text: &str) -> Opened {
-    open_layers(text, Origin::default(), Vec::new(), true)
+fn open_body(text: &str) -> UnwrappedMessage {
+    open_layers(text, MessageOrigin::default(), Vec::new(), true)
 }
 
 /// Opens the event of a direct invocation by SES or SNS, which has exactly one record.
-fn open_queued_event(records: &str) -> Opened {
-    match Malformed::parse::<Vec<&RawValue>>(records).as_deref() {
+fn open_queued_event(records: &str) -> UnwrappedMessage {
+    match MalformedInput::parse_json::<Vec<&RawValue>>(records).as_deref() {
         Ok([record]) => {
-            let (_, Message { origin, reading, .. }) = open_record(record.get(), 0, open_text);
+            let (_, PayloadMessage { origin, content: reading, .. }) =
+                open_record(record.get(), 0, open_text);
             (origin, reading)
         }
-        Ok([]) => refused("Records", Problem::Missing),
-        Ok(_) => refused("Records", Problem::SeveralEvents),
-        Err(error) => unreadable(error.clone().within("Records")),
+        Ok([]) => malformed_message("Records", InputProblem::Missing),
+        Ok(_) => malformed_message("Records", InputProblem::SeveralEvents),
+        Err(error) => unreadable(error.clone().prefix_field("Records")),
     }
 }
 
 /// Takes off one envelope after the other, outermost first, down to what SES said. `origin` and `path` are what is known from
 /// an envelope that is off already.
-fn open_layers(text: &str, mut origin: Origin, mut path: Vec<&'static str>, in_queue: bool) -> Opened {
+fn open_layers(
+    text: &str,
+    mut origin: MessageOrigin,
+    mut path: Vec<&'static str>,
+    in_queue: bool,
+) -> UnwrappedMessage {
     // A byte order mark is what an editor leaves in a message that was sent by hand.
     let mut text = text.trim_start_matches('\u{feff}').to_owned();
     let reading = loop {
         if path.len() > MAX_ENVELOPES {
-            break Err(Malformed::new("", Problem::TooDeep));
+            break Err(MalformedInput::new("", InputProblem::TooManyEnvelopes));
         }
-        match json::read(&text, |text| content(text, &mut origin)) {
-            Ok(Content::Envelope(field, inner)) => {
+        match json::parse_with_repair(&text, |text| identify_content(text, &mut origin)) {
+            Ok(PayloadContent::Envelope(field, inner)) => {
                 path.push(field);
                 text = inner;
             }
-            Ok(Content::Notice(notice)) => break Ok(Reading::Ignored(notice)),
-            Ok(Content::Event(records)) if in_queue && path.is_empty() => return open_queued_event(&records),
-            Ok(Content::Event(_) | Content::Ses) => break json::read(&text, notification::read),
-            Err(error) if error.problem() == Problem::NotJson => break notification::read(&text),
+            Ok(PayloadContent::Ignored(notice)) => break Ok(ParsedMessage::Ignored(notice)),
+            Ok(PayloadContent::DirectEvent(records)) if in_queue && path.is_empty() => {
+                return open_queued_event(&records);
+            }
+            Ok(PayloadContent::DirectEvent(_) | PayloadContent::SesMessage) => {
+                break json::parse_with_repair(&text, notification::parse_ses_message);
+            }
+            Err(error) if error.problem() == InputProblem::NotJson => {
+                break notification::parse_ses_message(&text);
+            }
             Err(error) => break Err(error),
         }
     };
-    (origin, reading.map_err(|error| error.within(&path.join("."))))
+    (origin, reading.map_err(|error| error.prefix_field(&path.join("."))))
 }
 
-fn content(text: &str, origin: &mut Origin) -> Result<Content, Malformed> {
-    match serde_json::from_str::<Envelope>(text) {
-        Ok(envelope) => envelope.open(text, origin),
+fn identify_content(text: &str, origin: &mut MessageOrigin) -> Result<PayloadContent, MalformedInput> {
+    match serde_json::from_str::<RawEnvelope>(text) {
+        Ok(envelope) => envelope.unwrap_content(text, origin),
         // What is JSON, but not an object with such fields, is SES's to explain.
-        Err(error) if error.is_data() => Ok(Content::Ses),
-        Err(_) => Err(Malformed::new("", Problem::NotJson)),
+        Err(error) if error.is_data() => Ok(PayloadContent::SesMessage),
+        Err(_) => Err(MalformedInput::new("", InputProblem::NotJson)),
     }
 }

@@ -16,7 +16,7 @@ pub enum Evidence {
 /// alone. What follows from it is for the policy to say ([`crate::suppression::policy`]).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Decidable {
+pub enum DecisionTrigger {
     /// A permanent bounce, which is enough by itself.
     Bounce,
     /// A complaint, which is enough by itself if it is known whose it is.
@@ -27,7 +27,7 @@ pub enum Decidable {
     Undetermined,
 }
 
-impl Decidable {
+impl DecisionTrigger {
     /// What the event says against the address by itself; `None` if it is not enough by itself.
     pub fn evidence(self) -> Option<Evidence> {
         match self {
@@ -42,16 +42,16 @@ impl Decidable {
 /// list, list management, validation), or is about the mail (its size, its content), or is new. AWS has named every
 /// subtype of `Permanent` since these three for such a refusal, so what it adds next decides nothing either.
 /// `Suppressed` is SES's own global list, which is made of hard bounces; the others' lists would be echoes.
-const ABOUT_THE_MAILBOX: [(&str, Decidable, &[&str]); 3] = [
-    ("Permanent", Decidable::Bounce, &["General", "NoEmail", "Suppressed"]),
-    ("Transient", Decidable::Transient, &["General", "MailboxFull", "CustomTimeoutExceeded"]),
-    ("Undetermined", Decidable::Undetermined, &["Undetermined", "General"]),
+const MAILBOX_SUBTYPES: [(&str, DecisionTrigger, &[&str]); 3] = [
+    ("Permanent", DecisionTrigger::Bounce, &["General", "NoEmail", "Suppressed"]),
+    ("Transient", DecisionTrigger::Transient, &["General", "MailboxFull", "CustomTimeoutExceeded"]),
+    ("Undetermined", DecisionTrigger::Undetermined, &["Undetermined", "General"]),
 ];
 
 /// Compares without regard to case: SES spells its values in one way, RFC 3464's are case-insensitive, and no two values
 /// differ by case alone.
-fn is(value: Option<&str>, other: &str) -> bool {
-    value.is_some_and(|value| value.trim().eq_ignore_ascii_case(other))
+fn equals_ignoring_case(value: Option<&str>, expected: &str) -> bool {
+    value.is_some_and(|value| value.trim().eq_ignore_ascii_case(expected))
 }
 
 /// What SES says of one bounced recipient, as far as it is evidence. An absent value is `None`.
@@ -69,19 +69,20 @@ impl BounceReport<'_> {
     /// What the bounce says of the recipient. It says nothing if it is an [auto-response](Self::is_auto_response), or if
     /// the recipient's own report says that the mail was delayed, got through, or failed for now (RFC 3463 class 4): one
     /// bounce may hold recipients who fared differently. A type that is not documented says nothing.
-    pub(crate) fn decidable(&self) -> Option<Decidable> {
-        let spared =
-            ["delayed", "delivered", "relayed", "expanded"].into_iter().any(|spared| is(self.action, spared));
+    pub(crate) fn decision_trigger(&self) -> Option<DecisionTrigger> {
+        let spared = ["delayed", "delivered", "relayed", "expanded"]
+            .into_iter()
+            .any(|spared| equals_ignoring_case(self.action, spared));
         let status = self.status.unwrap_or_default().trim_start();
         let unreadable = [self.action, self.status].into_iter().flatten().any(is_json);
         if spared || unreadable || status.starts_with("2.") || self.is_auto_response() {
             return None;
         }
         let (_, decidable, subtypes) =
-            ABOUT_THE_MAILBOX.into_iter().find(|(name, ..)| is(self.bounce_type, name))?;
-        let about_the_mailbox =
-            self.subtype.is_none() || subtypes.iter().any(|subtype| is(self.subtype, subtype));
-        let for_now = decidable == Decidable::Bounce && status.starts_with("4.");
+            MAILBOX_SUBTYPES.into_iter().find(|(name, ..)| equals_ignoring_case(self.bounce_type, name))?;
+        let about_the_mailbox = self.subtype.is_none()
+            || subtypes.iter().any(|subtype| equals_ignoring_case(self.subtype, subtype));
+        let for_now = decidable == DecisionTrigger::Bounce && status.starts_with("4.");
         (about_the_mailbox && !for_now).then_some(decidable)
     }
 
@@ -89,29 +90,32 @@ impl BounceReport<'_> {
     /// `Transient/General` typically means one ("Amazon SNS notification contents for Amazon SES", bounce types). A
     /// server that refuses a mail for now says so in a delivery status notification; an automatic reply has none.
     pub(crate) fn is_auto_response(&self) -> bool {
-        let general = self.subtype.is_none() || is(self.subtype, "General");
+        let general = self.subtype.is_none() || equals_ignoring_case(self.subtype, "General");
         let reported = self.action.or(self.status).or(self.diagnostic).is_some();
-        is(self.bounce_type, "Transient") && general && !reported
+        equals_ignoring_case(self.bounce_type, "Transient") && general && !reported
     }
 
     /// Whether a permanent bounce says nothing because of its subtype: SES refused to send, as far as is known.
-    pub(crate) fn is_refusal(&self) -> bool {
-        let (permanent, _, subtypes) = ABOUT_THE_MAILBOX[0];
+    pub(crate) fn is_refusal_by_ses(&self) -> bool {
+        let (permanent, _, subtypes) = MAILBOX_SUBTYPES[0];
         self.subtype.is_some()
-            && is(self.bounce_type, permanent)
-            && !subtypes.iter().any(|subtype| is(self.subtype, subtype))
+            && equals_ignoring_case(self.bounce_type, permanent)
+            && !subtypes.iter().any(|subtype| equals_ignoring_case(self.subtype, subtype))
     }
 }
 
 /// What a complaint says of each of its recipients. `not-spam` takes one back that we don't know, `auth-failure` is about
 /// the message (RFC 5965, RFC 6591). Without a feedback type, or with an unknown one, it is still a complaint. With any
 /// subtype it is not: nobody complained, but SES refused to send, as with `OnAccountSuppressionList`.
-pub(crate) fn of_complaint(feedback_type: Option<&str>, subtype: Option<&str>) -> Option<Decidable> {
+pub(crate) fn complaint_trigger(
+    feedback_type: Option<&str>,
+    subtype: Option<&str>,
+) -> Option<DecisionTrigger> {
     let nothing = subtype.is_some()
-        || is(feedback_type, "not-spam")
-        || is(feedback_type, "auth-failure")
+        || equals_ignoring_case(feedback_type, "not-spam")
+        || equals_ignoring_case(feedback_type, "auth-failure")
         || feedback_type.is_some_and(is_json);
-    (!nothing).then_some(Decidable::Complaint)
+    (!nothing).then_some(DecisionTrigger::Complaint)
 }
 
 /// Whether a list or an object stands where a word should: it may say anything.
@@ -132,9 +136,9 @@ mod tests {
 
     #[test]
     fn bounces() {
-        let bounce = Some(Decidable::Bounce);
-        let transient = Some(Decidable::Transient);
-        let undetermined = Some(Decidable::Undetermined);
+        let bounce = Some(DecisionTrigger::Bounce);
+        let transient = Some(DecisionTrigger::Transient);
+        let undetermined = Some(DecisionTrigger::Undetermined);
         let cases = [
             ("Permanent", "General", "failed", "5.1.1", bounce),
             ("Permanent", "General", "", "", bounce),
@@ -182,10 +186,10 @@ mod tests {
             ("", "General", "failed", "5.1.1", None),
         ];
         for (bounce_type, subtype, action, status, expected) in cases {
-            let decidable = report([bounce_type, subtype, action, status, ""]).decidable();
+            let decidable = report([bounce_type, subtype, action, status, ""]).decision_trigger();
             assert_eq!(decidable, expected, "{bounce_type}/{subtype} {action} {status}");
         }
-        assert_eq!(BounceReport::default().decidable(), None);
+        assert_eq!(BounceReport::default().decision_trigger(), None);
     }
 
     #[test]
@@ -203,7 +207,7 @@ mod tests {
         ];
         for (texts, expected) in cases {
             assert_eq!(report(texts).is_auto_response(), expected, "{texts:?}");
-            assert!(!expected || report(texts).decidable().is_none(), "{texts:?}");
+            assert!(!expected || report(texts).decision_trigger().is_none(), "{texts:?}");
         }
     }
 
@@ -223,14 +227,14 @@ mod tests {
         ];
         for (bounce_type, subtype, expected) in cases {
             let report = report([bounce_type, subtype, "failed", "5.1.1", ""]);
-            assert_eq!(report.is_refusal(), expected, "{bounce_type}/{subtype}");
-            assert!(!expected || report.decidable().is_none(), "{bounce_type}/{subtype}");
+            assert_eq!(report.is_refusal_by_ses(), expected, "{bounce_type}/{subtype}");
+            assert!(!expected || report.decision_trigger().is_none(), "{bounce_type}/{subtype}");
         }
     }
 
     #[test]
     fn complaints() {
-        let complaint = Some(Decidable::Complaint);
+        let complaint = Some(DecisionTrigger::Complaint);
         let cases = [
             (Some("abuse"), None, complaint),
             (Some("fraud"), None, complaint),
@@ -249,17 +253,17 @@ mod tests {
             (Some("abuse"), Some("SomethingNew"), None),
         ];
         for (feedback_type, subtype, expected) in cases {
-            assert_eq!(of_complaint(feedback_type, subtype), expected, "{feedback_type:?} {subtype:?}");
+            assert_eq!(complaint_trigger(feedback_type, subtype), expected, "{feedback_type:?} {subtype:?}");
         }
     }
 
     #[test]
     fn only_two_are_enough_by_themselves() {
         let cases = [
-            (Decidable::Bounce, Some(Evidence::Bounce)),
-            (Decidable::Complaint, Some(Evidence::Complaint)),
-            (Decidable::Transient, None),
-            (Decidable::Undetermined, None),
+            (DecisionTrigger::Bounce, Some(Evidence::Bounce)),
+            (DecisionTrigger::Complaint, Some(Evidence::Complaint)),
+            (DecisionTrigger::Transient, None),
+            (DecisionTrigger::Undetermined, None),
         ];
         for (decidable, evidence) in cases {
             assert_eq!(decidable.evidence(), evidence);

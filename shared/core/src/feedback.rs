@@ -10,25 +10,25 @@ use serde::Serialize;
 
 use crate::address::Address;
 use crate::arn::Arn;
-use crate::evidence::{self, BounceReport, Decidable, Evidence};
-use crate::malformed::{Malformed, Problem};
-use crate::notification::{Body, Bounce, Format, Kind, Notification, Recipient};
-use crate::origin::Origin;
-use crate::record::{self, Recipients, Record, key_part};
-use crate::text::{MAX_SES_TEXT_CHARS, visible};
+use crate::evidence::{self, BounceReport, DecisionTrigger, Evidence};
+use crate::malformed::{InputProblem, MalformedInput};
+use crate::notification::{BounceEvent, EventBody, EventKind, Notification, NotificationFormat, Recipient};
+use crate::origin::MessageOrigin;
+use crate::record::{self, ParsedRecipients, TableItem, escape_key_part};
+use crate::text::{MAX_SES_TEXT_CHARS, sanitize_text};
 use crate::timestamp::Timestamp;
 
 pub use crate::record::Retention;
-pub use details::{DeliveryReport, Details, TopicPreferences};
+pub use details::{DeliveryReport, EventDetails, TopicPreferences};
 
 /// The records that one notification becomes, and what of it could not be read.
 #[derive(Debug, Default)]
-pub struct Normalized {
+pub struct NormalizedFeedback {
     /// The records, one per match form, in the order of SES's recipients.
     pub records: Vec<FeedbackRecord>,
     /// The recipients that could not be read. The message is not done until somebody has looked at it, but its other
     /// recipients are recorded.
-    pub malformed: Vec<Malformed>,
+    pub malformed_recipients: Vec<MalformedInput>,
 }
 
 /// A fact: this happened to this mail for this recipient. It is appended and never edited, and holds no time of
@@ -37,13 +37,13 @@ pub struct Normalized {
 pub struct FeedbackRecord {
     /// `ADDR#<match address>`: the table's partition key.
     pub pk: String,
-    /// `FEEDBACK#<event time>#<kind>#<event id>#<format>`: the table's sort key.
+    /// `FEEDBACK#<event resolve_event_time>#<kind>#<event id>#<format>`: the table's sort key.
     pub sk: String,
     /// What happened.
-    pub kind: Kind,
+    pub kind: EventKind,
     /// Which of SES's vocabularies told it. To count events, count event ids: both vocabularies may have told the same
     /// event.
-    pub format: Format,
+    pub format: NotificationFormat,
     /// The Region whose SES sent the mail.
     pub region: Option<String>,
     /// When it happened, according to SES.
@@ -64,7 +64,7 @@ pub struct FeedbackRecord {
     /// What kind of decision the record calls for; `None` if there is nothing to decide. The table's stream is filtered
     /// by it.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub decidable: Option<Decidable>,
+    pub decidable: Option<DecisionTrigger>,
     /// Whether a bounce is an automatic reply, such as an out-of-office notice. It is never counted.
     #[serde(skip_serializing_if = "is_false")]
     pub auto_response: bool,
@@ -91,7 +91,7 @@ pub struct FeedbackRecord {
     pub tags: BTreeMap<String, Vec<String>>,
     /// What only this kind of event says.
     #[serde(flatten)]
-    pub details: Details,
+    pub details: EventDetails,
     /// What SES says of the event and of this recipient that is not in its documentation, as a JSON object.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub extra: Option<String>,
@@ -102,107 +102,120 @@ pub struct FeedbackRecord {
 impl FeedbackRecord {
     /// Whether this is a permanent bounce that decides nothing because of its subtype: SES itself refused to send, or AWS
     /// has added the subtype since.
-    pub fn is_refusal(&self) -> bool {
-        let Details::Bounce { bounce_type, bounce_subtype, .. } = &self.details else { return false };
+    pub fn is_refusal_by_ses(&self) -> bool {
+        let EventDetails::Bounce { bounce_type, bounce_subtype, .. } = &self.details else { return false };
         let report = BounceReport {
             bounce_type: bounce_type.as_deref(),
             subtype: bounce_subtype.as_deref(),
             ..BounceReport::default()
         };
-        report.is_refusal()
+        report.is_refusal_by_ses()
     }
 }
 
-impl Record for FeedbackRecord {
+impl TableItem for FeedbackRecord {
     fn key(&self) -> (&str, &str) {
         (&self.pk, &self.sk)
     }
 }
 
-/// Turns a notification into records. `home` is the Region to record if neither the notification nor its envelopes name
+/// Turns a notification into records. `default_region` is the Region to record if neither the notification nor its envelopes name
 /// one.
 ///
 /// # Errors
 /// If it names no recipients, or there is no time in it to go by.
 pub fn normalize(
     notification: &Notification,
-    origin: &Origin,
-    home: Option<&str>,
+    origin: &MessageOrigin,
+    default_region: Option<&str>,
     retention: Retention,
-) -> Result<Normalized, Malformed> {
-    let Recipients { read: recipients, malformed } = recipients(notification)?;
+) -> Result<NormalizedFeedback, MalformedInput> {
+    let ParsedRecipients { valid: recipients, malformed } = parse_notification_recipients(notification)?;
     let own_time = notification.body.timestamp();
-    let (occurred_at, occurred_at_unread) = record::time(own_time, &[&notification.mail.timestamp], origin)?;
-    let event_id = event_id::of(notification, occurred_at, recipients.iter().map(|(address, _)| address));
+    let (occurred_at, occurred_at_unread) =
+        record::resolve_event_time(own_time, &[&notification.mail.timestamp], origin)?;
+    let event_id =
+        event_id::derive_event_id(notification, occurred_at, recipients.iter().map(|(address, _)| address));
     let mail = &notification.mail;
     let identity = notification.source_arn();
-    let region = identity.and_then(Arn::region).or(origin.region.as_deref()).or(home);
+    let region = identity.and_then(Arn::region).or(origin.region.as_deref()).or(default_region);
     let tag = |name: &str| {
-        mail.tags.get(name).and_then(|values| values.first()).map(|value| visible(value, MAX_SES_TEXT_CHARS))
+        mail.tags
+            .get(name)
+            .and_then(|values| values.first())
+            .map(|value| sanitize_text(value, MAX_SES_TEXT_CHARS))
     };
 
     // It may have been a recipient whose address could not be read, so those count as well.
     let candidates = recipients.len() + malformed.len();
-    let accuses = matches!(notification.body, Body::Bounce(_) | Body::Complaint(_));
+    let accuses = matches!(notification.body, EventBody::Bounce(_) | EventBody::Complaint(_));
     let destinations = if accuses { destinations(notification) } else { HashSet::new() };
     let record = |(address, recipient): (Address, &Recipient)| {
         let not_in_destination = accuses && !destinations.contains(address.match_form());
-        let decidable = decidable(&notification.body, recipient)
+        let decidable = decision_trigger(&notification.body, recipient)
             .filter(|_| !not_in_destination && !notification.assumes_recipient() && !address.is_simulator());
         FeedbackRecord {
             pk: format!("ADDR#{}", address.match_form()),
             sk: format!(
                 "FEEDBACK#{occurred_at}#{}#{event_id}#{}",
-                key_part(notification.kind.as_str()),
+                escape_key_part(notification.kind.as_str()),
                 notification.format.as_str()
             ),
             kind: notification.kind.clone(),
             format: notification.format,
-            region: region.map(|region| visible(region, MAX_SES_TEXT_CHARS)),
+            region: region.map(|region| sanitize_text(region, MAX_SES_TEXT_CHARS)),
             occurred_at,
             occurred_at_unread: occurred_at_unread.clone(),
             recipient: address.raw().to_owned(),
             address: address.match_form().to_owned(),
             message_id: mail.message_id.clone(),
             event_id: event_id.clone(),
-            evidence: decidable.and_then(Decidable::evidence),
+            evidence: decidable.and_then(DecisionTrigger::evidence),
             decidable,
             auto_response: is_auto_response(&notification.body, recipient),
             not_in_destination,
             recipient_assumed: notification.assumes_recipient(),
             sent_at: mail.timestamp.get().and_then(Timestamp::parse),
             source_identity: identity.map(|arn| {
-                visible(arn.resource.strip_prefix("identity/").unwrap_or(arn.resource), MAX_SES_TEXT_CHARS)
+                sanitize_text(
+                    arn.resource.strip_prefix("identity/").unwrap_or(arn.resource),
+                    MAX_SES_TEXT_CHARS,
+                )
             }),
-            source_account: identity.map(|arn| visible(arn.account, MAX_SES_TEXT_CHARS)),
-            sending_account: mail.sending_account_id.visible(MAX_SES_TEXT_CHARS),
+            source_account: identity.map(|arn| sanitize_text(arn.account, MAX_SES_TEXT_CHARS)),
+            sending_account: mail.sending_account_id.sanitized_text(MAX_SES_TEXT_CHARS),
             configuration_set: tag("ses:configuration-set"),
             tenant: tag("ses:tenant-name"),
-            tags: details::capped(&mail.tags),
-            details: Details::of(&notification.body, recipient, candidates),
-            extra: notification.extra(recipient),
+            tags: details::cap_tags(&mail.tags),
+            details: EventDetails::from_body(&notification.body, recipient, candidates),
+            extra: notification.unknown_fields_json(recipient),
             expires_at: retention.expires_at(occurred_at),
         }
     };
-    Ok(Normalized { records: recipients.into_iter().map(record).collect(), malformed })
+    Ok(NormalizedFeedback {
+        records: recipients.into_iter().map(record).collect(),
+        malformed_recipients: malformed,
+    })
 }
 
 /// The recipients that the event concerns: those that its body names, else everybody the mail was sent to. Of a bounce or
 /// a complaint that is `mail.destination` only if nobody is named and there is only one, since most of several are innocent.
-fn recipients(notification: &Notification) -> Result<Recipients<'_, Recipient>, Malformed> {
+fn parse_notification_recipients(
+    notification: &Notification,
+) -> Result<ParsedRecipients<'_, Recipient>, MalformedInput> {
     let (list, entry) = match notification.body {
         _ if notification.assumes_recipient() => ("mail.destination", ""),
-        Body::Bounce(_) => ("bounce.bouncedRecipients", ".emailAddress"),
-        Body::Complaint(_) => ("complaint.complainedRecipients", ".emailAddress"),
-        Body::Delivery(_) => ("delivery.recipients", ""),
-        Body::DeliveryDelay(..) => ("deliveryDelay.delayedRecipients", ".emailAddress"),
+        EventBody::Bounce(_) => ("bounce.bouncedRecipients", ".emailAddress"),
+        EventBody::Complaint(_) => ("complaint.complainedRecipients", ".emailAddress"),
+        EventBody::Delivery(_) => ("delivery.recipients", ""),
+        EventBody::DeliveryDelay(..) => ("deliveryDelay.delayedRecipients", ".emailAddress"),
         _ => ("mail.destination", ""),
     };
     let named = notification.recipients();
     if named.is_empty() {
-        return Err(Malformed::new(list, Problem::Missing));
+        return Err(MalformedInput::new(list, InputProblem::Missing));
     }
-    Ok(record::recipients(named, |recipient| &recipient.email_address, list, entry))
+    Ok(record::parse_recipients(named, |recipient| &recipient.email_address, list, entry))
 }
 
 /// The addresses that the mail was sent to, in match form. Only these can be accused: the recipient of a bounce is the
@@ -217,10 +230,10 @@ fn destinations(notification: &Notification) -> HashSet<String> {
     addresses.filter_map(read).collect()
 }
 
-fn decidable(body: &Body, recipient: &Recipient) -> Option<Decidable> {
+fn decision_trigger(body: &EventBody, recipient: &Recipient) -> Option<DecisionTrigger> {
     match body {
-        Body::Bounce(bounce) => report(bounce, recipient).decidable(),
-        Body::Complaint(complaint) => evidence::of_complaint(
+        EventBody::Bounce(bounce) => bounce_report(bounce, recipient).decision_trigger(),
+        EventBody::Complaint(complaint) => evidence::complaint_trigger(
             complaint.complaint_feedback_type.get(),
             complaint.complaint_sub_type.get(),
         ),
@@ -228,11 +241,11 @@ fn decidable(body: &Body, recipient: &Recipient) -> Option<Decidable> {
     }
 }
 
-fn is_auto_response(body: &Body, recipient: &Recipient) -> bool {
-    matches!(body, Body::Bounce(bounce) if report(bounce, recipient).is_auto_response())
+fn is_auto_response(body: &EventBody, recipient: &Recipient) -> bool {
+    matches!(body, EventBody::Bounce(bounce) if bounce_report(bounce, recipient).is_auto_response())
 }
 
-fn report<'a>(bounce: &'a Bounce, recipient: &'a Recipient) -> BounceReport<'a> {
+fn bounce_report<'a>(bounce: &'a BounceEvent, recipient: &'a Recipient) -> BounceReport<'a> {
     BounceReport {
         bounce_type: bounce.bounce_type.get(),
         subtype: bounce.bounce_sub_type.get(),

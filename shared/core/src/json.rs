@@ -6,21 +6,21 @@ use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use crate::malformed::{Malformed, Problem};
-use crate::text::Text;
+use crate::malformed::{InputProblem, MalformedInput};
+use crate::text::LenientText;
 
-/// Calls `read` with `text`, and if that is not JSON because of odd characters in its strings, with the repaired text.
+/// Calls `parse` with `text`, and if that is not JSON because of odd characters in its strings, with the repaired text.
 /// Text that is fine is never looked at twice.
 ///
 /// # Errors
-/// What `read` says.
-pub(crate) fn read<T>(
+/// What `parse` says.
+pub(crate) fn parse_with_repair<T>(
     text: &str,
-    mut read: impl FnMut(&str) -> Result<T, Malformed>,
-) -> Result<T, Malformed> {
-    match read(text) {
-        Err(error) if error.problem() == Problem::NotJson => match repaired(text) {
-            Some(repaired) => read(&repaired),
+    mut parse: impl FnMut(&str) -> Result<T, MalformedInput>,
+) -> Result<T, MalformedInput> {
+    match parse(text) {
+        Err(error) if error.problem() == InputProblem::NotJson => match repair_json(text) {
+            Some(repaired) => parse(&repaired),
             None => Err(error),
         },
         result => result,
@@ -30,13 +30,13 @@ pub(crate) fn read<T>(
 /// The text of a field that must hold one: a message in its envelope.
 ///
 /// # Errors
-/// [`Problem::Missing`] if it is absent, null or blank; [`Problem::NotString`] if it is anything else, such as the object
+/// [`InputProblem::Missing`] if it is absent, null or blank; [`InputProblem::NotString`] if it is anything else, such as the object
 /// that the text should have been the JSON of.
-pub(crate) fn required_text(value: Value, field: &str) -> Result<String, Malformed> {
+pub(crate) fn required_text(value: Value, field: &str) -> Result<String, MalformedInput> {
     match value {
         Value::String(text) if !text.trim().is_empty() => Ok(text),
-        Value::String(_) | Value::Null => Err(Malformed::new(field, Problem::Missing)),
-        other => Err(Malformed::new(field, Problem::NotString).quoting(&other.to_string())),
+        Value::String(_) | Value::Null => Err(MalformedInput::new(field, InputProblem::Missing)),
+        other => Err(MalformedInput::new(field, InputProblem::NotString).with_excerpt(&other.to_string())),
     }
 }
 
@@ -46,7 +46,7 @@ pub(crate) fn required_text(value: Value, field: &str) -> Result<String, Malform
 ///   U+FFFD. (RFC 8259, 8.2: such text is allowed, and its meaning is unpredictable.)
 /// - A bare control character is escaped.
 /// - A backslash that begins no escape stands for itself.
-pub(crate) fn repaired(text: &str) -> Option<String> {
+pub(crate) fn repair_json(text: &str) -> Option<String> {
     let bytes = text.as_bytes();
     let mut repaired = String::new();
     let (mut at, mut copied, mut in_string) = (0, 0, false);
@@ -56,7 +56,7 @@ pub(crate) fn repaired(text: &str) -> Option<String> {
                 in_string = !in_string;
                 (1, None)
             }
-            b'\\' if in_string => escape(&text[at..]),
+            b'\\' if in_string => repair_escape(&text[at..]),
             0..0x20 if in_string => (1, Some(format!("\\u{byte:04x}"))),
             _ => (1, None),
         };
@@ -71,11 +71,13 @@ pub(crate) fn repaired(text: &str) -> Option<String> {
 }
 
 /// How many bytes the escape has with which `text` begins, and what to write in their place if it is not one.
-fn escape(text: &str) -> (usize, Option<String>) {
+fn repair_escape(text: &str) -> (usize, Option<String>) {
     match text.as_bytes().get(1) {
         Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => (2, None),
-        Some(b'u') => match code_unit(text) {
-            Some(0xd800..=0xdbff) if matches!(code_unit(&text[6..]), Some(0xdc00..=0xdfff)) => (12, None),
+        Some(b'u') => match parse_code_unit(text) {
+            Some(0xd800..=0xdbff) if matches!(parse_code_unit(&text[6..]), Some(0xdc00..=0xdfff)) => {
+                (12, None)
+            }
             Some(0xd800..=0xdfff) => (6, Some("\\ufffd".to_owned())),
             Some(_) => (6, None),
             None => (1, Some("\\\\".to_owned())),
@@ -85,24 +87,25 @@ fn escape(text: &str) -> (usize, Option<String>) {
 }
 
 /// The UTF-16 code unit of the escape (`\u20ac`) with which `text` begins.
-fn code_unit(text: &str) -> Option<u16> {
+fn parse_code_unit(text: &str) -> Option<u16> {
     let digits = text.strip_prefix("\\u")?.get(..4)?;
     digits.bytes().all(|digit| digit.is_ascii_hexdigit()).then(|| u16::from_str_radix(digits, 16).ok())?
 }
 
 /// The value of a field. What the parser cannot hold (a number out of range, nesting that is too deep) is its own text.
-pub(crate) fn value(json: &RawValue) -> Value {
-    read(json.get(), |json| Malformed::parse(json)).unwrap_or_else(|_| Value::from(json.get()))
+pub(crate) fn parse_value(json: &RawValue) -> Value {
+    parse_with_repair(json.get(), |json| MalformedInput::parse_json(json))
+        .unwrap_or_else(|_| Value::from(json.get()))
 }
 
 /// An object, field by field. Values stay JSON until they are taken, so that an odd one costs no other.
 #[derive(Debug, Default, Deserialize)]
 #[serde(transparent)]
-pub(crate) struct Fields<'a>(#[serde(borrow)] BTreeMap<String, &'a RawValue>);
+pub(crate) struct JsonFields<'a>(#[serde(borrow)] BTreeMap<String, &'a RawValue>);
 
-impl<'a> Fields<'a> {
+impl<'a> JsonFields<'a> {
     /// The object in this JSON; `None` if it is not one.
-    pub(crate) fn of(json: &'a RawValue) -> Option<Self> {
+    pub(crate) fn from_json(json: &'a RawValue) -> Option<Self> {
         serde_json::from_str(json.get()).ok()
     }
 
@@ -117,22 +120,22 @@ impl<'a> Fields<'a> {
     }
 
     /// Takes a field that is a single value. A list or an object is not, and stays.
-    pub(crate) fn take_text(&mut self, name: &str) -> Text {
+    pub(crate) fn take_text(&mut self, name: &str) -> LenientText {
         match self.get(name) {
             Some(json) if !json.get().starts_with(['[', '{']) => {
-                self.take(name).map(|json| Text::from(value(json))).unwrap_or_default()
+                self.take(name).map(|json| LenientText::from(parse_value(json))).unwrap_or_default()
             }
-            _ => Text::default(),
+            _ => LenientText::default(),
         }
     }
 
     /// Takes a word that something is decided by. A list or an object is taken as its JSON: that is a word that SES does not
     /// document, and must not count as absent.
-    pub(crate) fn take_word(&mut self, name: &str) -> Text {
+    pub(crate) fn take_word(&mut self, name: &str) -> LenientText {
         match self.get(name) {
             Some(json) if json.get().starts_with(['[', '{']) => {
                 self.take(name);
-                Text::from(Value::from(value(json).to_string()))
+                LenientText::from(Value::from(parse_value(json).to_string()))
             }
             _ => self.take_text(name),
         }
@@ -144,7 +147,7 @@ impl<'a> Fields<'a> {
     }
 
     /// What has not been taken.
-    pub(crate) fn into_rest(self) -> impl Iterator<Item = (String, &'a RawValue)> {
+    pub(crate) fn into_remaining(self) -> impl Iterator<Item = (String, &'a RawValue)> {
         self.0.into_iter()
     }
 }
@@ -173,9 +176,9 @@ mod tests {
             ("", None),
         ];
         for (text, expected) in cases {
-            let repaired = repaired(text);
+            let repaired = repair_json(text);
             assert_eq!(repaired.as_deref(), expected, "{text}");
-            assert_eq!(repaired.as_deref().and_then(super::repaired), None, "{text}");
+            assert_eq!(repaired.as_deref().and_then(super::repair_json), None, "{text}");
         }
     }
 
@@ -188,14 +191,14 @@ mod tests {
             (&deep, Value::from(deep.as_str())),
             ("[1, null]", serde_json::json!([1, null])),
         ] {
-            assert_eq!(value(serde_json::from_str(json).unwrap()), expected);
+            assert_eq!(parse_value(serde_json::from_str(json).unwrap()), expected);
         }
     }
 
     #[test]
     fn fields_are_taken_one_by_one() {
         let json = r#"{"text":"a","number":7,"list":["b"],"huge":1e999,"none":null}"#;
-        let mut fields = Fields::of(serde_json::from_str(json).unwrap()).unwrap();
+        let mut fields = JsonFields::from_json(serde_json::from_str(json).unwrap()).unwrap();
         for (name, text) in [
             ("text", Some("a")),
             ("number", Some("7")),
@@ -207,9 +210,9 @@ mod tests {
         }
         assert_eq!(fields.take_word("list").get(), Some(r#"["b"]"#));
         assert!(fields.is_empty());
-        let fields = Fields::of(serde_json::from_str(r#"{"list":["b"]}"#).unwrap()).unwrap();
+        let fields = JsonFields::from_json(serde_json::from_str(r#"{"list":["b"]}"#).unwrap()).unwrap();
         assert!(!fields.is_empty());
-        assert_eq!(fields.into_rest().map(|(name, _)| name).collect::<Vec<_>>(), ["list"]);
-        assert!(Fields::of(serde_json::from_str("7").unwrap()).is_none());
+        assert_eq!(fields.into_remaining().map(|(name, _)| name).collect::<Vec<_>>(), ["list"]);
+        assert!(JsonFields::from_json(serde_json::from_str("7").unwrap()).is_none());
     }
 }

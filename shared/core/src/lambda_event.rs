@@ -5,8 +5,8 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::json;
-use crate::malformed::{Malformed, Problem};
-use crate::text::Text;
+use crate::malformed::{InputProblem, MalformedInput};
+use crate::text::LenientText;
 
 #[derive(Deserialize)]
 struct Event<'a> {
@@ -18,28 +18,28 @@ struct Event<'a> {
 ///
 /// # Errors
 /// If the payload is not JSON, or `Records` is not a list.
-pub fn records(payload: &str) -> Result<Option<Vec<&RawValue>>, Malformed> {
+pub fn records(payload: &str) -> Result<Option<Vec<&RawValue>>, MalformedInput> {
     let event: Event = match serde_json::from_str(payload) {
         Ok(event) => event,
         Err(error) if error.is_data() => return Ok(None),
-        Err(_) => return Err(Malformed::new("", Problem::NotJson)),
+        Err(_) => return Err(MalformedInput::new("", InputProblem::NotJson)),
     };
-    let list = event.records.map(|records| Malformed::parse(records.get()));
-    list.transpose().map_err(|error| error.within("Records"))
+    let list = event.records.map(|records| MalformedInput::parse_json(records.get()));
+    list.transpose().map_err(|error| error.prefix_field("Records"))
 }
 
 /// What even a record says that its type refuses. Lambda spells the names of SNS's fields in Pascal case.
 #[derive(Default, Deserialize)]
 struct RecordHead {
     #[serde(default, rename = "eventSource", alias = "EventSource")]
-    source: Text,
+    source: LenientText,
     #[serde(default, rename = "messageId")]
-    message_id: Text,
+    message_id: LenientText,
 }
 
 impl RecordHead {
     fn read(record: &str) -> Self {
-        json::read(record, |record| Malformed::parse(record)).unwrap_or_default()
+        json::parse_with_repair(record, |record| MalformedInput::parse_json(record)).unwrap_or_default()
     }
 }
 
@@ -51,7 +51,7 @@ pub struct QueueMessage {
     /// The ARN of the queue.
     pub queue_arn: Option<String>,
     /// The message's text, or why it can't be read: the field is named as seen from the record.
-    pub body: Result<String, Malformed>,
+    pub body: Result<String, MalformedInput>,
     source: Option<String>,
 }
 
@@ -63,7 +63,7 @@ impl QueueMessage {
 
     /// Reads one element of `Records`, which may be any JSON.
     pub fn read(record: &str) -> Self {
-        match json::read(record, |record| Malformed::parse::<SqsMessage>(record)) {
+        match json::parse_with_repair(record, |record| MalformedInput::parse_json::<SqsMessage>(record)) {
             Ok(SqsMessage {
                 message_id: id,
                 event_source_arn: queue_arn,
@@ -75,7 +75,7 @@ impl QueueMessage {
                 Self {
                     id,
                     queue_arn,
-                    body: body.ok_or_else(|| Malformed::new("body", Problem::Missing)),
+                    body: body.ok_or_else(|| MalformedInput::new("body", InputProblem::Missing)),
                     source,
                 }
             }
@@ -88,7 +88,7 @@ impl QueueMessage {
 }
 
 /// An element of `Records`, told apart by its event source.
-pub(crate) enum Record {
+pub(crate) enum LambdaRecord {
     Queue(QueueMessage),
     Sns,
     Ses,
@@ -96,10 +96,10 @@ pub(crate) enum Record {
     Other(Option<String>),
 }
 
-impl Record {
+impl LambdaRecord {
     /// Tells apart one element of `Records`. SQS's type is tried first: it has no field that must be there, so it reads the
     /// others as well, and looking for the source beforehand costs SQS's records 15 % more instructions.
-    pub(crate) fn read(record: &str) -> Self {
+    pub(crate) fn parse_and_open(record: &str) -> Self {
         let message = QueueMessage::read(record);
         let source = message.source.clone().or_else(|| RecordHead::read(record).source.into());
         match source.as_deref() {

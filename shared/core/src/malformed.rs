@@ -7,16 +7,16 @@ use crate::text::escape_invisible;
 /// Input that no retry can mend. `Display` names the field and quotes at most a line of the input, for a terminal;
 /// log [`field`](Self::field) and [`problem`](Self::problem) instead, which hold no part of it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub struct Malformed {
+pub struct MalformedInput {
     field: String,
-    problem: Problem,
+    problem: InputProblem,
     excerpt: Option<String>,
 }
 
 /// What is wrong with a field.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
-pub enum Problem {
+pub enum InputProblem {
     /// The text is not JSON at all.
     #[error("not JSON")]
     NotJson,
@@ -37,7 +37,7 @@ pub enum Problem {
     NotAnAddress,
     /// The field has none of the shapes in [`crate::timestamp`], and the message has no other time to go by.
     #[error("no readable time")]
-    NoTime,
+    NoReadableTime,
     /// The value is longer than any that SES writes, and than a key of the table may be.
     #[error("too long")]
     TooLong,
@@ -61,40 +61,43 @@ pub enum Problem {
     SeveralEvents,
     /// The message has more envelopes than Mailroom opens.
     #[error("wrapped too deeply")]
-    TooDeep,
+    TooManyEnvelopes,
 }
 
 /// The most characters of the input that are quoted: a line of a terminal.
 const MAX_EXCERPT_CHARS: usize = 80;
 
-impl Malformed {
+impl MalformedInput {
     /// An error in the field at a path, which is written as a JSON tool would:
     /// `bounce.bouncedRecipients[0].emailAddress`.
-    pub fn new(field: impl Into<String>, problem: Problem) -> Self {
+    pub fn new(field: impl Into<String>, problem: InputProblem) -> Self {
         Self { field: field.into(), problem, excerpt: None }
     }
 
     /// Quotes the first line of what was found there.
     #[must_use]
-    pub fn quoting(mut self, found: &str) -> Self {
-        let line = found.trim().lines().next().unwrap_or_default();
+    pub fn with_excerpt(mut self, found_text: &str) -> Self {
+        let line = found_text.trim().lines().next().unwrap_or_default();
         self.excerpt = (!line.is_empty()).then(|| escape_invisible(line, MAX_EXCERPT_CHARS));
         self
     }
 
     /// Names the field of an error that did not know its own.
     #[must_use]
-    pub(crate) fn at(mut self, field: String) -> Self {
+    pub(crate) fn with_field(mut self, field: String) -> Self {
         self.field = field;
         self
     }
 
     /// Puts the path of the enclosing value before the field's.
     #[must_use]
-    pub fn within(mut self, outer: &str) -> Self {
-        if !outer.is_empty() {
-            self.field =
-                if self.field.is_empty() { outer.to_owned() } else { format!("{outer}.{}", self.field) };
+    pub fn prefix_field(mut self, outer_path: &str) -> Self {
+        if !outer_path.is_empty() {
+            self.field = if self.field.is_empty() {
+                outer_path.to_owned()
+            } else {
+                format!("{outer_path}.{}", self.field)
+            };
         }
         self
     }
@@ -105,7 +108,7 @@ impl Malformed {
     }
 
     /// What is wrong with the field, without any part of the input.
-    pub fn problem(&self) -> Problem {
+    pub fn problem(&self) -> InputProblem {
         self.problem
     }
 
@@ -113,11 +116,11 @@ impl Malformed {
     /// it.
     ///
     /// # Errors
-    /// [`Problem::NotJson`], [`Problem::WrongType`] or [`Problem::Missing`], with the path of the field.
-    pub(crate) fn parse<'de, T: serde::Deserialize<'de>>(json: &'de str) -> Result<T, Self> {
+    /// [`InputProblem::NotJson`], [`InputProblem::WrongType`] or [`InputProblem::Missing`], with the path of the field.
+    pub(crate) fn parse_json<'de, T: serde::Deserialize<'de>>(json: &'de str) -> Result<T, Self> {
         serde_json::from_str(json).map_err(|error| {
             if error.classify() != serde_json::error::Category::Data {
-                return Self::new("", Problem::NotJson).quoting(json);
+                return Self::new("", InputProblem::NotJson).with_excerpt(json);
             }
             let tracked = &mut serde_json::Deserializer::from_str(json);
             let outer = match serde_path_to_error::deserialize::<_, T>(tracked) {
@@ -128,14 +131,14 @@ impl Malformed {
             // serde has the path of the object that lacks a field, and the field's name in its words only.
             let absent = error.strip_prefix("missing field `").and_then(|rest| rest.split('`').next());
             match absent {
-                Some(field) => Self::new(field, Problem::Missing).within(&outer),
-                None => Self::new(outer, Problem::WrongType).quoting(&error),
+                Some(field) => Self::new(field, InputProblem::Missing).prefix_field(&outer),
+                None => Self::new(outer, InputProblem::WrongType).with_excerpt(&error),
             }
         })
     }
 }
 
-impl fmt::Display for Malformed {
+impl fmt::Display for MalformedInput {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.field(), self.problem)?;
         match &self.excerpt {
@@ -151,12 +154,13 @@ mod tests {
 
     #[test]
     fn says_where_and_quotes_a_line() {
-        let error = Malformed::new("Message", Problem::NotJson).quoting("Hello\u{7}, world\nsecond line");
+        let error = MalformedInput::new("Message", InputProblem::NotJson)
+            .with_excerpt("Hello\u{7}, world\nsecond line");
         assert_eq!(
-            error.within("Records[0].body").to_string(),
+            error.prefix_field("Records[0].body").to_string(),
             r"Records[0].body.Message: not JSON: Hello\u{7}, world"
         );
-        assert_eq!(Malformed::new("", Problem::Missing).to_string(), "payload: missing or empty");
+        assert_eq!(MalformedInput::new("", InputProblem::Missing).to_string(), "payload: missing or empty");
     }
 
     #[test]
@@ -171,15 +175,15 @@ mod tests {
             #[expect(dead_code)]
             field: u8,
         }
-        let error = |json| Malformed::parse::<Outer>(json).unwrap_err().to_string();
+        let error = |json| MalformedInput::parse_json::<Outer>(json).unwrap_err().to_string();
         assert_eq!(error(r#"{"list":[{"field":1},{}]}"#), "list[1].field: missing or empty");
         assert_eq!(error("{}"), "list: missing or empty");
     }
 
     #[test]
     fn the_loggable_half_quotes_nothing() {
-        let error = Malformed::parse::<Vec<u8>>(r#""jane@example.com""#).unwrap_err();
+        let error = MalformedInput::parse_json::<Vec<u8>>(r#""jane@example.com""#).unwrap_err();
         assert!(error.to_string().contains("jane@example.com"));
-        assert_eq!((error.field(), error.problem()), ("payload", Problem::WrongType));
+        assert_eq!((error.field(), error.problem()), ("payload", InputProblem::WrongType));
     }
 }

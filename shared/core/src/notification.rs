@@ -4,8 +4,8 @@
 //! Amazon SNS" in the Amazon SES Developer Guide. Unknown kinds and values are kept as they came; an odd value in a field
 //! that nothing depends on is taken as absent.
 
-mod body;
-mod extra;
+mod event_body;
+mod unknown_fields;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,38 +16,38 @@ use serde_json::value::RawValue;
 use crate::address::Address;
 use crate::arn::Arn;
 use crate::inbound::receipt::{self, Receipt};
-use crate::json::{self, Fields};
-use crate::malformed::{Malformed, Problem};
+use crate::json::{self, JsonFields};
+use crate::malformed::{InputProblem, MalformedInput};
 use crate::record::{self, MAX_MESSAGE_ID_BYTES};
-use crate::text::{Tags, Text, Texts, visible};
+use crate::text::{LenientTags, LenientText, LenientTexts, sanitize_text};
 
-pub(crate) use body::{
-    Bounce, Click, Complaint, Delivery, DeliveryDelay, Open, Preferences, Recipient, Reject,
-    RenderingFailure, Subscription,
+pub(crate) use event_body::{
+    BounceEvent, ClickEvent, ComplaintEvent, ContactPreferences, DeliveryDelayEvent, DeliveryEvent,
+    OpenEvent, Recipient, RejectEvent, RenderingFailureEvent, SubscriptionEvent,
 };
-use extra::Extra;
+use unknown_fields::UnknownFields;
 
 /// What a message that could be read says.
 #[derive(Debug)]
-pub enum Reading {
+pub enum ParsedMessage {
     /// Something happened to a mail that was sent.
     Feedback(Box<Notification>),
     /// A mail was received.
     Received(Box<Receipt>),
     /// There is nothing to record: the message is to be acknowledged, and nothing done.
-    Ignored(Notice),
+    Ignored(IgnoredMessage),
 }
 
-impl From<Option<Box<Receipt>>> for Reading {
+impl From<Option<Box<Receipt>>> for ParsedMessage {
     /// SES writes no receipt when it tries out a rule.
     fn from(receipt: Option<Box<Receipt>>) -> Self {
-        receipt.map_or(Self::Ignored(Notice::ReceiptSetup), Self::Received)
+        receipt.map_or(Self::Ignored(IgnoredMessage::ReceiptRuleTest), Self::Received)
     }
 }
 
 /// A message that becomes no record. Mailroom never fetches a `SubscribeURL`: the template makes the subscriptions.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Notice {
+pub enum IgnoredMessage {
     /// SNS asks an HTTP endpoint to confirm a subscription. A queue's subscription confirms itself.
     #[error("SNS asks to confirm a subscription")]
     SubscriptionConfirmation,
@@ -62,17 +62,17 @@ pub enum Notice {
     TopicSubscribed,
     /// SES tries out a receipt rule that is being made (`AMAZON_SES_SETUP_NOTIFICATION`).
     #[error("SES has tried out a receipt rule")]
-    ReceiptSetup,
+    ReceiptRuleTest,
     /// An EventBridge event of SES that is not about a mail, by its `detail-type` (capped, and safe to log).
     #[error("SES service event: {0}")]
     ServiceEvent(String),
     /// A bounce or complaint that names no recipient, of a mail to several destinations: it could be of any of them. Holds
     /// SES's id of the mail.
     #[error("a bounce or complaint that names none of the mail's recipients")]
-    NoRecipient(String),
+    WithoutRecipient(String),
 }
 
-impl Notice {
+impl IgnoredMessage {
     /// The `detail-type` of an EventBridge event that is not about a mail.
     pub fn detail_type(&self) -> Option<&str> {
         match self {
@@ -85,14 +85,14 @@ impl Notice {
 /// Which of SES's two vocabularies told an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Format {
+pub enum NotificationFormat {
     /// Identity notifications (`notificationType`), by an identity's bounce, complaint or delivery topic.
     Identity,
     /// Event publishing (`eventType`), by a configuration set's event destination over SNS or EventBridge.
     Event,
 }
 
-impl Format {
+impl NotificationFormat {
     /// The vocabulary's name: `identity` or `event`.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -104,7 +104,7 @@ impl Format {
 
 /// What happened to the mail.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub enum Kind {
+pub enum EventKind {
     /// The mail was not delivered, and will not be (or might, if the bounce is transient).
     Bounce,
     /// The recipient told their provider that the mail is spam.
@@ -129,7 +129,7 @@ pub enum Kind {
     Unknown(String),
 }
 
-impl Kind {
+impl EventKind {
     fn parse(text: &str) -> Self {
         let squeezed: String =
             text.chars().filter(char::is_ascii_alphanumeric).map(|c| c.to_ascii_lowercase()).collect();
@@ -145,7 +145,7 @@ impl Kind {
             "renderingfailure" => Self::RenderingFailure,
             "deliverydelay" => Self::DeliveryDelay,
             "subscription" => Self::Subscription,
-            _ => Self::Unknown(visible(text, 64)),
+            _ => Self::Unknown(sanitize_text(text, 64)),
         }
     }
 
@@ -167,7 +167,7 @@ impl Kind {
     }
 }
 
-impl Serialize for Kind {
+impl Serialize for EventKind {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(self.as_str())
     }
@@ -176,15 +176,15 @@ impl Serialize for Kind {
 /// One event of one mail, as SES told it.
 #[derive(Debug)]
 pub struct Notification {
-    pub(crate) format: Format,
-    pub(crate) kind: Kind,
-    pub(crate) mail: Mail,
-    pub(crate) body: Body,
+    pub(crate) format: NotificationFormat,
+    pub(crate) kind: EventKind,
+    pub(crate) mail: SentMail,
+    pub(crate) body: EventBody,
 }
 
 impl Notification {
     /// What happened to the mail.
-    pub fn kind(&self) -> &Kind {
+    pub fn kind(&self) -> &EventKind {
         &self.kind
     }
 
@@ -209,25 +209,25 @@ impl Notification {
     }
 
     /// What is not known of the event and of one of its recipients, as a JSON object; `None` if everything is known.
-    pub(crate) fn extra(&self, recipient: &Recipient) -> Option<String> {
-        let (_, list) = self.body.names();
-        extra::to_json(self.body.extra()?, list, &recipient.extra)
+    pub(crate) fn unknown_fields_json(&self, recipient: &Recipient) -> Option<String> {
+        let (_, list) = self.body.object_and_recipients_fields();
+        unknown_fields::unknown_fields_to_json(self.body.unknown_fields()?, list, &recipient.extra)
     }
 
     /// The fields of the event's own object that are not in SES's documentation, such as `open.isAutomated` and
     /// `bounce.bouncedRecipients.newField`. A name that SES would not give to a field is replaced by `?`, since it could
     /// be anything.
-    pub fn unknown_fields(&self) -> BTreeSet<String> {
-        let (object, list) = self.body.names();
+    pub fn unknown_field_names(&self) -> BTreeSet<String> {
+        let (object, list) = self.body.object_and_recipients_fields();
         let own = self
             .body
-            .extra()
+            .unknown_fields()
             .into_iter()
-            .flat_map(Extra::names)
-            .map(|name| format!("{object}.{}", plain(name)));
+            .flat_map(UnknownFields::names)
+            .map(|name| format!("{object}.{}", sanitize_field_name(name)));
         let recipients = self.body.recipients().unwrap_or_default().iter();
         let theirs = recipients.flat_map(|recipient| recipient.extra.names());
-        own.chain(theirs.map(|name| format!("{object}.{list}.{}", plain(name)))).collect()
+        own.chain(theirs.map(|name| format!("{object}.{list}.{}", sanitize_field_name(name)))).collect()
     }
 
     /// The identity that the mail was sent from.
@@ -237,23 +237,23 @@ impl Notification {
 }
 
 /// The name of a field if it looks like one of SES's.
-fn plain(name: &str) -> &str {
+fn sanitize_field_name(name: &str) -> &str {
     let is_plain = (1..=64).contains(&name.len()) && name.bytes().all(|byte| byte.is_ascii_alphanumeric());
     if is_plain { name } else { "?" }
 }
 
 /// The object `mail`, which is the same in every kind.
 #[derive(Debug)]
-pub(crate) struct Mail {
+pub(crate) struct SentMail {
     pub(crate) message_id: String,
-    pub(crate) timestamp: Text,
-    pub(crate) source_arn: Text,
-    pub(crate) sending_account_id: Text,
+    pub(crate) timestamp: LenientText,
+    pub(crate) source_arn: LenientText,
+    pub(crate) sending_account_id: LenientText,
     pub(crate) destination: Vec<Recipient>,
     pub(crate) tags: BTreeMap<String, Vec<String>>,
 }
 
-impl Mail {
+impl SentMail {
     /// Whether the mail went to one address, however often and in whichever spellings it is named.
     fn has_one_destination(&self) -> bool {
         let key = |to: &Recipient| {
@@ -268,21 +268,21 @@ impl Mail {
 /// The object that says what happened. The kinds that only event publishing knows are also kept whole, since their event
 /// id is made from their content.
 #[derive(Debug)]
-pub(crate) enum Body {
-    Bounce(Bounce),
-    Complaint(Complaint),
-    Delivery(Delivery),
-    DeliveryDelay(DeliveryDelay, Value),
-    Send(Extra, Value),
-    Reject(Reject, Value),
-    Open(Open, Value),
-    Click(Click, Value),
-    RenderingFailure(RenderingFailure, Value),
-    Subscription(Subscription, Value),
-    Unknown { timestamp: Text, whole: Value },
+pub(crate) enum EventBody {
+    Bounce(BounceEvent),
+    Complaint(ComplaintEvent),
+    Delivery(DeliveryEvent),
+    DeliveryDelay(DeliveryDelayEvent, Value),
+    Send(UnknownFields, Value),
+    Reject(RejectEvent, Value),
+    Open(OpenEvent, Value),
+    Click(ClickEvent, Value),
+    RenderingFailure(RenderingFailureEvent, Value),
+    Subscription(SubscriptionEvent, Value),
+    Unknown { timestamp: LenientText, content: Value },
 }
 
-impl Body {
+impl EventBody {
     /// The recipients that the body names; `None` if it is of a kind that names none.
     fn recipients(&self) -> Option<&[Recipient]> {
         match self {
@@ -300,7 +300,7 @@ impl Body {
     }
 
     /// What the body says that is not known; `None` if it is of a kind that is kept whole.
-    fn extra(&self) -> Option<&Extra> {
+    fn unknown_fields(&self) -> Option<&UnknownFields> {
         Some(match self {
             Self::Bounce(bounce) => &bounce.extra,
             Self::Complaint(complaint) => &complaint.extra,
@@ -317,7 +317,7 @@ impl Body {
     }
 
     /// The name of the object, and of the list of recipients in it.
-    fn names(&self) -> (&'static str, &'static str) {
+    fn object_and_recipients_fields(&self) -> (&'static str, &'static str) {
         match self {
             Self::Bounce(_) => ("bounce", "bouncedRecipients"),
             Self::Complaint(_) => ("complaint", "complainedRecipients"),
@@ -334,7 +334,7 @@ impl Body {
     }
 
     /// When it happened, if the body says so; `send` never does.
-    pub(crate) fn timestamp(&self) -> Option<&Text> {
+    pub(crate) fn timestamp(&self) -> Option<&LenientText> {
         Some(match self {
             Self::Bounce(bounce) => &bounce.timestamp,
             Self::Complaint(complaint) => &complaint.timestamp,
@@ -354,94 +354,116 @@ impl Body {
 /// The outermost object, in either vocabulary.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Raw<'a> {
+struct RawNotification<'a> {
     #[serde(default)]
-    notification_type: Text,
+    notification_type: LenientText,
     #[serde(default)]
-    event_type: Text,
+    event_type: LenientText,
     mail: Option<RawMail>,
     #[serde(borrow)]
-    bounce: Option<Fields<'a>>,
+    bounce: Option<JsonFields<'a>>,
     #[serde(borrow)]
-    complaint: Option<Fields<'a>>,
+    complaint: Option<JsonFields<'a>>,
     #[serde(borrow)]
-    delivery: Option<Fields<'a>>,
+    delivery: Option<JsonFields<'a>>,
     #[serde(borrow)]
-    delivery_delay: Option<Fields<'a>>,
+    delivery_delay: Option<JsonFields<'a>>,
     /// An empty object, which nothing depends on.
     #[serde(borrow)]
     send: Option<&'a RawValue>,
     #[serde(borrow)]
-    reject: Option<Fields<'a>>,
+    reject: Option<JsonFields<'a>>,
     #[serde(borrow)]
-    open: Option<Fields<'a>>,
+    open: Option<JsonFields<'a>>,
     #[serde(borrow)]
-    click: Option<Fields<'a>>,
+    click: Option<JsonFields<'a>>,
     /// The body of `Rendering Failure`, whose name differs from its kind's.
     #[serde(borrow)]
-    failure: Option<Fields<'a>>,
+    failure: Option<JsonFields<'a>>,
     #[serde(borrow)]
-    subscription: Option<Fields<'a>>,
+    subscription: Option<JsonFields<'a>>,
 }
 
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 struct RawMail {
-    message_id: Text,
-    timestamp: Text,
-    source_arn: Text,
-    sending_account_id: Text,
-    destination: Texts,
-    tags: Tags,
+    message_id: LenientText,
+    timestamp: LenientText,
+    source_arn: LenientText,
+    sending_account_id: LenientText,
+    destination: LenientTexts,
+    tags: LenientTags,
 }
 
 /// Reads the text that SES itself wrote.
 ///
 /// # Errors
-/// [`Malformed`], with the path of the field.
-pub(crate) fn read(text: &str) -> Result<Reading, Malformed> {
+/// [`MalformedInput`], with the path of the field.
+pub(crate) fn parse_ses_message(text: &str) -> Result<ParsedMessage, MalformedInput> {
     if text.trim().starts_with("Successfully validated SNS topic for Amazon SES") {
-        return Ok(Reading::Ignored(Notice::TopicValidated));
+        return Ok(ParsedMessage::Ignored(IgnoredMessage::TopicValidated));
     }
-    let raw: Raw = Malformed::parse(text)?;
+    let raw: RawNotification = MalformedInput::parse_json(text)?;
     let (format, kind) = match (raw.notification_type.get(), raw.event_type.get()) {
-        (Some("AmazonSnsSubscriptionSucceeded"), _) => return Ok(Reading::Ignored(Notice::TopicSubscribed)),
-        (Some("Received"), _) => return receipt::read(text, "").map(Reading::from),
-        (Some(kind), _) => (Format::Identity, Kind::parse(kind)),
-        (None, Some(kind)) => (Format::Event, Kind::parse(kind)),
-        (None, None) => return Err(Malformed::new("eventType (or notificationType)", Problem::Missing)),
+        (Some("AmazonSnsSubscriptionSucceeded"), _) => {
+            return Ok(ParsedMessage::Ignored(IgnoredMessage::TopicSubscribed));
+        }
+        (Some("Received"), _) => return receipt::parse_receipt(text, "").map(ParsedMessage::from),
+        (Some(kind), _) => (NotificationFormat::Identity, EventKind::parse(kind)),
+        (None, Some(kind)) => (NotificationFormat::Event, EventKind::parse(kind)),
+        (None, None) => {
+            return Err(MalformedInput::new("eventType (or notificationType)", InputProblem::Missing));
+        }
     };
-    let mail = raw.mail.ok_or_else(|| Malformed::new("mail", Problem::Missing))?;
+    let mail = raw.mail.ok_or_else(|| MalformedInput::new("mail", InputProblem::Missing))?;
     let Some(message_id) = record::check_message_id(&mail.message_id)? else {
-        return Ok(Reading::Ignored(Notice::ReceiptSetup));
+        return Ok(ParsedMessage::Ignored(IgnoredMessage::ReceiptRuleTest));
     };
     let body = match kind {
-        Kind::Bounce => Body::Bounce(required("bounce", raw.bounce, Bounce::read)?),
-        Kind::Complaint => Body::Complaint(required("complaint", raw.complaint, Complaint::read)?),
-        Kind::Delivery => Body::Delivery(required("delivery", raw.delivery, Delivery::read)?),
-        Kind::DeliveryDelay => {
-            let delay = required("deliveryDelay", raw.delivery_delay, DeliveryDelay::read)?;
-            Body::DeliveryDelay(delay, said(text)?)
+        EventKind::Bounce => {
+            EventBody::Bounce(read_required_body("bounce", raw.bounce, BounceEvent::from_fields)?)
         }
-        Kind::Send => {
-            Body::Send(raw.send.and_then(Fields::of).map(Extra::of).unwrap_or_default(), said(text)?)
+        EventKind::Complaint => {
+            EventBody::Complaint(read_required_body("complaint", raw.complaint, ComplaintEvent::from_fields)?)
         }
-        Kind::Reject => Body::Reject(Reject::read(raw.reject.unwrap_or_default()), said(text)?),
-        Kind::Open => Body::Open(Open::read(raw.open.unwrap_or_default()), said(text)?),
-        Kind::Click => Body::Click(Click::read(raw.click.unwrap_or_default()), said(text)?),
-        Kind::RenderingFailure => {
-            Body::RenderingFailure(RenderingFailure::read(raw.failure.unwrap_or_default()), said(text)?)
+        EventKind::Delivery => {
+            EventBody::Delivery(read_required_body("delivery", raw.delivery, DeliveryEvent::from_fields)?)
         }
-        Kind::Subscription => {
-            Body::Subscription(Subscription::read(raw.subscription.unwrap_or_default()), said(text)?)
+        EventKind::DeliveryDelay => {
+            let delay =
+                read_required_body("deliveryDelay", raw.delivery_delay, DeliveryDelayEvent::from_fields)?;
+            EventBody::DeliveryDelay(delay, parse_event_content(text)?)
         }
-        Kind::Unknown(_) => {
-            let whole = said(text)?;
-            Body::Unknown { timestamp: timestamp_within(&whole), whole }
+        EventKind::Send => EventBody::Send(
+            raw.send.and_then(JsonFields::from_json).map(UnknownFields::from_remaining).unwrap_or_default(),
+            parse_event_content(text)?,
+        ),
+        EventKind::Reject => EventBody::Reject(
+            RejectEvent::from_fields(raw.reject.unwrap_or_default()),
+            parse_event_content(text)?,
+        ),
+        EventKind::Open => {
+            EventBody::Open(OpenEvent::from_fields(raw.open.unwrap_or_default()), parse_event_content(text)?)
+        }
+        EventKind::Click => EventBody::Click(
+            ClickEvent::from_fields(raw.click.unwrap_or_default()),
+            parse_event_content(text)?,
+        ),
+        EventKind::RenderingFailure => EventBody::RenderingFailure(
+            RenderingFailureEvent::from_fields(raw.failure.unwrap_or_default()),
+            parse_event_content(text)?,
+        ),
+        EventKind::Subscription => EventBody::Subscription(
+            SubscriptionEvent::from_fields(raw.subscription.unwrap_or_default()),
+            parse_event_content(text)?,
+        ),
+        EventKind::Unknown(_) => {
+            let whole = parse_event_content(text)?;
+            EventBody::Unknown { timestamp: find_timestamp(&whole), content: whole }
         }
     };
-    let mail = Mail {
-        message_id: visible(message_id, MAX_MESSAGE_ID_BYTES),
+    let mail = SentMail {
+        message_id: sanitize_text(message_id, MAX_MESSAGE_ID_BYTES),
         timestamp: mail.timestamp,
         source_arn: mail.source_arn,
         sending_account_id: mail.sending_account_id,
@@ -449,37 +471,37 @@ pub(crate) fn read(text: &str) -> Result<Reading, Malformed> {
             .destination
             .0
             .into_iter()
-            .map(|to| Recipient::bare(Value::from(to).into()))
+            .map(|to| Recipient::from_address(Value::from(to).into()))
             .collect(),
         tags: mail.tags.0,
     };
     if body.lacks_recipient() && mail.destination.len() > 1 && !mail.has_one_destination() {
-        return Ok(Reading::Ignored(Notice::NoRecipient(mail.message_id)));
+        return Ok(ParsedMessage::Ignored(IgnoredMessage::WithoutRecipient(mail.message_id)));
     }
-    Ok(Reading::Feedback(Box::new(Notification { format, kind, mail, body })))
+    Ok(ParsedMessage::Feedback(Box::new(Notification { format, kind, mail, body })))
 }
 
 /// Reads a body that must be there.
-fn required<'a, T>(
+fn read_required_body<'a, T>(
     name: &str,
-    fields: Option<Fields<'a>>,
-    read: impl FnOnce(Fields<'a>) -> Result<T, Malformed>,
-) -> Result<T, Malformed> {
-    let fields = fields.ok_or_else(|| Malformed::new(name, Problem::Missing))?;
-    read(fields).map_err(|error| error.within(name))
+    fields: Option<JsonFields<'a>>,
+    read_body: impl FnOnce(JsonFields<'a>) -> Result<T, MalformedInput>,
+) -> Result<T, MalformedInput> {
+    let fields = fields.ok_or_else(|| MalformedInput::new(name, InputProblem::Missing))?;
+    read_body(fields).map_err(|error| error.prefix_field(name))
 }
 
 /// Every body that SES has today keeps its time under this name; one that it adds will too.
-fn timestamp_within(whole: &Value) -> Text {
-    let mut bodies = whole.as_object().into_iter().flat_map(serde_json::Map::values);
-    bodies.find_map(|body| body.get("timestamp")).cloned().map(Text::from).unwrap_or_default()
+fn find_timestamp(content: &Value) -> LenientText {
+    let mut bodies = content.as_object().into_iter().flat_map(serde_json::Map::values);
+    bodies.find_map(|body| body.get("timestamp")).cloned().map(LenientText::from).unwrap_or_default()
 }
 
 /// All that a notification says besides the mail and its own kind, such as `{"open":{…}}`.
-fn said(text: &str) -> Result<Value, Malformed> {
-    let mut whole: Fields<'_> = Malformed::parse(text)?;
+fn parse_event_content(text: &str) -> Result<Value, MalformedInput> {
+    let mut whole: JsonFields<'_> = MalformedInput::parse_json(text)?;
     for name in ["mail", "eventType", "notificationType"] {
         whole.take(name);
     }
-    Ok(Value::Object(whole.into_rest().map(|(name, json)| (name, json::value(json))).collect()))
+    Ok(Value::Object(whole.into_remaining().map(|(name, json)| (name, json::parse_value(json))).collect()))
 }

@@ -4,7 +4,7 @@ use crate::timestamp::Timestamp;
 
 /// What the envelopes around a message say. All of it may be absent.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Origin {
+pub struct MessageOrigin {
     /// The ARN of the SNS topic.
     pub topic_arn: Option<String>,
     /// The Region of EventBridge's event, of the topic or of the queue.

@@ -5,16 +5,16 @@ use std::collections::HashSet;
 use serde::Serialize;
 
 use crate::address::Address;
-use crate::malformed::{Malformed, Problem};
-use crate::origin::Origin;
-use crate::text::{MAX_SES_TEXT_CHARS, Text};
+use crate::malformed::{InputProblem, MalformedInput};
+use crate::origin::MessageOrigin;
+use crate::text::{LenientText, MAX_SES_TEXT_CHARS};
 use crate::timestamp::Timestamp;
 
 /// The most bytes of a message id. SES's ids are some 60 characters; a key of the `message` index may have 2,048 bytes.
 pub(crate) const MAX_MESSAGE_ID_BYTES: usize = 255;
 
 /// A fact for the table: written under its key, whole, and the same however often it is written.
-pub trait Record: Serialize {
+pub trait TableItem: Serialize {
     /// The table's partition key and sort key.
     fn key(&self) -> (&str, &str);
 }
@@ -40,50 +40,58 @@ impl Retention {
     }
 }
 
-/// An event's own time; where it has none, or an unreadable one, the first of the `others` that is readable, then the
+/// An event's own time; where it has none, or an unreadable one, the first of the `fallback_times` that is readable, then the
 /// envelope's. One odd date must not lose an event, and a redelivery must find the same time. The second value is the
 /// text of the event's own time, if that was unreadable.
-pub(crate) fn time(
-    own: Option<&Text>,
-    others: &[&Text],
-    origin: &Origin,
-) -> Result<(Timestamp, Option<String>), Malformed> {
-    let read = |text: &Text| text.get().and_then(Timestamp::parse);
-    let told = own.into_iter().chain(others.iter().copied()).find_map(read);
-    let time = told.or(origin.time).ok_or_else(|| Malformed::new("mail.timestamp", Problem::NoTime))?;
-    Ok((time, own.filter(|text| read(text).is_none()).and_then(|text| text.visible(MAX_SES_TEXT_CHARS))))
+pub(crate) fn resolve_event_time(
+    own_time: Option<&LenientText>,
+    fallback_times: &[&LenientText],
+    origin: &MessageOrigin,
+) -> Result<(Timestamp, Option<String>), MalformedInput> {
+    let read = |text: &LenientText| text.get().and_then(Timestamp::parse);
+    let told = own_time.into_iter().chain(fallback_times.iter().copied()).find_map(read);
+    let time = told
+        .or(origin.time)
+        .ok_or_else(|| MalformedInput::new("mail.timestamp", InputProblem::NoReadableTime))?;
+    Ok((
+        time,
+        own_time.filter(|text| read(text).is_none()).and_then(|text| text.sanitized_text(MAX_SES_TEXT_CHARS)),
+    ))
 }
 
 /// The recipients that an event concerns.
-pub(crate) struct Recipients<'a, T> {
+pub(crate) struct ParsedRecipients<'a, T> {
     /// The addresses that could be read, one per match form.
-    pub(crate) read: Vec<(Address, &'a T)>,
-    pub(crate) malformed: Vec<Malformed>,
+    pub(crate) valid: Vec<(Address, &'a T)>,
+    pub(crate) malformed: Vec<MalformedInput>,
 }
 
-/// Reads each address alone, so that one that can't be read does not cost the others. `list[i]entry` is the path of each.
-pub(crate) fn recipients<'a, T>(
-    named: &'a [T],
-    address: impl Fn(&T) -> &Text,
-    list: &str,
-    entry: &str,
-) -> Recipients<'a, T> {
+/// Reads each address alone, so that one that can't be read does not cost the others. `list_path[i]entry_path` is the path of each.
+pub(crate) fn parse_recipients<'a, T>(
+    raw_recipients: &'a [T],
+    address_of: impl Fn(&T) -> &LenientText,
+    list_path: &str,
+    entry_path: &str,
+) -> ParsedRecipients<'a, T> {
     let mut seen = HashSet::new();
-    let mut recipients = Recipients { read: Vec::with_capacity(named.len()), malformed: Vec::new() };
-    for (index, recipient) in named.iter().enumerate() {
-        match Address::parse(address(recipient).get().unwrap_or_default()) {
+    let mut recipients =
+        ParsedRecipients { valid: Vec::with_capacity(raw_recipients.len()), malformed: Vec::new() };
+    for (index, recipient) in raw_recipients.iter().enumerate() {
+        match Address::parse(address_of(recipient).get().unwrap_or_default()) {
             Ok(address) if seen.insert(address.match_form().to_owned()) => {
-                recipients.read.push((address, recipient));
+                recipients.valid.push((address, recipient));
             }
             Ok(_) => {}
-            Err(error) => recipients.malformed.push(error.at(format!("{list}[{index}]{entry}"))),
+            Err(error) => {
+                recipients.malformed.push(error.with_field(format!("{list_path}[{index}]{entry_path}")))
+            }
         }
     }
     recipients
 }
 
 /// A text of SES's as part of a sort key: `#` separates the parts, so it is replaced.
-pub(crate) fn key_part(text: &str) -> String {
+pub(crate) fn escape_key_part(text: &str) -> String {
     text.replace('#', "_")
 }
 
@@ -91,10 +99,10 @@ pub(crate) fn key_part(text: &str) -> String {
 ///
 /// # Errors
 /// If there is none, or one that no key could hold.
-pub(crate) fn check_message_id(id: &Text) -> Result<Option<&str>, Malformed> {
-    let id = id.get().ok_or_else(|| Malformed::new("mail.messageId", Problem::Missing))?;
+pub(crate) fn check_message_id(id: &LenientText) -> Result<Option<&str>, MalformedInput> {
+    let id = id.get().ok_or_else(|| MalformedInput::new("mail.messageId", InputProblem::Missing))?;
     if id.len() > MAX_MESSAGE_ID_BYTES {
-        return Err(Malformed::new("mail.messageId", Problem::TooLong).quoting(id));
+        return Err(MalformedInput::new("mail.messageId", InputProblem::TooLong).with_excerpt(id));
     }
     Ok((id != "AMAZON_SES_SETUP_NOTIFICATION").then_some(id))
 }

@@ -2,7 +2,7 @@
 //! Region's name, and each function says by which source.
 //!
 //! Receiving exists in fewer Regions than sending, and in more every year: what the catalogue says is a default, which
-//! the template's parameter `Receiving` overrides, and [`Receiving`] here.
+//! the template's parameter `ReceivingSetting` overrides, and [`ReceivingSetting`] here.
 
 const CATALOGUE: &str = include_str!("../data/regions.csv");
 
@@ -12,9 +12,9 @@ pub struct Region {
     name: &'static str,
     partition: Partition,
     title: &'static str,
-    smtp: Listed,
+    smtp_availability: Availability,
     own_dkim_zone: bool,
-    receiving: Listed,
+    receiving_availability: Availability,
 }
 
 /// A group of Regions with accounts of its own.
@@ -28,7 +28,7 @@ pub enum Partition {
 
 /// Whether the catalogue's sources list something as there in a Region.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Listed {
+pub enum Availability {
     /// It is there. Holds the month of the first list that has it (`2024-01`), which `data/regions.csv` names.
     Since(&'static str),
     /// It is not there.
@@ -37,9 +37,9 @@ pub enum Listed {
     Unknown,
 }
 
-/// What an operator says of receiving in a Region: the values of the template's parameter `Receiving`.
+/// What an operator says of receiving in a Region: the values of the template's parameter `ReceivingSetting`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-pub enum Receiving {
+pub enum ReceivingSetting {
     /// The Region receives if the catalogue says so.
     #[default]
     Auto,
@@ -59,7 +59,7 @@ impl Partition {
     }
 }
 
-impl Listed {
+impl Availability {
     /// The catalogue's spelling: a month, `no` or `unknown`.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -69,16 +69,16 @@ impl Listed {
         }
     }
 
-    fn parse(text: &'static str, lists: &[&str]) -> Option<Self> {
+    fn parse(text: &'static str, list_months: &[&str]) -> Option<Self> {
         match text {
             "no" => Some(Self::No),
             "unknown" => Some(Self::Unknown),
-            month => lists.contains(&month).then_some(Self::Since(month)),
+            month => list_months.contains(&month).then_some(Self::Since(month)),
         }
     }
 }
 
-impl Receiving {
+impl ReceivingSetting {
     /// Reads the parameter's value: `auto`, `on` or `off`.
     pub fn parse(value: &str) -> Option<Self> {
         match value {
@@ -90,7 +90,7 @@ impl Receiving {
     }
 
     /// Whether SES receives mail in a Region, if this is what the operator says of it.
-    pub fn in_region(self, region: Region) -> bool {
+    pub fn receives_in(self, region: Region) -> bool {
         match self {
             Self::Auto => region.receives(),
             Self::On => true,
@@ -104,7 +104,7 @@ impl Region {
     pub fn all() -> impl Iterator<Item = Self> {
         // The first line names the columns. A line that can't be read is left out, rather than panic in a function; a
         // test makes sure that there is none.
-        lines().skip(1).filter_map(parse)
+        catalogue_lines().skip(1).filter_map(parse_region)
     }
 
     /// The Region of that name. `None` says that the catalogue doesn't have it, not that AWS doesn't.
@@ -128,18 +128,18 @@ impl Region {
     }
 
     /// Whether SES takes mail by SMTP there. It takes it by its API everywhere.
-    pub fn smtp(&self) -> Listed {
-        self.smtp
+    pub fn smtp_availability(&self) -> Availability {
+        self.smtp_availability
     }
 
     /// Whether SES receives mail there, and since which list.
-    pub fn receiving(&self) -> Listed {
-        self.receiving
+    pub fn receiving_availability(&self) -> Availability {
+        self.receiving_availability
     }
 
     /// Whether SES receives mail there.
     pub fn receives(&self) -> bool {
-        matches!(self.receiving, Listed::Since(_))
+        matches!(self.receiving_availability, Availability::Since(_))
     }
 
     /// Where SES's API answers, versions 1 and 2: `email.eu-west-1.amazonaws.com`.
@@ -151,12 +151,13 @@ impl Region {
     }
 
     /// Where SES takes mail by SMTP: `email-smtp.eu-west-1.amazonaws.com`. `None` where it is known not to; where that is
-    /// not known ([`Region::smtp`]), the name that it would have.
+    /// not known ([`Region::smtp_availability`]), the name that it would have.
     ///
     /// Source: AWS General Reference, "Amazon Simple Email Service endpoints and quotas", "SMTP endpoints", as nodemailer
     /// copied it: all 19 names are of this form, `us-gov-east-1` too.
     pub fn smtp_endpoint(&self) -> Option<String> {
-        (self.smtp != Listed::No).then(|| format!("email-smtp.{}.amazonaws.com", self.name))
+        (self.smtp_availability != Availability::No)
+            .then(|| format!("email-smtp.{}.amazonaws.com", self.name))
     }
 
     /// What a domain's MX record names for SES to receive its mail there: `inbound-smtp.eu-west-1.amazonaws.com`. The name
@@ -189,22 +190,29 @@ pub fn dkim_zone(region: &str) -> String {
     }
 }
 
-fn lines() -> impl Iterator<Item = &'static str> {
+fn catalogue_lines() -> impl Iterator<Item = &'static str> {
     CATALOGUE.lines().filter(|line| !line.starts_with('#'))
 }
 
-fn parse(line: &'static str) -> Option<Region> {
+fn parse_region(line: &'static str) -> Option<Region> {
     let mut fields = line.split(',');
     let (name, partition, title) = (fields.next()?, fields.next()?, fields.next()?);
     let partition = [Partition::Aws, Partition::AwsUsGov].into_iter().find(|p| p.as_str() == partition)?;
-    let smtp = Listed::parse(fields.next()?, &["2023-10", "2026-11"])?;
+    let smtp = Availability::parse(fields.next()?, &["2023-10", "2026-11"])?;
     let own_dkim_zone = match fields.next()? {
         "own" => true,
         "common" => false,
         _ => return None,
     };
-    let receiving = Listed::parse(fields.next()?, &["2023-02", "2024-01", "2026-09"])?;
-    let region = Region { name, partition, title, smtp, own_dkim_zone, receiving };
+    let receiving = Availability::parse(fields.next()?, &["2023-02", "2024-01", "2026-09"])?;
+    let region = Region {
+        name,
+        partition,
+        title,
+        smtp_availability: smtp,
+        own_dkim_zone,
+        receiving_availability: receiving,
+    };
     fields.next().is_none().then_some(region)
 }
 
@@ -218,8 +226,8 @@ mod tests {
 
     #[test]
     fn every_line_is_a_region() {
-        assert_eq!(lines().next(), Some("name,partition,title,smtp,dkim,receives"));
-        let unread: Vec<_> = lines().skip(1).filter(|line| parse(line).is_none()).collect();
+        assert_eq!(catalogue_lines().next(), Some("name,partition,title,smtp,dkim,receives"));
+        let unread: Vec<_> = catalogue_lines().skip(1).filter(|line| parse_region(line).is_none()).collect();
         assert_eq!(unread, [""; 0]);
         for line in [
             "",
@@ -231,9 +239,9 @@ mod tests {
             "x-1,aws,X,2023-02,own,no",
             "x-1,aws,X,no,no,no",
         ] {
-            assert_eq!(parse(line), None, "{line}");
+            assert_eq!(parse_region(line), None, "{line}");
         }
-        assert!(parse("x-1,aws,X,no,own,no").is_some());
+        assert!(parse_region("x-1,aws,X,no,own,no").is_some());
     }
 
     #[test]
@@ -252,21 +260,24 @@ mod tests {
     #[test]
     fn as_many_as_the_sources_say() {
         assert_eq!(Region::all().count(), 29);
-        let listed_by = |list: &str, fact: fn(&Region) -> Listed| {
+        let listed_by = |list: &str, fact: fn(&Region) -> Availability| {
             Region::all()
-                .filter(|region| matches!(fact(region), Listed::Since(since) if since <= list))
+                .filter(|region| matches!(fact(region), Availability::Since(since) if since <= list))
                 .count()
         };
         assert_eq!(
-            ["2023-02", "2024-01", "2026-09"].map(|list| listed_by(list, Region::receiving)),
+            ["2023-02", "2024-01", "2026-09"].map(|list| listed_by(list, Region::receiving_availability)),
             [3, 11, 22]
         );
-        assert_eq!(["2023-10", "2026-11"].map(|list| listed_by(list, Region::smtp)), [19, 20]);
-        let without = |answer: Listed| -> Vec<_> {
-            Region::all().filter(|region| region.smtp() == answer).map(|region| region.name()).collect()
+        assert_eq!(["2023-10", "2026-11"].map(|list| listed_by(list, Region::smtp_availability)), [19, 20]);
+        let without = |answer: Availability| -> Vec<_> {
+            Region::all()
+                .filter(|region| region.smtp_availability() == answer)
+                .map(|region| region.name())
+                .collect()
         };
-        assert_eq!(without(Listed::No), ["af-south-1", "ap-southeast-3", "me-south-1"]);
-        assert_eq!(without(Listed::Unknown).len(), 6);
+        assert_eq!(without(Availability::No), ["af-south-1", "ap-southeast-3", "me-south-1"]);
+        assert_eq!(without(Availability::Unknown).len(), 6);
         assert_eq!(Region::all().filter(|region| region.own_dkim_zone).count(), 11);
     }
 
@@ -275,11 +286,11 @@ mod tests {
         let (receives, does_not) = (region("us-east-1"), region("us-gov-west-1"));
         assert!(receives.receives() && !does_not.receives());
         for (value, expected) in [("auto", [true, false]), ("on", [true, true]), ("off", [false, false])] {
-            let receiving = Receiving::parse(value).unwrap();
-            assert_eq!([receives, does_not].map(|region| receiving.in_region(region)), expected, "{value}");
+            let receiving = ReceivingSetting::parse(value).unwrap();
+            assert_eq!([receives, does_not].map(|region| receiving.receives_in(region)), expected, "{value}");
         }
-        assert_eq!(Receiving::default(), Receiving::Auto);
-        assert_eq!(Receiving::parse("yes"), None);
+        assert_eq!(ReceivingSetting::default(), ReceivingSetting::Auto);
+        assert_eq!(ReceivingSetting::parse("yes"), None);
     }
 
     #[test]
@@ -303,7 +314,7 @@ mod tests {
             ]
         );
         assert_eq!(region("ap-southeast-3").smtp_endpoint(), None);
-        assert_eq!(region("ca-west-1").smtp(), Listed::Unknown);
+        assert_eq!(region("ca-west-1").smtp_availability(), Availability::Unknown);
         assert!(region("ca-west-1").smtp_endpoint().is_some());
     }
 }

@@ -22,29 +22,29 @@ const MESSAGE: &str = "SendRawEmail";
 
 /// How many characters an AWS secret access key has. No page of AWS's promises it; it is what awslabs/git-secrets looks
 /// for.
-const KEY_CHARS: usize = 40;
+const SECRET_ACCESS_KEY_CHARS: usize = 40;
 
 /// An AWS secret access key, which can't be printed.
-pub struct SecretKey(String);
+pub struct SecretAccessKey(String);
 
 /// Why a text is not taken for a secret access key. No variant tells what the text was.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum Implausible {
+pub enum SecretAccessKeyError {
     /// The text is empty.
     #[error("no secret access key: the input is empty")]
     Empty,
     /// The text begins as an access key's id does, and has its length.
     #[error("not a secret access key but an access key's id")]
-    Id,
+    AccessKeyId,
     /// The text is too short or too long: cut off, or something else.
-    #[error("not a secret access key: {0} characters, where AWS's have {KEY_CHARS}")]
+    #[error("not a secret access key: {0} characters, where AWS's have {SECRET_ACCESS_KEY_CHARS}")]
     Length(usize),
     /// The text has other characters than a key has: more than one line, or something else.
     #[error("not a secret access key: it has characters other than letters, digits, + / =")]
     Characters,
 }
 
-impl SecretKey {
+impl SecretAccessKey {
     /// Reads a key, which must be the whole text.
     ///
     /// A password derived from half a key looks as good as any, and SES refuses it long after: so a text that can't be
@@ -53,37 +53,39 @@ impl SecretKey {
     /// # Errors
     ///
     /// What is wrong with the text.
-    pub fn parse(text: &str) -> Result<Self, Implausible> {
+    pub fn parse(text: &str) -> Result<Self, SecretAccessKeyError> {
         if text.is_empty() {
-            return Err(Implausible::Empty);
+            return Err(SecretAccessKeyError::Empty);
         }
         if !text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+/=".contains(&byte)) {
-            return Err(Implausible::Characters);
+            return Err(SecretAccessKeyError::Characters);
         }
         match text.len() {
-            KEY_CHARS => Ok(Self(text.to_owned())),
-            20 if text.starts_with("AKIA") || text.starts_with("ASIA") => Err(Implausible::Id),
-            length => Err(Implausible::Length(length)),
+            SECRET_ACCESS_KEY_CHARS => Ok(Self(text.to_owned())),
+            20 if text.starts_with("AKIA") || text.starts_with("ASIA") => {
+                Err(SecretAccessKeyError::AccessKeyId)
+            }
+            length => Err(SecretAccessKeyError::Length(length)),
         }
     }
 
     /// Derives the SMTP password for a Region.
-    pub fn smtp_password(&self, region: Region) -> String {
-        let mut key = sign(format!("AWS4{}", self.0).as_bytes(), DATE);
+    pub fn derive_smtp_password(&self, region: Region) -> String {
+        let mut key = hmac_sha256(format!("AWS4{}", self.0).as_bytes(), DATE);
         for message in [region.name(), SERVICE, TERMINAL, MESSAGE] {
-            key = sign(&key, message);
+            key = hmac_sha256(&key, message);
         }
         STANDARD.encode([&[VERSION][..], &key].concat())
     }
 }
 
-impl fmt::Debug for SecretKey {
+impl fmt::Debug for SecretAccessKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("SecretKey(…)")
     }
 }
 
-fn sign(key: &[u8], message: &str) -> [u8; 32] {
+fn hmac_sha256(key: &[u8], message: &str) -> [u8; 32] {
     let Ok(mac) = Hmac::<Sha256>::new_from_slice(key) else { unreachable!("HMAC takes keys of any length") };
     mac.chain_update(message).finalize().into_bytes().into()
 }
@@ -97,16 +99,16 @@ mod tests {
 
     #[test]
     fn as_computed_independently() {
-        let secret = SecretKey::parse(SECRET).unwrap();
-        let password = |name| secret.smtp_password(Region::find(name).unwrap());
+        let secret = SecretAccessKey::parse(SECRET).unwrap();
+        let password = |name| secret.derive_smtp_password(Region::find(name).unwrap());
         assert_eq!(password("us-east-1"), "BLBM/9hSUELfq8Gw+rU1YcBjkOxGbhT2XG763xVLGWL9");
         assert_eq!(password("eu-west-1"), "BMW5RDrXmmVs0lV7GpI4oLkHXpZ4stDsk6q91z1g38Pk");
     }
 
     #[test]
     fn each_region_has_its_own() {
-        let secret = SecretKey::parse(SECRET).unwrap();
-        let mut passwords: Vec<_> = Region::all().map(|region| secret.smtp_password(region)).collect();
+        let secret = SecretAccessKey::parse(SECRET).unwrap();
+        let mut passwords: Vec<_> = Region::all().map(|region| secret.derive_smtp_password(region)).collect();
         assert!(passwords.iter().all(|password| password.len() == 44 && password.starts_with('B')));
         passwords.sort_unstable();
         passwords.dedup();
@@ -116,15 +118,15 @@ mod tests {
     #[test]
     fn what_can_not_be_a_key_is_refused() {
         for (text, expected) in [
-            ("", Implausible::Empty),
-            ("AKIAIOSFODNN7EXAMPLE", Implausible::Id),
-            ("wJalrXUtnFEMI/K7MDENG", Implausible::Length(21)),
-            ("wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEYx", Implausible::Length(41)),
-            (" wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKE", Implausible::Characters),
-            ("wJalrXUtnFEMI/K7MDENG/bPxRfiCY\nEXAMPLEKEY", Implausible::Characters),
-            ("wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKÉ", Implausible::Characters),
+            ("", SecretAccessKeyError::Empty),
+            ("AKIAIOSFODNN7EXAMPLE", SecretAccessKeyError::AccessKeyId),
+            ("wJalrXUtnFEMI/K7MDENG", SecretAccessKeyError::Length(21)),
+            ("wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEYx", SecretAccessKeyError::Length(41)),
+            (" wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKE", SecretAccessKeyError::Characters),
+            ("wJalrXUtnFEMI/K7MDENG/bPxRfiCY\nEXAMPLEKEY", SecretAccessKeyError::Characters),
+            ("wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKÉ", SecretAccessKeyError::Characters),
         ] {
-            let error = SecretKey::parse(text).unwrap_err();
+            let error = SecretAccessKey::parse(text).unwrap_err();
             assert_eq!(error, expected);
             assert!(text.is_empty() || !error.to_string().contains(text));
         }
@@ -132,6 +134,6 @@ mod tests {
 
     #[test]
     fn the_secret_is_not_printed() {
-        assert_eq!(format!("{:?}", SecretKey::parse(SECRET).unwrap()), "SecretKey(…)");
+        assert_eq!(format!("{:?}", SecretAccessKey::parse(SECRET).unwrap()), "SecretKey(…)");
     }
 }

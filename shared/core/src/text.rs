@@ -8,20 +8,20 @@ use serde_json::Value;
 /// How many characters are kept of SES's own values (types, names, ids).
 pub(crate) const MAX_SES_TEXT_CHARS: usize = 256;
 
-/// Caps remote text at `max` characters (the last becomes `…`) and makes visible what a terminal would obey: control
+/// Caps remote text at `max_chars` characters (the last becomes `…`) and makes visible what a terminal would obey: control
 /// characters and the bidirectional ones, as Rust's escapes (`\n`, `\u{1b}`, `\u{202e}`).
 ///
 /// This is the form in which text is stored. Joiners stay, since Persian and Indic scripts and emoji are not what was
 /// written without them. For a terminal there is [`escape_invisible`].
-pub fn visible(text: &str, max: usize) -> String {
-    escape(text, max, is_hidden)
+pub fn sanitize_text(text: &str, max_chars: usize) -> String {
+    cap_and_escape(text, max_chars, is_control_or_bidi)
 }
 
-/// Caps text at `max` characters (the last becomes `…`) and escapes whatever has no glyph of its own
+/// Caps text at `max_chars` characters (the last becomes `…`) and escapes whatever has no glyph of its own
 /// ([`is_invisible`]), so that what a terminal shows is what is there: `paypal\u{200b}`. That takes an emoji made of several
 /// apart, which is harmless.
-pub fn escape_invisible(text: &str, max: usize) -> String {
-    escape(text, max, is_invisible)
+pub fn escape_invisible(text: &str, max_chars: usize) -> String {
+    cap_and_escape(text, max_chars, is_invisible)
 }
 
 /// Whether a character shows nothing itself, but may change what is shown or how two texts compare: control characters,
@@ -38,12 +38,12 @@ pub fn is_invisible(c: char) -> bool {
     c.is_control() || ignorable || nonchar || matches!(c, '\u{2028}' | '\u{2029}' | '\u{fff9}'..='\u{fffb}')
 }
 
-fn escape(text: &str, max: usize, must_escape: impl Fn(char) -> bool) -> String {
-    let mut shown = String::with_capacity(text.len().min(max));
+fn cap_and_escape(text: &str, max_chars: usize, must_escape: impl Fn(char) -> bool) -> String {
+    let mut shown = String::with_capacity(text.len().min(max_chars));
     let mut count = 0;
     let mut push = |c| {
         count += 1;
-        if count > max {
+        if count > max_chars {
             shown.pop();
             shown.push('…');
             return false;
@@ -61,12 +61,12 @@ fn escape(text: &str, max: usize, must_escape: impl Fn(char) -> bool) -> String 
 }
 
 /// Whether a terminal would obey the character instead of showing it.
-pub(crate) fn is_hidden(c: char) -> bool {
-    c.is_control() || reorders(c)
+pub(crate) fn is_control_or_bidi(c: char) -> bool {
+    c.is_control() || is_bidi_control(c)
 }
 
 /// Unicode's explicit directional formatting characters (UAX #9): they reorder what a reader sees.
-fn reorders(c: char) -> bool {
+fn is_bidi_control(c: char) -> bool {
     matches!(c, '\u{061c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
@@ -74,26 +74,26 @@ fn reorders(c: char) -> bool {
 /// list or an object is `None`, since an odd value in one field must not lose the event.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(from = "Value")]
-pub(crate) struct Text(Option<String>);
+pub(crate) struct LenientText(Option<String>);
 
-impl Text {
+impl LenientText {
     pub(crate) fn get(&self) -> Option<&str> {
         self.0.as_deref()
     }
 
     /// The text, capped and made visible.
-    pub(crate) fn visible(&self, max: usize) -> Option<String> {
-        self.get().map(|text| visible(text, max))
+    pub(crate) fn sanitized_text(&self, max_chars: usize) -> Option<String> {
+        self.get().map(|text| sanitize_text(text, max_chars))
     }
 }
 
-impl From<Text> for Option<String> {
-    fn from(text: Text) -> Self {
+impl From<LenientText> for Option<String> {
+    fn from(text: LenientText) -> Self {
         text.0
     }
 }
 
-impl From<Value> for Text {
+impl From<Value> for LenientText {
     fn from(value: Value) -> Self {
         Self(match value {
             Value::String(text) => (!text.trim().is_empty()).then_some(text),
@@ -107,13 +107,15 @@ impl From<Value> for Text {
 /// A list of texts. A single text counts as a list of one, and what is no text is left out.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(from = "Value")]
-pub(crate) struct Texts(pub(crate) Vec<String>);
+pub(crate) struct LenientTexts(pub(crate) Vec<String>);
 
-impl From<Value> for Texts {
+impl From<Value> for LenientTexts {
     fn from(value: Value) -> Self {
         Self(match value {
-            Value::Array(values) => values.into_iter().filter_map(|value| Text::from(value).0).collect(),
-            single => Text::from(single).0.into_iter().collect(),
+            Value::Array(values) => {
+                values.into_iter().filter_map(|value| LenientText::from(value).0).collect()
+            }
+            single => LenientText::from(single).0.into_iter().collect(),
         })
     }
 }
@@ -121,12 +123,12 @@ impl From<Value> for Texts {
 /// Names with lists of texts (`mail.tags`, `click.linkTags`). Anything but an object counts as empty.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(from = "Value")]
-pub(crate) struct Tags(pub(crate) BTreeMap<String, Vec<String>>);
+pub(crate) struct LenientTags(pub(crate) BTreeMap<String, Vec<String>>);
 
-impl From<Value> for Tags {
+impl From<Value> for LenientTags {
     fn from(value: Value) -> Self {
         let Value::Object(entries) = value else { return Self::default() };
-        Self(entries.into_iter().map(|(name, values)| (name, Texts::from(values).0)).collect())
+        Self(entries.into_iter().map(|(name, values)| (name, LenientTexts::from(values).0)).collect())
     }
 }
 
@@ -148,7 +150,7 @@ mod tests {
             ("", 6, ""),
         ];
         for (text, max, shown) in cases {
-            assert_eq!(visible(text, max), shown, "{text:?}");
+            assert_eq!(sanitize_text(text, max), shown, "{text:?}");
         }
     }
 
@@ -173,7 +175,7 @@ mod tests {
         ];
         for (text, stored, on_terminal) in cases {
             assert_eq!(
-                (visible(text, 60), escape_invisible(text, 60)),
+                (sanitize_text(text, 60), escape_invisible(text, 60)),
                 (stored.to_owned(), on_terminal.to_owned())
             );
         }
@@ -189,10 +191,10 @@ mod tests {
             (json!([1]), None),
             (json!(null), None),
         ] {
-            assert_eq!(Text::from(value).get(), text);
+            assert_eq!(LenientText::from(value).get(), text);
         }
-        assert_eq!(Texts::from(json!(["a", null, 3])).0, ["a", "3"]);
-        assert_eq!(Texts::from(json!("a")).0, ["a"]);
-        assert!(Tags::from(json!(["a"])).0.is_empty());
+        assert_eq!(LenientTexts::from(json!(["a", null, 3])).0, ["a", "3"]);
+        assert_eq!(LenientTexts::from(json!("a")).0, ["a"]);
+        assert!(LenientTags::from(json!(["a"])).0.is_empty());
     }
 }

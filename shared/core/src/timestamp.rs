@@ -40,15 +40,15 @@ impl Timestamp {
 
     /// The time that is later by this much, but no later than the last one.
     #[must_use]
-    pub fn plus(self, by: Duration) -> Self {
-        let by = i64::try_from(by.as_millis()).unwrap_or(MAX_MILLIS);
+    pub fn plus(self, duration: Duration) -> Self {
+        let by = i64::try_from(duration.as_millis()).unwrap_or(MAX_MILLIS);
         Self(self.0.saturating_add(by).min(MAX_MILLIS))
     }
 
     /// The time that is earlier by this much, but no earlier than the first one.
     #[must_use]
-    pub fn minus(self, by: Duration) -> Self {
-        let by = i64::try_from(by.as_millis()).unwrap_or(MAX_MILLIS);
+    pub fn minus(self, duration: Duration) -> Self {
+        let by = i64::try_from(duration.as_millis()).unwrap_or(MAX_MILLIS);
         Self((self.0 - by).max(0))
     }
 
@@ -63,14 +63,15 @@ impl Timestamp {
     /// none of these.
     pub fn parse(text: &str) -> Option<Self> {
         let text = text.trim();
-        let time =
-            iso(text).or_else(|| epoch(text)).or_else(|| OffsetDateTime::parse(text, &Rfc2822).ok())?;
+        let time = parse_iso_8601(text)
+            .or_else(|| parse_epoch(text))
+            .or_else(|| OffsetDateTime::parse(text, &Rfc2822).ok())?;
         Self::from_millis(i64::try_from(time.unix_timestamp_nanos().div_euclid(1_000_000)).ok()?)
     }
 }
 
 /// Reads ISO 8601's calendar date and time of day, as loosely as SES, SNS and mail systems write it.
-fn iso(text: &str) -> Option<OffsetDateTime> {
+fn parse_iso_8601(text: &str) -> Option<OffsetDateTime> {
     let (date, rest) = text.split_at_checked(10)?;
     let rest = rest.strip_prefix(['T', 't', ' '])?;
     let zone_at = rest.find(|c: char| !matches!(c, '0'..='9' | ':' | '.' | ',')).unwrap_or(rest.len());
@@ -79,10 +80,10 @@ fn iso(text: &str) -> Option<OffsetDateTime> {
     let milli: u16 = format!("{fraction:0<3.3}").parse().ok()?;
     let format = format_description!(version = 2, "[year]-[month]-[day] [hour]:[minute]:[second]");
     let time = PrimitiveDateTime::parse(&format!("{date} {clock}"), format).ok()?;
-    Some(time.replace_millisecond(milli).ok()?.assume_offset(offset(zone.trim())?))
+    Some(time.replace_millisecond(milli).ok()?.assume_offset(parse_offset(zone.trim())?))
 }
 
-fn offset(zone: &str) -> Option<UtcOffset> {
+fn parse_offset(zone: &str) -> Option<UtcOffset> {
     if ["", "Z", "z", "UTC", "GMT"].contains(&zone) {
         return Some(UtcOffset::UTC);
     }
@@ -97,7 +98,7 @@ fn offset(zone: &str) -> Option<UtcOffset> {
     UtcOffset::from_hms(sign * hours.parse::<i8>().ok()?, sign * minutes, 0).ok()
 }
 
-fn epoch(text: &str) -> Option<OffsetDateTime> {
+fn parse_epoch(text: &str) -> Option<OffsetDateTime> {
     let per_second = match text.len() {
         10 => 1,
         13 => 1000,

@@ -7,13 +7,13 @@ mod common;
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
-use mailroom_core::envelope::{self, Message, Payload, Source};
+use mailroom_core::envelope::{self, InvocationSource, Payload, PayloadMessage};
 use mailroom_core::inbound::{
-    self, Disposition, Found, InboundRecord, Location, ObjectFacts, Receipt, Rules, Store, Structure,
-    Unreadable,
+    self, Disposition, InboundRecord, InboundSettings, MailInspection, MailStore, MailStructure, ObjectFacts,
+    ObjectLocation, Receipt, UnreadableReason,
 };
-use mailroom_core::notification::Reading;
-use mailroom_core::record::Record;
+use mailroom_core::notification::ParsedMessage;
+use mailroom_core::record::TableItem;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -37,7 +37,7 @@ fn bodies() -> Vec<String> {
 fn mails() -> Vec<Vec<u8>> {
     static MAILS: LazyLock<Vec<Vec<u8>>> = LazyLock::new(|| {
         let mail = |body: &String| {
-            let payload = envelope::open(body).ok()?;
+            let payload = envelope::open_payload(body).ok()?;
             let (receipt, _) = first(&payload)?;
             Some(receipt.content().ok()??.into_owned())
         };
@@ -46,27 +46,27 @@ fn mails() -> Vec<Vec<u8>> {
     MAILS.clone()
 }
 
-fn first(payload: &Payload) -> Option<(&Receipt, &Message)> {
-    payload.messages.iter().find_map(|message| match &message.reading {
-        Ok(Reading::Received(receipt)) => Some((receipt.as_ref(), message)),
+fn first(payload: &Payload) -> Option<(&Receipt, &PayloadMessage)> {
+    payload.messages.iter().find_map(|message| match &message.content {
+        Ok(ParsedMessage::Received(receipt)) => Some((receipt.as_ref(), message)),
         _ => None,
     })
 }
 
 /// The records of a payload's only message.
 fn records(payload: &str) -> Vec<InboundRecord> {
-    with(payload, |_| Found::default())
+    with(payload, |_| MailInspection::default())
 }
 
-fn with(payload: &str, found: impl Fn(&Receipt) -> Found) -> Vec<InboundRecord> {
-    let payload = envelope::open(payload).unwrap();
+fn with(payload: &str, found: impl Fn(&Receipt) -> MailInspection) -> Vec<InboundRecord> {
+    let payload = envelope::open_payload(payload).unwrap();
     let (receipt, message) = first(&payload).unwrap();
-    let rules = Rules { home: Some("us-east-1"), ..Rules::default() };
+    let rules = InboundSettings { default_region: Some("us-east-1"), ..InboundSettings::default() };
     inbound::normalize(receipt, &message.origin, &found(receipt), rules).unwrap().records
 }
 
-fn store() -> Store {
-    Store { bucket: "local-mail".to_owned(), prefix: "mail/".to_owned() }
+fn store() -> MailStore {
+    MailStore { bucket: "local-mail".to_owned(), prefix: "mail/".to_owned() }
 }
 
 /// What the function finds out, as far as the mail is in `bucket_region`.
@@ -104,8 +104,8 @@ fn the_wrapping_changes_nothing() {
 #[test]
 fn the_actions_of_one_rule_make_one_key_in_one_place() {
     let mut said = body_of(&sample("s3-plain"));
-    let found = |receipt: &Receipt| Found {
-        location: Location::of(receipt, Some(&store())),
+    let found = |receipt: &Receipt| MailInspection {
+        location: ObjectLocation::from_receipt(receipt, Some(&store())),
         object: Some(object("eu-west-1", &[])),
         structure: None,
     };
@@ -145,9 +145,15 @@ fn the_reference_says_what_it_takes_to_read_the_mail() {
     for (region, metadata, encryption, crosses) in cases {
         let found = |receipt: &Receipt| {
             let object = object(region, metadata);
-            let structure =
-                object.encryption().is_client_side().then(|| Structure::unreadable(Unreadable::Encrypted));
-            Found { location: Location::of(receipt, Some(&store())), object: Some(object), structure }
+            let structure = object
+                .encryption()
+                .is_client_side()
+                .then(|| MailStructure::from_unreadable(UnreadableReason::Encrypted));
+            MailInspection {
+                location: ObjectLocation::from_receipt(receipt, Some(&store())),
+                object: Some(object),
+                structure,
+            }
         };
         let record = serde_json::to_value(&with(&sample("plain"), found)[0]).unwrap();
         assert_eq!(record["reference"]["encryption"], *encryption);
@@ -162,7 +168,10 @@ fn the_reference_says_what_it_takes_to_read_the_mail() {
 #[test]
 fn ses_is_believed_before_the_mail_and_the_mail_where_ses_is_silent() {
     let mail = b"From: other@example.org\r\nSubject: Another\r\nIn-Reply-To: <a@b>\r\nList-Id: <l.example.net>\r\n\r\nx";
-    let found = |_: &Receipt| Found { structure: Some(Structure::read(mail, true)), ..Found::default() };
+    let found = |_: &Receipt| MailInspection {
+        structure: Some(MailStructure::parse(mail, true)),
+        ..MailInspection::default()
+    };
     let told = &with(&sample("plain"), found)[0];
     assert_eq!(told.subject.as_deref(), Some("A question about my order"));
     assert_eq!(told.from[0].address.as_deref(), Some("ines.keller@example.net"));
@@ -174,8 +183,10 @@ fn ses_is_believed_before_the_mail_and_the_mail_where_ses_is_silent() {
     // A header that was seen to its end answers what SES left out; one that was cut does not.
     let person = b"Subject: Another\r\n\r\nx";
     let seen = |bytes: &'static [u8], whole| {
-        let found =
-            |_: &Receipt| Found { structure: Some(Structure::read(bytes, whole)), ..Found::default() };
+        let found = |_: &Receipt| MailInspection {
+            structure: Some(MailStructure::parse(bytes, whole)),
+            ..MailInspection::default()
+        };
         with(&sample("headers-truncated"), found)[0].loop_signs.auto_reply_ok
     };
     assert_eq!(seen(person, false), Some(true));
@@ -196,11 +207,13 @@ fn a_hundred_recipients_are_a_hundred_small_records() {
     ]);
     let part = format!("--b\nContent-Type: {0}/{0}; name=\"{0}\"\n\nx\n", "ä".repeat(500));
     let mail = format!("Content-Type: multipart/mixed; boundary=b\n\n{}--b--\n", part.repeat(100));
-    let found =
-        |_: &Receipt| Found { structure: Some(Structure::read(mail.as_bytes(), true)), ..Found::default() };
+    let found = |_: &Receipt| MailInspection {
+        structure: Some(MailStructure::parse(mail.as_bytes(), true)),
+        ..MailInspection::default()
+    };
     let records = with(&said.to_string(), found);
     assert_eq!(records.len(), 100);
-    let keys: std::collections::HashSet<_> = records.iter().map(Record::key).collect();
+    let keys: std::collections::HashSet<_> = records.iter().map(TableItem::key).collect();
     assert_eq!(keys.len(), 100);
     for record in &records {
         assert_eq!((record.from.len(), record.references.len()), (5, 10));
@@ -212,23 +225,24 @@ fn a_hundred_recipients_are_a_hundred_small_records() {
 
 #[test]
 fn a_bad_recipient_costs_only_itself() {
-    let payload = envelope::open(&sample("recipient-malformed-among-good")).unwrap();
+    let payload = envelope::open_payload(&sample("recipient-malformed-among-good")).unwrap();
     let (receipt, message) = first(&payload).unwrap();
     let normalized = common::received(receipt, message).unwrap();
     assert_eq!(normalized.records.len(), 2);
-    let errors: Vec<_> = normalized.malformed.iter().map(ToString::to_string).collect();
+    let errors: Vec<_> = normalized.malformed_recipients.iter().map(ToString::to_string).collect();
     assert_eq!(errors, ["ses.receipt.recipients[1]: not an e-mail address: not an address"]);
 }
 
 #[test]
 fn what_the_stack_says_decides_the_disposition() {
-    let mut rules = Rules::default();
-    rules.disposition.spam = Disposition::Reject;
-    rules.disposition.unscanned = Disposition::Clean;
+    let mut rules = InboundSettings::default();
+    rules.disposition_policy.spam = Disposition::Reject;
+    rules.disposition_policy.unscanned = Disposition::Clean;
     for (name, expected) in [("spam", Disposition::Reject), ("scanning-disabled", Disposition::Clean)] {
-        let payload = envelope::open(&sample(name)).unwrap();
+        let payload = envelope::open_payload(&sample(name)).unwrap();
         let (receipt, message) = first(&payload).unwrap();
-        let normalized = inbound::normalize(receipt, &message.origin, &Found::default(), rules).unwrap();
+        let normalized =
+            inbound::normalize(receipt, &message.origin, &MailInspection::default(), rules).unwrap();
         assert_eq!(normalized.records[0].disposition, expected, "{name}");
     }
 }
@@ -254,7 +268,7 @@ fn malformed_input_names_the_field() {
         ),
     ];
     for (payload, expected) in cases {
-        let error = common::told(&envelope::open(&payload).unwrap());
+        let error = common::told(&envelope::open_payload(&payload).unwrap());
         let error = error.strip_prefix("malformed: ").unwrap_or(&error);
         assert!(error.starts_with(expected), "{payload}\n  said {error}\n  not  {expected}");
         assert_eq!(error.lines().count(), 1, "{error}");
@@ -277,9 +291,9 @@ proptest! {
         let body: &String = which.get(&bodies);
         let (start, c) = *at.get(&body.char_indices().collect::<Vec<_>>());
         let damaged = format!("{}{with}{}", &body[..start], &body[start + c.len_utf8()..]);
-        let payload = envelope::open(&damaged).unwrap_or(Payload { source: Source::Direct, messages: Vec::new() });
+        let payload = envelope::open_payload(&damaged).unwrap_or(Payload { source: InvocationSource::Direct, messages: Vec::new() });
         for message in payload.messages {
-            if let Ok(Reading::Received(receipt)) = &message.reading
+            if let Ok(ParsedMessage::Received(receipt)) = &message.content
                 && let Ok(normalized) = common::received(receipt, &message)
             {
                 for record in normalized.records {
@@ -306,16 +320,16 @@ proptest! {
             mail[at] = byte;
         }
         mail.truncate(cut.index(mail.len() + 1));
-        let structure = Structure::read(&mail, whole);
+        let structure = MailStructure::parse(&mail, whole);
         prop_assert!(structure.attachments.iter().filter_map(|a| a.size).sum::<u64>() <= mail.len() as u64);
-        let found = Found { structure: Some(structure), ..Found::default() };
+        let found = MailInspection { structure: Some(structure), ..MailInspection::default() };
         prop_assert_eq!(with(&sample("headers-absent"), |_| found.clone()).len(), 1);
     }
 
     #[test]
     fn no_bytes_panic(bytes in prop::collection::vec(any::<u8>(), 0..512), whole in any::<bool>()) {
-        let _ = Structure::read(&bytes, whole);
-        let _ = Structure::read(&[b"Subject: x\nContent-Type: multipart/mixed; boundary=".as_slice(), &bytes].concat(), whole);
+        let _ = MailStructure::parse(&bytes, whole);
+        let _ = MailStructure::parse(&[b"Subject: x\nContent-Type: multipart/mixed; boundary=".as_slice(), &bytes].concat(), whole);
     }
 
     /// Whatever delimiters, escapes and halves of encoded words stand in the fields that are read.
@@ -324,8 +338,8 @@ proptest! {
         let names = ["Subject", "From", "Content-Type", "Content-Disposition"];
         let fields = names.iter().zip(&values);
         let mail: Vec<u8> = fields.flat_map(|(name, value)| [name.as_bytes(), b": ", value, b"\n"].concat()).collect();
-        let structure = Structure::read(&mail, whole);
-        let found = Found { structure: Some(structure), ..Found::default() };
+        let structure = MailStructure::parse(&mail, whole);
+        let found = MailInspection { structure: Some(structure), ..MailInspection::default() };
         for record in with(&sample("headers-absent"), |_| found.clone()) {
             prop_assert!(record.subject.is_none_or(|subject| subject.chars().count() <= 256));
             prop_assert!(record.from.len() <= 5);
@@ -482,8 +496,8 @@ fn hostile_mail_takes_time_in_proportion_to_its_size() {
     for mail in mails {
         let begun = std::time::Instant::now();
         for whole in [true, false] {
-            let structure = Structure::read(&mail, whole);
-            let found = Found { structure: Some(structure), ..Found::default() };
+            let structure = MailStructure::parse(&mail, whole);
+            let found = MailInspection { structure: Some(structure), ..MailInspection::default() };
             assert_eq!(with(&sample, |_| found.clone()).len(), 1);
         }
         let begins = String::from_utf8_lossy(&mail[..80]).into_owned();
@@ -495,12 +509,15 @@ fn hostile_mail_takes_time_in_proportion_to_its_size() {
 fn table(payloads: &[String]) -> common::Table {
     let mut table = BTreeMap::new();
     for payload in payloads {
-        let Ok(payload) = envelope::open(payload) else { continue };
+        let Ok(payload) = envelope::open_payload(payload) else { continue };
         for message in &payload.messages {
-            let Ok(Reading::Received(receipt)) = &message.reading else { continue };
+            let Ok(ParsedMessage::Received(receipt)) = &message.content else { continue };
             // What S3 has to say is the same whichever action told of the mail.
-            let found = Found { location: Location::of(receipt, Some(&store())), ..Found::default() };
-            let normalized = inbound::normalize(receipt, &message.origin, &found, Rules::default());
+            let found = MailInspection {
+                location: ObjectLocation::from_receipt(receipt, Some(&store())),
+                ..MailInspection::default()
+            };
+            let normalized = inbound::normalize(receipt, &message.origin, &found, InboundSettings::default());
             for record in normalized.unwrap_or_default().records {
                 let (pk, sk) = record.key();
                 table.insert((pk.to_owned(), sk.to_owned()), serde_json::to_string(&record).unwrap());

@@ -8,7 +8,7 @@ use std::sync::LazyLock;
 
 use mailroom_core::envelope::{self, Payload};
 use mailroom_core::feedback::{self, FeedbackRecord, Retention};
-use mailroom_core::notification::Reading;
+use mailroom_core::notification::ParsedMessage;
 use proptest::prelude::*;
 
 const SAMPLES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../events/feedback");
@@ -20,9 +20,9 @@ fn every_sample_becomes_its_records() {
 
 /// The records of a message that SES published, however it was wrapped.
 fn records(payload: &str) -> Vec<FeedbackRecord> {
-    let payload = envelope::open(payload).unwrap();
-    let notification = |message: &envelope::Message| match &message.reading {
-        Ok(Reading::Feedback(notification)) => {
+    let payload = envelope::open_payload(payload).unwrap();
+    let notification = |message: &envelope::PayloadMessage| match &message.content {
+        Ok(ParsedMessage::Feedback(notification)) => {
             feedback::normalize(notification, &message.origin, Some("us-east-1"), Retention::default())
                 .map_or_else(|_| Vec::new(), |normalized| normalized.records)
         }
@@ -96,12 +96,14 @@ fn a_bad_recipient_costs_only_itself() {
     let said = r#"{"notificationType":"Bounce","bounce":{"bounceType":"Permanent","timestamp":"2026-01-01T00:00:00Z",
         "feedbackId":"f","bouncedRecipients":[{"emailAddress":"a@example.com"},{"emailAddress":"nobody"},{"status":"5.1.1"}]},
         "mail":{"messageId":"m"}}"#;
-    let payload = envelope::open(said).unwrap();
-    let Ok(Reading::Feedback(notification)) = &payload.messages[0].reading else { panic!("{payload:?}") };
+    let payload = envelope::open_payload(said).unwrap();
+    let Ok(ParsedMessage::Feedback(notification)) = &payload.messages[0].content else {
+        panic!("{payload:?}")
+    };
     let normalized =
         feedback::normalize(notification, &payload.messages[0].origin, None, Retention::default()).unwrap();
     assert_eq!(normalized.records.len(), 1);
-    let errors: Vec<_> = normalized.malformed.iter().map(ToString::to_string).collect();
+    let errors: Vec<_> = normalized.malformed_recipients.iter().map(ToString::to_string).collect();
     assert_eq!(
         errors,
         [
@@ -179,7 +181,7 @@ fn malformed_input_names_the_field() {
         ),
     ];
     for (payload, expected) in cases {
-        let error = match envelope::open(payload) {
+        let error = match envelope::open_payload(payload) {
             Err(error) => error.to_string(),
             Ok(payload) => {
                 let lines = common::told(&payload);
@@ -196,9 +198,11 @@ fn malformed_input_names_the_field() {
 #[test]
 fn what_ses_has_added_is_told() {
     let unknown = |name: &str| {
-        let payload = envelope::open(&sample(name)).unwrap();
-        let Ok(Reading::Feedback(notification)) = &payload.messages[0].reading else { panic!("{name}") };
-        notification.unknown_values()
+        let payload = envelope::open_payload(&sample(name)).unwrap();
+        let Ok(ParsedMessage::Feedback(notification)) = &payload.messages[0].content else {
+            panic!("{name}")
+        };
+        notification.fields_with_unknown_values()
     };
     assert_eq!(unknown("unknown-kind"), ["eventType"]);
     assert_eq!(unknown("bounce-unknown-type"), ["bounce.bounceType", "bounce.bounceSubType"]);
@@ -257,9 +261,11 @@ fn an_odd_character_costs_only_itself() {
 #[test]
 fn fields_that_ses_has_added_are_told_without_their_values() {
     let unknown = |name: &str| {
-        let payload = envelope::open(&sample(name)).unwrap();
-        let Ok(Reading::Feedback(notification)) = &payload.messages[0].reading else { panic!("{name}") };
-        notification.unknown_fields().into_iter().collect::<Vec<_>>()
+        let payload = envelope::open_payload(&sample(name)).unwrap();
+        let Ok(ParsedMessage::Feedback(notification)) = &payload.messages[0].content else {
+            panic!("{name}")
+        };
+        notification.unknown_field_names().into_iter().collect::<Vec<_>>()
     };
     assert_eq!(
         unknown("bounce-unknown-fields"),
@@ -271,9 +277,14 @@ fn fields_that_ses_has_added_are_told_without_their_values() {
     assert!(unknown("bounce-permanent-general").is_empty());
     assert!(unknown("unknown-kind").is_empty());
     let said = r#"{"eventType":"Open","open":{"jane@example.com":1,"newField":2},"mail":{"messageId":"m"}}"#;
-    let payload = envelope::open(said).unwrap();
-    let Ok(Reading::Feedback(notification)) = &payload.messages[0].reading else { panic!("{payload:?}") };
-    assert_eq!(notification.unknown_fields().into_iter().collect::<Vec<_>>(), ["open.?", "open.newField"]);
+    let payload = envelope::open_payload(said).unwrap();
+    let Ok(ParsedMessage::Feedback(notification)) = &payload.messages[0].content else {
+        panic!("{payload:?}")
+    };
+    assert_eq!(
+        notification.unknown_field_names().into_iter().collect::<Vec<_>>(),
+        ["open.?", "open.newField"]
+    );
 }
 
 /// Of two samples with the same key for a record, both make the same record: otherwise each has ids of its own, as SES's would.
@@ -292,9 +303,9 @@ proptest! {
         let body: &String = which.get(&bodies);
         let (start, c) = *at.get(&body.char_indices().collect::<Vec<_>>());
         let damaged = format!("{}{with}{}", &body[..start], &body[start + c.len_utf8()..]);
-        let payload = envelope::open(&damaged).unwrap_or(Payload { source: envelope::Source::Direct, messages: Vec::new() });
+        let payload = envelope::open_payload(&damaged).unwrap_or(Payload { source: envelope::InvocationSource::Direct, messages: Vec::new() });
         for message in payload.messages {
-            if let Ok(Reading::Feedback(notification)) = message.reading
+            if let Ok(ParsedMessage::Feedback(notification)) = message.content
                 && let Ok(normalized) = feedback::normalize(&notification, &message.origin, None, Retention::default())
             {
                 for record in normalized.records {

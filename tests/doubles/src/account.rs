@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
-use mailroom_aws::account::{SuppressionAttributes, SuppressionSettings};
+use mailroom_aws::account::{AccountSettings, SuppressionAttributes};
 use mailroom_aws::ses::SesError;
 
 use crate::{MemorySes, lock};
@@ -40,16 +40,16 @@ impl MemoryAccount {
     }
 }
 
-impl SuppressionSettings for MemoryAccount {
-    async fn settings(&self) -> Result<SuppressionAttributes, SesError> {
+impl AccountSettings for MemoryAccount {
+    async fn suppression_attributes(&self) -> Result<SuppressionAttributes, SesError> {
         self.ses.call("GetAccount".to_owned(), || Ok(self.now())).await
     }
 
-    async fn put_settings(&self, settings: &SuppressionAttributes) -> Result<(), SesError> {
-        let reasons: Vec<_> = settings.reasons.iter().map(String::as_str).collect();
+    async fn put_suppression_attributes(&self, attributes: &SuppressionAttributes) -> Result<(), SesError> {
+        let reasons: Vec<_> = attributes.reasons.iter().map(String::as_str).collect();
         let name = format!("PutAccountSuppressionAttributes {}", reasons.join(","));
         let put = || {
-            self.set(settings.clone());
+            self.set(attributes.clone());
             Ok(())
         };
         self.ses.call(name, put).await
@@ -70,14 +70,14 @@ mod tests {
         let clock = MemoryClock::at(Timestamp::from_millis(1_769_525_978_237).unwrap());
         let ses = MemorySes::new(&clock);
         let account = MemoryAccount::new(&ses);
-        let mut settings = account.settings().await.unwrap();
+        let mut settings = account.suppression_attributes().await.unwrap();
         settings.reasons.remove("BOUNCE");
         clock.advance(Duration::from_secs(1));
-        assert_eq!(account.put_settings(&settings).await, Ok(()));
+        assert_eq!(account.put_suppression_attributes(&settings).await, Ok(()));
         assert_eq!(account.now().reasons, ["COMPLAINT".to_owned()].into());
         account.set(SuppressionAttributes::default());
         clock.advance(Duration::from_secs(1));
-        assert_eq!(account.settings().await, Ok(SuppressionAttributes::default()));
+        assert_eq!(account.suppression_attributes().await, Ok(SuppressionAttributes::default()));
         assert_eq!(ses.calls(), ["GetAccount", "PutAccountSuppressionAttributes COMPLAINT", "GetAccount"]);
     }
 }

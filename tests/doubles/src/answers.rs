@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 
-use mailroom_aws::custom_resource::{AnswerError, Answers};
+use mailroom_aws::custom_resource::{CustomResourceResponder, ResponderError};
 
 use crate::{Fuse, lock};
 
@@ -17,7 +17,7 @@ pub struct MemoryAnswers {
 #[derive(Debug, Default)]
 struct Inner {
     delivered: Vec<(String, String)>,
-    faults: VecDeque<AnswerError>,
+    faults: VecDeque<ResponderError>,
 }
 
 impl MemoryAnswers {
@@ -28,7 +28,7 @@ impl MemoryAnswers {
     }
 
     /// Has the next deliveries fail, one with each of these errors.
-    pub fn fault(&self, faults: impl IntoIterator<Item = AnswerError>) {
+    pub fn fault(&self, faults: impl IntoIterator<Item = ResponderError>) {
         lock(&self.inner).faults.extend(faults);
     }
 
@@ -38,14 +38,14 @@ impl MemoryAnswers {
     }
 }
 
-impl Answers for MemoryAnswers {
-    async fn put(&self, url: &str, answer: &str) -> Result<(), AnswerError> {
+impl CustomResourceResponder for MemoryAnswers {
+    async fn put_response(&self, response_url: &str, response_body: &str) -> Result<(), ResponderError> {
         self.fuse.effect().await;
         let mut inner = lock(&self.inner);
         if let Some(fault) = inner.faults.pop_front() {
             return Err(fault);
         }
-        inner.delivered.push((url.to_owned(), answer.to_owned()));
+        inner.delivered.push((response_url.to_owned(), response_body.to_owned()));
         Ok(())
     }
 }
@@ -57,9 +57,9 @@ mod tests {
     #[tokio::test]
     async fn answers_are_taken_once() {
         let answers = MemoryAnswers::default();
-        answers.fault([AnswerError::Refused(403)]);
-        assert_eq!(answers.put("u", "a").await, Err(AnswerError::Refused(403)));
-        assert_eq!(answers.put("u", "b").await, Ok(()));
+        answers.fault([ResponderError::Refused(403)]);
+        assert_eq!(answers.put_response("u", "a").await, Err(ResponderError::Refused(403)));
+        assert_eq!(answers.put_response("u", "b").await, Ok(()));
         assert_eq!(answers.take(), [("u".to_owned(), "b".to_owned())]);
         assert_eq!(answers.take(), []);
     }

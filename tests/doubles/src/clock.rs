@@ -35,7 +35,7 @@ impl Clock for MemoryClock {
 }
 
 impl Timer for MemoryClock {
-    async fn sleep(&self, by: Duration) {
-        self.advance(by);
+    async fn sleep(&self, duration: Duration) {
+        self.advance(duration);
     }
 }

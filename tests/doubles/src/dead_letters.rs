@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
-use mailroom_aws::dead_letters::{DeadLetterError, DeadLetters};
+use mailroom_aws::dead_letters::{DeadLetterError, DeadLetterQueue};
 use mailroom_aws::deadline::Deadline;
 use mailroom_core::dead_letter::DeadLetter;
 
@@ -37,7 +37,7 @@ impl MemoryDeadLetters {
     }
 }
 
-impl DeadLetters for MemoryDeadLetters {
+impl DeadLetterQueue for MemoryDeadLetters {
     async fn send_letter(&self, letter: &DeadLetter, _: Deadline) -> Result<(), DeadLetterError> {
         let mut inner = lock(&self.0);
         if let Some(error) = &inner.failing {

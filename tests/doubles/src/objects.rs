@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
 use mailroom_aws::objects::{ObjectError, ObjectStore};
-use mailroom_core::inbound::{Location, ObjectFacts};
+use mailroom_core::inbound::{ObjectFacts, ObjectLocation};
 
 use crate::{Fuse, lock};
 
@@ -25,54 +25,54 @@ impl MemoryObjects {
     }
 
     /// Adds an object, described as S3 would.
-    pub fn insert(&self, location: &Location, facts: ObjectFacts, content: Vec<u8>) {
+    pub fn insert(&self, location: &ObjectLocation, facts: ObjectFacts, content: Vec<u8>) {
         self.set(location, Ok((facts, content)));
     }
 
     /// Answers every call for an object with an error.
-    pub fn refuse(&self, location: &Location, error: ObjectError) {
+    pub fn refuse(&self, location: &ObjectLocation, error: ObjectError) {
         self.set(location, Err(error));
     }
 
     /// An object's content; `None` if there is no such object.
-    pub fn content(&self, location: &Location) -> Option<Vec<u8>> {
+    pub fn content(&self, location: &ObjectLocation) -> Option<Vec<u8>> {
         self.get(location).ok().map(|(_, content)| content)
     }
 
     /// The content of the object at `s3://bucket/key`; `None` if there is no such object.
     pub fn content_at(&self, url: &str) -> Option<Vec<u8>> {
         let (bucket, key) = url.strip_prefix("s3://")?.split_once('/')?;
-        self.content(&Location { bucket: bucket.to_owned(), key: key.to_owned() })
+        self.content(&ObjectLocation { bucket: bucket.to_owned(), key: key.to_owned() })
     }
 
-    fn set(&self, location: &Location, object: StoredObject) {
+    fn set(&self, location: &ObjectLocation, object: StoredObject) {
         lock(&self.objects).insert((location.bucket.clone(), location.key.clone()), object);
     }
 
-    fn get(&self, location: &Location) -> StoredObject {
+    fn get(&self, location: &ObjectLocation) -> StoredObject {
         let objects = lock(&self.objects);
         let object = objects.get(&(location.bucket.clone(), location.key.clone()));
-        object.cloned().unwrap_or(Err(ObjectError::NotFound))
+        object.cloned().unwrap_or(Err(ObjectError::ObjectNotFound))
     }
 }
 
 impl ObjectStore for MemoryObjects {
-    async fn head(&self, location: &Location) -> Result<ObjectFacts, ObjectError> {
+    async fn head(&self, location: &ObjectLocation) -> Result<ObjectFacts, ObjectError> {
         self.get(location).map(|(facts, _)| facts)
     }
 
     async fn first_bytes(
         &self,
-        location: &Location,
+        location: &ObjectLocation,
         _: &ObjectFacts,
-        count: u64,
+        max_bytes: u64,
     ) -> Result<Vec<u8>, ObjectError> {
         let (_, content) = self.get(location)?;
-        let count = usize::try_from(count).unwrap_or(usize::MAX);
+        let count = usize::try_from(max_bytes).unwrap_or(usize::MAX);
         Ok(content.into_iter().take(count).collect())
     }
 
-    async fn put(&self, location: &Location, content: Vec<u8>) -> Result<(), ObjectError> {
+    async fn put(&self, location: &ObjectLocation, content: Vec<u8>) -> Result<(), ObjectError> {
         self.fuse.effect().await;
         let size = u64::try_from(content.len()).ok();
         let facts = match self.get(location) {
@@ -81,14 +81,18 @@ impl ObjectStore for MemoryObjects {
                 size,
                 ..facts
             },
-            Err(ObjectError::NotFound) => ObjectFacts { size, ..ObjectFacts::default() },
+            Err(ObjectError::ObjectNotFound) => ObjectFacts { size, ..ObjectFacts::default() },
             Err(error) => return Err(error),
         };
         self.insert(location, facts, content);
         Ok(())
     }
 
-    async fn put_here(&self, location: &Location, content: Vec<u8>) -> Result<(), ObjectError> {
+    async fn put_in_own_region(
+        &self,
+        location: &ObjectLocation,
+        content: Vec<u8>,
+    ) -> Result<(), ObjectError> {
         self.put(location, content).await
     }
 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex};
 
 use mailroom_aws::deadline::Deadline;
-use mailroom_aws::peers::{PeerError, Peers};
+use mailroom_aws::peer_queues::{PeerError, PeerQueues};
 
 use crate::{Fuse, lock};
 
@@ -49,17 +49,17 @@ impl MemoryPeers {
     }
 }
 
-impl Peers for MemoryPeers {
-    async fn send(&self, region: &str, message: &str, _: Deadline) -> Result<(), PeerError> {
+impl PeerQueues for MemoryPeers {
+    async fn send_message(&self, peer_region: &str, message: &str, _: Deadline) -> Result<(), PeerError> {
         self.fuse.effect().await;
         let mut inner = lock(&self.inner);
-        if let Some(error) = inner.failing.get(region) {
+        if let Some(error) = inner.failing.get(peer_region) {
             return Err(error.clone());
         }
         if inner.refused.as_ref().is_some_and(|text| message.contains(text)) {
-            return Err(PeerError::Contents("InvalidMessageContents".to_owned()));
+            return Err(PeerError::InvalidContents("InvalidMessageContents".to_owned()));
         }
-        inner.queues.entry(region.to_owned()).or_default().push(message.to_owned());
+        inner.queues.entry(peer_region.to_owned()).or_default().push(message.to_owned());
         Ok(())
     }
 }

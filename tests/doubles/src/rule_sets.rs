@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use local_ses::rules::RuleSets as Model;
-use mailroom_aws::rule_sets::{Rule, RuleSet, RuleSets};
+use mailroom_aws::rule_sets::{RuleSetApi, SesReceiptRule, SesRuleSet};
 use mailroom_aws::ses::SesError;
 use time::OffsetDateTime;
 
@@ -22,7 +22,7 @@ pub struct MemoryRuleSets {
 struct Sets {
     model: Model,
     /// The rules of each set, as the port has them.
-    rules: BTreeMap<String, Vec<Rule>>,
+    rules: BTreeMap<String, Vec<SesReceiptRule>>,
 }
 
 impl MemoryRuleSets {
@@ -38,7 +38,7 @@ impl MemoryRuleSets {
     }
 
     /// Makes a rule set, as somebody other than Mailroom would.
-    pub fn create(&self, set: RuleSet) {
+    pub fn create(&self, set: SesRuleSet) {
         let mut sets = lock(&self.sets);
         sets.model.create_set(&set.name, OffsetDateTime::UNIX_EPOCH).unwrap();
         sets.rules.insert(set.name, set.rules);
@@ -60,14 +60,14 @@ impl MemoryRuleSets {
     }
 }
 
-impl RuleSets for MemoryRuleSets {
-    async fn active(&self) -> Result<Option<RuleSet>, SesError> {
+impl RuleSetApi for MemoryRuleSets {
+    async fn active_rule_set(&self) -> Result<Option<SesRuleSet>, SesError> {
         let describe = || {
             let sets = lock(&self.sets);
             Ok(sets
                 .model
                 .active()
-                .map(|set| RuleSet { name: set.name.clone(), rules: sets.rules[&set.name].clone() }))
+                .map(|set| SesRuleSet { name: set.name.clone(), rules: sets.rules[&set.name].clone() }))
         };
         self.ses.call("DescribeActiveReceiptRuleSet".to_owned(), describe).await
     }
@@ -92,16 +92,16 @@ mod tests {
         let clock = MemoryClock::at(Timestamp::from_millis(1_769_525_978_237).unwrap());
         let sets = MemoryRuleSets::new(&MemorySes::new(&clock));
         let second = || clock.advance(Duration::from_secs(1));
-        assert_eq!(sets.active().await, Ok(None));
+        assert_eq!(sets.active_rule_set().await, Ok(None));
         second();
         assert!(sets.activate(Some("a")).await.is_err());
-        let set = RuleSet { name: "a".to_owned(), rules: Vec::new() };
+        let set = SesRuleSet { name: "a".to_owned(), rules: Vec::new() };
         sets.create(set.clone());
         second();
         assert_eq!(sets.activate(Some("a")).await, Ok(()));
         assert!(!sets.delete("a"), "while it is active");
         second();
-        assert_eq!(sets.active().await, Ok(Some(set)));
+        assert_eq!(sets.active_rule_set().await, Ok(Some(set)));
         second();
         assert_eq!(sets.activate(None).await, Ok(()));
         assert_eq!(sets.active_name(), None);

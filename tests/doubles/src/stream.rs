@@ -57,9 +57,9 @@ mod tests {
         let change = ItemChange { old: Some(json!({"version": 1})), new: new.clone() };
         let at = Timestamp::from_millis(1_769_525_978_237).unwrap();
         let event = stream_event([(&change, at)], "us-east-1").to_string();
-        let records = stream::open(&event).unwrap();
+        let records = stream::parse_stream_event(&event).unwrap();
         let [Ok(written)] = &records[..] else { panic!("{records:?}") };
-        assert_eq!(written.read::<Value>().unwrap(), new);
+        assert_eq!(written.parse::<Value>().unwrap(), new);
         assert_eq!(written.created_at.unwrap().millis(), 1_769_525_978_000);
     }
 }

@@ -5,17 +5,17 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use local_ses::suppression::{
-    Filter, Import, ImportAction, ImportFormat, JobFailure, ListWriter as ModelWriter, Pace, Pacer, Refused,
-    RefusedKind, SuppressionList as Model,
+    Filter, Import, ImportAction as ModelAction, ImportFormat, JobFailure, ListWriter as ModelWriter, Pace,
+    Pacer, Refused, RefusedKind, SuppressionList as Model,
 };
 use mailroom_aws::clock::Clock;
 use mailroom_aws::suppression_list::{
-    Account, ImportJob, ListError, ListPage, ListedJob, Refusal, SuppressionList,
+    AccountStatus, ImportJob, ImportJobSummary, ListError, ListPage, SesRefusal, SuppressionList,
 };
-use mailroom_core::suppression::Reason;
-use mailroom_core::suppression::import::{JobKind, JobStatus};
-use mailroom_core::suppression::reconcile::Entry;
-use mailroom_core::suppression::window::Window;
+use mailroom_core::suppression::SuppressionReason;
+use mailroom_core::suppression::import::{ImportAction, JobStatus};
+use mailroom_core::suppression::reconcile::ListEntry;
+use mailroom_core::suppression::window::ListWindow;
 use mailroom_core::timestamp::Timestamp;
 use time::OffsetDateTime;
 
@@ -64,9 +64,9 @@ pub struct ListWrite {
     /// The address, in exactly this spelling.
     pub spelling: String,
     /// The entry's reason before the write; `None` if there was no entry.
-    pub before: Option<Reason>,
+    pub before: Option<SuppressionReason>,
     /// The entry's reason after the write; `None` if there is no entry.
-    pub after: Option<Reason>,
+    pub after: Option<SuppressionReason>,
     /// Who wrote it.
     pub by: ListWriter,
 }
@@ -103,13 +103,13 @@ impl<C: Clock> MemoryList<C> {
     }
 
     /// The entries that are on the list now, by spelling.
-    pub fn entries(&self) -> BTreeMap<String, Reason> {
+    pub fn entries(&self) -> BTreeMap<String, SuppressionReason> {
         let entries = self.inner().list.entries(self.now());
         entries.into_iter().map(|(spelling, entry)| (spelling, reason(entry.reason))).collect()
     }
 
     /// Puts an entry on the list, as somebody other than Mailroom would.
-    pub fn insert(&self, spelling: &str, reason: Reason) {
+    pub fn insert(&self, spelling: &str, reason: SuppressionReason) {
         let entry = local_ses::suppression::Entry::new(model_reason(reason), self.now());
         self.inner().list.seed([(spelling, entry)]);
     }
@@ -120,10 +120,11 @@ impl<C: Clock> MemoryList<C> {
     }
 
     /// Replaces the account.
-    pub fn set_account(&self, account: Account) {
+    pub fn set_account(&self, account: AccountStatus) {
         let mut inner = self.inner();
-        inner.list.account.production_access = account.production_access;
-        inner.list.account.suppressed_reasons = account.enabled.into_iter().map(model_reason).collect();
+        inner.list.account.production_access = account.has_production_access;
+        inner.list.account.suppressed_reasons =
+            account.enabled_reasons.into_iter().map(model_reason).collect();
     }
 
     /// Replaces what differs from account to account.
@@ -213,26 +214,26 @@ impl<C: Clock> MemoryList<C> {
     }
 }
 
-fn reason(reason: local_ses::suppression::Reason) -> Reason {
+fn reason(reason: local_ses::suppression::Reason) -> SuppressionReason {
     match reason {
-        local_ses::suppression::Reason::Bounce => Reason::Bounce,
-        local_ses::suppression::Reason::Complaint => Reason::Complaint,
+        local_ses::suppression::Reason::Bounce => SuppressionReason::Bounce,
+        local_ses::suppression::Reason::Complaint => SuppressionReason::Complaint,
     }
 }
 
-fn model_reason(reason: Reason) -> local_ses::suppression::Reason {
+fn model_reason(reason: SuppressionReason) -> local_ses::suppression::Reason {
     match reason {
-        Reason::Bounce => local_ses::suppression::Reason::Bounce,
-        Reason::Complaint => local_ses::suppression::Reason::Complaint,
+        SuppressionReason::Bounce => local_ses::suppression::Reason::Bounce,
+        SuppressionReason::Complaint => local_ses::suppression::Reason::Complaint,
     }
 }
 
-fn entry((spelling, entry): (String, local_ses::suppression::Entry)) -> Entry {
-    Entry { spelling, reason: reason(entry.reason), updated_at: timestamp(entry.last_update) }
+fn entry((spelling, entry): (String, local_ses::suppression::Entry)) -> ListEntry {
+    ListEntry { spelling, reason: reason(entry.reason), updated_at: timestamp(entry.last_update) }
 }
 
 fn refused(refused: Refused) -> ListError {
-    ListError::Refused(Refusal { code: refused.kind.code().to_owned(), message: refused.message })
+    ListError::Refused(SesRefusal { code: refused.kind.code().to_owned(), message: refused.message })
 }
 
 fn found<T>(answer: Result<T, Refused>) -> Result<Option<T>, ListError> {
@@ -249,11 +250,11 @@ fn permitted(denied: bool) -> Result<(), ListError> {
 
 /// Each method maps SES's answer as the adapter does.
 impl<C: Clock> SuppressionList for MemoryList<C> {
-    async fn put(&self, spelling: &str, reason: Reason) -> Result<(), ListError> {
+    async fn put(&self, spelling: &str, reason: SuppressionReason) -> Result<(), ListError> {
         self.call("put", |inner, now| {
             if inner.list.account.production_access && inner.poisoned.contains(spelling) {
                 let (code, message) = ("BadRequestException".to_owned(), "injected refusal".to_owned());
-                return Err(ListError::Refused(Refusal { code, message }));
+                return Err(ListError::Refused(SesRefusal { code, message }));
             }
             inner.list.put(now, spelling, model_reason(reason)).map_err(refused)
         })
@@ -264,40 +265,45 @@ impl<C: Clock> SuppressionList for MemoryList<C> {
         self.call("delete", |inner, now| found(inner.list.delete(now, spelling)).map(drop)).await
     }
 
-    async fn get(&self, spelling: &str) -> Result<Option<Entry>, ListError> {
+    async fn get(&self, spelling: &str) -> Result<Option<ListEntry>, ListError> {
         self.call("get", |inner, now| Ok(found(inner.list.get(now, spelling))?.map(entry))).await
     }
 
-    async fn page(&self, window: Window, next: Option<&str>) -> Result<ListPage<Entry>, ListError> {
+    async fn list_entries(
+        &self,
+        window: ListWindow,
+        next_token: Option<&str>,
+    ) -> Result<ListPage<ListEntry>, ListError> {
         let filter = Filter {
             after: window.from.map(|from| date_time(from.minus(Duration::from_millis(1)))),
             before: window.until.map(date_time),
             ..Filter::default()
         };
         self.call("page", |inner, now| {
-            let page = inner.list.page(now, &filter, None, next).map_err(refused)?;
+            let page = inner.list.page(now, &filter, None, next_token).map_err(refused)?;
             let items = page.items.into_iter().map(entry).collect();
-            Ok(ListPage { items, unread: 0, next: page.next_token })
+            Ok(ListPage { items, unreadable_count: 0, next_token: page.next_token })
         })
         .await
     }
 
-    async fn account(&self) -> Result<Account, ListError> {
+    async fn account_status(&self) -> Result<AccountStatus, ListError> {
         self.call("account", |inner, _| {
             let account = &inner.list.account;
             let enabled = account.suppressed_reasons.iter().copied().map(reason).collect();
-            Ok(Account { production_access: account.production_access, enabled })
+            Ok(AccountStatus { has_production_access: account.production_access, enabled_reasons: enabled })
         })
         .await
     }
 
-    async fn create_import_job(&self, kind: JobKind, url: &str) -> Result<String, ListError> {
-        let action = match kind {
-            JobKind::Put => ImportAction::Put,
-            JobKind::Delete => ImportAction::Delete,
+    async fn create_import_job(&self, action: ImportAction, object_url: &str) -> Result<String, ListError> {
+        let model_action = match action {
+            ImportAction::Put => ModelAction::Put,
+            ImportAction::Delete => ModelAction::Delete,
         };
-        let import = Import { action, format: ImportFormat::Json, source: url.to_owned() };
-        let file = self.objects.content_at(url);
+        let import =
+            Import { action: model_action, format: ImportFormat::Json, source: object_url.to_owned() };
+        let file = self.objects.content_at(object_url);
         let file = file.as_deref().ok_or_else(|| "no such object".to_owned());
         self.call("create_import_job", |inner, now| {
             permitted(inner.job_faults.creation_denied)?;
@@ -308,20 +314,22 @@ impl<C: Clock> SuppressionList for MemoryList<C> {
         .await
     }
 
-    async fn import_job(&self, id: &str) -> Result<ImportJob, ListError> {
+    async fn import_job(&self, job_id: &str) -> Result<ImportJob, ListError> {
         self.call("import_job", |inner, now| {
             let faults = inner.job_faults;
             permitted(faults.reading_denied)?;
-            let job = found(inner.list.job(now, id))?.ok_or(ListError::NotFound)?;
+            let job = found(inner.list.job(now, job_id))?.ok_or(ListError::NotFound)?;
             let (failed_records_url, error) = match job.failure() {
-                Some(JobFailure::Records) => ((!faults.failed_records_hidden).then(|| id.to_owned()), None),
+                Some(JobFailure::Records) => {
+                    ((!faults.failed_records_hidden).then(|| job_id.to_owned()), None)
+                }
                 Some(JobFailure::Job(error)) => (None, Some(error.to_owned())),
                 None => (None, None),
             };
             Ok(ImportJob {
-                url: Some(job.import.source.clone()),
+                object_url: Some(job.import.source.clone()),
                 status: JobStatus::from_ses(faults.status.unwrap_or(job.status().as_str())),
-                failed: job.failed.len(),
+                failed_count: job.failed.len(),
                 failed_records_url,
                 error,
             })
@@ -329,49 +337,53 @@ impl<C: Clock> SuppressionList for MemoryList<C> {
         .await
     }
 
-    async fn import_jobs(&self, next: Option<&str>) -> Result<ListPage<ListedJob>, ListError> {
+    async fn import_jobs(&self, next_token: Option<&str>) -> Result<ListPage<ImportJobSummary>, ListError> {
         self.call("import_jobs", |inner, now| {
             permitted(inner.job_faults.reading_denied)?;
-            let page = inner.list.jobs_page(now, None, next).map_err(refused)?;
-            let listed = |job: &local_ses::suppression::Job| ListedJob {
+            let page = inner.list.jobs_page(now, None, next_token).map_err(refused)?;
+            let listed = |job: &local_ses::suppression::Job| ImportJobSummary {
                 id: job.id.clone(),
-                kind: Some(match job.import.action {
-                    ImportAction::Put => JobKind::Put,
-                    ImportAction::Delete => JobKind::Delete,
+                action: Some(match job.import.action {
+                    ModelAction::Put => ImportAction::Put,
+                    ModelAction::Delete => ImportAction::Delete,
                 }),
                 created_at: Some(timestamp(job.created)),
             };
             Ok(ListPage {
                 items: page.items.into_iter().map(listed).collect(),
-                unread: 0,
-                next: page.next_token,
+                unreadable_count: 0,
+                next_token: page.next_token,
             })
         })
         .await
     }
 
-    async fn failed_records(&self, url: &str) -> Result<String, ListError> {
-        let job =
-            found(self.inner().list.job(self.now(), url).map(local_ses::suppression::Job::failed_records));
+    async fn download_failed_records(&self, failed_records_url: &str) -> Result<String, ListError> {
+        let job = found(
+            self.inner()
+                .list
+                .job(self.now(), failed_records_url)
+                .map(local_ses::suppression::Job::failed_records),
+        );
         job?.ok_or(ListError::NotFound)
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use mailroom_core::inbound::{Location, ObjectFacts};
+    use mailroom_core::inbound::{ObjectFacts, ObjectLocation};
 
     use super::*;
     use crate::MemoryClock;
 
-    const BOUNCE: Reason = Reason::Bounce;
+    const BOUNCE: SuppressionReason = SuppressionReason::Bounce;
     const URL: &str = "s3://b/k";
 
     /// A list whose every call comes a second after the last, and an object of these lines at [`URL`].
     fn list(lines: &[&str]) -> (MemoryList<MemoryClock>, MemoryClock) {
         let clock = MemoryClock::at(Timestamp::parse("2026-01-27T15:00:00Z").unwrap());
         let objects = MemoryObjects::default();
-        let location = Location { bucket: "b".to_owned(), key: "k".to_owned() };
+        let location = ObjectLocation { bucket: "b".to_owned(), key: "k".to_owned() };
         objects.insert(&location, ObjectFacts::default(), lines.join("\n").into());
         (MemoryList::new(clock.clone(), &objects), clock)
     }
@@ -391,7 +403,7 @@ mod tests {
     async fn answers_are_those_of_the_adapter_and_faults_come_before_them() {
         let (list, clock) = list(&[]);
         let second = || clock.advance(Duration::from_secs(1));
-        assert_eq!(list.put("A@example.com", Reason::Complaint).await, Ok(()));
+        assert_eq!(list.put("A@example.com", SuppressionReason::Complaint).await, Ok(()));
         assert_eq!(list.get("A@example.com").await, Err(ListError::Throttled), "too fast");
         second();
         assert_eq!(list.get("a@example.com").await, Ok(None));
@@ -404,7 +416,7 @@ mod tests {
         second();
         assert!(matches!(list.put("A@example.com", BOUNCE).await, Err(ListError::Unavailable(_))));
         second();
-        assert!(matches!(list.account().await, Err(ListError::Denied(_))));
+        assert!(matches!(list.account_status().await, Err(ListError::Denied(_))));
         second();
         assert_eq!(
             list.get("A@example.com").await.unwrap().unwrap().reason,
@@ -428,12 +440,16 @@ mod tests {
         let put = r#"{"emailAddress":"b@example.com","reason":"BOUNCE"}"#;
         let (list, clock) = list(&[put, r#"{"emailAddress":"c@example.com"}"#]);
         let created_at = clock.now();
-        let id = list.create_import_job(JobKind::Put, URL).await.unwrap();
+        let id = list.create_import_job(ImportAction::Put, URL).await.unwrap();
         clock.advance(Duration::from_mins(1));
         let job = list.import_job(&id).await.unwrap();
-        assert_eq!((job.status, job.failed), (JobStatus::Completed, 1));
-        let failed = list.failed_records(&job.failed_records_url.unwrap()).await.unwrap();
-        assert_eq!(mailroom_core::suppression::import::named(&failed).0.len(), 1, "{failed}");
+        assert_eq!((job.status, job.failed_count), (JobStatus::Completed, 1));
+        let failed = list.download_failed_records(&job.failed_records_url.unwrap()).await.unwrap();
+        assert_eq!(
+            mailroom_core::suppression::import::parse_record_addresses(&failed).0.len(),
+            1,
+            "{failed}"
+        );
         let [write] = &list.writes(0)[..] else { panic!("{:?}", list.writes(0)) };
         assert_eq!((write.before, write.after), (None, Some(BOUNCE)));
         assert_eq!(write.by, ListWriter::Job { url: URL.to_owned(), created_at });
@@ -452,7 +468,7 @@ mod tests {
     async fn too_many_records_fail_the_job_and_not_the_request() {
         let (list, clock) = list(&vec![r#"{"emailAddress":"a@example.com"}"#; 10_001]);
         list.insert("a@example.com", BOUNCE);
-        let id = list.create_import_job(JobKind::Delete, URL).await.unwrap();
+        let id = list.create_import_job(ImportAction::Delete, URL).await.unwrap();
         clock.advance(Duration::from_secs(1));
         assert_eq!(
             list.import_job(&id).await.unwrap().status,
@@ -473,13 +489,16 @@ mod tests {
     #[tokio::test]
     async fn in_the_sandbox_jobs_are_neither_made_nor_listed() {
         let (list, clock) = list(&[]);
-        list.create_import_job(JobKind::Put, URL).await.unwrap();
-        list.set_account(Account { production_access: false, enabled: BTreeSet::from([BOUNCE]) });
+        list.create_import_job(ImportAction::Put, URL).await.unwrap();
+        list.set_account(AccountStatus {
+            has_production_access: false,
+            enabled_reasons: BTreeSet::from([BOUNCE]),
+        });
         for call in 0..3 {
             clock.advance(Duration::from_secs(1));
             let refused = match call {
                 0 => code(list.put("a@example.com", BOUNCE).await),
-                1 => code(list.create_import_job(JobKind::Put, URL).await),
+                1 => code(list.create_import_job(ImportAction::Put, URL).await),
                 _ => code(list.import_jobs(None).await),
             };
             assert_eq!(refused, "BadRequestException");
@@ -496,16 +515,19 @@ mod tests {
         for name in &names {
             list.insert(name, BOUNCE);
             clock.advance(Duration::from_secs(5));
-            list.create_import_job(JobKind::Put, URL).await.unwrap();
+            list.create_import_job(ImportAction::Put, URL).await.unwrap();
         }
         clock.advance(Duration::from_secs(1));
-        let page = list.page(Window::default(), None).await.unwrap();
+        let page = list.list_entries(ListWindow::default(), None).await.unwrap();
         assert!(!page.items.iter().map(|entry| &entry.spelling).is_sorted());
         clock.advance(Duration::from_secs(1));
         let jobs = list.import_jobs(None).await.unwrap().items;
         assert!(jobs.iter().rev().map(|job| job.created_at).is_sorted());
         clock.advance(Duration::from_secs(1));
-        assert_eq!(code(list.page(Window::default(), Some("t")).await), "InvalidNextTokenException");
+        assert_eq!(
+            code(list.list_entries(ListWindow::default(), Some("t")).await),
+            "InvalidNextTokenException"
+        );
     }
 
     /// One model let each job end before it looked at the next. The last write wins, whoever writes it (API reference v2,
@@ -516,9 +538,9 @@ mod tests {
             .map(|name| format!(r#"{{"emailAddress":"{name}@example.com","reason":"BOUNCE"}}"#));
         let (list, clock) = list(&lines.each_ref().map(String::as_str));
         list.set_rules(ListRules { import_per_record: Duration::from_secs(10), ..ListRules::default() });
-        list.create_import_job(JobKind::Put, URL).await.unwrap();
+        list.create_import_job(ImportAction::Put, URL).await.unwrap();
         clock.advance(Duration::from_secs(5));
-        list.create_import_job(JobKind::Delete, URL).await.unwrap();
+        list.create_import_job(ImportAction::Delete, URL).await.unwrap();
         clock.advance(Duration::from_mins(5));
         let writes: Vec<_> = list.writes(0).into_iter().map(|write| write.at).collect();
         assert!(writes.is_sorted() && writes.len() == 6, "{writes:?}");
@@ -539,16 +561,16 @@ mod tests {
             ..ListRules::default()
         });
         clock.advance(Duration::from_secs(1));
-        let id = list.create_import_job(JobKind::Put, URL).await.unwrap();
+        let id = list.create_import_job(ImportAction::Put, URL).await.unwrap();
         clock.advance(Duration::from_secs(1));
-        assert_eq!(code(list.create_import_job(JobKind::Put, URL).await), "LimitExceededException");
+        assert_eq!(code(list.create_import_job(ImportAction::Put, URL).await), "LimitExceededException");
         clock.advance(Duration::from_secs(15));
         let job = list.import_job(&id).await.unwrap();
-        assert_eq!((job.status, job.failed, job.failed_records_url), (JobStatus::Running, 1, None));
+        assert_eq!((job.status, job.failed_count, job.failed_records_url), (JobStatus::Running, 1, None));
         clock.advance(Duration::from_mins(1));
         let job = list.import_job(&id).await.unwrap();
         assert_eq!(
-            (job.status, job.failed, job.failed_records_url.is_some()),
+            (job.status, job.failed_count, job.failed_records_url.is_some()),
             (JobStatus::Completed, 1, true)
         );
         assert_eq!(spellings(&list), ["b@example.com"]);

@@ -6,17 +6,17 @@ use std::ops::RangeInclusive;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use mailroom_aws::deadline::Deadline;
-use mailroom_aws::table::deliveries::LatestDeliveries;
+use mailroom_aws::table::deliveries::DeliveryTable;
 use mailroom_aws::table::history::RecordHistory;
 use mailroom_aws::table::record_scan::{RecordKey, RecordPage, RecordScan};
 use mailroom_aws::table::records::{AppendFailure, RecordTable};
-use mailroom_aws::table::states::{Cursor, Page, StateTable};
+use mailroom_aws::table::states::{StateCursor, StatePage, StateTable};
 use mailroom_aws::table::{PutOutcome, TableError};
 use mailroom_core::address::Address;
-use mailroom_core::record::Record;
+use mailroom_core::record::TableItem;
+use mailroom_core::suppression::address_state::{self, AddressState, STATE_SORT_KEY, StateChange};
 use mailroom_core::suppression::delivery::{self, LatestDelivery};
-use mailroom_core::suppression::item::{self, AddressState, Change, SORT_KEY};
-use mailroom_core::suppression::{FeedbackFact, SuppressionState};
+use mailroom_core::suppression::{FeedbackSummary, SuppressionState};
 use mailroom_core::timestamp::Timestamp;
 use serde_json::Value;
 
@@ -71,9 +71,9 @@ impl MemoryTable {
     }
 
     /// Joins a change into an address's state, as `merge` does.
-    pub fn join(&self, change: &Change, now: Timestamp) {
+    pub fn join(&self, change: &StateChange, now: Timestamp) {
         let mut inner = lock(&self.inner);
-        if let Some(next) = AddressState::advance(inner.states.get(&change.address), change, now) {
+        if let Some(next) = AddressState::join_change(inner.states.get(&change.address), change, now) {
             inner.write(&next);
         }
     }
@@ -135,9 +135,9 @@ impl MemoryTable {
         &self,
         shard: &str,
         key: impl Fn(&AddressState) -> Option<Timestamp>,
-        after: Option<&Cursor>,
+        after: Option<&StateCursor>,
         limit: usize,
-    ) -> Result<Page, TableError> {
+    ) -> Result<StatePage, TableError> {
         let inner = self.answering()?;
         let lagging = inner.lagging();
         let mut found = Vec::new();
@@ -148,7 +148,7 @@ impl MemoryTable {
                 None => Some(state),
             };
             if let Some((shown, at)) = shown.and_then(|shown| Some((shown, key(shown)?))) {
-                let cursor = Cursor { at, pk: item::partition_key(address) };
+                let cursor = StateCursor { at, pk: address_state::partition_key(address) };
                 if after.is_none_or(|after| *after < cursor) {
                     found.push((cursor, shown));
                 }
@@ -158,7 +158,11 @@ impl MemoryTable {
         let more = found.len() > limit;
         found.truncate(limit);
         let next = found.last().filter(|_| more).map(|(cursor, _)| cursor.clone());
-        Ok(Page { items: found.into_iter().map(|(_, state)| state.clone()).collect(), unreadable: 0, next })
+        Ok(StatePage {
+            items: found.into_iter().map(|(_, state)| state.clone()).collect(),
+            unreadable_count: 0,
+            next_cursor: next,
+        })
     }
 }
 
@@ -172,7 +176,7 @@ impl Inner {
 
     /// What the indexes still show of the addresses that were written last.
     fn lagging(&self) -> HashMap<String, Option<AddressState>> {
-        let states = self.stream.iter().rev().filter(|change| change.new["sk"] == SORT_KEY);
+        let states = self.stream.iter().rev().filter(|change| change.new["sk"] == STATE_SORT_KEY);
         let mut shown = HashMap::new();
         for change in states.take(self.lag) {
             let address = change.new["address"].as_str().unwrap_or_default().to_owned();
@@ -190,7 +194,7 @@ impl StateTable for MemoryTable {
     async fn put_state(
         &self,
         state: &AddressState,
-        read_version: Option<u64>,
+        expected_version: Option<u64>,
         _: Deadline,
     ) -> Result<PutOutcome<Option<Box<AddressState>>>, TableError> {
         self.fuse.effect().await;
@@ -203,57 +207,57 @@ impl StateTable for MemoryTable {
         if held == Some(state) {
             return Ok(PutOutcome::Written);
         }
-        if held.map(AddressState::version) != read_version {
+        if held.map(AddressState::version) != expected_version {
             return Ok(PutOutcome::Conflict(held.cloned().map(Box::new)));
         }
         inner.write(state);
         Ok(PutOutcome::Written)
     }
 
-    async fn history(
+    async fn feedback_summaries(
         &self,
         address: &str,
-        time: &RangeInclusive<Timestamp>,
+        period: &RangeInclusive<Timestamp>,
         limit: usize,
         _: Deadline,
-    ) -> Result<Vec<FeedbackFact>, TableError> {
+    ) -> Result<Vec<FeedbackSummary>, TableError> {
         let inner = self.answering()?;
-        let pk = item::partition_key(address);
+        let pk = address_state::partition_key(address);
         let key = |sk: String| (pk.clone(), sk);
-        let (from, to) = (format!("FEEDBACK#{}#", time.start()), format!("FEEDBACK#{}$", time.end()));
+        let (from, to) = (format!("FEEDBACK#{}#", period.start()), format!("FEEDBACK#{}$", period.end()));
         let newest = inner.records.range(key(from)..=key(to)).rev().take(limit);
         let counts = |record: &&Value| !record["decidable"].is_null() || record["kind"] == "delivery";
         let counted = newest.map(|(_, record)| record).filter(counts);
-        let delivered = inner.records.get(&key(delivery::SORT_KEY.to_owned()));
+        let delivered = inner.records.get(&key(delivery::DELIVERY_SORT_KEY.to_owned()));
         let fact = |record: &Value| serde_json::from_value(record.clone()).ok();
         Ok(counted.chain(delivered).filter_map(fact).collect())
     }
 
-    async fn pending(
+    async fn pending_states(
         &self,
         shard: &str,
-        due: Timestamp,
-        after: Option<&Cursor>,
+        due_by: Timestamp,
+        after: Option<&StateCursor>,
         limit: usize,
         _: Deadline,
-    ) -> Result<Page, TableError> {
-        self.page(shard, |state| state.due_at().filter(|at| *at <= due), after, limit)
+    ) -> Result<StatePage, TableError> {
+        self.page(shard, |state| state.due_at().filter(|at| *at <= due_by), after, limit)
     }
 
-    async fn changed(
+    async fn changed_states(
         &self,
         shard: &str,
         since: Timestamp,
-        after: Option<&Cursor>,
+        after: Option<&StateCursor>,
         limit: usize,
         _: Deadline,
-    ) -> Result<Page, TableError> {
+    ) -> Result<StatePage, TableError> {
         self.page(shard, |state| Some(state.changed_at()).filter(|at| *at >= since), after, limit)
     }
 }
 
-impl LatestDeliveries for MemoryTable {
-    async fn keep_latest(&self, deliveries: &[LatestDelivery], _: Deadline) -> Vec<AppendFailure> {
+impl DeliveryTable for MemoryTable {
+    async fn put_if_latest(&self, deliveries: &[LatestDelivery], _: Deadline) -> Vec<AppendFailure> {
         let mut failures = Vec::new();
         for (index, delivery) in deliveries.iter().enumerate() {
             let new = serde_json::to_value(delivery).unwrap();
@@ -273,8 +277,8 @@ impl LatestDeliveries for MemoryTable {
 }
 
 impl RecordTable for MemoryTable {
-    async fn append<R: Record>(&self, records: &[R], _: Deadline) -> Vec<AppendFailure> {
-        if records.iter().map(Record::key).collect::<HashSet<_>>().len() < records.len() {
+    async fn append<R: TableItem>(&self, records: &[R], _: Deadline) -> Vec<AppendFailure> {
+        if records.iter().map(TableItem::key).collect::<HashSet<_>>().len() < records.len() {
             let error = TableError::Refused("Provided list of item keys contains duplicates".to_owned());
             return (0..records.len()).map(|index| AppendFailure { index, error: error.clone() }).collect();
         }
@@ -313,15 +317,16 @@ impl RecordScan for MemoryTable {
         records.retain(|record| after.is_none_or(|after| *after < key(record)));
         let more = records.len() > SCANNED_PER_PAGE;
         records.truncate(SCANNED_PER_PAGE);
-        let mut page = RecordPage { next: records.last().filter(|_| more).map(key), ..RecordPage::default() };
+        let mut page =
+            RecordPage { next_key: records.last().filter(|_| more).map(key), ..RecordPage::default() };
         records.retain(|record| record["decidable"].is_string() && at(record) >= Some(since));
         for record in records {
             let read = if text(&record, "sk").starts_with("OPERATOR#") {
                 serde_json::from_value(record).map(|decision| page.decisions.push(decision))
             } else {
-                serde_json::from_value(record).map(|fact| page.told.push(fact))
+                serde_json::from_value(record).map(|fact| page.feedback_summaries.push(fact))
             };
-            page.unreadable += usize::from(read.is_err());
+            page.unreadable_count += usize::from(read.is_err());
         }
         Ok(page)
     }
@@ -334,7 +339,7 @@ impl RecordHistory for MemoryTable {
         limit: usize,
         _: Deadline,
     ) -> Result<Vec<Value>, TableError> {
-        let pk = item::partition_key(address);
+        let pk = address_state::partition_key(address);
         let sk = |record: &Value| record["sk"].as_str().unwrap_or_default().to_owned();
         let mut records = self.records();
         records.retain(|record| {
@@ -349,14 +354,14 @@ impl RecordHistory for MemoryTable {
 }
 
 /// A change of one address, which is seen in this spelling.
-pub fn change(spelling: &str, state: SuppressionState) -> Change {
+pub fn change(spelling: &str, state: SuppressionState) -> StateChange {
     let address = Address::parse(spelling).unwrap().match_form().to_owned();
-    Change { address, spellings: [spelling].into_iter().collect(), state }
+    StateChange { address, spellings: [spelling].into_iter().collect(), state }
 }
 
 #[cfg(test)]
 mod tests {
-    use mailroom_core::suppression::{Reason, Said, Source};
+    use mailroom_core::suppression::{Statement, StatementSource, SuppressionReason};
 
     use super::*;
 
@@ -364,18 +369,23 @@ mod tests {
         Timestamp::from_millis(millis).unwrap()
     }
 
-    fn bounce(address: &str, millis: i64) -> Change {
-        let said = Said { at: at(millis), source: Source::Bounce, region: String::new(), id: String::new() };
-        change(address, SuppressionState::suppressed(Reason::Bounce, said))
+    fn bounce(address: &str, millis: i64) -> StateChange {
+        let said = Statement {
+            at: at(millis),
+            source: StatementSource::Bounce,
+            region: String::new(),
+            id: String::new(),
+        };
+        change(address, SuppressionState::from_reason(SuppressionReason::Bounce, said))
     }
 
     #[tokio::test]
     async fn writes_are_conditional_and_indexes_lag() {
         let (table, deadline) = (MemoryTable::default(), Deadline::after(std::time::Duration::ZERO));
-        let first = AddressState::advance(None, &bounce("a@example.com", 1), at(1)).unwrap();
+        let first = AddressState::join_change(None, &bounce("a@example.com", 1), at(1)).unwrap();
         assert_eq!(table.put_state(&first, None, deadline).await, Ok(PutOutcome::Written));
         assert_eq!(table.put_state(&first, None, deadline).await, Ok(PutOutcome::Written));
-        let second = AddressState::advance(Some(&first), &bounce("a@example.com", 2), at(2)).unwrap();
+        let second = AddressState::join_change(Some(&first), &bounce("a@example.com", 2), at(2)).unwrap();
         let held = Ok(PutOutcome::Conflict(Some(Box::new(first.clone()))));
         assert_eq!(table.put_state(&second, None, deadline).await, held);
         assert_eq!(table.put_state(&second, Some(2), deadline).await, held);
@@ -383,10 +393,10 @@ mod tests {
         assert_eq!(table.get_state("a@example.com", deadline).await, Ok(Some(second.clone())));
         assert_eq!(table.stream(0).len(), 2);
 
-        let shard = item::shard("a@example.com");
+        let shard = address_state::shard("a@example.com");
         let shown = async |lag| {
             table.lag(lag);
-            table.pending(&shard, at(9), None, 9, deadline).await.unwrap().items
+            table.pending_states(&shard, at(9), None, 9, deadline).await.unwrap().items
         };
         assert_eq!(shown(0).await, [second]);
         assert_eq!(shown(1).await, [first]);
@@ -402,21 +412,22 @@ mod tests {
         for n in 0..100 {
             // Two states have the same time.
             let time = at(n / 2);
-            let state = AddressState::advance(None, &bounce(&format!("u{n}@example.com"), 1), time).unwrap();
+            let state =
+                AddressState::join_change(None, &bounce(&format!("u{n}@example.com"), 1), time).unwrap();
             table.put_state(&state, None, deadline).await.unwrap();
         }
         let (mut pending, mut changed) = (0, 0);
-        for shard in item::shards() {
+        for shard in address_state::all_shards() {
             for (count, due) in [(&mut pending, true), (&mut changed, false)] {
                 let (mut seen, mut after) = (Vec::new(), None);
                 loop {
                     let page = if due {
-                        table.pending(&shard, at(20), after.as_ref(), 3, deadline).await.unwrap()
+                        table.pending_states(&shard, at(20), after.as_ref(), 3, deadline).await.unwrap()
                     } else {
-                        table.changed(&shard, at(20), after.as_ref(), 3, deadline).await.unwrap()
+                        table.changed_states(&shard, at(20), after.as_ref(), 3, deadline).await.unwrap()
                     };
                     seen.extend(page.items.iter().map(AddressState::changed_at));
-                    after = page.next;
+                    after = page.next_cursor;
                     if after.is_none() {
                         break;
                     }
@@ -436,7 +447,7 @@ mod tests {
         let invocation = async || {
             for n in 0..3 {
                 let state =
-                    AddressState::advance(None, &bounce(&format!("u{n}@example.com"), 1), at(1)).unwrap();
+                    AddressState::join_change(None, &bounce(&format!("u{n}@example.com"), 1), at(1)).unwrap();
                 dying.put_state(&state, None, deadline).await.unwrap();
             }
         };

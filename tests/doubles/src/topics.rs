@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use local_ses::identities::{Notifications, Told};
 use mailroom_aws::notification_topics::{
-    MOST_IDENTITIES, NotificationAttributes, NotificationTopics, Notifies,
+    FeedbackKind, MOST_IDENTITIES, NotificationAttributes, NotificationTopics,
 };
 use mailroom_aws::ses::SesError;
 
@@ -78,7 +78,7 @@ fn notifications(attributes: NotificationAttributes) -> Notifications {
     Notifications {
         topics: topics.into_iter().filter_map(|(kind, topic)| Some((kind, topic?))).collect(),
         with_headers: with_headers.into_iter().filter(|(_, with)| *with).map(|(kind, _)| kind).collect(),
-        forwarding: attributes.forwarding,
+        forwarding: attributes.forwarding_enabled,
     }
 }
 
@@ -89,7 +89,7 @@ fn attributes(notifications: &Notifications) -> NotificationAttributes {
         bounce_topic: topic(Told::Bounce),
         complaint_topic: topic(Told::Complaint),
         delivery_topic: topic(Told::Delivery),
-        forwarding: notifications.forwarding,
+        forwarding_enabled: notifications.forwarding,
         headers_in_bounces: with_headers(Told::Bounce),
         headers_in_complaints: with_headers(Told::Complaint),
         headers_in_deliveries: with_headers(Told::Delivery),
@@ -117,18 +117,26 @@ impl NotificationTopics for MemoryTopics {
         self.ses.call(name, get).await
     }
 
-    async fn set_topic(&self, identity: &str, kind: Notifies, topic: Option<&str>) -> Result<(), SesError> {
-        let name =
-            format!("SetIdentityNotificationTopic {identity} {} {}", kind.as_ses(), topic.unwrap_or("-"));
-        let kind = match kind {
-            Notifies::Bounce => Told::Bounce,
-            Notifies::Complaint => Told::Complaint,
+    async fn set_topic(
+        &self,
+        identity: &str,
+        feedback_kind: FeedbackKind,
+        topic_arn: Option<&str>,
+    ) -> Result<(), SesError> {
+        let name = format!(
+            "SetIdentityNotificationTopic {identity} {} {}",
+            feedback_kind.as_ses(),
+            topic_arn.unwrap_or("-")
+        );
+        let kind = match feedback_kind {
+            FeedbackKind::Bounce => Told::Bounce,
+            FeedbackKind::Complaint => Told::Complaint,
         };
         let set = |notifications: &mut Notifications| {
-            if topic.is_some_and(|topic| lock(&self.gone).contains(topic)) {
+            if topic_arn.is_some_and(|topic| lock(&self.gone).contains(topic)) {
                 return Err(invalid("no such topic"));
             }
-            notifications.set_topic(kind, topic).map_err(refused)
+            notifications.set_topic(kind, topic_arn).map_err(refused)
         };
         self.ses.call(name, || self.change(identity, set)).await
     }
@@ -157,9 +165,9 @@ mod tests {
         let paced = async |step: &str| {
             clock.advance(Duration::from_secs(1));
             match step {
-                "bounce" => topics.set_topic("example.com", Notifies::Bounce, Some("t")).await,
-                "no bounce" => topics.set_topic("example.com", Notifies::Bounce, None).await,
-                "complaint" => topics.set_topic("example.com", Notifies::Complaint, Some("t")).await,
+                "bounce" => topics.set_topic("example.com", FeedbackKind::Bounce, Some("t")).await,
+                "no bounce" => topics.set_topic("example.com", FeedbackKind::Bounce, None).await,
+                "complaint" => topics.set_topic("example.com", FeedbackKind::Complaint, Some("t")).await,
                 "on" => topics.set_forwarding("example.com", true).await,
                 _ => topics.set_forwarding("example.com", false).await,
             }
@@ -177,7 +185,7 @@ mod tests {
             assert_eq!(paced(step).await, works, "{step}");
         }
         clock.advance(Duration::from_secs(1));
-        assert!(topics.set_topic("example.org", Notifies::Bounce, None).await.is_err());
+        assert!(topics.set_topic("example.org", FeedbackKind::Bounce, None).await.is_err());
         clock.advance(Duration::from_secs(1));
         let names = ["example.com", "example.org"].map(str::to_owned);
         assert_eq!(topics.attributes(&names).await.unwrap(), topics.all());

@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use doubles::{Fuse, MemoryPeers};
 use fastrand::Rng;
-use mailroom_core::suppression::{AddressState, Reason};
+use mailroom_core::suppression::{AddressState, SuppressionReason};
 use mailroom_core::timestamp::Timestamp;
-use reconcile::handler::Wake;
+use reconcile::handler::ReconcileRequest;
 use simulated_region::Parameters;
 
 use crate::law::{Broken, broken};
@@ -46,7 +46,7 @@ struct Run {
 ///
 /// # Errors
 /// Something was lost, or a function failed.
-pub fn run(list: &BTreeMap<String, Reason>) -> Result<[Cost; 2], Broken> {
+pub fn run(list: &BTreeMap<String, SuppressionReason>) -> Result<[Cost; 2], Broken> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
     let runtime = runtime.map_err(|error| Broken(error.to_string()))?;
     let _entered = runtime.enter();
@@ -70,7 +70,7 @@ pub fn run(list: &BTreeMap<String, Reason>) -> Result<[Cost; 2], Broken> {
 }
 
 impl Run {
-    fn go(mut self, list: &BTreeMap<String, Reason>) -> Result<[Cost; 2], Broken> {
+    fn go(mut self, list: &BTreeMap<String, SuppressionReason>) -> Result<[Cost; 2], Broken> {
         for second in 1..=MAX_SECONDS {
             for index in 0..self.regions.len() {
                 self.wake(index, second);
@@ -102,7 +102,7 @@ impl Run {
             self.tasks.spawn(index, region.apply("{}".to_owned(), Fuse::default()));
         }
         if second % RECONCILE.0 == RECONCILE.1 {
-            self.tasks.spawn(index, region.reconcile(Wake::default(), Fuse::default()));
+            self.tasks.spawn(index, region.reconcile(ReconcileRequest::default(), Fuse::default()));
         }
     }
 
@@ -144,10 +144,13 @@ impl Run {
     }
 
     /// Whether both Regions have all entries, on the list and as states.
-    fn is_right(&self, list: &BTreeMap<String, Reason>) -> bool {
+    fn is_right(&self, list: &BTreeMap<String, SuppressionReason>) -> bool {
         let says = |state: AddressState| {
-            let reason = state.applied()?.reason?;
-            (state.job().is_none() && !state.is_pending() && state.effective() == Some(reason)).then_some(())
+            let reason = state.applied_entry()?.reason?;
+            (state.assigned_job().is_none()
+                && !state.is_pending()
+                && state.effective_reason() == Some(reason))
+            .then_some(())
         };
         // The Region that had none is looked at first, since it takes longer.
         self.regions.iter().rev().all(|region| {

@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use doubles::{ListWrite, ListWriter};
 use mailroom_core::address::Address;
-use mailroom_core::suppression::item::OutcomeKind;
-use mailroom_core::suppression::{AddressState, Reason, Source, SuppressionState};
+use mailroom_core::suppression::address_state::ApplyOutcomeKind;
+use mailroom_core::suppression::{AddressState, StatementSource, SuppressionReason, SuppressionState};
 use mailroom_core::timestamp::Timestamp;
 
 use crate::coverage::Coverage;
@@ -87,7 +87,8 @@ impl Chronicle {
             // A job writes what was right when the address went into it, and can't be called back. But there is no excuse
             // for making a job from an object of long ago.
             ListWriter::Job { url, created_at } => {
-                let held_by = |state: &AddressState| state.job().is_some_and(|job| url.ends_with(&job.key));
+                let held_by =
+                    |state: &AddressState| state.assigned_job().is_some_and(|job| url.ends_with(&job.key));
                 let Some((marked_at, held)) = self.of(&address).iter().find(|(_, state)| held_by(state))
                 else {
                     return broken(format!("{region}: a job writes {address}, which was never in it"));
@@ -102,15 +103,15 @@ impl Chronicle {
             ListWriter::Job { .. } => "writes to a list by job",
             _ => "writes to a list by call",
         });
-        if write.after != Some(Reason::Bounce) {
+        if write.after != Some(SuppressionReason::Bounce) {
             return Ok(());
         }
         if !first_pass_ended {
             return broken(format!("{region}: a BOUNCE of {address} before the first pass"));
         }
-        if write.before == Some(Reason::Complaint) {
+        if write.before == Some(SuppressionReason::Complaint) {
             coverage.note("a BOUNCE over a COMPLAINT that was released, or that nobody knew of");
-            if known.is_some_and(|state| state.effective() == Some(Reason::Complaint)) {
+            if known.is_some_and(|state| state.effective_reason() == Some(SuppressionReason::Complaint)) {
                 return broken(format!("{region}: a BOUNCE over the COMPLAINT of {address}: {known:?}"));
             }
         }
@@ -121,12 +122,12 @@ impl Chronicle {
     pub(crate) fn needs(&self) -> usize {
         let needs = |old: Option<&AddressState>, new: &AddressState| {
             let Some(old) = old else { return new.is_pending() };
-            let failed = new.outcome().filter(|outcome| outcome.kind == OutcomeKind::Failed);
+            let failed = new.apply_outcome().filter(|outcome| outcome.kind == ApplyOutcomeKind::Failed);
             new.is_pending()
                 && (!old.is_pending()
                     || old.state() != new.state()
-                    || (old.job().is_some() && new.job().is_none())
-                    || (failed.is_some() && old.outcome() != failed))
+                    || (old.assigned_job().is_some() && new.assigned_job().is_none())
+                    || (failed.is_some() && old.apply_outcome() != failed))
         };
         let of = |states: &Vec<(Timestamp, AddressState)>| {
             let mut old = None;
@@ -139,13 +140,13 @@ impl Chronicle {
 /// A law: a state is settled only for the version that was acted on, so what is settled as done is what is in force. It is
 /// checked at every write, since reconcile would have mended it once all is at rest.
 fn settled_is_in_force(region: &str, state: &AddressState) -> Result<(), Broken> {
-    let done = state.outcome().map(|outcome| outcome.kind);
-    let done = matches!(done, Some(OutcomeKind::Applied | OutcomeKind::ReasonNotEnabled));
-    let applied = state.applied();
+    let done = state.apply_outcome().map(|outcome| outcome.kind);
+    let done = matches!(done, Some(ApplyOutcomeKind::Applied | ApplyOutcomeKind::ReasonNotEnabled));
+    let applied = state.applied_entry();
     // What somebody took off by hand stays off.
-    let left_off = applied.is_some_and(|applied| applied.left_off);
+    let left_off = applied.is_some_and(|applied| applied.removal_accepted);
     let applied = applied.and_then(|applied| applied.reason);
-    if done && !left_off && !state.is_pending() && applied != state.effective() {
+    if done && !left_off && !state.is_pending() && applied != state.effective_reason() {
         return broken(format!("{region}: settled, and not as it should be: {state:?}"));
     }
     Ok(())
@@ -154,11 +155,12 @@ fn settled_is_in_force(region: &str, state: &AddressState) -> Result<(), Broken>
 /// A law: a release is never undone by what stood on a list before it, nor by what a job has left there. Events and
 /// decisions can't undo it, since they count from their own times.
 fn release_stands(region: &str, old: &AddressState, new: &AddressState, truth: &Truth) -> Result<(), Broken> {
-    let Some((reason, said)) = new.state().in_force().filter(|_| old.effective().is_none()) else {
+    let Some((reason, said)) = new.state().statement_in_force().filter(|_| old.effective_reason().is_none())
+    else {
         return Ok(());
     };
     let released = old.state().released.as_ref().and_then(|released| truth.decisions.get(&released.id));
-    let Some(released) = released.filter(|_| said.source == Source::List) else { return Ok(()) };
+    let Some(released) = released.filter(|_| said.source == StatementSource::List) else { return Ok(()) };
     let address = new.address();
     if truth.last_entry(address).map(|at| at.plus(SKEW)) < Some(released.at) {
         return broken(format!(
@@ -185,12 +187,12 @@ pub(crate) fn is_what_was_said(
         (&state.released, least.released, most.released),
     ] {
         let at = said.as_ref().map(|said| said.at);
-        let listed = said.as_ref().is_some_and(|said| said.source == Source::List);
+        let listed = said.as_ref().is_some_and(|said| said.source == StatementSource::List);
         if at < least || (at > most && !listed) {
             return broken(format!("{address} is {state:?} where {least:?} to {most:?} was said: {truth:?}"));
         }
     }
-    let listed = state.in_force().is_some_and(|(_, said)| said.source == Source::List);
+    let listed = state.statement_in_force().is_some_and(|(_, said)| said.source == StatementSource::List);
     let last_entry = truth.last_entry(address).map(|at| at.plus(SKEW));
     if listed && (last_entry.is_none() || last_entry < state.released_at()) {
         return broken(format!("{address} is suppressed by an entry that nobody else put there: {state:?}"));
@@ -202,40 +204,46 @@ fn note(old: &AddressState, new: &AddressState, coverage: &mut Coverage) {
     let newly = |what: fn(&AddressState) -> Option<Timestamp>| what(new) > what(old);
     let released = newly(|state| state.state().released_at());
     let complained = newly(|state| state.state().complained_at());
-    let in_job = old.job().map(|job| job.reason);
+    let in_job = old.assigned_job().map(|job| job.reason);
     if released {
         coverage.note("releases");
         if in_job.is_some_and(|reason| reason.is_some()) {
             coverage.note("releases while a job puts the address");
         }
     }
-    if in_job.is_some() && newly(|state| state.state().accused_at()) {
+    if in_job.is_some() && newly(|state| state.state().last_evidence_at()) {
         coverage.note("evidence while a job holds the address");
     }
-    if complained && in_job == Some(Some(Reason::Bounce)) {
+    if complained && in_job == Some(Some(SuppressionReason::Bounce)) {
         coverage.note("complaints while a job puts a BOUNCE");
     }
-    if complained && old.effective() == Some(Reason::Bounce) {
+    if complained && old.effective_reason() == Some(SuppressionReason::Bounce) {
         coverage.note("complaints of who has bounced");
     }
-    if newly(|state| state.state().bounced_at()) && old.effective() == Some(Reason::Complaint) {
+    if newly(|state| state.state().bounced_at())
+        && old.effective_reason() == Some(SuppressionReason::Complaint)
+    {
         coverage.note("bounces of who has complained");
     }
-    if newly(|state| state.state().accused_at()) && old.effective().is_none() && new.effective().is_none() {
+    if newly(|state| state.state().last_evidence_at())
+        && old.effective_reason().is_none()
+        && new.effective_reason().is_none()
+    {
         coverage.note("evidence from before a release");
     }
-    if old.effective().is_none() && new.effective().is_some() {
+    if old.effective_reason().is_none() && new.effective_reason().is_some() {
         coverage.note("suppressed again after a release");
     }
-    let kind = |state: &AddressState| state.outcome().map(|outcome| outcome.kind);
+    let kind = |state: &AddressState| state.apply_outcome().map(|outcome| outcome.kind);
     if kind(new) != kind(old) {
         match kind(new) {
-            Some(OutcomeKind::RefusedSandbox) => coverage.note("refused in the sandbox"),
-            Some(OutcomeKind::Failed) => coverage.note("attempts that failed"),
+            Some(ApplyOutcomeKind::RefusedSandbox) => coverage.note("refused in the sandbox"),
+            Some(ApplyOutcomeKind::Failed) => coverage.note("attempts that failed"),
             _ => {}
         }
     }
-    let left_off = |state: &AddressState| state.applied().is_some_and(|applied| applied.left_off);
+    let left_off =
+        |state: &AddressState| state.applied_entry().is_some_and(|applied| applied.removal_accepted);
     if left_off(new) && !left_off(old) {
         coverage.note("entries left off after a hand took them off");
     }

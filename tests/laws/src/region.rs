@@ -13,10 +13,10 @@ use mailroom_aws::clock::Clock;
 use mailroom_aws::deadline::Deadline;
 use mailroom_aws::invocation::SqsBatchResponse;
 use mailroom_aws::suppression_list::SuppressionList;
-use mailroom_aws::table::notes::{FIRST_PASS, FirstPass, NoteStore};
+use mailroom_aws::table::notes::{FIRST_PASS_NOTE, FirstPassNote, NoteStore};
 use mailroom_core::suppression::AddressState;
 use mailroom_core::timestamp::Timestamp;
-use reconcile::handler::{Done, LookedBack, Passed, Pushed, Wake};
+use reconcile::handler::{LookBackCounts, PassOutcome, PushCounts, ReconcileRequest, ReconcileRunOutcome};
 use simulated_region::{Parameters, SimulatedRegion};
 
 use crate::law::Chronicle;
@@ -41,9 +41,9 @@ pub(crate) enum Ended {
 /// What reconcile did, if no other invocation was at work.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Woken {
-    pub(crate) pushed: Pushed,
-    pub(crate) passed: Passed,
-    pub(crate) looked_back: LookedBack,
+    pub(crate) pushed: PushCounts,
+    pub(crate) passed: PassOutcome,
+    pub(crate) looked_back: LookBackCounts,
 }
 
 /// One Region, with all that Mailroom has in it.
@@ -105,7 +105,7 @@ impl Region {
         let change = |image: &ItemChange| Change { image: image.clone(), created_at };
         self.changes.extend(new.iter().map(change));
         if !self.first_pass_ended {
-            self.first_pass_ended = at_once(self.table.get_note::<FirstPass>(FIRST_PASS, within(1)))
+            self.first_pass_ended = at_once(self.table.get_note::<FirstPassNote>(FIRST_PASS_NOTE, within(1)))
                 .is_some_and(|note| note.is_ok_and(|note| note.is_some()));
         }
         new
@@ -206,7 +206,11 @@ impl Region {
         }
     }
 
-    pub(crate) fn reconcile(&mut self, wake: Wake, fuse: Fuse) -> impl Future<Output = Ended> + 'static {
+    pub(crate) fn reconcile(
+        &mut self,
+        wake: ReconcileRequest,
+        fuse: Fuse,
+    ) -> impl Future<Output = Ended> + 'static {
         let list = self.list.with_fuse(&fuse);
         self.reconcile_with(list, wake, fuse)
     }
@@ -215,19 +219,21 @@ impl Region {
     pub(crate) fn reconcile_with<L: SuppressionList + 'static>(
         &mut self,
         list: L,
-        wake: Wake,
+        wake: ReconcileRequest,
         fuse: Fuse,
     ) -> impl Future<Output = Ended> + 'static {
         self.runs += 1;
         let holder = format!("run {}", self.runs);
         let function = self.with_fuse(&fuse).reconcile(list);
         async move {
-            let ended = fuse.run(function.handle(wake, &holder, within(240))).await;
+            let ended = fuse.run(function.handle_request(wake, &holder, within(240))).await;
             let woken = |done| match done {
-                Ok(Done::Woken { pushed, passed, looked_back }) => {
-                    Some(Woken { pushed, passed, looked_back })
-                }
-                Ok(Done::Held) | Err(_) => None,
+                Ok(ReconcileRunOutcome::Completed {
+                    push_counts: pushed,
+                    pass_outcome: passed,
+                    look_back_counts: looked_back,
+                }) => Some(Woken { pushed, passed, looked_back }),
+                Ok(ReconcileRunOutcome::Busy) | Err(_) => None,
             };
             Ended::Reconcile { died: ended.is_none(), woken: ended.and_then(woken) }
         }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use mailroom_core::suppression::policy::Threshold;
+use mailroom_core::suppression::policy::TransientThreshold;
 use mailroom_core::timestamp::Timestamp;
 
 /// A soft bounce that counts.
@@ -28,7 +28,7 @@ struct Delivery {
 #[derive(Debug, Default)]
 pub(crate) struct SoftBounces {
     /// How many suppress; `None`: they are not counted.
-    pub(crate) threshold: Option<Threshold>,
+    pub(crate) threshold: Option<TransientThreshold>,
     bounces: Vec<SoftBounce>,
     told: Vec<Delivery>,
     /// The deliveries that were written to a table, with the time of the write.
@@ -36,7 +36,7 @@ pub(crate) struct SoftBounces {
 }
 
 impl SoftBounces {
-    pub(crate) fn new(threshold: Option<Threshold>) -> Self {
+    pub(crate) fn new(threshold: Option<TransientThreshold>) -> Self {
         Self { threshold, ..Self::default() }
     }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use doubles::{EventKind, Fault, Vocabulary};
-use mailroom_core::suppression::Reason;
+use mailroom_core::suppression::SuppressionReason;
 
 /// One thing that happens. Regions and addresses are given as numbers, taken modulo how many there are.
 #[derive(Debug, Clone)]
@@ -34,7 +34,7 @@ pub enum Step {
         /// The address that is decided about.
         who: usize,
         /// The reason to suppress it for; `None` releases it.
-        suppress: Option<Reason>,
+        suppress: Option<SuppressionReason>,
     },
     /// Somebody edits a Region's list by hand.
     Edits {
@@ -45,7 +45,7 @@ pub enum Step {
         /// The spelling of the address.
         spelling: usize,
         /// The reason that is put on the list; `None` takes the entry off.
-        put: Option<Reason>,
+        put: Option<SuppressionReason>,
     },
     /// A function is woken.
     Wakes {

@@ -11,9 +11,9 @@ use doubles::{EventKind, Fuse, MailEvent, MemoryClock, MemoryList, MemoryObjects
 use fastrand::Rng;
 use mailroom_aws::clock::Timer;
 use mailroom_aws::suppression_list::{ListError, SuppressionList};
-use mailroom_core::suppression::{AddressState, Reason};
+use mailroom_core::suppression::{AddressState, SuppressionReason};
 use mailroom_core::timestamp::Timestamp;
-use reconcile::handler::{Passed, Wake};
+use reconcile::handler::{PassOutcome, ReconcileRequest};
 use simulated_region::{ACCOUNT, Parameters};
 
 use crate::law::{Broken, broken};
@@ -59,7 +59,7 @@ pub trait Ses {
     fn go_on(&self, by: Duration);
 
     /// The entries of a Region's list.
-    fn entries(&self, region: &str) -> BTreeMap<String, Reason>;
+    fn entries(&self, region: &str) -> BTreeMap<String, SuppressionReason>;
 
     /// The number of calls of each action in a Region so far.
     fn calls(&self, region: &str) -> BTreeMap<String, usize>;
@@ -101,7 +101,7 @@ pub async fn one_put_per_bounce(bounces: usize) -> Result<(usize, Duration), Lis
     let clock = MemoryClock::at(start);
     let list = MemoryList::new(clock.clone(), &MemoryObjects::default());
     for index in 0..bounces {
-        list.put(&address(index), Reason::Bounce).await?;
+        list.put(&address(index), SuppressionReason::Bounce).await?;
         clock.sleep(SECOND).await;
     }
     let took = mailroom_aws::clock::Clock::now(&clock).since(start);
@@ -275,7 +275,7 @@ impl<S: Ses> Run<'_, S> {
 
     fn reconcile(&mut self, index: usize, pass: bool) {
         let region = &mut self.regions[index];
-        let wake = Wake { pass, ..Wake::default() };
+        let wake = ReconcileRequest { start_pass: pass, ..ReconcileRequest::default() };
         let invocation = region.reconcile_with(self.ses.list(region.name), wake, Fuse::default());
         self.tasks.spawn(index, async move { (invocation.await, By::Others) });
     }
@@ -328,7 +328,7 @@ impl<S: Ses> Run<'_, S> {
             }
             Ended::Reconcile { woken, .. } => {
                 let passed = woken.map(|woken| woken.passed);
-                self.passed += usize::from(matches!(passed, Some(Passed::Ended(_))));
+                self.passed += usize::from(matches!(passed, Some(PassOutcome::Ended(_))));
                 ("reconcile", passed.is_some())
             }
         };
@@ -336,7 +336,7 @@ impl<S: Ses> Run<'_, S> {
     }
 
     fn is_at_rest(&self) -> bool {
-        let left = |state: &AddressState| state.is_pending() || state.job().is_some();
+        let left = |state: &AddressState| state.is_pending() || state.assigned_job().is_some();
         let rests = |region: &Region| {
             region.feedback_queue.len() + region.merge_queue.len() == 0
                 && !region.table.states().iter().any(left)
@@ -347,12 +347,13 @@ impl<S: Ses> Run<'_, S> {
     /// Checks that all bounces, and nothing else, are on every list, and that every state says so.
     fn is_right(&self) -> Result<(), Broken> {
         let expected: BTreeMap<_, _> =
-            (0..self.storm.bounces).map(|index| (address(index), Reason::Bounce)).collect();
+            (0..self.storm.bounces).map(|index| (address(index), SuppressionReason::Bounce)).collect();
         for region in &self.regions {
             if self.ses.entries(region.name) != expected {
                 return broken(format!("{}: the list is not right", region.name));
             }
-            let says = |state: AddressState| Some((state.address().to_owned(), state.applied()?.reason?));
+            let says =
+                |state: AddressState| Some((state.address().to_owned(), state.applied_entry()?.reason?));
             let applied: BTreeMap<_, _> = region.table.states().into_iter().filter_map(says).collect();
             if applied != expected {
                 return broken(format!("{}: the states are not right", region.name));

@@ -73,8 +73,8 @@ impl Clock for SkewedClock {
 }
 
 impl Timer for SkewedClock {
-    async fn sleep(&self, by: Duration) {
-        let until = self.time.now().plus(by);
+    async fn sleep(&self, duration: Duration) {
+        let until = self.time.now().plus(duration);
         poll_fn(|context| {
             if self.time.now() >= until {
                 return Poll::Ready(());

@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
-use mailroom_core::suppression::Reason;
+use mailroom_core::suppression::SuppressionReason;
 use mailroom_core::timestamp::Timestamp;
 
 use crate::soft::SoftBounces;
@@ -17,7 +17,7 @@ pub(crate) enum Weight {
     /// The event says nothing, whatever comes with it.
     Nothing,
     /// The event suppresses by itself.
-    Enough(Reason),
+    Enough(SuppressionReason),
     /// The event suppresses together with others.
     Counts,
     /// The event is a delivery: what counted before it counts no more.
@@ -38,7 +38,7 @@ pub(crate) struct Event {
 #[derive(Debug, Clone)]
 pub(crate) struct Decision {
     pub(crate) address: String,
-    pub(crate) suppress: Option<Reason>,
+    pub(crate) suppress: Option<SuppressionReason>,
     /// When the decision counts from.
     pub(crate) at: Timestamp,
 }
@@ -113,8 +113,8 @@ impl Truth {
         });
         for (suppress, at) in events.chain(decisions.map(|decision| (decision.suppress, decision.at))) {
             let last = match suppress {
-                Some(Reason::Bounce) => &mut times.bounced,
-                Some(Reason::Complaint) => &mut times.complained,
+                Some(SuppressionReason::Bounce) => &mut times.bounced,
+                Some(SuppressionReason::Complaint) => &mut times.complained,
                 None => &mut times.released,
             };
             *last = (*last).max(Some(at));

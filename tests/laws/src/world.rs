@@ -9,16 +9,16 @@ use doubles::{EventKind, Fault, Fuse, JobFaults, ListRules, ListWriter, MailEven
 use fastrand::Rng;
 use mailroom_aws::clock::Clock;
 use mailroom_aws::deadline::Deadline;
-use mailroom_aws::peers::PeerError;
-use mailroom_aws::suppression_list::Account;
+use mailroom_aws::peer_queues::PeerError;
+use mailroom_aws::suppression_list::AccountStatus;
 use mailroom_aws::table::records::RecordTable;
 use mailroom_core::address::Address;
 use mailroom_core::suppression::operator::OperatorDecision;
-use mailroom_core::suppression::policy::{Candidates, Policy, Threshold};
-use mailroom_core::suppression::reconcile::{Gone, Guard};
-use mailroom_core::suppression::{AddressState, Reason};
+use mailroom_core::suppression::policy::{CandidatePolicy, SuppressionPolicy, TransientThreshold};
+use mailroom_core::suppression::reconcile::{EmptiedListGuard, MissingEntryPolicy};
+use mailroom_core::suppression::{AddressState, SuppressionReason};
 use mailroom_core::timestamp::Timestamp;
-use reconcile::handler::{Passed, Wake};
+use reconcile::handler::{PassOutcome, ReconcileRequest};
 use simulated_region::{ACCOUNT, Parameters};
 
 use crate::coverage::Coverage;
@@ -68,15 +68,15 @@ pub struct Config {
     pub all_candidates: bool,
     /// Decide's parameter `UndeterminedBounces`: whether it is `count`.
     pub count_undetermined: bool,
-    /// Decide's parameter `SoftBounces`: how many suppress if it is `count`; `None` if it is `off`.
-    pub soft_bounces: Option<Threshold>,
+    /// Decide's parameter `SoftBounces`: how many suppress if it is `count`; `SuppressNone` if it is `off`.
+    pub soft_bounces: Option<TransientThreshold>,
     /// Whether reconcile has been through all lists before anything happens.
     pub settled: bool,
     /// How long SES's import jobs wait before their first record, and how long they take for each.
     pub job: (Duration, Duration),
     /// Whether SES tells which records of a job have failed.
     pub tells_failed: bool,
-    /// The address whose records fail in jobs; `None` if none do.
+    /// The address whose records fail in jobs; `SuppressNone` if none do.
     pub fails_in_jobs: Option<usize>,
     /// The number of entries on a page of a list.
     pub page: usize,
@@ -92,7 +92,7 @@ pub struct History {
     /// What is fixed during the history.
     pub config: Config,
     /// The entries that were on lists before Mailroom came: Region, address, spelling, reason.
-    pub entries: Vec<(usize, usize, usize, Reason)>,
+    pub entries: Vec<(usize, usize, usize, SuppressionReason)>,
     /// The steps, one after the other.
     pub steps: Vec<Step>,
 }
@@ -137,11 +137,15 @@ impl World {
         let config = history.config.clone();
         let time = Time::at(Timestamp::from_millis(START).unwrap_or(Timestamp::MIN));
         let peers = MemoryPeers::default();
-        let policy = Policy {
-            transient: config.soft_bounces,
+        let policy = SuppressionPolicy {
+            transient_threshold: config.soft_bounces,
             count_undetermined: config.count_undetermined,
-            candidates: if config.all_candidates { Candidates::All } else { Candidates::None },
-            ..Policy::default()
+            candidate_policy: if config.all_candidates {
+                CandidatePolicy::SuppressAll
+            } else {
+                CandidatePolicy::SuppressNone
+            },
+            ..SuppressionPolicy::default()
         };
         let names = &NAMES[..config.regions.clamp(1, NAMES.len())];
         let clock = |index: usize| time.clock(config.clocks.get(index).copied().unwrap_or(0));
@@ -150,7 +154,11 @@ impl World {
                 policy: policy.clone(),
                 requests_per_second: config.requests_per_second,
                 trust_origin: config.trust_origin,
-                gone: if config.put_back { Gone::PutBack } else { Gone::LeaveOff },
+                gone: if config.put_back {
+                    MissingEntryPolicy::PutBack
+                } else {
+                    MissingEntryPolicy::AcceptRemoval
+                },
                 ..Parameters::of(name, names)
             };
             let clocks = [clock(3 * index), clock(3 * index + 1), clock(3 * index + 2)];
@@ -274,10 +282,10 @@ impl World {
         let counts = self.config.soft_bounces.is_some() && told != Vocabulary::Identity;
         let several = said == EventKind::ComplaintOfSeveral && to.iter().collect::<BTreeSet<_>>().len() > 1;
         let weight = match said {
-            EventKind::Permanent => Weight::Enough(Reason::Bounce),
-            EventKind::Complaint => Weight::Enough(Reason::Complaint),
+            EventKind::Permanent => Weight::Enough(SuppressionReason::Bounce),
+            EventKind::Complaint => Weight::Enough(SuppressionReason::Complaint),
             EventKind::ComplaintOfSeveral if self.config.all_candidates || !several => {
-                Weight::Enough(Reason::Complaint)
+                Weight::Enough(SuppressionReason::Complaint)
             }
             EventKind::Transient if counts => Weight::Counts,
             EventKind::Undetermined if counts && self.config.count_undetermined => Weight::Counts,
@@ -333,8 +341,8 @@ impl World {
             }
         }
         let reason = match said {
-            EventKind::Permanent => Some(Reason::Bounce),
-            EventKind::Complaint => Some(Reason::Complaint),
+            EventKind::Permanent => Some(SuppressionReason::Bounce),
+            EventKind::Complaint => Some(SuppressionReason::Complaint),
             _ => None,
         };
         // SES does not put a bounce over its own complaint.
@@ -354,7 +362,12 @@ impl World {
         self.truth.events.insert(id, event);
     }
 
-    fn decides(&mut self, index: usize, who: usize, suppress: Option<Reason>) -> Result<(), Broken> {
+    fn decides(
+        &mut self,
+        index: usize,
+        who: usize,
+        suppress: Option<SuppressionReason>,
+    ) -> Result<(), Broken> {
         self.decisions += 1;
         let spelling = self.spelling(who, 0);
         let address = Address::parse(spelling).map_err(|_| Broken(format!("{spelling} is no address")))?;
@@ -365,7 +378,8 @@ impl World {
         let decision =
             OperatorDecision::new(&address, suppress, "ops", "why", operators.now(), &known, &nonce);
         // A law: a decision stands over whatever the operator had read, whatever the clocks.
-        let decided = known.join(&decision.change(self.regions[index].name).state).effective();
+        let decided =
+            known.join(&decision.to_state_change(self.regions[index].name).state).effective_reason();
         if decided != suppress && (suppress.is_none() || decided < suppress) {
             return broken(format!("{decision:?} changes nothing of {known:?}"));
         }
@@ -373,7 +387,7 @@ impl World {
             "decisions that overrule later times",
             usize::from(decision.overrules >= Some(decision.decided_at)),
         );
-        let at = decision.counts_from();
+        let at = decision.takes_effect_at();
         let decided = truth::Decision { address: decision.address.clone(), suppress, at };
         self.truth.decisions.insert(decision.sk.clone(), decided);
         let decisions = [decision];
@@ -384,7 +398,7 @@ impl World {
         Ok(())
     }
 
-    fn edit(&mut self, region: usize, who: usize, spelling: usize, put: Option<Reason>) {
+    fn edit(&mut self, region: usize, who: usize, spelling: usize, put: Option<SuppressionReason>) {
         let spelling = self.spelling(who, spelling);
         let index = region % self.regions.len();
         let list = &self.regions[index].list;
@@ -399,9 +413,12 @@ impl World {
     }
 
     fn set_account(&mut self, index: usize, production_access: bool) {
-        let enabled = BTreeSet::from([Reason::Bounce, Reason::Complaint]);
+        let enabled = BTreeSet::from([SuppressionReason::Bounce, SuppressionReason::Complaint]);
         self.coverage.count("accounts in the sandbox", usize::from(!production_access));
-        self.regions[index].list.set_account(Account { production_access, enabled });
+        self.regions[index].list.set_account(AccountStatus {
+            has_production_access: production_access,
+            enabled_reasons: enabled,
+        });
     }
 
     fn lose(&mut self, index: usize, what: Lost) {
@@ -477,7 +494,7 @@ impl World {
                 self.tasks.spawn(index, invocation);
             }
             Function::Reconcile => {
-                let wake = Wake { pass: rng.bool(), ..Wake::default() };
+                let wake = ReconcileRequest { start_pass: rng.bool(), ..ReconcileRequest::default() };
                 let invocation = region.reconcile(wake, fuse);
                 self.tasks.spawn(index, invocation);
             }
@@ -542,9 +559,9 @@ impl World {
             }
             Ended::Reconcile { woken, .. } => {
                 if let Some(woken) = woken {
-                    self.coverage.count("records decided late", woken.looked_back.decided);
+                    self.coverage.count("records decided late", woken.looked_back.records_decided);
                     self.coverage.count("states pushed", woken.pushed.states);
-                    if let Passed::Ended(counts) = woken.passed {
+                    if let PassOutcome::Ended(counts) = woken.passed {
                         self.coverage.count("mended by reconcile", counts.mended);
                         self.coverage.count("drift", counts.drifted);
                     }
@@ -633,7 +650,7 @@ impl World {
             self.regions[index].table.lag(0);
             self.regions[index].list.recover();
             // Entries that were removed by hand are a large share of so short a list: an operator has looked.
-            self.regions[index].shared.parameters.guard = Guard { percent: 100 };
+            self.regions[index].shared.parameters.guard = EmptiedListGuard { max_missing_percent: 100 };
         }
         for round in 0..12 {
             let before: Vec<_> = self.regions.iter().map(|region| region.changes.len()).collect();
@@ -709,7 +726,7 @@ impl World {
         for index in 0..self.regions.len() {
             let mut ended = None;
             for _ in 0..12 {
-                let wake = Wake { pass: ended.is_none(), ..Wake::default() };
+                let wake = ReconcileRequest { start_pass: ended.is_none(), ..ReconcileRequest::default() };
                 let invocation = self.regions[index].reconcile(wake, Fuse::default());
                 self.tasks.spawn(index, invocation);
                 let until = self.time.now().plus(MINUTE * 5);
@@ -719,9 +736,9 @@ impl World {
                         && region == index
                     {
                         ended = match woken.passed {
-                            Passed::Ended(counts) => Some(counts.differ + counts.busy == 0),
-                            Passed::Alarmed(_) => Some(false),
-                            Passed::NotDue | Passed::Unfinished(_) => None,
+                            PassOutcome::Ended(counts) => Some(counts.differ + counts.busy == 0),
+                            PassOutcome::GuardTripped(_) => Some(false),
+                            PassOutcome::NotDue | PassOutcome::Unfinished(_) => None,
                         };
                     }
                     if let Some(end) = end {
@@ -738,7 +755,7 @@ impl World {
         Ok(agree)
     }
 
-    /// Gives the next turn before `until`, and lets time go by while everybody waits for it. `None` if there is no turn
+    /// Gives the next turn before `until`, and lets time go by while everybody waits for it. `SuppressNone` if there is no turn
     /// before that.
     fn next_turn(&mut self, until: Timestamp) -> Result<Option<Turn<Ended>>, Broken> {
         for _ in 0..MOST_TURNS {
@@ -851,18 +868,18 @@ fn calls_are_bounded(region: &Region) -> Result<(), Broken> {
 
 /// A law: the list holds what is in force and nothing else, except what somebody has taken off by hand.
 fn list_is_right(region: &Region) -> Result<(), Broken> {
-    let mut listed = BTreeMap::<String, Reason>::new();
+    let mut listed = BTreeMap::<String, SuppressionReason>::new();
     for (spelling, reason) in region.list.entries() {
         let entry = listed.entry(spelling.to_lowercase()).or_insert(reason);
         *entry = reason.max(*entry);
     }
     let mut wanted = BTreeMap::new();
     for state in region.table.states() {
-        if state.is_pending() || state.job().is_some() {
+        if state.is_pending() || state.assigned_job().is_some() {
             return broken(format!("{}: pending for good: {state:?}", region.name));
         }
-        let left_off = state.applied().is_some_and(|applied| applied.left_off);
-        if let Some(reason) = state.effective().filter(|_| !left_off) {
+        let left_off = state.applied_entry().is_some_and(|applied| applied.removal_accepted);
+        if let Some(reason) = state.effective_reason().filter(|_| !left_off) {
             wanted.insert(state.address().to_owned(), reason);
         }
     }

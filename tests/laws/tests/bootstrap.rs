@@ -9,13 +9,13 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use laws::bootstrap::run;
-use mailroom_core::suppression::Reason;
+use mailroom_core::suppression::SuppressionReason;
 
 const ENTRIES: usize = 100_000;
 
 #[test]
 fn a_hundred_thousand_entries_come_to_an_empty_list() {
-    let reason = |n| if n % 10 == 0 { Reason::Complaint } else { Reason::Bounce };
+    let reason = |n| if n % 10 == 0 { SuppressionReason::Complaint } else { SuppressionReason::Bounce };
     let list: BTreeMap<_, _> = (0..ENTRIES).map(|n| (format!("User{n}@example.com"), reason(n))).collect();
     let costs = run(&list).unwrap();
     println!("{ENTRIES} entries in one Region and none in the other");

@@ -8,8 +8,8 @@ use doubles::{EventKind, Fault, Vocabulary};
 use laws::coverage::Coverage;
 use laws::step::{Function, Lost, Step};
 use laws::world::{Config, History, run};
-use mailroom_core::suppression::Reason;
-use mailroom_core::suppression::policy::Threshold;
+use mailroom_core::suppression::SuppressionReason;
+use mailroom_core::suppression::policy::TransientThreshold;
 use proptest::prelude::*;
 use proptest::test_runner::{Config as Cases, RngSeed, TestRunner};
 
@@ -22,8 +22,8 @@ enum Pace {
     Slow,
 }
 
-fn reason() -> impl Strategy<Value = Reason> {
-    prop_oneof![Just(Reason::Bounce), Just(Reason::Complaint)]
+fn reason() -> impl Strategy<Value = SuppressionReason> {
+    prop_oneof![Just(SuppressionReason::Bounce), Just(SuppressionReason::Complaint)]
 }
 
 fn says() -> impl Strategy<Value = Step> {
@@ -108,7 +108,7 @@ fn step() -> impl Strategy<Value = Step> {
 fn history(regions: usize, pace: Pace) -> impl Strategy<Value = History> {
     let soft_bounces = prop_oneof![
         1 => Just(None),
-        3 => Just(Some(Threshold { events: 3, days: 2, within_days: 30 })),
+        3 => Just(Some(TransientThreshold { events: 3, days: 2, within_days: 30 })),
     ];
     let parameters = (any::<bool>(), any::<bool>(), any::<bool>(), any::<bool>(), 0..4_u8, soft_bounces);
     let job = (5..200_u64, prop_oneof![Just(0_u64), Just(1), Just(20_000)]);

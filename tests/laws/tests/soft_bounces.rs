@@ -6,11 +6,11 @@ use std::time::Duration;
 use doubles::{EventKind, Vocabulary};
 use laws::step::Step;
 use laws::world::{Config, History, run};
-use mailroom_core::suppression::policy::Threshold;
+use mailroom_core::suppression::policy::TransientThreshold;
 
 const DAY: Duration = Duration::from_hours(24);
 
-fn config(soft_bounces: Option<Threshold>) -> Config {
+fn config(soft_bounces: Option<TransientThreshold>) -> Config {
     Config {
         regions: 2,
         addresses: 1,
@@ -38,7 +38,7 @@ fn says(said: EventKind, told: Vocabulary) -> Step {
 fn suppressed(days: &[EventKind], told: Vocabulary, counted: bool) -> usize {
     let day = |said: &EventKind| [says(*said, told), Step::Minute { region: 0 }, Step::Time(DAY)];
     let steps = days.iter().flat_map(day).collect();
-    let config = config(counted.then(Threshold::default));
+    let config = config(counted.then(TransientThreshold::default));
     let coverage = run(&History { config, entries: Vec::new(), steps }).unwrap();
     coverage.of("suppressed by soft bounces")
 }

@@ -21,13 +21,13 @@ use laws::storm::{Cost, START, Ses, Storm, one_put_per_bounce, run};
 use local_ses::clock::Clock;
 use local_ses::{Config, LocalSes};
 use mailroom_aws::suppression_list::{
-    Account, ImportJob, ListError, ListPage, ListedJob, SesList, SuppressionList,
+    AccountStatus, ImportJob, ImportJobSummary, ListError, ListPage, SesSuppressionList, SuppressionList,
 };
-use mailroom_core::inbound::Location;
-use mailroom_core::suppression::Reason;
-use mailroom_core::suppression::import::JobKind;
-use mailroom_core::suppression::reconcile::Entry;
-use mailroom_core::suppression::window::Window;
+use mailroom_core::inbound::ObjectLocation;
+use mailroom_core::suppression::SuppressionReason;
+use mailroom_core::suppression::import::ImportAction;
+use mailroom_core::suppression::reconcile::ListEntry;
+use mailroom_core::suppression::window::ListWindow;
 use time::OffsetDateTime;
 use tokio::runtime::Runtime;
 
@@ -76,7 +76,7 @@ impl Ses for OverHttp {
             .endpoint_url(self.ses.endpoint())
             .credentials_provider(SharedCredentialsProvider::new(credentials))
             .build();
-        Asking { list: SesList::new(&config), asked: Rc::clone(&self.asked) }
+        Asking { list: SesSuppressionList::new(&config), asked: Rc::clone(&self.asked) }
     }
 
     fn is_asked(&self) -> bool {
@@ -87,10 +87,10 @@ impl Ses for OverHttp {
         self.ses.clock().advance(by);
     }
 
-    fn entries(&self, region: &str) -> BTreeMap<String, Reason> {
+    fn entries(&self, region: &str) -> BTreeMap<String, SuppressionReason> {
         let reason = |entry: local_ses::suppression::Entry| match entry.reason {
-            local_ses::suppression::Reason::Bounce => Reason::Bounce,
-            local_ses::suppression::Reason::Complaint => Reason::Complaint,
+            local_ses::suppression::Reason::Bounce => SuppressionReason::Bounce,
+            local_ses::suppression::Reason::Complaint => SuppressionReason::Complaint,
         };
         self.ses.list(region).into_iter().map(|(address, entry)| (address, reason(entry))).collect()
     }
@@ -103,7 +103,7 @@ impl Ses for OverHttp {
 
 /// Knows whether somebody waits for an answer: meanwhile, no virtual time goes by.
 struct Asking {
-    list: SesList,
+    list: SesSuppressionList,
     asked: Rc<Cell<usize>>,
 }
 
@@ -117,7 +117,7 @@ impl Asking {
 }
 
 impl SuppressionList for Asking {
-    async fn put(&self, spelling: &str, reason: Reason) -> Result<(), ListError> {
+    async fn put(&self, spelling: &str, reason: SuppressionReason) -> Result<(), ListError> {
         self.ask(self.list.put(spelling, reason)).await
     }
 
@@ -125,32 +125,36 @@ impl SuppressionList for Asking {
         self.ask(self.list.delete(spelling)).await
     }
 
-    async fn get(&self, spelling: &str) -> Result<Option<Entry>, ListError> {
+    async fn get(&self, spelling: &str) -> Result<Option<ListEntry>, ListError> {
         self.ask(self.list.get(spelling)).await
     }
 
-    async fn page(&self, window: Window, next: Option<&str>) -> Result<ListPage<Entry>, ListError> {
-        self.ask(self.list.page(window, next)).await
+    async fn list_entries(
+        &self,
+        window: ListWindow,
+        next_token: Option<&str>,
+    ) -> Result<ListPage<ListEntry>, ListError> {
+        self.ask(self.list.list_entries(window, next_token)).await
     }
 
-    async fn account(&self) -> Result<Account, ListError> {
-        self.ask(self.list.account()).await
+    async fn account_status(&self) -> Result<AccountStatus, ListError> {
+        self.ask(self.list.account_status()).await
     }
 
-    async fn create_import_job(&self, kind: JobKind, url: &str) -> Result<String, ListError> {
-        self.ask(self.list.create_import_job(kind, url)).await
+    async fn create_import_job(&self, action: ImportAction, object_url: &str) -> Result<String, ListError> {
+        self.ask(self.list.create_import_job(action, object_url)).await
     }
 
-    async fn import_job(&self, id: &str) -> Result<ImportJob, ListError> {
-        self.ask(self.list.import_job(id)).await
+    async fn import_job(&self, job_id: &str) -> Result<ImportJob, ListError> {
+        self.ask(self.list.import_job(job_id)).await
     }
 
-    async fn import_jobs(&self, next: Option<&str>) -> Result<ListPage<ListedJob>, ListError> {
-        self.ask(self.list.import_jobs(next)).await
+    async fn import_jobs(&self, next_token: Option<&str>) -> Result<ListPage<ImportJobSummary>, ListError> {
+        self.ask(self.list.import_jobs(next_token)).await
     }
 
-    async fn failed_records(&self, url: &str) -> Result<String, ListError> {
-        self.ask(self.list.failed_records(url)).await
+    async fn download_failed_records(&self, failed_records_url: &str) -> Result<String, ListError> {
+        self.ask(self.list.download_failed_records(failed_records_url)).await
     }
 }
 
@@ -175,7 +179,7 @@ fn answer(mut stream: &TcpStream, objects: &Objects) {
     let region = signature.split('/').nth(2).unwrap();
     // Without a key it is the bucket that is asked for.
     let content = path[1..].split_once('/').filter(|(_, key)| !key.is_empty()).map(|(bucket, key)| {
-        let location = Location { bucket: bucket.to_owned(), key: key.to_owned() };
+        let location = ObjectLocation { bucket: bucket.to_owned(), key: key.to_owned() };
         objects.lock().unwrap()[region].content(&location)
     });
     let (status, content) = match content {

@@ -2,8 +2,8 @@
 
 use mailroom_core::envelope;
 use mailroom_core::feedback::{FeedbackRecord, Retention, normalize};
-use mailroom_core::notification::Reading;
-use mailroom_core::ours::Ours;
+use mailroom_core::notification::ParsedMessage;
+use mailroom_core::ownership::StackScope;
 use serde_json::json;
 
 use crate::clients::ACCOUNT;
@@ -12,7 +12,7 @@ use crate::local::Regional;
 /// The settings of a stack that decide what a message becomes.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    ours: Ours,
+    ours: StackScope,
     retention: Retention,
     kinds_not_stored: Vec<String>,
 }
@@ -21,7 +21,7 @@ impl Settings {
     /// The settings of a stack that was deployed with the template's defaults for retention and kinds.
     pub fn of(region: &Regional) -> Self {
         Self {
-            ours: Ours {
+            ours: StackScope {
                 account: ACCOUNT.to_owned(),
                 region: region.name().to_owned(),
                 topic_arn: Some(region.outputs().get("FeedbackTopicArn").to_owned()),
@@ -61,18 +61,18 @@ impl Expected {
             "Message": message,
         });
         let mut expected = Self::default();
-        let payload = match envelope::open(&envelope.to_string()) {
+        let payload = match envelope::open_payload(&envelope.to_string()) {
             Ok(payload) => payload,
             Err(error) => return Self { dead_letter: Some(error.to_string()), ..expected },
         };
         for message in payload.messages {
-            let notification = match message.reading {
-                Ok(Reading::Feedback(notification)) => notification,
-                Ok(Reading::Ignored(notice)) => {
+            let notification = match message.content {
+                Ok(ParsedMessage::Feedback(notification)) => notification,
+                Ok(ParsedMessage::Ignored(notice)) => {
                     expected.ignored = Some(notice.to_string());
                     continue;
                 }
-                Ok(Reading::Received(_)) => {
+                Ok(ParsedMessage::Received(_)) => {
                     expected.dead_letter = Some("a mail that was received".to_owned());
                     continue;
                 }
@@ -81,7 +81,7 @@ impl Expected {
                     continue;
                 }
             };
-            if let Err(foreign) = settings.ours.check(&message.origin, &notification) {
+            if let Err(foreign) = settings.ours.check_notification(&message.origin, &notification) {
                 expected.dead_letter = Some(foreign.to_string());
                 continue;
             }
@@ -94,7 +94,7 @@ impl Expected {
             let home = Some(settings.ours.region.as_str());
             match normalize(&notification, &message.origin, home, settings.retention) {
                 Ok(normalized) => {
-                    expected.dead_letter = normalized.malformed.first().map(ToString::to_string);
+                    expected.dead_letter = normalized.malformed_recipients.first().map(ToString::to_string);
                     expected.records.extend(normalized.records);
                 }
                 Err(error) => expected.dead_letter = Some(error.to_string()),

@@ -6,19 +6,19 @@
 use std::marker::PhantomData;
 use std::time::Duration;
 
-use apply::handler::Apply;
-use decide::handler::Decide;
+use apply::handler::ApplyFunction;
+use decide::handler::DecideFunction;
 use doubles::{Fuse, MemoryDeadLetters, MemoryList, MemoryMetrics, MemoryObjects, MemoryPeers, MemoryTable};
-use feedback::handler::Feedback;
+use feedback::handler::FeedbackFunction;
 use feedback::settings::KindsNotStored;
 use mailroom_aws::clock::Timer;
 use mailroom_aws::suppression_list::SuppressionList;
-use mailroom_core::ours::Ours;
+use mailroom_core::ownership::StackScope;
 use mailroom_core::record::Retention;
-use mailroom_core::suppression::policy::Policy;
-use mailroom_core::suppression::reconcile::{Gone, Guard};
-use merge::handler::Merge;
-use reconcile::handler::Reconcile;
+use mailroom_core::suppression::policy::SuppressionPolicy;
+use mailroom_core::suppression::reconcile::{EmptiedListGuard, MissingEntryPolicy};
+use merge::handler::MergeFunction;
+use reconcile::handler::ReconcileFunction;
 
 /// The account to which all Regions belong.
 pub const ACCOUNT: &str = "123456789012";
@@ -29,15 +29,15 @@ pub struct Parameters {
     /// `Peers`, without the Region itself.
     pub peers: Vec<String>,
     /// What decides about suppression.
-    pub policy: Policy,
+    pub policy: SuppressionPolicy,
     /// Apply's pace, in calls per second.
     pub requests_per_second: f64,
     /// `TrustOrigin`
     pub trust_origin: bool,
     /// `PutBack`
-    pub gone: Gone,
+    pub gone: MissingEntryPolicy,
     /// How much of a list may be gone at once.
-    pub guard: Guard,
+    pub guard: EmptiedListGuard,
     /// The time from one pass of reconcile over the list to the next.
     pub pass_every: Duration,
 }
@@ -46,11 +46,11 @@ impl Default for Parameters {
     fn default() -> Self {
         Self {
             peers: Vec::new(),
-            policy: Policy::default(),
+            policy: SuppressionPolicy::default(),
             requests_per_second: 1.0,
             trust_origin: false,
-            gone: Gone::LeaveOff,
-            guard: Guard::default(),
+            gone: MissingEntryPolicy::AcceptRemoval,
+            guard: EmptiedListGuard::default(),
             pass_every: Duration::from_hours(6),
         }
     }
@@ -136,23 +136,27 @@ impl<C: Timer + Clone> SimulatedRegion<C> {
     }
 
     /// The function `feedback`, which stores everything but deliveries and expects no poison.
-    pub fn feedback(&self) -> Feedback<MemoryTable, MemoryDeadLetters, MemoryMetrics> {
-        Feedback {
+    pub fn feedback(&self) -> FeedbackFunction<MemoryTable, MemoryDeadLetters, MemoryMetrics> {
+        FeedbackFunction {
             table: self.table.clone(),
             dead_letters: MemoryDeadLetters::refusing(),
             metrics: MemoryMetrics::default(),
             settings: feedback::settings::Settings {
-                ours: Ours { account: ACCOUNT.to_owned(), region: self.name.to_owned(), topic_arn: None },
+                stack_scope: StackScope {
+                    account: ACCOUNT.to_owned(),
+                    region: self.name.to_owned(),
+                    topic_arn: None,
+                },
                 retention: Retention::default(),
                 kinds_not_stored: KindsNotStored::parse("delivery"),
-                keeps_deliveries: self.parameters.policy.transient.is_some(),
+                stores_deliveries: self.parameters.policy.transient_threshold.is_some(),
             },
         }
     }
 
     /// The function `merge`, which expects no poison.
-    pub fn merge(&self) -> Merge<MemoryTable, MemoryDeadLetters, C, MemoryMetrics> {
-        Merge {
+    pub fn merge(&self) -> MergeFunction<MemoryTable, MemoryDeadLetters, C, MemoryMetrics> {
+        MergeFunction {
             table: self.table.clone(),
             dead_letters: MemoryDeadLetters::refusing(),
             clock: self.clock.clone(),
@@ -161,8 +165,8 @@ impl<C: Timer + Clone> SimulatedRegion<C> {
     }
 
     /// The function `decide`.
-    pub fn decide(&self) -> Decide<MemoryTable, MemoryPeers, C, MemoryMetrics> {
-        Decide {
+    pub fn decide(&self) -> DecideFunction<MemoryTable, MemoryPeers, C, MemoryMetrics> {
+        DecideFunction {
             table: self.table.clone(),
             peers: self.queues.clone(),
             clock: self.clock.clone(),
@@ -176,8 +180,8 @@ impl<C: Timer + Clone> SimulatedRegion<C> {
     }
 
     /// The function `apply`, with this list and this clock.
-    pub fn apply<L: SuppressionList, K: Timer>(&self, list: L, clock: K) -> Apply<Simulated<L, K>> {
-        Apply {
+    pub fn apply<L: SuppressionList, K: Timer>(&self, list: L, clock: K) -> ApplyFunction<Simulated<L, K>> {
+        ApplyFunction {
             table: self.table.clone(),
             list,
             objects: self.objects.clone(),
@@ -193,8 +197,8 @@ impl<C: Timer + Clone> SimulatedRegion<C> {
     }
 
     /// The function `reconcile`, with this list.
-    pub fn reconcile<L: SuppressionList>(&self, list: L) -> Reconcile<Simulated<L, C>> {
-        Reconcile {
+    pub fn reconcile<L: SuppressionList>(&self, list: L) -> ReconcileFunction<Simulated<L, C>> {
+        ReconcileFunction {
             table: self.table.clone(),
             list,
             peers: self.queues.clone(),
@@ -203,11 +207,11 @@ impl<C: Timer + Clone> SimulatedRegion<C> {
             settings: reconcile::settings::Settings {
                 region: self.name.to_owned(),
                 peers: self.parameters.peers.clone(),
-                gone: self.parameters.gone,
-                guard: self.parameters.guard,
-                pass_every: self.parameters.pass_every,
+                missing_entry_policy: self.parameters.gone,
+                emptied_list_guard: self.parameters.guard,
+                pass_interval: self.parameters.pass_every,
                 policy: self.parameters.policy.clone(),
-                pace: Duration::from_secs(1),
+                call_interval: Duration::from_secs(1),
             },
         }
     }

@@ -4,37 +4,37 @@ use std::collections::BTreeSet;
 
 use apply::handler::RunOutcome;
 use mailroom_aws::clock::Clock;
-use mailroom_aws::suppression_list::Account;
+use mailroom_aws::suppression_list::AccountStatus;
 use mailroom_aws::table::states::StateTable;
-use mailroom_core::suppression::item::OutcomeKind;
-use mailroom_core::suppression::{Reason, Said, Source, SuppressionState};
+use mailroom_core::suppression::address_state::ApplyOutcomeKind;
+use mailroom_core::suppression::{Statement, StatementSource, SuppressionReason, SuppressionState};
 
 use crate::world::{MINUTE, REGION, Say, World, entries};
 
 #[tokio::test]
 async fn the_sandbox_and_a_reason_that_is_not_enabled_are_outcomes() {
     let mut world = World::new();
-    let account = |production_access, enabled: &[Reason]| Account {
-        production_access,
-        enabled: enabled.iter().copied().collect::<BTreeSet<_>>(),
+    let account = |production_access, enabled: &[SuppressionReason]| AccountStatus {
+        has_production_access: production_access,
+        enabled_reasons: enabled.iter().copied().collect::<BTreeSet<_>>(),
     };
-    world.list.set_account(account(false, &[Reason::Bounce]));
-    world.list.insert("c@example.com", Reason::Bounce);
+    world.list.set_account(account(false, &[SuppressionReason::Bounce]));
+    world.list.insert("c@example.com", SuppressionReason::Bounce);
     world.say("a@example.com", Say::Bounced).await;
     world.say("c@example.com", Say::Released).await;
     let report = world.run().await;
     assert_eq!(report.metrics.get("RefusedSandbox"), 1);
     assert_eq!((report.ran(), world.of("put"), world.pending()), (RunOutcome::Drained, 0, 0));
-    assert_eq!(world.outcome("a@example.com").await, Some(OutcomeKind::RefusedSandbox));
+    assert_eq!(world.outcome("a@example.com").await, Some(ApplyOutcomeKind::RefusedSandbox));
     assert_eq!(world.list.entries(), entries(&[]), "what was released goes from a sandbox's list, too");
 
-    world.list.set_account(account(true, &[Reason::Bounce]));
+    world.list.set_account(account(true, &[SuppressionReason::Bounce]));
     world.say("a@example.com", Say::Bounced).await;
     world.say("b@example.com", Say::Complained).await;
     world.clock.advance(MINUTE);
     assert_eq!(world.run().await.metrics.get("ReasonNotEnabled"), 1);
-    assert_eq!(world.outcome("a@example.com").await, Some(OutcomeKind::Applied));
-    assert_eq!(world.outcome("b@example.com").await, Some(OutcomeKind::ReasonNotEnabled));
+    assert_eq!(world.outcome("a@example.com").await, Some(ApplyOutcomeKind::Applied));
+    assert_eq!(world.outcome("b@example.com").await, Some(ApplyOutcomeKind::ReasonNotEnabled));
     world.assert_right();
 }
 
@@ -42,22 +42,30 @@ async fn the_sandbox_and_a_reason_that_is_not_enabled_are_outcomes() {
 async fn ses_is_trusted_with_its_own_bounces_if_told_so() {
     for trust_origin in [false, true] {
         let mut world = World { trust_origin, ..World::new() };
-        let said = |region: &str| Said {
+        let said = |region: &str| Statement {
             at: world.clock.now(),
-            source: Source::Bounce,
+            source: StatementSource::Bounce,
             region: region.to_owned(),
             id: "1".to_owned(),
         };
         let (here, there) = (said(REGION), said("eu-west-1"));
         world
-            .join("a@example.com", "a@example.com", SuppressionState::suppressed(Reason::Bounce, here))
+            .join(
+                "a@example.com",
+                "a@example.com",
+                SuppressionState::from_reason(SuppressionReason::Bounce, here),
+            )
             .await;
         world
-            .join("b@example.com", "b@example.com", SuppressionState::suppressed(Reason::Bounce, there))
+            .join(
+                "b@example.com",
+                "b@example.com",
+                SuppressionState::from_reason(SuppressionReason::Bounce, there),
+            )
             .await;
         assert_eq!(world.run().await.ran(), RunOutcome::Drained);
         assert_eq!((world.of("put"), world.pending()), (if trust_origin { 1 } else { 2 }, 0));
-        assert_eq!(world.outcome("a@example.com").await, Some(OutcomeKind::Applied));
+        assert_eq!(world.outcome("a@example.com").await, Some(ApplyOutcomeKind::Applied));
     }
 }
 
@@ -65,10 +73,14 @@ async fn ses_is_trusted_with_its_own_bounces_if_told_so() {
 async fn what_ses_was_trusted_with_and_is_not_there_is_put() {
     let mut world = World { trust_origin: true, ..World::new() };
     for id in ["1", "2"] {
-        let (source, region, id) = (Source::Bounce, REGION.to_owned(), id.to_owned());
-        let here = Said { at: world.clock.now(), source, region, id };
+        let (source, region, id) = (StatementSource::Bounce, REGION.to_owned(), id.to_owned());
+        let here = Statement { at: world.clock.now(), source, region, id };
         world
-            .join("a@example.com", "a@example.com", SuppressionState::suppressed(Reason::Bounce, here))
+            .join(
+                "a@example.com",
+                "a@example.com",
+                SuppressionState::from_reason(SuppressionReason::Bounce, here),
+            )
             .await;
     }
     // The index shows it as it was before.
@@ -76,9 +88,9 @@ async fn what_ses_was_trusted_with_and_is_not_there_is_put() {
     assert_eq!((world.run().await.ran(), world.of("put")), (RunOutcome::Drained, 0));
     world.table.lag(0);
     let state = world.state("a@example.com").await;
-    assert!(state.applied().unwrap().trusted);
+    assert!(state.applied_entry().unwrap().trusted);
     // What reconcile writes.
-    let marked = state.marked([], None, world.clock.now()).unwrap();
+    let marked = state.mark_pending([], None, world.clock.now()).unwrap();
     world.table.put_state(&marked, Some(state.version()), World::deadline()).await.unwrap();
     world.clock.advance(MINUTE);
     assert_eq!((world.run().await.ran(), world.of("put")), (RunOutcome::Drained, 1));
@@ -92,6 +104,6 @@ async fn a_refusal_is_the_sandboxs_if_the_account_has_come_into_it() {
     // After it was asked.
     let says = vec![("c@example.com".to_owned(), Say::Bounced), (String::new(), Say::Sandboxed)];
     assert_eq!(world.run_while("{}", usize::MAX, says).await.metrics.get("RefusedSandbox"), 3);
-    assert_eq!(world.outcome("a@example.com").await, Some(OutcomeKind::RefusedSandbox));
-    assert_eq!(world.outcome("b@example.com").await, Some(OutcomeKind::RefusedSandbox));
+    assert_eq!(world.outcome("a@example.com").await, Some(ApplyOutcomeKind::RefusedSandbox));
+    assert_eq!(world.outcome("b@example.com").await, Some(ApplyOutcomeKind::RefusedSandbox));
 }

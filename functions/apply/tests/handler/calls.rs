@@ -1,12 +1,12 @@
 //! Single calls: what they put and delete, in which order, and what becomes of those that fail.
 
-use apply::handler::{LEASE, RunOutcome};
+use apply::handler::{LEASE_NAME, RunOutcome};
 use doubles::{Fault, ListWriter};
 use mailroom_aws::clock::Clock;
 use mailroom_aws::table::lease::LeaseStore;
-use mailroom_aws::table::notes::{FIRST_PASS, FirstPass};
-use mailroom_core::suppression::Reason;
-use mailroom_core::suppression::item::OutcomeKind;
+use mailroom_aws::table::notes::{FIRST_PASS_NOTE, FirstPassNote};
+use mailroom_core::suppression::SuppressionReason;
+use mailroom_core::suppression::address_state::ApplyOutcomeKind;
 
 use crate::world::{MINUTE, Say, World, entries};
 
@@ -18,36 +18,45 @@ async fn what_is_in_force_is_put_and_what_was_released_is_deleted_in_every_spell
     assert_eq!(world.run().await.ran(), RunOutcome::Drained);
     assert_eq!(
         world.list.entries(),
-        entries(&[("Jane@example.com", Reason::Bounce), ("joe@example.com", Reason::Complaint)])
+        entries(&[
+            ("Jane@example.com", SuppressionReason::Bounce),
+            ("joe@example.com", SuppressionReason::Complaint)
+        ])
     );
-    assert_eq!((world.pending(), world.outcome("jane@example.com").await), (0, Some(OutcomeKind::Applied)));
+    assert_eq!(
+        (world.pending(), world.outcome("jane@example.com").await),
+        (0, Some(ApplyOutcomeKind::Applied))
+    );
 
     let calls = world.calls();
     assert_eq!((calls, world.run().await.ran()), (3, RunOutcome::Drained));
     assert_eq!(world.calls(), calls, "nothing is due: no call");
 
-    world.list.insert("JANE@example.com", Reason::Complaint);
-    world.list.insert("jane@example.com", Reason::Bounce);
+    world.list.insert("JANE@example.com", SuppressionReason::Complaint);
+    world.list.insert("jane@example.com", SuppressionReason::Bounce);
     world.say("JANE@example.com", Say::Released).await;
     world.say("joe@example.com", Say::Bounced).await;
     world.clock.advance(MINUTE);
     assert_eq!(world.run().await.ran(), RunOutcome::Drained);
-    assert_eq!(world.list.entries(), entries(&[("joe@example.com", Reason::Complaint)]));
+    assert_eq!(world.list.entries(), entries(&[("joe@example.com", SuppressionReason::Complaint)]));
     world.assert_right();
 }
 
 #[tokio::test]
 async fn no_bounce_before_reconcile_has_been_through_the_list() {
     let mut world = World::before_first_pass();
-    world.list.insert("jane@example.com", Reason::Complaint);
+    world.list.insert("jane@example.com", SuppressionReason::Complaint);
     world.say_all(&["jane@example.com", "b@example.com"], Say::Bounced).await;
     world.say("joe@example.com", Say::Complained).await;
     world.say("c@example.com", Say::Released).await;
     assert_eq!(world.run().await.ran(), RunOutcome::Drained);
-    let complaints = [("jane@example.com", Reason::Complaint), ("joe@example.com", Reason::Complaint)];
+    let complaints = [
+        ("jane@example.com", SuppressionReason::Complaint),
+        ("joe@example.com", SuppressionReason::Complaint),
+    ];
     assert_eq!((world.list.entries(), world.pending()), (entries(&complaints), 2));
     world.say("jane@example.com", Say::Complained).await;
-    world.table.write_note(FIRST_PASS, &FirstPass { ended_at: world.clock.now() });
+    world.table.write_note(FIRST_PASS_NOTE, &FirstPassNote { ended_at: world.clock.now() });
     world.clock.advance(MINUTE);
     assert_eq!(world.run().await.ran(), RunOutcome::Drained);
     world.assert_right();
@@ -62,7 +71,7 @@ async fn a_bounce_that_waits_for_its_turn_is_not_put_over_a_complaint() {
         if throttled {
             world.list.fault([Fault::None, Fault::None, Fault::Throttled]);
         }
-        world.list.insert("b@example.com", Reason::Complaint);
+        world.list.insert("b@example.com", SuppressionReason::Complaint);
         let calls_before = if throttled { 3 } else { 2 };
         let mut says = vec![("c@example.com".to_owned(), Say::Bounced); calls_before];
         says.push(("b@example.com".to_owned(), Say::Complained));
@@ -70,7 +79,7 @@ async fn a_bounce_that_waits_for_its_turn_is_not_put_over_a_complaint() {
         world.run_until_quiet().await;
         let puts = world.list.writes(0).into_iter().filter(|write| write.by == ListWriter::Call);
         let of_b: Vec<_> = puts.filter(|put| put.spelling == "b@example.com").map(|put| put.after).collect();
-        assert_eq!(of_b, [Some(Reason::Complaint)], "throttled: {throttled}");
+        assert_eq!(of_b, [Some(SuppressionReason::Complaint)], "throttled: {throttled}");
     }
 }
 
@@ -104,11 +113,16 @@ async fn a_refusal_is_for_good_and_no_answer_is_not() {
     world.list.fault([Fault::Unanswered, Fault::Unavailable, Fault::Unavailable]);
     let report = world.run().await;
     assert_eq!((report.metrics.get("Failed"), report.ran()), (2, RunOutcome::Left));
-    assert_eq!(world.outcome("a@example.com").await, Some(OutcomeKind::Failed), "not before it is repeated");
-    assert_eq!(world.outcome("b@example.com").await, Some(OutcomeKind::Failed));
+    assert_eq!(
+        world.outcome("a@example.com").await,
+        Some(ApplyOutcomeKind::Failed),
+        "not before it is repeated"
+    );
+    assert_eq!(world.outcome("b@example.com").await, Some(ApplyOutcomeKind::Failed));
     assert_eq!((world.outcome("c@example.com").await, world.calls()), (None, 6));
     world.run_until_quiet().await;
-    let bounced = [("b@example.com", Reason::Bounce), ("c@example.com", Reason::Bounce)];
+    let bounced =
+        [("b@example.com", SuppressionReason::Bounce), ("c@example.com", SuppressionReason::Bounce)];
     assert_eq!(world.list.entries(), entries(&bounced));
 }
 
@@ -130,9 +144,9 @@ async fn one_instance_works_and_a_dead_one_keeps_others_out_until_its_lease_ends
     let mut world = World::new();
     world.say("a@example.com", Say::Bounced).await;
     let (now, until) = (world.clock.now(), world.clock.now().plus(2 * MINUTE));
-    world.table.acquire(LEASE, "another", now, until, World::deadline()).await.unwrap();
+    world.table.acquire(LEASE_NAME, "another", now, until, World::deadline()).await.unwrap();
     assert_eq!((world.run().await.ran(), world.calls()), (RunOutcome::Busy, 0));
-    world.table.release(LEASE, "another", World::deadline()).await.unwrap();
+    world.table.release(LEASE_NAME, "another", World::deadline()).await.unwrap();
     // Dies with the lease.
     assert!(world.run_with("{}", 2).await.ran.is_none());
     assert_eq!(world.run().await.ran(), RunOutcome::Busy);

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use apply::handler::RunOutcome;
 use doubles::{Fault, JobFaults, MemoryList, MemoryObjects};
-use mailroom_core::suppression::Reason;
-use mailroom_core::suppression::item::OutcomeKind;
+use mailroom_core::suppression::SuppressionReason;
+use mailroom_core::suppression::address_state::ApplyOutcomeKind;
 
 use crate::world::{MINUTE, Say, World, entries};
 
@@ -17,7 +17,7 @@ async fn records_that_fail_in_a_job_are_tried_singly() {
         world.list.poison("User3@example.com");
         world.say_numbered("User", 100, Say::Bounced).await;
         world.run_until_quiet().await;
-        assert_eq!(world.outcome("user3@example.com").await, Some(OutcomeKind::FailedForGood));
+        assert_eq!(world.outcome("user3@example.com").await, Some(ApplyOutcomeKind::FailedForGood));
         assert_eq!((world.list.entries().len(), world.of("create_import_job")), (99, 1));
         // A refusal is believed when it is repeated.
         assert_eq!(world.of("put"), if failed_records_hidden { 101 } else { 2 });
@@ -65,7 +65,7 @@ async fn a_job_that_nobody_can_look_at_stops_nothing_else() {
         let mut world = World::new();
         let job_wait = Duration::from_hours(1);
         world.set_import_wait(job_wait);
-        world.list.insert("jane@example.com", Reason::Bounce);
+        world.list.insert("jane@example.com", SuppressionReason::Bounce);
         world.say_numbered("User", 100, Say::Bounced).await;
         world.list.fault([Fault::None, create]);
         let _ = world.run().await;
@@ -78,7 +78,11 @@ async fn a_job_that_nobody_can_look_at_stops_nothing_else() {
         let report = world.run().await;
         assert!(report.metrics.get("OldestPendingSeconds") >= 180, "{look:?}");
         assert_eq!(report.ran(), RunOutcome::Left);
-        assert_eq!(world.list.entries(), entries(&[("joe@example.com", Reason::Complaint)]), "{look:?}");
+        assert_eq!(
+            world.list.entries(),
+            entries(&[("joe@example.com", SuppressionReason::Complaint)]),
+            "{look:?}"
+        );
         world.clock.advance(job_wait);
         world.run_until_quiet().await;
         world.assert_right();
@@ -139,13 +143,13 @@ async fn no_job_is_made_of_what_was_right_long_ago() {
     world.list.fault([Fault::None, Fault::Unavailable]);
     assert_eq!(world.run().await.ran(), RunOutcome::Left);
     world.clock.advance(Duration::from_hours(1));
-    world.list.insert("User1@example.com", Reason::Complaint);
+    world.list.insert("User1@example.com", SuppressionReason::Complaint);
     world.say("User1@example.com", Say::Complained).await;
     world.say("User2@example.com", Say::Released).await;
     world.run_until_quiet().await;
     world.assert_right();
     let wrong = world.list.writes(0).into_iter().find(|write| match write.spelling.as_str() {
-        "User1@example.com" => write.after == Some(Reason::Bounce),
+        "User1@example.com" => write.after == Some(SuppressionReason::Bounce),
         "User2@example.com" => write.after.is_some(),
         _ => false,
     });

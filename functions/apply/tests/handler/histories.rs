@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use doubles::Fault;
-use mailroom_core::suppression::{AddressState, Reason};
+use mailroom_core::suppression::{AddressState, SuppressionReason};
 use proptest::prelude::*;
 
 use crate::world::{MINUTE, Say, World};
@@ -50,15 +50,16 @@ async fn live(steps: &[Step], requests_per_second: f64) {
             Step::Run(effects, says) => {
                 let stands = |world: &World| {
                     let complained = |state: &AddressState| {
-                        let applied = state.applied().and_then(|applied| applied.reason);
-                        state.effective() == Some(Reason::Complaint) && applied == Some(Reason::Complaint)
+                        let applied = state.applied_entry().and_then(|applied| applied.reason);
+                        state.effective_reason() == Some(SuppressionReason::Complaint)
+                            && applied == Some(SuppressionReason::Complaint)
                     };
                     let states = world.table.states().into_iter().filter(complained);
                     let list = world.list.entries();
                     states
-                        .filter(|state| state.job().is_none())
+                        .filter(|state| state.assigned_job().is_none())
                         .filter_map(|state| state.spellings().first().map(str::to_owned))
-                        .filter(|spelling| list.get(spelling) == Some(&Reason::Complaint))
+                        .filter(|spelling| list.get(spelling) == Some(&SuppressionReason::Complaint))
                         .collect::<BTreeSet<_>>()
                 };
                 let mut before = stands(&world);
@@ -68,7 +69,11 @@ async fn live(steps: &[Step], requests_per_second: f64) {
                 let _ = world.run_while("{}", *effects, says).await;
                 let after = world.list.entries();
                 for spelling in before {
-                    assert_eq!(after.get(&spelling), Some(&Reason::Complaint), "a complaint was overwritten");
+                    assert_eq!(
+                        after.get(&spelling),
+                        Some(&SuppressionReason::Complaint),
+                        "a complaint was overwritten"
+                    );
                 }
             }
             Step::Wait(seconds) => world.clock.advance(Duration::from_secs((*seconds).into())),

@@ -6,9 +6,9 @@ use std::time::Duration;
 use apply::handler::RunOutcome;
 use doubles::{Fault, JobFaults};
 use mailroom_aws::clock::Clock;
-use mailroom_aws::suppression_list::{Account, SuppressionList};
-use mailroom_core::suppression::Reason;
-use mailroom_core::suppression::item::OutcomeKind;
+use mailroom_aws::suppression_list::{AccountStatus, SuppressionList};
+use mailroom_core::suppression::SuppressionReason;
+use mailroom_core::suppression::address_state::ApplyOutcomeKind;
 
 use crate::world::{MINUTE, Say, World, entries};
 
@@ -24,7 +24,11 @@ async fn a_storm_goes_by_job_and_what_is_said_meanwhile_wins() {
     world.say("other@example.com", Say::Bounced).await;
     world.clock.advance(MINUTE);
     assert_eq!(world.run().await.ran(), RunOutcome::Drained);
-    assert_eq!(world.list.entries(), entries(&[("other@example.com", Reason::Bounce)]), "held by the job");
+    assert_eq!(
+        world.list.entries(),
+        entries(&[("other@example.com", SuppressionReason::Bounce)]),
+        "held by the job"
+    );
     assert!(world.pending() == 100 && world.of("delete") == 0);
     world.run_until_quiet().await;
     assert!(!world.list.entries().contains_key("User7@example.com"));
@@ -57,7 +61,7 @@ async fn a_storm_that_comes_while_a_job_runs_waits_for_its_end_and_goes_by_the_n
 async fn releases_and_complaints_do_not_wait_behind_bounces() {
     let mut world = World::new();
     world.set_import_wait(Duration::from_secs(90));
-    world.list.insert("jane@example.com", Reason::Bounce);
+    world.list.insert("jane@example.com", SuppressionReason::Bounce);
     world.say_numbered("User", 100, Say::Bounced).await;
     world.run().await.ran();
     world.say_numbered("later", 100, Say::Bounced).await;
@@ -65,7 +69,7 @@ async fn releases_and_complaints_do_not_wait_behind_bounces() {
     world.say("joe@example.com", Say::Complained).await;
     world.clock.advance(Duration::from_secs(1));
     assert_eq!(world.run().await.ran(), RunOutcome::Left, "the bounces wait for the job's end");
-    assert_eq!(world.list.entries(), entries(&[("joe@example.com", Reason::Complaint)]));
+    assert_eq!(world.list.entries(), entries(&[("joe@example.com", SuppressionReason::Complaint)]));
     assert_eq!((world.of("create_import_job"), world.of("put"), world.of("delete")), (1, 1, 1));
     world.run_until_quiet().await;
     world.assert_right();
@@ -75,7 +79,7 @@ async fn releases_and_complaints_do_not_wait_behind_bounces() {
 #[tokio::test]
 async fn a_release_is_seen_behind_a_large_backlog() {
     let mut world = World::with_bounces(28_000).await;
-    world.list.insert("jane@example.com", Reason::Bounce);
+    world.list.insert("jane@example.com", SuppressionReason::Bounce);
     world.clock.advance(MINUTE);
     world.say("jane@example.com", Say::Released).await;
     let start = world.clock.now();
@@ -89,7 +93,7 @@ async fn one_put_per_bounce(count: usize) -> (usize, Duration) {
     let world = World::new();
     let start = world.clock.now();
     for n in 0..count {
-        world.list.put(&format!("User{n}@example.com"), Reason::Bounce).await.unwrap();
+        world.list.put(&format!("User{n}@example.com"), SuppressionReason::Bounce).await.unwrap();
         world.clock.advance(Duration::from_secs(1));
     }
     (world.calls(), world.clock.now().since(start))
@@ -128,7 +132,7 @@ async fn what_no_call_deletes_a_job_does() {
         world.run_until_quiet().await;
         assert_eq!(world.list.entries(), entries(&[]));
         assert_eq!((world.of("create_import_job"), world.of("delete")), (1, 1));
-        assert_eq!(world.outcome("dept/x@example.com").await, Some(OutcomeKind::Applied));
+        assert_eq!(world.outcome("dept/x@example.com").await, Some(ApplyOutcomeKind::Applied));
     }
 }
 
@@ -147,10 +151,10 @@ async fn what_only_a_job_deletes_waits_for_one_unless_there_are_none() {
     assert!(world.run_until_quiet().await >= 8);
     assert_eq!((world.list.entries(), world.of("delete")), (entries(&[]), 0));
 
-    let enabled = BTreeSet::from([Reason::Bounce, Reason::Complaint]);
-    world.list.set_account(Account { production_access: false, enabled });
+    let enabled = BTreeSet::from([SuppressionReason::Bounce, SuppressionReason::Complaint]);
+    world.list.set_account(AccountStatus { has_production_access: false, enabled_reasons: enabled });
     world.say("a/b@example.com", Say::Released).await;
     world.clock.advance(MINUTE);
     world.run_until_quiet().await;
-    assert_eq!(world.outcome("a/b@example.com").await, Some(OutcomeKind::FailedForGood));
+    assert_eq!(world.outcome("a/b@example.com").await, Some(ApplyOutcomeKind::FailedForGood));
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use doubles::{Fault, JobFaults, ListRules, MemoryClock, MemoryList};
-use mailroom_core::suppression::Reason;
+use mailroom_core::suppression::SuppressionReason;
 
 use crate::world::{MINUTE, Say, World, entries};
 
@@ -39,7 +39,7 @@ async fn a_job_that_never_ends_holds_its_addresses_for_an_hour() {
     for stuck in Stuck::ALL {
         let mut world = World::new();
         stuck.set(&world.list, Duration::from_hours(1000));
-        world.list.insert("user9@example.com", Reason::Bounce);
+        world.list.insert("user9@example.com", SuppressionReason::Bounce);
         world.say_numbered("User", 100, Say::Bounced).await;
         let create = if stuck == Stuck::Unfound { Fault::Unanswered } else { Fault::None };
         world.list.fault([Fault::None, create]);
@@ -117,11 +117,11 @@ async fn what_an_overdue_job_deletes_in_the_end_is_put_again() {
     world.assert_right();
     world.say("User1@example.com", Say::Bounced).await;
     world.let_pass(7).await;
-    assert_eq!(world.list.entries(), entries(&[("User1@example.com", Reason::Bounce)]));
+    assert_eq!(world.list.entries(), entries(&[("User1@example.com", SuppressionReason::Bounce)]));
     world.clock.advance(Duration::from_hours(2));
     assert_eq!(world.list.entries(), entries(&[]), "the job has run");
     world.let_pass(1).await;
-    assert_eq!(world.list.entries(), entries(&[("User1@example.com", Reason::Bounce)]));
+    assert_eq!(world.list.entries(), entries(&[("User1@example.com", SuppressionReason::Bounce)]));
 }
 
 /// A job that takes longer than it should has not been for nothing.

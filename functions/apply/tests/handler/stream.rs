@@ -3,7 +3,7 @@
 use apply::handler::RunOutcome;
 use doubles::stream_event;
 use mailroom_aws::clock::Clock;
-use mailroom_core::suppression::Reason;
+use mailroom_core::suppression::SuppressionReason;
 
 use crate::world::{MINUTE, REGION, Say, World};
 
@@ -18,7 +18,7 @@ async fn an_index_that_lags_shows_nothing_that_is_done_twice_or_put_wrongly() {
     world.table.lag(1);
     world.clock.advance(MINUTE);
     let _ = world.run().await;
-    assert_eq!(world.list.entries().get("b@example.com"), Some(&Reason::Complaint));
+    assert_eq!(world.list.entries().get("b@example.com"), Some(&SuppressionReason::Complaint));
     assert_eq!(world.of("put"), 2);
 
     // It does not show c at all; the stream tells of it.
@@ -27,7 +27,7 @@ async fn an_index_that_lags_shows_nothing_that_is_done_twice_or_put_wrongly() {
     let images = world.table.stream(0);
     let event = stream_event(images.last().map(|image| (image, world.clock.now())), REGION).to_string();
     world.run_with(&event, usize::MAX).await.ran();
-    assert_eq!(world.list.entries().get("c@example.com"), Some(&Reason::Bounce));
+    assert_eq!(world.list.entries().get("c@example.com"), Some(&SuppressionReason::Bounce));
     world.table.lag(0);
     world.run_until_quiet().await;
     world.assert_right();

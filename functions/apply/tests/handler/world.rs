@@ -9,12 +9,14 @@ use apply::handler::{ApplyError, RunOutcome};
 use doubles::{Fuse, ListRules, MemoryClock, MemoryMetrics, MemoryPeers};
 use mailroom_aws::clock::{Clock, Timer};
 use mailroom_aws::deadline::Deadline;
-use mailroom_aws::suppression_list::Account;
-use mailroom_aws::table::notes::{FIRST_PASS, FirstPass};
+use mailroom_aws::suppression_list::AccountStatus;
+use mailroom_aws::table::notes::{FIRST_PASS_NOTE, FirstPassNote};
 use mailroom_aws::table::states::StateTable;
 use mailroom_core::address::Address;
-use mailroom_core::suppression::item::OutcomeKind;
-use mailroom_core::suppression::{AddressState, Change, Reason, Said, Source, SuppressionState};
+use mailroom_core::suppression::address_state::ApplyOutcomeKind;
+use mailroom_core::suppression::{
+    AddressState, StateChange, Statement, StatementSource, SuppressionReason, SuppressionState,
+};
 use mailroom_core::timestamp::Timestamp;
 use simulated_region::{Parameters, SimulatedRegion};
 
@@ -72,8 +74,8 @@ impl Clock for Meanwhile<'_> {
 }
 
 impl Timer for Meanwhile<'_> {
-    async fn sleep(&self, by: Duration) {
-        self.world.clock.sleep(by).await;
+    async fn sleep(&self, duration: Duration) {
+        self.world.clock.sleep(duration).await;
         let say = self.says.borrow_mut().pop_front();
         if let Some((spelling, say)) = say {
             self.world.say(&spelling, say).await;
@@ -84,8 +86,8 @@ impl Timer for Meanwhile<'_> {
 impl World {
     pub(crate) fn new() -> Self {
         let world = Self::before_first_pass();
-        let ended = FirstPass { ended_at: world.clock.now() };
-        world.table.write_note(FIRST_PASS, &ended);
+        let ended = FirstPassNote { ended_at: world.clock.now() };
+        world.table.write_note(FIRST_PASS_NOTE, &ended);
         world
     }
 
@@ -113,18 +115,22 @@ impl World {
 
     pub(crate) async fn say(&self, spelling: &str, say: Say) {
         if matches!(say, Say::Sandboxed) {
-            let enabled = BTreeSet::from([Reason::Bounce, Reason::Complaint]);
-            return self.list.set_account(Account { production_access: false, enabled });
+            let enabled = BTreeSet::from([SuppressionReason::Bounce, SuppressionReason::Complaint]);
+            return self
+                .list
+                .set_account(AccountStatus { has_production_access: false, enabled_reasons: enabled });
         }
         self.clock.advance(Duration::from_millis(1));
         let now = self.clock.now();
         let address = Address::parse(spelling).unwrap();
-        let (source, region) = (Source::Bounce, "eu-west-1".to_owned());
-        let said = |source| Said { at: now, source, region: region.clone(), id: String::new() };
+        let (source, region) = (StatementSource::Bounce, "eu-west-1".to_owned());
+        let said = |source| Statement { at: now, source, region: region.clone(), id: String::new() };
         let state = match say {
-            Say::Bounced => SuppressionState::suppressed(Reason::Bounce, said(source)),
-            Say::Complained => SuppressionState::suppressed(Reason::Complaint, said(Source::Complaint)),
-            Say::Released => SuppressionState::released(said(Source::Operator)),
+            Say::Bounced => SuppressionState::from_reason(SuppressionReason::Bounce, said(source)),
+            Say::Complained => {
+                SuppressionState::from_reason(SuppressionReason::Complaint, said(StatementSource::Complaint))
+            }
+            Say::Released => SuppressionState::from_release(said(StatementSource::Operator)),
             Say::Sandboxed => SuppressionState::default(),
         };
         self.join(address.match_form(), spelling, state).await;
@@ -133,8 +139,8 @@ impl World {
     pub(crate) async fn join(&self, address: &str, spelling: &str, state: SuppressionState) {
         let known = self.table.get_state(address, Self::deadline()).await.unwrap();
         let spellings = [spelling].into_iter().collect();
-        let change = Change { address: address.to_owned(), spellings, state };
-        if let Some(next) = AddressState::advance(known.as_ref(), &change, self.clock.now()) {
+        let change = StateChange { address: address.to_owned(), spellings, state };
+        if let Some(next) = AddressState::join_change(known.as_ref(), &change, self.clock.now()) {
             let read = known.map(|known| known.version());
             self.table.put_state(&next, read, Self::deadline()).await.unwrap();
         }
@@ -163,8 +169,8 @@ impl World {
         self.table.get_state(address, Self::deadline()).await.unwrap().unwrap()
     }
 
-    pub(crate) async fn outcome(&self, address: &str) -> Option<OutcomeKind> {
-        self.state(address).await.outcome().map(|outcome| outcome.kind)
+    pub(crate) async fn outcome(&self, address: &str) -> Option<ApplyOutcomeKind> {
+        self.state(address).await.apply_outcome().map(|outcome| outcome.kind)
     }
 
     pub(crate) fn pending(&self) -> usize {
@@ -237,15 +243,15 @@ impl World {
     pub(crate) fn assert_right(&self) {
         let mut expected = BTreeMap::new();
         for state in self.table.states() {
-            if let Some(reason) = state.effective() {
+            if let Some(reason) = state.effective_reason() {
                 expected.insert(state.spellings().first().unwrap().to_owned(), reason);
             }
-            assert!(state.job().is_none(), "{state:?}");
+            assert!(state.assigned_job().is_none(), "{state:?}");
         }
         assert_eq!(self.list.entries(), expected);
     }
 }
 
-pub(crate) fn entries(expected: &[(&str, Reason)]) -> BTreeMap<String, Reason> {
+pub(crate) fn entries(expected: &[(&str, SuppressionReason)]) -> BTreeMap<String, SuppressionReason> {
     expected.iter().map(|(spelling, reason)| ((*spelling).to_owned(), *reason)).collect()
 }

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use doubles::{EventKind, MemoryPeers};
 use futures_util::future;
-use mailroom_aws::peers::PeerError;
-use mailroom_core::suppression::{Reason, SuppressionState};
+use mailroom_aws::peer_queues::PeerError;
+use mailroom_core::suppression::{SuppressionReason, SuppressionState};
 use proptest::prelude::*;
 
 use crate::world::{Event, Region, at, deadline, world};
@@ -18,7 +18,7 @@ enum Step {
     /// SES says something, `ago` seconds after it was so.
     Happens { said: EventKind, address: usize, event: u8, ago: u64, identity: bool },
     /// An operator decides.
-    Decides { address: usize, suppress: Option<Reason> },
+    Decides { address: usize, suppress: Option<SuppressionReason> },
     /// The stream brings what is new, to a function that dies after so many effects and is tried again.
     Decide { bears: usize, conflicts: usize },
     /// The stream brings what it has brought before.
@@ -41,7 +41,11 @@ fn step() -> impl Strategy<Value = Step> {
         1 => Just(EventKind::EchoOfBounce),
         1 => Just(EventKind::Delivery),
     ];
-    let suppress = prop_oneof![Just(None), Just(Some(Reason::Bounce)), Just(Some(Reason::Complaint))];
+    let suppress = prop_oneof![
+        Just(None),
+        Just(Some(SuppressionReason::Bounce)),
+        Just(Some(SuppressionReason::Complaint))
+    ];
     let address = 0..ADDRESSES.len();
     let bears = prop_oneof![2 => Just(usize::MAX), 3 => 0..6_usize];
     prop_oneof![

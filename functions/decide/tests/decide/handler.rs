@@ -1,9 +1,9 @@
 use doubles::EventKind;
 use mailroom_aws::deadline::Deadline;
-use mailroom_aws::peers::PeerError;
-use mailroom_core::suppression::Reason;
-use mailroom_core::suppression::message;
-use mailroom_core::suppression::policy::Tenants;
+use mailroom_aws::peer_queues::PeerError;
+use mailroom_core::suppression::SuppressionReason;
+use mailroom_core::suppression::peer_message;
+use mailroom_core::suppression::policy::TenantPolicy;
 use serde_json::{Value, json};
 
 use crate::world::{Event, Region, at, deadline, world};
@@ -29,18 +29,21 @@ async fn a_bounce_is_a_pending_state_and_every_peer_is_told() {
     home.happens(&bounce("b-1", 27)).await;
     home.decide_all().await.unwrap();
     let state = home.state(JANE).unwrap();
-    assert_eq!((state.effective(), state.is_pending(), state.version()), (Some(Reason::Bounce), true, 1));
+    assert_eq!(
+        (state.effective_reason(), state.is_pending(), state.version()),
+        (Some(SuppressionReason::Bounce), true, 1)
+    );
     let said = state.state().bounced.as_ref().unwrap();
     assert_eq!((said.at, said.region.as_str(), said.id.as_str()), (on(27, 0), "us-east-1", "b-1"));
     assert!(state.spellings().iter().eq(["Jane@Example.com"]));
     for peer in &regions[1..] {
         let sent = peers.receive(peer.name);
         assert_eq!(sent.len(), 1);
-        let incoming = message::read(&sent[0]).unwrap();
-        assert_eq!((incoming.origin.as_str(), incoming.states.len()), ("us-east-1", 1));
+        let incoming = peer_message::parse_peer_message(&sent[0]).unwrap();
+        assert_eq!((incoming.origin_region.as_str(), incoming.states.len()), ("us-east-1", 1));
         assert_eq!(&incoming.states[0].state, state.state());
         assert_eq!(peer.merge(&sent).await, [""; 0]);
-        assert_eq!(peer.effective(JANE), Some(Reason::Bounce));
+        assert_eq!(peer.effective(JANE), Some(SuppressionReason::Bounce));
     }
     assert!(peers.receive("us-east-1").is_empty());
     assert_eq!(home.decide.metrics.get("StatesAdvanced"), 1);
@@ -77,7 +80,7 @@ async fn an_address_is_written_once_per_batch() {
         (state.state().bounced_at(), state.state().complained_at()),
         (Some(on(28, 0)), Some(on(25, 0)))
     );
-    assert_eq!(state.effective(), Some(Reason::Complaint));
+    assert_eq!(state.effective_reason(), Some(SuppressionReason::Complaint));
     assert!(state.spellings().iter().eq(["Jane@Example.com", JANE]));
     assert_eq!(peers.receive("us-west-2").len(), 1);
 }
@@ -113,7 +116,10 @@ async fn transient_bounces_count_by_event_and_with_those_before() {
     home.decide.handle(&batch.to_string(), deadline()).await.unwrap();
     let state = home.state(JANE).unwrap();
     // It takes all of the five, so they count from the first: a release after that starts the count again.
-    assert_eq!((state.effective(), state.state().bounced_at()), (Some(Reason::Bounce), Some(on(20, 0))));
+    assert_eq!(
+        (state.effective_reason(), state.state().bounced_at()),
+        (Some(SuppressionReason::Bounce), Some(on(20, 0)))
+    );
 }
 
 #[tokio::test]
@@ -131,7 +137,7 @@ async fn a_delivery_starts_the_count_again() {
         }
         home.happens(&Event::new(EventKind::Transient, JANE, "t-9", on(25, 0))).await;
         home.decide_all().await.unwrap();
-        assert_eq!(home.effective(JANE), suppressed.then_some(Reason::Bounce), "{delivered:?}");
+        assert_eq!(home.effective(JANE), suppressed.then_some(SuppressionReason::Bounce), "{delivered:?}");
     }
 }
 
@@ -142,14 +148,14 @@ async fn soft_bounces_count_only_where_deliveries_are_told() {
         let (mut regions, _) = world();
         let home = &mut regions[0];
         if !counted {
-            home.decide.settings.policy.transient = None;
+            home.decide.settings.policy.transient_threshold = None;
         }
         for (n, day) in (20..25).enumerate() {
             let event = Event::new(EventKind::Transient, JANE, &format!("t-{n}"), on(day, 0));
             home.happens(&Event { identity, ..event }).await;
         }
         home.decide_all().await.unwrap();
-        let expected = (counted && !identity).then_some(Reason::Bounce);
+        let expected = (counted && !identity).then_some(SuppressionReason::Bounce);
         assert_eq!(home.effective(JANE), expected, "identity {identity}, counted {counted}");
     }
 }
@@ -215,10 +221,10 @@ async fn operators_have_the_last_word_and_are_taken_in_once() {
     home.clock.advance(std::time::Duration::from_hours(1));
     home.happens(&Event::new(EventKind::Permanent, JANE, "b-3", at("2026-02-01T00:30:00Z"))).await;
     home.decide_all().await.unwrap();
-    assert_eq!(home.effective(JANE), Some(Reason::Bounce));
-    home.decides(JANE, Some(Reason::Complaint), "2").await;
+    assert_eq!(home.effective(JANE), Some(SuppressionReason::Bounce));
+    home.decides(JANE, Some(SuppressionReason::Complaint), "2").await;
     home.decide_all().await.unwrap();
-    assert_eq!(home.effective(JANE), Some(Reason::Complaint));
+    assert_eq!(home.effective(JANE), Some(SuppressionReason::Complaint));
     let peer = &regions[1];
     peer.clock.advance(std::time::Duration::from_hours(1));
     assert_eq!(peer.merge(&peers.receive(peer.name)).await, [""; 0]);
@@ -246,7 +252,7 @@ async fn evidence_from_the_far_future_counts_from_when_it_came() {
 async fn mail_of_tenants_may_be_left_to_their_own_lists() {
     let (mut regions, _) = world();
     let home = &mut regions[0];
-    home.decide.settings.policy.tenants = Tenants::TheirOwn;
+    home.decide.settings.policy.tenant_policy = TenantPolicy::TenantLists;
     home.happens(&bounce("b-1", 27)).await;
     let mut batch = home.batch(&home.changes());
     batch["Records"][0]["dynamodb"]["NewImage"]["tenant"] = json!({"S": "tenant-north"});
@@ -261,7 +267,7 @@ async fn a_conflict_is_read_again_until_the_deadline() {
     home.happens(&bounce("b-1", 27)).await;
     home.table.conflict(3);
     home.decide_all().await.unwrap();
-    assert_eq!(home.effective(JANE), Some(Reason::Bounce));
+    assert_eq!(home.effective(JANE), Some(SuppressionReason::Bounce));
     home.happens(&bounce("b-2", 28)).await;
     home.table.conflict(usize::MAX);
     let batch = home.batch(&home.changes()).to_string();
@@ -273,9 +279,11 @@ async fn a_conflict_is_read_again_until_the_deadline() {
 async fn a_peer_that_is_down_costs_a_metric() {
     let (regions, peers) = world();
     let home = &regions[0];
-    for error in
-        [PeerError::NoQueue, PeerError::Unavailable("down".to_owned()), PeerError::Refused("no".to_owned())]
-    {
+    for error in [
+        PeerError::QueueNotFound,
+        PeerError::Unavailable("down".to_owned()),
+        PeerError::Refused("no".to_owned()),
+    ] {
         peers.fail("eu-west-1", Some(error));
         home.happens(&bounce("b-1", 27)).await;
         home.decide_all().await.unwrap();
@@ -295,7 +303,8 @@ async fn a_state_that_a_queue_refuses_costs_only_itself() {
     home.decide_all().await.unwrap();
     for peer in &regions[1..] {
         let sent = peers.receive(peer.name);
-        let states = sent.iter().flat_map(|message| message::read(message).unwrap().states);
+        let states =
+            sent.iter().flat_map(|message| peer_message::parse_peer_message(message).unwrap().states);
         assert!(states.map(|state| state.address).eq(["joe@example.com"]), "{}", peer.name);
     }
     let counted = |name| home.decide.metrics.get(name);
@@ -315,7 +324,10 @@ async fn a_record_that_cannot_be_read_is_counted_and_holds_up_nobody() {
     batch["Records"] = json!([odd, 7, good, {"eventName": "REMOVE", "dynamodb": {"Keys": {}}}]);
     assert_eq!(home.decide.handle(&batch.to_string(), deadline()).await, Ok(()));
     assert_eq!(home.decide.metrics.get("RecordsUnreadable"), 2);
-    assert_eq!((home.effective(JANE), peers.receive("us-west-2").len()), (Some(Reason::Bounce), 1));
+    assert_eq!(
+        (home.effective(JANE), peers.receive("us-west-2").len()),
+        (Some(SuppressionReason::Bounce), 1)
+    );
     assert!(home.decide.handle("{}", deadline()).await.is_err());
 }
 
@@ -329,7 +341,7 @@ async fn a_table_that_fails_fails_the_batch() {
     let error = home.decide_all().await.unwrap_err();
     assert_eq!(error.to_string(), "1 of 2 addresses failed; see the log");
     // What is durable is told.
-    assert_eq!(message::read(&peers.receive("us-west-2")[0]).unwrap().states.len(), 1);
+    assert_eq!(peer_message::parse_peer_message(&peers.receive("us-west-2")[0]).unwrap().states.len(), 1);
     home.decide_all().await.unwrap();
     assert_eq!(home.table.states().len(), 2);
 }

@@ -1,4 +1,4 @@
-use mailroom_core::suppression::{AddressState, Reason};
+use mailroom_core::suppression::{AddressState, SuppressionReason};
 
 use crate::world::{deadline, world};
 
@@ -6,8 +6,8 @@ const SAMPLES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../events/decide"
 
 #[tokio::test]
 async fn what_becomes_of_them() {
-    let (bounce, complaint) = (Some(Reason::Bounce), Some(Reason::Complaint));
-    let expected: [(&str, usize, &[Option<Reason>]); 10] = [
+    let (bounce, complaint) = (Some(SuppressionReason::Bounce), Some(SuppressionReason::Complaint));
+    let expected: [(&str, usize, &[Option<SuppressionReason>]); 10] = [
         ("bounce", 0, &[bounce]),
         ("complaint-of-several", 0, &[complaint, complaint]),
         ("transient", 0, &[]),
@@ -24,7 +24,8 @@ async fn what_becomes_of_them() {
         let payload = std::fs::read_to_string(format!("{SAMPLES}/{name}.json")).unwrap();
         assert_eq!(regions[0].decide.handle(&payload, deadline()).await, Ok(()), "{name}");
         assert_eq!(regions[0].decide.metrics.get("RecordsUnreadable"), unreadable, "{name}");
-        let effective: Vec<_> = regions[0].table.states().iter().map(AddressState::effective).collect();
+        let effective: Vec<_> =
+            regions[0].table.states().iter().map(AddressState::effective_reason).collect();
         assert_eq!(effective, states, "{name}");
     }
 }

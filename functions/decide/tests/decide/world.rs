@@ -3,27 +3,27 @@
 use std::cell::RefCell;
 use std::time::Duration;
 
-use decide::handler::{Decide, DecideError};
+use decide::handler::{DecideError, DecideFunction};
 use doubles::{
     EventKind, Fuse, ItemChange, MailEvent, MemoryClock, MemoryDeadLetters, MemoryMetrics, MemoryPeers,
     MemoryTable, Vocabulary, failed_ids, sqs_event, stream_event,
 };
-use feedback::handler::Feedback;
+use feedback::handler::FeedbackFunction;
 use mailroom_aws::clock::Clock;
 use mailroom_aws::deadline::Deadline;
 use mailroom_aws::table::records::RecordTable;
 use mailroom_core::address::Address;
 use mailroom_core::suppression::operator::OperatorDecision;
-use mailroom_core::suppression::policy::{Policy, Threshold};
-use mailroom_core::suppression::{AddressState, Reason};
+use mailroom_core::suppression::policy::{SuppressionPolicy, TransientThreshold};
+use mailroom_core::suppression::{AddressState, SuppressionReason};
 use mailroom_core::timestamp::Timestamp;
-use merge::handler::Merge;
+use merge::handler::MergeFunction;
 use serde_json::Value;
 use simulated_region::{ACCOUNT, Parameters, SimulatedRegion};
 
 const REGIONS: [&str; 3] = ["us-east-1", "us-west-2", "eu-west-1"];
 
-pub(crate) type Deciding = Decide<MemoryTable, MemoryPeers, MemoryClock, MemoryMetrics>;
+pub(crate) type Deciding = DecideFunction<MemoryTable, MemoryPeers, MemoryClock, MemoryMetrics>;
 
 /// One Region of Mailroom.
 pub(crate) struct Region {
@@ -33,8 +33,8 @@ pub(crate) struct Region {
     /// Blows in the middle of decide, or of merge.
     pub(crate) fuse: Fuse,
     pub(crate) decide: Deciding,
-    pub(crate) merge: Merge<MemoryTable, MemoryDeadLetters, MemoryClock, MemoryMetrics>,
-    feedback: Feedback<MemoryTable, MemoryDeadLetters, MemoryMetrics>,
+    pub(crate) merge: MergeFunction<MemoryTable, MemoryDeadLetters, MemoryClock, MemoryMetrics>,
+    feedback: FeedbackFunction<MemoryTable, MemoryDeadLetters, MemoryMetrics>,
     /// The table's stream so far, with the times that it tells.
     changes: RefCell<Vec<(ItemChange, Timestamp)>>,
 }
@@ -55,7 +55,10 @@ pub(crate) fn world() -> (Vec<Region>, MemoryPeers) {
 
 fn region(name: &'static str, peers: &MemoryPeers) -> Region {
     let clock = MemoryClock::at(at("2026-02-01T00:00:00Z"));
-    let policy = Policy { transient: Some(Threshold::default()), ..Policy::default() };
+    let policy = SuppressionPolicy {
+        transient_threshold: Some(TransientThreshold::default()),
+        ..SuppressionPolicy::default()
+    };
     let parameters = Parameters { policy, ..Parameters::of(name, &REGIONS) };
     let region = SimulatedRegion::new(name, clock.clone(), clock.clone(), peers, parameters);
     let fuse = Fuse::default();
@@ -108,7 +111,7 @@ impl Region {
     }
 
     /// An operator decides.
-    pub(crate) async fn decides(&self, address: &str, suppress: Option<Reason>, nonce: &str) {
+    pub(crate) async fn decides(&self, address: &str, suppress: Option<SuppressionReason>, nonce: &str) {
         let address = Address::parse(address).unwrap();
         let known = self.state(address.match_form()).map(|state| state.state().clone()).unwrap_or_default();
         let now = self.clock.now();
@@ -145,8 +148,8 @@ impl Region {
     }
 
     /// What is in force for an address.
-    pub(crate) fn effective(&self, address: &str) -> Option<Reason> {
-        self.state(address)?.effective()
+    pub(crate) fn effective(&self, address: &str) -> Option<SuppressionReason> {
+        self.state(address)?.effective_reason()
     }
 
     /// Messages as the queue brings them; the ids of those that come back.

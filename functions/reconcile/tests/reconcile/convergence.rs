@@ -6,8 +6,8 @@ use std::time::Duration;
 use doubles::{Fuse, ListRules};
 use mailroom_aws::deadline::Deadline;
 use mailroom_core::address::Address;
-use mailroom_core::suppression::Reason;
-use mailroom_core::suppression::reconcile::Gone;
+use mailroom_core::suppression::SuppressionReason;
+use mailroom_core::suppression::reconcile::MissingEntryPolicy;
 use proptest::prelude::*;
 
 use crate::world::{A_WHILE, Region, WAKE, regions, settle};
@@ -20,7 +20,7 @@ async fn die(home: &Region, peer: &Region, deaths: &[(bool, usize)]) {
         let fuse = Fuse::default();
         let function = region.function(&fuse);
         fuse.set(*effects);
-        fuse.run(function.handle(WAKE, "dies", Deadline::after(Duration::from_mins(15)))).await;
+        fuse.run(function.handle_request(WAKE, "dies", Deadline::after(Duration::from_mins(15)))).await;
         region.apply().await;
     }
 }
@@ -40,13 +40,13 @@ proptest! {
         tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
             let (mut home, mut peer) = regions();
             for region in [&mut home, &mut peer] {
-                region.shared.parameters.gone = Gone::PutBack;
-                region.shared.parameters.guard.percent = 100;
+                region.shared.parameters.gone = MissingEntryPolicy::PutBack;
+                region.shared.parameters.guard.max_missing_percent = 100;
             }
             for (region, said) in [(&home, &here), (&peer, &there)] {
                 region.list.set_rules(ListRules { page, ..ListRules::default() });
                 for (name, listed, complaint) in said {
-                    let reason = if *complaint { Reason::Complaint } else { Reason::Bounce };
+                    let reason = if *complaint { SuppressionReason::Complaint } else { SuppressionReason::Bounce };
                     let spelling = format!("User{name}@example.com");
                     if *listed {
                         region.list.insert(&spelling, reason);
@@ -69,14 +69,14 @@ proptest! {
                 region.clock.advance(A_WHILE);
                 let address = format!("user{name}@example.com");
                 match what {
-                    0 => region.list.insert(&format!("user{name}@EXAMPLE.com"), Reason::Complaint),
+                    0 => region.list.insert(&format!("user{name}@EXAMPLE.com"), SuppressionReason::Complaint),
                     1 => {
                         for spelling in region.listed().keys().filter(|on| on.to_lowercase() == address) {
                             region.list.remove(spelling);
                         }
                     }
                     2 => region.release(&address),
-                    _ => region.suppress(&address, Reason::Bounce),
+                    _ => region.suppress(&address, SuppressionReason::Bounce),
                 }
             }
             die(&home, &peer, after).await;

@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use doubles::{Fault, ListRules};
 use mailroom_aws::clock::Clock;
-use mailroom_core::suppression::Reason;
-use mailroom_core::suppression::item::Attempt;
-use mailroom_core::suppression::reconcile::Gone;
-use reconcile::handler::{PassCounts, Passed};
+use mailroom_core::suppression::SuppressionReason;
+use mailroom_core::suppression::address_state::ApplyAttempt;
+use mailroom_core::suppression::reconcile::MissingEntryPolicy;
+use reconcile::handler::{PassCounts, PassOutcome};
 
 use crate::world::{entries, regions, settle};
 
@@ -24,7 +24,7 @@ async fn what_is_removed_by_hand_is_left_off_until_there_is_new_evidence() {
     settle(&home, &peer).await;
     assert_eq!((home.listed().len(), peer.listed().len()), (19, 20));
     assert_eq!(home.counts().await.gone, 0);
-    home.suppress("user7@example.com", Reason::Bounce);
+    home.suppress("user7@example.com", SuppressionReason::Bounce);
     settle(&home, &peer).await;
     assert_eq!(home.listed().len(), 20);
 }
@@ -32,12 +32,12 @@ async fn what_is_removed_by_hand_is_left_off_until_there_is_new_evidence() {
 #[tokio::test]
 async fn what_is_removed_by_hand_is_put_back_if_so_set() {
     let (mut home, peer) = regions();
-    home.shared.parameters.gone = Gone::PutBack;
-    home.suppress("a@example.com", Reason::Bounce);
+    home.shared.parameters.gone = MissingEntryPolicy::PutBack;
+    home.suppress("a@example.com", SuppressionReason::Bounce);
     settle(&home, &peer).await;
     home.list.remove("a@example.com");
     settle(&home, &peer).await;
-    assert_eq!(home.listed(), entries([("a@example.com", Reason::Bounce)]));
+    assert_eq!(home.listed(), entries([("a@example.com", SuppressionReason::Bounce)]));
 }
 
 #[tokio::test]
@@ -50,13 +50,16 @@ async fn nothing_is_concluded_from_a_list_that_has_been_emptied() {
     }
     let before = home.table.states();
     for _ in 0..2 {
-        assert!(matches!(home.pass().await.1, Passed::Alarmed(PassCounts { gone: 20, mended: 0, .. })));
+        assert!(matches!(
+            home.pass().await.1,
+            PassOutcome::GuardTripped(PassCounts { gone: 20, mended: 0, .. })
+        ));
     }
     assert_eq!(home.table.states(), before);
     assert_eq!((home.counted("ListGone"), home.counted("Drift")), (2, 0));
     // Somebody has looked, and wants them back.
-    home.shared.parameters.guard.percent = 100;
-    home.shared.parameters.gone = Gone::PutBack;
+    home.shared.parameters.guard.max_missing_percent = 100;
+    home.shared.parameters.gone = MissingEntryPolicy::PutBack;
     settle(&home, &peer).await;
     assert_eq!(home.listed().len(), 20);
 }
@@ -72,7 +75,10 @@ async fn nothing_is_concluded_from_a_short_list_that_has_been_emptied() {
             home.list.remove(&format!("user{n}@example.com"));
         }
         let before = home.table.states();
-        assert!(matches!(home.pass().await.1, Passed::Alarmed(PassCounts { mended: 0, .. })), "{entries}");
+        assert!(
+            matches!(home.pass().await.1, PassOutcome::GuardTripped(PassCounts { mended: 0, .. })),
+            "{entries}"
+        );
         assert_eq!((home.table.states(), home.counted("ListGone")), (before, 1), "{entries}");
     }
 }
@@ -95,7 +101,7 @@ async fn a_single_entry_may_be_taken_off_a_short_list_by_hand() {
 async fn an_entry_that_ses_cannot_be_asked_for_keeps_no_other_from_being_asked_for() {
     let (home, peer) = regions();
     home.suppress_users(20);
-    home.suppress("a/b@example.com", Reason::Bounce);
+    home.suppress("a/b@example.com", SuppressionReason::Bounce);
     settle(&home, &peer).await;
     for spelling in ["a/b@example.com", "user3@example.com", "user7@example.com"] {
         home.list.remove(spelling);
@@ -104,10 +110,10 @@ async fn an_entry_that_ses_cannot_be_asked_for_keeps_no_other_from_being_asked_f
     assert_eq!((counts.gone, counts.asked, counts.drifted, counts.mended), (3, 3, 3, 3));
     assert_eq!(home.counts().await.gone, 0);
     // It is taken for gone on the list's word, and would be noted if it were there all the same.
-    home.list.insert("a/b@example.com", Reason::Bounce);
+    home.list.insert("a/b@example.com", SuppressionReason::Bounce);
     assert_eq!(home.counts().await.mended, 1);
     let state = home.state("a/b@example.com").unwrap();
-    assert_eq!(state.applied().and_then(|applied| applied.reason), Some(Reason::Bounce));
+    assert_eq!(state.applied_entry().and_then(|applied| applied.reason), Some(SuppressionReason::Bounce));
 }
 
 #[tokio::test]
@@ -128,7 +134,7 @@ async fn an_entry_that_ses_refuses_to_tell_of_is_left_as_it_is() {
 /// Nobody knows when a job writes that SES has not said to have ended. What it writes is no news.
 #[tokio::test]
 async fn what_an_overdue_import_job_puts_is_not_taken_in_as_somebody_elses() {
-    for reason in [Reason::Bounce, Reason::Complaint] {
+    for reason in [SuppressionReason::Bounce, SuppressionReason::Complaint] {
         let (home, peer) = regions();
         // The first pass, so that bounces may be put.
         home.counts().await;
@@ -142,7 +148,7 @@ async fn what_an_overdue_import_job_puts_is_not_taken_in_as_somebody_elses() {
         home.release("user1@example.com");
         home.release("user2@example.com");
         home.clock.advance(Duration::from_secs(1));
-        home.suppress("user2@example.com", Reason::Bounce);
+        home.suppress("user2@example.com", SuppressionReason::Bounce);
         home.apply().await;
         assert_eq!((home.listed().len(), home.listed().get("user1@example.com")), (99, None));
         home.clock.advance(Duration::from_mins(100));
@@ -154,11 +160,11 @@ async fn what_an_overdue_import_job_puts_is_not_taken_in_as_somebody_elses() {
         assert_eq!(home.listed().get("user1@example.com"), Some(&reason), "the job has run");
         home.counts().await;
         assert_eq!(home.effective()["user1@example.com"], None);
-        assert_eq!(home.effective()["user2@example.com"], Some(Reason::Bounce));
+        assert_eq!(home.effective()["user2@example.com"], Some(SuppressionReason::Bounce));
         home.clock.advance(Duration::from_hours(1));
         settle(&home, &peer).await;
         assert_eq!((home.listed().len(), home.listed().get("user1@example.com")), (99, None));
-        assert_eq!(home.listed()["user2@example.com"], Reason::Bounce);
+        assert_eq!(home.listed()["user2@example.com"], SuppressionReason::Bounce);
         assert_eq!((peer.listed().len(), peer.effective()["user1@example.com"]), (99, None));
     }
 }
@@ -169,16 +175,16 @@ async fn a_put_that_ses_accepted_and_never_did_is_drift_and_comes_with_the_next_
     let (home, peer) = regions();
     home.suppress_users(20);
     settle(&home, &peer).await;
-    home.suppress("lost@example.com", Reason::Bounce);
+    home.suppress("lost@example.com", SuppressionReason::Bounce);
     let state = home.state("lost@example.com").unwrap();
-    let accepted = Attempt::Written { reason: Some(Reason::Bounce), enabled: true };
+    let accepted = ApplyAttempt::Written { reason: Some(SuppressionReason::Bounce), enabled: true };
     let version = state.version();
-    home.write(state.attempted(version, accepted, home.clock.now()), Some(version)).await;
+    home.write(state.record_attempt(version, accepted, home.clock.now()), Some(version)).await;
     let counts = home.counts().await;
     assert_eq!((counts.gone, counts.drifted, home.counted("Drift")), (1, 1, 1));
     home.apply().await;
     assert_eq!(home.listed().len(), 20);
-    home.suppress("lost@example.com", Reason::Bounce);
+    home.suppress("lost@example.com", SuppressionReason::Bounce);
     home.apply().await;
     assert_eq!(home.listed().len(), 21);
 }

@@ -5,10 +5,10 @@ use std::time::Duration;
 use doubles::{Fault, Fuse, ListRules};
 use mailroom_aws::clock::Clock;
 use mailroom_aws::deadline::Deadline;
-use mailroom_aws::table::notes::{FIRST_PASS, FirstPass, LIST_PASSES, ListPasses};
-use mailroom_core::suppression::Reason;
+use mailroom_aws::table::notes::{FIRST_PASS_NOTE, FirstPassNote, PASS_NOTE, PassNote};
+use mailroom_core::suppression::SuppressionReason;
 use mailroom_core::suppression::list_pass::ListPass;
-use reconcile::handler::{Done, PassCounts, Passed, Pushed, Wake};
+use reconcile::handler::{PassCounts, PassOutcome, PushCounts, ReconcileRequest, ReconcileRunOutcome};
 use serde::de::IgnoredAny;
 use serde_json::json;
 
@@ -20,10 +20,10 @@ const EVERY: Duration = Duration::from_mins(5);
 #[tokio::test]
 async fn the_audit_finds_in_the_note_what_the_last_pass_found() {
     let (home, _) = regions();
-    home.list.insert("a@example.com", Reason::Bounce);
+    home.list.insert("a@example.com", SuppressionReason::Bounce);
     let begun = home.clock.now().plus(A_WHILE);
     let counts = home.counts().await;
-    let note = home.table.note::<ListPasses<IgnoredAny>>(LIST_PASSES).unwrap().value;
+    let note = home.table.note::<PassNote<IgnoredAny>>(PASS_NOTE).unwrap().value;
     let expected = ListPass {
         started_at: begun,
         ended_at: Some(home.clock.now()),
@@ -34,7 +34,7 @@ async fn the_audit_finds_in_the_note_what_the_last_pass_found() {
         gone: Some(0),
         alarmed: false,
     };
-    assert_eq!((note.last, note.open.is_some()), (Some(expected), false));
+    assert_eq!((note.last_pass, note.open_pass.is_some()), (Some(expected), false));
 }
 
 #[tokio::test]
@@ -42,15 +42,15 @@ async fn a_pass_that_takes_longer_than_an_invocation_goes_on_at_the_next() {
     let (home, _) = regions();
     home.list.set_rules(ListRules { page: 10, ..ListRules::default() });
     for n in 0..300 {
-        home.list.insert(&format!("user{n}@example.com"), Reason::Bounce);
+        home.list.insert(&format!("user{n}@example.com"), SuppressionReason::Bounce);
     }
     let (mut wakes, started_at) = (0, home.clock.now());
     let counts = loop {
         wakes += 1;
         home.clock.advance(Duration::from_secs(1));
         match home.wake(WAKE, 20).await.unwrap() {
-            Done::Woken { passed: Passed::Ended(counts), .. } => break counts,
-            Done::Woken { passed: Passed::Unfinished(_), .. } => {}
+            ReconcileRunOutcome::Completed { pass_outcome: PassOutcome::Ended(counts), .. } => break counts,
+            ReconcileRunOutcome::Completed { pass_outcome: PassOutcome::Unfinished(_), .. } => {}
             other => panic!("{other:?}"),
         }
     };
@@ -66,7 +66,7 @@ async fn a_list_whose_token_is_refused_is_begun_again() {
     let (home, _) = regions();
     home.list.set_rules(ListRules { page: 10, ..ListRules::default() });
     for n in 0..35 {
-        home.list.insert(&format!("user{n}@example.com"), Reason::Bounce);
+        home.list.insert(&format!("user{n}@example.com"), SuppressionReason::Bounce);
     }
     // The account, three pages, and the fourth's token.
     home.list.fault([Fault::None, Fault::None, Fault::None, Fault::None, Fault::Refused]);
@@ -88,11 +88,17 @@ async fn that_a_list_is_begun_again_is_counted_though_the_pass_does_not_end() {
     let (home, _) = regions();
     home.list.set_rules(ListRules { page: 10, ..ListRules::default() });
     for n in 0..300 {
-        home.list.insert(&format!("user{n}@example.com"), Reason::Bounce);
+        home.list.insert(&format!("user{n}@example.com"), SuppressionReason::Bounce);
     }
     home.list.fault([Fault::None, Fault::None, Fault::Refused]);
     let done = home.wake(WAKE, 20).await.unwrap();
-    assert!(matches!(done, Done::Woken { passed: Passed::Unfinished(PassCounts { restarts: 1, .. }), .. }));
+    assert!(matches!(
+        done,
+        ReconcileRunOutcome::Completed {
+            pass_outcome: PassOutcome::Unfinished(PassCounts { restarts: 1, .. }),
+            ..
+        }
+    ));
     assert_eq!((home.counted("ListRestarts"), home.counted("PassesEnded")), (1, 0));
 }
 
@@ -101,7 +107,7 @@ async fn long() -> Region {
     let (home, _) = regions();
     home.list.set_rules(ListRules { page: 10, token_life: Duration::from_hours(24), ..ListRules::default() });
     for n in 0..1200 {
-        home.list.insert(&format!("user{n}@example.com"), Reason::Bounce);
+        home.list.insert(&format!("user{n}@example.com"), SuppressionReason::Bounce);
     }
     assert_eq!(home.counts().await.mended, 1200);
     home.clock.advance(A_WHILE);
@@ -121,7 +127,7 @@ async fn a_pass_that_dies_in_mid_paging_goes_on_at_most_a_minute_before() {
     // The lease, the peer's note, the account, and what was kept after a minute are effects, too.
     fuse.set(85);
     let deadline = Deadline::after(Duration::from_mins(4));
-    assert_eq!(fuse.run(dying.handle(WAKE, "dies", deadline)).await, None);
+    assert_eq!(fuse.run(dying.handle_request(WAKE, "dies", deadline)).await, None);
     let read = pages(&home) - before;
     assert!((75..=85).contains(&read), "{read}");
     let counts = home.counts().await;
@@ -136,7 +142,10 @@ async fn a_filter_that_is_not_kept_keeps_the_pass_where_it_was() {
     let home = long().await;
     let before = pages(&home);
     let unfinished = home.wake(WAKE, 60).await.unwrap();
-    assert!(matches!(unfinished, Done::Woken { passed: Passed::Unfinished(_), .. }));
+    assert!(matches!(
+        unfinished,
+        ReconcileRunOutcome::Completed { pass_outcome: PassOutcome::Unfinished(_), .. }
+    ));
     let kept = pages(&home) - before;
     // Both at the end of an invocation and in the middle of one.
     for (seconds, read) in [(30, 15..25), (240, 55..65)] {
@@ -157,13 +166,13 @@ async fn a_filter_that_is_not_kept_keeps_the_pass_where_it_was() {
 #[tokio::test]
 async fn an_operator_who_wakes_it_is_told_what_it_did() {
     let (home, _) = regions();
-    home.list.insert("a@example.com", Reason::Bounce);
-    let told = json!(home.wake(Wake { pass: true, ..WAKE }, 240).await.unwrap());
+    home.list.insert("a@example.com", SuppressionReason::Bounce);
+    let told = json!(home.wake(ReconcileRequest { start_pass: true, ..WAKE }, 240).await.unwrap());
     assert_eq!((&told["state"], &told["passed"]["state"]), (&json!("woken"), &json!("ended")));
     assert_eq!((&told["passed"]["entries"], &told["pushed"]["peers_failed"]), (&json!(1), &json!(0)));
     assert_eq!(told["looked_back"]["decided"], json!(0));
-    assert_eq!(json!(Passed::NotDue), json!({"state": "not_due"}));
-    assert_eq!(json!(Done::Held), json!({"state": "held"}));
+    assert_eq!(json!(PassOutcome::NotDue), json!({"state": "not_due"}));
+    assert_eq!(json!(ReconcileRunOutcome::Busy), json!({"state": "held"}));
 }
 
 #[tokio::test]
@@ -172,18 +181,21 @@ async fn while_one_is_at_it_another_leaves() {
     let fuse = Fuse::default();
     let died = home.function(&fuse);
     fuse.set(2);
-    assert_eq!(fuse.run(died.handle(WAKE, "dies", Deadline::after(Duration::from_mins(10)))).await, None);
-    assert_eq!(home.wake(WAKE, 900).await, Ok(Done::Held));
+    assert_eq!(
+        fuse.run(died.handle_request(WAKE, "dies", Deadline::after(Duration::from_mins(10)))).await,
+        None
+    );
+    assert_eq!(home.wake(WAKE, 900).await, Ok(ReconcileRunOutcome::Busy));
     home.clock.advance(Duration::from_mins(11));
-    assert!(matches!(home.wake(WAKE, 900).await, Ok(Done::Woken { .. })));
+    assert!(matches!(home.wake(WAKE, 900).await, Ok(ReconcileRunOutcome::Completed { .. })));
 }
 
 #[tokio::test]
 async fn trouble_with_the_list_is_waited_out_or_told_and_peers_are_told_nevertheless() {
     let (home, _) = regions();
-    home.suppress("a@example.com", Reason::Bounce);
+    home.suppress("a@example.com", SuppressionReason::Bounce);
     home.list.fault([Fault::Throttled, Fault::Unavailable, Fault::None, Fault::Unanswered]);
-    assert!(matches!(home.pass().await, (Pushed { states: 1, .. }, Passed::Ended(_))));
+    assert!(matches!(home.pass().await, (PushCounts { states: 1, .. }, PassOutcome::Ended(_))));
     home.list.fault([Fault::Unavailable; 100]);
     home.clock.advance(A_WHILE);
     let error = home.wake(WAKE, 900).await.unwrap_err();
@@ -191,7 +203,7 @@ async fn trouble_with_the_list_is_waited_out_or_told_and_peers_are_told_neverthe
     home.list.recover();
     // The peer is told the next time.
     home.table.fail(1);
-    assert!(matches!(home.pass().await, (Pushed { peers_failed: 1, .. }, Passed::Ended(_))));
+    assert!(matches!(home.pass().await, (PushCounts { peers_failed: 1, .. }, PassOutcome::Ended(_))));
     home.table.fail(1000);
     home.clock.advance(A_WHILE);
     let error = home.wake(WAKE, 900).await.unwrap_err();
@@ -201,7 +213,7 @@ async fn trouble_with_the_list_is_waited_out_or_told_and_peers_are_told_neverthe
 /// Puts so many entries on the list, ten in a second.
 fn insert_over_time(home: &Region, entries: usize) {
     for n in 0..entries {
-        home.list.insert(&format!("user{n}@example.com"), Reason::Bounce);
+        home.list.insert(&format!("user{n}@example.com"), SuppressionReason::Bounce);
         if n % 10 == 9 {
             home.clock.advance(Duration::from_secs(1));
         }
@@ -213,8 +225,10 @@ async fn wake_until_ended(home: &Region, seconds: u64, most: usize) -> (usize, P
     for wakes in 1..=most {
         home.clock.advance(EVERY);
         match home.wake(WAKE, seconds).await.unwrap() {
-            Done::Woken { passed: Passed::Ended(counts), .. } => return (wakes, counts),
-            Done::Woken { passed: Passed::Unfinished(_), .. } => {}
+            ReconcileRunOutcome::Completed { pass_outcome: PassOutcome::Ended(counts), .. } => {
+                return (wakes, counts);
+            }
+            ReconcileRunOutcome::Completed { pass_outcome: PassOutcome::Unfinished(_), .. } => {}
             other => panic!("{other:?}"),
         }
     }
@@ -222,7 +236,7 @@ async fn wake_until_ended(home: &Region, seconds: u64, most: usize) -> (usize, P
 }
 
 fn first_pass_ended(home: &Region) -> bool {
-    home.table.note::<FirstPass>(FIRST_PASS).is_some()
+    home.table.note::<FirstPassNote>(FIRST_PASS_NOTE).is_some()
 }
 
 /// Each invocation can read half of the list at most.
@@ -246,7 +260,7 @@ async fn what_was_written_within_a_second_must_be_read_in_one_go() {
     home.list.set_rules(ListRules { page: 10, ..ListRules::default() });
     insert_over_time(&home, 200);
     for n in 0..1000 {
-        home.list.insert(&format!("imported{n}@example.com"), Reason::Bounce);
+        home.list.insert(&format!("imported{n}@example.com"), SuppressionReason::Bounce);
     }
     home.clock.advance(Duration::from_secs(1));
     insert_over_time(&home, 100);
@@ -254,7 +268,10 @@ async fn what_was_written_within_a_second_must_be_read_in_one_go() {
     for _ in 0..30 {
         home.clock.advance(EVERY);
         let done = home.wake(WAKE, 60).await.unwrap();
-        assert!(matches!(done, Done::Woken { passed: Passed::Unfinished(_), .. }), "{done:?}");
+        assert!(
+            matches!(done, ReconcileRunOutcome::Completed { pass_outcome: PassOutcome::Unfinished(_), .. }),
+            "{done:?}"
+        );
     }
     let restarts = home.counted("ListRestarts");
     assert!(restarts > 20 && !first_pass_ended(&home), "{restarts}");
@@ -277,11 +294,18 @@ async fn a_pass_that_is_killed_at_any_point_comes_to_an_end_though_tokens_expire
                 }
                 let function = home.function(&fuse);
                 let deadline = Deadline::after(Duration::from_secs(25));
-                match fuse.run(function.handle(WAKE, "an invocation", deadline)).await {
-                    None | Some(Ok(Done::Woken { passed: Passed::Unfinished(_), .. })) => {
+                match fuse.run(function.handle_request(WAKE, "an invocation", deadline)).await {
+                    None
+                    | Some(Ok(ReconcileRunOutcome::Completed {
+                        pass_outcome: PassOutcome::Unfinished(_),
+                        ..
+                    })) => {
                         assert!(!first_pass_ended(&home) || home.table.states().len() == 300);
                     }
-                    Some(Ok(Done::Woken { passed: Passed::Ended(counts), .. })) => {
+                    Some(Ok(ReconcileRunOutcome::Completed {
+                        pass_outcome: PassOutcome::Ended(counts),
+                        ..
+                    })) => {
                         assert_eq!((counts.entries, counts.gone), (300, 0), "{effects} {killed}");
                         break;
                     }
@@ -306,12 +330,12 @@ async fn what_is_written_during_a_pass_in_windows_is_not_missed_nor_taken_for_go
     let counts = loop {
         home.clock.advance(EVERY);
         match home.wake(WAKE, 25).await.unwrap() {
-            Done::Woken { passed: Passed::Ended(counts), .. } => break counts,
-            Done::Woken { passed: Passed::Unfinished(_), .. } => pauses += 1,
+            ReconcileRunOutcome::Completed { pass_outcome: PassOutcome::Ended(counts), .. } => break counts,
+            ReconcileRunOutcome::Completed { pass_outcome: PassOutcome::Unfinished(_), .. } => pauses += 1,
             other => panic!("{other:?}"),
         }
         for written in [format!("user{pauses}"), format!("user{}", 299 - pauses), format!("new{pauses}")] {
-            home.list.insert(&format!("{written}@example.com"), Reason::Complaint);
+            home.list.insert(&format!("{written}@example.com"), SuppressionReason::Complaint);
         }
     };
     assert!(pauses >= 3 && counts.restarts > 0, "{pauses} {counts:?}");
@@ -319,7 +343,7 @@ async fn what_is_written_during_a_pass_in_windows_is_not_missed_nor_taken_for_go
     for n in 1..=pauses {
         for written in [format!("user{n}"), format!("user{}", 299 - n), format!("new{n}")] {
             let state = home.state(&format!("{written}@example.com")).unwrap();
-            assert_eq!(state.effective(), Some(Reason::Complaint), "{written}");
+            assert_eq!(state.effective_reason(), Some(SuppressionReason::Complaint), "{written}");
         }
     }
 }
@@ -336,7 +360,7 @@ async fn a_pass_that_a_version_before_windows_began_goes_on() {
         "step": {"List": "a token that is no longer good"},
         "counts": {"entries": 10},
     });
-    home.table.write_note(LIST_PASSES, &json!({"open": open, "last": null}));
+    home.table.write_note(PASS_NOTE, &json!({"open": open, "last": null}));
     assert_eq!(home.counts().await.restarts, 1);
     assert_eq!(home.table.states().len(), 35);
 }

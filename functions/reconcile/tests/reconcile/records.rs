@@ -8,12 +8,15 @@ use mailroom_aws::deadline::Deadline;
 use mailroom_aws::invocation::SqsBatchResponse;
 use mailroom_aws::table::records::RecordTable;
 use mailroom_core::address::Address;
-use mailroom_core::record::Record;
+use mailroom_core::record::TableItem;
 use mailroom_core::suppression::delivery::LatestDelivery;
 use mailroom_core::suppression::operator::OperatorDecision;
-use mailroom_core::suppression::{Reason, SuppressionState};
+use mailroom_core::suppression::{SuppressionReason, SuppressionState};
 use mailroom_core::timestamp::Timestamp;
-use reconcile::handler::{Answer, Done, Event, GivenUpError, LookedBack, ReconcileError, Wake};
+use reconcile::handler::{
+    AbandonedRecordsError, LookBackCounts, ReconcileError, ReconcileEvent, ReconcileRequest,
+    ReconcileResponse, ReconcileRunOutcome,
+};
 use serde_json::{Value, json};
 
 use crate::world::{A_WHILE, Region, WAKE, regions, settle};
@@ -70,31 +73,31 @@ async fn what_the_stream_has_lost_is_decided_on_late() {
         serde_json::to_value(LatestDelivery::new("fine@example.com", "fine@example.com", "d", day(3)))
             .unwrap(),
         decision("freed@example.com", None, day(4)),
-        decision("unwanted@example.com", Some(Reason::Complaint), day(4)),
+        decision("unwanted@example.com", Some(SuppressionReason::Complaint), day(4)),
         json!({"pk": "ADDR#odd@example.com", "sk": "FEEDBACK#x", "decidable": "bounce", "occurred_at": day(4)}),
         json!({"pk": "ADDR#gone@example.com", "sk": "FEEDBACK#y", "kind": "delivery", "occurred_at": day(4)}),
     ];
     let records: Vec<_> = records.into_iter().map(Stored::new).collect();
     assert!(home.table.append(&records, Deadline::after(Duration::ZERO)).await.is_empty());
     home.clock.set(day(5));
-    home.suppress("known@example.com", Reason::Bounce);
-    home.suppress("freed@example.com", Reason::Bounce);
+    home.suppress("known@example.com", SuppressionReason::Bounce);
+    home.suppress("freed@example.com", SuppressionReason::Bounce);
     home.release("freed@example.com");
     let before = home.table.states();
     home.clock.advance(A_WHILE);
     let looked_back = |done| match done {
-        Ok(Done::Woken { looked_back, .. }) => looked_back,
+        Ok(ReconcileRunOutcome::Completed { look_back_counts: looked_back, .. }) => looked_back,
         other => panic!("{other:?}"),
     };
     let done = looked_back(home.wake(WAKE, 900).await);
-    assert_eq!((done.records, done.unreadable), (22, 1));
-    assert!(done.decided >= 3, "{done:?}");
+    assert_eq!((done.decidable_records, done.unreadable_records), (22, 1));
+    assert!(done.records_decided >= 3, "{done:?}");
     settle(&home, &peer).await;
     let wanted = [
-        ("full@example.com", Some(Reason::Bounce)),
-        ("gone@example.com", Some(Reason::Bounce)),
-        ("known@example.com", Some(Reason::Bounce)),
-        ("unwanted@example.com", Some(Reason::Complaint)),
+        ("full@example.com", Some(SuppressionReason::Bounce)),
+        ("gone@example.com", Some(SuppressionReason::Bounce)),
+        ("known@example.com", Some(SuppressionReason::Bounce)),
+        ("unwanted@example.com", Some(SuppressionReason::Complaint)),
     ];
     let mut effective = peer.effective();
     effective.retain(|_, reason| reason.is_some());
@@ -105,10 +108,10 @@ async fn what_the_stream_has_lost_is_decided_on_late() {
     }
     // Once a week, or when an operator asks; what is known changes nothing.
     home.clock.advance(A_WHILE);
-    assert_eq!(looked_back(home.wake(WAKE, 900).await).records, 0);
+    assert_eq!(looked_back(home.wake(WAKE, 900).await).decidable_records, 0);
     home.clock.advance(A_WHILE);
-    let done = looked_back(home.wake(Wake { records: true, ..WAKE }, 900).await);
-    assert_eq!((done.records, done.decided), (22, 0));
+    let done = looked_back(home.wake(ReconcileRequest { start_look_back: true, ..WAKE }, 900).await);
+    assert_eq!((done.decidable_records, done.records_decided), (22, 0));
 }
 
 /// A bounce of just before a release, and one of just after: it does not matter whether the Region knows of the release when
@@ -138,8 +141,8 @@ async fn a_bounce_that_is_found_late_counts_from_its_own_time() {
     settle(&home, &peer).await;
     settle(&home, &peer).await;
     let expected = [
-        ("after-known@example.com", Some(Reason::Bounce)),
-        ("after-unknown@example.com", Some(Reason::Bounce)),
+        ("after-known@example.com", Some(SuppressionReason::Bounce)),
+        ("after-unknown@example.com", Some(SuppressionReason::Bounce)),
         ("before-known@example.com", None),
         ("before-unknown@example.com", None),
     ];
@@ -161,7 +164,7 @@ async fn a_look_back_that_dies_goes_on() {
         let fuse = Fuse::default();
         let function = home.function(&fuse);
         fuse.set(effects);
-        fuse.run(function.handle(WAKE, "dies", Deadline::after(Duration::from_mins(15)))).await;
+        fuse.run(function.handle_request(WAKE, "dies", Deadline::after(Duration::from_mins(15)))).await;
         home.pass().await;
         assert!(home.effective().keys().eq(&names), "{effects}");
     }
@@ -185,23 +188,26 @@ fn failure(arrived_at: Timestamp) -> Value {
     })
 }
 
-async fn give_up(region: &Region, bodies: &[String]) -> Result<Answer, ReconcileError> {
+async fn give_up(region: &Region, bodies: &[String]) -> Result<ReconcileResponse, ReconcileError> {
     let payload = sqs_event(bodies.iter().enumerate()).to_string();
-    let event = Event::read(&payload).unwrap();
-    region.function(&Fuse::default()).answer(event, "another", Deadline::after(Duration::from_mins(1))).await
+    let event = ReconcileEvent::parse(&payload).unwrap();
+    region
+        .function(&Fuse::default())
+        .handle_event(event, "another", Deadline::after(Duration::from_mins(1)))
+        .await
 }
 
 /// As the schedule does, for so long; what came of looking back, each time that it was done.
-async fn wakes(region: &Region, minutes: u64) -> Vec<LookedBack> {
+async fn wakes(region: &Region, minutes: u64) -> Vec<LookBackCounts> {
     let mut looked_back = Vec::new();
     for _ in 0..minutes / 5 {
         region.clock.advance(Duration::from_mins(5));
         match region.wake(WAKE, 240).await.unwrap() {
-            Done::Woken { looked_back: done, .. } => looked_back.push(done),
-            Done::Held => panic!("held"),
+            ReconcileRunOutcome::Completed { look_back_counts: done, .. } => looked_back.push(done),
+            ReconcileRunOutcome::Busy => panic!("held"),
         }
     }
-    looked_back.retain(|done| *done != LookedBack::default());
+    looked_back.retain(|done| *done != LookBackCounts::default());
     looked_back
 }
 
@@ -228,12 +234,15 @@ async fn what_decide_gave_up_is_decided_on_within_an_hour() {
     assert_eq!(wakes(&home, 20).await, []);
     assert_eq!(
         give_up(&home, &[failure(at).to_string()]).await,
-        Ok(Answer::Noted(SqsBatchResponse::default()))
+        Ok(ReconcileResponse::Batch(SqsBatchResponse::default()))
     );
     assert_eq!(home.counted("BatchesGivenUp"), 1);
     let found = wakes(&home, 60).await;
     // It is younger than an hour, and the other one is still decide's.
-    assert_eq!(found.iter().map(|done| (done.records, done.decided)).collect::<Vec<_>>(), [(2, 1)]);
+    assert_eq!(
+        found.iter().map(|done| (done.decidable_records, done.records_decided)).collect::<Vec<_>>(),
+        [(2, 1)]
+    );
     assert!(home.effective().keys().eq(["gone@example.com"]));
     assert_eq!(wakes(&home, 600).await, [], "once is enough");
 }
@@ -275,11 +284,17 @@ async fn what_is_not_noted_comes_back() {
     let (home, _) = regions();
     home.table.fail_notes(Some("given-up"));
     let failed = give_up(&home, &[failure(home.clock.now()).to_string()]).await;
-    assert!(matches!(failed, Err(ReconcileError::GivenUp(GivenUpError::Table(_)))), "{failed:?}");
+    assert!(
+        matches!(failed, Err(ReconcileError::AbandonedRecords(AbandonedRecordsError::Table(_)))),
+        "{failed:?}"
+    );
     home.table.fail_notes(None);
     assert!(give_up(&home, &[]).await.is_ok());
-    assert!(Event::read("[]").is_err());
-    assert!(matches!(Event::read(r#"{"pass": true}"#), Ok(Event::Wake(Wake { pass: true, .. }))));
+    assert!(ReconcileEvent::parse("[]").is_err());
+    assert!(matches!(
+        ReconcileEvent::parse(r#"{"pass": true}"#),
+        Ok(ReconcileEvent::Request(ReconcileRequest { start_pass: true, .. }))
+    ));
 }
 
 /// A record as it lies in the table.
@@ -298,7 +313,7 @@ impl Stored {
     }
 }
 
-impl Record for Stored {
+impl TableItem for Stored {
     fn key(&self) -> (&str, &str) {
         (&self.key.0, &self.key.1)
     }

@@ -4,24 +4,30 @@ use std::collections::BTreeMap;
 use std::ops::Deref;
 use std::time::Duration;
 
-use apply::handler::Apply;
+use apply::handler::ApplyFunction;
 use doubles::{Fuse, MemoryClock, MemoryList, MemoryMetrics, MemoryPeers, change, failed_ids, sqs_event};
 use mailroom_aws::clock::Clock;
 use mailroom_aws::deadline::Deadline;
 use mailroom_aws::table::PutOutcome;
 use mailroom_aws::table::states::StateTable;
-use mailroom_core::suppression::policy::{Policy, Threshold};
-use mailroom_core::suppression::{AddressState, Reason, Said, Source, SuppressionState};
+use mailroom_core::suppression::policy::{SuppressionPolicy, TransientThreshold};
+use mailroom_core::suppression::{
+    AddressState, Statement, StatementSource, SuppressionReason, SuppressionState,
+};
 use mailroom_core::timestamp::Timestamp;
-use merge::handler::Merge;
-use reconcile::handler::{Done, PassCounts, Passed, Pushed, Reconcile, ReconcileError, Wake};
+use merge::handler::MergeFunction;
+use reconcile::handler::{
+    PassCounts, PassOutcome, PushCounts, ReconcileError, ReconcileFunction, ReconcileRequest,
+    ReconcileRunOutcome,
+};
 use simulated_region::{Parameters, Simulated, SimulatedRegion};
 
-pub(crate) type Function = Reconcile<Simulated<MemoryList<MemoryClock>, MemoryClock>>;
+pub(crate) type Function = ReconcileFunction<Simulated<MemoryList<MemoryClock>, MemoryClock>>;
 
 pub(crate) const HOME: &str = "us-east-1";
 pub(crate) const PEER: &str = "eu-west-1";
-pub(crate) const WAKE: Wake = Wake { pass: false, everything: false, records: false };
+pub(crate) const WAKE: ReconcileRequest =
+    ReconcileRequest { start_pass: false, full_push: false, start_look_back: false };
 /// Longer than an invocation, so that whoever died at it holds nothing, and than what counts as moving.
 pub(crate) const A_WHILE: Duration = Duration::from_mins(20);
 /// How long the template lets them run.
@@ -51,7 +57,10 @@ pub(crate) fn regions() -> (Region, Region) {
     let region = |name| {
         let parameters = Parameters {
             pass_every: Duration::from_mins(10),
-            policy: Policy { transient: Some(Threshold::default()), ..Policy::default() },
+            policy: SuppressionPolicy {
+                transient_threshold: Some(TransientThreshold::default()),
+                ..SuppressionPolicy::default()
+            },
             ..Parameters::of(name, &[HOME, PEER])
         };
         let shared = SimulatedRegion::new(name, clock.clone(), clock.clone(), &queues, parameters);
@@ -63,12 +72,16 @@ pub(crate) fn regions() -> (Region, Region) {
 impl Region {
     pub(crate) fn function(&self, fuse: &Fuse) -> Function {
         let function = self.with_fuse(fuse).reconcile(self.list.with_fuse(fuse));
-        Reconcile { metrics: self.metrics.clone(), ..function }
+        ReconcileFunction { metrics: self.metrics.clone(), ..function }
     }
 
-    pub(crate) async fn wake(&self, wake: Wake, seconds: u64) -> Result<Done, ReconcileError> {
+    pub(crate) async fn wake(
+        &self,
+        wake: ReconcileRequest,
+        seconds: u64,
+    ) -> Result<ReconcileRunOutcome, ReconcileError> {
         let deadline = Deadline::after(Duration::from_secs(seconds));
-        self.function(&Fuse::default()).handle(wake, "an invocation", deadline).await
+        self.function(&Fuse::default()).handle_request(wake, "an invocation", deadline).await
     }
 
     /// What a function in this Region has counted so far under a name by which the template's alarms know it.
@@ -77,17 +90,19 @@ impl Region {
     }
 
     /// Wakes it later, in time for a whole pass.
-    pub(crate) async fn pass(&self) -> (Pushed, Passed) {
+    pub(crate) async fn pass(&self) -> (PushCounts, PassOutcome) {
         self.clock.advance(A_WHILE);
         match self.wake(WAKE, RECONCILE.as_secs()).await.unwrap() {
-            Done::Woken { pushed, passed, .. } => (pushed, passed),
-            Done::Held => panic!("held"),
+            ReconcileRunOutcome::Completed { push_counts: pushed, pass_outcome: passed, .. } => {
+                (pushed, passed)
+            }
+            ReconcileRunOutcome::Busy => panic!("held"),
         }
     }
 
     pub(crate) async fn counts(&self) -> PassCounts {
         match self.pass().await.1 {
-            Passed::Ended(counts) => counts,
+            PassOutcome::Ended(counts) => counts,
             other => panic!("{other:?}"),
         }
     }
@@ -103,35 +118,35 @@ impl Region {
         );
     }
 
-    fn say(&self, spelling: &str, state: impl FnOnce(Said) -> SuppressionState) {
-        let said = Said {
+    fn say(&self, spelling: &str, state: impl FnOnce(Statement) -> SuppressionState) {
+        let said = Statement {
             at: self.clock.now(),
-            source: Source::Operator,
+            source: StatementSource::Operator,
             region: self.name.to_owned(),
             id: "OPERATOR#".to_owned(),
         };
         self.table.join(&change(spelling, state(said)), self.clock.now());
     }
 
-    pub(crate) fn suppress(&self, spelling: &str, reason: Reason) {
-        self.say(spelling, |said| SuppressionState::suppressed(reason, said));
+    pub(crate) fn suppress(&self, spelling: &str, reason: SuppressionReason) {
+        self.say(spelling, |said| SuppressionState::from_reason(reason, said));
     }
 
     /// Suppresses so many: `user0@example.com` and so on.
     pub(crate) fn suppress_users(&self, count: usize) {
         for n in 0..count {
-            self.suppress(&format!("user{n}@example.com"), Reason::Bounce);
+            self.suppress(&format!("user{n}@example.com"), SuppressionReason::Bounce);
         }
     }
 
     pub(crate) fn release(&self, spelling: &str) {
-        self.say(spelling, SuppressionState::released);
+        self.say(spelling, SuppressionState::from_release);
     }
 
     /// Wakes merge with all that its queue holds; how many messages that was.
     pub(crate) async fn merge(&self) -> usize {
         let messages = self.queues.receive(self.name);
-        let function = Merge { metrics: self.metrics.clone(), ..self.shared.merge() };
+        let function = MergeFunction { metrics: self.metrics.clone(), ..self.shared.merge() };
         for batch in messages.chunks(BATCH) {
             let payload = sqs_event(batch.iter().enumerate()).to_string();
             let response = function.handle(&payload, Deadline::after(Duration::from_secs(30))).await.unwrap();
@@ -143,7 +158,7 @@ impl Region {
     /// Wakes apply once; it is given this long.
     pub(crate) async fn wake_apply(&self, time: Duration) {
         let function = self.shared.apply(self.list.clone(), self.clock.clone());
-        let function = Apply { metrics: self.metrics.clone(), ..function };
+        let function = ApplyFunction { metrics: self.metrics.clone(), ..function };
         function.handle("{}", "a run", Deadline::after(time)).await.unwrap();
     }
 
@@ -153,7 +168,7 @@ impl Region {
             self.wake_apply(APPLY).await;
             let now = self.clock.now();
             let is_due = |state: &AddressState| {
-                state.job().is_some() || state.due_at().is_some_and(|due_at| due_at <= now)
+                state.assigned_job().is_some() || state.due_at().is_some_and(|due_at| due_at <= now)
             };
             if !self.table.states().iter().any(is_due) {
                 return;
@@ -162,12 +177,16 @@ impl Region {
         }
     }
 
-    pub(crate) fn listed(&self) -> BTreeMap<String, Reason> {
+    pub(crate) fn listed(&self) -> BTreeMap<String, SuppressionReason> {
         self.list.entries()
     }
 
-    pub(crate) fn effective(&self) -> BTreeMap<String, Option<Reason>> {
-        self.table.states().iter().map(|state| (state.address().to_owned(), state.effective())).collect()
+    pub(crate) fn effective(&self) -> BTreeMap<String, Option<SuppressionReason>> {
+        self.table
+            .states()
+            .iter()
+            .map(|state| (state.address().to_owned(), state.effective_reason()))
+            .collect()
     }
 }
 
@@ -185,6 +204,8 @@ pub(crate) async fn settle(home: &Region, peer: &Region) {
     }
 }
 
-pub(crate) fn entries<const N: usize>(entries: [(&str, Reason); N]) -> BTreeMap<String, Reason> {
+pub(crate) fn entries<const N: usize>(
+    entries: [(&str, SuppressionReason); N],
+) -> BTreeMap<String, SuppressionReason> {
     entries.into_iter().map(|(spelling, reason)| (spelling.to_owned(), reason)).collect()
 }

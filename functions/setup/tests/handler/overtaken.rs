@@ -104,8 +104,8 @@ impl Clock for Pausing {
 }
 
 impl Timer for Pausing {
-    async fn sleep(&self, by: Duration) {
-        self.clock.sleep(by).await;
+    async fn sleep(&self, duration: Duration) {
+        self.clock.sleep(duration).await;
         let Some(left) = self.pauses_left.get().checked_sub(1) else { return };
         self.pauses_left.set(left);
         self.held.set(left == 0);

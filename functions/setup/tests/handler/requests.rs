@@ -5,7 +5,7 @@ use std::time::Duration;
 use doubles::Fuse;
 use mailroom_aws::clock::Clock;
 use mailroom_aws::notification_topics::NotificationAttributes;
-use mailroom_aws::rule_sets::RuleSet;
+use mailroom_aws::rule_sets::SesRuleSet;
 
 use crate::world::{
     ADDRESS, DOMAIN, NEW, OURS, Properties, RULE_SET, SET_UP, THEIRS, World, all, fresh, set_up, starts,
@@ -39,14 +39,14 @@ async fn in_every_order_and_twice() {
 async fn sample_events() {
     let world = World::new(&fresh());
     world.topics.set("sender@example.org", NotificationAttributes::default());
-    world.rule_sets.create(RuleSet { name: "mailroom-inbound".to_owned(), rules: Vec::new() });
+    world.rule_sets.create(SesRuleSet { name: "mailroom-inbound".to_owned(), rules: Vec::new() });
     for name in ["create", "update", "delete"] {
         let path = format!("{}/../../events/setup/{name}.json", env!("CARGO_MANIFEST_DIR"));
         let event = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
         assert!(world.invoke(&event, 900, &Fuse::default()).await.unwrap().is_ok());
         let answers = world.answers.take();
         assert!(answers.len() == 1 && answers[0].1.contains("SUCCESS"), "{name}: {answers:?}");
-        let told = world.topics.all().values().filter(|told| !told.forwarding).count();
+        let told = world.topics.all().values().filter(|told| !told.forwarding_enabled).count();
         assert_eq!(
             told,
             match name {

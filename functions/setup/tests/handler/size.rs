@@ -36,7 +36,7 @@ async fn no_more_identities_than_fit() {
     event["RequestId"] = json!("2");
     event["ResourceProperties"]["Identities"] = json!(names[1..]);
     assert_eq!(world.send(&event).await, Ok(()));
-    assert!(world.topics.all().values().filter(|told| !told.forwarding).count() == 232);
+    assert!(world.topics.all().values().filter(|told| !told.forwarding_enabled).count() == 232);
     // As many others instead would be twice as many changes.
     event["RequestId"] = json!("3");
     event["ResourceProperties"]["Identities"] = json!([&names[0]]);
@@ -83,5 +83,5 @@ async fn what_was_set_up_is_not_too_much_to_keep() {
             .starts_with("out of time after ")
     );
     assert_eq!(world.send(&request("Update", "6", &[], "BOUNCE")).await, Ok(()));
-    assert!(world.topics.all().values().all(|told| told.forwarding));
+    assert!(world.topics.all().values().all(|told| told.forwarding_enabled));
 }

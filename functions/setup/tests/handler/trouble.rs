@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use doubles::{Fault, Fuse, MemoryAnswers};
-use mailroom_aws::custom_resource::AnswerError;
+use mailroom_aws::custom_resource::ResponderError;
 use mailroom_aws::deadline::Deadline;
 use mailroom_aws::notification_topics::{NotificationAttributes, NotificationTopics};
 use mailroom_aws::ses::SesError;
-use mailroom_core::setup::Notifies;
+use mailroom_core::setup::FeedbackKind;
 use serde_json::{Value, json};
-use setup::handler::{Setup, SetupError};
+use setup::handler::{SetupError, SetupFunction};
 
 use crate::world::{DOMAIN, Properties, World, all, fresh, set_up};
 
@@ -75,7 +75,7 @@ async fn it_answers_even_if_nobody_answers_it() {
     let world = World::new(&fresh());
     let silent = Fuse::default();
     silent.set(0);
-    let function = Setup { answers: world.answers.clone(), ..world.function(&silent) };
+    let function = SetupFunction { responder: world.answers.clone(), ..world.function(&silent) };
     // A tenth of a second, and what is kept to answer in.
     let deadline = Deadline::after(Duration::from_millis(10_100));
     function.handle(&all(false).request("Delete", "1"), deadline).await.unwrap();
@@ -118,7 +118,7 @@ async fn what_can_t_be_read_is_answered() {
     assert_eq!(world.send(&deletion).await, Ok(()));
     assert!(world.ses.calls().is_empty());
     let nobody = world.invoke(&json!({"RequestType": "Create"}), 900, &Fuse::default()).await.unwrap();
-    assert!(matches!(nobody, Err(SetupError::NotARequest(_))));
+    assert!(matches!(nobody, Err(SetupError::InvalidRequest(_))));
     // A note that a later version has written.
     world.table.write_note("other", &json!(7));
     world.table.write_note("setup", &json!(7));
@@ -129,20 +129,23 @@ async fn what_can_t_be_read_is_answered() {
 #[tokio::test]
 async fn an_answer_is_delivered_until_it_is_there() {
     let world = World::new(&fresh());
-    let unavailable = || AnswerError::Unavailable("status 503".to_owned());
+    let unavailable = || ResponderError::Unavailable("status 503".to_owned());
     world.answers.fault([unavailable(), unavailable(), unavailable()]);
     assert_eq!(world.send(&all(false).request("Create", "1")).await, Ok(()));
     // To no avail: Lambda brings the request again, and what it was answered is delivered then.
     world.answers.fault(vec![unavailable(); 20]);
     let event = all(false).request("Delete", "2");
     let undelivered = world.invoke(&event, 900, &Fuse::default()).await.unwrap();
-    assert!(matches!(undelivered, Err(SetupError::Answer(AnswerError::Unavailable(_)))), "{undelivered:?}");
+    assert!(
+        matches!(undelivered, Err(SetupError::Responder(ResponderError::Unavailable(_)))),
+        "{undelivered:?}"
+    );
     let world = World { answers: MemoryAnswers::default(), ..world };
     assert_eq!(world.send(&event).await, Ok(()));
     // The signature has expired: nobody waits any more.
-    world.answers.fault([AnswerError::Refused(403)]);
+    world.answers.fault([ResponderError::Refused(403)]);
     let refused = world.invoke(&event, 900, &Fuse::default()).await.unwrap();
-    assert!(matches!(refused, Err(SetupError::Answer(AnswerError::Refused(403)))), "{refused:?}");
+    assert!(matches!(refused, Err(SetupError::Responder(ResponderError::Refused(403)))), "{refused:?}");
 }
 
 /// Has a bug.
@@ -153,7 +156,7 @@ impl NotificationTopics for Panicking {
         panic!("a bug")
     }
 
-    async fn set_topic(&self, _: &str, _: Notifies, _: Option<&str>) -> Result<(), SesError> {
+    async fn set_topic(&self, _: &str, _: FeedbackKind, _: Option<&str>) -> Result<(), SesError> {
         panic!("a bug")
     }
 

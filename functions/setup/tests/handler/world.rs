@@ -12,13 +12,13 @@ use mailroom_aws::account::{AutoValidation, SuppressionAttributes};
 use mailroom_aws::clock::Timer;
 use mailroom_aws::deadline::Deadline;
 use mailroom_aws::notification_topics::{NotificationAttributes, NotificationTopics};
-use mailroom_aws::rule_sets::RuleSet;
+use mailroom_aws::rule_sets::SesRuleSet;
 use mailroom_core::timestamp::Timestamp;
 use serde_json::{Value, json};
-use setup::handler::{Ports, Setup, SetupError};
+use setup::handler::{Ports, SetupError, SetupFunction};
 
 /// The function with its ports in memory.
-pub(crate) type Function<T = MemoryTopics, C = MemoryClock> = Setup<Doubles<T, C>>;
+pub(crate) type Function<T = MemoryTopics, C = MemoryClock> = SetupFunction<Doubles<T, C>>;
 
 pub(crate) struct Doubles<T, C>(PhantomData<(T, C)>);
 
@@ -110,7 +110,7 @@ impl World {
             interval: Cell::new(Duration::from_secs(1)),
         };
         for name in [RULE_SET, "theirs", "others"] {
-            world.rule_sets.create(RuleSet { name: name.to_owned(), rules: Vec::new() });
+            world.rule_sets.create(SesRuleSet { name: name.to_owned(), rules: Vec::new() });
         }
         world.set(start);
         world
@@ -130,7 +130,7 @@ impl World {
             let attributes = NotificationAttributes {
                 bounce_topic: bounce.map(str::to_owned),
                 complaint_topic: complaint.map(str::to_owned),
-                forwarding: *forwarding,
+                forwarding_enabled: *forwarding,
                 ..NotificationAttributes::default()
             };
             self.topics.set(identity, attributes);
@@ -140,7 +140,10 @@ impl World {
     pub(crate) fn state(&self) -> State {
         let identity = |(identity, told): (&String, &NotificationAttributes)| {
             let topic = |topic: &Option<String>| topic.as_deref().map(known);
-            (known(identity), (topic(&told.bounce_topic), topic(&told.complaint_topic), told.forwarding))
+            (
+                known(identity),
+                (topic(&told.bounce_topic), topic(&told.complaint_topic), told.forwarding_enabled),
+            )
         };
         let settings = self.account.now();
         State {
@@ -168,12 +171,12 @@ impl World {
         clock: C,
     ) -> Function<T, C> {
         let ses = self.ses.with_fuse(fuse);
-        Setup {
+        SetupFunction {
             topics,
             rule_sets: self.rule_sets.through(&ses),
-            account: self.account.through(&ses),
+            account_settings: self.account.through(&ses),
             table: self.table.with_fuse(fuse),
-            answers: self.answers.with_fuse(fuse),
+            responder: self.answers.with_fuse(fuse),
             clock,
             interval: self.interval.get(),
         }

@@ -7,23 +7,23 @@ use aws_sdk_s3::config::http::HttpResponse;
 use aws_sdk_s3::error::SdkError;
 
 use super::error::{ApiError, classify_error};
-use crate::facts::{ApiAnswer, Bucket};
+use crate::facts::{ApiAnswer, BucketFacts};
 
 /// Asks whether buckets exist.
-pub trait Buckets {
+pub trait BucketReader {
     /// Whether there is such a bucket (S3's `HeadBucket`, which takes `s3:ListBucket`).
     ///
     /// # Errors
     /// See [`ApiError`]; a denial is in the answer.
-    async fn bucket(&self, name: &str) -> Result<Bucket, ApiError>;
+    async fn bucket(&self, name: &str) -> Result<BucketFacts, ApiError>;
 }
 
 /// S3 itself.
-pub struct S3Buckets {
+pub struct S3BucketReader {
     config: SdkConfig,
 }
 
-impl S3Buckets {
+impl S3BucketReader {
     /// A client that asks in the configuration's own Region, unless a bucket is elsewhere.
     pub fn new(config: &SdkConfig) -> Self {
         Self { config: config.clone() }
@@ -39,13 +39,13 @@ impl S3Buckets {
     }
 }
 
-impl Buckets for S3Buckets {
-    async fn bucket(&self, name: &str) -> Result<Bucket, ApiError> {
+impl BucketReader for S3BucketReader {
+    async fn bucket(&self, name: &str) -> Result<BucketFacts, ApiError> {
         let home = self.config.region().map(ToString::to_string);
         let mut asked = self.client(None).head_bucket().bucket(name).send().await;
         // S3 answers differently here for another Region's bucket than it does there (301, or 400 in some Regions).
         let elsewhere =
-            asked.as_ref().err().and_then(region_told).filter(|region| Some(region) != home.as_ref());
+            asked.as_ref().err().and_then(region_from_error).filter(|region| Some(region) != home.as_ref());
         if let Some(region) = elsewhere {
             asked = self.client(Some(region)).head_bucket().bucket(name).send().await;
         }
@@ -59,13 +59,13 @@ impl Buckets for S3Buckets {
                 error => return Err(error),
             },
         };
-        Ok(Bucket { name: name.to_owned(), exists })
+        Ok(BucketFacts { name: name.to_owned(), exists })
     }
 }
 
 /// The Region in which S3 says that the bucket is. S3 tells it in answers of 301, 400 and 403, too (S3 API Reference,
 /// `HeadBucket`).
-fn region_told<E>(error: &SdkError<E, HttpResponse>) -> Option<String> {
+fn region_from_error<E>(error: &SdkError<E, HttpResponse>) -> Option<String> {
     error.raw_response()?.headers().get("x-amz-bucket-region").map(str::to_owned)
 }
 
@@ -76,7 +76,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_bucket_is_there_or_elsewhere_or_not_or_nobody_says() {
-        let bucket = |exists: ApiAnswer<bool>| Ok(Bucket { name: "mail".to_owned(), exists });
+        let bucket = |exists: ApiAnswer<bool>| Ok(BucketFacts { name: "mail".to_owned(), exists });
         let there = || bucket(ApiAnswer::Answered(true));
         let denied = || bucket(ApiAnswer::Denied("s3:ListBucket".to_owned()));
         let answers = [
@@ -96,7 +96,7 @@ mod tests {
             let answer = Answer::from((status, ""));
             region.into_iter().fold(answer, |answer, region| answer.with("x-amz-bucket-region", region))
         }));
-        let s3 = S3Buckets::new(&stub.config());
+        let s3 = S3BucketReader::new(&stub.config());
         for expected in [
             there(),
             there(),

@@ -7,11 +7,12 @@ use serde::{Deserialize, Serialize};
 
 /// One page of a list.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Page<T> {
+pub struct ResultPage<T> {
     /// The items on the page. A page may be empty and not the last.
     pub items: Vec<T>,
     /// The token of the next page; `None` after the last one.
-    pub next: Option<String>,
+    #[serde(rename = "next")]
+    pub next_token: Option<String>,
 }
 
 /// Why AWS did not answer what was asked.

@@ -12,10 +12,10 @@ use mailroom_aws::ses::is_not_found;
 use mailroom_core::timestamp::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::error::{ApiError, Page, classify_error};
+use super::error::{ApiError, ResultPage, classify_error};
 use crate::facts::{
-    Account, ApiAnswer, ConfigurationSet, Destination, Dkim, EventDestination, Identity, MailFrom, Review,
-    SendQuota,
+    AccountFacts, ApiAnswer, ConfigurationSet, DkimAttributes, EmailIdentity, EventDestination,
+    EventDestinationTarget, MailFromAttributes, ProductionAccessReview, SendQuota,
 };
 
 /// Reads SES's configuration. Each method is one call of SES's API, which takes one a second.
@@ -24,25 +24,25 @@ pub trait SesReader {
     ///
     /// # Errors
     /// See [`ApiError`].
-    async fn account(&self) -> Result<Account, ApiError>;
+    async fn account(&self) -> Result<AccountFacts, ApiError>;
 
     /// A page of the account's identities, at most a thousand (`ses:ListEmailIdentities`).
     ///
     /// # Errors
     /// See [`ApiError`].
-    async fn identities(&self, next: Option<&str>) -> Result<Page<ListedIdentity>, ApiError>;
+    async fn identities(&self, next_token: Option<&str>) -> Result<ResultPage<IdentitySummary>, ApiError>;
 
     /// An identity (`ses:GetEmailIdentity`); `None` if it no longer exists.
     ///
     /// # Errors
     /// See [`ApiError`].
-    async fn identity(&self, name: &str) -> Result<Option<Identity>, ApiError>;
+    async fn identity(&self, name: &str) -> Result<Option<EmailIdentity>, ApiError>;
 
     /// A page of the configuration sets' names (`ses:ListConfigurationSets`).
     ///
     /// # Errors
     /// See [`ApiError`].
-    async fn configuration_sets(&self, next: Option<&str>) -> Result<Page<String>, ApiError>;
+    async fn configuration_sets(&self, next_token: Option<&str>) -> Result<ResultPage<String>, ApiError>;
 
     /// A configuration set without its event destinations (`ses:GetConfigurationSet`); `None` if it no longer exists.
     ///
@@ -60,7 +60,7 @@ pub trait SesReader {
 
 /// An identity as the list of identities names it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ListedIdentity {
+pub struct IdentitySummary {
     /// The identity's name (`IdentityName`).
     pub name: String,
     /// The identity's kind (`IdentityType`); `None` if SES does not say.
@@ -68,11 +68,11 @@ pub struct ListedIdentity {
 }
 
 /// SES itself. Nothing is retried here, since the caller keeps the pace.
-pub struct Ses {
+pub struct SesV2Reader {
     client: Client,
 }
 
-impl Ses {
+impl SesV2Reader {
     /// SES in the configuration's own Region.
     pub fn new(config: &SdkConfig) -> Self {
         let config = aws_sdk_sesv2::config::Builder::from(config).retry_config(RetryConfig::disabled());
@@ -82,44 +82,51 @@ impl Ses {
 
 /// The most items on a page that SES gives (`PageSize` of `ListEmailIdentities` and `ListConfigurationSets`, SES v2 API
 /// Reference).
-const MAX_PAGE: i32 = 1000;
+const MAX_PAGE_SIZE: i32 = 1000;
 
-impl SesReader for Ses {
-    async fn account(&self) -> Result<Account, ApiError> {
-        self.client.get_account().send().await.map(account).map_err(|error| classify_error(&error))
+impl SesReader for SesV2Reader {
+    async fn account(&self) -> Result<AccountFacts, ApiError> {
+        self.client.get_account().send().await.map(parse_account).map_err(|error| classify_error(&error))
     }
 
-    async fn identities(&self, next: Option<&str>) -> Result<Page<ListedIdentity>, ApiError> {
-        let list =
-            self.client.list_email_identities().page_size(MAX_PAGE).set_next_token(next.map(str::to_owned));
+    async fn identities(&self, next_token: Option<&str>) -> Result<ResultPage<IdentitySummary>, ApiError> {
+        let list = self
+            .client
+            .list_email_identities()
+            .page_size(MAX_PAGE_SIZE)
+            .set_next_token(next_token.map(str::to_owned));
         let output = list.send().await.map_err(|error| classify_error(&error))?;
         let identities = output.email_identities.unwrap_or_default().into_iter().map(|identity| {
             let kind = identity.identity_type.map(|kind| kind.as_str().to_owned());
-            Some(ListedIdentity { name: identity.identity_name?, kind })
+            Some(IdentitySummary { name: identity.identity_name?, kind })
         });
-        let items =
-            identities.collect::<Option<_>>().ok_or_else(|| unreadable("an identity without a name"))?;
-        Ok(Page { items, next: output.next_token })
+        let items = identities
+            .collect::<Option<_>>()
+            .ok_or_else(|| unreadable_output_error("an identity without a name"))?;
+        Ok(ResultPage { items, next_token: output.next_token })
     }
 
-    async fn identity(&self, name: &str) -> Result<Option<Identity>, ApiError> {
+    async fn identity(&self, name: &str) -> Result<Option<EmailIdentity>, ApiError> {
         match self.client.get_email_identity().email_identity(name).send().await {
-            Ok(output) => Ok(Some(identity(output))),
+            Ok(output) => Ok(Some(parse_identity(output))),
             Err(error) if is_not_found(&error) => Ok(None),
             Err(error) => Err(classify_error(&error)),
         }
     }
 
-    async fn configuration_sets(&self, next: Option<&str>) -> Result<Page<String>, ApiError> {
-        let list =
-            self.client.list_configuration_sets().page_size(MAX_PAGE).set_next_token(next.map(str::to_owned));
+    async fn configuration_sets(&self, next_token: Option<&str>) -> Result<ResultPage<String>, ApiError> {
+        let list = self
+            .client
+            .list_configuration_sets()
+            .page_size(MAX_PAGE_SIZE)
+            .set_next_token(next_token.map(str::to_owned));
         let output = list.send().await.map_err(|error| classify_error(&error))?;
-        Ok(Page { items: output.configuration_sets.unwrap_or_default(), next: output.next_token })
+        Ok(ResultPage { items: output.configuration_sets.unwrap_or_default(), next_token: output.next_token })
     }
 
     async fn configuration_set(&self, name: &str) -> Result<Option<ConfigurationSet>, ApiError> {
         match self.client.get_configuration_set().configuration_set_name(name).send().await {
-            Ok(output) => Ok(Some(configuration_set(name, output))),
+            Ok(output) => Ok(Some(parse_configuration_set(name, output))),
             Err(error) if is_not_found(&error) => Ok(None),
             Err(error) => Err(classify_error(&error)),
         }
@@ -130,7 +137,7 @@ impl SesReader for Ses {
         match get.configuration_set_name(configuration_set).send().await {
             Ok(output) => {
                 let destinations = output.event_destinations.unwrap_or_default();
-                Ok(destinations.into_iter().map(event_destination).collect())
+                Ok(destinations.into_iter().map(parse_event_destination).collect())
             }
             Err(error) if is_not_found(&error) => Ok(Vec::new()),
             Err(error) => Err(classify_error(&error)),
@@ -138,10 +145,10 @@ impl SesReader for Ses {
     }
 }
 
-fn account(output: GetAccountOutput) -> Account {
+fn parse_account(output: GetAccountOutput) -> AccountFacts {
     let review = output.details.and_then(|details| details.review_details);
     let reasons = output.suppression_attributes.and_then(|attributes| attributes.suppressed_reasons);
-    Account {
+    AccountFacts {
         production_access_enabled: output.production_access_enabled,
         sending_enabled: output.sending_enabled,
         enforcement_status: output.enforcement_status,
@@ -155,29 +162,29 @@ fn account(output: GetAccountOutput) -> Account {
             .iter()
             .map(|reason| reason.as_str().to_owned())
             .collect(),
-        review: review.map(|review| Review {
+        review: review.map(|review| ProductionAccessReview {
             status: review.status.map(|status| status.as_str().to_owned()),
             case_id: review.case_id,
         }),
     }
 }
 
-fn identity(output: GetEmailIdentityOutput) -> Identity {
+fn parse_identity(output: GetEmailIdentityOutput) -> EmailIdentity {
     let verification = output.verification_info;
     let checked = verification.as_ref().and_then(|info| info.last_checked_timestamp.as_ref());
     let succeeded = verification.as_ref().and_then(|info| info.last_success_timestamp.as_ref());
-    Identity {
+    EmailIdentity {
         verified_for_sending: output.verified_for_sending_status,
         verification_status: output.verification_status.map(|status| status.as_str().to_owned()),
         verification_error: verification
             .as_ref()
             .and_then(|info| info.error_type.as_ref())
             .map(|error| error.as_str().to_owned()),
-        last_checked_at: checked.and_then(time),
-        last_success_at: succeeded.and_then(time),
-        dkim: output.dkim_attributes.map(dkim),
+        last_checked_at: checked.and_then(to_timestamp),
+        last_success_at: succeeded.and_then(to_timestamp),
+        dkim: output.dkim_attributes.map(parse_dkim),
         mail_from: output.mail_from_attributes.filter(|from| !from.mail_from_domain.is_empty()).map(|from| {
-            MailFrom {
+            MailFromAttributes {
                 status: from.mail_from_domain_status.as_str().to_owned(),
                 behavior_on_mx_failure: from.behavior_on_mx_failure.as_str().to_owned(),
                 domain: from.mail_from_domain,
@@ -189,10 +196,10 @@ fn identity(output: GetEmailIdentityOutput) -> Identity {
     }
 }
 
-fn dkim(attributes: types::DkimAttributes) -> Dkim {
+fn parse_dkim(attributes: types::DkimAttributes) -> DkimAttributes {
     let length =
         |length: Option<types::DkimSigningKeyLength>| length.map(|length| length.as_str().to_owned());
-    Dkim {
+    DkimAttributes {
         signing_enabled: attributes.signing_enabled,
         status: attributes.status.map(|status| status.as_str().to_owned()),
         tokens: attributes.tokens.unwrap_or_default(),
@@ -205,7 +212,7 @@ fn dkim(attributes: types::DkimAttributes) -> Dkim {
     }
 }
 
-fn configuration_set(name: &str, output: GetConfigurationSetOutput) -> ConfigurationSet {
+fn parse_configuration_set(name: &str, output: GetConfigurationSetOutput) -> ConfigurationSet {
     let (reasons, scope) = output
         .suppression_options
         .map_or((None, None), |options| (options.suppressed_reasons, options.suppression_scope));
@@ -219,19 +226,19 @@ fn configuration_set(name: &str, output: GetConfigurationSetOutput) -> Configura
     }
 }
 
-fn event_destination(destination: types::EventDestination) -> EventDestination {
+fn parse_event_destination(destination: types::EventDestination) -> EventDestination {
     let to = if let Some(topic) = destination.sns_destination {
-        Destination::Sns(topic.topic_arn)
+        EventDestinationTarget::Sns(topic.topic_arn)
     } else if let Some(bus) = destination.event_bridge_destination {
-        Destination::EventBridge(bus.event_bus_arn)
+        EventDestinationTarget::EventBridge(bus.event_bus_arn)
     } else if let Some(firehose) = destination.kinesis_firehose_destination {
-        Destination::Firehose(firehose.delivery_stream_arn)
+        EventDestinationTarget::Firehose(firehose.delivery_stream_arn)
     } else if let Some(pinpoint) = destination.pinpoint_destination {
-        Destination::Pinpoint(pinpoint.application_arn.unwrap_or_default())
+        EventDestinationTarget::Pinpoint(pinpoint.application_arn.unwrap_or_default())
     } else if destination.cloud_watch_destination.is_some() {
-        Destination::CloudWatch
+        EventDestinationTarget::CloudWatch
     } else {
-        Destination::Other
+        EventDestinationTarget::Other
     };
     EventDestination {
         name: destination.name,
@@ -241,10 +248,10 @@ fn event_destination(destination: types::EventDestination) -> EventDestination {
     }
 }
 
-fn time(time: &DateTime) -> Option<Timestamp> {
+fn to_timestamp(time: &DateTime) -> Option<Timestamp> {
     Timestamp::from_millis(time.to_millis().ok()?)
 }
 
-fn unreadable(what: &str) -> ApiError {
-    ApiError::Refused(what.to_owned())
+fn unreadable_output_error(problem: &str) -> ApiError {
+    ApiError::Refused(problem.to_owned())
 }

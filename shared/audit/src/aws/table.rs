@@ -14,13 +14,13 @@ use std::time::Duration;
 use aws_sdk_dynamodb::types::AttributeValue;
 use mailroom_aws::deadline::Deadline;
 use mailroom_aws::table::item::{deserialize_item, get_string, serialize_item, string_attribute};
-use mailroom_aws::table::{Table, TableError};
+use mailroom_aws::table::{RegionTable, TableError};
 use mailroom_core::timestamp::Timestamp;
 
 use crate::section_verdict::SectionVerdict;
 
 /// How long readings are kept, which is much longer than a pass takes over as many identities as SES allows.
-const READINGS_KEPT_FOR: Duration = Duration::from_hours(24 * 7);
+const ANSWER_RETENTION: Duration = Duration::from_hours(24 * 7);
 
 /// Keeps the verdicts and readings of one Region.
 pub trait AuditTable {
@@ -28,9 +28,9 @@ pub trait AuditTable {
     ///
     /// # Errors
     /// See [`TableError`].
-    async fn readings(
+    async fn answers(
         &self,
-        pass: Timestamp,
+        pass_started_at: Timestamp,
         deadline: Deadline,
     ) -> Result<BTreeMap<String, String>, TableError>;
 
@@ -60,13 +60,13 @@ pub trait AuditTable {
     async fn verdicts(&self, deadline: Deadline) -> Result<Vec<SectionVerdict>, TableError>;
 }
 
-impl AuditTable for Table {
-    async fn readings(
+impl AuditTable for RegionTable {
+    async fn answers(
         &self,
-        pass: Timestamp,
+        pass_started_at: Timestamp,
         deadline: Deadline,
     ) -> Result<BTreeMap<String, String>, TableError> {
-        let prefix = prefix(pass);
+        let prefix = answer_sort_key_prefix(pass_started_at);
         let mut readings = BTreeMap::new();
         for item in self.query_prefix(&self.region_key(), &prefix, deadline).await? {
             let name = get_string(&item, "sk").and_then(|sk| sk.strip_prefix(&prefix));
@@ -85,10 +85,10 @@ impl AuditTable for Table {
         reading: &str,
         deadline: Deadline,
     ) -> Result<(), TableError> {
-        let expires_at = pass.plus(READINGS_KEPT_FOR).seconds().to_string();
+        let expires_at = pass.plus(ANSWER_RETENTION).seconds().to_string();
         let item = [
             ("pk", string_attribute(&self.region_key())),
-            ("sk", string_attribute(&format!("{}{name}", prefix(pass)))),
+            ("sk", string_attribute(&format!("{}{name}", answer_sort_key_prefix(pass)))),
             ("reading", string_attribute(reading)),
             ("expires_at", AttributeValue::N(expires_at)),
         ];
@@ -105,14 +105,14 @@ impl AuditTable for Table {
     }
 }
 
-fn prefix(pass: Timestamp) -> String {
-    format!("AUDIT-FACTS#{pass}#")
+fn answer_sort_key_prefix(pass_started_at: Timestamp) -> String {
+    format!("AUDIT-FACTS#{pass_started_at}#")
 }
 
 #[cfg(test)]
 mod tests {
-    use crate::section::Section;
-    use crate::verdict::Verdict;
+    use crate::section::AuditSection;
+    use crate::verdict::AuditVerdict;
 
     use super::*;
     use doubles::stub::Stub;
@@ -128,14 +128,14 @@ mod tests {
         let stub = Stub::start([(200, FIRST), (400, BUSY), (200, SECOND), (200, "{}"), (200, "{}")]);
         let config =
             stub.config().into_builder().retry_config(aws_config::retry::RetryConfig::disabled()).build();
-        let table = Table::new(&config, "table");
+        let table = RegionTable::new(&config, "table");
         let pass = Timestamp::parse("2026-11-23T12:00:00Z").unwrap();
         let deadline = Deadline::after(Duration::from_mins(1));
-        let readings = table.readings(pass, deadline).await.unwrap();
+        let readings = table.answers(pass, deadline).await.unwrap();
         let expected = [("account", "2"), ("identity#a#b", "1")].map(|(a, b)| (a.to_owned(), b.to_owned()));
         assert_eq!(readings, expected.into());
         table.put_reading(pass, "account", "3", deadline).await.unwrap();
-        let verdict = SectionVerdict::unknown("us-east-1", Section::MailFrom, "why", pass);
+        let verdict = SectionVerdict::unknown("us-east-1", AuditSection::MailFrom, "why", pass);
         table.put_verdict(&verdict, deadline).await.unwrap();
         let sent: Vec<serde_json::Value> =
             stub.bodies().iter().map(|body| serde_json::from_str(body).unwrap()).collect();
@@ -148,7 +148,7 @@ mod tests {
         // 2026-11-30T12:00:00Z
         assert_eq!(sent[3]["Item"]["expires_at"]["N"], "1796040000");
         assert_eq!(sent[4]["Item"]["sk"]["S"], "AUDIT#mail_from");
-        assert_eq!(sent[4]["Item"]["verdict"]["S"], Verdict::Unknown.as_str());
+        assert_eq!(sent[4]["Item"]["verdict"]["S"], AuditVerdict::Unknown.as_str());
     }
 
     #[tokio::test]
@@ -157,10 +157,10 @@ mod tests {
             "section":{"S":"dkim"},"verdict":{"S":"fail"},"evidence":{"S":"e"},"findings":{"L":[]},"more_findings":{"N":"0"},
             "checked_at":{"S":"2026-11-23T12:00:00.000Z"}}]}"#;
         let stub = Stub::start([(200, ITEM), (200, r#"{"Items":[{"sk":{"S":"AUDIT#new"}}]}"#)]);
-        let table = Table::new(&stub.config(), "table");
+        let table = RegionTable::new(&stub.config(), "table");
         let deadline = Deadline::after(Duration::from_mins(1));
         let verdicts = table.verdicts(deadline).await.unwrap();
-        assert_eq!((verdicts[0].section, verdicts[0].verdict), (Section::Dkim, Verdict::Fail));
+        assert_eq!((verdicts[0].section, verdicts[0].verdict), (AuditSection::Dkim, AuditVerdict::Fail));
         let unread = table.verdicts(deadline).await.unwrap_err();
         assert!(matches!(unread, TableError::InvalidItem(_)), "{unread}");
     }

@@ -32,20 +32,20 @@ pub struct AccessKey {
     /// When and for what the key was last used (`GetAccessKeyLastUsed`); `None` for a key that was never used (`N/A`).
     /// Need not be asked of a key that is inactive or was created on 2019-01-10 or later.
     #[serde(default)]
-    pub last_used: ApiAnswer<Option<LastUsed>>,
+    pub last_used: ApiAnswer<Option<AccessKeyLastUsed>>,
 }
 
 impl AccessKey {
     /// Whether the key was last used for SES. If so it may send, whatever a simulation of the policies says: a simulation
     /// needs identities' names, and a policy may allow an identity that no audited Region has.
-    pub fn used_for_ses(&self) -> bool {
+    pub fn was_used_for_ses(&self) -> bool {
         self.last_used.answer().and_then(Option::as_ref).is_some_and(|used| used.service == "ses")
     }
 }
 
 /// The last use of an access key (`AccessKeyLastUsed`).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct LastUsed {
+pub struct AccessKeyLastUsed {
     /// When the key was last used (`LastUsedDate`).
     pub at: Timestamp,
     /// The service that it was used for (`ServiceName`), such as `ses`.

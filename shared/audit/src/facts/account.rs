@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 /// `GetAccount`'s answer.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Account {
+pub struct AccountFacts {
     /// Whether the account is out of the sandbox.
     pub production_access_enabled: bool,
     /// Whether the account may send; `false` if sending is paused.
@@ -15,8 +15,8 @@ pub struct Account {
     pub send_quota: Option<SendQuota>,
     /// The reasons for which addresses are suppressed (`SuppressionAttributes.SuppressedReasons`): `BOUNCE`, `COMPLAINT`.
     pub suppressed_reasons: Vec<String>,
-    /// The review of the request for production access (`Details.ReviewDetails`).
-    pub review: Option<Review>,
+    /// The review of the request for production access (`EventDetails.ReviewDetails`).
+    pub review: Option<ProductionAccessReview>,
 }
 
 /// The sending limits (`SendQuota`). SES counts in floating point.
@@ -32,7 +32,7 @@ pub struct SendQuota {
 
 /// The review of the request for production access (`ReviewDetails`).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Review {
+pub struct ProductionAccessReview {
     /// How far the review is: `PENDING`, `GRANTED`, `DENIED`, `FAILED`, or what else SES says.
     pub status: Option<String>,
     /// The number of the support case.

@@ -32,13 +32,13 @@ pub struct EventDestination {
     /// The kinds of event that are sent there (`MatchingEventTypes`): `BOUNCE`, `COMPLAINT`, `DELIVERY` and so on.
     pub event_types: Vec<String>,
     /// What receives the events.
-    pub destination: Destination,
+    pub destination: EventDestinationTarget,
 }
 
 /// What receives events, with its ARN.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Destination {
+pub enum EventDestinationTarget {
     /// An SNS topic (`SnsDestination.TopicArn`).
     Sns(String),
     /// An EventBridge bus (`EventBridgeDestination.EventBusArn`).

@@ -18,10 +18,10 @@ pub struct IdentityFacts {
     pub kind: Option<String>,
     /// The answer to `GetEmailIdentity`.
     #[serde(default)]
-    pub identity: ApiAnswer<Identity>,
+    pub identity: ApiAnswer<EmailIdentity>,
     /// The answer to version 1's `GetIdentityNotificationAttributes`.
     #[serde(default)]
-    pub notifications: ApiAnswer<Notifications>,
+    pub notifications: ApiAnswer<IdentityNotificationAttributes>,
 }
 
 impl IdentityFacts {
@@ -37,7 +37,7 @@ impl IdentityFacts {
 
 /// The answer to `GetEmailIdentity`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Identity {
+pub struct EmailIdentity {
     /// Whether mail can be sent from the identity (`VerifiedForSendingStatus`).
     pub verified_for_sending: bool,
     /// How far verification is: `PENDING`, `SUCCESS`, `FAILED`, `TEMPORARY_FAILURE`, `NOT_STARTED`, or what else SES
@@ -50,10 +50,10 @@ pub struct Identity {
     /// When a check last succeeded (`VerificationInfo.LastSuccessTimestamp`).
     pub last_success_at: Option<Timestamp>,
     /// How the identity's mail is signed (`DkimAttributes`).
-    pub dkim: Option<Dkim>,
+    pub dkim: Option<DkimAttributes>,
     /// The custom MAIL FROM domain (`MailFromAttributes`). `None` if there is none: SES then leaves `MailFromDomain` out
     /// or empty.
-    pub mail_from: Option<MailFrom>,
+    pub mail_from: Option<MailFromAttributes>,
     /// The sending authorization policies by name, each as the JSON text that SES gave.
     #[serde(default)]
     pub policies: BTreeMap<String, String>,
@@ -66,7 +66,7 @@ pub struct Identity {
 /// How an identity's mail is signed (`DkimAttributes`).
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
-pub struct Dkim {
+pub struct DkimAttributes {
     /// Whether mail is signed.
     pub signing_enabled: bool,
     /// How far DKIM's verification is: `PENDING`, `SUCCESS`, `FAILED`, `TEMPORARY_FAILURE`, `NOT_STARTED`, or what else
@@ -87,7 +87,7 @@ pub struct Dkim {
 
 /// A custom MAIL FROM domain (`MailFromAttributes`).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct MailFrom {
+pub struct MailFromAttributes {
     /// The domain (`MailFromDomain`).
     pub domain: String,
     /// Whether SES uses the domain (`MailFromDomainStatus`): `PENDING`, `SUCCESS`, `FAILED`, `TEMPORARY_FAILURE`, or what
@@ -101,7 +101,7 @@ pub struct MailFrom {
 /// has none.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
-pub struct Notifications {
+pub struct IdentityNotificationAttributes {
     /// The ARN of the topic for bounces; `None` where SES leaves it out or empty.
     pub bounce_topic: Option<String>,
     /// The ARN of the topic for complaints; `None` where SES leaves it out or empty.

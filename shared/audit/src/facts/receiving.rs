@@ -8,7 +8,7 @@ use super::answer::ApiAnswer;
 
 /// The active receipt rule set.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct RuleSet {
+pub struct ReceiptRuleSet {
     /// The rule set's name (`Metadata.Name`).
     pub name: String,
     /// The rules, in the order in which SES applies them.
@@ -46,7 +46,7 @@ pub struct ReceiptAction {
 
 /// A bucket that a rule names, in any Region.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Bucket {
+pub struct BucketFacts {
     /// The bucket's name.
     pub name: String,
     /// Whether there is such a bucket (`HeadBucket`; `false`: 404). A 403 is [`ApiAnswer::Denied`] of `s3:ListBucket`.

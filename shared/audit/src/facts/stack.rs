@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 /// The stack, and what it is for.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
-pub struct Stack {
+pub struct StackFacts {
     /// The Region that is audited, such as `eu-west-1`.
     pub region: String,
     /// The account's twelve digits; `None` if they are not known.

@@ -7,16 +7,16 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use crate::comparable::{Comparable, Delegates, IdentityPolicy};
-use crate::facts::{Facts, IdentityFacts};
+use crate::comparable::{Comparable, IdentityPolicy, SendingPolicies};
+use crate::facts::{IdentityFacts, RegionFacts};
 use crate::fix::Fix;
 use crate::identity_policy::{
-    corrected, foreign_region, is_open, principals, put_command, resources, statements,
+    correct_policy, foreign_region, is_open, named_principals, put_command, resources, statements,
 };
 use crate::judgement::Judgement;
-use crate::verdict::Verdict;
+use crate::verdict::AuditVerdict;
 
-pub(crate) fn judge(facts: &Facts) -> Judgement {
+pub(crate) fn judge(facts: &RegionFacts) -> Judgement {
     let Some(identities) = facts.identities.answer() else { return Judgement::unknown(&facts.identities) };
     let region = facts.stack.region.as_str();
     let mut judged = Judgement::passes("");
@@ -31,7 +31,7 @@ pub(crate) fn judge(facts: &Facts) -> Judgement {
             match serde_json::from_str(text) {
                 Ok(policy) => {
                     judge_policy(&mut judged, of, name, &policy, region);
-                    delegates.extend(principals(&policy));
+                    delegates.extend(named_principals(&policy));
                     policies.push(IdentityPolicy {
                         identity: of.name.clone(),
                         name: name.clone(),
@@ -39,7 +39,7 @@ pub(crate) fn judge(facts: &Facts) -> Judgement {
                     });
                 }
                 Err(_) => judged.add_finding(
-                    Verdict::Unknown,
+                    AuditVerdict::Unknown,
                     &of.name,
                     format!("policy {name} can't be read as JSON"),
                     "Look at it in SES's console.",
@@ -54,21 +54,21 @@ pub(crate) fn judge(facts: &Facts) -> Judgement {
     } else {
         format!("{} policies, {} delegates", policies.len(), delegates.len())
     };
-    judged.comparable = Some(Comparable::Delegates(Delegates::new(policies)));
+    judged.comparable = Some(Comparable::Delegates(SendingPolicies::new(policies)));
     judged
 }
 
 /// Makes one finding with one command, however much is wrong with the policy. Each command writes the whole policy, so a
 /// second one that mends another fault would write back the fault that the first has mended.
 fn judge_policy(judged: &mut Judgement, of: &IdentityFacts, name: &str, policy: &Value, region: &str) {
-    let mut found: Vec<(Verdict, String, &str)> = Vec::new();
+    let mut found: Vec<(AuditVerdict, String, &str)> = Vec::new();
     let open: Vec<_> = statements(policy).filter(|statement| is_open(statement)).collect();
     if !open.is_empty() {
         let anybody = open.iter().any(|statement| statement.get("Condition").is_none());
         let (verdict, whom) = if anybody {
-            (Verdict::Fail, "anybody with an AWS account")
+            (AuditVerdict::Fail, "anybody with an AWS account")
         } else {
-            (Verdict::Warn, "anybody for whom its condition holds")
+            (AuditVerdict::Warn, "anybody for whom its condition holds")
         };
         let todo = "Name the delegates' accounts, users or roles instead. The command takes the open statement away.";
         found.push((verdict, format!("lets {whom} send as this identity"), todo));
@@ -77,15 +77,15 @@ fn judge_policy(judged: &mut Judgement, of: &IdentityFacts, name: &str, policy: 
         statements(policy).flat_map(resources).filter_map(|arn| foreign_region(arn, region)).collect();
     for other in elsewhere {
         let evidence = format!("names a resource of {other}: here it authorizes nobody");
-        found.push((Verdict::Fail, evidence, "Have it name the identity of this Region."));
+        found.push((AuditVerdict::Fail, evidence, "Have it name the identity of this Region."));
     }
     let Some(verdict) = found.iter().map(|(verdict, ..)| *verdict).max() else { return };
     let evidence: Vec<_> = found.iter().map(|(_, evidence, _)| evidence.as_str()).collect();
     let mut todo: Vec<_> = found.iter().map(|(.., todo)| *todo).collect();
     todo.dedup();
-    let fix = match corrected(policy, region) {
+    let fix = match correct_policy(policy, region) {
         Some(corrected) => put_command("update", &of.name, name, &corrected.to_string(), region),
-        None => Fix::aws(
+        None => Fix::aws_command(
             &["sesv2", "delete-email-identity-policy", "--email-identity", &of.name, "--policy-name", name],
             region,
         ),

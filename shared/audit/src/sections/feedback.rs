@@ -17,12 +17,12 @@ use std::collections::BTreeMap;
 use mailroom_core::arn::Arn;
 
 use crate::facts::{
-    ApiAnswer, ConfigurationSet, Destination, EventDestination, Facts, Identity, IdentityFacts,
-    Notifications, Stack,
+    ApiAnswer, ConfigurationSet, EmailIdentity, EventDestination, EventDestinationTarget, IdentityFacts,
+    IdentityNotificationAttributes, RegionFacts, StackFacts,
 };
 use crate::fix::Fix;
 use crate::judgement::Judgement;
-use crate::verdict::Verdict;
+use crate::verdict::AuditVerdict;
 
 /// The name of the stack's event destination, as in the template.
 const OWN_DESTINATION: &str = "feedback";
@@ -33,25 +33,25 @@ const OWN_EVENT_TYPES: [&str; 6] =
 
 /// What the feedback of an identity is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
+enum FeedbackKind {
     Bounce,
     Complaint,
 }
 
 /// Who is told of an identity's feedback, from worst to best.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Heard {
+enum FeedbackReceiver {
     Nobody,
     /// Who is told could not be found out.
     Unknown,
-    Mail,
-    Other,
-    Ours,
+    Email,
+    Foreign,
+    OwnStack,
 }
 
-type Sets<'a> = BTreeMap<&'a str, &'a ConfigurationSet>;
+type SetsByName<'a> = BTreeMap<&'a str, &'a ConfigurationSet>;
 
-impl Kind {
+impl FeedbackKind {
     const ALL: [Self; 2] = [Self::Bounce, Self::Complaint];
 
     /// The kind's name in version 1 of the API (`NotificationType`).
@@ -77,17 +77,17 @@ impl Kind {
         }
     }
 
-    fn topic(self, of: &Notifications) -> Option<&str> {
+    fn topic(self, attributes: &IdentityNotificationAttributes) -> Option<&str> {
         match self {
-            Self::Bounce => of.bounce_topic.as_deref(),
-            Self::Complaint => of.complaint_topic.as_deref(),
+            Self::Bounce => attributes.bounce_topic.as_deref(),
+            Self::Complaint => attributes.complaint_topic.as_deref(),
         }
     }
 }
 
-pub(crate) fn judge(facts: &Facts) -> Judgement {
+pub(crate) fn judge(facts: &RegionFacts) -> Judgement {
     let Some(identities) = facts.identities.answer() else { return Judgement::unknown(&facts.identities) };
-    let sets: Option<Sets<'_>> = facts
+    let sets: Option<SetsByName<'_>> = facts
         .configuration_sets
         .answer()
         .map(|sets| sets.iter().filter_map(ApiAnswer::answer).map(|set| (set.name.as_str(), set)).collect());
@@ -101,7 +101,7 @@ pub(crate) fn judge(facts: &Facts) -> Judgement {
     }
     let everything_read =
         facts.configuration_sets.answer().is_some_and(|sets| sets.iter().all(|set| set.answer().is_some()));
-    own_set(&mut judged, &facts.stack, sets.as_ref(), everything_read);
+    judge_own_set(&mut judged, &facts.stack, sets.as_ref(), everything_read);
     let (mut ours, mut forward) = (0, 0);
     for of in identities {
         let Some(identity) = of.identity.answer() else {
@@ -112,10 +112,16 @@ pub(crate) fn judge(facts: &Facts) -> Judgement {
             judged.add_unanswered(&of.name, &of.notifications);
             continue;
         };
-        let one =
-            One { of, identity, notifications, stack: &facts.stack, sets: sets.as_ref(), everything_read };
+        let one = IdentityFeedback {
+            identity_facts: of,
+            identity,
+            notifications,
+            stack: &facts.stack,
+            sets_by_name: sets.as_ref(),
+            all_sets_read: everything_read,
+        };
         ours += usize::from(one.judge(&mut judged));
-        forward += usize::from(one.forwards());
+        forward += usize::from(one.forwards_by_email());
     }
     judged.applies = !identities.is_empty() || facts.stack.configuration_set.is_some();
     judged.evidence = match (&facts.stack.feedback_topic, identities.len()) {
@@ -132,34 +138,43 @@ pub(crate) fn judge(facts: &Facts) -> Judgement {
 }
 
 /// Judges the stack's own configuration set, with which mail is meant to be sent.
-fn own_set(judged: &mut Judgement, stack: &Stack, sets: Option<&Sets<'_>>, everything_read: bool) {
-    let (Some(name), Some(topic), Some(sets)) = (&stack.configuration_set, &stack.feedback_topic, sets)
+fn judge_own_set(
+    judgement: &mut Judgement,
+    stack: &StackFacts,
+    sets_by_name: Option<&SetsByName<'_>>,
+    all_sets_read: bool,
+) {
+    let (Some(name), Some(topic), Some(sets)) =
+        (&stack.configuration_set, &stack.feedback_topic, sets_by_name)
     else {
         return;
     };
     let Some(set) = sets.get(name.as_str()) else {
-        if everything_read {
-            judged.add_finding(
-                Verdict::Fail,
+        if all_sets_read {
+            judgement.add_finding(
+                AuditVerdict::Fail,
                 name,
                 "the stack's configuration set is gone: SES refuses mail that is sent with it",
                 "Deploy the stack again after you have removed the configuration set from what CloudFormation thinks is there, \
                  or make it again and then its event destination.",
-                Fix::aws(&["sesv2", "create-configuration-set", "--configuration-set-name", name], &stack.region),
+                Fix::aws_command(&["sesv2", "create-configuration-set", "--configuration-set-name", name], &stack.region),
             );
         }
         return;
     };
     let destinations = match &set.event_destinations {
         ApiAnswer::Answered(destinations) => destinations,
-        unanswered => return judged.add_unanswered(name, unanswered),
+        unanswered => return judgement.add_unanswered(name, unanswered),
     };
-    if Kind::ALL.iter().all(|kind| destinations.iter().any(|of| tells(of, *kind) && is_sns(of, topic))) {
+    if FeedbackKind::ALL
+        .iter()
+        .all(|kind| destinations.iter().any(|of| publishes(of, *kind) && is_sns_topic(of, topic)))
+    {
         return;
     }
     let there = destinations
         .iter()
-        .find(|of| is_sns(of, topic))
+        .find(|of| is_sns_topic(of, topic))
         .or_else(|| destinations.iter().find(|of| of.name == OWN_DESTINATION));
     let more = there.into_iter().flat_map(|of| &of.event_types).map(String::as_str);
     let mut types = OWN_EVENT_TYPES.to_vec();
@@ -175,52 +190,53 @@ fn own_set(judged: &mut Judgement, stack: &Stack, sets: Option<&Sets<'_>>, every
     let destination = there.map_or(OWN_DESTINATION, |of| of.name.as_str());
     let arguments =
         ["sesv2", &command, "--configuration-set-name", name, "--event-destination-name", destination];
-    judged.add_finding(
-        Verdict::Fail,
+    judgement.add_finding(
+        AuditVerdict::Fail,
         name,
         "the stack's configuration set does not publish bounces and complaints to the stack's topic",
         "Have its event destination publish them again.",
-        Fix::aws(&[&arguments[..], &["--event-destination", &definition]].concat(), &stack.region),
+        Fix::aws_command(&[&arguments[..], &["--event-destination", &definition]].concat(), &stack.region),
     );
 }
 
-fn tells(of: &EventDestination, kind: Kind) -> bool {
-    of.enabled && of.event_types.iter().any(|of| of.eq_ignore_ascii_case(kind.event_type()))
+fn publishes(destination: &EventDestination, kind: FeedbackKind) -> bool {
+    destination.enabled && destination.event_types.iter().any(|of| of.eq_ignore_ascii_case(kind.event_type()))
 }
 
-fn is_sns(of: &EventDestination, topic: &str) -> bool {
-    matches!(&of.destination, Destination::Sns(arn) if arn == topic)
+fn is_sns_topic(destination: &EventDestination, topic_arn: &str) -> bool {
+    matches!(&destination.destination, EventDestinationTarget::Sns(arn) if arn == topic_arn)
 }
 
-struct One<'a> {
-    of: &'a IdentityFacts,
-    identity: &'a Identity,
-    notifications: &'a Notifications,
-    stack: &'a Stack,
-    sets: Option<&'a Sets<'a>>,
-    everything_read: bool,
+struct IdentityFeedback<'a> {
+    identity_facts: &'a IdentityFacts,
+    identity: &'a EmailIdentity,
+    notifications: &'a IdentityNotificationAttributes,
+    stack: &'a StackFacts,
+    sets_by_name: Option<&'a SetsByName<'a>>,
+    all_sets_read: bool,
 }
 
-impl One<'_> {
+impl IdentityFeedback<'_> {
     /// Judges who is told, and returns whether this stack is told of both bounces and complaints.
-    fn judge(&self, judged: &mut Judgement) -> bool {
-        let elsewhere: Vec<_> = Kind::ALL.into_iter().filter(|kind| self.is_elsewhere(*kind)).collect();
+    fn judge(&self, judgement: &mut Judgement) -> bool {
+        let elsewhere: Vec<_> =
+            FeedbackKind::ALL.into_iter().filter(|kind| self.has_topic_in_other_region(*kind)).collect();
         for kind in &elsewhere {
-            judged.add_finding(
-                Verdict::Fail,
-                &self.of.name,
+            judgement.add_finding(
+                AuditVerdict::Fail,
+                &self.identity_facts.name,
                 format!(
                     "{}: the topic {} is of another Region",
                     kind.plural(),
                     kind.topic(self.notifications).unwrap_or("")
                 ),
                 "Set a topic of this Region: SES publishes to no other.",
-                self.set(*kind),
+                self.set_topic_command(*kind),
             );
         }
-        let heard = Kind::ALL.map(|kind| (kind, self.heard(kind)));
-        let of = |who: Heard| {
-            let told = |kind: &Kind| who == Heard::Unknown || !elsewhere.contains(kind);
+        let heard = FeedbackKind::ALL.map(|kind| (kind, self.best_receiver(kind)));
+        let of = |who: FeedbackReceiver| {
+            let told = |kind: &FeedbackKind| who == FeedbackReceiver::Unknown || !elsewhere.contains(kind);
             heard
                 .iter()
                 .filter(|(_, heard)| *heard == who)
@@ -229,91 +245,104 @@ impl One<'_> {
                 .collect::<Vec<_>>()
         };
         let mut verdicts = vec![
-            (Heard::Nobody, Verdict::Fail),
-            (Heard::Unknown, Verdict::Unknown),
-            (Heard::Mail, Verdict::Warn),
+            (FeedbackReceiver::Nobody, AuditVerdict::Fail),
+            (FeedbackReceiver::Unknown, AuditVerdict::Unknown),
+            (FeedbackReceiver::Email, AuditVerdict::Warn),
         ];
         if self.stack.feedback_topic.is_some() {
-            verdicts.push((Heard::Other, Verdict::Warn));
+            verdicts.push((FeedbackReceiver::Foreign, AuditVerdict::Warn));
         }
         for (who, verdict) in verdicts {
             let kinds = of(who);
             if !kinds.is_empty() {
-                self.unheard(judged, verdict, who, &kinds);
+                self.add_receiver_finding(judgement, verdict, who, &kinds);
             }
         }
-        elsewhere.is_empty() && heard.iter().all(|(_, heard)| *heard == Heard::Ours)
+        elsewhere.is_empty() && heard.iter().all(|(_, heard)| *heard == FeedbackReceiver::OwnStack)
     }
 
-    fn is_elsewhere(&self, kind: Kind) -> bool {
+    fn has_topic_in_other_region(&self, kind: FeedbackKind) -> bool {
         let topic = kind.topic(self.notifications).and_then(Arn::parse);
         topic.and_then(Arn::region).is_some_and(|region| region != self.stack.region)
     }
 
-    fn heard(&self, kind: Kind) -> Heard {
+    fn best_receiver(&self, kind: FeedbackKind) -> FeedbackReceiver {
         let by_topic = match kind.topic(self.notifications) {
-            None => Heard::Nobody,
-            Some(_) if self.is_elsewhere(kind) => Heard::Nobody,
-            Some(topic) => self.whose(topic),
+            None => FeedbackReceiver::Nobody,
+            Some(_) if self.has_topic_in_other_region(kind) => FeedbackReceiver::Nobody,
+            Some(topic) => self.topic_receiver(topic),
         };
-        let by_mail = if self.forwards() { Heard::Mail } else { Heard::Nobody };
-        by_topic.max(self.by_set(kind)).max(by_mail)
+        let by_mail =
+            if self.forwards_by_email() { FeedbackReceiver::Email } else { FeedbackReceiver::Nobody };
+        by_topic.max(self.configuration_set_receiver(kind)).max(by_mail)
     }
 
     /// Whether bounces and complaints come by e-mail, which is no fault where they come by a topic as well.
-    fn forwards(&self) -> bool {
+    fn forwards_by_email(&self) -> bool {
         self.notifications.forwarding_enabled || self.identity.feedback_forwarding
     }
 
-    fn whose(&self, topic: &str) -> Heard {
-        if self.stack.feedback_topic.as_deref() == Some(topic) { Heard::Ours } else { Heard::Other }
+    fn topic_receiver(&self, topic_arn: &str) -> FeedbackReceiver {
+        if self.stack.feedback_topic.as_deref() == Some(topic_arn) {
+            FeedbackReceiver::OwnStack
+        } else {
+            FeedbackReceiver::Foreign
+        }
     }
 
-    fn by_set(&self, kind: Kind) -> Heard {
-        let Some(name) = &self.identity.configuration_set else { return Heard::Nobody };
-        let Some(set) = self.sets.and_then(|sets| sets.get(name.as_str())) else {
-            return if self.everything_read { Heard::Nobody } else { Heard::Unknown };
+    fn configuration_set_receiver(&self, kind: FeedbackKind) -> FeedbackReceiver {
+        let Some(name) = &self.identity.configuration_set else { return FeedbackReceiver::Nobody };
+        let Some(set) = self.sets_by_name.and_then(|sets| sets.get(name.as_str())) else {
+            return if self.all_sets_read { FeedbackReceiver::Nobody } else { FeedbackReceiver::Unknown };
         };
-        let Some(destinations) = set.event_destinations.answer() else { return Heard::Unknown };
-        let tell = destinations.iter().filter(|of| tells(of, kind));
+        let Some(destinations) = set.event_destinations.answer() else { return FeedbackReceiver::Unknown };
+        let tell = destinations.iter().filter(|of| publishes(of, kind));
         let heard = tell.map(|of| match &of.destination {
-            Destination::Sns(topic) => self.whose(topic),
-            Destination::EventBridge(_)
-            | Destination::Firehose(_)
-            | Destination::Pinpoint(_)
-            | Destination::Other => Heard::Other,
+            EventDestinationTarget::Sns(topic) => self.topic_receiver(topic),
+            EventDestinationTarget::EventBridge(_)
+            | EventDestinationTarget::Firehose(_)
+            | EventDestinationTarget::Pinpoint(_)
+            | EventDestinationTarget::Other => FeedbackReceiver::Foreign,
             // A metric names no recipient.
-            Destination::CloudWatch => Heard::Nobody,
+            EventDestinationTarget::CloudWatch => FeedbackReceiver::Nobody,
         });
-        heard.max().unwrap_or(Heard::Nobody)
+        heard.max().unwrap_or(FeedbackReceiver::Nobody)
     }
 
-    fn unheard(&self, judged: &mut Judgement, verdict: Verdict, heard: Heard, kinds: &[Kind]) {
+    fn add_receiver_finding(
+        &self,
+        judgement: &mut Judgement,
+        verdict: AuditVerdict,
+        receiver: FeedbackReceiver,
+        kinds: &[FeedbackKind],
+    ) {
         let of = kinds.iter().map(|kind| kind.plural()).collect::<Vec<_>>().join(" and ");
-        let evidence = match heard {
-            Heard::Nobody => format!("{of}: no topic, no event destination, no forwarding"),
-            Heard::Unknown => format!("{of}: its default configuration set could not be read"),
-            Heard::Mail => format!("{of} come by mail only"),
-            Heard::Other | Heard::Ours => format!("{of} go to somebody else only: {}", self.others(kinds)),
+        let evidence = match receiver {
+            FeedbackReceiver::Nobody => format!("{of}: no topic, no event destination, no forwarding"),
+            FeedbackReceiver::Unknown => format!("{of}: its default configuration set could not be read"),
+            FeedbackReceiver::Email => format!("{of} come by mail only"),
+            FeedbackReceiver::Foreign | FeedbackReceiver::OwnStack => {
+                format!("{of} go to somebody else only: {}", self.name_foreign_receivers(kinds))
+            }
         };
-        let todo = match (heard, &self.stack.feedback_topic) {
-            (Heard::Unknown, _) => "See what could not be read, above or below.",
+        let todo = match (receiver, &self.stack.feedback_topic) {
+            (FeedbackReceiver::Unknown, _) => "See what could not be read, above or below.",
             (_, None) => "Deploy the stack in this Region, or set up topics or a default configuration set.",
-            (Heard::Other, Some(_)) => {
+            (FeedbackReceiver::Foreign, Some(_)) => {
                 "Have the other's topic replaced by the stack's, or leave it: an identity has one topic for each, and more \
                  listeners by a configuration set."
             }
             (_, Some(_)) => "Set the stack's topic, so that all mail from this identity is heard of.",
         };
-        let fixes: Vec<_> = if heard == Heard::Unknown {
+        let fixes: Vec<_> = if receiver == FeedbackReceiver::Unknown {
             Vec::new()
         } else {
-            kinds.iter().filter_map(|kind| self.set(*kind)).collect()
+            kinds.iter().filter_map(|kind| self.set_topic_command(*kind)).collect()
         };
-        judged.add_finding(verdict, &self.of.name, evidence, todo, fixes);
+        judgement.add_finding(verdict, &self.identity_facts.name, evidence, todo, fixes);
     }
 
-    fn others(&self, kinds: &[Kind]) -> String {
+    fn name_foreign_receivers(&self, kinds: &[FeedbackKind]) -> String {
         let topics = kinds.iter().filter_map(|kind| kind.topic(self.notifications));
         let mut all: Vec<_> = topics.chain(self.identity.configuration_set.as_deref()).collect();
         all.sort_unstable();
@@ -321,10 +350,18 @@ impl One<'_> {
         all.join(", ")
     }
 
-    fn set(&self, kind: Kind) -> Option<Fix> {
+    fn set_topic_command(&self, kind: FeedbackKind) -> Option<Fix> {
         let topic = self.stack.feedback_topic.as_deref()?;
-        let set =
-            ["ses", "set-identity-notification-topic", "--identity", &self.of.name, "--notification-type"];
-        Fix::aws(&[&set[..], &[kind.notification_type(), "--sns-topic", topic]].concat(), &self.stack.region)
+        let set = [
+            "ses",
+            "set-identity-notification-topic",
+            "--identity",
+            &self.identity_facts.name,
+            "--notification-type",
+        ];
+        Fix::aws_command(
+            &[&set[..], &[kind.notification_type(), "--sns-topic", topic]].concat(),
+            &self.stack.region,
+        )
     }
 }

@@ -7,12 +7,12 @@ use std::collections::BTreeSet;
 
 use crate::comparable::{Comparable, MailFromDomains};
 use crate::dns;
-use crate::facts::{Facts, MailFrom};
+use crate::facts::{MailFromAttributes, RegionFacts};
 use crate::fix::Fix;
 use crate::judgement::Judgement;
-use crate::verdict::Verdict;
+use crate::verdict::AuditVerdict;
 
-pub(crate) fn judge(facts: &Facts) -> Judgement {
+pub(crate) fn judge(facts: &RegionFacts) -> Judgement {
     let Some(identities) = facts.identities.answer() else { return Judgement::unknown(&facts.identities) };
     let region = facts.stack.region.as_str();
     let mut judged = Judgement::passes("");
@@ -45,26 +45,27 @@ pub(crate) fn judge(facts: &Facts) -> Judgement {
     judged
 }
 
-fn judge_domain(judged: &mut Judgement, name: &str, mail_from: &MailFrom, region: &str) {
-    let MailFrom { domain, status, behavior_on_mx_failure: behavior } = mail_from;
+fn judge_domain(judged: &mut Judgement, name: &str, mail_from: &MailFromAttributes, region: &str) {
+    let MailFromAttributes { domain, status, behavior_on_mx_failure: behavior } = mail_from;
     let rejects = behavior == "REJECT_MESSAGE";
     let verdict = match status.as_str() {
-        _ if rejects => Verdict::Fail,
-        "FAILED" => Verdict::Fail,
-        "PENDING" | "TEMPORARY_FAILURE" => Verdict::Warn,
-        _ => Verdict::Unknown,
+        _ if rejects => AuditVerdict::Fail,
+        "FAILED" => AuditVerdict::Fail,
+        "PENDING" | "TEMPORARY_FAILURE" => AuditVerdict::Warn,
+        _ => AuditVerdict::Unknown,
     };
     let then = match behavior.as_str() {
         "REJECT_MESSAGE" => "SES refuses mail from this identity",
         "USE_DEFAULT_VALUE" => "SES uses its own domain instead, so that SPF no longer aligns for DMARC",
         other => other,
     };
-    let records = [dns::mail_from_mx(domain, region), dns::spf(domain)].map(Fix::Dns);
+    let records = [dns::mail_from_mx(domain, region), dns::spf_record(domain)].map(Fix::Dns);
     // SES looks for the record for 72 hours, and then no more.
     let set =
         ["sesv2", "put-email-identity-mail-from-attributes", "--email-identity", name, "--mail-from-domain"];
     let with = [domain.as_str(), "--behavior-on-mx-failure", behavior.as_str()];
-    let again = (status == "FAILED").then(|| Fix::aws(&[&set[..], &with[..]].concat(), region)).flatten();
+    let again =
+        (status == "FAILED").then(|| Fix::aws_command(&[&set[..], &with[..]].concat(), region)).flatten();
     judged.add_finding(
         verdict,
         name,

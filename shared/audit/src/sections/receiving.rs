@@ -7,12 +7,12 @@ use std::collections::BTreeSet;
 
 use mailroom_core::arn::Arn;
 
-use crate::facts::{ApiAnswer, Facts, ReceiptRule, RuleSet, Stack};
-use crate::fix::{Fix, quoted};
+use crate::facts::{ApiAnswer, ReceiptRule, ReceiptRuleSet, RegionFacts, StackFacts};
+use crate::fix::{Fix, quote_for_shell};
 use crate::judgement::Judgement;
-use crate::verdict::Verdict;
+use crate::verdict::AuditVerdict;
 
-pub(crate) fn judge(facts: &Facts) -> Judgement {
+pub(crate) fn judge(facts: &RegionFacts) -> Judgement {
     let stack = &facts.stack;
     if !stack.receives {
         return Judgement::not_applicable("SES does not receive here, or is not to (parameter Receiving)");
@@ -27,7 +27,7 @@ pub(crate) fn judge(facts: &Facts) -> Judgement {
         }
         let mut judged = Judgement::passes("no active receipt rule set");
         judged.add_finding(
-            Verdict::Fail,
+            AuditVerdict::Fail,
             "",
             "no receipt rule set is active: SES refuses all mail that comes here",
             "Activate one; or, if this Region is not to receive, tell the stack by its parameter Receiving=off.",
@@ -44,7 +44,7 @@ pub(crate) fn judge(facts: &Facts) -> Judgement {
     ));
     if let Some(ours) = ours.filter(|ours| *ours != active.name) {
         judged.add_finding(
-            Verdict::Warn,
+            AuditVerdict::Warn,
             &active.name,
             format!("the active rule set is not the stack's, which is {ours}"),
             "Add the stack's rule to the active rule set and tell the stack so (parameter ReceiptRules=operator), or activate the \
@@ -61,7 +61,7 @@ pub(crate) fn judge(facts: &Facts) -> Judgement {
     }
     if enabled.is_empty() {
         judged.add_finding(
-            Verdict::Fail,
+            AuditVerdict::Fail,
             &active.name,
             "no rule of the active rule set is enabled: SES refuses all mail that comes here",
             "Enable a rule.",
@@ -78,19 +78,19 @@ pub(crate) fn judge(facts: &Facts) -> Judgement {
 }
 
 fn activate_command(rule_set: &str, region: &str) -> Option<Fix> {
-    Fix::aws(&["ses", "set-active-receipt-rule-set", "--rule-set-name", rule_set], region)
+    Fix::aws_command(&["ses", "set-active-receipt-rule-set", "--rule-set-name", rule_set], region)
 }
 
 /// Rewrites a rule with one text in it replaced. SES takes rules only as a whole, and a rule has more than the audit
 /// reads.
 fn update_rule_command(
-    set: &RuleSet,
+    set: &ReceiptRuleSet,
     rule: &ReceiptRule,
     old: &str,
     new: &str,
-    stack: &Stack,
+    stack: &StackFacts,
 ) -> Option<Fix> {
-    let of = |text: &str| quoted(text).into_owned();
+    let of = |text: &str| quote_for_shell(text).into_owned();
     let (set, name, region) = (of(&set.name), of(&rule.name), of(&stack.region));
     // Bars do not occur in ARNs and names, and the dots of the pattern match dots.
     let sed = of(&format!("s|{old}|{new}|g"));
@@ -102,10 +102,10 @@ fn update_rule_command(
     if [old, new].iter().any(|text| text.contains('|')) {
         return None;
     }
-    Fix::command(words.into_iter().map(Into::into))
+    Fix::shell_command(words.into_iter().map(Into::into))
 }
 
-fn judge_arns(judged: &mut Judgement, set: &RuleSet, rule: &ReceiptRule, stack: &Stack) {
+fn judge_arns(judged: &mut Judgement, set: &ReceiptRuleSet, rule: &ReceiptRule, stack: &StackFacts) {
     for action in &rule.actions {
         for (field, arn) in &action.arns {
             let Some(other) = Arn::parse(arn).and_then(Arn::region).filter(|other| *other != stack.region)
@@ -114,7 +114,7 @@ fn judge_arns(judged: &mut Judgement, set: &RuleSet, rule: &ReceiptRule, stack: 
             };
             let here = arn.replacen(&format!(":{other}:"), &format!(":{}:", stack.region), 1);
             judged.add_finding(
-                Verdict::Fail,
+                AuditVerdict::Fail,
                 &rule.name,
                 format!("{}'s {field} is of {other}: {arn}", action.kind),
                 "Name one of this Region; the command takes that of the same name, which must be there.",
@@ -124,14 +124,14 @@ fn judge_arns(judged: &mut Judgement, set: &RuleSet, rule: &ReceiptRule, stack: 
     }
 }
 
-fn judge_buckets(judged: &mut Judgement, facts: &Facts, rules: &[&ReceiptRule]) {
+fn judge_buckets(judged: &mut Judgement, facts: &RegionFacts, rules: &[&ReceiptRule]) {
     let named: BTreeSet<_> =
         rules.iter().flat_map(|rule| &rule.actions).filter_map(|action| action.bucket.as_deref()).collect();
     for name in named {
         match facts.buckets.iter().find(|bucket| bucket.name == name).map(|bucket| &bucket.exists) {
             Some(ApiAnswer::Answered(true)) => {}
             Some(ApiAnswer::Answered(false)) => judged.add_finding(
-                Verdict::Fail,
+                AuditVerdict::Fail,
                 name,
                 "there is no such bucket: SES can't store mail, and drops it after it has tried for a while",
                 "Make it again, with a policy that lets SES write to it, before somebody else takes the name.",
@@ -146,7 +146,7 @@ fn judge_buckets(judged: &mut Judgement, facts: &Facts, rules: &[&ReceiptRule]) 
 /// The commands that make the bucket, in this Region, and its policy.
 ///
 /// Source: Amazon SES Developer Guide, "Giving permissions to Amazon SES for email receiving", read 2026-11.
-fn create_bucket_commands(bucket: &str, stack: &Stack) -> Vec<Fix> {
+fn create_bucket_commands(bucket: &str, stack: &StackFacts) -> Vec<Fix> {
     let region = stack.region.as_str();
     let constraint = format!("LocationConstraint={region}");
     let mut create = vec!["s3api", "create-bucket", "--bucket", bucket];
@@ -166,7 +166,10 @@ fn create_bucket_commands(bucket: &str, stack: &Stack) -> Vec<Fix> {
                 "Condition": { "StringEquals": { "aws:SourceAccount": account } },
             }],
         });
-        Fix::aws(&["s3api", "put-bucket-policy", "--bucket", bucket, "--policy", &policy.to_string()], region)
+        Fix::aws_command(
+            &["s3api", "put-bucket-policy", "--bucket", bucket, "--policy", &policy.to_string()],
+            region,
+        )
     });
-    Fix::aws(&create, region).into_iter().chain(policy).collect()
+    Fix::aws_command(&create, region).into_iter().chain(policy).collect()
 }

@@ -3,12 +3,12 @@
 use mailroom_core::timestamp::Timestamp;
 
 use crate::facts::access_key::predates_signature_v4;
-use crate::facts::{AccessKey, ApiAnswer, Facts};
+use crate::facts::{AccessKey, ApiAnswer, RegionFacts};
 use crate::fix::Fix;
 use crate::judgement::Judgement;
-use crate::verdict::Verdict;
+use crate::verdict::AuditVerdict;
 
-pub(crate) fn judge(facts: &Facts) -> Judgement {
+pub(crate) fn judge(facts: &RegionFacts) -> Judgement {
     let keys = match &facts.access_keys {
         ApiAnswer::Answered(keys) => keys,
         ApiAnswer::NotAsked => {
@@ -24,7 +24,7 @@ pub(crate) fn judge(facts: &Facts) -> Judgement {
     ));
     for key in keys.iter().filter(old) {
         match key.may_send {
-            _ if key.used_for_ses() => judge_key(&mut judged, key, &facts.stack.region),
+            _ if key.was_used_for_ses() => judge_key(&mut judged, key, &facts.stack.region),
             ApiAnswer::Answered(false) => {}
             ApiAnswer::Answered(true) => judge_key(&mut judged, key, &facts.stack.region),
             _ => judged.add_unanswered(&key.user, &key.may_send),
@@ -36,17 +36,18 @@ pub(crate) fn judge(facts: &Facts) -> Judgement {
 fn judge_key(judged: &mut Judgement, key: &AccessKey, region: &str) {
     let used = match &key.last_used {
         ApiAnswer::Answered(Some(used)) => {
-            format!("last used {} for {} in {}", day(used.at), used.service, used.region)
+            format!("last used {} for {} in {}", date_of(used.at), used.service, used.region)
         }
         ApiAnswer::Answered(None) => "never used".to_owned(),
         _ => "when it was last used is not known".to_owned(),
     };
-    let in_use = key.used_for_ses();
-    let verdict = if in_use { Verdict::Fail } else { Verdict::Warn };
-    let new =
-        in_use.then(|| Fix::aws(&["iam", "create-access-key", "--user-name", &key.user], region)).flatten();
+    let in_use = key.was_used_for_ses();
+    let verdict = if in_use { AuditVerdict::Fail } else { AuditVerdict::Warn };
+    let new = in_use
+        .then(|| Fix::aws_command(&["iam", "create-access-key", "--user-name", &key.user], region))
+        .flatten();
     let update = ["iam", "update-access-key", "--user-name", &key.user, "--access-key-id", &key.id];
-    let off = Fix::aws(&[&update[..], &["--status", "Inactive"]].concat(), region);
+    let off = Fix::aws_command(&[&update[..], &["--status", "Inactive"]].concat(), region);
     let todo = if in_use {
         "Make a new key, derive its password for each Region (`mailroom smtp-password`), have it used everywhere, and only then \
          switch off the old one."
@@ -56,12 +57,12 @@ fn judge_key(judged: &mut Judgement, key: &AccessKey, region: &str) {
     judged.add_finding(
         verdict,
         &key.user,
-        format!("access key {} of {} is active and may send; {used}", key.id, day(key.created_at)),
+        format!("access key {} of {} is active and may send; {used}", key.id, date_of(key.created_at)),
         todo,
         new.into_iter().chain(off),
     );
 }
 
-fn day(at: Timestamp) -> String {
+fn date_of(at: Timestamp) -> String {
     at.to_string().chars().take(10).collect()
 }

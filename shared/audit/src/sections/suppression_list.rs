@@ -9,14 +9,14 @@
 use std::time::Duration;
 
 use mailroom_core::suppression::list_pass::ListPass;
-use mailroom_core::suppression::reason::Reason;
+use mailroom_core::suppression::reason::SuppressionReason;
 use mailroom_core::timestamp::Timestamp;
 
 use crate::comparable::{Comparable, ListSize};
-use crate::facts::{Account, ApiAnswer, ConfigurationSet, Facts, PeerProgress, Stack};
+use crate::facts::{AccountFacts, ApiAnswer, ConfigurationSet, PeerProgress, RegionFacts, StackFacts};
 use crate::fix::Fix;
 use crate::judgement::Judgement;
-use crate::verdict::Verdict;
+use crate::verdict::AuditVerdict;
 
 /// How old a pass, or what a peer has been told, may be. The template's longest interval is a day, so two passes have
 /// been missed by then.
@@ -26,9 +26,9 @@ const LATE_AFTER: Duration = Duration::from_hours(48);
 const TOLERATED_DIFFERENCE: usize = 20;
 /// The payload that has reconcile compare the list at once.
 const PASS_REQUEST: &str = r#"{"pass":true}"#;
-const ALL_REASONS: [Reason; 2] = [Reason::Bounce, Reason::Complaint];
+const ALL_REASONS: [SuppressionReason; 2] = [SuppressionReason::Bounce, SuppressionReason::Complaint];
 
-pub(crate) fn judge(facts: &Facts, now: Timestamp) -> Judgement {
+pub(crate) fn judge(facts: &RegionFacts, now: Timestamp) -> Judgement {
     let Some(account) = facts.account.answer() else { return Judgement::unknown(&facts.account) };
     let region = facts.stack.region.as_str();
     let mut judged =
@@ -46,7 +46,7 @@ pub(crate) fn judge(facts: &Facts, now: Timestamp) -> Judgement {
         unanswered => judged.add_unanswered("configuration sets", unanswered),
     }
     if facts.stack.reconcile_function.is_some() {
-        match &facts.list {
+        match &facts.last_list_pass {
             ApiAnswer::Answered(Some(pass)) => {
                 judge_agreement(&mut judged, pass, &facts.stack, now);
                 let reconcile_function = facts.stack.reconcile_function.clone();
@@ -54,7 +54,7 @@ pub(crate) fn judge(facts: &Facts, now: Timestamp) -> Judgement {
                 judged.comparable = Some(Comparable::List(size));
             }
             ApiAnswer::Answered(None) => judged.add_finding(
-                Verdict::Unknown,
+                AuditVerdict::Unknown,
                 "",
                 "reconcile has not been through the list yet: how it agrees with the table is not known",
                 "Wait for its first pass, or have it begin one now.",
@@ -62,7 +62,7 @@ pub(crate) fn judge(facts: &Facts, now: Timestamp) -> Judgement {
             ),
             unanswered => judged.add_unanswered("reconcile's last pass", unanswered),
         }
-        match &facts.peers {
+        match &facts.peer_pushes {
             ApiAnswer::Answered(told) => judge_peers(&mut judged, told, &facts.stack, now),
             ApiAnswer::NotAsked => {}
             unanswered => judged.add_unanswered("what peers have been told", unanswered),
@@ -74,8 +74,8 @@ pub(crate) fn judge(facts: &Facts, now: Timestamp) -> Judgement {
 }
 
 /// The command that wakes the reconcile function with the payload `wake`.
-fn reconcile_command(stack: &Stack, wake: &str) -> Option<Fix> {
-    Fix::invoke(stack.reconcile_function.as_deref()?, wake, &stack.region)
+fn reconcile_command(stack: &StackFacts, wake: &str) -> Option<Fix> {
+    Fix::invoke_command(stack.reconcile_function.as_deref()?, wake, &stack.region)
 }
 
 fn join_reasons(reasons: &[String]) -> String {
@@ -86,32 +86,37 @@ fn join_reasons(reasons: &[String]) -> String {
 fn missing_reasons(reasons: &[String]) -> Vec<&'static str> {
     ALL_REASONS
         .into_iter()
-        .map(Reason::as_ses)
+        .map(SuppressionReason::as_ses)
         .filter(|reason| !reasons.iter().any(|of| of == reason))
         .collect()
 }
 
-fn judge_reasons(judged: &mut Judgement, account: &Account, region: &str) {
+fn judge_reasons(judged: &mut Judgement, account: &AccountFacts, region: &str) {
     let missing = missing_reasons(&account.suppressed_reasons);
     if missing.is_empty() {
         return;
     }
     judged.add_finding(
-        Verdict::Fail,
+        AuditVerdict::Fail,
         "",
         format!(
             "{} not enabled: SES sends to addresses that are on the list for that",
             missing.join(" and ")
         ),
         "Enable both reasons.",
-        Fix::aws(
+        Fix::aws_command(
             &["sesv2", "put-account-suppression-attributes", "--suppressed-reasons", "BOUNCE", "COMPLAINT"],
             region,
         ),
     );
 }
 
-fn judge_configuration_set(judged: &mut Judgement, set: &ConfigurationSet, account: &Account, region: &str) {
+fn judge_configuration_set(
+    judged: &mut Judgement,
+    set: &ConfigurationSet,
+    account: &AccountFacts,
+    region: &str,
+) {
     let own = set.suppressed_reasons.as_ref();
     let off: Vec<_> = own
         .map(|own| missing_reasons(own))
@@ -133,7 +138,7 @@ fn judge_configuration_set(judged: &mut Judgement, set: &ConfigurationSet, accou
         }
         Some(other) => {
             judged.add_finding(
-                Verdict::Unknown,
+                AuditVerdict::Unknown,
                 &set.name,
                 format!("suppression scope {other}, which Mailroom does not know"),
                 "Look it up in SES's API reference, SuppressionOptions.",
@@ -169,11 +174,17 @@ fn judge_configuration_set(judged: &mut Judgement, set: &ConfigurationSet, accou
              knows the option)."
         }
     };
-    judged.add_finding(Verdict::Warn, &set.name, evidence.join("; "), todo, Fix::aws(&put, region));
+    judged.add_finding(
+        AuditVerdict::Warn,
+        &set.name,
+        evidence.join("; "),
+        todo,
+        Fix::aws_command(&put, region),
+    );
 }
 
 /// Judges how far each peer has been told. Peers are told whenever reconcile is woken, which is every few minutes.
-fn judge_peers(judged: &mut Judgement, told: &[PeerProgress], stack: &Stack, now: Timestamp) {
+fn judge_peers(judged: &mut Judgement, told: &[PeerProgress], stack: &StackFacts, now: Timestamp) {
     for peer in told {
         let evidence = match peer.until {
             Some(until) if now.since(until) <= LATE_AFTER => continue,
@@ -181,7 +192,7 @@ fn judge_peers(judged: &mut Judgement, told: &[PeerProgress], stack: &Stack, now
             None => "this peer has not been told all that is decided here even once".to_owned(),
         };
         judged.add_finding(
-            Verdict::Warn,
+            AuditVerdict::Warn,
             &peer.region,
             evidence,
             "Is there a stack of this name in that Region, and does it keep the list? If not, take the Region from Peers. If so, look at \
@@ -197,7 +208,7 @@ fn judge_peers(judged: &mut Judgement, told: &[PeerProgress], stack: &Stack, now
     }
 }
 
-fn judge_agreement(judged: &mut Judgement, pass: &ListPass, stack: &Stack, now: Timestamp) {
+fn judge_agreement(judged: &mut Judgement, pass: &ListPass, stack: &StackFacts, now: Timestamp) {
     let agreed = match (pass.agree, pass.differ) {
         (Some(agree), Some(differ)) => format!(", {agree} addresses agreed with the table, {differ} did not"),
         _ => String::new(),
@@ -212,7 +223,7 @@ fn judge_agreement(judged: &mut Judgement, pass: &ListPass, stack: &Stack, now: 
     .concat();
     if pass.alarmed {
         judged.add_finding(
-            Verdict::Fail,
+            AuditVerdict::Fail,
             "",
             format!("so much has gone from the list that reconcile concludes nothing ({} entries)", pass.gone.unwrap_or(0)),
             "Find out what emptied the list: SES does when sending has been paused for 90 days. Then have the stack put it back \
@@ -222,7 +233,7 @@ fn judge_agreement(judged: &mut Judgement, pass: &ListPass, stack: &Stack, now: 
     }
     if now.since(pass.ended_at.unwrap_or(pass.started_at)) > LATE_AFTER {
         judged.add_finding(
-            Verdict::Warn,
+            AuditVerdict::Warn,
             "",
             format!("reconcile has not ended a pass since {}", pass.ended_at.unwrap_or(pass.started_at)),
             "Look at the reconcile function's log (output ReconcileFunctionName) and its alarms, and have it begin a pass.",
@@ -232,7 +243,7 @@ fn judge_agreement(judged: &mut Judgement, pass: &ListPass, stack: &Stack, now: 
     let differ = pass.differ.unwrap_or(0);
     if differ > (pass.entries / TOLERATED_DIFFERENCE).max(TOLERATED_DIFFERENCE) {
         judged.add_finding(
-            Verdict::Warn,
+            AuditVerdict::Warn,
             "",
             format!("{differ} addresses did not agree with the table, of {} entries", pass.entries),
             "Reconcile has taken in or marked what it may. If the next pass finds as many, somebody else writes the list, or apply \

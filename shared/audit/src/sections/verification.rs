@@ -1,18 +1,18 @@
 //! Section 3: identities are verified. Whether a peer has one that is missing here is for [`crate::compare`].
 
 use super::{dkim, replication};
-use crate::comparable::{Comparable, Identities};
+use crate::comparable::{Comparable, RegionIdentities};
 use crate::dns;
-use crate::facts::{Facts, Identity, IdentityFacts};
+use crate::facts::{EmailIdentity, IdentityFacts, RegionFacts};
 use crate::fix::Fix;
 use crate::judgement::Judgement;
-use crate::verdict::Verdict;
+use crate::verdict::AuditVerdict;
 
-pub(crate) fn judge(facts: &Facts) -> Judgement {
+pub(crate) fn judge(facts: &RegionFacts) -> Judgement {
     let Some(identities) = facts.identities.answer() else { return Judgement::unknown(&facts.identities) };
     if identities.is_empty() {
         let mut judged = Judgement::not_applicable("no identities");
-        judged.comparable = Some(Comparable::Identities(Identities::default()));
+        judged.comparable = Some(Comparable::Identities(RegionIdentities::default()));
         return judged;
     }
     let mut judged = Judgement::passes("");
@@ -31,19 +31,24 @@ pub(crate) fn judge(facts: &Facts) -> Judgement {
         }
     }
     judged.evidence = format!("{} of {} identities are verified", verified.len(), identities.len());
-    judged.comparable = Some(Comparable::Identities(Identities::new(verified, unverified)));
+    judged.comparable = Some(Comparable::Identities(RegionIdentities::new(verified, unverified)));
     judged
 }
 
 /// Judges an identity, and returns whether mail can be sent from it.
-fn judge_identity(judged: &mut Judgement, of: &IdentityFacts, identity: &Identity, region: &str) -> bool {
+fn judge_identity(
+    judged: &mut Judgement,
+    of: &IdentityFacts,
+    identity: &EmailIdentity,
+    region: &str,
+) -> bool {
     let status = identity.verification_status.as_deref();
     let verdict = match status {
         Some("SUCCESS") if identity.verified_for_sending => return true,
-        Some("PENDING" | "FAILED" | "NOT_STARTED") => Verdict::Fail,
-        _ if !identity.verified_for_sending => Verdict::Fail,
-        Some("TEMPORARY_FAILURE") => Verdict::Warn,
-        _ => Verdict::Unknown,
+        Some("PENDING" | "FAILED" | "NOT_STARTED") => AuditVerdict::Fail,
+        _ if !identity.verified_for_sending => AuditVerdict::Fail,
+        Some("TEMPORARY_FAILURE") => AuditVerdict::Warn,
+        _ => AuditVerdict::Unknown,
     };
     let told = [
         Some(format!("verification status {}", status.unwrap_or("not told"))),
@@ -58,15 +63,16 @@ fn judge_identity(judged: &mut Judgement, of: &IdentityFacts, identity: &Identit
     identity.verified_for_sending
 }
 
-fn remedy(of: &IdentityFacts, identity: &Identity, region: &str) -> (&'static str, Vec<Fix>) {
+fn remedy(of: &IdentityFacts, identity: &EmailIdentity, region: &str) -> (&'static str, Vec<Fix>) {
     if !of.is_domain() {
-        let again = Fix::aws(&["ses", "verify-email-identity", "--email-address", &of.name], region);
+        let again = Fix::aws_command(&["ses", "verify-email-identity", "--email-address", &of.name], region);
         return ("Have SES send its mail again, and follow the link in it.", again.into_iter().collect());
     }
     if let Some(told) = identity.verification_error.as_deref().and_then(replication::remedy) {
         return (told, Vec::new());
     }
-    let records = identity.dkim.iter().flat_map(|dkim| dns::dkim(&of.name, dkim, region)).map(Fix::Dns);
+    let records =
+        identity.dkim.iter().flat_map(|dkim| dns::dkim_records(&of.name, dkim, region)).map(Fix::Dns);
     let fixes: Vec<_> = records.chain(dkim::restart_command(of, region)).collect();
     (
         "Publish the DKIM records: SES verifies a domain by them. It looks for 72 hours; begin again after that.",

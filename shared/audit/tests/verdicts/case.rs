@@ -3,9 +3,10 @@
 use std::fmt::Debug;
 
 use mailroom_audit::facts::{
-    Account, ApiAnswer, ConfigurationSet, Dkim, Facts, Identity, Notifications, ReceiptRule,
+    AccountFacts, ApiAnswer, ConfigurationSet, DkimAttributes, EmailIdentity, IdentityNotificationAttributes,
+    ReceiptRule, RegionFacts,
 };
-use mailroom_audit::{Section, Verdict};
+use mailroom_audit::{AuditSection, AuditVerdict};
 use mailroom_core::suppression::list_pass::ListPass;
 
 use crate::healthy::{facts, verdict};
@@ -13,13 +14,13 @@ use crate::healthy::{facts, verdict};
 /// What is changed of a healthy Region, and what is then said: verdict, evidence (a part of it), fixes (the start of each).
 pub(crate) struct Case(
     pub(crate) &'static str,
-    pub(crate) fn(&mut Facts),
-    pub(crate) Verdict,
+    pub(crate) fn(&mut RegionFacts),
+    pub(crate) AuditVerdict,
     pub(crate) &'static str,
     pub(crate) &'static [&'static str],
 );
 
-pub(crate) fn assert_cases(section: Section, cases: &[Case]) {
+pub(crate) fn assert_cases(section: AuditSection, cases: &[Case]) {
     for Case(what, change, expected, evidence, fixes) in cases {
         let mut facts = facts();
         change(&mut facts);
@@ -47,39 +48,39 @@ fn answered<T: Debug>(answer: &mut ApiAnswer<T>) -> &mut T {
     }
 }
 
-pub(crate) fn account(facts: &mut Facts) -> &mut Account {
+pub(crate) fn account(facts: &mut RegionFacts) -> &mut AccountFacts {
     answered(&mut facts.account)
 }
 
-pub(crate) fn first(facts: &mut Facts) -> &mut Identity {
+pub(crate) fn first(facts: &mut RegionFacts) -> &mut EmailIdentity {
     answered(&mut answered(&mut facts.identities)[0].identity)
 }
 
-pub(crate) fn second(facts: &mut Facts) -> &mut Identity {
+pub(crate) fn second(facts: &mut RegionFacts) -> &mut EmailIdentity {
     answered(&mut answered(&mut facts.identities)[1].identity)
 }
 
-pub(crate) fn dkim(facts: &mut Facts) -> &mut Dkim {
+pub(crate) fn dkim(facts: &mut RegionFacts) -> &mut DkimAttributes {
     first(facts).dkim.as_mut().unwrap()
 }
 
-pub(crate) fn topics(facts: &mut Facts) -> &mut Notifications {
+pub(crate) fn topics(facts: &mut RegionFacts) -> &mut IdentityNotificationAttributes {
     answered(&mut answered(&mut facts.identities)[0].notifications)
 }
 
-pub(crate) fn set(facts: &mut Facts) -> &mut ConfigurationSet {
+pub(crate) fn set(facts: &mut RegionFacts) -> &mut ConfigurationSet {
     answered(&mut answered(&mut facts.configuration_sets)[0])
 }
 
-pub(crate) fn add_set(facts: &mut Facts, set: ConfigurationSet) {
+pub(crate) fn add_set(facts: &mut RegionFacts, set: ConfigurationSet) {
     answered(&mut facts.configuration_sets).push(ApiAnswer::Answered(set));
 }
 
-pub(crate) fn pass(facts: &mut Facts) -> &mut ListPass {
-    answered(&mut facts.list).as_mut().unwrap()
+pub(crate) fn pass(facts: &mut RegionFacts) -> &mut ListPass {
+    answered(&mut facts.last_list_pass).as_mut().unwrap()
 }
 
-pub(crate) fn rule(facts: &mut Facts) -> &mut ReceiptRule {
+pub(crate) fn rule(facts: &mut RegionFacts) -> &mut ReceiptRule {
     &mut answered(&mut facts.rule_set).as_mut().unwrap().rules[0]
 }
 

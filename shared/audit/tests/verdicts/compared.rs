@@ -1,23 +1,23 @@
 //! What a comparison between Regions adds.
 
-use mailroom_audit::compare::compare;
-use mailroom_audit::facts::{ApiAnswer, Facts};
-use mailroom_audit::{Finding, Section, SectionVerdict, Verdict, judge_sections};
+use mailroom_audit::compare::compare_regions;
+use mailroom_audit::facts::{ApiAnswer, RegionFacts};
+use mailroom_audit::{AuditSection, AuditVerdict, Finding, SectionVerdict, judge_sections};
 
 use crate::healthy::{facts_of, identity_of, now, policy};
 
 const REGIONS: [&str; 3] = ["us-east-1", "eu-west-1", "ap-northeast-1"];
 
-fn healthy() -> Vec<Facts> {
+fn healthy() -> Vec<RegionFacts> {
     REGIONS.map(facts_of).to_vec()
 }
 
-fn compared(regions: &[Facts]) -> Vec<SectionVerdict> {
-    compare(&regions.iter().flat_map(|facts| judge_sections(facts, now())).collect::<Vec<_>>())
+fn compared(regions: &[RegionFacts]) -> Vec<SectionVerdict> {
+    compare_regions(&regions.iter().flat_map(|facts| judge_sections(facts, now())).collect::<Vec<_>>())
 }
 
 /// Region, section and finding, of all.
-fn found(regions: &[Facts]) -> Vec<(String, Section, Finding)> {
+fn found(regions: &[RegionFacts]) -> Vec<(String, AuditSection, Finding)> {
     let all = compared(regions).into_iter();
     all.flat_map(|told| {
         let findings = told.findings.clone();
@@ -48,9 +48,9 @@ fn an_identity_that_a_peer_has_and_this_region_has_not() {
     let found = found(&regions);
     let told: Vec<_> =
         found.iter().map(|(region, section, of)| (region.as_str(), *section, of.subject.as_str())).collect();
-    let (third, section) = ("ap-northeast-1", Section::Verification);
+    let (third, section) = ("ap-northeast-1", AuditSection::Verification);
     assert_eq!(told, [(third, section, "jane@shop.example"), (third, section, "shop.example")]);
-    assert_eq!(found[1].2.verdict, Verdict::Warn);
+    assert_eq!(found[1].2.verdict, AuditVerdict::Warn);
     assert_eq!(found[1].2.evidence, "verified in us-east-1, missing here");
     let fix = found[1].2.fixes[0].to_string();
     assert_eq!(fix, "aws sesv2 create-email-identity --email-identity shop.example --region ap-northeast-1");
@@ -65,7 +65,7 @@ fn one_that_is_not_verified_here_is_this_regions_own_trouble() {
         identity.verified_for_sending = false;
     }
     let told: Vec<_> = found(&regions).into_iter().map(|(region, _, of)| (region, of.verdict)).collect();
-    assert_eq!(told, [("ap-northeast-1".to_owned(), Verdict::Fail)]);
+    assert_eq!(told, [("ap-northeast-1".to_owned(), AuditVerdict::Fail)]);
 }
 
 #[test]
@@ -124,7 +124,7 @@ fn what_is_more_than_is_told_is_counted_with_what_was_more_already() {
     }
     let alone = judge_sections(&regions[0], now());
     let counts = |all: &[SectionVerdict]| {
-        let told = all.iter().find(|told| told.section == Section::Verification).unwrap();
+        let told = all.iter().find(|told| told.section == AuditSection::Verification).unwrap();
         (told.region.clone(), told.findings.len(), told.more_findings)
     };
     assert_eq!(counts(&alone), ("us-east-1".to_owned(), 200, 50));
@@ -135,7 +135,7 @@ fn what_is_more_than_is_told_is_counted_with_what_was_more_already() {
 fn a_list_that_is_much_shorter_than_a_peers() {
     let mut regions = healthy();
     for (facts, entries) in regions.iter_mut().zip([1_000, 950, 949]) {
-        if let ApiAnswer::Answered(Some(pass)) = &mut facts.list {
+        if let ApiAnswer::Answered(Some(pass)) = &mut facts.last_list_pass {
             pass.entries = entries;
         }
     }
@@ -144,7 +144,7 @@ fn a_list_that_is_much_shorter_than_a_peers() {
     let (region, section, of) = &found[0];
     assert_eq!(
         (region.as_str(), *section, of.verdict),
-        ("ap-northeast-1", Section::SuppressionList, Verdict::Warn)
+        ("ap-northeast-1", AuditSection::SuppressionList, AuditVerdict::Warn)
     );
     assert_eq!(of.evidence, "949 entries here, 1000 in us-east-1");
     assert_eq!(
@@ -173,7 +173,7 @@ fn a_delegate_that_may_send_in_a_peer_and_not_here() {
     let (region, section, of) = &found[0];
     assert_eq!(
         (region.as_str(), *section, of.verdict),
-        ("ap-northeast-1", Section::Authorization, Verdict::Warn)
+        ("ap-northeast-1", AuditSection::Authorization, AuditVerdict::Warn)
     );
     assert_eq!(of.evidence, "444455556666 may send in us-east-1 (policy partner), and not here");
     let fix = of.fixes[0].to_string();
@@ -194,11 +194,11 @@ fn a_delegate_of_an_identity_that_is_not_here_is_not_missed() {
         all.clear();
     }
     let sections: Vec<_> = found(&regions).into_iter().map(|(_, section, _)| section).collect();
-    assert_eq!(sections, [Section::Verification; 2]);
+    assert_eq!(sections, [AuditSection::Verification; 2]);
 }
 
 /// The first identity's MAIL FROM domain, in each Region: `bounce.example.com`.
-fn mail_from_is(regions: &mut [Facts], statuses: [&str; 3]) {
+fn mail_from_is(regions: &mut [RegionFacts], statuses: [&str; 3]) {
     for (facts, status) in regions.iter_mut().zip(statuses) {
         if let ApiAnswer::Answered(all) = &mut facts.identities
             && let ApiAnswer::Answered(identity) = &mut all[0].identity
@@ -208,7 +208,7 @@ fn mail_from_is(regions: &mut [Facts], statuses: [&str; 3]) {
     }
 }
 
-fn printed(found: &[(String, Section, Finding)]) -> Vec<(&str, Vec<String>)> {
+fn printed(found: &[(String, AuditSection, Finding)]) -> Vec<(&str, Vec<String>)> {
     let fixes = |of: &Finding| of.fixes.iter().map(ToString::to_string).collect();
     found.iter().map(|(region, _, of)| (region.as_str(), fixes(of))).collect()
 }
@@ -276,12 +276,12 @@ fn where_nobody_asked_iam_that_is_not_known() {
         facts.access_keys = ApiAnswer::NotAsked;
     }
     let all = compared(&regions);
-    let told: Vec<_> = all.iter().filter(|told| told.section == Section::SmtpCredentials).collect();
+    let told: Vec<_> = all.iter().filter(|told| told.section == AuditSection::SmtpCredentials).collect();
     let verdicts: Vec<_> = told.iter().map(|told| told.verdict).collect();
-    let none = Verdict::NotApplicable;
-    assert_eq!(verdicts, [Verdict::Unknown, none, none, Verdict::Pass]);
+    let none = AuditVerdict::NotApplicable;
+    assert_eq!(verdicts, [AuditVerdict::Unknown, none, none, AuditVerdict::Pass]);
     assert_eq!(told[0].findings[0].evidence, "no Region that was audited has asked IAM");
-    assert_eq!(compare(&all), all);
+    assert_eq!(compare_regions(&all), all);
 }
 
 #[test]
@@ -295,9 +295,9 @@ fn iam_is_told_once_in_each_partition_by_a_region_that_knows() {
         }
     }
     let all = compared(&regions);
-    let told: Vec<_> = all.iter().filter(|told| told.section == Section::SmtpCredentials).collect();
+    let told: Vec<_> = all.iter().filter(|told| told.section == AuditSection::SmtpCredentials).collect();
     let verdicts: Vec<_> = told.iter().map(|told| (told.verdict, told.findings.len())).collect();
-    let (fail, none) = ((Verdict::Fail, 1), (Verdict::NotApplicable, 0));
+    let (fail, none) = ((AuditVerdict::Fail, 1), (AuditVerdict::NotApplicable, 0));
     assert_eq!(verdicts, [none, fail, none, fail]);
     assert_eq!(told[0].evidence, "IAM is global: told by eu-west-1");
 }

@@ -1,7 +1,7 @@
 //! Section 4: each verdict.
 
 use mailroom_audit::facts::ApiAnswer;
-use mailroom_audit::{Section, Verdict};
+use mailroom_audit::{AuditSection, AuditVerdict};
 
 use crate::case::{Case, assert_cases, dkim, first, second, some};
 
@@ -16,12 +16,12 @@ fn easy_dkim() {
         "aws ses verify-domain-dkim --domain example.com --region eu-west-1",
     ];
     assert_cases(
-        Section::Dkim,
+        AuditSection::Dkim,
         &[
             Case(
                 "off",
                 |f| dkim(f).signing_enabled = false,
-                Verdict::Fail,
+                AuditVerdict::Fail,
                 "signing is off",
                 &[
                     "aws sesv2 put-email-identity-dkim-attributes --email-identity example.com --signing-enabled --region eu-west-1",
@@ -30,26 +30,26 @@ fn easy_dkim() {
             Case(
                 "pending",
                 |f| dkim(f).status = some("PENDING"),
-                Verdict::Fail,
+                AuditVerdict::Fail,
                 "PENDING, origin AWS_SES",
                 &CNAMES,
             ),
-            Case("failed", |f| dkim(f).status = some("FAILED"), Verdict::Fail, "FAILED", &AGAIN),
+            Case("failed", |f| dkim(f).status = some("FAILED"), AuditVerdict::Fail, "FAILED", &AGAIN),
             Case(
                 "for now",
                 |f| dkim(f).status = some("TEMPORARY_FAILURE"),
-                Verdict::Warn,
+                AuditVerdict::Warn,
                 "TEMPORARY_FAILURE",
                 &CNAMES,
             ),
-            Case("new word", |f| dkim(f).status = some("MUSING"), Verdict::Unknown, "MUSING", &AGAIN),
+            Case("new word", |f| dkim(f).status = some("MUSING"), AuditVerdict::Unknown, "MUSING", &AGAIN),
             Case(
                 "a replica",
                 |f| {
                     dkim(f).status = some("FAILED");
                     dkim(f).signing_attributes_origin = some("AWS_SES_US_EAST_1");
                 },
-                Verdict::Fail,
+                AuditVerdict::Fail,
                 "origin AWS_SES_US_EAST_1",
                 &[
                     CNAMES[0],
@@ -64,7 +64,7 @@ fn easy_dkim() {
                     dkim(f).status = some("FAILED");
                     dkim(f).signing_attributes_origin = some("EXTERNAL");
                 },
-                Verdict::Fail,
+                AuditVerdict::Fail,
                 "origin EXTERNAL",
                 &[],
             ),
@@ -74,7 +74,7 @@ fn easy_dkim() {
                     dkim(f).current_signing_key_length = some("RSA_1024_BIT");
                     dkim(f).next_signing_key_length = some("RSA_1024_BIT");
                 },
-                Verdict::Warn,
+                AuditVerdict::Warn,
                 "1024 bits",
                 &[
                     "aws sesv2 put-email-identity-dkim-signing-attributes --email-identity example.com --signing-attributes-origin AWS_SES --signing-attributes NextSigningKeyLength=RSA_2048_BIT --region eu-west-1",
@@ -87,7 +87,7 @@ fn easy_dkim() {
                     dkim(f).next_signing_key_length = None;
                     dkim(f).signing_attributes_origin = some("AWS_SES_US_EAST_1");
                 },
-                Verdict::Warn,
+                AuditVerdict::Warn,
                 "1024 bits",
                 &[
                     "aws sesv2 put-email-identity-dkim-signing-attributes --email-identity example.com --signing-attributes-origin AWS_SES --signing-attributes NextSigningKeyLength=RSA_2048_BIT --region us-east-1",
@@ -96,21 +96,21 @@ fn easy_dkim() {
             Case(
                 "a longer one comes",
                 |f| dkim(f).current_signing_key_length = some("RSA_1024_BIT"),
-                Verdict::Warn,
+                AuditVerdict::Warn,
                 "1024 bits",
                 &[],
             ),
             Case(
                 "a new length",
                 |f| dkim(f).current_signing_key_length = some("ED25519"),
-                Verdict::Unknown,
+                AuditVerdict::Unknown,
                 "ED25519",
                 &[],
             ),
             Case(
                 "a key of one's own has none",
                 |f| dkim(f).current_signing_key_length = None,
-                Verdict::Pass,
+                AuditVerdict::Pass,
                 "signed for",
                 &[],
             ),
@@ -121,7 +121,7 @@ fn easy_dkim() {
                     dkim(f).signing_hosted_zone = None;
                     dkim(f).signing_attributes_origin = some("AWS_SES_EU_SOUTH_1");
                 },
-                Verdict::Fail,
+                AuditVerdict::Fail,
                 "PENDING",
                 &[
                     "aaa._domainkey.example.com. IN CNAME aaa.dkim.eu-south-1.amazonses.com.",
@@ -132,14 +132,14 @@ fn easy_dkim() {
             Case(
                 "nothing told",
                 |f| first(f).dkim = None,
-                Verdict::Fail,
+                AuditVerdict::Fail,
                 "DKIM status not told",
                 &["aws ses verify-domain-dkim"],
             ),
             Case(
                 "an address is signed for by its domain",
                 |f| second(f).dkim = None,
-                Verdict::Pass,
+                AuditVerdict::Pass,
                 "1 by Easy DKIM of this Region",
                 &[],
             ),
@@ -151,7 +151,7 @@ fn easy_dkim() {
                         all.remove(0);
                     }
                 },
-                Verdict::Warn,
+                AuditVerdict::Warn,
                 "is not signed",
                 &["aws sesv2 create-email-identity --email-identity example.com --region eu-west-1"],
             ),

@@ -1,9 +1,10 @@
 //! Section 6: each verdict.
 
 use mailroom_audit::facts::{
-    ApiAnswer, ConfigurationSet, Destination, EventDestination, Facts, Notifications,
+    ApiAnswer, ConfigurationSet, EventDestination, EventDestinationTarget, IdentityNotificationAttributes,
+    RegionFacts,
 };
-use mailroom_audit::{Section, Verdict};
+use mailroom_audit::{AuditSection, AuditVerdict};
 
 use crate::case::{Case, add_set, assert_cases, denied, first, set, some, topics};
 use crate::healthy::configuration_set;
@@ -13,10 +14,10 @@ fn feedback() {
     const BOUNCES: &str = "aws ses set-identity-notification-topic --identity example.com --notification-type Bounce --sns-topic arn:aws:sns:eu-west-1:123456789012:mailroom-feedback --region eu-west-1";
     const COMPLAINTS: &str = "aws ses set-identity-notification-topic --identity example.com --notification-type Complaint --sns-topic arn:aws:sns:eu-west-1:123456789012:mailroom-feedback --region eu-west-1";
     const OTHER: &str = "arn:aws:sns:eu-west-1:123456789012:theirs";
-    fn no_topics(facts: &mut Facts) {
-        *topics(facts) = Notifications::default();
+    fn no_topics(facts: &mut RegionFacts) {
+        *topics(facts) = IdentityNotificationAttributes::default();
     }
-    fn by_set(facts: &mut Facts, destination: Destination, enabled: bool, types: &[&str]) {
+    fn by_set(facts: &mut RegionFacts, destination: EventDestinationTarget, enabled: bool, types: &[&str]) {
         no_topics(facts);
         first(facts).configuration_set = some("bulk");
         let event_types = types.iter().map(|of| (*of).to_owned()).collect();
@@ -24,23 +25,23 @@ fn feedback() {
         let events = ApiAnswer::Answered(vec![destination]);
         add_set(facts, ConfigurationSet { event_destinations: events, ..configuration_set("bulk", "x") });
     }
-    fn ours() -> Destination {
-        Destination::Sns(crate::healthy::TOPIC.to_owned())
+    fn ours() -> EventDestinationTarget {
+        EventDestinationTarget::Sns(crate::healthy::TOPIC.to_owned())
     }
     assert_cases(
-        Section::Feedback,
+        AuditSection::Feedback,
         &[
             Case(
                 "nobody",
                 no_topics,
-                Verdict::Fail,
+                AuditVerdict::Fail,
                 "bounces and complaints: no topic",
                 &[BOUNCES, COMPLAINTS],
             ),
             Case(
                 "half",
                 |f| topics(f).complaint_topic = None,
-                Verdict::Fail,
+                AuditVerdict::Fail,
                 "complaints: no topic",
                 &[COMPLAINTS],
             ),
@@ -50,7 +51,7 @@ fn feedback() {
                     no_topics(f);
                     topics(f).forwarding_enabled = true;
                 },
-                Verdict::Warn,
+                AuditVerdict::Warn,
                 "come by mail only",
                 &[BOUNCES, COMPLAINTS],
             ),
@@ -60,14 +61,14 @@ fn feedback() {
                     no_topics(f);
                     first(f).feedback_forwarding = true;
                 },
-                Verdict::Warn,
+                AuditVerdict::Warn,
                 "come by mail only",
                 &[BOUNCES, COMPLAINTS],
             ),
             Case(
                 "somebody else",
                 |f| topics(f).bounce_topic = some(OTHER),
-                Verdict::Warn,
+                AuditVerdict::Warn,
                 "bounces go to somebody else only: arn:aws:sns:eu-west-1:123456789012:theirs",
                 &[BOUNCES],
             ),
@@ -77,7 +78,7 @@ fn feedback() {
                     f.stack.feedback_topic = None;
                     f.stack.configuration_set = None;
                 },
-                Verdict::Pass,
+                AuditVerdict::Pass,
                 "no stack",
                 &[],
             ),
@@ -88,49 +89,56 @@ fn feedback() {
                     f.stack.feedback_topic = None;
                     f.stack.configuration_set = None;
                 },
-                Verdict::Fail,
+                AuditVerdict::Fail,
                 "no topic",
                 &[],
             ),
             Case(
                 "of another Region",
                 |f| topics(f).bounce_topic = some("arn:aws:sns:us-east-1:123456789012:mailroom-feedback"),
-                Verdict::Fail,
+                AuditVerdict::Fail,
                 "bounces: the topic arn:aws:sns:us-east-1:123456789012:mailroom-feedback is of another Region",
                 &[BOUNCES],
             ),
             Case(
                 "by event publishing",
                 |f| by_set(f, ours(), true, &["BOUNCE", "COMPLAINT"]),
-                Verdict::Pass,
+                AuditVerdict::Pass,
                 "2 of 2",
                 &[],
             ),
             Case(
                 "by half of it",
                 |f| by_set(f, ours(), true, &["BOUNCE"]),
-                Verdict::Fail,
+                AuditVerdict::Fail,
                 "complaints: no topic",
                 &[COMPLAINTS],
             ),
             Case(
                 "disabled",
                 |f| by_set(f, ours(), false, &["BOUNCE", "COMPLAINT"]),
-                Verdict::Fail,
+                AuditVerdict::Fail,
                 "no topic",
                 &[BOUNCES, COMPLAINTS],
             ),
             Case(
                 "metrics only",
-                |f| by_set(f, Destination::CloudWatch, true, &["BOUNCE", "COMPLAINT"]),
-                Verdict::Fail,
+                |f| by_set(f, EventDestinationTarget::CloudWatch, true, &["BOUNCE", "COMPLAINT"]),
+                AuditVerdict::Fail,
                 "no topic",
                 &[BOUNCES, COMPLAINTS],
             ),
             Case(
                 "an event bus",
-                |f| by_set(f, Destination::EventBridge("arn".to_owned()), true, &["BOUNCE", "COMPLAINT"]),
-                Verdict::Warn,
+                |f| {
+                    by_set(
+                        f,
+                        EventDestinationTarget::EventBridge("arn".to_owned()),
+                        true,
+                        &["BOUNCE", "COMPLAINT"],
+                    )
+                },
+                AuditVerdict::Warn,
                 "go to somebody else only: bulk",
                 &[BOUNCES, COMPLAINTS],
             ),
@@ -140,7 +148,7 @@ fn feedback() {
                     no_topics(f);
                     first(f).configuration_set = some("gone");
                 },
-                Verdict::Fail,
+                AuditVerdict::Fail,
                 "no topic",
                 &[BOUNCES, COMPLAINTS],
             ),
@@ -151,14 +159,14 @@ fn feedback() {
                     first(f).configuration_set = some("bulk");
                     f.configuration_sets = denied("ses:ListConfigurationSets");
                 },
-                Verdict::Unknown,
+                AuditVerdict::Unknown,
                 "",
                 &[],
             ),
             Case(
                 "our set is silent",
                 |f| set(f).event_destinations = ApiAnswer::Answered(vec![]),
-                Verdict::Fail,
+                AuditVerdict::Fail,
                 "does not publish",
                 &[
                     r#"aws sesv2 create-configuration-set-event-destination --configuration-set-name mailroom --event-destination-name feedback --event-destination '{"Enabled":true,"#,
@@ -168,11 +176,11 @@ fn feedback() {
                 "our destination publishes to somebody else, and more than ours",
                 |f| {
                     if let ApiAnswer::Answered(events) = &mut set(f).event_destinations {
-                        events[0].destination = Destination::Sns(OTHER.to_owned());
+                        events[0].destination = EventDestinationTarget::Sns(OTHER.to_owned());
                         events[0].event_types = ["SEND", "BOUNCE", "DELIVERY"].map(str::to_owned).to_vec();
                     }
                 },
-                Verdict::Fail,
+                AuditVerdict::Fail,
                 "does not publish",
                 &[
                     r#"aws sesv2 update-configuration-set-event-destination --configuration-set-name mailroom --event-destination-name feedback --event-destination '{"Enabled":true,"MatchingEventTypes":["BOUNCE","COMPLAINT","REJECT","RENDERING_FAILURE","DELIVERY_DELAY","SUBSCRIPTION","SEND","DELIVERY"],"SnsDestination":{"TopicArn":"arn:aws:sns:eu-west-1:123456789012:mailroom-feedback"}}' --region eu-west-1"#,
@@ -182,7 +190,7 @@ fn feedback() {
                 "our topic by another destination",
                 |f| {
                     if let ApiAnswer::Answered(events) = &mut set(f).event_destinations {
-                        events[0].destination = Destination::Sns(OTHER.to_owned());
+                        events[0].destination = EventDestinationTarget::Sns(OTHER.to_owned());
                         events.push(EventDestination {
                             name: "of-old".to_owned(),
                             enabled: true,
@@ -191,7 +199,7 @@ fn feedback() {
                         });
                     }
                 },
-                Verdict::Fail,
+                AuditVerdict::Fail,
                 "does not publish",
                 &[
                     "aws sesv2 update-configuration-set-event-destination --configuration-set-name mailroom --event-destination-name of-old",
@@ -200,7 +208,7 @@ fn feedback() {
             Case(
                 "by mail, too",
                 |f| topics(f).forwarding_enabled = true,
-                Verdict::Pass,
+                AuditVerdict::Pass,
                 "Mailroom hears of 2 of 2 identities, whatever the mail was sent with; of 1 SES mails it to the sender, too",
                 &[],
             ),
@@ -211,7 +219,7 @@ fn feedback() {
                         events[0].enabled = false;
                     }
                 },
-                Verdict::Fail,
+                AuditVerdict::Fail,
                 "does not publish",
                 &[
                     "aws sesv2 update-configuration-set-event-destination --configuration-set-name mailroom --event-destination-name feedback",
@@ -220,7 +228,7 @@ fn feedback() {
             Case(
                 "our set is gone",
                 |f| f.configuration_sets = ApiAnswer::Answered(vec![]),
-                Verdict::Fail,
+                AuditVerdict::Fail,
                 "is gone",
                 &["aws sesv2 create-configuration-set"],
             ),
@@ -231,7 +239,7 @@ fn feedback() {
                         all[0].notifications = denied("ses:GetIdentityNotificationAttributes");
                     }
                 },
-                Verdict::Unknown,
+                AuditVerdict::Unknown,
                 "ses:GetIdentityNotificationAttributes",
                 &[],
             ),

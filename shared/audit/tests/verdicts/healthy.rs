@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 
 use mailroom_audit::facts::{
-    AccessKey, Account, ApiAnswer, Bucket, ConfigurationSet, Destination, Dkim, EventDestination, Facts,
-    Identity, IdentityFacts, LastUsed, MailFrom, Notifications, PeerProgress, ReceiptAction, ReceiptRule,
-    RuleSet, SendQuota, Stack,
+    AccessKey, AccessKeyLastUsed, AccountFacts, ApiAnswer, BucketFacts, ConfigurationSet, DkimAttributes,
+    EmailIdentity, EventDestination, EventDestinationTarget, IdentityFacts, IdentityNotificationAttributes,
+    MailFromAttributes, PeerProgress, ReceiptAction, ReceiptRule, ReceiptRuleSet, RegionFacts, SendQuota,
+    StackFacts,
 };
-use mailroom_audit::{Section, SectionVerdict, judge_sections};
+use mailroom_audit::{AuditSection, SectionVerdict, judge_sections};
 use mailroom_core::suppression::list_pass::ListPass;
 use mailroom_core::timestamp::Timestamp;
 
@@ -34,13 +35,13 @@ pub(crate) fn identity(name: &str) -> IdentityFacts {
     IdentityFacts {
         name: name.to_owned(),
         kind: Some(if domain { "DOMAIN" } else { "EMAIL_ADDRESS" }.to_owned()),
-        identity: ApiAnswer::Answered(Identity {
+        identity: ApiAnswer::Answered(EmailIdentity {
             verified_for_sending: true,
             verification_status: Some("SUCCESS".to_owned()),
             verification_error: None,
             last_checked_at: Some(at("2026-11-23T06:00:00Z")),
             last_success_at: Some(at("2026-11-22T06:00:00Z")),
-            dkim: Some(Dkim {
+            dkim: Some(DkimAttributes {
                 signing_enabled: true,
                 status: Some("SUCCESS".to_owned()),
                 tokens: ["aaa", "bbb", "ccc"].map(str::to_owned).to_vec(),
@@ -49,7 +50,7 @@ pub(crate) fn identity(name: &str) -> IdentityFacts {
                 current_signing_key_length: Some("RSA_2048_BIT".to_owned()),
                 next_signing_key_length: Some("RSA_2048_BIT".to_owned()),
             }),
-            mail_from: domain.then(|| MailFrom {
+            mail_from: domain.then(|| MailFromAttributes {
                 domain: format!("bounce.{name}"),
                 status: "SUCCESS".to_owned(),
                 behavior_on_mx_failure: "USE_DEFAULT_VALUE".to_owned(),
@@ -58,7 +59,7 @@ pub(crate) fn identity(name: &str) -> IdentityFacts {
             configuration_set: None,
             feedback_forwarding: false,
         }),
-        notifications: ApiAnswer::Answered(Notifications {
+        notifications: ApiAnswer::Answered(IdentityNotificationAttributes {
             bounce_topic: Some(TOPIC.to_owned()),
             complaint_topic: Some(TOPIC.to_owned()),
             forwarding_enabled: false,
@@ -76,7 +77,7 @@ pub(crate) fn configuration_set(name: &str, topic: &str) -> ConfigurationSet {
             name: "feedback".to_owned(),
             enabled: true,
             event_types: vec!["BOUNCE".to_owned(), "COMPLAINT".to_owned()],
-            destination: Destination::Sns(topic.to_owned()),
+            destination: EventDestinationTarget::Sns(topic.to_owned()),
         }]),
     }
 }
@@ -88,7 +89,7 @@ pub(crate) fn access_key(user: &str, created_at: &str) -> AccessKey {
         status: "Active".to_owned(),
         created_at: at(created_at),
         may_send: ApiAnswer::Answered(true),
-        last_used: ApiAnswer::Answered(Some(LastUsed {
+        last_used: ApiAnswer::Answered(Some(AccessKeyLastUsed {
             at: at("2026-11-20T00:00:00Z"),
             service: "ses".to_owned(),
             region: REGION.to_owned(),
@@ -96,14 +97,14 @@ pub(crate) fn access_key(user: &str, created_at: &str) -> AccessKey {
     }
 }
 
-pub(crate) fn facts() -> Facts {
+pub(crate) fn facts() -> RegionFacts {
     let action = |kind: &str, bucket: Option<&str>, arns: &[(&str, &str)]| ReceiptAction {
         kind: kind.to_owned(),
         bucket: bucket.map(str::to_owned),
         arns: arns.iter().map(|(field, arn)| ((*field).to_owned(), (*arn).to_owned())).collect(),
     };
-    Facts {
-        stack: Stack {
+    RegionFacts {
+        stack: StackFacts {
             region: REGION.to_owned(),
             account: Some("123456789012".to_owned()),
             feedback_topic: Some(TOPIC.to_owned()),
@@ -112,7 +113,7 @@ pub(crate) fn facts() -> Facts {
             receives: true,
             reconcile_function: Some("mailroom-reconcile".to_owned()),
         },
-        account: ApiAnswer::Answered(Account {
+        account: ApiAnswer::Answered(AccountFacts {
             production_access_enabled: true,
             sending_enabled: true,
             enforcement_status: Some("HEALTHY".to_owned()),
@@ -128,7 +129,7 @@ pub(crate) fn facts() -> Facts {
         configuration_sets: ApiAnswer::Answered(vec![ApiAnswer::Answered(configuration_set(
             "mailroom", TOPIC,
         ))]),
-        list: ApiAnswer::Answered(Some(ListPass {
+        last_list_pass: ApiAnswer::Answered(Some(ListPass {
             started_at: at("2026-11-23T09:00:00Z"),
             ended_at: Some(at("2026-11-23T09:01:00Z")),
             entries: 1_000,
@@ -138,12 +139,12 @@ pub(crate) fn facts() -> Facts {
             gone: Some(0),
             alarmed: false,
         })),
-        peers: ApiAnswer::Answered(vec![PeerProgress {
+        peer_pushes: ApiAnswer::Answered(vec![PeerProgress {
             region: "ca-central-1".to_owned(),
             until: Some(at("2026-11-23T11:55:00Z")),
         }]),
         access_keys: ApiAnswer::Answered(vec![access_key("smtp", "2024-02-01T00:00:00Z")]),
-        rule_set: ApiAnswer::Answered(Some(RuleSet {
+        rule_set: ApiAnswer::Answered(Some(ReceiptRuleSet {
             name: "mailroom-inbound".to_owned(),
             rules: vec![ReceiptRule {
                 name: "mailroom".to_owned(),
@@ -160,7 +161,7 @@ pub(crate) fn facts() -> Facts {
                 ],
             }],
         })),
-        buckets: vec![Bucket { name: "mailroom-mail".to_owned(), exists: ApiAnswer::Answered(true) }],
+        buckets: vec![BucketFacts { name: "mailroom-mail".to_owned(), exists: ApiAnswer::Answered(true) }],
     }
 }
 
@@ -171,11 +172,11 @@ pub(crate) fn identity_of(region: &str, name: &str) -> IdentityFacts {
 }
 
 /// The facts of another Region, which are the same but for its name.
-pub(crate) fn facts_of(region: &str) -> Facts {
+pub(crate) fn facts_of(region: &str) -> RegionFacts {
     let text = serde_json::to_string(&facts()).unwrap().replace(REGION, region);
     serde_json::from_str(&text).unwrap()
 }
 
-pub(crate) fn verdict(facts: &Facts, section: Section) -> SectionVerdict {
+pub(crate) fn verdict(facts: &RegionFacts, section: AuditSection) -> SectionVerdict {
     judge_sections(facts, now()).into_iter().find(|verdict| verdict.section == section).unwrap()
 }

@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use mailroom_audit::compare::compare;
+use mailroom_audit::compare::compare_regions;
 use mailroom_audit::facts::{
-    AccessKey, Account, ApiAnswer, Bucket, ConfigurationSet, Destination, Dkim, EventDestination, Facts,
-    Identity, IdentityFacts, LastUsed, MailFrom, Notifications, PeerProgress, ReceiptAction, ReceiptRule,
-    Review, RuleSet, SendQuota, Stack,
+    AccessKey, AccessKeyLastUsed, AccountFacts, ApiAnswer, BucketFacts, ConfigurationSet, DkimAttributes,
+    EmailIdentity, EventDestination, EventDestinationTarget, IdentityFacts, IdentityNotificationAttributes,
+    MailFromAttributes, PeerProgress, ProductionAccessReview, ReceiptAction, ReceiptRule, ReceiptRuleSet,
+    RegionFacts, SendQuota, StackFacts,
 };
-use mailroom_audit::{SectionVerdict, Verdict, judge_sections};
+use mailroom_audit::{AuditVerdict, SectionVerdict, judge_sections};
 use mailroom_core::suppression::list_pass::ListPass;
 use mailroom_core::timestamp::Timestamp;
 use proptest::option;
@@ -75,7 +76,7 @@ fn policy() -> BoxedStrategy<String> {
 
 const STATUSES: &[&str] = &["SUCCESS", "PENDING", "FAILED", "TEMPORARY_FAILURE", "NOT_STARTED"];
 
-fn dkim() -> BoxedStrategy<Dkim> {
+fn dkim() -> BoxedStrategy<DkimAttributes> {
     (
         any::<bool>(),
         option::of(word(STATUSES)),
@@ -85,21 +86,27 @@ fn dkim() -> BoxedStrategy<Dkim> {
         option::of(word(&["RSA_1024_BIT", "RSA_2048_BIT"])),
         option::of(word(&["RSA_1024_BIT", "RSA_2048_BIT"])),
     )
-        .prop_map(|(signing_enabled, status, tokens, signing_hosted_zone, origin, current, next)| Dkim {
-            signing_enabled,
-            status,
-            tokens,
-            signing_hosted_zone,
-            signing_attributes_origin: origin,
-            current_signing_key_length: current,
-            next_signing_key_length: next,
+        .prop_map(|(signing_enabled, status, tokens, signing_hosted_zone, origin, current, next)| {
+            DkimAttributes {
+                signing_enabled,
+                status,
+                tokens,
+                signing_hosted_zone,
+                signing_attributes_origin: origin,
+                current_signing_key_length: current,
+                next_signing_key_length: next,
+            }
         })
         .boxed()
 }
 
 fn an_identity() -> BoxedStrategy<IdentityFacts> {
     let mail_from = (name(), word(STATUSES), word(&["USE_DEFAULT_VALUE", "REJECT_MESSAGE"])).prop_map(
-        |(domain, status, behavior_on_mx_failure)| MailFrom { domain, status, behavior_on_mx_failure },
+        |(domain, status, behavior_on_mx_failure)| MailFromAttributes {
+            domain,
+            status,
+            behavior_on_mx_failure,
+        },
     );
     let identity = (
         any::<bool>(),
@@ -112,21 +119,27 @@ fn an_identity() -> BoxedStrategy<IdentityFacts> {
         option::of(word(&["mailroom", "bulk"])),
         any::<bool>(),
     )
-        .prop_map(|(sends, status, error, at, dkim, mail_from, policies, set, forwarding)| Identity {
-            verified_for_sending: sends,
-            verification_status: status,
-            verification_error: error,
-            last_checked_at: at,
-            last_success_at: at,
-            dkim,
-            mail_from,
-            policies,
-            configuration_set: set,
-            feedback_forwarding: forwarding,
+        .prop_map(|(sends, status, error, at, dkim, mail_from, policies, set, forwarding)| {
+            EmailIdentity {
+                verified_for_sending: sends,
+                verification_status: status,
+                verification_error: error,
+                last_checked_at: at,
+                last_success_at: at,
+                dkim,
+                mail_from,
+                policies,
+                configuration_set: set,
+                feedback_forwarding: forwarding,
+            }
         });
     let notifications =
         (option::of(arn()), option::of(arn()), any::<bool>()).prop_map(|(bounce, complaint, forwarding)| {
-            Notifications { bounce_topic: bounce, complaint_topic: complaint, forwarding_enabled: forwarding }
+            IdentityNotificationAttributes {
+                bounce_topic: bounce,
+                complaint_topic: complaint,
+                forwarding_enabled: forwarding,
+            }
         });
     (name(), option::of(word(&["DOMAIN", "EMAIL_ADDRESS"])), asked(identity), asked(notifications))
         .prop_map(|(name, kind, identity, notifications)| IdentityFacts {
@@ -140,10 +153,10 @@ fn an_identity() -> BoxedStrategy<IdentityFacts> {
 
 fn a_set() -> BoxedStrategy<ConfigurationSet> {
     let destination = prop_oneof![
-        arn().prop_map(Destination::Sns),
-        arn().prop_map(Destination::EventBridge),
-        Just(Destination::CloudWatch),
-        Just(Destination::Other)
+        arn().prop_map(EventDestinationTarget::Sns),
+        arn().prop_map(EventDestinationTarget::EventBridge),
+        Just(EventDestinationTarget::CloudWatch),
+        Just(EventDestinationTarget::Other)
     ];
     let events = (any::<bool>(), prop::collection::vec(word(&["BOUNCE", "COMPLAINT"]), 0..3), destination)
         .prop_map(|(enabled, event_types, destination)| EventDestination {
@@ -176,14 +189,14 @@ fn number() -> BoxedStrategy<f64> {
     prop_oneof![8 => any::<i32>().prop_map(f64::from), 1 => Just(f64::NAN), 1 => Just(f64::INFINITY)].boxed()
 }
 
-fn an_account() -> BoxedStrategy<Account> {
+fn an_account() -> BoxedStrategy<AccountFacts> {
     let quota = (number(), number(), number()).prop_map(|(most, rate, sent)| SendQuota {
         max_24_hour_send: most,
         max_send_rate: rate,
         sent_last_24_hours: sent,
     });
     let review = (option::of(word(&["PENDING", "DENIED"])), option::of(any::<String>()))
-        .prop_map(|(status, case_id)| Review { status, case_id });
+        .prop_map(|(status, case_id)| ProductionAccessReview { status, case_id });
     (
         any::<bool>(),
         any::<bool>(),
@@ -192,7 +205,7 @@ fn an_account() -> BoxedStrategy<Account> {
         prop::collection::vec(word(&["BOUNCE", "COMPLAINT"]), 0..3),
         option::of(review),
     )
-        .prop_map(|(access, sending, status, send_quota, suppressed_reasons, review)| Account {
+        .prop_map(|(access, sending, status, send_quota, suppressed_reasons, review)| AccountFacts {
             production_access_enabled: access,
             sending_enabled: sending,
             enforcement_status: status,
@@ -219,7 +232,7 @@ fn a_pass() -> BoxedStrategy<ListPass> {
 }
 
 fn a_key() -> BoxedStrategy<AccessKey> {
-    let used = (time(), word(&["ses", "s3"]), region()).prop_map(|(at, service, region)| LastUsed {
+    let used = (time(), word(&["ses", "s3"]), region()).prop_map(|(at, service, region)| AccessKeyLastUsed {
         at,
         service,
         region,
@@ -236,7 +249,7 @@ fn a_key() -> BoxedStrategy<AccessKey> {
         .boxed()
 }
 
-fn a_rule_set() -> BoxedStrategy<RuleSet> {
+fn a_rule_set() -> BoxedStrategy<ReceiptRuleSet> {
     let action = (
         word(&["S3Action", "SNSAction"]),
         option::of(word(&["b", "c"])),
@@ -253,11 +266,11 @@ fn a_rule_set() -> BoxedStrategy<RuleSet> {
         },
     );
     (word(&["mailroom-inbound", "theirs"]), prop::collection::vec(rule, 0..3))
-        .prop_map(|(name, rules)| RuleSet { name, rules })
+        .prop_map(|(name, rules)| ReceiptRuleSet { name, rules })
         .boxed()
 }
 
-fn any_facts() -> BoxedStrategy<Facts> {
+fn any_facts() -> BoxedStrategy<RegionFacts> {
     let stack = (
         region(),
         option::of(any::<String>()),
@@ -267,7 +280,7 @@ fn any_facts() -> BoxedStrategy<Facts> {
         option::of(word(&["mailroom-reconcile"])),
     )
         .prop_map(
-            |(region, account, feedback_topic, configuration_set, receives, reconcile_function)| Stack {
+            |(region, account, feedback_topic, configuration_set, receives, reconcile_function)| StackFacts {
                 region,
                 account,
                 feedback_topic,
@@ -277,7 +290,8 @@ fn any_facts() -> BoxedStrategy<Facts> {
                 reconcile_function,
             },
         );
-    let bucket = (word(&["b", "c"]), asked(any::<bool>())).prop_map(|(name, exists)| Bucket { name, exists });
+    let bucket =
+        (word(&["b", "c"]), asked(any::<bool>())).prop_map(|(name, exists)| BucketFacts { name, exists });
     let peer = (region(), option::of(time())).prop_map(|(region, until)| PeerProgress { region, until });
     (
         stack,
@@ -302,13 +316,13 @@ fn any_facts() -> BoxedStrategy<Facts> {
                 rule_set,
                 buckets,
             )| {
-                Facts {
+                RegionFacts {
                     stack,
                     account,
                     identities,
                     configuration_sets,
-                    list,
-                    peers,
+                    last_list_pass: list,
+                    peer_pushes: peers,
                     access_keys,
                     rule_set,
                     buckets,
@@ -318,12 +332,12 @@ fn any_facts() -> BoxedStrategy<Facts> {
         .boxed()
 }
 
-fn verdicts(facts: &Facts) -> Vec<SectionVerdict> {
+fn verdicts(facts: &RegionFacts) -> Vec<SectionVerdict> {
     judge_sections(facts, now())
 }
 
 /// Everything in another order.
-fn reversed(mut facts: Facts) -> Facts {
+fn reversed(mut facts: RegionFacts) -> RegionFacts {
     if let ApiAnswer::Answered(all) = &mut facts.identities {
         all.reverse();
     }
@@ -337,7 +351,7 @@ fn reversed(mut facts: Facts) -> Facts {
 }
 
 /// Names are unique in what AWS lists.
-fn unique(mut facts: Facts) -> Facts {
+fn unique(mut facts: RegionFacts) -> RegionFacts {
     if let ApiAnswer::Answered(all) = &mut facts.identities {
         let mut by_name = BTreeMap::new();
         for of in all.drain(..) {
@@ -362,7 +376,7 @@ proptest! {
         for told in &told {
             let worst = told.findings.iter().map(|of| of.verdict).max();
             match told.verdict {
-                Verdict::Pass | Verdict::NotApplicable => prop_assert!(worst.is_none() && !told.evidence.is_empty()),
+                AuditVerdict::Pass | AuditVerdict::NotApplicable => prop_assert!(worst.is_none() && !told.evidence.is_empty()),
                 verdict => prop_assert_eq!(worst, Some(verdict)),
             }
             for of in &told.findings {
@@ -381,7 +395,7 @@ proptest! {
     fn facts_are_kept_between_invocations(facts in any_facts()) {
         let text = serde_json::to_string(&facts).unwrap();
         // Numbers that are none have no JSON: SES sends none.
-        if let Ok(read) = serde_json::from_str::<Facts>(&text) {
+        if let Ok(read) = serde_json::from_str::<RegionFacts>(&text) {
             prop_assert_eq!(serde_json::to_string(&read).unwrap(), text);
         }
     }
@@ -425,20 +439,20 @@ proptest! {
         let mut seen = std::collections::BTreeSet::new();
         all.retain(|facts| seen.insert(facts.stack.region.clone()));
         let alone: Vec<_> = all.iter().flat_map(verdicts).collect();
-        let compared = compare(&alone);
+        let compared = compare_regions(&alone);
         for (alone, compared) in alone.iter().zip(&compared) {
             prop_assert_eq!((&alone.region, alone.section), (&compared.region, compared.section));
-            if alone.section != mailroom_audit::Section::SmtpCredentials {
+            if alone.section != mailroom_audit::AuditSection::SmtpCredentials {
                 prop_assert!(compared.verdict >= alone.verdict);
             }
         }
-        prop_assert_eq!(compare(&compared), compared);
+        prop_assert_eq!(compare_regions(&compared), compared);
     }
 }
 
-type Fault = fn(&mut Facts);
+type Fault = fn(&mut RegionFacts);
 
-fn first(facts: &mut Facts, change: fn(&mut Identity)) {
+fn first(facts: &mut RegionFacts, change: fn(&mut EmailIdentity)) {
     if let ApiAnswer::Answered(all) = &mut facts.identities
         && let Some(ApiAnswer::Answered(identity)) = all.first_mut().map(|of| &mut of.identity)
     {
@@ -446,7 +460,7 @@ fn first(facts: &mut Facts, change: fn(&mut Identity)) {
     }
 }
 
-fn account(facts: &mut Facts, change: fn(&mut Account)) {
+fn account(facts: &mut RegionFacts, change: fn(&mut AccountFacts)) {
     if let ApiAnswer::Answered(account) = &mut facts.account {
         change(account);
     }
@@ -482,7 +496,7 @@ const FAULTS: &[Fault] = &[
     },
     |facts| {
         if let ApiAnswer::Answered(all) = &mut facts.identities {
-            all[0].notifications = ApiAnswer::Answered(Notifications::default());
+            all[0].notifications = ApiAnswer::Answered(IdentityNotificationAttributes::default());
         }
     },
     |facts| {
@@ -493,7 +507,7 @@ const FAULTS: &[Fault] = &[
     |facts| facts.rule_set = ApiAnswer::Answered(None),
     |facts| facts.buckets.iter_mut().for_each(|bucket| bucket.exists = ApiAnswer::Answered(false)),
     |facts| {
-        if let ApiAnswer::Answered(Some(pass)) = &mut facts.list {
+        if let ApiAnswer::Answered(Some(pass)) = &mut facts.last_list_pass {
             pass.alarmed = true;
         }
     },

@@ -1,7 +1,7 @@
 //! Section 8: each verdict.
 
-use mailroom_audit::facts::Facts;
-use mailroom_audit::{Section, Verdict};
+use mailroom_audit::facts::RegionFacts;
+use mailroom_audit::{AuditSection, AuditVerdict};
 
 use crate::case::{Case, assert_cases, first};
 
@@ -16,51 +16,57 @@ fn mail_from() {
         RECORDS[1],
         "aws sesv2 put-email-identity-mail-from-attributes --email-identity example.com --mail-from-domain bounce.example.com --behavior-on-mx-failure",
     ];
-    fn to(facts: &mut Facts, status: &str, behavior: &str) {
+    fn to(facts: &mut RegionFacts, status: &str, behavior: &str) {
         let mail_from = first(facts).mail_from.as_mut().unwrap();
         (mail_from.status, mail_from.behavior_on_mx_failure) = (status.to_owned(), behavior.to_owned());
     }
     assert_cases(
-        Section::MailFrom,
+        AuditSection::MailFrom,
         &[
             Case(
                 "failed",
                 |f| to(f, "FAILED", "USE_DEFAULT_VALUE"),
-                Verdict::Fail,
+                AuditVerdict::Fail,
                 "status FAILED; SES uses its own domain",
                 &AGAIN,
             ),
             Case(
                 "failed, strict",
                 |f| to(f, "FAILED", "REJECT_MESSAGE"),
-                Verdict::Fail,
+                AuditVerdict::Fail,
                 "SES refuses mail",
                 &AGAIN,
             ),
             Case(
                 "pending",
                 |f| to(f, "PENDING", "USE_DEFAULT_VALUE"),
-                Verdict::Warn,
+                AuditVerdict::Warn,
                 "status PENDING",
                 &RECORDS,
             ),
             Case(
                 "pending, strict",
                 |f| to(f, "PENDING", "REJECT_MESSAGE"),
-                Verdict::Fail,
+                AuditVerdict::Fail,
                 "SES refuses mail",
                 &RECORDS,
             ),
             Case(
                 "for now",
                 |f| to(f, "TEMPORARY_FAILURE", "USE_DEFAULT_VALUE"),
-                Verdict::Warn,
+                AuditVerdict::Warn,
                 "TEMPORARY_FAILURE",
                 &RECORDS,
             ),
-            Case("works, strict", |f| to(f, "SUCCESS", "REJECT_MESSAGE"), Verdict::Pass, "1 of 1", &[]),
-            Case("new word", |f| to(f, "MUSING", "USE_DEFAULT_VALUE"), Verdict::Unknown, "MUSING", &RECORDS),
-            Case("none", |f| first(f).mail_from = None, Verdict::NotApplicable, "none of 2", &[]),
+            Case("works, strict", |f| to(f, "SUCCESS", "REJECT_MESSAGE"), AuditVerdict::Pass, "1 of 1", &[]),
+            Case(
+                "new word",
+                |f| to(f, "MUSING", "USE_DEFAULT_VALUE"),
+                AuditVerdict::Unknown,
+                "MUSING",
+                &RECORDS,
+            ),
+            Case("none", |f| first(f).mail_from = None, AuditVerdict::NotApplicable, "none of 2", &[]),
         ],
     );
 }

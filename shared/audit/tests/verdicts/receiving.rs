@@ -1,7 +1,7 @@
 //! Section 10: each verdict.
 
-use mailroom_audit::facts::{ApiAnswer, Facts, Stack};
-use mailroom_audit::{Section, Verdict};
+use mailroom_audit::facts::{ApiAnswer, RegionFacts, StackFacts};
+use mailroom_audit::{AuditSection, AuditVerdict};
 
 use crate::case::{Case, assert_cases, denied, rule, some};
 
@@ -9,17 +9,23 @@ use crate::case::{Case, assert_cases, denied, rule, some};
 fn receiving() {
     const ACTIVATE: &str =
         "aws ses set-active-receipt-rule-set --rule-set-name mailroom-inbound --region eu-west-1";
-    fn elsewhere(facts: &mut Facts, field: &str, arn: &str) {
+    fn elsewhere(facts: &mut RegionFacts, field: &str, arn: &str) {
         rule(facts).actions[1].arns.insert(field.to_owned(), arn.to_owned());
     }
     assert_cases(
-        Section::Receiving,
+        AuditSection::Receiving,
         &[
-            Case("not here", |f| f.stack.receives = false, Verdict::NotApplicable, "does not receive", &[]),
+            Case(
+                "not here",
+                |f| f.stack.receives = false,
+                AuditVerdict::NotApplicable,
+                "does not receive",
+                &[],
+            ),
             Case(
                 "none is active",
                 |f| f.rule_set = ApiAnswer::Answered(None),
-                Verdict::Fail,
+                AuditVerdict::Fail,
                 "no receipt rule set is active",
                 &[ACTIVATE],
             ),
@@ -29,7 +35,7 @@ fn receiving() {
                     f.rule_set = ApiAnswer::Answered(None);
                     f.stack.rule_set = None;
                 },
-                Verdict::Fail,
+                AuditVerdict::Fail,
                 "no receipt rule set is active",
                 &[],
             ),
@@ -37,30 +43,34 @@ fn receiving() {
                 "none is active, and there is no stack",
                 |f| {
                     f.rule_set = ApiAnswer::Answered(None);
-                    f.stack = Stack { region: f.stack.region.clone(), receives: true, ..Stack::default() };
+                    f.stack = StackFacts {
+                        region: f.stack.region.clone(),
+                        receives: true,
+                        ..StackFacts::default()
+                    };
                 },
-                Verdict::NotApplicable,
+                AuditVerdict::NotApplicable,
                 "no stack here asks for one",
                 &[],
             ),
             Case(
                 "somebody else's",
                 |f| f.stack.rule_set = some("mailroom-other"),
-                Verdict::Warn,
+                AuditVerdict::Warn,
                 "is not the stack's, which is mailroom-other",
                 &["aws ses set-active-receipt-rule-set --rule-set-name mailroom-other"],
             ),
             Case(
                 "the operator's",
                 |f| f.stack.rule_set = None,
-                Verdict::Pass,
+                AuditVerdict::Pass,
                 "active rule set mailroom-inbound (not ours), 1 rules; MX: 10 inbound-smtp.eu-west-1.amazonaws.com",
                 &[],
             ),
             Case(
                 "no rule is enabled",
                 |f| rule(f).enabled = false,
-                Verdict::Fail,
+                AuditVerdict::Fail,
                 "no rule",
                 &[
                     "aws ses update-receipt-rule --rule-set-name mailroom-inbound --rule \"$(aws ses describe-receipt-rule",
@@ -73,42 +83,42 @@ fn receiving() {
                         set.rules.clear()
                     }
                 },
-                Verdict::Fail,
+                AuditVerdict::Fail,
                 "no rule",
                 &[],
             ),
             Case(
                 "no scan",
                 |f| rule(f).scan_enabled = false,
-                Verdict::Pass,
+                AuditVerdict::Pass,
                 "1 enabled rules scan for neither spam nor viruses",
                 &[],
             ),
             Case(
                 "a function elsewhere",
                 |f| elsewhere(f, "FunctionArn", "arn:aws:lambda:us-east-1:123456789012:function:x"),
-                Verdict::Fail,
+                AuditVerdict::Fail,
                 "LambdaAction's FunctionArn is of us-east-1",
                 &["aws ses update-receipt-rule"],
             ),
             Case(
                 "a topic elsewhere",
                 |f| elsewhere(f, "TopicArn", "arn:aws:sns:us-east-1:123456789012:x"),
-                Verdict::Fail,
+                AuditVerdict::Fail,
                 "LambdaAction's TopicArn",
                 &["aws ses update-receipt-rule"],
             ),
             Case(
                 "a role is nowhere",
                 |f| elsewhere(f, "IamRoleArn", "arn:aws:iam::123456789012:role/x"),
-                Verdict::Pass,
+                AuditVerdict::Pass,
                 "ours",
                 &[],
             ),
             Case(
                 "no bucket",
                 |f| f.buckets[0].exists = ApiAnswer::Answered(false),
-                Verdict::Fail,
+                AuditVerdict::Fail,
                 "no such bucket",
                 &[
                     "aws s3api create-bucket --bucket mailroom-mail --create-bucket-configuration LocationConstraint=eu-west-1 --region eu-west-1",
@@ -118,14 +128,14 @@ fn receiving() {
             Case(
                 "a bucket that may not be seen",
                 |f| f.buckets[0].exists = denied("s3:ListBucket"),
-                Verdict::Unknown,
+                AuditVerdict::Unknown,
                 "s3:ListBucket",
                 &[],
             ),
             Case(
                 "a bucket that was not asked for",
                 |f| f.buckets.clear(),
-                Verdict::Unknown,
+                AuditVerdict::Unknown,
                 "not asked",
                 &[],
             ),

@@ -1,7 +1,7 @@
 //! Section 7: each verdict.
 
-use mailroom_audit::facts::{AccessKey, ApiAnswer, Facts};
-use mailroom_audit::{Section, Verdict};
+use mailroom_audit::facts::{AccessKey, ApiAnswer, RegionFacts};
+use mailroom_audit::{AuditSection, AuditVerdict};
 
 use crate::case::{Case, assert_cases, denied};
 use crate::healthy::access_key;
@@ -9,32 +9,32 @@ use crate::healthy::access_key;
 #[test]
 fn smtp_credentials() {
     const OFF: &str = "aws iam update-access-key --user-name smtp --access-key-id AKIAIOSFODNN7EXAMPLE --status Inactive --region eu-west-1";
-    fn old(facts: &mut Facts, change: fn(&mut AccessKey)) {
+    fn old(facts: &mut RegionFacts, change: fn(&mut AccessKey)) {
         let mut key = access_key("smtp", "2019-01-09T23:59:59Z");
         change(&mut key);
         facts.access_keys = ApiAnswer::Answered(vec![key]);
     }
     assert_cases(
-        Section::SmtpCredentials,
+        AuditSection::SmtpCredentials,
         &[
             Case(
                 "old and in use",
                 |f| old(f, |_| ()),
-                Verdict::Fail,
+                AuditVerdict::Fail,
                 "last used 2026-11-20 for ses in eu-west-1",
                 &["aws iam create-access-key --user-name smtp", OFF],
             ),
             Case(
                 "never used",
                 |f| old(f, |key| key.last_used = ApiAnswer::Answered(None)),
-                Verdict::Warn,
+                AuditVerdict::Warn,
                 "never used",
                 &[OFF],
             ),
             Case(
                 "use not known",
                 |f| old(f, |key| key.last_used = denied("iam:GetAccessKeyLastUsed")),
-                Verdict::Warn,
+                AuditVerdict::Warn,
                 "not known",
                 &[OFF],
             ),
@@ -47,7 +47,7 @@ fn smtp_credentials() {
                         }
                     })
                 },
-                Verdict::Warn,
+                AuditVerdict::Warn,
                 "for s3",
                 &[OFF],
             ),
@@ -59,7 +59,7 @@ fn smtp_credentials() {
                         key.last_used = ApiAnswer::Answered(None);
                     })
                 },
-                Verdict::Pass,
+                AuditVerdict::Pass,
                 "1 of them active and from before",
                 &[],
             ),
@@ -68,14 +68,14 @@ fn smtp_credentials() {
                 |f| {
                     old(f, |key| key.may_send = ApiAnswer::Answered(false));
                 },
-                Verdict::Fail,
+                AuditVerdict::Fail,
                 "last used 2026-11-20 for ses in eu-west-1",
                 &["aws iam create-access-key --user-name smtp", OFF],
             ),
             Case(
                 "no keys",
                 |f| f.access_keys = ApiAnswer::Answered(vec![]),
-                Verdict::Pass,
+                AuditVerdict::Pass,
                 "0 access keys",
                 &[],
             ),
@@ -87,28 +87,28 @@ fn smtp_credentials() {
                         key.last_used = ApiAnswer::Answered(None);
                     })
                 },
-                Verdict::Unknown,
+                AuditVerdict::Unknown,
                 "iam:ListUserPolicies",
                 &[],
             ),
             Case(
                 "inactive",
                 |f| old(f, |key| key.status = "Inactive".to_owned()),
-                Verdict::Pass,
+                AuditVerdict::Pass,
                 "0 of them",
                 &[],
             ),
             Case(
                 "on the day",
                 |f| f.access_keys = ApiAnswer::Answered(vec![access_key("smtp", "2019-01-10T00:00:00Z")]),
-                Verdict::Pass,
+                AuditVerdict::Pass,
                 "0 of them",
                 &[],
             ),
             Case(
                 "not from here",
                 |f| f.access_keys = ApiAnswer::NotAsked,
-                Verdict::NotApplicable,
+                AuditVerdict::NotApplicable,
                 "IAM is global",
                 &[],
             ),

@@ -1,13 +1,13 @@
 //! Section 3: each verdict.
 
-use mailroom_audit::facts::Facts;
-use mailroom_audit::{Section, Verdict};
+use mailroom_audit::facts::RegionFacts;
+use mailroom_audit::{AuditSection, AuditVerdict};
 
 use crate::case::{Case, assert_cases, first, second, some};
 
 #[test]
 fn verification() {
-    fn status(facts: &mut Facts, status: &str, sends: bool) {
+    fn status(facts: &mut RegionFacts, status: &str, sends: bool) {
         first(facts).verification_status = some(status);
         first(facts).verified_for_sending = sends;
     }
@@ -18,48 +18,48 @@ fn verification() {
         "aws ses verify-domain-dkim --domain example.com --region eu-west-1",
     ];
     assert_cases(
-        Section::Verification,
+        AuditSection::Verification,
         &[
             Case(
                 "pending",
                 |f| status(f, "PENDING", false),
-                Verdict::Fail,
+                AuditVerdict::Fail,
                 "verification status PENDING",
                 &MENDED,
             ),
             Case(
                 "failed",
                 |f| status(f, "FAILED", true),
-                Verdict::Fail,
+                AuditVerdict::Fail,
                 "verification status FAILED",
                 &MENDED,
             ),
             Case(
                 "not started",
                 |f| status(f, "NOT_STARTED", false),
-                Verdict::Fail,
+                AuditVerdict::Fail,
                 "not verified for sending",
                 &MENDED,
             ),
             Case(
                 "for now",
                 |f| status(f, "TEMPORARY_FAILURE", true),
-                Verdict::Warn,
+                AuditVerdict::Warn,
                 "TEMPORARY_FAILURE",
                 &MENDED,
             ),
             Case(
                 "for now, not",
                 |f| status(f, "TEMPORARY_FAILURE", false),
-                Verdict::Fail,
+                AuditVerdict::Fail,
                 "TEMPORARY_FAILURE",
                 &MENDED,
             ),
-            Case("new word", |f| status(f, "MUSING", true), Verdict::Unknown, "MUSING", &MENDED),
+            Case("new word", |f| status(f, "MUSING", true), AuditVerdict::Unknown, "MUSING", &MENDED),
             Case(
                 "not for sending",
                 |f| status(f, "SUCCESS", false),
-                Verdict::Fail,
+                AuditVerdict::Fail,
                 "not verified for sending",
                 &MENDED,
             ),
@@ -69,7 +69,7 @@ fn verification() {
                     status(f, "FAILED", false);
                     first(f).verification_error = some("HOST_NOT_FOUND");
                 },
-                Verdict::Fail,
+                AuditVerdict::Fail,
                 "error HOST_NOT_FOUND, last checked 2026-11-23T06:00:00.000Z, last verified 2026-11-22T06:00:00.000Z",
                 &MENDED,
             ),
@@ -79,7 +79,7 @@ fn verification() {
                     status(f, "FAILED", false);
                     first(f).verification_error = some("REPLICATION_PRIMARY_NOT_FOUND");
                 },
-                Verdict::Fail,
+                AuditVerdict::Fail,
                 "REPLICATION_PRIMARY_NOT_FOUND",
                 &[],
             ),
@@ -89,7 +89,7 @@ fn verification() {
                     second(f).verification_status = some("PENDING");
                     second(f).verified_for_sending = false;
                 },
-                Verdict::Fail,
+                AuditVerdict::Fail,
                 "PENDING",
                 &["aws ses verify-email-identity --email-address ops@example.com --region eu-west-1"],
             ),

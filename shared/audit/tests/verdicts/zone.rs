@@ -1,27 +1,27 @@
 //! A domain's records over several Regions.
 
-use mailroom_audit::facts::{ApiAnswer, Identity, RuleSet};
-use mailroom_audit::zone::{RegionAsks, Zone};
+use mailroom_audit::facts::{ApiAnswer, EmailIdentity, ReceiptRuleSet};
+use mailroom_audit::zone::{DnsZone, RegionDnsFacts};
 
 use crate::healthy::{facts_of, identity_of};
 
-fn identity(region: &str, change: impl FnOnce(&mut Identity)) -> ApiAnswer<Option<Identity>> {
+fn identity(region: &str, change: impl FnOnce(&mut EmailIdentity)) -> ApiAnswer<Option<EmailIdentity>> {
     identity_of(region, "example.com").identity.map(|mut identity| {
         change(&mut identity);
         Some(identity)
     })
 }
 
-fn tokens(identity: &mut Identity, tokens: [&str; 3]) {
+fn tokens(identity: &mut EmailIdentity, tokens: [&str; 3]) {
     identity.dkim.as_mut().unwrap().tokens = tokens.map(str::to_owned).to_vec();
 }
 
-fn asks(region: &str, identity: ApiAnswer<Option<Identity>>) -> RegionAsks {
-    RegionAsks { region: region.to_owned(), identity, rule_set: ApiAnswer::NotAsked }
+fn asks(region: &str, identity: ApiAnswer<Option<EmailIdentity>>) -> RegionDnsFacts {
+    RegionDnsFacts { region: region.to_owned(), identity, rule_set: ApiAnswer::NotAsked }
 }
 
 /// The active rule set, of one rule with these recipients.
-fn rules(region: &str, recipients: &[&str], enabled: bool) -> ApiAnswer<Option<RuleSet>> {
+fn rules(region: &str, recipients: &[&str], enabled: bool) -> ApiAnswer<Option<ReceiptRuleSet>> {
     facts_of(region).rule_set.map(|set| {
         set.map(|mut set| {
             set.rules[0].recipients = recipients.iter().map(|of| (*of).to_owned()).collect();
@@ -31,8 +31,8 @@ fn rules(region: &str, recipients: &[&str], enabled: bool) -> ApiAnswer<Option<R
     })
 }
 
-fn shown(asks: &[RegionAsks], mail_from: Option<&str>) -> Vec<String> {
-    Zone::new("example.com", asks, mail_from).to_string().lines().map(str::to_owned).collect()
+fn shown(asks: &[RegionDnsFacts], mail_from: Option<&str>) -> Vec<String> {
+    DnsZone::collect("example.com", asks, mail_from).to_string().lines().map(str::to_owned).collect()
 }
 
 /// The lines of a section, without its title.
@@ -103,7 +103,7 @@ fn a_name_with_two_targets_is_a_conflict() {
         tokens(identity, ["aaa", "eee", "fff"]);
         identity.dkim.as_mut().unwrap().signing_hosted_zone = Some("x1.amazonses.com".to_owned());
     });
-    let zone = Zone::new(
+    let zone = DnsZone::collect(
         "example.com",
         &[asks("us-east-1", identity("us-east-1", |_| ())), asks("eu-west-1", other)],
         None,
@@ -193,11 +193,11 @@ fn an_mx_is_published_where_rules_take_the_mail() {
         (&[".example.com"], true, false),
         (&["ample.com"], true, false),
     ] {
-        let zone = Zone::new("example.com", &[with("us-east-1", recipients, enabled)], None);
+        let zone = DnsZone::collect("example.com", &[with("us-east-1", recipients, enabled)], None);
         assert_eq!(zone.records().any(|of| of.kind == "MX"), published, "{recipients:?} {enabled}");
         assert!(zone.to_string().contains("example.com. IN MX 10 inbound-smtp.us-east-1.amazonaws.com."));
     }
-    let none = RegionAsks { rule_set: ApiAnswer::Answered(None), ..with("eu-west-1", &[], true) };
+    let none = RegionDnsFacts { rule_set: ApiAnswer::Answered(None), ..with("eu-west-1", &[], true) };
     let both = [with("us-east-1", &[], true), with("us-west-2", &[], true), none];
     let lines = section(&shown(&both, None), "Receiving");
     assert_eq!(lines[0], "; us-east-1, us-west-2:");
@@ -241,7 +241,7 @@ fn where_the_rules_are_not_told_the_mx_is_commented_and_says_why() {
             "ses:DescribeActiveReceiptRuleSet: throttled",
         ),
     ] {
-        let asks = RegionAsks { rule_set, ..asks("us-east-1", identity("us-east-1", |_| ())) };
+        let asks = RegionDnsFacts { rule_set, ..asks("us-east-1", identity("us-east-1", |_| ())) };
         assert!(!asks.is_complete());
         let lines = section(&shown(&[asks], None), "Receiving");
         assert_eq!(
@@ -256,8 +256,8 @@ fn where_the_rules_are_not_told_the_mx_is_commented_and_says_why() {
 fn what_was_not_to_be_asked_is_not_missing() {
     let here = asks("us-east-1", identity("us-east-1", |_| ()));
     assert!(here.is_complete());
-    let none = RegionAsks { rule_set: ApiAnswer::Answered(None), ..here.clone() };
+    let none = RegionDnsFacts { rule_set: ApiAnswer::Answered(None), ..here.clone() };
     assert!(none.is_complete() && asks("us-east-1", ApiAnswer::Answered(None)).is_complete());
     let denied = ApiAnswer::Denied("ses:GetEmailIdentity".to_owned());
-    assert!(!RegionAsks { identity: denied, ..here }.is_complete());
+    assert!(!RegionDnsFacts { identity: denied, ..here }.is_complete());
 }

@@ -7,40 +7,40 @@ use aws_config::SdkConfig;
 use aws_sdk_sqs::Client;
 use aws_sdk_sqs::error::BuildError;
 use aws_sdk_sqs::types::MessageAttributeValue;
-use mailroom_core::dead_letter::{DeadLetter, Reason};
-use mailroom_core::text::visible;
+use mailroom_core::dead_letter::{DeadLetter, DeadLetterReason};
+use mailroom_core::text::sanitize_text;
 
-use super::{DeadLetterError, DeadLetters};
+use super::{DeadLetterError, DeadLetterQueue};
 use crate::deadline::Deadline;
 use crate::retry::{CallFailure, error_code_or_text, retry_until_deadline};
 
 /// The most bytes of a message with its attributes (SQS's quotas: 1 MiB).
-const MAX_BYTES: usize = 1_048_576;
+const MAX_MESSAGE_BYTES: usize = 1_048_576;
 /// The most characters of an attribute's value, which for a person is a line or two.
-const MAX_CHARS: usize = 256;
+const MAX_ATTRIBUTE_CHARS: usize = 256;
 /// The names of the attributes.
-const FIELD: &str = "Field";
-const REASON: &str = "Reason";
+const FIELD_ATTRIBUTE: &str = "Field";
+const REASON_ATTRIBUTE: &str = "Reason";
 /// The type of both.
-const STRING: &str = "String";
+const STRING_DATA_TYPE: &str = "String";
 
 /// A queue in the function's own Region, by its URL.
-pub struct SqsDeadLetters {
+pub struct SqsDeadLetterQueue {
     client: Client,
     url: String,
 }
 
-impl SqsDeadLetters {
+impl SqsDeadLetterQueue {
     /// The queue with this URL.
     pub fn new(config: &SdkConfig, url: impl Into<String>) -> Self {
         Self { client: Client::new(config), url: url.into() }
     }
 }
 
-impl DeadLetters for SqsDeadLetters {
+impl DeadLetterQueue for SqsDeadLetterQueue {
     async fn send_letter(&self, letter: &DeadLetter, deadline: Deadline) -> Result<(), DeadLetterError> {
-        let body = acceptable(&letter.body);
-        let attributes = attributes(&letter.reason, body.len())
+        let body = escape_refused_characters(&letter.body);
+        let attributes = reason_attributes(&letter.reason, body.len())
             .map_err(|error| DeadLetterError::Refused(error.to_string()))?;
         let call = async || {
             let mut call = self.client.send_message().queue_url(&self.url).message_body(body.as_ref());
@@ -58,17 +58,22 @@ impl DeadLetters for SqsDeadLetters {
 }
 
 /// The reason as attributes, or none if they would make the message too large: the log has the reason as well.
-fn attributes(
-    reason: &Reason,
-    body: usize,
+fn reason_attributes(
+    reason: &DeadLetterReason,
+    body_bytes: usize,
 ) -> Result<Vec<(&'static str, MessageAttributeValue)>, BuildError> {
-    let values = [(FIELD, visible(&reason.field, MAX_CHARS)), (REASON, visible(&reason.problem, MAX_CHARS))];
-    let size: usize = values.iter().map(|(name, value)| name.len() + STRING.len() + value.len()).sum();
-    if body + size > MAX_BYTES {
+    let values = [
+        (FIELD_ATTRIBUTE, sanitize_text(&reason.field, MAX_ATTRIBUTE_CHARS)),
+        (REASON_ATTRIBUTE, sanitize_text(&reason.problem, MAX_ATTRIBUTE_CHARS)),
+    ];
+    let size: usize =
+        values.iter().map(|(name, value)| name.len() + STRING_DATA_TYPE.len() + value.len()).sum();
+    if body_bytes + size > MAX_MESSAGE_BYTES {
         return Ok(Vec::new());
     }
     let attribute = |(name, value)| {
-        let value = MessageAttributeValue::builder().data_type(STRING).string_value(value).build()?;
+        let value =
+            MessageAttributeValue::builder().data_type(STRING_DATA_TYPE).string_value(value).build()?;
         Ok((name, value))
     };
     values.into_iter().map(attribute).collect()
@@ -76,7 +81,7 @@ fn attributes(
 
 /// The body with the characters escaped that SQS refuses. A body that came from SQS has none. In the JSON of a direct
 /// invocation they can only stand in a string, where the escape means the same.
-fn acceptable(body: &str) -> Cow<'_, str> {
+fn escape_refused_characters(body: &str) -> Cow<'_, str> {
     let refused = |c: char| !matches!(c, '\t' | '\n' | '\r' | ' '..='\u{fffd}' | '\u{10000}'..);
     if !body.contains(refused) {
         return body.into();
@@ -100,12 +105,15 @@ mod tests {
     use doubles::stub::Stub;
 
     fn letter(body: &str) -> DeadLetter {
-        DeadLetter { body: body.to_owned(), reason: Reason::new("Message.mail", "of the wrong type") }
+        DeadLetter {
+            body: body.to_owned(),
+            reason: DeadLetterReason::new("Message.mail", "of the wrong type"),
+        }
     }
 
     async fn send(stub: &Stub, letter: &DeadLetter) -> Result<(), DeadLetterError> {
         let queue =
-            SqsDeadLetters::new(&stub.config(), "https://sqs.us-east-1.amazonaws.com/123456789012/dead");
+            SqsDeadLetterQueue::new(&stub.config(), "https://sqs.us-east-1.amazonaws.com/123456789012/dead");
         queue.send_letter(letter, Deadline::after(Duration::from_secs(5))).await
     }
 
@@ -130,25 +138,28 @@ mod tests {
         let stub = Stub::start([(400, r#"{"__type":"com.amazonaws.sqs#AccessDenied"}"#)]);
         assert_eq!(send(&stub, &letter("x")).await, Err(DeadLetterError::Refused("AccessDenied".to_owned())));
         let queue =
-            SqsDeadLetters::new(&doubles::stub::config("http://127.0.0.1:1"), "http://127.0.0.1:1/dead");
+            SqsDeadLetterQueue::new(&doubles::stub::config("http://127.0.0.1:1"), "http://127.0.0.1:1/dead");
         let failed = queue.send_letter(&letter("x"), Deadline::after(Duration::ZERO)).await;
         assert!(matches!(failed, Err(DeadLetterError::Unavailable(_))), "{failed:?}");
     }
 
     #[test]
     fn what_would_be_too_large_with_the_reason_goes_without_it() {
-        let reason = Reason::new("f", "r");
+        let reason = DeadLetterReason::new("f", "r");
         // Names, types and values: 5 + 6 + 1 and 6 + 6 + 1 bytes.
-        assert_eq!(attributes(&reason, MAX_BYTES - 25).unwrap().len(), 2);
-        assert_eq!(attributes(&reason, MAX_BYTES - 24).unwrap().len(), 0);
-        let long = Reason::new("ä".repeat(10_000), "r");
-        assert_eq!(attributes(&long, 0).unwrap()[0].1.string_value().unwrap().chars().count(), MAX_CHARS);
+        assert_eq!(reason_attributes(&reason, MAX_MESSAGE_BYTES - 25).unwrap().len(), 2);
+        assert_eq!(reason_attributes(&reason, MAX_MESSAGE_BYTES - 24).unwrap().len(), 0);
+        let long = DeadLetterReason::new("ä".repeat(10_000), "r");
+        assert_eq!(
+            reason_attributes(&long, 0).unwrap()[0].1.string_value().unwrap().chars().count(),
+            MAX_ATTRIBUTE_CHARS
+        );
     }
 
     #[test]
     fn characters_that_sqs_refuses_are_escaped() {
-        assert!(matches!(acceptable("{\"a\":\"\u{7f}ä\u{fffd}😀\"}\r\n\t"), Cow::Borrowed(_)));
-        let escaped = acceptable("{\"a\":\"\u{ffff}x\u{fffe}\"}");
+        assert!(matches!(escape_refused_characters("{\"a\":\"\u{7f}ä\u{fffd}😀\"}\r\n\t"), Cow::Borrowed(_)));
+        let escaped = escape_refused_characters("{\"a\":\"\u{ffff}x\u{fffe}\"}");
         assert_eq!(escaped, r#"{"a":"\uffffx\ufffe"}"#);
         let read = |json: &str| serde_json::from_str::<serde_json::Value>(json).unwrap();
         assert_eq!(read(&escaped), read("{\"a\":\"\u{ffff}x\u{fffe}\"}"));

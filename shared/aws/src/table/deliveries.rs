@@ -5,18 +5,18 @@ use mailroom_core::suppression::delivery::LatestDelivery;
 
 use super::item::{serialize_item, string_attribute};
 use super::records::{AppendFailure, MAX_CONCURRENT_CALLS};
-use super::{Table, TableError, is_condition_failed};
+use super::{RegionTable, TableError, is_condition_failed};
 use crate::deadline::Deadline;
 use crate::retry::retry_until_deadline;
 
 /// Keeps the latest delivery of each address.
-pub trait LatestDeliveries {
+pub trait DeliveryTable {
     /// Writes each delivery unless the table holds a later one of its address. Returns those that are not durable when it
     /// returns, by their place in `deliveries`. Returns by `deadline`. Writing one twice changes nothing.
-    async fn keep_latest(&self, deliveries: &[LatestDelivery], deadline: Deadline) -> Vec<AppendFailure>;
+    async fn put_if_latest(&self, deliveries: &[LatestDelivery], deadline: Deadline) -> Vec<AppendFailure>;
 }
 
-impl Table {
+impl RegionTable {
     async fn keep_one(&self, delivery: &LatestDelivery, deadline: Deadline) -> Result<(), TableError> {
         // Once the time is up, even calls that are given up at once would take more than is left for the answer.
         if deadline.has_passed() {
@@ -39,8 +39,8 @@ impl Table {
     }
 }
 
-impl LatestDeliveries for Table {
-    async fn keep_latest(&self, deliveries: &[LatestDelivery], deadline: Deadline) -> Vec<AppendFailure> {
+impl DeliveryTable for RegionTable {
+    async fn put_if_latest(&self, deliveries: &[LatestDelivery], deadline: Deadline) -> Vec<AppendFailure> {
         let kept: Vec<_> = stream::iter(deliveries.iter().enumerate())
             .map(|(index, delivery)| async move { (index, self.keep_one(delivery, deadline).await) })
             .buffer_unordered(MAX_CONCURRENT_CALLS)
@@ -73,10 +73,10 @@ mod tests {
         let refused =
             r#"{"__type":"com.amazonaws.dynamodb.v20120810#ConditionalCheckFailedException","message":"no"}"#;
         let stub = Stub::start([(200, "{}"), (400, refused)]);
-        let table = Table::new(&stub.config(), "table");
+        let table = RegionTable::new(&stub.config(), "table");
         let deadline = Deadline::after(Duration::from_secs(30));
         for millis in [2, 1] {
-            let not_durable = table.keep_latest(&[delivery("a@example.com", millis)], deadline).await;
+            let not_durable = table.put_if_latest(&[delivery("a@example.com", millis)], deadline).await;
             assert!(not_durable.is_empty(), "{not_durable:?}");
         }
         let asked: Vec<Value> =
@@ -91,9 +91,9 @@ mod tests {
     async fn what_is_not_durable_is_named() {
         let denied = r#"{"__type":"com.amazonaws.dynamodb.v20120810#AccessDeniedException","message":"no"}"#;
         let stub = Stub::start([(400, denied)]);
-        let table = Table::new(&stub.config(), "table");
+        let table = RegionTable::new(&stub.config(), "table");
         let deadline = Deadline::after(Duration::from_secs(30));
-        let not_durable = table.keep_latest(&[delivery("a@example.com", 1)], deadline).await;
+        let not_durable = table.put_if_latest(&[delivery("a@example.com", 1)], deadline).await;
         let errors: Vec<_> = not_durable.iter().map(|lost| (lost.index, lost.error.to_string())).collect();
         assert_eq!(errors, [(0, "refused: AccessDeniedException".to_owned())]);
     }

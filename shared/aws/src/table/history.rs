@@ -2,11 +2,11 @@
 
 use std::cmp::Reverse;
 
-use mailroom_core::suppression::item::partition_key;
+use mailroom_core::suppression::address_state::partition_key;
 use serde_json::Value;
 
 use super::item::{deserialize_item, string_attribute};
-use super::{Table, TableError};
+use super::{RegionTable, TableError};
 use crate::deadline::Deadline;
 use crate::retry::retry_until_deadline;
 
@@ -28,7 +28,7 @@ pub trait RecordHistory {
     ) -> Result<Vec<Value>, TableError>;
 }
 
-impl RecordHistory for Table {
+impl RecordHistory for RegionTable {
     async fn newest_records(
         &self,
         address: &str,

@@ -88,7 +88,7 @@ fn redact_path(path: &serde_path_to_error::Path) -> String {
 #[cfg(test)]
 mod tests {
     use mailroom_core::suppression::operator::OperatorDecision;
-    use mailroom_core::suppression::{AddressState, FeedbackFact};
+    use mailroom_core::suppression::{AddressState, FeedbackSummary};
     use serde_json::{Value, json};
 
     use super::*;
@@ -144,7 +144,7 @@ mod tests {
         let errors = [
             deserialize_item::<AddressState>(item.clone()).err(),
             deserialize_item::<OperatorDecision>(item.clone()).err(),
-            deserialize_item::<FeedbackFact>(item.clone()).err(),
+            deserialize_item::<FeedbackSummary>(item.clone()).err(),
         ];
         errors.into_iter().flatten().map(|error| error.to_string()).collect()
     }
@@ -153,7 +153,7 @@ mod tests {
         let errors = [
             deserialize_value::<AddressState>(value.clone()).err(),
             deserialize_value::<OperatorDecision>(value.clone()).err(),
-            deserialize_value::<FeedbackFact>(value.clone()).err(),
+            deserialize_value::<FeedbackSummary>(value.clone()).err(),
         ];
         errors.into_iter().flatten().map(|error| error.to_string()).collect()
     }

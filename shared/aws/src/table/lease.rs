@@ -12,7 +12,7 @@
 use mailroom_core::timestamp::Timestamp;
 
 use super::item::{Item, string_attribute};
-use super::{Table, TableError, is_condition_failed};
+use super::{RegionTable, TableError, is_condition_failed};
 use crate::deadline::Deadline;
 use crate::retry::retry_until_deadline;
 
@@ -49,14 +49,14 @@ pub enum AcquireOutcome {
     HeldByOther,
 }
 
-impl Table {
+impl RegionTable {
     fn lease_key(&self, name: &str) -> Item {
         let key = [("pk", self.region_key()), ("sk", format!("LEASE#{name}"))];
         key.map(|(name, text)| (name.to_owned(), string_attribute(&text))).into()
     }
 }
 
-impl LeaseStore for Table {
+impl LeaseStore for RegionTable {
     async fn acquire(
         &self,
         name: &str,

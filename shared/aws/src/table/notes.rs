@@ -1,4 +1,4 @@
-//! Small things that a Region's functions keep between invocations, as items `REGION#<region>` / `NOTE#<name>`.
+//! Small things that a Region's functions keep between invocations, as items `REGION#<peer_region>` / `NOTE_NAME#<name>`.
 //!
 //! A note is written on condition that its version is still the one that was read, so that of two instances of a function
 //! one finds out that it is not alone:
@@ -15,48 +15,51 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::item::{Item, get_string, string_attribute};
-use super::{PutOutcome, Table, TableError, Versioned};
+use super::{PutOutcome, RegionTable, TableError, Versioned};
 use crate::deadline::Deadline;
 
 /// The name of the note that exists once reconcile has been through this Region's list: from then on a BOUNCE may be put
 /// there.
-pub const FIRST_PASS: &str = "first-pass";
+pub const FIRST_PASS_NOTE: &str = "first-pass";
 
-/// The content of the note [`FIRST_PASS`].
+/// The content of the note [`FIRST_PASS_NOTE`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct FirstPass {
+pub struct FirstPassNote {
     /// When the last page of the list had been read and taken in.
     pub ended_at: Timestamp,
 }
 
 /// The name of the note in which reconcile keeps how far it has told a peer.
-pub fn peer_note(region: &str) -> String {
-    format!("peer-{region}")
+pub fn peer_note_name(peer_region: &str) -> String {
+    format!("peer-{peer_region}")
 }
 
-/// The content of the note [`peer_note`], as far as others than reconcile read it.
+/// The content of the note [`peer_note_name`], as far as others than reconcile read it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PeerNote {
     /// The peer has been told everything that changed before this time; `None` if it has never been told everything.
-    pub until: Option<Timestamp>,
+    #[serde(rename = "until")]
+    pub pushed_until: Option<Timestamp>,
 }
 
 /// The name of the note in which reconcile keeps where its pass over the list stands, and what the last one found.
-pub const LIST_PASSES: &str = "reconcile";
+pub const PASS_NOTE: &str = "reconcile";
 
-/// The content of the note [`LIST_PASSES`]. Where a pass stands is reconcile's own business: others read it as
+/// The content of the note [`PASS_NOTE`]. Where a pass stands is reconcile's own business: others read it as
 /// `IgnoredAny`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ListPasses<O> {
+pub struct PassNote<O> {
     /// The pass that is in progress; `None` if there is none.
-    pub open: Option<O>,
+    #[serde(rename = "open")]
+    pub open_pass: Option<O>,
     /// The last pass that has ended; `None` if none has.
-    pub last: Option<ListPass>,
+    #[serde(rename = "last")]
+    pub last_pass: Option<ListPass>,
 }
 
-impl<O> Default for ListPasses<O> {
+impl<O> Default for PassNote<O> {
     fn default() -> Self {
-        Self { open: None, last: None }
+        Self { open_pass: None, last_pass: None }
     }
 }
 
@@ -85,7 +88,7 @@ pub trait NoteStore {
     ) -> Result<PutOutcome<()>, TableError>;
 }
 
-impl NoteStore for Table {
+impl NoteStore for RegionTable {
     async fn get_note<T: DeserializeOwned>(
         &self,
         name: &str,
@@ -152,7 +155,7 @@ mod tests {
 
     async fn put(stub: &Stub, value: u32, version: Option<u64>) -> Result<Option<u64>, TableError> {
         let mut note = Versioned { value, version };
-        let outcome = Table::new(&stub.config(), "table").put_note("a", &mut note, soon()).await?;
+        let outcome = RegionTable::new(&stub.config(), "table").put_note("a", &mut note, soon()).await?;
         Ok(note.version.filter(|_| outcome == PutOutcome::Written))
     }
 
@@ -162,7 +165,7 @@ mod tests {
         assert_eq!(put(&stub, 1, Some(3)).await, Ok(Some(4)));
         assert_eq!(stub.bodies().len(), 3);
         let stub = Stub::start([THROTTLED, (200, "{}")]);
-        assert_eq!(Table::new(&stub.config(), "table").get_note::<u32>("a", soon()).await, Ok(None));
+        assert_eq!(RegionTable::new(&stub.config(), "table").get_note::<u32>("a", soon()).await, Ok(None));
         assert_eq!(stub.bodies().len(), 2);
         let stub = Stub::start([(400, r#"{"__type":"x#AccessDeniedException"}"#)]);
         let denied = TableError::Refused("AccessDeniedException".to_owned());

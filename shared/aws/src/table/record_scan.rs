@@ -4,14 +4,14 @@
 //! No index lists them by time, and none should: it would write every bounce twice so that what is lost once a year is
 //! found cheaply. The table is scanned instead, seldom; a page costs what it reads, decidable or not.
 
-use mailroom_core::suppression::FeedbackFact;
+use mailroom_core::suppression::FeedbackSummary;
 use mailroom_core::suppression::operator::OperatorDecision;
 use mailroom_core::timestamp::Timestamp;
 use serde::{Deserialize, Serialize};
 use tracing::error;
 
 use super::item::{Item, deserialize_item, get_string, string_attribute};
-use super::{Table, TableError};
+use super::{RegionTable, TableError};
 use crate::deadline::Deadline;
 use crate::retry::retry_until_deadline;
 
@@ -33,13 +33,13 @@ pub trait RecordScan {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct RecordPage {
     /// The records of what SES said.
-    pub told: Vec<FeedbackFact>,
+    pub feedback_summaries: Vec<FeedbackSummary>,
     /// The records of what operators decided.
     pub decisions: Vec<OperatorDecision>,
     /// How many records besides could not be read. They are in the log.
-    pub unreadable: usize,
+    pub unreadable_count: usize,
     /// The key to go on from; `None` after the last page.
-    pub next: Option<RecordKey>,
+    pub next_key: Option<RecordKey>,
 }
 
 /// The key of the last record of a page, which may be kept in JSON between invocations. It holds an address, so it may
@@ -58,16 +58,16 @@ impl RecordPage {
         let unreadable = if get_string(&item, "sk").is_some_and(|sk| sk.starts_with("OPERATOR#")) {
             deserialize_item(item).map(|decision| self.decisions.push(decision)).err()
         } else {
-            deserialize_item(item).map(|fact| self.told.push(fact)).err()
+            deserialize_item(item).map(|fact| self.feedback_summaries.push(fact)).err()
         };
         if let Some(why) = unreadable {
-            self.unreadable += 1;
+            self.unreadable_count += 1;
             error!("a record is left out: {why}");
         }
     }
 }
 
-impl RecordScan for Table {
+impl RecordScan for RegionTable {
     async fn decidable_records(
         &self,
         since: Timestamp,
@@ -98,7 +98,7 @@ impl RecordScan for Table {
         let key = |key: Item| {
             Some(RecordKey { pk: get_string(&key, "pk")?.to_owned(), sk: get_string(&key, "sk")?.to_owned() })
         };
-        page.next = output.last_evaluated_key.and_then(key);
+        page.next_key = output.last_evaluated_key.and_then(key);
         Ok(page)
     }
 }

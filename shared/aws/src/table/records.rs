@@ -12,10 +12,10 @@ use std::iter::Peekable;
 
 use aws_sdk_dynamodb::types::{AttributeValue, PutRequest, WriteRequest};
 use futures_util::{StreamExt, stream};
-use mailroom_core::record::Record;
+use mailroom_core::record::TableItem;
 
 use super::item::{Item, serialize_item};
-use super::{Table, TableError};
+use super::{RegionTable, TableError};
 use crate::deadline::Deadline;
 use crate::retry::{Backoff, error_code_or_text, is_transient};
 
@@ -35,7 +35,7 @@ const VALIDATION_ERROR_CODE: &str = "ValidationException";
 pub trait RecordTable {
     /// Writes all records, whose keys must differ, and returns those that are not durable when it returns, by their place
     /// in `records`. Returns by `deadline`. Writing a record twice changes nothing.
-    async fn append<R: Record>(&self, records: &[R], deadline: Deadline) -> Vec<AppendFailure>;
+    async fn append<R: TableItem>(&self, records: &[R], deadline: Deadline) -> Vec<AppendFailure>;
 }
 
 /// A record that may or may not have been written.
@@ -47,7 +47,7 @@ pub struct AppendFailure {
     pub error: TableError,
 }
 
-impl Table {
+impl RegionTable {
     /// Writes one chunk, and returns what is not durable afterwards, and why.
     async fn append_chunk(&self, chunk: WriteChunk, deadline: Deadline) -> Vec<AppendFailure> {
         let WriteChunk { puts, mut failures } = chunk;
@@ -114,8 +114,8 @@ impl Table {
     }
 }
 
-impl RecordTable for Table {
-    async fn append<R: Record>(&self, records: &[R], deadline: Deadline) -> Vec<AppendFailure> {
+impl RecordTable for RegionTable {
+    async fn append<R: TableItem>(&self, records: &[R], deadline: Deadline) -> Vec<AppendFailure> {
         let mut failures = Vec::new();
         let mut done = stream::iter(split_into_chunks(records))
             .map(|chunk| self.append_chunk(chunk, deadline))
@@ -135,7 +135,7 @@ struct WriteChunk {
 }
 
 /// Cuts records into chunks, and makes the items of each when it is asked for.
-fn split_into_chunks<R: Record>(records: &[R]) -> impl Iterator<Item = WriteChunk> {
+fn split_into_chunks<R: TableItem>(records: &[R]) -> impl Iterator<Item = WriteChunk> {
     let mut puts = records.iter().enumerate().map(|(index, record)| RecordPut::new(index, record)).peekable();
     std::iter::from_fn(move || {
         puts.peek()?;
@@ -172,7 +172,7 @@ struct RecordPut {
 }
 
 impl RecordPut {
-    fn new(index: usize, record: &impl Record) -> Result<Self, AppendFailure> {
+    fn new(index: usize, record: &impl TableItem) -> Result<Self, AppendFailure> {
         let item: Item = serialize_item(record).map_err(|error| AppendFailure { index, error })?;
         let bytes = item.iter().map(|(name, value)| name.len() + estimate_memory(value)).sum();
         let put = PutRequest::builder()
@@ -201,7 +201,7 @@ fn estimate_memory(value: &AttributeValue) -> usize {
     ATTRIBUTE_OVERHEAD_BYTES + inner
 }
 
-fn owned_key(record: &impl Record) -> (String, String) {
+fn owned_key(record: &impl TableItem) -> (String, String) {
     let (pk, sk) = record.key();
     (pk.to_owned(), sk.to_owned())
 }
@@ -243,7 +243,7 @@ mod tests {
         }
     }
 
-    impl Record for Text {
+    impl TableItem for Text {
         fn key(&self) -> (&str, &str) {
             (&self.pk, "")
         }

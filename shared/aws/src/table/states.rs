@@ -5,22 +5,22 @@
 //!
 //! | index | partition key | sort key |
 //! |---|---|---|
-//! | `pending` | `pending` | `due_at` |
+//! | `pending_states` | `pending_states` | `due_at` |
 //! | `states` | `shard` | `changed_at` |
 //!
 //! An index lags behind the table, so a state from a page must be read again, consistently, before it is written.
 
 use std::ops::RangeInclusive;
 
-use mailroom_core::suppression::FeedbackFact;
+use mailroom_core::suppression::FeedbackSummary;
+use mailroom_core::suppression::address_state::{self, AddressState, STATE_SORT_KEY};
 use mailroom_core::suppression::delivery;
-use mailroom_core::suppression::item::{self, AddressState, SORT_KEY};
 use mailroom_core::timestamp::Timestamp;
 use serde::{Deserialize, Serialize};
 use tracing::error;
 
 use super::item::{Item, deserialize_item, get_string, serialize_item, string_attribute};
-use super::{PutOutcome, Table, TableError};
+use super::{PutOutcome, RegionTable, TableError};
 use crate::deadline::Deadline;
 use crate::retry::retry_until_deadline;
 
@@ -40,50 +40,50 @@ pub trait StateTable {
     async fn put_state(
         &self,
         state: &AddressState,
-        read_version: Option<u64>,
+        expected_version: Option<u64>,
         deadline: Deadline,
     ) -> Result<PutOutcome<Option<Box<AddressState>>>, TableError>;
 
-    /// What an address's feedback tells the policy: of the newest `limit` records within `time`, those that the policy
+    /// What an address's feedback tells the policy: of the newest `limit` records within `period`, those that the policy
     /// can use, newest first; and the [latest delivery](mailroom_core::suppression::delivery), if it is kept.
     ///
     /// # Errors
     /// See [`TableError`].
-    async fn history(
+    async fn feedback_summaries(
         &self,
         address: &str,
-        time: &RangeInclusive<Timestamp>,
+        period: &RangeInclusive<Timestamp>,
         limit: usize,
         deadline: Deadline,
-    ) -> Result<Vec<FeedbackFact>, TableError>;
+    ) -> Result<Vec<FeedbackSummary>, TableError>;
 
-    /// The states that are pending in a [shard](item::shards) and due by `due`, those that have been due longest first.
+    /// The states that are pending in a [shard](item::all_shards) and due by `due_by`, those that have been due longest first.
     ///
     /// # Errors
     /// See [`TableError`].
-    async fn pending(
+    async fn pending_states(
         &self,
         shard: &str,
-        due: Timestamp,
-        after: Option<&Cursor>,
+        due_by: Timestamp,
+        after: Option<&StateCursor>,
         limit: usize,
         deadline: Deadline,
-    ) -> Result<Page, TableError>;
+    ) -> Result<StatePage, TableError>;
 
-    /// The states that have changed in a [shard](item::shards) since `since` (that moment included), in the order of
+    /// The states that have changed in a [shard](item::all_shards) since `since` (that moment included), in the order of
     /// change. What was written just now may still be missing, also from among what is returned, so a watermark must
     /// overlap.
     ///
     /// # Errors
     /// See [`TableError`].
-    async fn changed(
+    async fn changed_states(
         &self,
         shard: &str,
         since: Timestamp,
-        after: Option<&Cursor>,
+        after: Option<&StateCursor>,
         limit: usize,
         deadline: Deadline,
-    ) -> Result<Page, TableError>;
+    ) -> Result<StatePage, TableError>;
 }
 
 /// What the table holds after an [`update_state`].
@@ -98,7 +98,7 @@ pub struct StateUpdate {
 /// How often a state is written by others before an update gives up.
 const MAX_CONFLICTS: usize = 10;
 
-/// Reads an address's state and writes what `change` makes of it, if anything. If somebody else was faster, `change` is
+/// Reads an address's state and writes what `next_state` makes of it, if anything. If somebody else was faster, `next_state` is
 /// applied to what they wrote.
 ///
 /// # Errors
@@ -107,10 +107,10 @@ pub async fn update_state(
     table: &impl StateTable,
     address: &str,
     deadline: Deadline,
-    change: impl FnMut(Option<&AddressState>) -> Option<AddressState>,
+    next_state: impl FnMut(Option<&AddressState>) -> Option<AddressState>,
 ) -> Result<StateUpdate, TableError> {
     let known = table.get_state(address, deadline).await?;
-    update_known_state(table, address, known, deadline, change).await
+    update_known_state(table, address, known, deadline, next_state).await
 }
 
 /// Does what [`update_state`] does, from a state that was read before.
@@ -139,18 +139,18 @@ pub async fn update_known_state(
 
 /// A page of states from an index.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Page {
+pub struct StatePage {
     /// The states, in the index's order.
     pub items: Vec<AddressState>,
     /// How many states besides could not be read. They are in the log.
-    pub unreadable: usize,
+    pub unreadable_count: usize,
     /// Where to go on; `None` after the last page. A page may be empty and not the last.
-    pub next: Option<Cursor>,
+    pub next_cursor: Option<StateCursor>,
 }
 
 /// The position of a page's last state in its index, which may be kept in JSON between invocations.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct Cursor {
+pub struct StateCursor {
     /// The state's time in the index.
     pub at: Timestamp,
     /// The state's partition key in the table. It holds the address, so it may not go into a log line.
@@ -195,20 +195,20 @@ impl StateIndex {
     }
 }
 
-impl Table {
+impl RegionTable {
     async fn query_index(
         &self,
         index: StateIndex,
         shard: &str,
         bound: Timestamp,
-        after: Option<&Cursor>,
+        after: Option<&StateCursor>,
         limit: usize,
         deadline: Deadline,
-    ) -> Result<Page, TableError> {
+    ) -> Result<StatePage, TableError> {
         let start = after.map(|cursor| {
             Item::from([
                 ("pk".to_owned(), string_attribute(&cursor.pk)),
-                ("sk".to_owned(), string_attribute(SORT_KEY)),
+                ("sk".to_owned(), string_attribute(STATE_SORT_KEY)),
                 (index.partition_key().to_owned(), string_attribute(shard)),
                 (index.sort_key().to_owned(), string_attribute(&cursor.at)),
             ])
@@ -226,13 +226,13 @@ impl Table {
                 .send()
         };
         let output = retry_until_deadline(deadline, query).await?;
-        let next = output.last_evaluated_key.map(|key| cursor(&key, index)).transpose()?;
-        let mut page = Page { next, ..Page::default() };
+        let next = output.last_evaluated_key.map(|key| parse_cursor(&key, index)).transpose()?;
+        let mut page = StatePage { next_cursor: next, ..StatePage::default() };
         for found in output.items.unwrap_or_default() {
             match deserialize_item(found) {
                 Ok(state) => page.items.push(state),
                 Err(why) => {
-                    page.unreadable += 1;
+                    page.unreadable_count += 1;
                     error!(index = index.name(), shard, "a state is left out: {why}");
                 }
             }
@@ -241,25 +241,25 @@ impl Table {
     }
 }
 
-fn cursor(key: &Item, index: StateIndex) -> Result<Cursor, TableError> {
+fn parse_cursor(key: &Item, index: StateIndex) -> Result<StateCursor, TableError> {
     let at = get_string(key, index.sort_key()).and_then(Timestamp::parse);
-    let cursor = at.zip(get_string(key, "pk")).map(|(at, pk)| Cursor { at, pk: pk.to_owned() });
+    let cursor = at.zip(get_string(key, "pk")).map(|(at, pk)| StateCursor { at, pk: pk.to_owned() });
     cursor.ok_or_else(|| TableError::InvalidItem("key of a page's end".to_owned()))
 }
 
-impl StateTable for Table {
+impl StateTable for RegionTable {
     async fn get_state(&self, address: &str, deadline: Deadline) -> Result<Option<AddressState>, TableError> {
-        let item = self.get_item(&item::partition_key(address), SORT_KEY, deadline).await?;
+        let item = self.get_item(&address_state::partition_key(address), STATE_SORT_KEY, deadline).await?;
         item.map(deserialize_item).transpose()
     }
 
     async fn put_state(
         &self,
         state: &AddressState,
-        read_version: Option<u64>,
+        expected_version: Option<u64>,
         deadline: Deadline,
     ) -> Result<PutOutcome<Option<Box<AddressState>>>, TableError> {
-        Ok(match self.put_version(&serialize_item(state)?, read_version, deadline).await? {
+        Ok(match self.put_version(&serialize_item(state)?, expected_version, deadline).await? {
             PutOutcome::Written => PutOutcome::Written,
             // A state that can't be read is reported when the caller reads it again.
             PutOutcome::Conflict(held) => {
@@ -268,16 +268,16 @@ impl StateTable for Table {
         })
     }
 
-    async fn history(
+    async fn feedback_summaries(
         &self,
         address: &str,
-        time: &RangeInclusive<Timestamp>,
+        period: &RangeInclusive<Timestamp>,
         limit: usize,
         deadline: Deadline,
-    ) -> Result<Vec<FeedbackFact>, TableError> {
+    ) -> Result<Vec<FeedbackSummary>, TableError> {
         let (mut told, mut left) = (Vec::new(), limit);
         let mut start = None;
-        let (from, to) = feedback_sort_keys(time);
+        let (from, to) = feedback_sort_keys(period);
         while left > 0 {
             let query = || {
                 let query = self.client.query().table_name(&self.name).consistent_read(true);
@@ -289,7 +289,10 @@ impl StateTable for Table {
                     .expression_attribute_names("#sk", "sk")
                     .expression_attribute_names("#decidable", "decidable")
                     .expression_attribute_names("#kind", "kind")
-                    .expression_attribute_values(":pk", string_attribute(&item::partition_key(address)))
+                    .expression_attribute_values(
+                        ":pk",
+                        string_attribute(&address_state::partition_key(address)),
+                    )
                     .expression_attribute_values(":from", string_attribute(&from))
                     .expression_attribute_values(":to", string_attribute(&to))
                     .expression_attribute_values(":delivery", string_attribute("delivery"))
@@ -313,30 +316,32 @@ impl StateTable for Table {
             left = left.saturating_sub(usize::try_from(output.scanned_count).unwrap_or(0).max(1));
         }
         // Read last, so that it is no older than the records.
-        let delivered = self.get_item(&item::partition_key(address), delivery::SORT_KEY, deadline).await?;
+        let delivered = self
+            .get_item(&address_state::partition_key(address), delivery::DELIVERY_SORT_KEY, deadline)
+            .await?;
         told.extend(delivered.and_then(|item| skip_unreadable(deserialize_item(item))));
         Ok(told)
     }
 
-    async fn pending(
+    async fn pending_states(
         &self,
         shard: &str,
-        due: Timestamp,
-        after: Option<&Cursor>,
+        due_by: Timestamp,
+        after: Option<&StateCursor>,
         limit: usize,
         deadline: Deadline,
-    ) -> Result<Page, TableError> {
-        self.query_index(StateIndex::Pending, shard, due, after, limit, deadline).await
+    ) -> Result<StatePage, TableError> {
+        self.query_index(StateIndex::Pending, shard, due_by, after, limit, deadline).await
     }
 
-    async fn changed(
+    async fn changed_states(
         &self,
         shard: &str,
         since: Timestamp,
-        after: Option<&Cursor>,
+        after: Option<&StateCursor>,
         limit: usize,
         deadline: Deadline,
-    ) -> Result<Page, TableError> {
+    ) -> Result<StatePage, TableError> {
         self.query_index(StateIndex::States, shard, since, after, limit, deadline).await
     }
 }
@@ -347,16 +352,16 @@ fn feedback_sort_keys(time: &RangeInclusive<Timestamp>) -> (String, String) {
 }
 
 /// A record of the past that can't be read is left out: failing for it would keep the address from every decision.
-fn skip_unreadable(told: Result<FeedbackFact, TableError>) -> Option<FeedbackFact> {
+fn skip_unreadable(told: Result<FeedbackSummary, TableError>) -> Option<FeedbackSummary> {
     told.inspect_err(|why| error!("a record is left out of an address's history: {why}")).ok()
 }
 
 #[cfg(test)]
 mod tests {
     use aws_sdk_dynamodb::types::AttributeValue;
-    use mailroom_core::suppression::item::Change;
+    use mailroom_core::suppression::address_state::StateChange;
     use mailroom_core::suppression::policy::HISTORY_LIMIT;
-    use mailroom_core::suppression::{Reason, Said, Source, SuppressionState};
+    use mailroom_core::suppression::{Statement, StatementSource, SuppressionReason, SuppressionState};
 
     use super::*;
     use doubles::stub::Stub;
@@ -365,27 +370,35 @@ mod tests {
         Timestamp::from_millis(millis).unwrap()
     }
 
-    fn change(address: &str, millis: i64) -> Change {
-        let said = Said { at: at(millis), source: Source::Bounce, region: String::new(), id: String::new() };
-        Change {
+    fn change(address: &str, millis: i64) -> StateChange {
+        let said = Statement {
+            at: at(millis),
+            source: StatementSource::Bounce,
+            region: String::new(),
+            id: String::new(),
+        };
+        StateChange {
             address: address.to_owned(),
             spellings: [address].into_iter().collect(),
-            state: SuppressionState::suppressed(Reason::Bounce, said),
+            state: SuppressionState::from_reason(SuppressionReason::Bounce, said),
         }
     }
 
     /// Reading an item back depends on the mapping, which is stricter about types than JSON is.
     #[test]
     fn an_item_of_dynamodb_is_read_back() {
-        let first = AddressState::advance(None, &change("a@example.com", 1), at(1)).unwrap();
-        let state = first.attempted(
+        let first = AddressState::join_change(None, &change("a@example.com", 1), at(1)).unwrap();
+        let state = first.record_attempt(
             1,
-            mailroom_core::suppression::item::Attempt::Failed { why: "x".to_owned(), may_pass: true },
+            mailroom_core::suppression::address_state::ApplyAttempt::Failed {
+                cause: "x".to_owned(),
+                retryable: true,
+            },
             at(2),
         );
         let item: Item = serde_dynamo::to_item(&state).unwrap();
         assert_eq!(item["version"], AttributeValue::N("2".to_owned()));
-        assert_eq!(item["pending"], AttributeValue::S(item::shard("a@example.com")));
+        assert_eq!(item["pending"], AttributeValue::S(address_state::shard("a@example.com")));
         assert_eq!(item["due_at"].as_s().map(String::as_str), Ok("1970-01-01T00:01:00.002Z"));
         assert!(item.values().all(|value| !value.is_null()));
         assert_eq!(deserialize_item::<AddressState>(item).unwrap(), state);
@@ -411,9 +424,10 @@ mod tests {
     async fn history(pages: &[&'static str], limit: usize) -> (Vec<serde_json::Value>, Vec<String>) {
         let delivered = [(200, LATEST_DELIVERY)];
         let stub = Stub::start(pages.iter().map(|page| (200, *page)).chain(delivered));
-        let table = Table::new(&stub.config(), "table");
+        let table = RegionTable::new(&stub.config(), "table");
         let deadline = Deadline::after(std::time::Duration::from_secs(30));
-        let told = table.history("a@example.com", &(at(0)..=at(1)), limit, deadline).await.unwrap();
+        let told =
+            table.feedback_summaries("a@example.com", &(at(0)..=at(1)), limit, deadline).await.unwrap();
         let asked = stub.bodies().iter().map(|body| serde_json::from_str(body).unwrap()).collect();
         (asked, told.into_iter().map(|told| told.event_id).collect())
     }
@@ -449,14 +463,14 @@ mod tests {
     #[tokio::test]
     async fn an_update_in_conflict_goes_on_from_what_the_table_holds() {
         let (theirs, ours) = (change("a@example.com", 1), change("a@example.com", 2));
-        let held = AddressState::advance(None, &theirs, at(1)).unwrap();
-        let both = AddressState::advance(Some(&held), &ours, at(2)).unwrap();
-        let advance = |known: Option<&AddressState>| AddressState::advance(known, &ours, at(2));
+        let held = AddressState::join_change(None, &theirs, at(1)).unwrap();
+        let both = AddressState::join_change(Some(&held), &ours, at(2)).unwrap();
+        let advance = |known: Option<&AddressState>| AddressState::join_change(known, &ours, at(2));
         let deadline = Deadline::after(std::time::Duration::from_secs(30));
         // The item is not read again, and an answer that was lost is no conflict.
         for last in [(200, "{}"), in_conflict_with(&both)] {
             let stub = Stub::start([(200, "{}"), in_conflict_with(&held), last]);
-            let table = Table::new(&stub.config(), "table");
+            let table = RegionTable::new(&stub.config(), "table");
             let updated = update_state(&table, "a@example.com", deadline, advance).await.unwrap();
             assert_eq!(updated, StateUpdate { state: Some(both.clone()), was_written: true });
             assert_eq!(stub.bodies().len(), 3);
@@ -466,11 +480,11 @@ mod tests {
     #[test]
     fn where_a_page_ends() {
         for index in [StateIndex::Pending, StateIndex::States] {
-            let key = [("pk", "ADDR#a"), ("sk", SORT_KEY), (index.partition_key(), "03")];
+            let key = [("pk", "ADDR#a"), ("sk", STATE_SORT_KEY), (index.partition_key(), "03")];
             let key = key.into_iter().chain([(index.sort_key(), "1970-01-01T00:00:00.001Z")]);
             let key: Item = key.map(|(name, value)| (name.to_owned(), string_attribute(value))).collect();
-            assert_eq!(cursor(&key, index), Ok(Cursor { at: at(1), pk: "ADDR#a".to_owned() }));
+            assert_eq!(parse_cursor(&key, index), Ok(StateCursor { at: at(1), pk: "ADDR#a".to_owned() }));
         }
-        assert!(cursor(&Item::new(), StateIndex::States).is_err());
+        assert!(parse_cursor(&Item::new(), StateIndex::States).is_err());
     }
 }

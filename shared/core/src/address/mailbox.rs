@@ -6,28 +6,28 @@ use super::Address;
 /// What stands before addresses: the address types of RFC 3464 (`rfc822`), RFC 6533 (`utf-8`) and gateways' reports
 /// (`local`, `unknown`), Exchange's `SMTP:`, and the scheme of RFC 6068. No other word is taken for a type, since
 /// `john;doe@example.com` is a mistyped address, not one of `doe`.
-const PREFIXES: [&str; 7] = ["rfc822", "rfc-822", "utf-8", "smtp", "local", "unknown", "mailto"];
+const ADDRESS_TYPES: [&str; 7] = ["rfc822", "rfc-822", "utf-8", "smtp", "local", "unknown", "mailto"];
 
 /// The one address in a text; `None` if there is none or more than one.
 ///
 /// RFC 5322 says what is quoted and what is a comment. Where that yields no address, as after an unbalanced quotation mark
 /// or parenthesis, both are taken for plain text, and the last `<…>` holds the address.
-pub(super) fn find(text: &str) -> Option<Address> {
-    well_formed(text).or_else(|| broken(text))
+pub(super) fn find_address(text: &str) -> Option<Address> {
+    find_in_well_formed_text(text).or_else(|| find_in_broken_text(text))
 }
 
-fn well_formed(text: &str) -> Option<Address> {
-    let Segments { plain, parts, angle } = Segments::of(text, Quoting::Rfc5322)?;
-    let Some(angle) = angle else { return addr_spec(&plain) };
-    let address = addr_spec(parts.get(angle)?)?;
+fn find_in_well_formed_text(text: &str) -> Option<Address> {
+    let Segments { plain, parts, angle_index: angle } = Segments::split(text, Quoting::Rfc5322)?;
+    let Some(angle) = angle else { return parse_addr_spec(&plain) };
+    let address = parse_addr_spec(parts.get(angle)?)?;
     // The part before the brackets is the display name, which may be anything, such as another address.
     let mut others = parts.iter().enumerate().filter(|(index, _)| *index != angle && index + 1 != angle);
-    others.all(|(_, text)| !names_another(text, &address)).then_some(address)
+    others.all(|(_, text)| !names_other_address(text, &address)).then_some(address)
 }
 
-fn broken(text: &str) -> Option<Address> {
-    let Segments { parts, angle, .. } = Segments::of(text, Quoting::None)?;
-    let address = addr_spec(parts.get(angle?)?)?;
+fn find_in_broken_text(text: &str) -> Option<Address> {
+    let Segments { parts, angle_index: angle, .. } = Segments::split(text, Quoting::None)?;
+    let address = parse_addr_spec(parts.get(angle?)?)?;
     // The display name may be another address, unless something may separate two recipients, or open a comment after the
     // first: `jane@example.com (Jane <jane@example.org>`.
     if text.matches('<').count() == 1 && !text.contains([',', ';', '(', ')']) {
@@ -36,24 +36,24 @@ fn broken(text: &str) -> Option<Address> {
     // Nobody knows where the display name ends, so an address anywhere may be a second recipient.
     let between = |c: char| c.is_whitespace() || matches!(c, '"' | '(' | ')' | '[' | ']');
     let mut words = parts.iter().flat_map(|part| part.split(between));
-    words.all(|word| !names_another(word, &address)).then_some(address)
+    words.all(|word| !names_other_address(word, &address)).then_some(address)
 }
 
-fn names_another(text: &str, address: &Address) -> bool {
-    addr_spec(text).is_some_and(|other| other.match_form != address.match_form)
+fn names_other_address(text: &str, address: &Address) -> bool {
+    parse_addr_spec(text).is_some_and(|other| other.match_form != address.match_form)
 }
 
 /// Reads RFC 5322's `addr-spec`, with what may stand around it but does not belong to it.
-fn addr_spec(text: &str) -> Option<Address> {
+fn parse_addr_spec(text: &str) -> Option<Address> {
     let mut rest = text.trim();
-    while let Some(after) = without_prefix(rest) {
+    while let Some(after) = strip_address_type(rest) {
         rest = after.trim_start();
     }
     let rest =
         without_quotes(rest.trim_end_matches(|c: char| c.is_whitespace() || matches!(c, ',' | ';' | '>')));
     // RFC 5321 appendix C: a source route is to be ignored.
     let rest = if rest.starts_with('@') { rest.split_once(':')?.1 } else { rest };
-    Address::of_addr_spec(rest)
+    Address::from_addr_spec(rest)
 }
 
 /// A text without the quotation marks around it, and without closing ones that nothing has opened.
@@ -67,7 +67,7 @@ fn without_quotes(text: &str) -> &str {
     text.trim_end_matches(['\'', '`', '”', '’', '»'])
 }
 
-fn without_prefix(text: &str) -> Option<&str> {
+fn strip_address_type(text: &str) -> Option<&str> {
     let (prefix, rest) = text.split_once([';', ':'])?;
     let prefix = prefix.trim_end();
     // The colon may be that of a domain literal: `x-ann@[IPv6:2001:db8::1]`.
@@ -75,7 +75,7 @@ fn without_prefix(text: &str) -> Option<&str> {
         return None;
     }
     let private = prefix.get(..2).is_some_and(|start| start.eq_ignore_ascii_case("x-"));
-    if !private && !PREFIXES.iter().any(|known| prefix.eq_ignore_ascii_case(known)) {
+    if !private && !ADDRESS_TYPES.iter().any(|known| prefix.eq_ignore_ascii_case(known)) {
         return None;
     }
     if !prefix.eq_ignore_ascii_case("mailto") {
@@ -99,13 +99,13 @@ struct Segments {
     /// What lies between `<`, `>`, and the list separators `,` and `;`. Quoted characters separate nothing.
     parts: Vec<String>,
     /// The index of the last part that stands in angle brackets.
-    angle: Option<usize>,
+    angle_index: Option<usize>,
 }
 
 impl Segments {
     /// `None` if a quotation mark, parenthesis or angle bracket is not closed. What follows an open `<` may be cut short:
     /// `<jane@example.co`.
-    fn of(text: &str, quoting: Quoting) -> Option<Self> {
+    fn split(text: &str, quoting: Quoting) -> Option<Self> {
         let mut plain = String::with_capacity(text.len());
         let (mut parts, mut part) = (Vec::new(), String::new());
         let (mut angle, mut open) = (None, false);
@@ -151,6 +151,6 @@ impl Segments {
             parts.push(std::mem::take(&mut part));
         }
         parts.push(part);
-        (!quoted && comment_depth == 0 && !open).then_some(Self { plain, parts, angle })
+        (!quoted && comment_depth == 0 && !open).then_some(Self { plain, parts, angle_index: angle })
     }
 }

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use crate::notification::{Body, Preferences, Recipient};
-use crate::text::{MAX_SES_TEXT_CHARS, visible};
+use crate::notification::{ContactPreferences, EventBody, Recipient};
+use crate::text::{MAX_SES_TEXT_CHARS, sanitize_text};
 
 /// How many characters are kept of a text that remote servers or mail clients wrote.
 const MAX_REMOTE_CHARS: usize = 1000;
@@ -16,7 +16,7 @@ const MAX_TAGS: usize = 100;
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(untagged)]
 #[allow(missing_docs, reason = "SES's own names, in its own documentation")]
-pub enum Details {
+pub enum EventDetails {
     Bounce {
         bounce_type: Option<String>,
         bounce_subtype: Option<String>,
@@ -109,97 +109,98 @@ pub struct TopicPreferences {
     pub topics: BTreeMap<String, String>,
 }
 
-impl Details {
-    pub(super) fn of(body: &Body, recipient: &Recipient, candidates: usize) -> Self {
+impl EventDetails {
+    pub(super) fn from_body(body: &EventBody, recipient: &Recipient, candidates: usize) -> Self {
         let report = || DeliveryReport {
-            action: recipient.action.visible(MAX_SES_TEXT_CHARS),
-            status: recipient.status.visible(MAX_SES_TEXT_CHARS),
-            diagnostic: recipient.diagnostic_code.visible(MAX_REMOTE_CHARS),
+            action: recipient.action.sanitized_text(MAX_SES_TEXT_CHARS),
+            status: recipient.status.sanitized_text(MAX_SES_TEXT_CHARS),
+            diagnostic: recipient.diagnostic_code.sanitized_text(MAX_REMOTE_CHARS),
         };
         let several = (candidates > 1).then_some(candidates);
         match body {
-            Body::Bounce(bounce) => Self::Bounce {
-                bounce_type: bounce.bounce_type.visible(MAX_SES_TEXT_CHARS),
-                bounce_subtype: bounce.bounce_sub_type.visible(MAX_SES_TEXT_CHARS),
+            EventBody::Bounce(bounce) => Self::Bounce {
+                bounce_type: bounce.bounce_type.sanitized_text(MAX_SES_TEXT_CHARS),
+                bounce_subtype: bounce.bounce_sub_type.sanitized_text(MAX_SES_TEXT_CHARS),
                 report: report(),
-                remote_mta_ip: bounce.remote_mta_ip.visible(MAX_SES_TEXT_CHARS),
-                reporting_mta: bounce.reporting_mta.visible(MAX_REMOTE_CHARS),
+                remote_mta_ip: bounce.remote_mta_ip.sanitized_text(MAX_SES_TEXT_CHARS),
+                reporting_mta: bounce.reporting_mta.sanitized_text(MAX_REMOTE_CHARS),
             },
-            Body::Complaint(complaint) => Self::Complaint {
-                complaint_feedback_type: complaint.complaint_feedback_type.visible(MAX_SES_TEXT_CHARS),
-                complaint_subtype: complaint.complaint_sub_type.visible(MAX_SES_TEXT_CHARS),
-                user_agent: complaint.user_agent.visible(MAX_REMOTE_CHARS),
-                arrival_date: complaint.arrival_date.visible(MAX_SES_TEXT_CHARS),
+            EventBody::Complaint(complaint) => Self::Complaint {
+                complaint_feedback_type: complaint.complaint_feedback_type.sanitized_text(MAX_SES_TEXT_CHARS),
+                complaint_subtype: complaint.complaint_sub_type.sanitized_text(MAX_SES_TEXT_CHARS),
+                user_agent: complaint.user_agent.sanitized_text(MAX_REMOTE_CHARS),
+                arrival_date: complaint.arrival_date.sanitized_text(MAX_SES_TEXT_CHARS),
                 candidates,
             },
-            Body::Delivery(delivery) => Self::Delivery {
-                smtp_response: delivery.smtp_response.visible(MAX_REMOTE_CHARS),
+            EventBody::Delivery(delivery) => Self::Delivery {
+                smtp_response: delivery.smtp_response.sanitized_text(MAX_REMOTE_CHARS),
                 processing_time_ms: delivery
                     .processing_time_millis
                     .get()
                     .and_then(|millis| millis.parse().ok()),
-                remote_mta_ip: delivery.remote_mta_ip.visible(MAX_SES_TEXT_CHARS),
-                reporting_mta: delivery.reporting_mta.visible(MAX_REMOTE_CHARS),
+                remote_mta_ip: delivery.remote_mta_ip.sanitized_text(MAX_SES_TEXT_CHARS),
+                reporting_mta: delivery.reporting_mta.sanitized_text(MAX_REMOTE_CHARS),
             },
-            Body::DeliveryDelay(delay, _) => Self::DeliveryDelay {
-                delay_type: delay.delay_type.visible(MAX_SES_TEXT_CHARS),
-                delay_expires_at: delay.expiration_time.visible(MAX_SES_TEXT_CHARS),
+            EventBody::DeliveryDelay(delay, _) => Self::DeliveryDelay {
+                delay_type: delay.delay_type.sanitized_text(MAX_SES_TEXT_CHARS),
+                delay_expires_at: delay.expiration_time.sanitized_text(MAX_SES_TEXT_CHARS),
                 report: report(),
-                reporting_mta: delay.reporting_mta.visible(MAX_REMOTE_CHARS),
+                reporting_mta: delay.reporting_mta.sanitized_text(MAX_REMOTE_CHARS),
             },
-            Body::Send(..) => Self::Send {},
-            Body::Reject(reject, _) => {
-                Self::Reject { reject_reason: reject.reason.visible(MAX_SES_TEXT_CHARS) }
+            EventBody::Send(..) => Self::Send {},
+            EventBody::Reject(reject, _) => {
+                Self::Reject { reject_reason: reject.reason.sanitized_text(MAX_SES_TEXT_CHARS) }
             }
-            Body::Open(open, _) => Self::Open {
-                user_agent: open.user_agent.visible(MAX_REMOTE_CHARS),
-                ip_address: open.ip_address.visible(MAX_SES_TEXT_CHARS),
+            EventBody::Open(open, _) => Self::Open {
+                user_agent: open.user_agent.sanitized_text(MAX_REMOTE_CHARS),
+                ip_address: open.ip_address.sanitized_text(MAX_SES_TEXT_CHARS),
                 candidates: several,
             },
-            Body::Click(click, _) => Self::Click {
-                link: click.link.visible(MAX_REMOTE_CHARS),
-                link_tags: capped(&click.link_tags.0),
-                user_agent: click.user_agent.visible(MAX_REMOTE_CHARS),
-                ip_address: click.ip_address.visible(MAX_SES_TEXT_CHARS),
+            EventBody::Click(click, _) => Self::Click {
+                link: click.link.sanitized_text(MAX_REMOTE_CHARS),
+                link_tags: cap_tags(&click.link_tags.0),
+                user_agent: click.user_agent.sanitized_text(MAX_REMOTE_CHARS),
+                ip_address: click.ip_address.sanitized_text(MAX_SES_TEXT_CHARS),
                 candidates: several,
             },
-            Body::RenderingFailure(failure, _) => Self::RenderingFailure {
-                failure_message: failure.error_message.visible(MAX_REMOTE_CHARS),
-                template_name: failure.template_name.visible(MAX_SES_TEXT_CHARS),
+            EventBody::RenderingFailure(failure, _) => Self::RenderingFailure {
+                failure_message: failure.error_message.sanitized_text(MAX_REMOTE_CHARS),
+                template_name: failure.template_name.sanitized_text(MAX_SES_TEXT_CHARS),
             },
-            Body::Subscription(subscription, _) => Self::Subscription {
-                contact_list: subscription.contact_list.visible(MAX_SES_TEXT_CHARS),
-                subscription_source: subscription.source.visible(MAX_SES_TEXT_CHARS),
-                new_topic_preferences: preferences(&subscription.new_topic_preferences),
-                old_topic_preferences: preferences(&subscription.old_topic_preferences),
+            EventBody::Subscription(subscription, _) => Self::Subscription {
+                contact_list: subscription.contact_list.sanitized_text(MAX_SES_TEXT_CHARS),
+                subscription_source: subscription.source.sanitized_text(MAX_SES_TEXT_CHARS),
+                new_topic_preferences: topic_preferences(&subscription.new_topic_preferences),
+                old_topic_preferences: topic_preferences(&subscription.old_topic_preferences),
                 candidates: several,
             },
-            Body::Unknown { whole, .. } => {
-                Self::Unknown { unknown: visible(&whole.to_string(), MAX_REMOTE_CHARS), candidates: several }
-            }
+            EventBody::Unknown { content: whole, .. } => Self::Unknown {
+                unknown: sanitize_text(&whole.to_string(), MAX_REMOTE_CHARS),
+                candidates: several,
+            },
         }
     }
 }
 
-fn preferences(preferences: &Preferences) -> TopicPreferences {
+fn topic_preferences(preferences: &ContactPreferences) -> TopicPreferences {
     let statuses = preferences.topic_subscription_status.iter();
     let topics = statuses.filter_map(|topic| {
         Some((
-            topic.topic_name.visible(MAX_SES_TEXT_CHARS)?,
-            topic.subscription_status.visible(MAX_SES_TEXT_CHARS)?,
+            topic.topic_name.sanitized_text(MAX_SES_TEXT_CHARS)?,
+            topic.subscription_status.sanitized_text(MAX_SES_TEXT_CHARS)?,
         ))
     });
     TopicPreferences {
-        unsubscribe_all: preferences.unsubscribe_all.visible(MAX_SES_TEXT_CHARS),
+        unsubscribe_all: preferences.unsubscribe_all.sanitized_text(MAX_SES_TEXT_CHARS),
         topics: topics.take(MAX_TAGS).collect(),
     }
 }
 
 /// Names and values as they came, no more and no longer than SES allows.
-pub(super) fn capped(tags: &BTreeMap<String, Vec<String>>) -> BTreeMap<String, Vec<String>> {
-    let value = |value: &String| visible(value, MAX_SES_TEXT_CHARS);
+pub(super) fn cap_tags(tags: &BTreeMap<String, Vec<String>>) -> BTreeMap<String, Vec<String>> {
+    let value = |value: &String| sanitize_text(value, MAX_SES_TEXT_CHARS);
     let tag = |(name, values): (&String, &Vec<String>)| {
-        (visible(name, MAX_SES_TEXT_CHARS), values.iter().take(MAX_TAGS).map(value).collect())
+        (sanitize_text(name, MAX_SES_TEXT_CHARS), values.iter().take(MAX_TAGS).map(value).collect())
     };
     tags.iter().take(MAX_TAGS).map(tag).collect()
 }

@@ -6,7 +6,7 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use crate::address::Address;
-use crate::notification::{Body, Notification};
+use crate::notification::{EventBody, Notification};
 use crate::timestamp::Timestamp;
 
 /// The most bytes of a feedback id that is used as it is. SES's feedback ids are 60 characters.
@@ -17,14 +17,14 @@ const HASH_BYTES: usize = 16;
 /// The id of an event: the feedback id of a bounce or complaint, or else a hash. For the kinds that both vocabularies
 /// tell, the hash is of what both say alike (kind, mail, time, recipients; only one of the two names the remote MTA). For
 /// the others it is of all that SES said, since one mail may be opened twice in a millisecond.
-pub(super) fn of<'a>(
+pub(super) fn derive_event_id<'a>(
     notification: &Notification,
     occurred_at: Timestamp,
     recipients: impl Iterator<Item = &'a Address>,
 ) -> String {
     let feedback_id = match &notification.body {
-        Body::Bounce(bounce) => bounce.feedback_id.get(),
-        Body::Complaint(complaint) => complaint.feedback_id.get(),
+        EventBody::Bounce(bounce) => bounce.feedback_id.get(),
+        EventBody::Complaint(complaint) => complaint.feedback_id.get(),
         _ => None,
     };
     let usable = |id: &&str| {
@@ -36,19 +36,19 @@ pub(super) fn of<'a>(
     let mut said =
         format!("{}\n{}\n{occurred_at}\n", notification.kind.as_str(), notification.mail.message_id);
     match &notification.body {
-        Body::Bounce(_) | Body::Complaint(_) | Body::Delivery(_) => {
+        EventBody::Bounce(_) | EventBody::Complaint(_) | EventBody::Delivery(_) => {
             let mut addresses: Vec<_> = recipients.map(Address::match_form).collect();
             addresses.sort_unstable();
             said.push_str(&addresses.join("\n"));
         }
-        Body::DeliveryDelay(_, whole)
-        | Body::Send(_, whole)
-        | Body::Reject(_, whole)
-        | Body::Open(_, whole)
-        | Body::Click(_, whole)
-        | Body::RenderingFailure(_, whole)
-        | Body::Subscription(_, whole)
-        | Body::Unknown { whole, .. } => canonical(whole, &mut said),
+        EventBody::DeliveryDelay(_, whole)
+        | EventBody::Send(_, whole)
+        | EventBody::Reject(_, whole)
+        | EventBody::Open(_, whole)
+        | EventBody::Click(_, whole)
+        | EventBody::RenderingFailure(_, whole)
+        | EventBody::Subscription(_, whole)
+        | EventBody::Unknown { content: whole, .. } => write_canonical_json(whole, &mut said),
     }
     let mut id = String::with_capacity(2 * HASH_BYTES);
     for byte in Sha256::digest(said).iter().take(HASH_BYTES) {
@@ -59,29 +59,29 @@ pub(super) fn of<'a>(
 }
 
 /// Writes JSON with sorted names and without spaces: EventBridge and SNS may write the same event differently.
-fn canonical(value: &Value, out: &mut String) {
+fn write_canonical_json(value: &Value, json: &mut String) {
     match value {
         Value::Object(fields) => {
             let mut fields: Vec<_> = fields.iter().collect();
             fields.sort_unstable_by_key(|(name, _)| *name);
-            out.push('{');
+            json.push('{');
             for (name, value) in fields {
-                canonical(&Value::String(name.clone()), out);
-                out.push(':');
-                canonical(value, out);
-                out.push(',');
+                write_canonical_json(&Value::String(name.clone()), json);
+                json.push(':');
+                write_canonical_json(value, json);
+                json.push(',');
             }
-            out.push('}');
+            json.push('}');
         }
         Value::Array(values) => {
-            out.push('[');
+            json.push('[');
             for value in values {
-                canonical(value, out);
-                out.push(',');
+                write_canonical_json(value, json);
+                json.push(',');
             }
-            out.push(']');
+            json.push(']');
         }
         // Writing to a String cannot fail.
-        leaf => drop(write!(out, "{leaf}")),
+        leaf => drop(write!(json, "{leaf}")),
     }
 }

@@ -16,7 +16,7 @@ use mail_parser::decoders::charsets::{DecoderFnc, map::charset_decoder};
 const MAX_NAME_BYTES: usize = 64;
 
 /// The decoder of a character set.
-enum Decoder {
+enum CharsetDecoder {
     /// ISO-2022-JP and its variants. `encoding_rs` refuses empty runs between two escape sequences and does not have JIS X
     /// 0212, both of which occur in mail.
     Iso2022Jp,
@@ -26,9 +26,9 @@ enum Decoder {
     Unknown,
 }
 
-impl Decoder {
-    fn by_name(name: &str) -> Self {
-        let name = name.trim();
+impl CharsetDecoder {
+    fn for_charset(charset: &str) -> Self {
+        let name = charset.trim();
         if name.len() > MAX_NAME_BYTES {
             return Self::Unknown;
         }
@@ -75,50 +75,50 @@ impl Decoder {
 
     fn decode(&self, bytes: &[u8]) -> String {
         match self {
-            Self::Iso2022Jp => iso_2022_jp(bytes),
+            Self::Iso2022Jp => decode_iso_2022_jp(bytes),
             // Only Unicode has byte order marks: `яю` in windows-1251 has the bytes of one.
             Self::Standard(encoding) if encoding.output_encoding() == UTF_8 => {
                 encoding.decode(bytes).0.into_owned()
             }
             Self::Standard(encoding) => encoding.decode_without_bom_handling(bytes).0.into_owned(),
             Self::MailParser(decode) => decode(bytes),
-            Self::Unknown => undeclared(bytes),
+            Self::Unknown => decode_undeclared(bytes),
         }
     }
 }
 
-/// Decodes bytes. What is no character becomes U+FFFD; a set with an unknown name is taken for [`undeclared`] text.
-pub(super) fn decode(name: &str, bytes: &[u8]) -> String {
-    Decoder::by_name(name).decode(bytes)
+/// Decodes bytes. What is no character becomes U+FFFD; a set with an unknown name is taken for [`decode_undeclared`] text.
+pub(super) fn decode_charset(charset: &str, bytes: &[u8]) -> String {
+    CharsetDecoder::for_charset(charset).decode(bytes)
 }
 
 /// Whether two names are those of one character set.
 pub(super) fn is_same(name: &str, other: &str) -> bool {
-    match (Decoder::by_name(name), Decoder::by_name(other)) {
+    match (CharsetDecoder::for_charset(name), CharsetDecoder::for_charset(other)) {
         _ if name.eq_ignore_ascii_case(other) => true,
-        (Decoder::Iso2022Jp, Decoder::Iso2022Jp) => true,
-        (Decoder::Standard(encoding), Decoder::Standard(other)) => encoding == other,
+        (CharsetDecoder::Iso2022Jp, CharsetDecoder::Iso2022Jp) => true,
+        (CharsetDecoder::Standard(encoding), CharsetDecoder::Standard(other)) => encoding == other,
         _ => false,
     }
 }
 
 /// Decodes the bytes of adjacent encoded words as one text, since a character may be split between them.
-pub(super) fn decode_words(name: &str, words: &[Vec<u8>]) -> String {
-    match Decoder::by_name(name) {
-        Decoder::Iso2022Jp => iso_2022_jp(&joined_iso_2022_jp(words)),
-        decoder => decoder.decode(&words.concat()),
+pub(super) fn decode_words(charset: &str, encoded_words: &[Vec<u8>]) -> String {
+    match CharsetDecoder::for_charset(charset) {
+        CharsetDecoder::Iso2022Jp => decode_iso_2022_jp(&join_iso_2022_jp_words(encoded_words)),
+        decoder => decoder.decode(&encoded_words.concat()),
     }
 }
 
 /// Decodes the bytes of a header field that may not be ASCII: UTF-8 if they are valid UTF-8 (RFC 6532), else the set that
 /// the mail declares for its text, which is what senders of such mail use.
-pub(super) fn decode_field<'a>(bytes: &'a [u8], declared: Option<&str>) -> Cow<'a, str> {
+pub(super) fn decode_field<'a>(bytes: &'a [u8], declared_charset: Option<&str>) -> Cow<'a, str> {
     match std::str::from_utf8(bytes) {
-        Ok(text) => decode_escapes(text),
-        Err(_) => Cow::Owned(match declared.map(Decoder::by_name) {
+        Ok(text) => decode_iso_2022_jp_escapes(text),
+        Err(_) => Cow::Owned(match declared_charset.map(CharsetDecoder::for_charset) {
             // They are no UTF-8, whatever the mail declares.
-            None => undeclared(bytes),
-            Some(Decoder::Standard(encoding)) if encoding == UTF_8 => undeclared(bytes),
+            None => decode_undeclared(bytes),
+            Some(CharsetDecoder::Standard(encoding)) if encoding == UTF_8 => decode_undeclared(bytes),
             Some(decoder) => decoder.decode(bytes),
         }),
     }
@@ -126,16 +126,20 @@ pub(super) fn decode_field<'a>(bytes: &'a [u8], declared: Option<&str>) -> Cow<'
 
 /// Decodes ISO-2022-JP that stands in a header without being encoded: it is ASCII with escape sequences, so no other text
 /// is mistaken for it.
-pub(super) fn decode_escapes(text: &str) -> Cow<'_, str> {
+pub(super) fn decode_iso_2022_jp_escapes(text: &str) -> Cow<'_, str> {
     let is_escaped = text.match_indices('\u{1b}').any(|(at, _)| {
         let rest = text.get(at..).unwrap_or_default().as_bytes();
-        matches!(escape_sequence(rest), Some((set, _)) if set.is_double_byte() || set == JisSet::Katakana)
+        matches!(parse_escape_sequence(rest), Some((set, _)) if set.is_double_byte() || set == JisSet::Katakana)
     });
-    if is_escaped && text.is_ascii() { Cow::Owned(iso_2022_jp(text.as_bytes())) } else { Cow::Borrowed(text) }
+    if is_escaped && text.is_ascii() {
+        Cow::Owned(decode_iso_2022_jp(text.as_bytes()))
+    } else {
+        Cow::Borrowed(text)
+    }
 }
 
 /// Text whose set nobody names: UTF-8 if it is valid, else Western European, as browsers take it. No byte is lost that way.
-fn undeclared(bytes: &[u8]) -> String {
+fn decode_undeclared(bytes: &[u8]) -> String {
     std::str::from_utf8(bytes)
         .map_or_else(|_| WINDOWS_1252.decode_without_bom_handling(bytes).0.into_owned(), str::to_owned)
 }
@@ -164,7 +168,7 @@ impl JisSet {
     }
 
     /// Appends bytes that hold no escape sequence.
-    fn decode(self, bytes: &[u8], text: &mut String) {
+    fn decode_into(self, bytes: &[u8], text: &mut String) {
         let encoding = match self {
             Self::Kanji | Self::SupplementaryKanji => EUC_JP,
             Self::Chinese => GBK,
@@ -215,7 +219,7 @@ fn is_graphic(byte: u8) -> bool {
 }
 
 /// The set to which the escape sequence at the start of `bytes` switches, and the bytes after it.
-fn escape_sequence(bytes: &[u8]) -> Option<(JisSet, &[u8])> {
+fn parse_escape_sequence(bytes: &[u8]) -> Option<(JisSet, &[u8])> {
     // `ESC & @` announces the edition of 1990, whose table this is.
     let bytes = bytes.strip_prefix(b"\x1b&@").unwrap_or(bytes);
     let (set, rest) = match bytes.strip_prefix(b"\x1b")? {
@@ -237,7 +241,7 @@ fn escape_sequence(bytes: &[u8]) -> Option<(JisSet, &[u8])> {
 const SHIFT_OUT: u8 = 0x0e;
 const SHIFT_IN: u8 = 0x0f;
 
-fn iso_2022_jp(bytes: &[u8]) -> String {
+fn decode_iso_2022_jp(bytes: &[u8]) -> String {
     let mut text = String::with_capacity(bytes.len());
     let mut set = JisSet::Ascii;
     // Code page 50222 shifts to katakana and back without an escape sequence.
@@ -248,14 +252,14 @@ fn iso_2022_jp(bytes: &[u8]) -> String {
             (is_shifted_out, rest) = (*shift == SHIFT_OUT, after);
             continue;
         }
-        if let Some((next, after)) = escape_sequence(rest) {
+        if let Some((next, after)) = parse_escape_sequence(rest) {
             (set, rest) = (next, after);
             continue;
         }
         let ends_run = |byte: &u8| matches!(*byte, 0x1b | SHIFT_OUT | SHIFT_IN);
         let end = rest.iter().skip(1).position(ends_run).map_or(rest.len(), |at| at + 1);
         let (run, after) = rest.split_at(end);
-        if is_shifted_out { JisSet::Katakana } else { set }.decode(run, &mut text);
+        if is_shifted_out { JisSet::Katakana } else { set }.decode_into(run, &mut text);
         rest = after;
     }
     text
@@ -263,12 +267,12 @@ fn iso_2022_jp(bytes: &[u8]) -> String {
 
 /// Joins words of ISO-2022-JP. Each begins in ASCII (RFC 1468), unless somebody has cut one text into words: then the
 /// first escape sequence to come leads back from a double-byte set, which has begun in a word before.
-fn joined_iso_2022_jp(words: &[Vec<u8>]) -> Vec<u8> {
+fn join_iso_2022_jp_words(words: &[Vec<u8>]) -> Vec<u8> {
     let mut is_continued = vec![false; words.len()];
     let mut leads_back = false;
     for (word, continued) in words.iter().zip(&mut is_continued).rev() {
         let first = word.iter().position(|byte| *byte == 0x1b);
-        if let Some((set, _)) = first.and_then(|at| escape_sequence(word.get(at..)?)) {
+        if let Some((set, _)) = first.and_then(|at| parse_escape_sequence(word.get(at..)?)) {
             leads_back = !set.is_double_byte() && set != JisSet::Katakana;
         }
         *continued = leads_back && first != Some(0);
@@ -363,8 +367,8 @@ mod tests {
     #[test]
     fn text_in_each_set_and_by_each_name() {
         for (name, bytes, text) in CASES {
-            assert_eq!(decode(name, bytes), *text, "{name}");
-            assert_eq!(decode(&name.to_uppercase(), bytes), *text, "{name}");
+            assert_eq!(decode_charset(name, bytes), *text, "{name}");
+            assert_eq!(decode_charset(&name.to_uppercase(), bytes), *text, "{name}");
         }
     }
 }

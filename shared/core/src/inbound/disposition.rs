@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::verdict::{DmarcPolicy, Verdict, Verdicts};
+use super::verdict::{DmarcPolicy, MailVerdict, MailVerdicts};
 
 /// What to do with a mail. Where several apply, the greater one wins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -70,19 +70,23 @@ impl Default for DispositionPolicy {
 
 impl DispositionPolicy {
     /// Applies the table above.
-    pub fn disposition(&self, verdicts: &Verdicts) -> Disposition {
-        let scan = |verdict: &Option<Verdict>, failed| match verdict {
-            Some(Verdict::Pass) => Disposition::Clean,
-            Some(Verdict::Fail) => failed,
-            Some(Verdict::Gray | Verdict::ProcessingFailed | Verdict::Unknown(_)) => self.inconclusive,
-            Some(Verdict::Disabled) | None => self.unscanned,
+    pub fn disposition_for(&self, verdicts: &MailVerdicts) -> Disposition {
+        let scan = |verdict: &Option<MailVerdict>, failed| match verdict {
+            Some(MailVerdict::Pass) => Disposition::Clean,
+            Some(MailVerdict::Fail) => failed,
+            Some(MailVerdict::Gray | MailVerdict::ProcessingFailed | MailVerdict::Unknown(_)) => {
+                self.inconclusive
+            }
+            Some(MailVerdict::Disabled) | None => self.unscanned,
         };
         let dmarc = match (&verdicts.dmarc, &verdicts.dmarc_policy) {
-            (Some(Verdict::Fail), Some(DmarcPolicy::Reject)) => Disposition::Reject,
-            (Some(Verdict::Fail), Some(DmarcPolicy::None))
-            | (Some(Verdict::Pass | Verdict::Gray | Verdict::Disabled) | None, _) => Disposition::Clean,
-            (Some(Verdict::Fail), _) => Disposition::Suspect,
-            (Some(Verdict::ProcessingFailed | Verdict::Unknown(_)), _) => self.inconclusive,
+            (Some(MailVerdict::Fail), Some(DmarcPolicy::Reject)) => Disposition::Reject,
+            (Some(MailVerdict::Fail), Some(DmarcPolicy::None))
+            | (Some(MailVerdict::Pass | MailVerdict::Gray | MailVerdict::Disabled) | None, _) => {
+                Disposition::Clean
+            }
+            (Some(MailVerdict::Fail), _) => Disposition::Suspect,
+            (Some(MailVerdict::ProcessingFailed | MailVerdict::Unknown(_)), _) => self.inconclusive,
         };
         scan(&verdicts.virus, Disposition::Reject).max(scan(&verdicts.spam, self.spam)).max(dmarc)
     }
@@ -135,7 +139,7 @@ mod tests {
         {
             policies.push(DispositionPolicy { spam, inconclusive, unscanned });
         }
-        let verdict = |text: Option<&str>| text.map(Verdict::parse);
+        let verdict = |text: Option<&str>| text.map(MailVerdict::parse);
         let mut combinations = 0_u32;
         for policy in policies {
             for spam in VERDICTS {
@@ -148,18 +152,18 @@ mod tests {
                             .into_iter()
                             .map(|(check, verdict)| said(check, verdict, dmarc_policy, policy))
                             .max();
-                        let mut verdicts = Verdicts {
+                        let mut verdicts = MailVerdicts {
                             spam: verdict(spam),
                             virus: verdict(virus),
                             dmarc: verdict(dmarc),
                             dmarc_policy: dmarc_policy.map(DmarcPolicy::parse),
-                            ..Verdicts::default()
+                            ..MailVerdicts::default()
                         };
                         for authentication in VERDICTS {
                             (verdicts.spf, verdicts.dkim) =
                                 (verdict(authentication), verdict(authentication));
                             assert_eq!(
-                                Some(policy.disposition(&verdicts)),
+                                Some(policy.disposition_for(&verdicts)),
                                 expected,
                                 "{verdicts:?} {policy:?}"
                             );
@@ -175,12 +179,12 @@ mod tests {
     #[test]
     fn by_default_clean_is_only_what_ses_calls_so() {
         let with = |spam: &str, virus: &str, dmarc: &str, asked: Option<&str>| {
-            DispositionPolicy::default().disposition(&Verdicts {
-                spam: Some(Verdict::parse(spam)),
-                virus: Some(Verdict::parse(virus)),
-                dmarc: Some(Verdict::parse(dmarc)),
+            DispositionPolicy::default().disposition_for(&MailVerdicts {
+                spam: Some(MailVerdict::parse(spam)),
+                virus: Some(MailVerdict::parse(virus)),
+                dmarc: Some(MailVerdict::parse(dmarc)),
                 dmarc_policy: asked.map(DmarcPolicy::parse),
-                ..Verdicts::default()
+                ..MailVerdicts::default()
             })
         };
         assert_eq!(with("PASS", "PASS", "PASS", None), Disposition::Clean);
@@ -191,7 +195,10 @@ mod tests {
         assert_eq!(with("FAIL", "PASS", "PASS", None), Disposition::Suspect);
         assert_eq!(with("FAIL", "FAIL", "PASS", None), Disposition::Reject);
         assert_eq!(with("GRAY", "PASS", "PASS", None), Disposition::Suspect);
-        assert_eq!(DispositionPolicy::default().disposition(&Verdicts::default()), Disposition::Suspect);
+        assert_eq!(
+            DispositionPolicy::default().disposition_for(&MailVerdicts::default()),
+            Disposition::Suspect
+        );
     }
 
     #[test]

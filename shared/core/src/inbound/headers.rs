@@ -8,8 +8,8 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::mailbox::{self, Mailbox};
-use super::{charset, words};
-use crate::text::{MAX_SES_TEXT_CHARS, Text, visible};
+use super::{charset, encoded_words};
+use crate::text::{LenientText, MAX_SES_TEXT_CHARS, sanitize_text};
 
 /// How much of a value is decoded, in bytes: far more than is stored, and little enough to need no more memory than that.
 pub(super) const MAX_VALUE_BYTES: usize = 16 * 1024;
@@ -17,14 +17,14 @@ pub(super) const MAX_VALUE_BYTES: usize = 16 * 1024;
 /// Header fields in the mail's order. Names may repeat; values are unfolded.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(from = "Value")]
-pub(super) struct Headers(Vec<(String, String)>);
+pub(super) struct HeaderFields(Vec<(String, String)>);
 
-impl Headers {
+impl HeaderFields {
     pub(super) fn push(&mut self, name: &str, value: &str) {
         self.0.push((name.trim().to_owned(), unfold(value)));
     }
 
-    fn all(&self, name: &str) -> Vec<&str> {
+    fn values(&self, name: &str) -> Vec<&str> {
         self.fields().filter(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| value).collect()
     }
 
@@ -34,13 +34,13 @@ impl Headers {
 }
 
 /// Reads the fields as SES's JSON has them, a list of objects; anything else is left out.
-impl From<Value> for Headers {
+impl From<Value> for HeaderFields {
     fn from(value: Value) -> Self {
         let mut headers = Self::default();
         let Value::Array(fields) = value else { return headers };
         for field in fields {
             let Value::Object(mut field) = field else { continue };
-            let mut take = |part| Text::from(field.remove(part).unwrap_or_default());
+            let mut take = |part| LenientText::from(field.remove(part).unwrap_or_default());
             if let Some(name) = take("name").get() {
                 headers.push(name, take("value").get().unwrap_or_default());
             }
@@ -56,85 +56,87 @@ pub(super) fn unfold(value: &str) -> String {
 
 /// What is known of a mail's header, and from whom.
 #[derive(Clone, Copy)]
-pub(super) struct Told<'a> {
+pub(super) struct HeaderView<'a> {
     /// The fields that SES told. They are asked first, since they are there for every mail.
-    pub(super) by_ses: &'a Headers,
+    pub(super) from_ses: &'a HeaderFields,
     /// The fields that were read from the mail; `None` if it was not read.
-    pub(super) by_mail: Option<&'a Headers>,
+    pub(super) from_mail: Option<&'a HeaderFields>,
     /// Whether the header is known completely, so that a field that neither source has is not in the mail.
-    pub(super) whole: bool,
+    pub(super) is_complete: bool,
 }
 
-impl<'a> Told<'a> {
+impl<'a> HeaderView<'a> {
     /// All values of a field.
     pub(super) fn values(self, name: &str) -> Vec<&'a str> {
-        let values = self.by_ses.all(name);
+        let values = self.from_ses.values(name);
         if values.is_empty() {
-            self.by_mail.map(|headers| headers.all(name)).unwrap_or_default()
+            self.from_mail.map(|headers| headers.values(name)).unwrap_or_default()
         } else {
             values
         }
     }
 
     /// The first value of a field.
-    pub(super) fn first(self, name: &str) -> Option<&'a str> {
+    pub(super) fn first_value(self, name: &str) -> Option<&'a str> {
         self.values(name).into_iter().next()
     }
 
     /// All fields, those that SES told first. A field that both sources have is there twice.
     pub(super) fn fields(self) -> impl Iterator<Item = (&'a str, &'a str)> {
-        self.by_ses.fields().chain(self.by_mail.into_iter().flat_map(Headers::fields))
+        self.from_ses.fields().chain(self.from_mail.into_iter().flat_map(HeaderFields::fields))
     }
 
     /// The decoded values of a field, of all sources.
-    pub(super) fn readings(self, name: &str) -> impl Iterator<Item = &'a str> {
+    pub(super) fn all_values(self, name: &str) -> impl Iterator<Item = &'a str> {
         self.fields().filter(move |(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| value)
     }
 
     /// The subject. SES's reading of it is taken unless SES could not decode it, which it shows by U+FFFD.
-    pub(super) fn subject(self, by_ses: Option<&str>) -> Option<String> {
-        let mut subjects = by_ses.into_iter().chain(self.readings("Subject")).map(decoded).peekable();
+    pub(super) fn decode_subject(self, ses_subject: Option<&str>) -> Option<String> {
+        let mut subjects =
+            ses_subject.into_iter().chain(self.all_values("Subject")).map(decode_value).peekable();
         let first = subjects.peek().cloned();
         subjects.find(|subject| !subject.contains('\u{fffd}')).or(first)
     }
 
-    /// The first `max` senders, likewise, but SES's reading must have an address for each.
-    pub(super) fn from(self, by_ses: &[String], max: usize) -> Vec<Mailbox> {
+    /// The first `max_count` senders, likewise, but SES's reading must have an address for each.
+    pub(super) fn decode_senders(self, ses_senders: &[String], max_count: usize) -> Vec<Mailbox> {
         // SES may have cut a name at its comma.
-        let by_ses = (!by_ses.is_empty()).then(|| by_ses.join(", "));
+        let by_ses = (!ses_senders.is_empty()).then(|| ses_senders.join(", "));
         let by_header = self.values("From").join(", ");
-        let by_mail = self.by_mail.map(|headers| headers.all("From").join(", "));
+        let by_mail = self.from_mail.map(|headers| headers.values("From").join(", "));
         let lists = by_ses.into_iter().chain([by_header]).chain(by_mail);
-        let mut senders = lists.map(|list| mailboxes(&list, max)).filter(|list| !list.is_empty()).peekable();
+        let mut senders =
+            lists.map(|list| decode_mailboxes(&list, max_count)).filter(|list| !list.is_empty()).peekable();
         let first = senders.peek().cloned();
         senders.find(|senders| senders.iter().all(Mailbox::is_complete)).or(first).unwrap_or_default()
     }
 }
 
 /// A value with its encoded words decoded.
-pub(super) fn decoded(value: &str) -> String {
-    words::decode(&charset::decode_escapes(beginning(value)))
+pub(super) fn decode_value(value: &str) -> String {
+    encoded_words::decode_encoded_words(&charset::decode_iso_2022_jp_escapes(truncate_value(value)))
 }
 
-/// The first `max` mailboxes of an address list.
-pub(super) fn mailboxes(list: &str, max: usize) -> Vec<Mailbox> {
-    mailbox::mailboxes(&charset::decode_escapes(&unfold(beginning(list))), max)
+/// The first `max_count` mailboxes of an address list.
+pub(super) fn decode_mailboxes(list: &str, max_count: usize) -> Vec<Mailbox> {
+    mailbox::parse_mailboxes(&charset::decode_iso_2022_jp_escapes(&unfold(truncate_value(list))), max_count)
 }
 
 /// As much of a value as is decoded.
-fn beginning(value: &str) -> &str {
+fn truncate_value(value: &str) -> &str {
     value.get(..value.floor_char_boundary(MAX_VALUE_BYTES)).unwrap_or(value)
 }
 
 /// The message ids in a field, without their angle brackets.
-pub(super) fn ids(value: &str) -> Vec<String> {
+pub(super) fn parse_message_ids(value: &str) -> Vec<String> {
     let line = format!("{}\n", unfold(value));
     let ids = match MessageStream::new(line.as_bytes()).parse_id() {
         HeaderValue::Text(id) => vec![id],
         HeaderValue::TextList(ids) => ids,
         _ => Vec::new(),
     };
-    ids.iter().map(|id| visible(id.trim(), MAX_SES_TEXT_CHARS)).filter(|id| !id.is_empty()).collect()
+    ids.iter().map(|id| sanitize_text(id.trim(), MAX_SES_TEXT_CHARS)).filter(|id| !id.is_empty()).collect()
 }
 
 #[cfg(test)]
@@ -145,37 +147,38 @@ mod tests {
 
     #[test]
     fn repeated_folded_and_odd() {
-        let headers = Headers::from(json!([
+        let headers = HeaderFields::from(json!([
             {"name": "Received", "value": "from a\r\n\tby b;\n  now"}, {"name": "received", "value": "first"},
             {"name": "X-Empty", "value": ""}, {"name": "X-None"}, {"value": "nameless"}, "no field", null,
         ]));
-        assert_eq!(headers.all("RECEIVED"), ["from a by b; now", "first"]);
-        assert_eq!(headers.all("x-empty"), [""]);
-        assert_eq!(headers.all("x-none"), [""]);
+        assert_eq!(headers.values("RECEIVED"), ["from a by b; now", "first"]);
+        assert_eq!(headers.values("x-empty"), [""]);
+        assert_eq!(headers.values("x-none"), [""]);
         assert_eq!(headers.0.len(), 4);
-        assert_eq!(Headers::from(json!("none")), Headers::default());
+        assert_eq!(HeaderFields::from(json!("none")), HeaderFields::default());
     }
 
     #[test]
     fn ids_with_and_without_brackets() {
-        assert_eq!(ids("<a@b> <c@d>\t<e@f>"), ["a@b", "c@d", "e@f"]);
-        assert_eq!(ids("a@b"), ["a@b"]);
-        assert_eq!(ids(""), Vec::<String>::new());
+        assert_eq!(parse_message_ids("<a@b> <c@d>\t<e@f>"), ["a@b", "c@d", "e@f"]);
+        assert_eq!(parse_message_ids("a@b"), ["a@b"]);
+        assert_eq!(parse_message_ids(""), Vec::<String>::new());
     }
 
     #[test]
     fn what_ses_could_not_decode_is_taken_from_the_header() {
-        let mut by_mail = Headers::default();
+        let mut by_mail = HeaderFields::default();
         by_mail.push("Subject", "=?utf-8?Q?Gr=C3?= =?utf-8?Q?=BC=C3=9Fe?=");
         by_mail.push("From", "=?gb2312?B?1cXI/Q==?= <zhang@example.com>");
-        let header = Told { by_ses: &Headers::default(), by_mail: Some(&by_mail), whole: true };
-        assert_eq!(header.subject(Some("Gr\u{fffd}\u{fffd}ße")).as_deref(), Some("Grüße"));
-        assert_eq!(header.subject(Some("Another")).as_deref(), Some("Another"));
-        assert_eq!(header.subject(None).as_deref(), Some("Grüße"));
+        let header =
+            HeaderView { from_ses: &HeaderFields::default(), from_mail: Some(&by_mail), is_complete: true };
+        assert_eq!(header.decode_subject(Some("Gr\u{fffd}\u{fffd}ße")).as_deref(), Some("Grüße"));
+        assert_eq!(header.decode_subject(Some("Another")).as_deref(), Some("Another"));
+        assert_eq!(header.decode_subject(None).as_deref(), Some("Grüße"));
         let names = |by_ses: &[&str]| {
             let by_ses: Vec<_> = by_ses.iter().map(|text| (*text).to_owned()).collect();
             header
-                .from(&by_ses, 5)
+                .decode_senders(&by_ses, 5)
                 .into_iter()
                 .map(|sender| sender.name.unwrap_or_default())
                 .collect::<Vec<_>>()
@@ -184,24 +187,24 @@ mod tests {
         assert_eq!(names(&["nobody"]), ["张三"]);
         assert_eq!(names(&["Zhang", "San <zhang@example.com>"]), ["Zhang, San"]);
         assert_eq!(names(&[]), ["张三"]);
-        let nothing = Told { by_ses: &Headers::default(), by_mail: None, whole: false };
-        assert_eq!((nothing.subject(None), nothing.from(&[], 5)), (None, Vec::new()));
-        assert_eq!(nothing.subject(Some("\u{fffd}")).as_deref(), Some("\u{fffd}"));
+        let nothing = HeaderView { from_ses: &HeaderFields::default(), from_mail: None, is_complete: false };
+        assert_eq!((nothing.decode_subject(None), nothing.decode_senders(&[], 5)), (None, Vec::new()));
+        assert_eq!(nothing.decode_subject(Some("\u{fffd}")).as_deref(), Some("\u{fffd}"));
     }
 
     #[test]
     fn of_a_huge_value_the_beginning_is_read() {
         let many = "ü, ".repeat(400_000);
-        assert_eq!(decoded(&many).len(), MAX_VALUE_BYTES);
-        assert_eq!(mailboxes(&many, 5).len(), 5);
-        assert_eq!(mailboxes(&format!("{many}jane@example.com"), 5).len(), 5);
+        assert_eq!(decode_value(&many).len(), MAX_VALUE_BYTES);
+        assert_eq!(decode_mailboxes(&many, 5).len(), 5);
+        assert_eq!(decode_mailboxes(&format!("{many}jane@example.com"), 5).len(), 5);
     }
 
     #[test]
     fn escape_sequences_that_ses_passes_on() {
-        assert_eq!(decoded("\u{1b}$BF|K\\8l\u{1b}(B Re:"), "日本語 Re:");
-        let sender = mailboxes("\u{1b}$BNkLZ\u{1b}(B <suzuki@example.com>", 5).remove(0);
+        assert_eq!(decode_value("\u{1b}$BF|K\\8l\u{1b}(B Re:"), "日本語 Re:");
+        let sender = decode_mailboxes("\u{1b}$BNkLZ\u{1b}(B <suzuki@example.com>", 5).remove(0);
         assert_eq!(sender.name.as_deref(), Some("鈴木"));
-        assert_eq!(decoded("\u{1b}[31mred"), "\u{1b}[31mred");
+        assert_eq!(decode_value("\u{1b}[31mred"), "\u{1b}[31mred");
     }
 }

@@ -6,11 +6,11 @@
 
 use serde::Serialize;
 
-use super::headers::{Told, decoded, mailboxes};
+use super::headers::{HeaderView, decode_mailboxes, decode_value};
 use super::mailbox::Mailbox;
 use super::parameters;
 use crate::address::Address;
-use crate::text::{MAX_SES_TEXT_CHARS, visible};
+use crate::text::{MAX_SES_TEXT_CHARS, sanitize_text};
 
 /// What a mail says about who wrote it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -30,7 +30,7 @@ pub struct LoopSigns {
 }
 
 /// The fields that are read here, besides those of [`is_list_field`] and [`is_auto_reply_field`].
-const FIELDS: &[&str] = &[
+const SIGN_FIELDS: &[&str] = &[
     "Return-Path",
     "Sender",
     "Reply-To",
@@ -42,20 +42,20 @@ const FIELDS: &[&str] = &[
     "X-Auto-Response-Suppress",
 ];
 /// The fields that say how urgent a mail is; cPanel writes the latter two.
-const PRECEDENCE: &[&str] = &["Precedence", "X-Precedence", "Preference"];
+const PRECEDENCE_FIELDS: &[&str] = &["Precedence", "X-Precedence", "Preference"];
 /// Header fields may list more senders, but nobody needs more to tell a machine.
 const MAX_SENDERS: usize = 20;
 
 /// Whether a header field is read to find the signs.
-pub(super) fn is_read(name: &str) -> bool {
-    FIELDS.iter().any(|field| name.eq_ignore_ascii_case(field))
+pub(super) fn is_sign_field(name: &str) -> bool {
+    SIGN_FIELDS.iter().any(|field| name.eq_ignore_ascii_case(field))
         || is_list_field(name)
         || is_auto_reply_field(name)
 }
 
 /// Who sent a mail, by its envelope.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Envelope<'a> {
+pub(super) struct SmtpEnvelope<'a> {
     /// `MAIL FROM`.
     pub(super) mail_from: Option<&'a str>,
     /// SES's reading of `Return-Path`.
@@ -72,17 +72,17 @@ pub(super) struct Senders {
 
 impl Senders {
     /// `from` are the senders that the mail claims to be from.
-    pub(super) fn of(header: Told<'_>, envelope: Envelope<'_>, from: &[Mailbox]) -> Self {
+    pub(super) fn from_header(header: HeaderView<'_>, envelope: SmtpEnvelope<'_>, from: &[Mailbox]) -> Self {
         let envelope = envelope.mail_from.into_iter().chain(envelope.return_path);
-        let envelope = envelope.chain(header.readings("Return-Path")).map(str::to_owned);
-        let others = ["Sender", "Reply-To"].into_iter().flat_map(|name| header.readings(name));
-        let others = others.flat_map(|list| mailboxes(list, MAX_SENDERS));
+        let envelope = envelope.chain(header.all_values("Return-Path")).map(str::to_owned);
+        let others = ["Sender", "Reply-To"].into_iter().flat_map(|name| header.all_values(name));
+        let others = others.flat_map(|list| decode_mailboxes(list, MAX_SENDERS));
         let mailboxes = from.iter().cloned().chain(others).filter_map(|mailbox| mailbox.address);
         let mut addresses: Vec<_> =
             envelope.chain(mailboxes).filter_map(|text| Address::parse(&text).ok()).collect();
         let mut has_local_machine = false;
-        for list in ["From", "Sender", "Reply-To"].into_iter().flat_map(|name| header.readings(name)) {
-            let list = decoded(list);
+        for list in ["From", "Sender", "Reply-To"].into_iter().flat_map(|name| header.all_values(name)) {
+            let list = decode_value(list);
             for entry in list.split(',').take(MAX_SENDERS) {
                 has_local_machine |= is_local_machine(entry);
                 // An address that was encoded, as only a name may be.
@@ -92,20 +92,20 @@ impl Senders {
         Self { addresses, has_local_machine }
     }
 
-    fn has_machine(&self) -> bool {
+    fn has_machine_address(&self) -> bool {
         let is_machine = |address: &Address| {
-            address.match_form().rsplit_once('@').is_some_and(|(local, _)| is_machine(local))
+            address.match_form().rsplit_once('@').is_some_and(|(local, _)| is_machine_local_part(local))
         };
         self.has_local_machine || self.addresses.iter().any(is_machine)
     }
 
     /// Whether an address is among the senders. A tag, as in `jane+tag@example.com`, makes no other mailbox.
     fn contains(&self, address: &Address) -> bool {
-        self.addresses.iter().any(|sender| without_tag(sender) == without_tag(address))
+        self.addresses.iter().any(|sender| strip_tag(sender) == strip_tag(address))
     }
 }
 
-fn without_tag(address: &Address) -> Option<(&str, &str)> {
+fn strip_tag(address: &Address) -> Option<(&str, &str)> {
     let (local, domain) = address.match_form().rsplit_once('@')?;
     let tag = local.find('+').filter(|at| *at > 0);
     Some((tag.and_then(|at| local.get(..at)).unwrap_or(local), domain))
@@ -113,33 +113,36 @@ fn without_tag(address: &Address) -> Option<(&str, &str)> {
 
 impl LoopSigns {
     /// Reads the signs from a mail's header and senders. The recipients are judged by [`LoopSigns::for_recipient`].
-    pub(super) fn of(header: Told<'_>, envelope: Envelope<'_>, senders: &Senders) -> Self {
+    pub(super) fn detect(header: HeaderView<'_>, envelope: SmtpEnvelope<'_>, senders: &Senders) -> Self {
         // Of a field that stands there twice, the one that tells of a machine counts.
         let find = |names: &[&str], is_sign: fn(&str) -> bool| {
             let is_named = |name: &str| names.iter().any(|known| name.eq_ignore_ascii_case(known));
             let values: Vec<_> =
                 header.fields().filter(|(name, _)| is_named(name)).map(|(_, value)| value).collect();
             let sign = values.iter().copied().find(|value| is_sign(value));
-            (sign.is_some(), sign.or(values.first().copied()).map(|value| visible(value, MAX_SES_TEXT_CHARS)))
+            (
+                sign.is_some(),
+                sign.or(values.first().copied()).map(|value| sanitize_text(value, MAX_SES_TEXT_CHARS)),
+            )
         };
         let (submitted_by_machine, auto_submitted) =
             find(&["Auto-Submitted"], |value| keywords(value).iter().any(|word| word != "no"));
-        let (bulk, precedence) = find(PRECEDENCE, is_bulk);
-        let (suppressed, _) = find(&["X-Auto-Response-Suppress"], is_suppressed);
-        let (report, _) = find(&["Content-Type"], is_report);
+        let (bulk, precedence) = find(PRECEDENCE_FIELDS, is_bulk_precedence);
+        let (suppressed, _) = find(&["X-Auto-Response-Suppress"], suppresses_auto_reply);
+        let (report, _) = find(&["Content-Type"], is_report_type);
         let (_, list_id) = find(&["List-Id"], |_| true);
         let marked = header.fields().any(|(name, _)| is_list_field(name) || is_auto_reply_field(name));
-        let return_path = header.first("Return-Path");
+        let return_path = header.first_value("Return-Path");
         let sender = envelope.mail_from.or(envelope.return_path).or(return_path).unwrap_or_default();
-        let null_sender = is_null(sender) || header.readings("Return-Path").any(is_null);
+        let null_sender = is_null_sender(sender) || header.all_values("Return-Path").any(is_null_sender);
         let machine = submitted_by_machine
             || bulk
             || suppressed
             || report
             || marked
             || null_sender
-            || senders.has_machine();
-        let auto_reply_ok = if machine { Some(false) } else { header.whole.then_some(true) };
+            || senders.has_machine_address();
+        let auto_reply_ok = if machine { Some(false) } else { header.is_complete.then_some(true) };
         Self { auto_submitted, precedence, list_id, null_sender, auto_reply_ok }
     }
 
@@ -161,27 +164,29 @@ fn keywords(value: &str) -> Vec<String> {
 }
 
 /// The letters and digits of a text, in lower case.
-fn letters(text: &str) -> String {
+fn letters_and_digits(text: &str) -> String {
     text.chars().filter(char::is_ascii_alphanumeric).map(|c| c.to_ascii_lowercase()).collect()
 }
 
 /// Whether a value of `Precedence` is `bulk`, `junk`, `list`, or an automatic reply in one of its spellings.
-fn is_bulk(value: &str) -> bool {
+fn is_bulk_precedence(value: &str) -> bool {
     const SIGNS: &[&str] = &["bulk", "junk", "list", "autorepl", "autoresp", "autogenerated"];
     let value = parameters::without_comments(value);
     value.split(',').any(|entry| {
-        let entry = letters(entry.split([';', '(']).next().unwrap_or_default());
+        let entry = letters_and_digits(entry.split([';', '(']).next().unwrap_or_default());
         SIGNS.iter().any(|sign| entry.starts_with(sign))
     })
 }
 
 /// Whether `X-Auto-Response-Suppress` is about replies; it may also be about delivery reports and receipts only.
-fn is_suppressed(value: &str) -> bool {
-    value.split([',', ';', ' ']).any(|word| matches!(letters(word).as_str(), "all" | "autoreply" | "oof"))
+fn suppresses_auto_reply(value: &str) -> bool {
+    value
+        .split([',', ';', ' '])
+        .any(|word| matches!(letters_and_digits(word).as_str(), "all" | "autoreply" | "oof"))
 }
 
 /// Whether a content type is a report on mail (RFC 6522), whole or on its own.
-fn is_report(value: &str) -> bool {
+fn is_report_type(value: &str) -> bool {
     const REPORTS: &[&str] = &[
         "multipart/report",
         "message/delivery-status",
@@ -191,8 +196,8 @@ fn is_report(value: &str) -> bool {
         "message/global-disposition-notification",
         "message/tracking-status",
     ];
-    REPORTS.contains(&parameters::keyword(value).as_str())
-        || parameters::token(value, "report-type").is_some()
+    REPORTS.contains(&parameters::value_before_parameters(value).as_str())
+        || parameters::token_parameter(value, "report-type").is_some()
 }
 
 /// Whether a field is a mailing list's: RFC 2369's and 2919's, whatever else begins like them, and older ones.
@@ -205,7 +210,7 @@ fn is_list_field(name: &str) -> bool {
 fn is_auto_reply_field(name: &str) -> bool {
     const PREFIXES: &[&str] =
         &["xautoreply", "xautorespond", "xautogenerated", "xmailautoreply", "xfcmachinegenerated"];
-    let name = letters(name);
+    let name = letters_and_digits(name);
     PREFIXES.iter().any(|prefix| name.starts_with(prefix))
 }
 
@@ -215,11 +220,11 @@ fn is_local_machine(entry: &str) -> bool {
     let name =
         entry.rsplit_once('<').map_or(entry.as_str(), |(_, rest)| rest.split('>').next().unwrap_or_default());
     let name = name.trim().trim_matches('"');
-    !name.contains(|c: char| c == '@' || c.is_whitespace()) && is_machine(&name.to_lowercase())
+    !name.contains(|c: char| c == '@' || c.is_whitespace()) && is_machine_local_part(&name.to_lowercase())
 }
 
 /// Whether the local part of an address, in lower case, is one that no person reads.
-fn is_machine(local: &str) -> bool {
+fn is_machine_local_part(local_part: &str) -> bool {
     // `do-not-reply`, `do_not_reply` and `donotreply` differ in separators only, and anything may stand around them: tags,
     // numbers, a department.
     const NOBODY: &[&str] = &[
@@ -247,7 +252,7 @@ fn is_machine(local: &str) -> bool {
         "autoresponder",
         "autoresponse",
     ];
-    let local = local.replace('\'', "");
+    let local = local_part.replace('\'', "");
     let words: Vec<&str> =
         local.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()).collect();
     let without_digits = |word: &str| word.trim_end_matches(|c: char| c.is_ascii_digit()).to_owned();
@@ -269,7 +274,7 @@ fn is_machine(local: &str) -> bool {
 }
 
 /// Whether a sender is RFC 5321's null reverse-path, or the mail system's name that somebody has filled in for it.
-fn is_null(sender: &str) -> bool {
+fn is_null_sender(sender: &str) -> bool {
     let sender = sender.trim().trim_start_matches('<').trim_end_matches('>').trim();
     let local = sender.split('@').next().unwrap_or_default();
     sender.is_empty() || local.eq_ignore_ascii_case("mailer-daemon")
@@ -277,20 +282,20 @@ fn is_null(sender: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::headers::Headers;
+    use super::super::headers::HeaderFields;
     use super::*;
 
     /// The signs for `support@example.com`.
     fn signs(fields: &[(&str, &str)], mail_from: Option<&str>, whole: bool) -> LoopSigns {
-        let mut headers = Headers::default();
+        let mut headers = HeaderFields::default();
         for (name, value) in fields {
             headers.push(name, value);
         }
-        let header = Told { by_ses: &headers, by_mail: None, whole };
-        let envelope = Envelope { mail_from, return_path: None };
-        let senders = Senders::of(header, envelope, &header.from(&[], MAX_SENDERS));
+        let header = HeaderView { from_ses: &headers, from_mail: None, is_complete: whole };
+        let envelope = SmtpEnvelope { mail_from, return_path: None };
+        let senders = Senders::from_header(header, envelope, &header.decode_senders(&[], MAX_SENDERS));
         let recipient = Address::parse("support@example.com").unwrap();
-        LoopSigns::of(header, envelope, &senders).for_recipient(&recipient, &senders)
+        LoopSigns::detect(header, envelope, &senders).for_recipient(&recipient, &senders)
     }
 
     /// Fields, the envelope's sender, and whether it may be answered.
@@ -389,7 +394,10 @@ mod tests {
         }
         let twice = signs(&[("Auto-Submitted", "no"), ("Auto-Submitted", "auto-replied")], person, true);
         assert_eq!(twice.auto_submitted.as_deref(), Some("auto-replied"));
-        assert!(FIELDS.iter().all(|field| is_read(field)) && PRECEDENCE.iter().all(|field| is_read(field)));
+        assert!(
+            SIGN_FIELDS.iter().all(|field| is_sign_field(field))
+                && PRECEDENCE_FIELDS.iter().all(|field| is_sign_field(field))
+        );
     }
 
     #[test]
@@ -401,12 +409,12 @@ mod tests {
                         owner-talk talk-owner talk-request majordomo listserv noresponse noreplies notreply do-notreply donotrespond \
                         do-not-respond donot-reply auto-response";
         for local in machines.split_whitespace() {
-            assert!(is_machine(local), "{local}");
+            assert!(is_machine_local_part(local), "{local}");
         }
         let people = "jane reply replies-to-jane casino-reply piano.reply nora noah.reply owner request postmasters \
                       bouncer jane.bouncer master daemon auto norepla sender prvs=144d0cba7=jane";
         for local in people.split_whitespace() {
-            assert!(!is_machine(local), "{local}");
+            assert!(!is_machine_local_part(local), "{local}");
         }
     }
 }

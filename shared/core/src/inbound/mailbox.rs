@@ -3,9 +3,9 @@
 
 use serde::Serialize;
 
-use super::words::{self, EncodedWord};
+use super::encoded_words::{self, EncodedWord};
 use crate::address::Address;
-use crate::text::{MAX_SES_TEXT_CHARS, visible};
+use crate::text::{MAX_SES_TEXT_CHARS, sanitize_text};
 
 /// How many places in an entry are tried where an address may stand.
 const MAX_CANDIDATES: usize = 8;
@@ -26,126 +26,135 @@ impl Mailbox {
     }
 
     fn new(name: &str, address: Option<&Address>) -> Option<Self> {
-        let name = visible(words::decode(name).trim(), MAX_SES_TEXT_CHARS);
+        let name = sanitize_text(encoded_words::decode_encoded_words(name).trim(), MAX_SES_TEXT_CHARS);
         let name = Some(name).filter(|name| !name.is_empty());
         let address = address.map(|address| address.raw().to_owned());
         (name.is_some() || address.is_some()).then_some(Self { name, address })
     }
 }
 
-/// The first `max` mailboxes of an address list, without the names of groups.
+/// The first `max_count` mailboxes of an address list, without the names of groups.
 ///
 /// A comma ends a mailbox only if an address stands before it: `Doe, Jane <jane@example.com>` is one mailbox.
-pub(super) fn mailboxes(list: &str, max: usize) -> Vec<Mailbox> {
-    let tokens: Vec<_> = Tokens::of(list).collect();
+pub(super) fn parse_mailboxes(list: &str, max_count: usize) -> Vec<Mailbox> {
+    let tokens: Vec<_> = Tokens::new(list).collect();
     let mut mailboxes = Vec::new();
     // `pending` is the first token that belongs to no mailbox yet.
     let (mut pending, mut start) = (0, 0);
     for entry in tokens.split_inclusive(Token::ends_entry) {
         let end = start + entry.len();
-        if entry.last().is_some_and(|token| token.kind == Kind::Group) {
+        if entry.last().is_some_and(|token| token.kind == TokenKind::GroupColon) {
             pending = end;
-        } else if entry.iter().any(|token| token.kind == Kind::Open) {
-            mailboxes.extend(tokens.get(pending..end).and_then(|tokens| mailbox(list, tokens)));
+        } else if entry.iter().any(|token| token.kind == TokenKind::OpenBracket) {
+            mailboxes.extend(tokens.get(pending..end).and_then(|tokens| parse_mailbox(list, tokens)));
             pending = end;
-        } else if entry.iter().any(|token| token.kind == Kind::Plain && token.text.contains('@')) {
-            mailboxes.extend(names(list, tokens.get(pending..start).unwrap_or_default()));
-            mailboxes.extend(mailbox(list, entry));
+        } else if entry.iter().any(|token| token.kind == TokenKind::Plain && token.text.contains('@')) {
+            mailboxes.extend(mailboxes_without_address(list, tokens.get(pending..start).unwrap_or_default()));
+            mailboxes.extend(parse_mailbox(list, entry));
             pending = end;
         }
-        if mailboxes.len() >= max {
+        if mailboxes.len() >= max_count {
             break;
         }
         start = end;
     }
-    if mailboxes.len() < max {
-        mailboxes.extend(names(list, tokens.get(pending..).unwrap_or_default()));
+    if mailboxes.len() < max_count {
+        mailboxes.extend(mailboxes_without_address(list, tokens.get(pending..).unwrap_or_default()));
     }
-    mailboxes.truncate(max);
+    mailboxes.truncate(max_count);
     mailboxes
 }
 
 /// Entries without an address, each for itself.
-fn names(list: &str, tokens: &[Token<'_>]) -> Vec<Mailbox> {
-    tokens.split_inclusive(Token::ends_entry).filter_map(|entry| mailbox(list, entry)).collect()
+fn mailboxes_without_address(list: &str, tokens: &[Token<'_>]) -> Vec<Mailbox> {
+    tokens.split_inclusive(Token::ends_entry).filter_map(|entry| parse_mailbox(list, entry)).collect()
 }
 
 /// The mailbox that the tokens of an entry make: what is in the last brackets is the address, if it is one.
-fn mailbox(list: &str, tokens: &[Token<'_>]) -> Option<Mailbox> {
+fn parse_mailbox(list: &str, tokens: &[Token<'_>]) -> Option<Mailbox> {
     let tokens = match tokens.split_last() {
         Some((end, before)) if end.ends_entry() => before,
         _ => tokens,
     };
-    let opens = tokens.iter().enumerate().filter(|(_, token)| token.kind == Kind::Open).map(|(at, _)| at);
+    let opens =
+        tokens.iter().enumerate().filter(|(_, token)| token.kind == TokenKind::OpenBracket).map(|(at, _)| at);
     for open in opens.rev().take(MAX_CANDIDATES) {
         let (before, rest) = tokens.split_at(open);
         let mut parts = rest.get(1..).unwrap_or_default().split(Token::is_bracket);
-        let Some(address) = parts.next().and_then(|content| source(list, content)).and_then(parse) else {
+        let Some(address) =
+            parts.next().and_then(|content| source_text(list, content)).and_then(parse_address)
+        else {
             continue;
         };
         // Of brackets within brackets, `Jane <Jane <jane@example.com>>`, the outermost name is enough.
-        let name = before.split(Token::is_bracket).chain(parts).map(phrase).find(|name| !name.is_empty());
-        return Mailbox::new(&with_comments(name.unwrap_or_default(), tokens), Some(&address));
+        let name =
+            before.split(Token::is_bracket).chain(parts).map(join_display_name).find(|name| !name.is_empty());
+        return Mailbox::new(&append_comments(name.unwrap_or_default(), tokens), Some(&address));
     }
-    let plain = || tokens.iter().filter(|token| token.kind == Kind::Plain && token.text.contains('@'));
+    let plain = || tokens.iter().filter(|token| token.kind == TokenKind::Plain && token.text.contains('@'));
     if plain().next().is_some() {
         let without_comments = |token: &Token<'_>| match token.kind {
-            Kind::Quoted => list.get(token.start..token.end).unwrap_or_default().to_owned(),
+            TokenKind::Quoted => list.get(token.start..token.end).unwrap_or_default().to_owned(),
             _ => String::new(),
         };
-        if let Some(address) = parse(&phrase_of(tokens, without_comments)) {
-            return Mailbox::new(&with_comments(String::new(), tokens), Some(&address));
+        if let Some(address) = parse_address(&join_tokens(tokens, without_comments)) {
+            return Mailbox::new(&append_comments(String::new(), tokens), Some(&address));
         }
         // Words before or after an address without brackets are its name.
         let words = plain().flat_map(|token| token.text.split_whitespace()).filter(|word| word.contains('@'));
         for word in words.take(MAX_CANDIDATES) {
-            if let Some(address) = parse(word) {
-                let name = phrase(tokens).replacen(word, "", 1);
-                return Mailbox::new(&with_comments(name, tokens), Some(&address));
+            if let Some(address) = parse_address(word) {
+                let name = join_display_name(tokens).replacen(word, "", 1);
+                return Mailbox::new(&append_comments(name, tokens), Some(&address));
             }
         }
     }
-    let quoted = tokens.iter().filter(|token| token.kind == Kind::Quoted && token.text.contains('@'));
-    for text in quoted.map(|token| unescaped(token.text)).take(MAX_CANDIDATES) {
+    let quoted = tokens.iter().filter(|token| token.kind == TokenKind::Quoted && token.text.contains('@'));
+    for text in quoted.map(|token| unescape(token.text)).take(MAX_CANDIDATES) {
         let (name, content) = text.rsplit_once('<').unwrap_or(("", &text));
-        if let Some(address) = parse(content.split('>').next().unwrap_or_default()) {
+        if let Some(address) = parse_address(content.split('>').next().unwrap_or_default()) {
             return Mailbox::new(name, Some(&address));
         }
     }
-    Mailbox::new(&with_comments(phrase(tokens), tokens), None)
+    Mailbox::new(&append_comments(join_display_name(tokens), tokens), None)
 }
 
-fn parse(text: &str) -> Option<Address> {
+fn parse_address(text: &str) -> Option<Address> {
     Address::parse(text).ok()
 }
 
 /// The part of the list that tokens in a row stand for.
-fn source<'a>(list: &'a str, tokens: &[Token<'_>]) -> Option<&'a str> {
+fn source_text<'a>(list: &'a str, tokens: &[Token<'_>]) -> Option<&'a str> {
     list.get(tokens.first()?.start..tokens.last()?.end)
 }
 
 /// The text of a display name: without quotes, brackets and comments, and with single spaces.
-fn phrase(tokens: &[Token<'_>]) -> String {
-    phrase_of(tokens, |token| if token.kind == Kind::Quoted { unescaped(token.text) } else { " ".to_owned() })
+fn join_display_name(tokens: &[Token<'_>]) -> String {
+    join_tokens(
+        tokens,
+        |token| if token.kind == TokenKind::Quoted { unescape(token.text) } else { " ".to_owned() },
+    )
 }
 
-/// Joins tokens; `delimited` gives the text of a quoted string or comment.
-fn phrase_of(tokens: &[Token<'_>], delimited: impl Fn(&Token<'_>) -> String) -> String {
+/// Joins tokens; `delimited_text` gives the text of a quoted string or comment.
+fn join_tokens(tokens: &[Token<'_>], delimited_text: impl Fn(&Token<'_>) -> String) -> String {
     let mut text = String::new();
     for token in tokens {
         match token.kind {
-            Kind::Plain | Kind::Word | Kind::Separator | Kind::Group => text.push_str(token.text),
-            Kind::Quoted | Kind::Comment => text.push_str(&delimited(token)),
-            Kind::Open | Kind::Close => text.push(' '),
+            TokenKind::Plain | TokenKind::EncodedWord | TokenKind::Separator | TokenKind::GroupColon => {
+                text.push_str(token.text)
+            }
+            TokenKind::Quoted | TokenKind::Comment => text.push_str(&delimited_text(token)),
+            TokenKind::OpenBracket | TokenKind::CloseBracket => text.push(' '),
         }
     }
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 /// A display name with the comments after it, which are all the name there is in `jane@example.com (Jane Doe)`.
-fn with_comments(name: String, tokens: &[Token<'_>]) -> String {
-    let comments = tokens.iter().filter(|token| token.kind == Kind::Comment);
-    let comments = comments.map(|token| unescaped(token.text)).collect::<Vec<_>>().join(" ");
+fn append_comments(name: String, tokens: &[Token<'_>]) -> String {
+    let comments = tokens.iter().filter(|token| token.kind == TokenKind::Comment);
+    let comments = comments.map(|token| unescape(token.text)).collect::<Vec<_>>().join(" ");
     match (name.trim(), comments.trim()) {
         (_, "") => name,
         ("", comments) => comments.to_owned(),
@@ -154,7 +163,7 @@ fn with_comments(name: String, tokens: &[Token<'_>]) -> String {
 }
 
 /// The content of a quoted string or comment, without its backslashes.
-fn unescaped(content: &str) -> String {
+fn unescape(content: &str) -> String {
     let mut text = String::with_capacity(content.len());
     let mut chars = content.chars();
     while let Some(c) = chars.next() {
@@ -164,23 +173,23 @@ fn unescaped(content: &str) -> String {
 }
 
 #[derive(Clone, Copy, PartialEq)]
-enum Kind {
+enum TokenKind {
     Plain,
     Quoted,
     Comment,
     /// An encoded word.
-    Word,
-    Open,
-    Close,
+    EncodedWord,
+    OpenBracket,
+    CloseBracket,
     Separator,
     /// The colon after a group's name.
-    Group,
+    GroupColon,
 }
 
 /// A piece of an address list.
 #[derive(Clone, Copy)]
 struct Token<'a> {
-    kind: Kind,
+    kind: TokenKind,
     /// The place in the list.
     start: usize,
     end: usize,
@@ -190,11 +199,11 @@ struct Token<'a> {
 
 impl Token<'_> {
     fn ends_entry(&self) -> bool {
-        matches!(self.kind, Kind::Separator | Kind::Group)
+        matches!(self.kind, TokenKind::Separator | TokenKind::GroupColon)
     }
 
     fn is_bracket(&self) -> bool {
-        matches!(self.kind, Kind::Open | Kind::Close)
+        matches!(self.kind, TokenKind::OpenBracket | TokenKind::CloseBracket)
     }
 }
 
@@ -215,7 +224,7 @@ struct Tokens<'a> {
 }
 
 impl<'a> Tokens<'a> {
-    fn of(list: &'a str) -> Self {
+    fn new(list: &'a str) -> Self {
         Self {
             list,
             at: 0,
@@ -229,40 +238,40 @@ impl<'a> Tokens<'a> {
     }
 
     /// The token that starts with a delimiter at `self.at`: its kind, its length, and the length of each delimiter.
-    fn delimited(&mut self) -> Option<(Kind, usize, usize)> {
+    fn read_delimited(&mut self) -> Option<(TokenKind, usize, usize)> {
         let rest = self.list.get(self.at..)?;
         match rest.bytes().next()? {
             b'"' if self.at < self.quotes_until => {
-                let end = quote_end(rest);
+                let end = quoted_string_length(rest);
                 if end.is_none() {
                     self.quotes_until = self.at;
                 }
-                end.map(|end| (Kind::Quoted, end, 1))
+                end.map(|end| (TokenKind::Quoted, end, 1))
             }
             b'(' if self.at < self.comments_until => {
-                let end = comment_end(rest);
+                let end = comment_length(rest);
                 if end.is_none() {
                     self.comments_until = self.at;
                 }
-                end.map(|end| (Kind::Comment, end, 1))
+                end.map(|end| (TokenKind::Comment, end, 1))
             }
             b'=' if self.at < self.last_word_end => {
-                EncodedWord::read(rest).map(|word| (Kind::Word, word.len, 0))
+                EncodedWord::parse(rest).map(|word| (TokenKind::EncodedWord, word.len, 0))
             }
             b'<' => {
                 self.in_route = rest.get(1..).is_some_and(|rest| rest.trim_start().starts_with('@'));
                 self.has_address = true;
-                Some((Kind::Open, 1, 0))
+                Some((TokenKind::OpenBracket, 1, 0))
             }
             b'>' => {
                 self.in_route = false;
-                Some((Kind::Close, 1, 0))
+                Some((TokenKind::CloseBracket, 1, 0))
             }
             b',' | b';' if !self.in_route => {
                 self.has_address = false;
-                Some((Kind::Separator, 1, 0))
+                Some((TokenKind::Separator, 1, 0))
             }
-            b':' if !self.has_address && self.at < self.last_semicolon => Some((Kind::Group, 1, 0)),
+            b':' if !self.has_address && self.at < self.last_semicolon => Some((TokenKind::GroupColon, 1, 0)),
             _ => None,
         }
     }
@@ -273,7 +282,7 @@ impl<'a> Iterator for Tokens<'a> {
 
     fn next(&mut self) -> Option<Token<'a>> {
         let start = self.at;
-        if let Some((kind, len, delimiter)) = self.delimited() {
+        if let Some((kind, len, delimiter)) = self.read_delimited() {
             self.at = start + len;
             let text = self.list.get(start + delimiter..self.at - delimiter).unwrap_or_default();
             return Some(Token { kind, start, end: self.at, text });
@@ -287,12 +296,12 @@ impl<'a> Iterator for Tokens<'a> {
         self.at = start + len;
         let text = self.list.get(start..self.at).unwrap_or_default();
         self.has_address |= text.contains('@');
-        Some(Token { kind: Kind::Plain, start, end: self.at, text })
+        Some(Token { kind: TokenKind::Plain, start, end: self.at, text })
     }
 }
 
 /// The length of the quoted string that `text` starts with.
-fn quote_end(text: &str) -> Option<usize> {
+fn quoted_string_length(text: &str) -> Option<usize> {
     let mut bytes = text.bytes().enumerate().skip(1);
     while let Some((at, byte)) = bytes.next() {
         match byte {
@@ -305,7 +314,7 @@ fn quote_end(text: &str) -> Option<usize> {
 }
 
 /// The length of the comment that `text` starts with, with the comments in it.
-fn comment_end(text: &str) -> Option<usize> {
+fn comment_length(text: &str) -> Option<usize> {
     let mut depth = 0_usize;
     let mut bytes = text.bytes().enumerate();
     while let Some((at, byte)) = bytes.next() {
@@ -393,13 +402,13 @@ mod tests {
     #[test]
     fn names_and_addresses() {
         for (list, expected) in CASES {
-            let found = mailboxes(list, 5);
+            let found = parse_mailboxes(list, 5);
             let found: Vec<_> = found
                 .iter()
                 .map(|m| (m.name.as_deref().unwrap_or("-"), m.address.as_deref().unwrap_or("-")))
                 .collect();
             assert_eq!(found, *expected, "{list}");
         }
-        assert_eq!(mailboxes("a@x.example, b@x.example, c", 2).len(), 2);
+        assert_eq!(parse_mailboxes("a@x.example, b@x.example, c", 2).len(), 2);
     }
 }

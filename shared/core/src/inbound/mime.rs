@@ -6,9 +6,9 @@
 
 use serde::{Serialize, Serializer};
 
-use super::headers::{Headers, MAX_VALUE_BYTES, unfold};
+use super::headers::{HeaderFields, MAX_VALUE_BYTES, unfold};
 use super::{charset, loops, parameters};
-use crate::text::visible;
+use crate::text::sanitize_text;
 
 /// The most attachments that are listed.
 const MAX_ATTACHMENTS: usize = 20;
@@ -21,11 +21,11 @@ const KEPT_FIELDS: &[&str] = &["Subject", "From", "Message-ID", "In-Reply-To", "
 
 /// What is in a mail.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Structure {
+pub struct MailStructure {
     /// How much of the mail was looked at.
-    pub read: Extent,
+    pub read: ReadExtent,
     /// Why the mail can't be read; `None` if it can.
-    pub unreadable: Option<Unreadable>,
+    pub unreadable: Option<UnreadableReason>,
     /// The mail's content type, such as `multipart/mixed`.
     pub content_type: Option<String>,
     /// The attachments, in the mail's order: the parts that are no text of the mail itself, or have a name, or say that
@@ -34,7 +34,7 @@ pub struct Structure {
     /// How many more attachments there are that are not listed.
     pub attachments_omitted: usize,
     #[serde(skip)]
-    pub(super) headers: Headers,
+    pub(super) headers: HeaderFields,
     #[serde(skip)]
     pub(super) has_all_headers: bool,
 }
@@ -42,7 +42,7 @@ pub struct Structure {
 /// How much of a mail was looked at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Extent {
+pub enum ReadExtent {
     /// All of the mail was read.
     Complete,
     /// Only the mail's beginning was read: there may be more attachments.
@@ -53,8 +53,8 @@ pub enum Extent {
 
 /// Why a mail can't be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum Unreadable {
-    /// The mail is encrypted on the client's side: see [`super::Encryption::is_client_side`].
+pub enum UnreadableReason {
+    /// The mail is encrypted on the client's side: see [`super::ObjectEncryption::is_client_side`].
     #[error("encrypted on the client's side")]
     Encrypted,
     /// There are no bytes.
@@ -65,7 +65,7 @@ pub enum Unreadable {
     NotMail,
 }
 
-impl Serialize for Unreadable {
+impl Serialize for UnreadableReason {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)
     }
@@ -83,42 +83,42 @@ pub struct Attachment {
     pub size: Option<u64>,
 }
 
-impl Structure {
+impl MailStructure {
     /// The structure of a mail that can't be read.
-    pub fn unreadable(why: Unreadable) -> Self {
+    pub fn from_unreadable(reason: UnreadableReason) -> Self {
         Self {
-            read: Extent::Unreadable,
-            unreadable: Some(why),
+            read: ReadExtent::Unreadable,
+            unreadable: Some(reason),
             content_type: None,
             attachments: Vec::new(),
             attachments_omitted: 0,
-            headers: Headers::default(),
+            headers: HeaderFields::default(),
             has_all_headers: false,
         }
     }
 
-    /// Reads a mail's first bytes; `whole` says that there are no more.
-    pub fn read(bytes: &[u8], whole: bool) -> Self {
+    /// Reads a mail's first bytes; `is_complete` says that there are no more.
+    pub fn parse(bytes: &[u8], is_complete: bool) -> Self {
         if bytes.is_empty() {
-            return Self::unreadable(Unreadable::Empty);
+            return Self::from_unreadable(UnreadableReason::Empty);
         }
-        let mut top = Entity::read(bytes, whole);
+        let mut top = Entity::parse(bytes, is_complete);
         if !top.begins_with_field {
-            return Self::unreadable(Unreadable::NotMail);
+            return Self::from_unreadable(UnreadableReason::NotMail);
         }
         let fields = std::mem::take(&mut top.fields);
         let mut structure = Self {
-            read: if whole { Extent::Complete } else { Extent::Truncated },
+            read: if is_complete { ReadExtent::Complete } else { ReadExtent::Truncated },
             unreadable: None,
             content_type: top.content_type(),
             attachments: Vec::new(),
             attachments_omitted: 0,
-            headers: Headers::default(),
+            headers: HeaderFields::default(),
             has_all_headers: top.has_all_headers,
         };
-        let charset = structure.walk(top, whole);
-        for Field { name, value } in fields {
-            if KEPT_FIELDS.iter().any(|kept| name.eq_ignore_ascii_case(kept)) || loops::is_read(name) {
+        let charset = structure.walk_parts(top, is_complete);
+        for HeaderField { name, value } in fields {
+            if KEPT_FIELDS.iter().any(|kept| name.eq_ignore_ascii_case(kept)) || loops::is_sign_field(name) {
                 structure.headers.push(name, &charset::decode_field(value, charset.as_deref()));
             }
         }
@@ -127,48 +127,55 @@ impl Structure {
 
     /// Goes through the parts, delimiter by delimiter (RFC 2046, 5.1). Returns the first character set that the mail or a
     /// part of it declares.
-    fn walk(&mut self, top: Entity<'_>, whole: bool) -> Option<String> {
+    fn walk_parts(&mut self, top: Entity<'_>, is_complete: bool) -> Option<String> {
         let bytes = top.bytes;
         let mut boundaries: Vec<Vec<u8>> = Vec::new();
         let mut charset = None;
         let mut entity = Some(top);
         let mut at = 0;
         loop {
-            let next = Delimiter::find(bytes, at, &boundaries, whole);
+            let next = Delimiter::find(bytes, at, &boundaries, is_complete);
             if let Some(mut read) = entity.take() {
                 charset = charset.or_else(|| read.charset.take());
                 if boundaries.len() < MAX_DEPTH
                     && let Some(boundary) = read.boundary.take()
                 {
-                    at += read.body;
+                    at += read.body_start;
                     boundaries.push(boundary);
                     continue;
                 }
                 let end = next.as_ref().map_or(bytes.len(), |next| next.body_end);
-                let body = bytes.get(at + read.body..end).unwrap_or_default();
-                self.leaf(&read, body, next.is_some() || whole, charset.as_deref());
+                let body = bytes.get(at + read.body_start..end).unwrap_or_default();
+                self.list_if_attachment(&read, body, next.is_some() || is_complete, charset.as_deref());
             }
             let Some(delimiter) = next else { return charset };
-            at = delimiter.after;
-            boundaries.truncate(delimiter.level + usize::from(!delimiter.closes));
-            if !delimiter.closes {
+            at = delimiter.next_line;
+            boundaries.truncate(delimiter.level + usize::from(!delimiter.ends_multipart));
+            if !delimiter.ends_multipart {
                 // A header whose end is missing ends with the part.
-                let end = Delimiter::find(bytes, at, &boundaries, whole).map(|next| next.body_end);
+                let end = Delimiter::find(bytes, at, &boundaries, is_complete).map(|next| next.body_end);
                 let part = bytes.get(at..end.unwrap_or(bytes.len())).unwrap_or_default();
-                entity = Some(Entity::read(part, whole || end.is_some()));
+                entity = Some(Entity::parse(part, is_complete || end.is_some()));
             } else if boundaries.is_empty() {
                 return charset;
             }
         }
     }
 
-    fn leaf(&mut self, entity: &Entity<'_>, body: &[u8], ended: bool, charset: Option<&str>) {
-        let name = entity.name(charset);
+    fn list_if_attachment(
+        &mut self,
+        entity: &Entity<'_>,
+        body: &[u8],
+        is_complete: bool,
+        charset: Option<&str>,
+    ) {
+        let name = entity.file_name(charset);
         let content_type = entity.content_type();
         let is_text = matches!(content_type.as_deref(), None | Some("text/plain" | "text/html"));
         let unlisted = is_text && name.is_none() && !entity.is_attachment();
         // A multipart without a boundary is text that some mailer mislabelled.
-        if unlisted || (name.is_none() && entity.kind.starts_with("multipart/") && entity.boundary.is_none())
+        if unlisted
+            || (name.is_none() && entity.media_type.starts_with("multipart/") && entity.boundary.is_none())
         {
             return;
         }
@@ -176,7 +183,7 @@ impl Structure {
             self.attachments_omitted += 1;
             return;
         }
-        let size = ended.then(|| entity.decoded_size(body));
+        let size = is_complete.then(|| entity.decoded_size(body));
         self.attachments.push(Attachment { name, content_type, size });
     }
 }
@@ -186,20 +193,20 @@ struct Delimiter {
     /// Which of the boundaries it is, by its place among those that are open.
     level: usize,
     /// Whether it ends the multipart as well.
-    closes: bool,
+    ends_multipart: bool,
     /// Where the part before it ends: the line break belongs to the delimiter.
     body_end: usize,
     /// Where the line after it begins.
-    after: usize,
+    next_line: usize,
 }
 
 impl Delimiter {
     /// The first delimiter at or after `from`, which is the start of a line. If the mail goes on, its last line may be
     /// the beginning of a longer one, and does not count.
-    fn find(bytes: &[u8], from: usize, boundaries: &[Vec<u8>], whole: bool) -> Option<Self> {
+    fn find(bytes: &[u8], from: usize, boundaries: &[Vec<u8>], is_complete: bool) -> Option<Self> {
         let mut start = from;
         while start < bytes.len() && !boundaries.is_empty() {
-            let (end, after) = line_end(bytes, start, whole)?;
+            let (end, after) = find_line_end(bytes, start, is_complete)?;
             let line = bytes.get(start..end)?;
             if let Some(line) = line.strip_prefix(b"--") {
                 for (level, boundary) in boundaries.iter().enumerate().rev() {
@@ -209,7 +216,12 @@ impl Delimiter {
                         let before = bytes.get(from..start)?;
                         let before = before.strip_suffix(b"\n").unwrap_or(before);
                         let before = before.strip_suffix(b"\r").unwrap_or(before);
-                        return Some(Self { level, closes, body_end: from + before.len(), after });
+                        return Some(Self {
+                            level,
+                            ends_multipart: closes,
+                            body_end: from + before.len(),
+                            next_line: after,
+                        });
                     }
                 }
             }
@@ -220,7 +232,7 @@ impl Delimiter {
 }
 
 /// A header field: its name, and its value as it stands in the mail.
-struct Field<'a> {
+struct HeaderField<'a> {
     name: &'a str,
     value: &'a [u8],
 }
@@ -228,10 +240,10 @@ struct Field<'a> {
 /// The mail or a part of it: its header, and where its body begins.
 struct Entity<'a> {
     bytes: &'a [u8],
-    fields: Vec<Field<'a>>,
+    fields: Vec<HeaderField<'a>>,
     content_type: &'a [u8],
     /// The content type without its parameters, in lower case.
-    kind: String,
+    media_type: String,
     /// The boundary, of a multipart only.
     boundary: Option<Vec<u8>>,
     charset: Option<String>,
@@ -239,13 +251,13 @@ struct Entity<'a> {
     transfer_encoding: String,
     begins_with_field: bool,
     has_all_headers: bool,
-    body: usize,
+    body_start: usize,
 }
 
 impl<'a> Entity<'a> {
-    /// Reads a header; `whole` says that `bytes` is not cut off. If it is, the last field is left out, since it may be
+    /// Reads a header; `is_complete` says that `bytes` is not cut off. If it is, the last field is left out, since it may be
     /// cut off too.
-    fn read(bytes: &'a [u8], whole: bool) -> Self {
+    fn parse(bytes: &'a [u8], is_complete: bool) -> Self {
         let mut fields = Vec::new();
         let mut body = None;
         // The start of the current field's value, and whether the line before ended in a carriage return only.
@@ -254,11 +266,11 @@ impl<'a> Entity<'a> {
         // Whether a line has ended in a line feed.
         let mut has_line_feeds = false;
         let mut at = 0;
-        while at < bytes.len() || !whole {
+        while at < bytes.len() || !is_complete {
             let rest = bytes.get(at..).unwrap_or_default();
-            let continues =
-                value_start.is_some() && (is_folded(rest) || (after_bare_cr && field_name(rest).is_none()));
-            let Some((end, next)) = line_end(bytes, at, whole) else {
+            let continues = value_start.is_some()
+                && (is_continuation_line(rest) || (after_bare_cr && parse_field_name(rest).is_none()));
+            let Some((end, next)) = find_line_end(bytes, at, is_complete) else {
                 if continues || rest.is_empty() {
                     fields.pop();
                 }
@@ -268,7 +280,7 @@ impl<'a> Entity<'a> {
             // Among lines that end in a line feed, a carriage return alone is a stray one. SES's own fields may stand before
             // a mail whose lines all end so.
             if end == at && is_bare_cr && has_line_feeds {
-                let Some((next_end, after)) = line_end(bytes, next, whole) else { break };
+                let Some((next_end, after)) = find_line_end(bytes, next, is_complete) else { break };
                 if bytes.get(next_end..after).is_some_and(|line_break| line_break.ends_with(b"\n")) {
                     after_bare_cr = true;
                     at = next;
@@ -280,9 +292,9 @@ impl<'a> Entity<'a> {
                 break;
             }
             if !continues {
-                let name = field_name(bytes.get(at..end).unwrap_or_default());
+                let name = parse_field_name(bytes.get(at..end).unwrap_or_default());
                 value_start = name.map(|(_, len)| at + len);
-                fields.extend(name.map(|(name, _)| Field { name, value: b"" }));
+                fields.extend(name.map(|(name, _)| HeaderField { name, value: b"" }));
             }
             if let (Some(start), Some(field)) = (value_start, fields.last_mut()) {
                 field.value = bytes.get(start..end).unwrap_or_default();
@@ -292,43 +304,47 @@ impl<'a> Entity<'a> {
             at = next;
         }
         let value = |name: &str| {
-            let field = fields.iter().find(|field: &&Field<'_>| field.name.eq_ignore_ascii_case(name));
+            let field = fields.iter().find(|field: &&HeaderField<'_>| field.name.eq_ignore_ascii_case(name));
             field.map(|field| field.value).unwrap_or_default()
         };
         let content_type = value("Content-Type");
-        let parameters = text(content_type, None);
-        let kind = parameters::keyword(&parameters);
-        let boundary = parameters::token(&parameters, "boundary").filter(|_| kind.starts_with("multipart/"));
+        let parameters = decode_field_text(content_type, None);
+        let kind = parameters::value_before_parameters(&parameters);
+        let boundary =
+            parameters::token_parameter(&parameters, "boundary").filter(|_| kind.starts_with("multipart/"));
         Self {
             content_type,
-            kind,
+            media_type: kind,
             boundary: boundary.map(String::into_bytes),
-            charset: parameters::token(&parameters, "charset"),
+            charset: parameters::token_parameter(&parameters, "charset"),
             disposition: value("Content-Disposition"),
-            transfer_encoding: parameters::keyword(&text(value("Content-Transfer-Encoding"), None)),
-            begins_with_field: field_name(bytes).is_some(),
-            has_all_headers: body.is_some() || whole,
-            body: body.unwrap_or(bytes.len()),
+            transfer_encoding: parameters::value_before_parameters(&decode_field_text(
+                value("Content-Transfer-Encoding"),
+                None,
+            )),
+            begins_with_field: parse_field_name(bytes).is_some(),
+            has_all_headers: body.is_some() || is_complete,
+            body_start: body.unwrap_or(bytes.len()),
             bytes,
             fields,
         }
     }
 
     fn content_type(&self) -> Option<String> {
-        self.kind.contains('/').then(|| visible(&self.kind, MAX_TYPE_CHARS))
+        self.media_type.contains('/').then(|| sanitize_text(&self.media_type, MAX_TYPE_CHARS))
     }
 
     fn is_attachment(&self) -> bool {
-        parameters::keyword(&text(self.disposition, None)) == "attachment"
+        parameters::value_before_parameters(&decode_field_text(self.disposition, None)) == "attachment"
     }
 
     /// The file name; `charset` is the one to take if the name is not encoded.
-    fn name(&self, charset: Option<&str>) -> Option<String> {
+    fn file_name(&self, charset: Option<&str>) -> Option<String> {
         let charset = self.charset.as_deref().or(charset);
-        let parameter = |field, name| parameters::text(&text(field, charset), name);
+        let parameter = |field, name| parameters::text_parameter(&decode_field_text(field, charset), name);
         let name = parameter(self.disposition, "filename").filter(|name| !name.trim().is_empty());
         let name = name.or_else(|| parameter(self.content_type, "name"))?;
-        Some(name.trim()).filter(|name| !name.is_empty()).map(|name| visible(name, MAX_NAME_CHARS))
+        Some(name.trim()).filter(|name| !name.is_empty()).map(|name| sanitize_text(name, MAX_NAME_CHARS))
     }
 
     /// How many bytes a body has once decoded, without decoding it.
@@ -367,28 +383,28 @@ const MAX_CARRIAGE_RETURNS: usize = 8;
 /// Where the line that starts at `from` ends, and where the next one starts; `None` if the mail goes on and the line does,
 /// too. Lines end as they should, or in a line feed or carriage return alone, or in several carriage returns and a line
 /// feed.
-fn line_end(bytes: &[u8], from: usize, whole: bool) -> Option<(usize, usize)> {
+fn find_line_end(bytes: &[u8], from: usize, is_complete: bool) -> Option<(usize, usize)> {
     let rest = bytes.get(from..)?;
     let Some(len) = rest.iter().position(|b| matches!(b, b'\r' | b'\n')) else {
-        return whole.then_some((bytes.len(), bytes.len()));
+        return is_complete.then_some((bytes.len(), bytes.len()));
     };
     let end = from + len;
     let rest = bytes.get(end..)?;
     let returns = rest.iter().take(MAX_CARRIAGE_RETURNS).take_while(|b| **b == b'\r').count();
     let break_len = match rest.get(returns) {
         Some(b'\n') => returns + 1,
-        None if !whole => return None,
+        None if !is_complete => return None,
         _ => 1,
     };
     Some((end, end + break_len))
 }
 
-fn is_folded(line: &[u8]) -> bool {
+fn is_continuation_line(line: &[u8]) -> bool {
     matches!(line, [b' ' | b'\t', ..])
 }
 
 /// The name of the field that starts here (RFC 5322, 2.2), and the length up to its value.
-fn field_name(line: &[u8]) -> Option<(&str, usize)> {
+fn parse_field_name(line: &[u8]) -> Option<(&str, usize)> {
     let len = line.iter().position(|b| !b.is_ascii_graphic() || *b == b':')?;
     let rest = line.get(len..)?;
     let spaces = rest.iter().position(|b| !matches!(b, b' ' | b'\t'))?;
@@ -397,7 +413,7 @@ fn field_name(line: &[u8]) -> Option<(&str, usize)> {
 }
 
 /// The beginning of a field's value as text, unfolded.
-fn text(value: &[u8], charset: Option<&str>) -> String {
+fn decode_field_text(value: &[u8], charset: Option<&str>) -> String {
     let value = value.get(..MAX_VALUE_BYTES).unwrap_or(value);
     unfold(&charset::decode_field(value, charset))
 }
@@ -458,8 +474,8 @@ epilogue\r
 
     #[test]
     fn parts_are_found() {
-        let whole = Structure::read(MAIL.as_bytes(), true);
-        assert_eq!(whole.read, Extent::Complete);
+        let whole = MailStructure::parse(MAIL.as_bytes(), true);
+        assert_eq!(whole.read, ReadExtent::Complete);
         assert_eq!(whole.content_type.as_deref(), Some("multipart/mixed"));
         let within = "Content-Type: multipart/mixed; boundary=\"within\"\r\n\r\n--within\r\nContent-Disposition: \
                       attachment; filename=not-ours.txt\r\n\r\n--within--";
@@ -472,17 +488,17 @@ epilogue\r
             ]
         );
         // The result is the same with bare line feeds, except for the mail within, which has fewer bytes then.
-        let unix = Structure::read(MAIL.replace('\r', "").as_bytes(), true);
+        let unix = MailStructure::parse(MAIL.replace('\r', "").as_bytes(), true);
         assert_eq!(unix.attachments[0], whole.attachments[0]);
         assert_eq!(unix.attachments[2], whole.attachments[2]);
     }
 
     #[test]
     fn a_cut_leaves_what_came_before_it() {
-        let whole = Structure::read(MAIL.as_bytes(), true);
+        let whole = MailStructure::parse(MAIL.as_bytes(), true);
         for cut in 1..MAIL.len() {
-            let structure = Structure::read(&MAIL.as_bytes()[..cut], false);
-            assert!(cut < "Return-Path:".len() || structure.read == Extent::Truncated, "{cut}");
+            let structure = MailStructure::parse(&MAIL.as_bytes()[..cut], false);
+            assert!(cut < "Return-Path:".len() || structure.read == ReadExtent::Truncated, "{cut}");
             for (seen, expected) in structure.attachments.iter().zip(&whole.attachments) {
                 assert!(
                     expected.name == seen.name
@@ -495,9 +511,9 @@ epilogue\r
             assert!(structure.attachments.len() <= whole.attachments.len());
             assert_eq!(structure.has_all_headers, cut >= MAIL.find("preamble").unwrap(), "{cut}");
         }
-        let in_subject = Structure::read(&MAIL.as_bytes()[..MAIL.find("folded").unwrap()], false);
+        let in_subject = MailStructure::parse(&MAIL.as_bytes()[..MAIL.find("folded").unwrap()], false);
         assert_eq!(in_subject.headers, {
-            let mut headers = Headers::default();
+            let mut headers = HeaderFields::default();
             headers.push("Return-Path", "<jane@example.net>");
             headers.push("From", "=?UTF-8?Q?J=C3=A4ne?= <jane@example.net>");
             headers
@@ -508,27 +524,27 @@ epilogue\r
     fn many_attachments_are_counted() {
         let part = "--b\nContent-Type: image/png\n\nx\n";
         let mail = format!("Content-Type: multipart/mixed; boundary=b\n\n{}--b--\n", part.repeat(25));
-        let structure = Structure::read(mail.as_bytes(), true);
+        let structure = MailStructure::parse(mail.as_bytes(), true);
         assert_eq!((structure.attachments.len(), structure.attachments_omitted), (MAX_ATTACHMENTS, 5));
     }
 
     #[test]
     fn what_is_no_mail() {
-        let why = |bytes: &[u8]| Structure::read(bytes, true).unreadable;
-        assert_eq!(why(b""), Some(Unreadable::Empty));
-        assert_eq!(why(b"\x93\x01\xf0 no colon in sight"), Some(Unreadable::NotMail));
-        assert_eq!(why(b"\x93\x01: \xf0\n\n"), Some(Unreadable::NotMail));
-        assert_eq!(why(b"\n\nbody only"), Some(Unreadable::NotMail));
+        let why = |bytes: &[u8]| MailStructure::parse(bytes, true).unreadable;
+        assert_eq!(why(b""), Some(UnreadableReason::Empty));
+        assert_eq!(why(b"\x93\x01\xf0 no colon in sight"), Some(UnreadableReason::NotMail));
+        assert_eq!(why(b"\x93\x01: \xf0\n\n"), Some(UnreadableReason::NotMail));
+        assert_eq!(why(b"\n\nbody only"), Some(UnreadableReason::NotMail));
         assert_eq!(why(b"Subject: x"), None);
     }
 
     #[test]
     fn mails_within_mails_and_parts_within_parts_cost_nothing() {
         let nested = "Content-Type: message/rfc822\n\n".repeat(20_000);
-        let structure = Structure::read(nested.as_bytes(), true);
+        let structure = MailStructure::parse(nested.as_bytes(), true);
         assert_eq!(structure.attachments.len(), 1);
         let part = |n| format!("Content-Type: multipart/mixed; boundary=b{n}\n\n--b{n}\n");
         let parts = (0..2000).map(part).collect::<Vec<_>>().concat();
-        assert_eq!(Structure::read(parts.as_bytes(), true).attachments.len(), 1);
+        assert_eq!(MailStructure::parse(parts.as_bytes(), true).attachments.len(), 1);
     }
 }

@@ -2,10 +2,10 @@
 //! programs make of it.
 
 use super::charset;
-use super::words::{self, EncodedWord, hex_byte};
+use super::encoded_words::{self, EncodedWord, parse_hex_byte};
 
 /// The value before the parameters, in lower case: `text/plain`, `attachment`.
-pub(super) fn keyword(field: &str) -> String {
+pub(super) fn value_before_parameters(field: &str) -> String {
     let field = without_comments(field);
     let value = field.split([';', '(']).next().unwrap_or_default();
     value.split_whitespace().next().unwrap_or_default().to_ascii_lowercase()
@@ -43,48 +43,50 @@ pub(super) fn without_comments(field: &str) -> String {
 }
 
 /// A parameter whose value is a token, such as a boundary or a character set.
-pub(super) fn token(field: &str, name: &str) -> Option<String> {
-    let plain = Parameters::of(field).find(|(key, _)| key.eq_ignore_ascii_case(name));
-    let value = plain.map(|(_, value)| value).or_else(|| text(field, name))?;
+pub(super) fn token_parameter(field: &str, name: &str) -> Option<String> {
+    let plain = Parameters::new(field).find(|(key, _)| key.eq_ignore_ascii_case(name));
+    let value = plain.map(|(_, value)| value).or_else(|| text_parameter(field, name))?;
     Some(value.trim_end().to_owned()).filter(|value| !value.is_empty())
 }
 
 /// A parameter whose value is text, such as a file name. Of several spellings the one with a character set counts, as
 /// senders give the other one to old programs.
-pub(super) fn text(field: &str, name: &str) -> Option<String> {
-    let mut sections: Vec<Section> = Vec::new();
+pub(super) fn text_parameter(field: &str, name: &str) -> Option<String> {
+    let mut sections: Vec<ParameterSection> = Vec::new();
     let mut plain = None;
-    for (key, value) in Parameters::of(field) {
+    for (key, value) in Parameters::new(field) {
         let (base, suffix) = key.split_once('*').map_or((key, None), |(base, suffix)| (base, Some(suffix)));
         if !base.trim().eq_ignore_ascii_case(name) {
             continue;
         }
         match suffix.map(str::trim) {
-            None => plain = plain.or_else(|| Some(words::decode(&value))),
+            None => plain = plain.or_else(|| Some(encoded_words::decode_encoded_words(&value))),
             Some(suffix) => {
                 let is_encoded = suffix.is_empty() || suffix.ends_with('*');
                 let number = suffix.trim_end_matches('*').parse().unwrap_or(0);
-                sections.push(Section { number, is_encoded, value });
+                sections.push(ParameterSection { number, is_encoded, value });
             }
         }
     }
     // The sort is stable: of a section that stands there twice, the first counts.
     sections.sort_by_key(|section| section.number);
     sections.dedup_by_key(|section| section.number);
-    if sections.is_empty() { plain } else { Some(joined(&sections)) }
+    if sections.is_empty() { plain } else { Some(join_sections(&sections)) }
 }
 
 /// A section of a value, `name*number*=value` (RFC 2231, 3).
-struct Section {
+struct ParameterSection {
     number: u32,
     is_encoded: bool,
     value: String,
 }
 
-fn joined(sections: &[Section]) -> String {
+fn join_sections(sections: &[ParameterSection]) -> String {
     if sections.iter().all(|section| !section.is_encoded) {
         // Encoded words that somebody has cut into sections.
-        return words::decode(&sections.iter().map(|section| section.value.as_str()).collect::<String>());
+        return encoded_words::decode_encoded_words(
+            &sections.iter().map(|section| section.value.as_str()).collect::<String>(),
+        );
     }
     let mut name = "";
     let mut text = String::new();
@@ -93,7 +95,7 @@ fn joined(sections: &[Section]) -> String {
         let mut value = section.value.as_str();
         if !section.is_encoded {
             // A character may be split between encoded sections, but not across plain ones.
-            text.push_str(&charset::decode(name, &std::mem::take(&mut bytes)));
+            text.push_str(&charset::decode_charset(name, &std::mem::take(&mut bytes)));
             text.push_str(value);
             continue;
         }
@@ -103,17 +105,17 @@ fn joined(sections: &[Section]) -> String {
         {
             (name, value) = (charset, after);
         }
-        push_percent_decoded(value, &mut bytes);
+        append_percent_decoded(value, &mut bytes);
     }
-    text.push_str(&charset::decode(name, &bytes));
+    text.push_str(&charset::decode_charset(name, &bytes));
     text
 }
 
-fn push_percent_decoded(value: &str, bytes: &mut Vec<u8>) {
+fn append_percent_decoded(value: &str, bytes: &mut Vec<u8>) {
     let mut rest = value.as_bytes();
     while let [first, after @ ..] = rest {
         rest = after;
-        match (first, hex_byte(after)) {
+        match (first, parse_hex_byte(after)) {
             (b'%', Some(byte)) => {
                 bytes.push(byte);
                 rest = after.get(2..).unwrap_or_default();
@@ -131,7 +133,7 @@ struct Parameters<'a> {
 }
 
 impl<'a> Parameters<'a> {
-    fn of(field: &'a str) -> Self {
+    fn new(field: &'a str) -> Self {
         let rest = field.split_once(';').map_or("", |(_, parameters)| parameters);
         Self { rest, tail: rest.rfind("?=").map_or(rest.len(), |at| rest.len() - at) }
     }
@@ -140,14 +142,14 @@ impl<'a> Parameters<'a> {
     fn take_value(&mut self) -> String {
         let text = self.rest.trim_start();
         let (value, rest) = match text.strip_prefix('"') {
-            Some(quoted) => quoted_value(quoted),
-            None => self.plain_value(text),
+            Some(quoted) => split_quoted_value(quoted),
+            None => self.split_plain_value(text),
         };
         self.rest = rest;
         value
     }
 
-    fn plain_value(&self, text: &'a str) -> (String, &'a str) {
+    fn split_plain_value(&self, text: &'a str) -> (String, &'a str) {
         let mut end = 0;
         while let Some(rest) = text.get(end..) {
             let Some(found) = rest.find(['=', ';']) else {
@@ -160,7 +162,7 @@ impl<'a> Parameters<'a> {
                 break;
             }
             // An encoded word may hold a semicolon.
-            let word = (rest.len() > self.tail).then(|| EncodedWord::read(rest)).flatten();
+            let word = (rest.len() > self.tail).then(|| EncodedWord::parse(rest)).flatten();
             end += word.map_or(1, |word| word.len);
         }
         let (value, after) = text.split_at_checked(end).unwrap_or((text, ""));
@@ -175,7 +177,7 @@ impl<'a> Parameters<'a> {
 }
 
 /// The value of a quoted string whose first quote is gone, and what comes after it.
-fn quoted_value(quoted: &str) -> (String, &str) {
+fn split_quoted_value(quoted: &str) -> (String, &str) {
     let mut value = String::new();
     let mut chars = quoted.char_indices();
     while let Some((at, c)) = chars.next() {
@@ -250,23 +252,23 @@ mod tests {
             ("attachment; filename*0=\"=?UTF-8?B?UmVjaG51\"; filename*1=\"bmcucGRm?=\"", "Rechnung.pdf"),
         ];
         for (field, name) in cases {
-            assert_eq!(text(field, "filename").as_deref(), Some(name), "{field}");
+            assert_eq!(text_parameter(field, "filename").as_deref(), Some(name), "{field}");
         }
         for field in ["attachment", "", "; filename", "attachment; name=x", "attachment; xfilename=y"] {
-            assert_eq!(text(field, "filename"), None, "{field}");
+            assert_eq!(text_parameter(field, "filename"), None, "{field}");
         }
     }
 
     #[test]
     fn keywords_and_tokens() {
-        assert_eq!(keyword(" Text/HTML ; charset=x"), "text/html");
-        assert_eq!(keyword("ATTACHMENT"), "attachment");
-        assert_eq!(keyword("text/plain (a comment); x=y"), "text/plain");
+        assert_eq!(value_before_parameters(" Text/HTML ; charset=x"), "text/html");
+        assert_eq!(value_before_parameters("ATTACHMENT"), "attachment");
+        assert_eq!(value_before_parameters("text/plain (a comment); x=y"), "text/plain");
         assert_eq!(
-            token("text/plain; charset=us-ascii (Plain text)", "charset").as_deref(),
+            token_parameter("text/plain; charset=us-ascii (Plain text)", "charset").as_deref(),
             Some("us-ascii")
         );
-        assert_eq!(token("multipart/mixed; boundary=\"a b\"", "boundary").as_deref(), Some("a b"));
-        assert_eq!(token("multipart/mixed; boundary=\"\"", "boundary"), None);
+        assert_eq!(token_parameter("multipart/mixed; boundary=\"a b\"", "boundary").as_deref(), Some("a b"));
+        assert_eq!(token_parameter("multipart/mixed; boundary=\"\"", "boundary"), None);
     }
 }

@@ -11,28 +11,28 @@ use std::borrow::Cow;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::headers::Headers;
-use super::verdict::{DmarcPolicy, Verdict, Verdicts};
+use super::headers::HeaderFields;
+use super::verdict::{DmarcPolicy, MailVerdict, MailVerdicts};
 use crate::arn::Arn;
-use crate::malformed::{Malformed, Problem};
+use crate::malformed::{InputProblem, MalformedInput};
 use crate::record::check_message_id;
-use crate::text::{Text, Texts};
+use crate::text::{LenientText, LenientTexts};
 
 /// A mail that SES received, as SES told it.
 #[derive(Debug)]
 pub struct Receipt {
     /// SES's id of the mail as it came: the object's key ends in it.
     pub(super) message_id: String,
-    pub(super) mail: Mail,
-    pub(super) said: RawReceipt,
-    content: Text,
+    pub(super) mail: ReceivedMail,
+    pub(super) raw_receipt: RawReceipt,
+    content: LenientText,
     /// Where in the message the receipt stood, such as `ses` in a Lambda event.
     pub(super) path: &'static str,
 }
 
 /// Which of a rule's actions told of the mail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Action {
+pub enum ReceiptActionType {
     /// The action that stores the mail in S3, and says where.
     S3,
     /// The action that publishes the mail itself to an SNS topic.
@@ -51,12 +51,12 @@ impl Receipt {
     }
 
     /// The action that told of the mail.
-    pub fn action(&self) -> Action {
-        match self.said.action.action_type.get() {
-            Some("S3") => Action::S3,
-            Some("SNS") => Action::Sns,
-            Some("Lambda") => Action::Lambda,
-            _ => Action::Other,
+    pub fn action_type(&self) -> ReceiptActionType {
+        match self.raw_receipt.action.action_type.get() {
+            Some("S3") => ReceiptActionType::S3,
+            Some("SNS") => ReceiptActionType::Sns,
+            Some("Lambda") => ReceiptActionType::Lambda,
+            _ => ReceiptActionType::Other,
         }
     }
 
@@ -69,49 +69,56 @@ impl Receipt {
     ///
     /// # Errors
     /// If its encoding is unknown or not what it says to be: what was stored then would not be the mail.
-    pub fn content(&self) -> Result<Option<Cow<'_, [u8]>>, Malformed> {
+    pub fn content(&self) -> Result<Option<Cow<'_, [u8]>>, MalformedInput> {
         let Some(content) = self.content.get() else { return Ok(None) };
-        let encoding = self.said.action.encoding.get().unwrap_or("UTF8");
+        let encoding = self.raw_receipt.action.encoding.get().unwrap_or("UTF8");
         match encoding.replace('-', "").to_ascii_uppercase().as_str() {
             "UTF8" => Ok(Some(Cow::Borrowed(content.as_bytes()))),
-            "BASE64" => match base64(content) {
+            "BASE64" => match decode_base64(content) {
                 Some(bytes) => Ok(Some(Cow::Owned(bytes))),
-                None => Err(Malformed::new(self.at("content"), Problem::NotBase64)),
+                None => Err(MalformedInput::new(self.field_path("content"), InputProblem::NotBase64)),
             },
-            _ => Err(Malformed::new(self.at("receipt.action.encoding"), Problem::UnknownEncoding)
-                .quoting(encoding)),
+            _ => Err(MalformedInput::new(
+                self.field_path("receipt.action.encoding"),
+                InputProblem::UnknownEncoding,
+            )
+            .with_excerpt(encoding)),
         }
     }
 
     /// What SES checked, and what it found.
-    pub fn verdicts(&self) -> Verdicts {
-        let verdict = |status: &Status| status.0.get().map(Verdict::parse);
-        Verdicts {
-            spam: verdict(&self.said.spam_verdict),
-            virus: verdict(&self.said.virus_verdict),
-            spf: verdict(&self.said.spf_verdict),
-            dkim: verdict(&self.said.dkim_verdict),
-            dmarc: verdict(&self.said.dmarc_verdict),
-            dmarc_policy: self.said.dmarc_policy.get().map(DmarcPolicy::parse),
+    pub fn verdicts(&self) -> MailVerdicts {
+        let verdict = |status: &RawVerdict| status.0.get().map(MailVerdict::parse);
+        MailVerdicts {
+            spam: verdict(&self.raw_receipt.spam_verdict),
+            virus: verdict(&self.raw_receipt.virus_verdict),
+            spf: verdict(&self.raw_receipt.spf_verdict),
+            dkim: verdict(&self.raw_receipt.dkim_verdict),
+            dmarc: verdict(&self.raw_receipt.dmarc_verdict),
+            dmarc_policy: self.raw_receipt.dmarc_policy.get().map(DmarcPolicy::parse),
         }
     }
 
     /// The fields that hold a value that is not in SES's documentation.
-    pub fn unknown_values(&self) -> Vec<&'static str> {
+    pub fn fields_with_unknown_values(&self) -> Vec<&'static str> {
         const ACTIONS: &[&str] = &["S3", "SNS", "Bounce", "Lambda", "Stop", "WorkMail", "AddHeader"];
-        let action = self.said.action.action_type.get();
+        let action = self.raw_receipt.action.action_type.get();
         let unknown_action = action.is_some_and(|action| !ACTIONS.contains(&action));
-        unknown_action.then_some("receipt.action.type").into_iter().chain(self.verdicts().unknown()).collect()
+        unknown_action
+            .then_some("receipt.action.type")
+            .into_iter()
+            .chain(self.verdicts().fields_with_unknown_values())
+            .collect()
     }
 
     /// The ARN of the action's function or topic, which is in the Region and account that received the mail.
     pub(crate) fn action_arn(&self) -> Option<Arn<'_>> {
-        let action = &self.said.action;
+        let action = &self.raw_receipt.action;
         action.function_arn.get().or(action.topic_arn.get()).and_then(Arn::parse)
     }
 
     /// The path of a field of this receipt within its message.
-    pub(super) fn at(&self, field: &str) -> String {
+    pub(super) fn field_path(&self, field: &str) -> String {
         if self.path.is_empty() { field.to_owned() } else { format!("{}.{field}", self.path) }
     }
 }
@@ -119,18 +126,18 @@ impl Receipt {
 /// The object `mail`.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-pub(super) struct Mail {
-    message_id: Text,
-    pub(super) timestamp: Text,
+pub(super) struct ReceivedMail {
+    message_id: LenientText,
+    pub(super) timestamp: LenientText,
     /// The sender in the envelope.
-    pub(super) source: Text,
+    pub(super) source: LenientText,
     /// Whether SES left headers out. Anything but `false` is taken as truncated, unless the field is absent.
-    headers_truncated: Text,
-    pub(super) headers: Option<Headers>,
+    headers_truncated: LenientText,
+    pub(super) headers: Option<HeaderFields>,
     pub(super) common_headers: CommonHeaders,
 }
 
-impl Mail {
+impl ReceivedMail {
     /// Whether SES told all headers, so that one that is not among them is not in the mail.
     pub(super) fn has_all_headers(&self) -> bool {
         self.headers.is_some() && matches!(self.headers_truncated.get(), None | Some("false"))
@@ -141,10 +148,10 @@ impl Mail {
 #[derive(Debug, Default, Deserialize)]
 #[serde(from = "Value")]
 pub(super) struct CommonHeaders {
-    pub(super) from: Texts,
-    pub(super) return_path: Text,
-    pub(super) message_id: Text,
-    pub(super) subject: Text,
+    pub(super) from: LenientTexts,
+    pub(super) return_path: LenientText,
+    pub(super) message_id: LenientText,
+    pub(super) subject: LenientText,
 }
 
 impl From<Value> for CommonHeaders {
@@ -164,24 +171,24 @@ impl From<Value> for CommonHeaders {
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub(super) struct RawReceipt {
-    pub(super) timestamp: Text,
-    pub(super) processing_time_millis: Text,
-    pub(super) recipients: Option<Vec<Text>>,
-    spam_verdict: Status,
-    virus_verdict: Status,
-    spf_verdict: Status,
-    dkim_verdict: Status,
-    dmarc_verdict: Status,
-    dmarc_policy: Text,
+    pub(super) timestamp: LenientText,
+    pub(super) processing_time_millis: LenientText,
+    pub(super) recipients: Option<Vec<LenientText>>,
+    spam_verdict: RawVerdict,
+    virus_verdict: RawVerdict,
+    spf_verdict: RawVerdict,
+    dkim_verdict: RawVerdict,
+    dmarc_verdict: RawVerdict,
+    dmarc_policy: LenientText,
     pub(super) action: RawAction,
 }
 
 /// A verdict as an object, `{"status": "PASS"}`.
 #[derive(Debug, Default, Deserialize)]
 #[serde(from = "Value")]
-struct Status(Text);
+struct RawVerdict(LenientText);
 
-impl From<Value> for Status {
+impl From<Value> for RawVerdict {
     fn from(value: Value) -> Self {
         let Value::Object(mut fields) = value else { return Self(value.into()) };
         Self(fields.remove("status").unwrap_or_default().into())
@@ -192,19 +199,19 @@ impl From<Value> for Status {
 #[derive(Debug, Default, Deserialize)]
 #[serde(from = "Value")]
 pub(super) struct RawAction {
-    action_type: Text,
-    topic_arn: Text,
-    pub(super) bucket_name: Text,
-    pub(super) object_key_prefix: Text,
-    pub(super) object_key: Text,
-    encoding: Text,
-    function_arn: Text,
+    action_type: LenientText,
+    topic_arn: LenientText,
+    pub(super) bucket_name: LenientText,
+    pub(super) object_key_prefix: LenientText,
+    pub(super) object_key: LenientText,
+    encoding: LenientText,
+    function_arn: LenientText,
 }
 
 impl From<Value> for RawAction {
     fn from(value: Value) -> Self {
         let Value::Object(mut fields) = value else { return Self::default() };
-        let mut take = |name| fields.remove(name).map(Text::from).unwrap_or_default();
+        let mut take = |name| fields.remove(name).map(LenientText::from).unwrap_or_default();
         Self {
             action_type: take("type"),
             topic_arn: take("topicArn"),
@@ -219,11 +226,11 @@ impl From<Value> for RawAction {
 
 /// A notification's outermost object, or `ses` of a Lambda event's record.
 #[derive(Deserialize)]
-struct Raw {
-    mail: Option<Mail>,
+struct RawReceiptMessage {
+    mail: Option<ReceivedMail>,
     receipt: Option<RawReceipt>,
     #[serde(default)]
-    content: Text,
+    content: LenientText,
 }
 
 /// The longest names of buckets that S3 allows; the oldest buckets' names are longer than new ones may be.
@@ -234,32 +241,32 @@ const MAX_KEY_BYTES: usize = 1024;
 /// only trying out a receipt rule.
 ///
 /// # Errors
-/// [`Malformed`], with the path of the field.
-pub(crate) fn read(text: &str, path: &'static str) -> Result<Option<Box<Receipt>>, Malformed> {
+/// [`MalformedInput`], with the path of the field.
+pub(crate) fn parse_receipt(text: &str, path: &'static str) -> Result<Option<Box<Receipt>>, MalformedInput> {
     let read = |text| {
-        let raw: Raw = Malformed::parse(text)?;
-        let mail = raw.mail.ok_or_else(|| Malformed::new("mail", Problem::Missing))?;
+        let raw: RawReceiptMessage = MalformedInput::parse_json(text)?;
+        let mail = raw.mail.ok_or_else(|| MalformedInput::new("mail", InputProblem::Missing))?;
         let Some(message_id) = check_message_id(&mail.message_id)?.map(str::to_owned) else {
             return Ok(None);
         };
-        let receipt = raw.receipt.ok_or_else(|| Malformed::new("receipt", Problem::Missing))?;
+        let receipt = raw.receipt.ok_or_else(|| MalformedInput::new("receipt", InputProblem::Missing))?;
         let RawAction { bucket_name, object_key, .. } = &receipt.action;
         for (field, name, max) in [
             ("receipt.action.bucketName", bucket_name, MAX_BUCKET_BYTES),
             ("receipt.action.objectKey", object_key, MAX_KEY_BYTES),
         ] {
             if name.get().is_some_and(|name| name.len() > max) {
-                return Err(Malformed::new(field, Problem::TooLong));
+                return Err(MalformedInput::new(field, InputProblem::TooLong));
             }
         }
-        Ok(Some(Box::new(Receipt { message_id, mail, said: receipt, content: raw.content, path })))
+        Ok(Some(Box::new(Receipt { message_id, mail, raw_receipt: receipt, content: raw.content, path })))
     };
-    read(text).map_err(|error: Malformed| error.within(path))
+    read(text).map_err(|error: MalformedInput| error.prefix_field(path))
 }
 
 /// Decodes Base64 by RFC 4648, strictly except for line breaks: a mail that was damaged on its way must not be stored as
 /// if it were whole.
-fn base64(text: &str) -> Option<Vec<u8>> {
+fn decode_base64(text: &str) -> Option<Vec<u8>> {
     let digits: Vec<u8> = text.bytes().filter(|b| !b.is_ascii_whitespace()).collect();
     let padding = digits.iter().rev().take_while(|b| **b == b'=').count();
     let (body, _) = digits.split_at(digits.len() - padding);
@@ -274,11 +281,11 @@ mod tests {
 
     #[test]
     fn base64_is_whole_or_refused() {
-        assert_eq!(base64("aGVsbG8=").as_deref(), Some(&b"hello"[..]));
-        assert_eq!(base64("aGVs\r\n bG8h").as_deref(), Some(&b"hello!"[..]));
-        assert_eq!(base64("+/8=").as_deref(), Some(&[0xfb, 0xff][..]));
+        assert_eq!(decode_base64("aGVsbG8=").as_deref(), Some(&b"hello"[..]));
+        assert_eq!(decode_base64("aGVs\r\n bG8h").as_deref(), Some(&b"hello!"[..]));
+        assert_eq!(decode_base64("+/8=").as_deref(), Some(&[0xfb, 0xff][..]));
         for damaged in ["aGVsbG8", "aGVsb=8=", "aGVs*G8=", "a===", "-_8="] {
-            assert_eq!(base64(damaged), None, "{damaged}");
+            assert_eq!(decode_base64(damaged), None, "{damaged}");
         }
     }
 }

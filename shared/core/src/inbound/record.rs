@@ -5,10 +5,10 @@ use serde::Serialize;
 use super::disposition::Disposition;
 use super::loops::LoopSigns;
 use super::mailbox::Mailbox;
-use super::mime::Structure;
-use super::reference::Reference;
-use super::verdict::Verdicts;
-use crate::record::Record;
+use super::mime::MailStructure;
+use super::reference::MailReference;
+use super::verdict::MailVerdicts;
+use crate::record::TableItem;
 use crate::timestamp::Timestamp;
 
 /// A fact: this mail came for this recipient, and lies there. It holds no time of Mailroom's own, so that being told of
@@ -49,22 +49,22 @@ pub struct InboundRecord {
     /// The ids of the earlier mails in the thread, oldest first. Of many, the first and the last are kept.
     pub references: Vec<String>,
     /// What SES checked, and what it found.
-    pub verdicts: Verdicts,
+    pub verdicts: MailVerdicts,
     /// What to do with the mail, by [`super::DispositionPolicy`].
     pub disposition: Disposition,
     /// The signs by which a machine's mail is known.
     pub loop_signs: LoopSigns,
     /// Where the mail lies; `None` if nobody knows.
-    pub reference: Option<Reference>,
+    pub reference: Option<MailReference>,
     /// What is in the mail; `None` if nobody has looked.
-    pub structure: Option<Structure>,
+    pub structure: Option<MailStructure>,
     /// How long SES took to process the mail, in milliseconds.
     pub processing_time_ms: Option<u64>,
     /// When the record expires, in seconds since the Unix epoch (DynamoDB's TTL).
     pub expires_at: i64,
 }
 
-impl Record for InboundRecord {
+impl TableItem for InboundRecord {
     fn key(&self) -> (&str, &str) {
         (&self.pk, &self.sk)
     }

@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use serde::{Serialize, Serializer};
 
 use super::receipt::Receipt;
-use crate::text::{MAX_SES_TEXT_CHARS, visible};
+use crate::text::{MAX_SES_TEXT_CHARS, sanitize_text};
 
 /// The bucket and prefix of the stack's receipt rule.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Store {
+pub struct MailStore {
     /// The bucket's name.
     pub bucket: String,
     /// The prefix, as the rule's S3 action has it; it may be empty.
@@ -18,32 +18,34 @@ pub struct Store {
 
 /// An object in S3.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Location {
+pub struct ObjectLocation {
     /// The bucket's name.
     pub bucket: String,
     /// The object's key, as S3 takes it.
     pub key: String,
 }
 
-impl Location {
+impl ObjectLocation {
     /// Where the mail lies: where the S3 action says, or else, since no other action says it, where the stack's rule puts
     /// it. `None` if neither is known. Inline content belongs there too.
-    pub fn of(receipt: &Receipt, store: Option<&Store>) -> Option<Self> {
-        let action = &receipt.said.action;
+    pub fn from_receipt(receipt: &Receipt, store: Option<&MailStore>) -> Option<Self> {
+        let action = &receipt.raw_receipt.action;
         if let Some(bucket) = action.bucket_name.get() {
             let prefix = action.object_key_prefix.get().unwrap_or_default();
-            let key =
-                action.object_key.get().map_or_else(|| key(prefix, receipt.message_id()), str::to_owned);
+            let key = action
+                .object_key
+                .get()
+                .map_or_else(|| object_key(prefix, receipt.message_id()), str::to_owned);
             return Some(Self { bucket: bucket.to_owned(), key });
         }
         let store = store?;
-        Some(Self { bucket: store.bucket.clone(), key: key(&store.prefix, receipt.message_id()) })
+        Some(Self { bucket: store.bucket.clone(), key: object_key(&store.prefix, receipt.message_id()) })
     }
 }
 
 /// The key under which SES's S3 action stores a mail. A prefix is a folder's name, with or without its slash ("Deliver to
 /// S3 bucket action", Amazon SES Developer Guide: with prefix `Email`, mail appears in a folder named `Email`).
-pub fn key(prefix: &str, message_id: &str) -> String {
+pub fn object_key(prefix: &str, message_id: &str) -> String {
     let slash = if prefix.is_empty() || prefix.ends_with('/') { "" } else { "/" };
     format!("{prefix}{slash}{message_id}")
 }
@@ -68,7 +70,7 @@ pub struct ObjectFacts {
 impl ObjectFacts {
     /// How the object is encrypted. Encryption on the client's side is what a reader has to know, whatever S3 does
     /// besides.
-    pub fn encryption(&self) -> Encryption {
+    pub fn encryption(&self) -> ObjectEncryption {
         let metadata = |wanted: &str| {
             let plain = |name: &str| name.to_ascii_lowercase().trim_start_matches("x-amz-meta-").to_owned();
             self.metadata.iter().find(|(name, _)| plain(name) == wanted).map(|(_, value)| value.as_str())
@@ -78,26 +80,26 @@ impl ObjectFacts {
         let wrapping = metadata("x-amz-wrap-alg").or(metadata("x-amz-w"));
         if metadata("x-amz-key-v2").or(metadata("x-amz-3")).is_some() {
             return match wrapping {
-                None | Some("kms" | "kms+context" | "12") => Encryption::ClientKms,
-                Some(_) => Encryption::Client,
+                None | Some("kms" | "kms+context" | "12") => ObjectEncryption::ClientKms,
+                Some(_) => ObjectEncryption::Client,
             };
         }
         if metadata("x-amz-key").is_some() {
-            return Encryption::Client;
+            return ObjectEncryption::Client;
         }
         match self.server_side_encryption.as_deref() {
-            None | Some("") => Encryption::None,
-            Some("AES256") => Encryption::SseS3,
-            Some("aws:kms") => Encryption::SseKms,
-            Some("aws:kms:dsse") => Encryption::SseKmsDsse,
-            Some(other) => Encryption::Unknown(visible(other, 64)),
+            None | Some("") => ObjectEncryption::None,
+            Some("AES256") => ObjectEncryption::SseS3,
+            Some("aws:kms") => ObjectEncryption::SseKms,
+            Some("aws:kms:dsse") => ObjectEncryption::SseKmsDsse,
+            Some(other) => ObjectEncryption::Unknown(sanitize_text(other, 64)),
         }
     }
 }
 
 /// How an object is encrypted.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Encryption {
+pub enum ObjectEncryption {
     /// The object is not encrypted.
     None,
     /// S3 encrypts the object with its own keys.
@@ -115,7 +117,7 @@ pub enum Encryption {
     Unknown(String),
 }
 
-impl Encryption {
+impl ObjectEncryption {
     /// The name of the encryption: `none`, `sse-s3`, `client-kms`, …; an unknown one as S3 spelled it.
     pub fn as_str(&self) -> &str {
         match self {
@@ -135,7 +137,7 @@ impl Encryption {
     }
 }
 
-impl Serialize for Encryption {
+impl Serialize for ObjectEncryption {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(self.as_str())
     }
@@ -144,21 +146,26 @@ impl Serialize for Encryption {
 /// Where a mail lies, and what it takes to read it. What only S3 can tell is absent without it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[allow(missing_docs, reason = "S3's own names")]
-pub struct Reference {
+pub struct MailReference {
     pub bucket: String,
     pub bucket_region: Option<String>,
     pub key: String,
     pub version_id: Option<String>,
     pub etag: Option<String>,
     pub size: Option<u64>,
-    pub encryption: Option<Encryption>,
+    pub encryption: Option<ObjectEncryption>,
     /// Whether the mail lies in another Region than the one that received it; `None` if that is not known.
     pub crosses_regions: Option<bool>,
 }
 
-impl Reference {
-    pub(super) fn new(location: &Location, object: Option<&ObjectFacts>, received_in: Option<&str>) -> Self {
-        let text = |text: &Option<String>| text.as_deref().map(|text| visible(text, MAX_SES_TEXT_CHARS));
+impl MailReference {
+    pub(super) fn new(
+        location: &ObjectLocation,
+        object: Option<&ObjectFacts>,
+        receiving_region: Option<&str>,
+    ) -> Self {
+        let text =
+            |text: &Option<String>| text.as_deref().map(|text| sanitize_text(text, MAX_SES_TEXT_CHARS));
         Self {
             // Keeps the names as they came: whoever reads the mail gives them back to S3.
             bucket: location.bucket.clone(),
@@ -169,7 +176,7 @@ impl Reference {
             size: object.and_then(|object| object.size),
             encryption: object.map(ObjectFacts::encryption),
             crosses_regions: object
-                .and_then(|object| received_in.map(|received_in| received_in != object.bucket_region)),
+                .and_then(|object| receiving_region.map(|received_in| received_in != object.bucket_region)),
         }
     }
 }
@@ -183,7 +190,7 @@ mod tests {
         for (prefix, expected) in
             [("", "m-1"), ("mail/", "mail/m-1"), ("mail", "mail/m-1"), ("a/b c/", "a/b c/m-1")]
         {
-            assert_eq!(key(prefix, "m-1"), expected);
+            assert_eq!(object_key(prefix, "m-1"), expected);
         }
     }
 

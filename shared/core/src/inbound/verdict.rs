@@ -2,11 +2,11 @@
 
 use serde::{Serialize, Serializer};
 
-use crate::text::visible;
+use crate::text::sanitize_text;
 
 /// The outcome of one check.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Verdict {
+pub enum MailVerdict {
     /// The check passed.
     Pass,
     /// The check failed.
@@ -22,7 +22,7 @@ pub enum Verdict {
     Unknown(String),
 }
 
-impl Verdict {
+impl MailVerdict {
     pub(super) fn parse(text: &str) -> Self {
         match text.trim().to_ascii_uppercase().as_str() {
             "PASS" => Self::Pass,
@@ -30,7 +30,7 @@ impl Verdict {
             "GRAY" => Self::Gray,
             "PROCESSING_FAILED" => Self::ProcessingFailed,
             "DISABLED" => Self::Disabled,
-            _ => Self::Unknown(visible(text, 64)),
+            _ => Self::Unknown(sanitize_text(text, 64)),
         }
     }
 
@@ -47,7 +47,7 @@ impl Verdict {
     }
 }
 
-impl Serialize for Verdict {
+impl Serialize for MailVerdict {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(self.as_str())
     }
@@ -72,7 +72,7 @@ impl DmarcPolicy {
             "none" => Self::None,
             "quarantine" => Self::Quarantine,
             "reject" => Self::Reject,
-            _ => Self::Unknown(visible(text, 64)),
+            _ => Self::Unknown(sanitize_text(text, 64)),
         }
     }
 
@@ -96,18 +96,18 @@ impl Serialize for DmarcPolicy {
 /// What SES checked. Each field is `None` if SES did not tell it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 #[allow(missing_docs, reason = "the checks by their names")]
-pub struct Verdicts {
-    pub spam: Option<Verdict>,
-    pub virus: Option<Verdict>,
-    pub spf: Option<Verdict>,
-    pub dkim: Option<Verdict>,
-    pub dmarc: Option<Verdict>,
+pub struct MailVerdicts {
+    pub spam: Option<MailVerdict>,
+    pub virus: Option<MailVerdict>,
+    pub spf: Option<MailVerdict>,
+    pub dkim: Option<MailVerdict>,
+    pub dmarc: Option<MailVerdict>,
     pub dmarc_policy: Option<DmarcPolicy>,
 }
 
-impl Verdicts {
+impl MailVerdicts {
     /// The fields that hold a value that is not in SES's documentation.
-    pub(super) fn unknown(&self) -> impl Iterator<Item = &'static str> {
+    pub(super) fn fields_with_unknown_values(&self) -> impl Iterator<Item = &'static str> {
         let verdicts = [
             ("receipt.spamVerdict", &self.spam),
             ("receipt.virusVerdict", &self.virus),
@@ -115,7 +115,7 @@ impl Verdicts {
             ("receipt.dkimVerdict", &self.dkim),
             ("receipt.dmarcVerdict", &self.dmarc),
         ];
-        let unknown = verdicts.into_iter().filter(|(_, said)| matches!(said, Some(Verdict::Unknown(_))));
+        let unknown = verdicts.into_iter().filter(|(_, said)| matches!(said, Some(MailVerdict::Unknown(_))));
         let policy = matches!(self.dmarc_policy, Some(DmarcPolicy::Unknown(_)));
         unknown.map(|(field, _)| field).chain(policy.then_some("receipt.dmarcPolicy"))
     }

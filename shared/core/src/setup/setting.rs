@@ -4,65 +4,87 @@ use serde::{Deserialize, Serialize};
 
 /// What is remembered of a setting that was changed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Noted<T> {
+pub struct RememberedSetting<T> {
     /// What the setting was before Mailroom changed it.
-    pub before: T,
+    #[serde(rename = "before")]
+    pub original_value: T,
     /// What the setting was changed to. While a change is under way this is both the value of the last change and that of
     /// the new one: if the change is cut off, it is not known which of them is set.
-    pub ours: Vec<T>,
+    #[serde(rename = "ours")]
+    pub own_values: Vec<T>,
 }
 
 /// What to do about a setting.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Course<T> {
+pub struct SettingPlan<T> {
     /// What to remember of the setting before it is changed; `None` if nothing.
-    pub during: Option<Noted<T>>,
+    pub remembered_during: Option<RememberedSetting<T>>,
     /// The value to set it to; `None` if it need not be changed.
-    pub set: Option<T>,
+    pub new_value: Option<T>,
     /// What to remember of the setting after the change; `None` if nothing.
-    pub after: Option<Noted<T>>,
+    pub remembered_after: Option<RememberedSetting<T>>,
 }
 
-impl<T: Clone + PartialEq> Course<T> {
+impl<T: Clone + PartialEq> SettingPlan<T> {
     /// Neither changes the setting nor forgets anything about it.
-    pub fn leave(noted: Option<&Noted<T>>) -> Self {
-        Self { during: noted.cloned(), set: None, after: noted.cloned() }
+    pub fn keep(remembered: Option<&RememberedSetting<T>>) -> Self {
+        Self {
+            remembered_during: remembered.cloned(),
+            new_value: None,
+            remembered_after: remembered.cloned(),
+        }
     }
 
     /// Makes the setting as it is wanted. If it is so already, and not by Mailroom's doing, Mailroom won't undo it
     /// either.
-    pub fn towards(is: &T, noted: Option<&Noted<T>>, wanted: &T) -> Self {
-        let noted = noted.filter(|noted| noted.before == *is || noted.ours.contains(is));
-        let before = noted.map_or(is, |noted| &noted.before);
-        let after = (before != wanted).then(|| Noted { before: before.clone(), ours: vec![wanted.clone()] });
-        if is == wanted {
-            let after = after.filter(|_| noted.is_some_and(|noted| noted.ours.contains(is)));
-            return Self { during: after.clone(), set: None, after };
+    pub fn change_to(current: &T, remembered: Option<&RememberedSetting<T>>, wanted: &T) -> Self {
+        let noted =
+            remembered.filter(|noted| noted.original_value == *current || noted.own_values.contains(current));
+        let before = noted.map_or(current, |noted| &noted.original_value);
+        let after = (before != wanted)
+            .then(|| RememberedSetting { original_value: before.clone(), own_values: vec![wanted.clone()] });
+        if current == wanted {
+            let after = after.filter(|_| noted.is_some_and(|noted| noted.own_values.contains(current)));
+            return Self { remembered_during: after.clone(), new_value: None, remembered_after: after };
         }
-        let mut ours = noted.map(|noted| noted.ours.clone()).unwrap_or_default();
+        let mut ours = noted.map(|noted| noted.own_values.clone()).unwrap_or_default();
         if !ours.contains(wanted) {
             ours.push(wanted.clone());
         }
-        Self { during: Some(Noted { before: before.clone(), ours }), set: Some(wanted.clone()), after }
+        Self {
+            remembered_during: Some(RememberedSetting { original_value: before.clone(), own_values: ours }),
+            new_value: Some(wanted.clone()),
+            remembered_after: after,
+        }
     }
 
     /// Makes the setting as it was before, unless somebody else has changed it since.
-    pub fn back(is: &T, noted: Option<&Noted<T>>) -> Self {
-        match noted.filter(|noted| noted.ours.contains(is) && noted.before != *is) {
-            Some(noted) => Self { during: Some(noted.clone()), set: Some(noted.before.clone()), after: None },
-            None => Self { during: None, set: None, after: None },
+    pub fn restore(current: &T, remembered: Option<&RememberedSetting<T>>) -> Self {
+        match remembered
+            .filter(|noted| noted.own_values.contains(current) && noted.original_value != *current)
+        {
+            Some(noted) => Self {
+                remembered_during: Some(noted.clone()),
+                new_value: Some(noted.original_value.clone()),
+                remembered_after: None,
+            },
+            None => Self { remembered_during: None, new_value: None, remembered_after: None },
         }
     }
 
     /// What the setting is once this is done.
-    pub fn end<'a>(&'a self, is: &'a T) -> &'a T {
-        self.set.as_ref().unwrap_or(is)
+    pub fn final_value<'a>(&'a self, current: &'a T) -> &'a T {
+        self.new_value.as_ref().unwrap_or(current)
     }
 }
 
 /// Whether somebody else has made the setting: it is neither as wanted nor what Mailroom changed it to.
-pub fn is_foreign<T: PartialEq>(is: &T, noted: Option<&Noted<T>>, wanted: &T) -> bool {
-    is != wanted && !noted.is_some_and(|noted| noted.ours.contains(is))
+pub fn is_foreign_setting<T: PartialEq>(
+    current: &T,
+    remembered: Option<&RememberedSetting<T>>,
+    wanted: &T,
+) -> bool {
+    current != wanted && !remembered.is_some_and(|noted| noted.own_values.contains(current))
 }
 
 #[cfg(test)]
@@ -72,9 +94,9 @@ mod tests {
     use super::*;
 
     /// What is remembered, as letters: the value before, then those that it was changed to; nothing to remember if empty.
-    fn noted(text: &str) -> Option<Noted<char>> {
+    fn noted(text: &str) -> Option<RememberedSetting<char>> {
         let mut chars = text.chars();
-        chars.next().map(|before| Noted { before, ours: chars.collect() })
+        chars.next().map(|before| RememberedSetting { original_value: before, own_values: chars.collect() })
     }
 
     #[test]
@@ -100,8 +122,12 @@ mod tests {
             // Somebody else has already set what is wanted now.
             ('c', noted("ab"), 'c', None, None, None),
         ] {
-            let course = Course::towards(&is, remembered.as_ref(), &wanted);
-            assert_eq!(course, Course { during, set, after }, "{is}, {remembered:?}, {wanted}");
+            let course = SettingPlan::change_to(&is, remembered.as_ref(), &wanted);
+            assert_eq!(
+                course,
+                SettingPlan { remembered_during: during, new_value: set, remembered_after: after },
+                "{is}, {remembered:?}, {wanted}"
+            );
         }
     }
 
@@ -116,8 +142,12 @@ mod tests {
             ('x', noted("ab"), None, None),
             ('b', None, None, None),
         ] {
-            let course = Course::back(&is, remembered.as_ref());
-            assert_eq!(course, Course { during, set, after: None }, "{is}, {remembered:?}");
+            let course = SettingPlan::restore(&is, remembered.as_ref());
+            assert_eq!(
+                course,
+                SettingPlan { remembered_during: during, new_value: set, remembered_after: None },
+                "{is}, {remembered:?}"
+            );
         }
     }
 
@@ -130,7 +160,7 @@ mod tests {
             ('c', noted("ac"), false),
             ('a', noted("ac"), true),
         ] {
-            assert_eq!(is_foreign(&is, remembered.as_ref(), &'b'), expected, "{is}, {remembered:?}");
+            assert_eq!(is_foreign_setting(&is, remembered.as_ref(), &'b'), expected, "{is}, {remembered:?}");
         }
     }
 
@@ -150,18 +180,18 @@ mod tests {
                     (is, theirs) = (hand, hand);
                 }
                 let course = match wanted {
-                    Some(wanted) => Course::towards(&is, remembered.as_ref(), &wanted),
-                    None => Course::back(&is, remembered.as_ref()),
+                    Some(wanted) => SettingPlan::change_to(&is, remembered.as_ref(), &wanted),
+                    None => SettingPlan::restore(&is, remembered.as_ref()),
                 };
                 // The request dies before it has remembered, changed or remembered again, or does not die.
                 if until > 0 {
-                    remembered.clone_from(&course.during);
+                    remembered.clone_from(&course.remembered_during);
                 }
                 if until > 1 {
-                    is = *course.end(&is);
+                    is = *course.final_value(&is);
                 }
                 if until > 2 {
-                    remembered = course.after;
+                    remembered = course.remembered_after;
                 }
             }
             prop_assert_eq!((is, remembered), (theirs, None));

@@ -5,28 +5,28 @@
 
 use serde::Serialize;
 
-use super::item::partition_key;
+use super::address_state::partition_key;
 use crate::feedback::FeedbackRecord;
-use crate::notification::Kind;
+use crate::notification::EventKind;
 use crate::timestamp::Timestamp;
 
 /// The sort key of every address's item.
-pub const SORT_KEY: &str = "DELIVERED";
+pub const DELIVERY_SORT_KEY: &str = "DELIVERED";
 
 /// For how many days the item is kept after the delivery: twice the longest window of the policy (31 days), since a
 /// bounce may be found up to a queue's 14 days and a look back later.
-const KEPT_DAYS: i64 = 62;
+const RETENTION_DAYS: i64 = 62;
 
-/// The item. The policy reads it as it reads a delivery's record ([`super::FeedbackFact`]), so it has the same
+/// The item. The policy reads it as it reads a delivery's record ([`super::FeedbackSummary`]), so it has the same
 /// attributes, except for the id of the mail: an index by it would double each write.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct LatestDelivery {
     /// `ADDR#<match address>`: the table's partition key.
     pub pk: String,
-    /// [`SORT_KEY`].
+    /// [`DELIVERY_SORT_KEY`].
     pub sk: &'static str,
     /// `delivery`.
-    pub kind: Kind,
+    pub kind: EventKind,
     /// The id of the event.
     pub event_id: String,
     /// When the recipient's server took the mail, according to SES.
@@ -44,19 +44,19 @@ impl LatestDelivery {
     pub fn new(address: &str, recipient: &str, event_id: &str, occurred_at: Timestamp) -> Self {
         Self {
             pk: partition_key(address),
-            sk: SORT_KEY,
-            kind: Kind::Delivery,
+            sk: DELIVERY_SORT_KEY,
+            kind: EventKind::Delivery,
             event_id: event_id.to_owned(),
             occurred_at,
             recipient: recipient.to_owned(),
             address: address.to_owned(),
-            expires_at: occurred_at.seconds() + KEPT_DAYS * 24 * 60 * 60,
+            expires_at: occurred_at.seconds() + RETENTION_DAYS * 24 * 60 * 60,
         }
     }
 
     /// The item of a delivery's record; `None` if the record is of another kind.
-    pub fn of(record: &FeedbackRecord) -> Option<Self> {
-        let is_delivery = record.kind == Kind::Delivery;
+    pub fn from_record(record: &FeedbackRecord) -> Option<Self> {
+        let is_delivery = record.kind == EventKind::Delivery;
         is_delivery
             .then(|| Self::new(&record.address, &record.recipient, &record.event_id, record.occurred_at))
     }
@@ -65,13 +65,13 @@ impl LatestDelivery {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::suppression::FeedbackFact;
+    use crate::suppression::FeedbackSummary;
 
     #[test]
     fn the_policy_reads_it_as_a_delivery() {
         let at = Timestamp::parse("2026-11-01T00:00:00Z").unwrap();
         let item = LatestDelivery::new("jane@example.com", "Jane@example.com", "event", at);
-        let fact: FeedbackFact = serde_json::from_value(serde_json::to_value(&item).unwrap()).unwrap();
+        let fact: FeedbackSummary = serde_json::from_value(serde_json::to_value(&item).unwrap()).unwrap();
         assert_eq!(
             (fact.kind.as_str(), fact.occurred_at, fact.address.as_str()),
             ("delivery", at, "jane@example.com")

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 
+use super::address_state::{AddressState, ApplyAttempt, ApplyContext, ApplyOutcomeKind, ListAction};
 use super::import;
-use super::item::{AddressState, Attempt, OutcomeKind, Site, ToDo};
-use super::reason::Reason;
+use super::reason::SuppressionReason;
 use super::urgency::Urgency;
 use crate::timestamp::Timestamp;
 
@@ -13,15 +13,15 @@ use crate::timestamp::Timestamp;
 pub struct DueAddress {
     /// The address's state.
     pub state: AddressState,
-    /// What the list needs: neither [`ToDo::Nothing`] nor [`ToDo::Wait`].
-    pub to_do: ToDo,
+    /// What the list needs: neither [`ListAction::Nothing`] nor [`ListAction::Wait`].
+    pub to_do: ListAction,
 }
 
 impl DueAddress {
     /// Asks a state what the list needs; `None` if that is nothing, or has to wait.
-    pub fn new(state: AddressState, site: Site<'_>, now: Timestamp) -> Option<Self> {
-        match state.to_do(site, now) {
-            ToDo::Nothing | ToDo::Wait(_) => None,
+    pub fn new(state: AddressState, site: ApplyContext<'_>, now: Timestamp) -> Option<Self> {
+        match state.next_list_action(site, now) {
+            ListAction::Nothing | ListAction::Wait(_) => None,
             to_do => Some(Self { state, to_do }),
         }
     }
@@ -30,8 +30,8 @@ impl DueAddress {
     pub fn urgency(&self) -> Urgency {
         match self.to_do {
             _ if self.is_failed_deletion() => Urgency::RepeatedDeletion,
-            ToDo::Put { reason, .. } | ToDo::Trust(reason) => Urgency::of_reason(Some(reason)),
-            ToDo::Delete { .. } | ToDo::Nothing | ToDo::Wait(_) => Urgency::Release,
+            ListAction::Put { reason, .. } | ListAction::TrustSes(reason) => Urgency::of_reason(Some(reason)),
+            ListAction::Delete { .. } | ListAction::Nothing | ListAction::Wait(_) => Urgency::Release,
         }
     }
 
@@ -39,18 +39,19 @@ impl DueAddress {
     /// an entry that is not on the list, so it may fail for ever. A single call says that there is none, and then nothing
     /// is left to do.
     fn is_failed_deletion(&self) -> bool {
-        let failed = self.state.outcome().is_some_and(|outcome| outcome.kind == OutcomeKind::Failed);
-        failed && matches!(self.to_do, ToDo::Delete { .. }) && !self.needs_job()
+        let failed =
+            self.state.apply_outcome().is_some_and(|outcome| outcome.kind == ApplyOutcomeKind::Failed);
+        failed && matches!(self.to_do, ListAction::Delete { .. }) && !self.needs_job()
     }
 
     /// Whether only an import job can do it.
     fn needs_job(&self) -> bool {
-        import::only_by_job(&self.to_do)
+        import::requires_import_job(&self.to_do)
     }
 
     /// Whether [`DueAddress::attempt_without_call`] depends on the account.
     pub fn depends_on_account(&self) -> bool {
-        matches!(self.to_do, ToDo::Put { .. } | ToDo::Trust(_))
+        matches!(self.to_do, ListAction::Put { .. } | ListAction::TrustSes(_))
     }
 
     /// What to record for an address that costs no call: SES is trusted to have put the entry, or refuses to put any, since
@@ -59,11 +60,13 @@ impl DueAddress {
     pub fn attempt_without_call(
         &self,
         production_access: bool,
-        enabled: &BTreeSet<Reason>,
-    ) -> Option<Attempt> {
+        enabled: &BTreeSet<SuppressionReason>,
+    ) -> Option<ApplyAttempt> {
         match self.to_do {
-            ToDo::Trust(reason) => Some(Attempt::Trusted { reason, enabled: enabled.contains(&reason) }),
-            ToDo::Put { .. } if !production_access => Some(Attempt::RefusedSandbox),
+            ListAction::TrustSes(reason) => {
+                Some(ApplyAttempt::TrustedSes { reason, enabled: enabled.contains(&reason) })
+            }
+            ListAction::Put { .. } if !production_access => Some(ApplyAttempt::RefusedSandbox),
             _ => None,
         }
     }
@@ -116,7 +119,7 @@ impl Backlog {
     /// takes one call to make and one a minute to watch, single calls their pace.
     pub fn new(due: Vec<DueAddress>, calls_per_minute: usize) -> Self {
         let may_go_by_job = due.iter().filter(|due| !due.is_failed_deletion());
-        let calls: usize = may_go_by_job.map(|due| import::calls(&due.to_do)).sum();
+        let calls: usize = may_go_by_job.map(|due| import::count_api_calls(&due.to_do)).sum();
         Self { due, is_storm: calls > calls_per_minute }
     }
 
@@ -162,17 +165,18 @@ impl Backlog {
 /// The addresses of the most urgent of these states, `limit` at most, sorted.
 pub fn most_urgent_addresses(states: &[AddressState], limit: usize) -> Vec<&str> {
     let by_urgency: BTreeSet<_> =
-        states.iter().map(|state| (Urgency::of_reason(state.effective()), state.address())).collect();
+        states.iter().map(|state| (Urgency::of_reason(state.effective_reason()), state.address())).collect();
     let addresses: BTreeSet<_> = by_urgency.into_iter().map(|(_, address)| address).take(limit).collect();
     addresses.into_iter().collect()
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Change, Said, Source, SuppressionState};
+    use super::super::{StateChange, Statement, StatementSource, SuppressionState};
     use super::*;
 
-    const SITE: Site<'static> = Site { region: "us-east-1", first_pass_ended: true, trust_origin: true };
+    const SITE: ApplyContext<'static> =
+        ApplyContext { region: "us-east-1", first_pass_ended: true, trust_origin: true };
 
     fn at(seconds: i64) -> Timestamp {
         Timestamp::from_millis(1_780_000_000_000 + seconds * 1000).unwrap()
@@ -182,20 +186,35 @@ mod tests {
     /// deleted, `s/` was released and can be deleted only by a job; a number tells them apart and dates them.
     fn state(name: &str) -> AddressState {
         let since = at(name.trim_start_matches(|c: char| !c.is_ascii_digit()).parse().unwrap_or(0));
-        let said =
-            |source, region: &str| Said { at: since, source, region: region.to_owned(), id: String::new() };
+        let said = |source, region: &str| Statement {
+            at: since,
+            source,
+            region: region.to_owned(),
+            id: String::new(),
+        };
         let state = match name.as_bytes()[0] {
-            b'c' => SuppressionState::suppressed(Reason::Complaint, said(Source::Complaint, "eu-west-1")),
-            b'b' => SuppressionState::suppressed(Reason::Bounce, said(Source::Bounce, "eu-west-1")),
-            b't' => SuppressionState::suppressed(Reason::Bounce, said(Source::Bounce, SITE.region)),
-            _ => SuppressionState::released(said(Source::Operator, SITE.region)),
+            b'c' => SuppressionState::from_reason(
+                SuppressionReason::Complaint,
+                said(StatementSource::Complaint, "eu-west-1"),
+            ),
+            b'b' => SuppressionState::from_reason(
+                SuppressionReason::Bounce,
+                said(StatementSource::Bounce, "eu-west-1"),
+            ),
+            b't' => SuppressionState::from_reason(
+                SuppressionReason::Bounce,
+                said(StatementSource::Bounce, SITE.region),
+            ),
+            _ => SuppressionState::from_release(said(StatementSource::Operator, SITE.region)),
         };
         let address = format!("{name}@example.com");
         let spellings = [address.as_str()].into_iter().collect();
-        let state = AddressState::advance(None, &Change { address, spellings, state }, since).unwrap();
+        let state =
+            AddressState::join_change(None, &StateChange { address, spellings, state }, since).unwrap();
         if name.starts_with('f') {
-            let failed = Attempt::Failed { why: "failed in an import job".to_owned(), may_pass: true };
-            return state.attempted(state.version(), failed, since);
+            let failed =
+                ApplyAttempt::Failed { cause: "failed in an import job".to_owned(), retryable: true };
+            return state.record_attempt(state.version(), failed, since);
         }
         state
     }
@@ -258,16 +277,16 @@ mod tests {
 
     #[test]
     fn what_costs_no_call() {
-        let trusted = |enabled| Some(Attempt::Trusted { reason: Reason::Bounce, enabled });
+        let trusted = |enabled| Some(ApplyAttempt::TrustedSes { reason: SuppressionReason::Bounce, enabled });
         for (name, production_access, expected) in [
             ("t1", true, trusted(true)),
             ("t1", false, trusted(true)),
-            ("b1", false, Some(Attempt::RefusedSandbox)),
+            ("b1", false, Some(ApplyAttempt::RefusedSandbox)),
             ("b1", true, None),
             ("r1", false, None),
         ] {
             let due = due(name).pop().unwrap();
-            let enabled = BTreeSet::from([Reason::Bounce]);
+            let enabled = BTreeSet::from([SuppressionReason::Bounce]);
             assert_eq!(due.attempt_without_call(production_access, &enabled), expected, "{name}");
             assert_eq!(due.depends_on_account(), !name.starts_with('r'));
         }

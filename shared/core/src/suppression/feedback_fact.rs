@@ -7,15 +7,15 @@
 
 use serde::Deserialize;
 
-use super::state::limit;
-use crate::evidence::{BounceReport, Decidable, of_complaint};
-use crate::notification::Format;
+use super::state::limit_event_time;
+use crate::evidence::{BounceReport, DecisionTrigger, complaint_trigger};
+use crate::notification::NotificationFormat;
 use crate::timestamp::Timestamp;
 
 /// The parts of a record that the policy reads, both of a new one in the stream and of earlier ones in the table.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(from = "StoredFeedback")]
-pub struct FeedbackFact {
+pub struct FeedbackSummary {
     /// The kind of event: `bounce`, `complaint`, `delivery`, …
     pub kind: String,
     /// The id by which events are counted.
@@ -25,7 +25,7 @@ pub struct FeedbackFact {
     /// When SES took the mail.
     pub sent_at: Option<Timestamp>,
     /// What kind of decision the record calls for, by the rules of this version; `None` if there is nothing to decide.
-    pub decidable: Option<Decidable>,
+    pub decidable: Option<DecisionTrigger>,
     /// The recipient's address as SES spelled it.
     pub recipient: String,
     /// The recipient's address in match form.
@@ -35,20 +35,20 @@ pub struct FeedbackFact {
     /// How many recipients a complaint may have come from; `None` if the record does not say.
     pub candidates: Option<usize>,
     /// Which of SES's vocabularies told the event; `None` if the record does not say.
-    pub format: Option<Format>,
+    pub format: Option<NotificationFormat>,
 }
 
-impl FeedbackFact {
+impl FeedbackSummary {
     /// The record with its times [limited](limit) by when it was written.
     #[must_use]
-    pub fn limited(mut self, written_at: Timestamp) -> Self {
-        self.occurred_at = limit(self.occurred_at, written_at);
-        self.sent_at = self.sent_at.map(|at| limit(at, written_at));
+    pub fn limit_times(mut self, written_at: Timestamp) -> Self {
+        self.occurred_at = limit_event_time(self.occurred_at, written_at);
+        self.sent_at = self.sent_at.map(|at| limit_event_time(at, written_at));
         self
     }
 
     /// When the event counts from by itself: when it happened, but not before its mail was sent.
-    pub fn counts_from(&self) -> Timestamp {
+    pub fn takes_effect_at(&self) -> Timestamp {
         self.sent_at.map_or(self.occurred_at, |sent_at| sent_at.max(self.occurred_at))
     }
 }
@@ -62,7 +62,7 @@ struct StoredFeedback {
     #[serde(default)]
     sent_at: Option<Timestamp>,
     #[serde(default)]
-    decidable: Option<Decidable>,
+    decidable: Option<DecisionTrigger>,
     recipient: String,
     address: String,
     #[serde(default)]
@@ -70,7 +70,7 @@ struct StoredFeedback {
     #[serde(default)]
     candidates: Option<usize>,
     #[serde(default)]
-    format: Option<Format>,
+    format: Option<NotificationFormat>,
     #[serde(default)]
     bounce_type: Option<String>,
     #[serde(default)]
@@ -89,10 +89,10 @@ struct StoredFeedback {
 
 impl StoredFeedback {
     /// What the record calls for by the rules of this version.
-    fn decidable(&self) -> Option<Decidable> {
+    fn derive_decision_trigger(&self) -> Option<DecisionTrigger> {
         let stored = self.decidable?;
-        let by_the_rules = if stored == Decidable::Complaint {
-            of_complaint(self.complaint_feedback_type.as_deref(), self.complaint_subtype.as_deref())
+        let by_the_rules = if stored == DecisionTrigger::Complaint {
+            complaint_trigger(self.complaint_feedback_type.as_deref(), self.complaint_subtype.as_deref())
         } else {
             let report = BounceReport {
                 bounce_type: self.bounce_type.as_deref(),
@@ -101,16 +101,16 @@ impl StoredFeedback {
                 status: self.status.as_deref(),
                 diagnostic: self.diagnostic.as_deref(),
             };
-            report.decidable()
+            report.decision_trigger()
         };
         by_the_rules.filter(|decidable| *decidable == stored)
     }
 }
 
-impl From<StoredFeedback> for FeedbackFact {
+impl From<StoredFeedback> for FeedbackSummary {
     fn from(stored: StoredFeedback) -> Self {
         Self {
-            decidable: stored.decidable(),
+            decidable: stored.derive_decision_trigger(),
             kind: stored.kind,
             event_id: stored.event_id,
             occurred_at: stored.occurred_at,
@@ -131,11 +131,11 @@ mod tests {
     use super::*;
 
     /// What this version makes of a record with these attributes.
-    fn decidable(attributes: &Value) -> Option<Decidable> {
+    fn decidable(attributes: &Value) -> Option<DecisionTrigger> {
         let mut record = json!({"kind": "bounce", "event_id": "1", "occurred_at": "2026-01-01T00:00:00.000Z",
             "recipient": "Jane@example.com", "address": "jane@example.com", "evidence": null, "added": {"later": 1}});
         record.as_object_mut().unwrap().extend(attributes.as_object().unwrap().clone());
-        serde_json::from_value::<FeedbackFact>(record).unwrap().decidable
+        serde_json::from_value::<FeedbackSummary>(record).unwrap().decidable
     }
 
     #[test]
@@ -154,21 +154,24 @@ mod tests {
             "complaint_feedback_type": "abuse", "complaint_subtype": subtype})
         };
         let cases = [
-            (bounce("General"), Some(Decidable::Bounce)),
-            (bounce("NoEmail"), Some(Decidable::Bounce)),
+            (bounce("General"), Some(DecisionTrigger::Bounce)),
+            (bounce("NoEmail"), Some(DecisionTrigger::Bounce)),
             (bounce("UnsubscribedRecipient"), None),
             (bounce("EmailValidationSuppressed"), None),
             (bounce("SomethingNew"), None),
             (transient("General"), None),
-            (reported(transient("General"), "action", "failed"), Some(Decidable::Transient)),
-            (reported(transient("General"), "status", "4.2.0"), Some(Decidable::Transient)),
-            (reported(transient("General"), "diagnostic", "smtp; 421 later"), Some(Decidable::Transient)),
-            (transient("MailboxFull"), Some(Decidable::Transient)),
+            (reported(transient("General"), "action", "failed"), Some(DecisionTrigger::Transient)),
+            (reported(transient("General"), "status", "4.2.0"), Some(DecisionTrigger::Transient)),
+            (
+                reported(transient("General"), "diagnostic", "smtp; 421 later"),
+                Some(DecisionTrigger::Transient),
+            ),
+            (transient("MailboxFull"), Some(DecisionTrigger::Transient)),
             (
                 json!({"decidable": "undetermined", "bounce_type": "Undetermined", "bounce_subtype": "Undetermined"}),
-                Some(Decidable::Undetermined),
+                Some(DecisionTrigger::Undetermined),
             ),
-            (complaint(None), Some(Decidable::Complaint)),
+            (complaint(None), Some(DecisionTrigger::Complaint)),
             (complaint(Some("SomethingNew")), None),
             // A record that called for nothing still does not: its recipient may not have been a destination.
             (

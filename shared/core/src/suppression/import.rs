@@ -12,9 +12,9 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
-use super::item::ToDo;
+use super::address_state::ListAction;
 use crate::address::Address;
-use crate::text::visible;
+use crate::text::sanitize_text;
 use crate::timestamp::Timestamp;
 
 /// How many characters of a status that is not known are kept.
@@ -22,14 +22,14 @@ const MAX_STATUS_CHARS: usize = 64;
 
 /// What a job does with its entries: either it adds all of them, or it removes all of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum JobKind {
+pub enum ImportAction {
     /// The job adds entries, and replaces those that are there.
     Put,
     /// The job removes entries.
     Delete,
 }
 
-impl JobKind {
+impl ImportAction {
     /// SES's name for it: `PUT` or `DELETE`.
     pub fn as_ses(self) -> &'static str {
         match self {
@@ -48,41 +48,41 @@ impl JobKind {
 }
 
 /// How many calls of the list's API an address would cost without a job.
-pub fn calls(to_do: &ToDo) -> usize {
-    match to_do {
-        ToDo::Nothing | ToDo::Wait(_) | ToDo::Trust(_) => 0,
-        ToDo::Put { .. } => 1,
-        ToDo::Delete { spellings } => spellings.len(),
+pub fn count_api_calls(action: &ListAction) -> usize {
+    match action {
+        ListAction::Nothing | ListAction::Wait(_) | ListAction::TrustSes(_) => 0,
+        ListAction::Put { .. } => 1,
+        ListAction::Delete { spellings } => spellings.len(),
     }
 }
 
-/// Whether only a job can do it: see [`only_a_job_deletes`].
-pub fn only_by_job(to_do: &ToDo) -> bool {
-    matches!(to_do, ToDo::Delete { spellings } if spellings.iter().any(|spelling| only_a_job_deletes(spelling)))
+/// Whether only a job can do it: see [`requires_import_job_to_delete`].
+pub fn requires_import_job(action: &ListAction) -> bool {
+    matches!(action, ListAction::Delete { spellings } if spellings.iter().any(|spelling| requires_import_job_to_delete(spelling)))
 }
 
 /// Whether a spelling can be deleted only by a job: `DeleteSuppressedDestination` has the address in its path, and
 /// answers 400 to one with a slash (aws/aws-sdk#158, where SES's people say so themselves and name import jobs; open
 /// since 2022).
-pub fn only_a_job_deletes(spelling: &str) -> bool {
+pub fn requires_import_job_to_delete(spelling: &str) -> bool {
     spelling.contains('/')
 }
 
 /// A job that has not been made yet.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Plan {
+pub struct ImportPlan {
     /// What the job does with its entries.
-    pub kind: JobKind,
+    pub action: ImportAction,
     /// The content of the object: newline-delimited JSON.
     pub body: String,
     /// The match forms of the addresses in the object: the job is to hold these, and no others.
     pub addresses: Vec<String>,
 }
 
-impl Plan {
+impl ImportPlan {
     /// The key for the object, by which the job is found again. It is made of the time and of what is in the object.
-    pub fn key(&self, now: Timestamp) -> String {
-        let kind = self.kind.as_ses().to_ascii_lowercase();
+    pub fn object_key(&self, now: Timestamp) -> String {
+        let kind = self.action.as_ses().to_ascii_lowercase();
         let mut key = format!("import/{kind}/{now}-");
         for byte in Sha256::digest(&self.body).iter().take(8) {
             // Writing to a String cannot fail.
@@ -94,66 +94,69 @@ impl Plan {
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Line<'a> {
+struct ImportLine<'a> {
     email_address: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<&'a str>,
 }
 
 /// Plans a job of the kind that has more entries, of as many addresses as SES takes; the others wait for the next job.
-/// All of an address's spellings go in, or none. `None` if there is nothing to put or delete.
-pub fn plan<'a>(to_do: impl IntoIterator<Item = (&'a str, &'a ToDo)> + Clone) -> Option<Plan> {
+/// All of an address's spellings go in, or none. `Complete` if there is nothing to put or delete.
+pub fn plan_import<'a>(
+    actions_by_address: impl IntoIterator<Item = (&'a str, &'a ListAction)> + Clone,
+) -> Option<ImportPlan> {
     let entries = |kind| {
-        to_do
+        actions_by_address
             .clone()
             .into_iter()
-            .filter(move |(_, to_do)| kind_of(to_do) == Some(kind))
-            .map(|(_, to_do)| calls(to_do))
+            .filter(move |(_, to_do)| import_action_for(to_do) == Some(kind))
+            .map(|(_, to_do)| count_api_calls(to_do))
     };
-    let (puts, deletes): (usize, usize) = (entries(JobKind::Put).sum(), entries(JobKind::Delete).sum());
-    let kind = if puts >= deletes { JobKind::Put } else { JobKind::Delete };
-    let mut plan = Plan { kind, body: String::new(), addresses: Vec::new() };
+    let (puts, deletes): (usize, usize) =
+        (entries(ImportAction::Put).sum(), entries(ImportAction::Delete).sum());
+    let kind = if puts >= deletes { ImportAction::Put } else { ImportAction::Delete };
+    let mut plan = ImportPlan { action: kind, body: String::new(), addresses: Vec::new() };
     let mut left = kind.max_entries();
     let mut push = |email_address: &str, reason| {
         // The line has nothing but text, so JSON can hold it.
-        if let Ok(line) = serde_json::to_string(&Line { email_address, reason }) {
+        if let Ok(line) = serde_json::to_string(&ImportLine { email_address, reason }) {
             plan.body.push_str(&line);
             plan.body.push('\n');
         }
     };
-    for (address, to_do) in to_do {
-        if kind_of(to_do) != Some(kind) {
+    for (address, to_do) in actions_by_address {
+        if import_action_for(to_do) != Some(kind) {
             continue;
         }
-        let Some(rest) = left.checked_sub(calls(to_do)) else { break };
+        let Some(rest) = left.checked_sub(count_api_calls(to_do)) else { break };
         left = rest;
         match to_do {
-            ToDo::Put { spelling, reason } => push(spelling, Some(reason.as_ses())),
-            ToDo::Delete { spellings } => spellings.iter().for_each(|spelling| push(spelling, None)),
-            ToDo::Nothing | ToDo::Wait(_) | ToDo::Trust(_) => continue,
+            ListAction::Put { spelling, reason } => push(spelling, Some(reason.as_ses())),
+            ListAction::Delete { spellings } => spellings.iter().for_each(|spelling| push(spelling, None)),
+            ListAction::Nothing | ListAction::Wait(_) | ListAction::TrustSes(_) => continue,
         }
         plan.addresses.push(address.to_owned());
     }
     (!plan.addresses.is_empty()).then_some(plan)
 }
 
-fn kind_of(to_do: &ToDo) -> Option<JobKind> {
-    match to_do {
-        ToDo::Put { .. } => Some(JobKind::Put),
-        ToDo::Delete { .. } => Some(JobKind::Delete),
-        ToDo::Nothing | ToDo::Wait(_) | ToDo::Trust(_) => None,
+fn import_action_for(action: &ListAction) -> Option<ImportAction> {
+    match action {
+        ListAction::Put { .. } => Some(ImportAction::Put),
+        ListAction::Delete { .. } => Some(ImportAction::Delete),
+        ListAction::Nothing | ListAction::Wait(_) | ListAction::TrustSes(_) => None,
     }
 }
 
 /// The match forms of the addresses that an object of ours or a list of failed records names, and how many of its lines
 /// name none. The form of SES's list of failed records is not documented. Read are JSON and CSV, the two forms that go
 /// in, and JSON that holds the record as it went in, beside what went wrong.
-pub fn named(text: &str) -> (BTreeSet<String>, usize) {
+pub fn parse_record_addresses(records: &str) -> (BTreeSet<String>, usize) {
     let mut addresses = BTreeSet::new();
     let mut unread = 0;
-    for line in text.lines().filter(|line| !line.trim().is_empty()) {
+    for line in records.lines().filter(|line| !line.trim().is_empty()) {
         let spelling = match serde_json::from_str::<Value>(line) {
-            Ok(Value::Object(fields)) => address_of(&fields),
+            Ok(Value::Object(fields)) => find_email_address(&fields),
             _ => line.split(',').next().map(|field| field.trim().trim_matches('"').to_owned()),
         };
         match spelling.and_then(|spelling| Address::parse(&spelling).ok()) {
@@ -165,12 +168,14 @@ pub fn named(text: &str) -> (BTreeSet<String>, usize) {
 }
 
 /// The address of a record, or of a record within it, which may be an object or the text of one.
-fn address_of(record: &Map<String, Value>) -> Option<String> {
+fn find_email_address(record: &Map<String, Value>) -> Option<String> {
     let address = record.iter().find(|(name, _)| name.eq_ignore_ascii_case("emailAddress"));
     let within = || {
         record.values().find_map(|value| match value {
-            Value::Object(record) => address_of(record),
-            Value::String(text) => serde_json::from_str(text).ok().and_then(|record| address_of(&record)),
+            Value::Object(record) => find_email_address(record),
+            Value::String(text) => {
+                serde_json::from_str(text).ok().and_then(|record| find_email_address(&record))
+            }
             _ => None,
         })
     };
@@ -197,46 +202,46 @@ impl JobStatus {
             "CREATED" | "PROCESSING" => Self::Running,
             "COMPLETED" => Self::Completed,
             "FAILED" | "CANCELLED" | "ERROR" => Self::Failed,
-            unknown => Self::Unknown(visible(unknown, MAX_STATUS_CHARS)),
+            unknown => Self::Unknown(sanitize_text(unknown, MAX_STATUS_CHARS)),
         }
     }
 }
 
 /// Which of its addresses a job has not dealt with.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Unfinished {
+pub enum ImportJobOutcome {
     /// The job has dealt with all addresses.
-    None,
+    Complete,
     /// The job has not dealt with these addresses (match forms).
-    These(BTreeSet<String>),
+    FailedFor(BTreeSet<String>),
     /// Nobody knows which addresses the job has not dealt with: any may be one.
-    Any,
+    Unknown,
 }
 
-impl Unfinished {
-    /// What a job that has ended left undone. `failed` is its `FailedRecordsCount`, `failed_records` what lies at its
+impl ImportJobOutcome {
+    /// What a job that has ended left undone. `failed_count` is its `FailedRecordsCount`, `failed_records` what lies at its
     /// `FailedRecordsS3Url`. Unless every failed record is accounted for, any address may be one.
-    pub fn of(ended: &JobStatus, failed: usize, failed_records: Option<&str>) -> Self {
-        match ended {
-            JobStatus::Completed if failed == 0 => Self::None,
+    pub fn from_job_result(status: &JobStatus, failed_count: usize, failed_records: Option<&str>) -> Self {
+        match status {
+            JobStatus::Completed if failed_count == 0 => Self::Complete,
             JobStatus::Completed => {
-                let (addresses, unread) = named(failed_records.unwrap_or_default());
+                let (addresses, unread) = parse_record_addresses(failed_records.unwrap_or_default());
                 // A head line names no address, and several spellings of an address count as one.
                 let lines = failed_records
                     .map_or(0, |text| text.lines().filter(|line| !line.trim().is_empty()).count());
-                let accounted = !addresses.is_empty() && lines - unread >= failed;
-                if accounted { Self::These(addresses) } else { Self::Any }
+                let accounted = !addresses.is_empty() && lines - unread >= failed_count;
+                if accounted { Self::FailedFor(addresses) } else { Self::Unknown }
             }
-            JobStatus::Failed | JobStatus::Running | JobStatus::Unknown(_) => Self::Any,
+            JobStatus::Failed | JobStatus::Running | JobStatus::Unknown(_) => Self::Unknown,
         }
     }
 
     /// Whether the job may not have dealt with this address.
-    pub fn contains(&self, match_address: &str) -> bool {
+    pub fn may_have_failed_for(&self, match_form: &str) -> bool {
         match self {
-            Self::None => false,
-            Self::These(addresses) => addresses.contains(match_address),
-            Self::Any => true,
+            Self::Complete => false,
+            Self::FailedFor(addresses) => addresses.contains(match_form),
+            Self::Unknown => true,
         }
     }
 }
@@ -244,32 +249,32 @@ impl Unfinished {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::suppression::Reason;
-    use crate::suppression::item::Wait;
+    use crate::suppression::SuppressionReason;
+    use crate::suppression::address_state::WaitReason;
 
-    fn put(spelling: &str, reason: Reason) -> ToDo {
-        ToDo::Put { spelling: spelling.to_owned(), reason }
+    fn put(spelling: &str, reason: SuppressionReason) -> ListAction {
+        ListAction::Put { spelling: spelling.to_owned(), reason }
     }
 
-    fn delete(spellings: &[&str]) -> ToDo {
-        ToDo::Delete { spellings: spellings.iter().map(|&spelling| spelling.to_owned()).collect() }
+    fn delete(spellings: &[&str]) -> ListAction {
+        ListAction::Delete { spellings: spellings.iter().map(|&spelling| spelling.to_owned()).collect() }
     }
 
-    fn planned(to_do: &[(&str, ToDo)]) -> Option<Plan> {
-        plan(to_do.iter().map(|(address, to_do)| (*address, to_do)))
+    fn planned(to_do: &[(&str, ListAction)]) -> Option<ImportPlan> {
+        plan_import(to_do.iter().map(|(address, to_do)| (*address, to_do)))
     }
 
     #[test]
     fn a_job_is_of_one_kind() {
         let mut to_do = vec![
-            ("a@example.com", put("A@example.com", Reason::Bounce)),
+            ("a@example.com", put("A@example.com", SuppressionReason::Bounce)),
             ("b@example.com", delete(&["B@example.com", "b@example.com"])),
-            ("c@example.com", put("c@example.com", Reason::Complaint)),
-            ("d@example.com", ToDo::Wait(Wait::Job)),
-            ("e@example.com", ToDo::Trust(Reason::Bounce)),
+            ("c@example.com", put("c@example.com", SuppressionReason::Complaint)),
+            ("d@example.com", ListAction::Wait(WaitReason::HeldByJob)),
+            ("e@example.com", ListAction::TrustSes(SuppressionReason::Bounce)),
         ];
         let plan = planned(&to_do).unwrap();
-        assert_eq!(plan.kind, JobKind::Put);
+        assert_eq!(plan.action, ImportAction::Put);
         assert_eq!(plan.addresses, ["a@example.com", "c@example.com"]);
         assert_eq!(
             plan.body,
@@ -278,12 +283,12 @@ mod tests {
         to_do.push(("f@example.com", delete(&["f@example.com"])));
         let plan = planned(&to_do).unwrap();
         assert_eq!(
-            (plan.kind, &plan.addresses[..]),
-            (JobKind::Delete, &["b@example.com".to_owned(), "f@example.com".to_owned()][..])
+            (plan.action, &plan.addresses[..]),
+            (ImportAction::Delete, &["b@example.com".to_owned(), "f@example.com".to_owned()][..])
         );
         assert_eq!(plan.body.lines().next(), Some("{\"emailAddress\":\"B@example.com\"}"));
         assert_eq!(planned(&to_do[3..5]), None);
-        let key = plan.key(Timestamp::parse("2026-01-27T14:59:38.237Z").unwrap());
+        let key = plan.object_key(Timestamp::parse("2026-01-27T14:59:38.237Z").unwrap());
         assert!(key.starts_with("import/delete/2026-01-27T14:59:38.237Z-") && key.len() == 60, "{key}");
     }
 
@@ -293,30 +298,37 @@ mod tests {
         let to_do: Vec<_> = (0..5_000).map(|_| ("a@example.com", three.clone())).collect();
         let plan = planned(&to_do).unwrap();
         assert_eq!((plan.addresses.len(), plan.body.lines().count()), (3_333, 9_999));
-        let one = put("a@example.com", Reason::Bounce);
+        let one = put("a@example.com", SuppressionReason::Bounce);
         let to_do: Vec<_> = (0..100_001).map(|_| ("a@example.com", one.clone())).collect();
         assert_eq!(planned(&to_do).unwrap().addresses.len(), 100_000);
-        assert!(only_by_job(&delete(&["a@example.com", "A/b@example.com"])));
+        assert!(requires_import_job(&delete(&["a@example.com", "A/b@example.com"])));
         assert!(
-            !only_by_job(&delete(&["a@example.com"]))
-                && !only_by_job(&put("a/b@example.com", Reason::Bounce))
+            !requires_import_job(&delete(&["a@example.com"]))
+                && !requires_import_job(&put("a/b@example.com", SuppressionReason::Bounce))
         );
     }
 
     #[test]
     fn what_a_job_left_undone() {
-        let these = |addresses: &[&str]| Unfinished::These(addresses.iter().map(|&a| a.to_owned()).collect());
+        let these = |addresses: &[&str]| {
+            ImportJobOutcome::FailedFor(addresses.iter().map(|&a| a.to_owned()).collect())
+        };
         let json = r#"{"emailAddress":"A@example.com","reason":"BOUNCE","error":"x"}"#;
         let as_text =
             r#"{"error":"x","record":"{\"emailAddress\":\"A@example.com\",\"reason\":\"BOUNCE\"}"}"#;
         let as_object = r#"{"error":"x","record":{"emailAddress":"A@example.com"}}"#;
         let cases = [
-            (JobStatus::Completed, 0, None, Unfinished::None),
+            (JobStatus::Completed, 0, None, ImportJobOutcome::Complete),
             (JobStatus::Completed, 1, Some(json), these(&["a@example.com"])),
-            (JobStatus::Completed, 2, Some(json), Unfinished::Any),
+            (JobStatus::Completed, 2, Some(json), ImportJobOutcome::Unknown),
             (JobStatus::Completed, 1, Some(as_text), these(&["a@example.com"])),
             (JobStatus::Completed, 1, Some(as_object), these(&["a@example.com"])),
-            (JobStatus::Completed, 1, Some(r#"{"record":"{}","error":"a@example.com"}"#), Unfinished::Any),
+            (
+                JobStatus::Completed,
+                1,
+                Some(r#"{"record":"{}","error":"a@example.com"}"#),
+                ImportJobOutcome::Unknown,
+            ),
             (
                 JobStatus::Completed,
                 2,
@@ -324,15 +336,22 @@ mod tests {
                 these(&["a@example.com", "b@example.com"]),
             ),
             (JobStatus::Completed, 2, Some("A@example.com\na@example.com"), these(&["a@example.com"])),
-            (JobStatus::Completed, 1, None, Unfinished::Any),
-            (JobStatus::Completed, 1, Some("<html>"), Unfinished::Any),
-            (JobStatus::from_ses("CANCELLED"), 0, None, Unfinished::Any),
+            (JobStatus::Completed, 1, None, ImportJobOutcome::Unknown),
+            (JobStatus::Completed, 1, Some("<html>"), ImportJobOutcome::Unknown),
+            (JobStatus::from_ses("CANCELLED"), 0, None, ImportJobOutcome::Unknown),
         ];
         for (status, failed, text, expected) in cases {
-            assert_eq!(Unfinished::of(&status, failed, text), expected, "{status:?} {failed} {text:?}");
+            assert_eq!(
+                ImportJobOutcome::from_job_result(&status, failed, text),
+                expected,
+                "{status:?} {failed} {text:?}"
+            );
         }
-        assert!(these(&["a@example.com"]).contains("a@example.com"));
-        assert!(!Unfinished::None.contains("a") && Unfinished::Any.contains("a"));
+        assert!(these(&["a@example.com"]).may_have_failed_for("a@example.com"));
+        assert!(
+            !ImportJobOutcome::Complete.may_have_failed_for("a")
+                && ImportJobOutcome::Unknown.may_have_failed_for("a")
+        );
         assert_eq!(JobStatus::from_ses("CREATED"), JobStatus::Running);
         assert_eq!(JobStatus::from_ses("SOMETHING_NEW"), JobStatus::Unknown("SOMETHING_NEW".to_owned()));
     }

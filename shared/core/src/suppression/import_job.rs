@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::import::{JobKind, JobStatus, Unfinished, only_a_job_deletes};
-use super::item::{AddressState, JobRecord};
-use super::reason::Reason;
+use super::address_state::{AddressState, ImportResult};
+use super::import::{ImportAction, ImportJobOutcome, JobStatus, requires_import_job_to_delete};
+use super::reason::SuppressionReason;
 use crate::timestamp::Timestamp;
 
 /// The time since SES was asked for a job after which the job is overdue. SES documents no time that a job may take, so this
@@ -58,13 +58,13 @@ pub struct JobIntent {
 
 impl JobIntent {
     /// A job that SES was not asked for yet.
-    pub fn new(key: String, kind: JobKind, planned_at: Timestamp) -> Self {
-        Self { key, deletes: kind == JobKind::Delete, planned_at, requested_at: None, id: None }
+    pub fn new(key: String, kind: ImportAction, planned_at: Timestamp) -> Self {
+        Self { key, deletes: kind == ImportAction::Delete, planned_at, requested_at: None, id: None }
     }
 
     /// What the job does with its entries.
-    pub fn kind(&self) -> JobKind {
-        if self.deletes { JobKind::Delete } else { JobKind::Put }
+    pub fn kind(&self) -> ImportAction {
+        if self.deletes { ImportAction::Delete } else { ImportAction::Put }
     }
 
     fn age(&self, now: Timestamp) -> Duration {
@@ -120,7 +120,7 @@ impl JobNote {
 
     /// Whether a state is marked as held by a job that does not hold it (any more), or has an overdue job that has ended.
     pub fn is_stray(&self, state: &AddressState) -> bool {
-        state.job().is_some_and(|job| !self.is_key_in_flight(&job.key))
+        state.assigned_job().is_some_and(|job| !self.is_key_in_flight(&job.key))
             || state.overdue_job().is_some_and(|job| !self.is_key_overdue(&job.key))
     }
 
@@ -129,12 +129,12 @@ impl JobNote {
         if !self.is_stray(state) {
             return None;
         }
-        match (state.job(), state.overdue_job()) {
-            (Some(job), _) if self.is_key_overdue(&job.key) => state.job_overdue(&job.key, now),
+        match (state.assigned_job(), state.overdue_job()) {
+            (Some(job), _) if self.is_key_overdue(&job.key) => state.mark_job_overdue(&job.key, now),
             (Some(job), _) if !self.is_key_in_flight(&job.key) => {
-                state.job_ended(&job.key, JobRecord::Unknown, now)
+                state.record_import_result(&job.key, ImportResult::Unknown, now)
             }
-            (_, Some(overdue)) => state.job_ended(&overdue.key, JobRecord::Unknown, now),
+            (_, Some(overdue)) => state.record_import_result(&overdue.key, ImportResult::Unknown, now),
             (_, None) => None,
         }
     }
@@ -144,7 +144,7 @@ impl JobNote {
 #[derive(Debug)]
 pub struct CompletedJob<'a> {
     intent: &'a JobIntent,
-    unfinished: Unfinished,
+    unfinished: ImportJobOutcome,
     cause: String,
 }
 
@@ -157,7 +157,7 @@ impl<'a> CompletedJob<'a> {
         failed_records: Option<&str>,
         error: Option<&str>,
     ) -> Self {
-        let unfinished = Unfinished::of(&JobStatus::Completed, failed, failed_records);
+        let unfinished = ImportJobOutcome::from_job_result(&JobStatus::Completed, failed, failed_records);
         let cause = "failed in an import job";
         let cause = error.map_or_else(|| cause.to_owned(), |error| format!("{cause}: {error}"));
         Self { intent, unfinished, cause }
@@ -166,12 +166,13 @@ impl<'a> CompletedJob<'a> {
     /// Whether an address must be tried again. One that only a job can delete, and that a job came to, need not: it was not
     /// on the list, or else reconcile finds it.
     pub fn has_failed_at(&self, address: &str) -> bool {
-        self.unfinished.contains(address) && !(self.intent.deletes && only_a_job_deletes(address))
+        self.unfinished.may_have_failed_for(address)
+            && !(self.intent.deletes && requires_import_job_to_delete(address))
     }
 
     /// Whether jobs are of no use for now: nobody knows what this one has done.
     pub fn is_useless(&self) -> bool {
-        self.unfinished == Unfinished::Any && !self.intent.deletes
+        self.unfinished == ImportJobOutcome::Unknown && !self.intent.deletes
     }
 
     /// Records what the job made of an address; `None` if it does not hold it (any more). `enabled` holds the reasons that
@@ -179,22 +180,22 @@ impl<'a> CompletedJob<'a> {
     pub fn record(
         &self,
         state: &AddressState,
-        enabled: &BTreeSet<Reason>,
+        enabled: &BTreeSet<SuppressionReason>,
         now: Timestamp,
     ) -> Option<AddressState> {
         let reason = state.job_with_key(&self.intent.key)?.reason;
         let record = if self.has_failed_at(state.address()) {
-            JobRecord::Failed { why: self.cause.clone() }
+            ImportResult::Failed { cause: self.cause.clone() }
         } else {
-            JobRecord::Written { enabled: reason.is_none_or(|reason| enabled.contains(&reason)) }
+            ImportResult::Written { enabled: reason.is_none_or(|reason| enabled.contains(&reason)) }
         };
-        state.job_ended(&self.intent.key, record, now)
+        state.record_import_result(&self.intent.key, record, now)
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Change, Said, Source, SuppressionState};
+    use super::super::{StateChange, Statement, StatementSource, SuppressionState};
     use super::*;
 
     fn at(seconds: u64) -> Timestamp {
@@ -202,27 +203,32 @@ mod tests {
     }
 
     fn note(intent: Option<&str>, overdue: Option<&str>) -> JobNote {
-        let job = |key: &str| JobIntent::new(key.to_owned(), JobKind::Put, at(0));
+        let job = |key: &str| JobIntent::new(key.to_owned(), ImportAction::Put, at(0));
         JobNote { intent: intent.map(job), overdue: overdue.map(job), suspended_until: None }
     }
 
     /// A bounced address, marked with this job, and with one that is overdue.
     fn state(job: Option<&str>, overdue: Option<&str>) -> AddressState {
-        let said =
-            Said { at: at(0), source: Source::Bounce, region: "eu-west-1".to_owned(), id: String::new() };
-        let change = Change {
+        let said = Statement {
+            at: at(0),
+            source: StatementSource::Bounce,
+            region: "eu-west-1".to_owned(),
+            id: String::new(),
+        };
+        let change = StateChange {
             address: "a@example.com".to_owned(),
             spellings: ["a@example.com"].into_iter().collect(),
-            state: SuppressionState::suppressed(Reason::Bounce, said),
+            state: SuppressionState::from_reason(SuppressionReason::Bounce, said),
         };
-        let state = AddressState::advance(None, &change, at(0)).unwrap();
-        let state = overdue.map_or(state.clone(), |key| state.in_job(key).job_overdue(key, at(0)).unwrap());
-        job.map_or(state.clone(), |key| state.in_job(key))
+        let state = AddressState::join_change(None, &change, at(0)).unwrap();
+        let state = overdue
+            .map_or(state.clone(), |key| state.assign_to_job(key).mark_job_overdue(key, at(0)).unwrap());
+        job.map_or(state.clone(), |key| state.assign_to_job(key))
     }
 
     /// The marks of a state: the keys of its job and of its overdue job.
     fn marks(state: &AddressState) -> (Option<&str>, Option<&str>) {
-        (state.job().map(|job| job.key.as_str()), state.overdue_job().map(|job| job.key.as_str()))
+        (state.assigned_job().map(|job| job.key.as_str()), state.overdue_job().map(|job| job.key.as_str()))
     }
 
     #[test]
@@ -248,8 +254,10 @@ mod tests {
 
     #[test]
     fn a_job_is_late_after_an_hour_and_expires_after_a_week() {
-        let asked =
-            JobIntent { requested_at: Some(at(10)), ..JobIntent::new("k".to_owned(), JobKind::Put, at(0)) };
+        let asked = JobIntent {
+            requested_at: Some(at(10)),
+            ..JobIntent::new("k".to_owned(), ImportAction::Put, at(0))
+        };
         let limits = |now| (asked.may_appear(at(now)), asked.is_late(at(now)), asked.is_expired(at(now)));
         assert_eq!(
             [69, 70, 3_610, 604_810].map(limits),
@@ -277,16 +285,16 @@ mod tests {
         let stored = r#"{"intent":{"key":"k","deletes":true,"planned_at":"2026-05-28T20:26:40.000Z","tried_at":"2026-05-28T20:26:41.000Z","id":"i"},"singly_until":"2026-05-28T20:36:40.000Z"}"#;
         let note: JobNote = serde_json::from_str(stored).unwrap();
         assert_eq!(serde_json::to_string(&note).unwrap(), stored);
-        assert_eq!(note.intent.as_ref().map(JobIntent::kind), Some(JobKind::Delete));
+        assert_eq!(note.intent.as_ref().map(JobIntent::kind), Some(ImportAction::Delete));
         assert!(note.is_suspended(at(0)));
         assert_eq!(serde_json::from_str::<JobNote>("{}").unwrap(), JobNote::default());
     }
 
     #[test]
     fn what_a_completed_job_did() {
-        let put = JobIntent::new("k".to_owned(), JobKind::Put, at(0));
-        let delete = JobIntent::new("k".to_owned(), JobKind::Delete, at(0));
-        let enabled = BTreeSet::from([Reason::Bounce]);
+        let put = JobIntent::new("k".to_owned(), ImportAction::Put, at(0));
+        let delete = JobIntent::new("k".to_owned(), ImportAction::Delete, at(0));
+        let enabled = BTreeSet::from([SuppressionReason::Bounce]);
         for (intent, failed, records, address, has_failed, is_useless) in [
             (&put, 0, None, "a@example.com", false, false),
             (&put, 1, Some(r#"{"emailAddress":"a@example.com"}"#), "a@example.com", true, false),
@@ -302,12 +310,12 @@ mod tests {
         let state = state(Some("k"), None);
         let cause = |job: CompletedJob<'_>| {
             let recorded = job.record(&state, &enabled, at(1)).unwrap();
-            (recorded.is_pending(), recorded.outcome().unwrap().why.clone())
+            (recorded.is_pending(), recorded.apply_outcome().unwrap().cause.clone())
         };
         assert_eq!(cause(CompletedJob::new(&put, 0, None, None)), (false, None));
         let failed = Some("failed in an import job: no access".to_owned());
         assert_eq!(cause(CompletedJob::new(&put, 1, None, Some("no access"))), (true, failed));
-        let other = JobIntent::new("x".to_owned(), JobKind::Put, at(0));
+        let other = JobIntent::new("x".to_owned(), ImportAction::Put, at(0));
         assert_eq!(CompletedJob::new(&other, 0, None, None).record(&state, &enabled, at(1)), None);
     }
 }

@@ -6,21 +6,21 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::item::{Change, partition_key};
-use super::reason::Reason;
+use super::address_state::{StateChange, partition_key};
+use super::reason::SuppressionReason;
 use super::spellings::Spellings;
-use super::state::{Said, Source, SuppressionState, limit};
+use super::state::{Statement, StatementSource, SuppressionState, limit_event_time};
 use crate::address::Address;
-use crate::record::Record;
-use crate::text::visible;
+use crate::record::TableItem;
+use crate::text::sanitize_text;
 use crate::timestamp::Timestamp;
 
 /// How many characters are kept of an operator's name.
-const MAX_WHO_CHARS: usize = 256;
-const MAX_WHY_CHARS: usize = 1000;
+const MAX_OPERATOR_CHARS: usize = 256;
+const MAX_JUSTIFICATION_CHARS: usize = 1000;
 /// How much of the hash is kept. Half of SHA-256 is more than enough to tell the decisions of one millisecond apart.
 const HASH_BYTES: usize = 16;
-const KIND: &str = "operator";
+const RECORD_KIND: &str = "operator";
 /// The resolution of a [`Timestamp`].
 const MILLISECOND: Duration = Duration::from_millis(1);
 
@@ -42,24 +42,26 @@ pub struct OperatorDecision {
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub overrules: Option<Timestamp>,
     /// What the operator decided.
-    pub action: Action,
+    pub action: OperatorAction,
     /// Why the list is to hold the address; `None` for a release.
     #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub reason: Option<Reason>,
+    pub reason: Option<SuppressionReason>,
     /// The address as the operator spelled it.
     pub recipient: String,
     /// The address in match form.
     pub address: String,
     /// Who decided, as AWS names the caller.
-    pub who: String,
+    #[serde(rename = "who")]
+    pub operator: String,
     /// Why, in the operator's words.
-    pub why: String,
+    #[serde(rename = "why")]
+    pub justification: String,
 }
 
 /// What an operator may decide.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Action {
+pub enum OperatorAction {
     /// No more mail is to go to the address.
     Suppress,
     /// Mail may go to the address again.
@@ -67,23 +69,25 @@ pub enum Action {
 }
 
 impl OperatorDecision {
-    /// A decision to suppress for this reason, or to release if there is none. `known` is the state of the address as the
+    /// A decision to suppress for this reason, or to release if there is none. `current_state` is the state of the address as the
     /// operator's tool read it before `decided_at`. `nonce` tells two decisions apart that have the same content and
     /// millisecond; with the same one, writing again changes nothing.
     pub fn new(
         address: &Address,
-        suppress: Option<Reason>,
-        who: &str,
-        why: &str,
+        suppression_reason: Option<SuppressionReason>,
+        operator: &str,
+        justification: &str,
         decided_at: Timestamp,
-        known: &SuppressionState,
+        current_state: &SuppressionState,
         nonce: &str,
     ) -> Self {
-        let action = if suppress.is_some() { Action::Suppress } else { Action::Release };
-        let reason = suppress.map_or("", Reason::as_ses);
-        let overrules = known.last_said_at();
+        let action =
+            if suppression_reason.is_some() { OperatorAction::Suppress } else { OperatorAction::Release };
+        let reason = suppression_reason.map_or("", SuppressionReason::as_ses);
+        let overrules = current_state.last_statement_at();
         let latest_known = overrules.map(|at| at.to_string()).unwrap_or_default();
-        let content = [address.match_form(), reason, address.raw(), who, why, &latest_known, nonce];
+        let content =
+            [address.match_form(), reason, address.raw(), operator, justification, &latest_known, nonce];
         let mut sk = format!("OPERATOR#{decided_at}#");
         let mut hash = Sha256::new();
         for part in content {
@@ -97,73 +101,73 @@ impl OperatorDecision {
         Self {
             pk: partition_key(address.match_form()),
             sk,
-            kind: KIND.to_owned(),
-            decidable: KIND.to_owned(),
+            kind: RECORD_KIND.to_owned(),
+            decidable: RECORD_KIND.to_owned(),
             decided_at,
             overrules,
             action,
-            reason: suppress,
+            reason: suppression_reason,
             recipient: address.raw().to_owned(),
             address: address.match_form().to_owned(),
-            who: visible(who, MAX_WHO_CHARS),
-            why: visible(why, MAX_WHY_CHARS),
+            operator: sanitize_text(operator, MAX_OPERATOR_CHARS),
+            justification: sanitize_text(justification, MAX_JUSTIFICATION_CHARS),
         }
     }
 
     /// The decision with its time [limited](limit) by when it was written. What it overrules was read and stays.
     #[must_use]
-    pub fn limited(mut self, written_at: Timestamp) -> Self {
-        self.decided_at = limit(self.decided_at, written_at);
+    pub fn limit_time(mut self, written_at: Timestamp) -> Self {
+        self.decided_at = limit_event_time(self.decided_at, written_at);
         self
     }
 
     /// When the decision counts from: when it was made, but not before what it overrules. A release may tie with that; a
     /// suppression comes after it, since a tie counts as released.
-    pub fn counts_from(&self) -> Timestamp {
+    pub fn takes_effect_at(&self) -> Timestamp {
         let after = match self.action {
-            Action::Release => self.overrules,
-            Action::Suppress => self.overrules.map(|at| at.plus(MILLISECOND)),
+            OperatorAction::Release => self.overrules,
+            OperatorAction::Suppress => self.overrules.map(|at| at.plus(MILLISECOND)),
         };
         after.map_or(self.decided_at, |after| after.max(self.decided_at))
     }
 
     /// The change that the decision comes to; `region` is this one. It depends on the decision alone, so that decisions and
     /// evidence may be joined in any order.
-    pub fn change(&self, region: &str) -> Change {
-        let said = Said {
-            at: self.counts_from(),
-            source: Source::Operator,
+    pub fn to_state_change(&self, region: &str) -> StateChange {
+        let said = Statement {
+            at: self.takes_effect_at(),
+            source: StatementSource::Operator,
             region: region.to_owned(),
             id: self.sk.clone(),
         };
-        Change {
+        StateChange {
             address: self.address.clone(),
             spellings: Spellings::from_iter([&self.recipient]),
             state: match self.action {
-                Action::Release => SuppressionState::released(said),
-                Action::Suppress => SuppressionState::suppressed(self.suppression_reason(), said),
+                OperatorAction::Release => SuppressionState::from_release(said),
+                OperatorAction::Suppress => SuppressionState::from_reason(self.suppression_reason(), said),
             },
         }
     }
 
     /// Whether the decision has been joined into a state.
-    pub fn is_joined(&self, state: &SuppressionState) -> bool {
+    pub fn is_joined_into(&self, state: &SuppressionState) -> bool {
         let joined_at = match self.action {
-            Action::Release => state.released_at(),
-            Action::Suppress => match self.suppression_reason() {
-                Reason::Bounce => state.bounced_at(),
-                Reason::Complaint => state.complained_at(),
+            OperatorAction::Release => state.released_at(),
+            OperatorAction::Suppress => match self.suppression_reason() {
+                SuppressionReason::Bounce => state.bounced_at(),
+                SuppressionReason::Complaint => state.complained_at(),
             },
         };
-        joined_at >= Some(self.counts_from())
+        joined_at >= Some(self.takes_effect_at())
     }
 
-    fn suppression_reason(&self) -> Reason {
-        self.reason.unwrap_or(Reason::Bounce)
+    fn suppression_reason(&self) -> SuppressionReason {
+        self.reason.unwrap_or(SuppressionReason::Bounce)
     }
 }
 
-impl Record for OperatorDecision {
+impl TableItem for OperatorDecision {
     fn key(&self) -> (&str, &str) {
         (&self.pk, &self.sk)
     }
@@ -178,12 +182,17 @@ mod tests {
     }
 
     fn evidence(seconds: i64) -> SuppressionState {
-        let said = Said { at: at(seconds), source: Source::Bounce, region: String::new(), id: String::new() };
-        SuppressionState::suppressed(Reason::Bounce, said)
+        let said = Statement {
+            at: at(seconds),
+            source: StatementSource::Bounce,
+            region: String::new(),
+            id: String::new(),
+        };
+        SuppressionState::from_reason(SuppressionReason::Bounce, said)
     }
 
     fn decision(
-        suppress: Option<Reason>,
+        suppress: Option<SuppressionReason>,
         decided_at: Timestamp,
         known: &SuppressionState,
         nonce: &str,
@@ -196,7 +205,7 @@ mod tests {
     #[test]
     fn the_record() {
         let known = evidence(1_780_000_007);
-        let decision = decision(Some(Reason::Complaint), at(1_780_000_000), &known, "1");
+        let decision = decision(Some(SuppressionReason::Complaint), at(1_780_000_000), &known, "1");
         insta::assert_snapshot!(serde_json::to_string_pretty(&decision).unwrap());
         let read: OperatorDecision =
             serde_json::from_str(&serde_json::to_string(&decision).unwrap()).unwrap();
@@ -212,7 +221,7 @@ mod tests {
             "recipient": "Jane@Example.com", "address": "jane@example.com", "who": "ops", "why": "ticket 7"}"#;
         let decision: OperatorDecision = serde_json::from_str(record).unwrap();
         assert_eq!(decision.overrules, None);
-        assert_eq!(decision.change("us-east-1").state.released_at(), Some(decision.decided_at));
+        assert_eq!(decision.to_state_change("us-east-1").state.released_at(), Some(decision.decided_at));
     }
 
     #[test]
@@ -221,7 +230,7 @@ mod tests {
         let first = decision(None, at(1), &nothing, "1");
         assert_eq!(first, decision(None, at(1), &nothing, "1"));
         assert_ne!(first.sk, decision(None, at(1), &nothing, "2").sk);
-        assert_ne!(first.sk, decision(Some(Reason::Bounce), at(1), &nothing, "1").sk);
+        assert_ne!(first.sk, decision(Some(SuppressionReason::Bounce), at(1), &nothing, "1").sk);
         assert_ne!(first.sk, decision(None, at(2), &nothing, "1").sk);
         assert_ne!(first.sk, decision(None, at(1), &evidence(1), "1").sk);
     }
@@ -229,23 +238,24 @@ mod tests {
     #[test]
     fn of_decisions_that_each_knew_of_the_one_before_the_last_stands() {
         let mut state = evidence(100);
-        for (n, suppress) in
-            [Some(Reason::Bounce), None, Some(Reason::Complaint), None].into_iter().enumerate()
+        for (n, suppress) in [Some(SuppressionReason::Bounce), None, Some(SuppressionReason::Complaint), None]
+            .into_iter()
+            .enumerate()
         {
             // The operator's clock is far behind.
             let decision = decision(suppress, at(1), &state, &n.to_string());
-            assert!(!decision.is_joined(&state), "{n}");
-            state = state.join(&decision.change("us-east-1").state);
-            assert_eq!(state.effective(), suppress, "{n}");
-            assert!(decision.is_joined(&state), "{n}");
+            assert!(!decision.is_joined_into(&state), "{n}");
+            state = state.join(&decision.to_state_change("us-east-1").state);
+            assert_eq!(state.effective_reason(), suppress, "{n}");
+            assert!(decision.is_joined_into(&state), "{n}");
         }
     }
 
     #[test]
     fn a_decision_that_is_dated_far_ahead_counts_from_when_it_was_written() {
         for (decided_at, expected) in [(50, 50), (400, 400), (401, 100), (1_000_000, 100)] {
-            let decision = decision(None, at(decided_at), &evidence(20), "").limited(at(100));
-            assert_eq!(decision.counts_from(), at(expected));
+            let decision = decision(None, at(decided_at), &evidence(20), "").limit_time(at(100));
+            assert_eq!(decision.takes_effect_at(), at(expected));
         }
     }
 
@@ -264,9 +274,9 @@ mod tests {
             (10_000, &evidence(10_000), true),
         ];
         for (bounced, known, released) in cases {
-            let release = decision(None, at(100), known, "").change("us-east-1").state;
+            let release = decision(None, at(100), known, "").to_state_change("us-east-1").state;
             assert_eq!(
-                evidence(bounced).join(&release).effective().is_none(),
+                evidence(bounced).join(&release).effective_reason().is_none(),
                 released,
                 "{bounced} {known:?}"
             );

@@ -5,14 +5,14 @@ use serde::{Deserialize, Serialize};
 /// Why an address is suppressed. On a list the greater reason may replace the lesser, but never the other way round.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Reason {
+pub enum SuppressionReason {
     /// The address does not take mail.
     Bounce,
     /// Whoever reads the mail does not want it.
     Complaint,
 }
 
-impl Reason {
+impl SuppressionReason {
     /// SES's name for the reason: `BOUNCE` or `COMPLAINT`.
     pub fn as_ses(self) -> &'static str {
         match self {

@@ -3,20 +3,20 @@
 //! Reconcile reads the list page by page, and marks; `apply` writes the list. A pass takes long and is no snapshot: what
 //! moved since it began is judged in the next one. The first pass takes in what stood there before Mailroom came.
 
-use super::item::{AddressState, Change, OutcomeKind};
-use super::reason::Reason;
+use super::address_state::{AddressState, ApplyOutcomeKind, StateChange};
+use super::reason::SuppressionReason;
 use super::spellings::Spellings;
-use super::state::{MAX_SKEW, Said, Source, SuppressionState};
+use super::state::{MAX_CLOCK_SKEW, Statement, StatementSource, SuppressionState};
 use crate::address::Address;
 use crate::timestamp::Timestamp;
 
 /// An entry of SES's list.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Entry {
+pub struct ListEntry {
     /// The entry's address (`EmailAddress`), exactly as SES spells it.
     pub spelling: String,
-    /// The entry's reason (`Reason`).
-    pub reason: Reason,
+    /// The entry's reason (`SuppressionReason`).
+    pub reason: SuppressionReason,
     /// When the entry was last written (`LastUpdateTime`).
     pub updated_at: Timestamp,
 }
@@ -24,16 +24,16 @@ pub struct Entry {
 /// The entries of one address that were read together. Another one on another page may be judged by itself: each
 /// judgement is right for its entry.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Listing {
+pub struct AddressEntries {
     address: String,
-    entries: Vec<Entry>,
+    entries: Vec<ListEntry>,
 }
 
-impl Listing {
+impl AddressEntries {
     /// Groups entries by address, and counts those whose address can't be read. Such an entry can't belong to any state,
     /// so it is left on the list.
-    pub fn group(entries: impl IntoIterator<Item = Entry>) -> (Vec<Self>, usize) {
-        let mut listings = std::collections::BTreeMap::<String, Vec<Entry>>::new();
+    pub fn group_by_address(entries: impl IntoIterator<Item = ListEntry>) -> (Vec<Self>, usize) {
+        let mut listings = std::collections::BTreeMap::<String, Vec<ListEntry>>::new();
         let mut unread = 0;
         for entry in entries {
             match Address::parse(&entry.spelling) {
@@ -58,44 +58,53 @@ impl Listing {
 
     /// The entry that says most since the release: the one with the greatest reason, and the newest of those. If that is
     /// only what is in force, an entry from before the release that says more comes first, since it must go, too.
-    fn telling(&self, released: Option<Timestamp>, in_force: Option<Reason>) -> Option<&Entry> {
-        let rank = |entry: &&Entry| (entry.reason, entry.updated_at);
+    fn decisive_entry(
+        &self,
+        released_at: Option<Timestamp>,
+        effective_reason: Option<SuppressionReason>,
+    ) -> Option<&ListEntry> {
+        let rank = |entry: &&ListEntry| (entry.reason, entry.updated_at);
         let most = self.entries.iter().max_by_key(rank);
-        let since = self.entries.iter().filter(|entry| Some(entry.updated_at) > released).max_by_key(rank);
-        since.filter(|since| Some(since.reason) != in_force).or(most)
+        let since = self.entries.iter().filter(|entry| Some(entry.updated_at) > released_at).max_by_key(rank);
+        since.filter(|since| Some(since.reason) != effective_reason).or(most)
     }
 
     /// The entry that says something else than what is in force; `None` if there is none.
-    fn wrong(&self, in_force: Option<Reason>) -> Option<&Entry> {
-        self.entries.iter().find(|entry| Some(entry.reason) != in_force)
+    fn mismatched_entry(&self, effective_reason: Option<SuppressionReason>) -> Option<&ListEntry> {
+        self.entries.iter().find(|entry| Some(entry.reason) != effective_reason)
     }
 }
 
 /// One run over the whole list.
 #[derive(Debug, Clone, Copy)]
-pub struct Pass<'a> {
+pub struct PassContext<'a> {
     /// This Region's name.
     pub region: &'a str,
     /// When the pass began.
     pub started_at: Timestamp,
     /// Whether the account is in the sandbox, in which nothing can be put.
-    pub sandbox: bool,
+    pub in_sandbox: bool,
     /// What to do with an entry that has gone without our doing.
-    pub gone: Gone,
+    pub missing_entry_policy: MissingEntryPolicy,
 }
 
-impl<'a> Pass<'a> {
+impl<'a> PassContext<'a> {
     /// A pass with the default settings.
     pub fn new(region: &'a str, started_at: Timestamp) -> Self {
-        Self { region, started_at, sandbox: false, gone: Gone::LeaveOff }
+        Self {
+            region,
+            started_at,
+            in_sandbox: false,
+            missing_entry_policy: MissingEntryPolicy::AcceptRemoval,
+        }
     }
 }
 
 /// What to do with an entry that has gone without our doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Gone {
+pub enum MissingEntryPolicy {
     /// Leave it off until there is new evidence: somebody wanted it off.
-    LeaveOff,
+    AcceptRemoval,
     /// Put it back.
     PutBack,
 }
@@ -103,92 +112,96 @@ pub enum Gone {
 /// Guards against a list that SES has emptied (after 90 days without sending), or that could not be read: it must not be
 /// mistaken for one from which everybody was released.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Guard {
+pub struct EmptiedListGuard {
     /// The guard trips if more than this share of the list has gone, in percent. Default: 10. If fewer than five entries
     /// have gone, it takes more than half of the list, since a few removals by hand are a large share of a short list.
-    pub percent: usize,
+    pub max_missing_percent: usize,
 }
 
-impl Default for Guard {
+impl Default for EmptiedListGuard {
     fn default() -> Self {
-        Self { percent: 10 }
+        Self { max_missing_percent: 10 }
     }
 }
 
-impl Guard {
+impl EmptiedListGuard {
     /// The number of entries that are not removed one by one by hand.
-    const MANY: usize = 5;
+    const MANY_ENTRIES: usize = 5;
     /// The share, in percent, above which the guard trips if fewer entries than that have gone.
-    const PERCENT_OF_FEW: usize = 50;
+    const MAX_PERCENT_OF_FEW: usize = 50;
 
     /// Whether so many entries have gone, of those that should be there, that nothing may be concluded: raise an alarm
     /// instead. A single entry never trips the guard, since somebody may have taken it off a list of one.
-    pub fn trips(self, expected: usize, gone: usize) -> bool {
-        let percent = if gone < Self::MANY { self.percent.max(Self::PERCENT_OF_FEW) } else { self.percent };
-        gone > 1 && gone.saturating_mul(100) > expected.saturating_mul(percent)
+    pub fn trips(self, expected_entries: usize, missing_entries: usize) -> bool {
+        let percent = if missing_entries < Self::MANY_ENTRIES {
+            self.max_missing_percent.max(Self::MAX_PERCENT_OF_FEW)
+        } else {
+            self.max_missing_percent
+        };
+        missing_entries > 1 && missing_entries.saturating_mul(100) > expected_entries.saturating_mul(percent)
     }
 }
 
 /// What to do about an address.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Action {
+pub enum ReconcileAction {
     /// Join an entry that nobody here had put there, with SES's own time.
-    TakeIn(Entry),
+    Adopt(ListEntry),
     /// Join a complaint that only SES knew of.
-    Join(Entry),
+    JoinComplaint(ListEntry),
     /// Mark the address: its entry must go.
-    Delete,
+    MarkForDelete,
     /// Mark the address: an entry must be put, over this one if there is one.
-    Put(Option<Entry>),
-    /// Ask SES for this very entry, then call [`confirmed`]: the list is not read in one moment.
-    Confirm,
+    MarkForPut(Option<ListEntry>),
+    /// Ask SES for this very entry, then call [`judge_after_lookup`]: the list is not read in one moment.
+    LookUpEntry,
     /// Record that the entry had gone, and leave it off.
-    LeaveOff,
+    AcceptRemoval,
     /// Record that the list is right, which nobody here knew. Holds the entry, if there is one.
-    Note(Option<Entry>),
+    RecordListedEntry(Option<ListEntry>),
     /// Record the spellings in which the address is listed, since not all of them were known: a release is to delete each
     /// of them.
-    Spell,
+    RecordSpellings,
     /// Do nothing: all is as it should be.
-    Agree,
+    NoChange,
     /// Do nothing, for now or at all, for this cause.
-    Leave(Leave),
+    Skip(SkipReason),
 }
 
 /// Why nothing is done about an address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Leave {
+pub enum SkipReason {
     /// `apply` will do what is needed.
     Pending,
     /// An import job holds the address.
-    Job,
+    HeldByJob,
     /// The address has changed since the pass began.
-    Moved,
+    RecentlyChanged,
     /// The entry had gone without our doing, and nothing new was said.
-    LeftOff,
+    RemovalAccepted,
     /// The account is still in the sandbox.
-    Sandbox,
+    InSandbox,
     /// SES has refused the entry for good.
-    Failed,
+    FailedForGood,
     /// SES refuses to tell whether the entry is there.
-    Untold,
+    LookupRefused,
     /// The address is the mailbox simulator's, which is never suppressed.
-    Simulator,
+    MailboxSimulator,
 }
 
 /// What stands on the list of an address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum OnList {
-    Nothing,
+enum ListedReason {
+    NotListed,
     Bounce,
     Complaint,
 }
 
 /// How old the entry is, compared with the release and our last write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Age {
-    /// The entry is older than the release, or not newer by [`MAX_SKEW`], or counts as that old: see [`age`].
-    Older,
+enum EntryAge {
+    /// The entry is older than the release, or not newer by [`MAX_CLOCK_SKEW`], or counts as that old: see [`age`].
+    BeforeRelease,
     /// The entry is newer than the release, but not than our own last write, and is not our own complaint from before we
     /// knew of the release.
     AfterRelease,
@@ -198,9 +211,9 @@ enum Age {
 
 /// Which reason is in force.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum InForce {
+enum EffectiveState {
     /// There is no state of the address.
-    Unknown,
+    NoState,
     Released,
     Bounce,
     Complaint,
@@ -208,270 +221,348 @@ enum InForce {
 
 /// What was last applied, or why it was not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Before {
+enum LastAppliedEntry {
     Never,
     Nothing,
     Bounce,
     Complaint,
-    LeftOff,
+    RemovalAccepted,
     /// SES refused, and the account is still in the sandbox.
-    Refused,
-    Failed,
+    RefusedInSandbox,
+    FailedForGood,
 }
 
 /// Whether something else is at work on the address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Hold {
+enum AddressHold {
     Free,
     Pending,
-    Job,
-    Moved,
+    HeldByJob,
+    RecentlyChanged,
 }
 
-/// An [`Action`] without what it is about.
+/// An [`ReconcileAction`] without what it is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Verb {
-    TakeIn,
-    Join,
-    Delete,
-    Put,
-    Confirm,
-    Note,
-    Agree,
-    Leave(Leave),
+enum ReconcileActionKind {
+    Adopt,
+    JoinComplaint,
+    MarkForDelete,
+    MarkForPut,
+    LookUpEntry,
+    RecordListedEntry,
+    NoChange,
+    Skip(SkipReason),
 }
 
 /// The truth table of what to do.
-fn verb(on_list: OnList, age: Age, in_force: InForce, before: Before, hold: Hold) -> Verb {
+fn choose_action(
+    listed_reason: ListedReason,
+    entry_age: EntryAge,
+    effective_state: EffectiveState,
+    last_applied_entry: LastAppliedEntry,
+    hold: AddressHold,
+) -> ReconcileActionKind {
     let busy = match hold {
-        Hold::Free => return free(on_list, age, in_force, before),
+        AddressHold::Free => {
+            return choose_action_if_free(listed_reason, entry_age, effective_state, last_applied_entry);
+        }
         // The job may have written this very entry after the release.
-        Hold::Job => return Verb::Leave(Leave::Job),
-        Hold::Pending => Verb::Leave(Leave::Pending),
-        Hold::Moved => Verb::Leave(Leave::Moved),
+        AddressHold::HeldByJob => return ReconcileActionKind::Skip(SkipReason::HeldByJob),
+        AddressHold::Pending => ReconcileActionKind::Skip(SkipReason::Pending),
+        AddressHold::RecentlyChanged => ReconcileActionKind::Skip(SkipReason::RecentlyChanged),
     };
     // A BOUNCE that waits for the first pass to end must not be put over the COMPLAINT that the pass found.
-    match (in_force, on_list, age) {
-        (InForce::Bounce, OnList::Complaint, Age::AfterRelease | Age::AfterWrite) => Verb::Join,
-        (InForce::Bounce, OnList::Complaint, Age::Older)
+    match (effective_state, listed_reason, entry_age) {
+        (EffectiveState::Bounce, ListedReason::Complaint, EntryAge::AfterRelease | EntryAge::AfterWrite) => {
+            ReconcileActionKind::JoinComplaint
+        }
+        (EffectiveState::Bounce, ListedReason::Complaint, EntryAge::BeforeRelease)
         | (
-            InForce::Bounce,
-            OnList::Nothing | OnList::Bounce,
-            Age::Older | Age::AfterRelease | Age::AfterWrite,
+            EffectiveState::Bounce,
+            ListedReason::NotListed | ListedReason::Bounce,
+            EntryAge::BeforeRelease | EntryAge::AfterRelease | EntryAge::AfterWrite,
         )
         | (
-            InForce::Unknown | InForce::Released | InForce::Complaint,
-            OnList::Nothing | OnList::Bounce | OnList::Complaint,
-            Age::Older | Age::AfterRelease | Age::AfterWrite,
+            EffectiveState::NoState | EffectiveState::Released | EffectiveState::Complaint,
+            ListedReason::NotListed | ListedReason::Bounce | ListedReason::Complaint,
+            EntryAge::BeforeRelease | EntryAge::AfterRelease | EntryAge::AfterWrite,
         ) => busy,
     }
 }
 
-fn free(on_list: OnList, age: Age, in_force: InForce, before: Before) -> Verb {
-    match (in_force, on_list) {
-        (InForce::Unknown, OnList::Nothing) => Verb::Agree,
-        (InForce::Unknown, OnList::Bounce | OnList::Complaint) => Verb::TakeIn,
-        (InForce::Released, OnList::Nothing) => match before {
-            Before::Bounce | Before::Complaint => Verb::Note,
-            Before::Never | Before::Nothing | Before::LeftOff | Before::Refused | Before::Failed => {
-                Verb::Agree
-            }
+fn choose_action_if_free(
+    listed_reason: ListedReason,
+    entry_age: EntryAge,
+    effective_state: EffectiveState,
+    last_applied_entry: LastAppliedEntry,
+) -> ReconcileActionKind {
+    match (effective_state, listed_reason) {
+        (EffectiveState::NoState, ListedReason::NotListed) => ReconcileActionKind::NoChange,
+        (EffectiveState::NoState, ListedReason::Bounce | ListedReason::Complaint) => {
+            ReconcileActionKind::Adopt
+        }
+        (EffectiveState::Released, ListedReason::NotListed) => match last_applied_entry {
+            LastAppliedEntry::Bounce | LastAppliedEntry::Complaint => ReconcileActionKind::RecordListedEntry,
+            LastAppliedEntry::Never
+            | LastAppliedEntry::Nothing
+            | LastAppliedEntry::RemovalAccepted
+            | LastAppliedEntry::RefusedInSandbox
+            | LastAppliedEntry::FailedForGood => ReconcileActionKind::NoChange,
         },
-        (InForce::Released, OnList::Bounce | OnList::Complaint) => match age {
-            Age::AfterWrite => Verb::TakeIn,
-            Age::Older | Age::AfterRelease => match before {
-                Before::Failed => Verb::Leave(Leave::Failed),
+        (EffectiveState::Released, ListedReason::Bounce | ListedReason::Complaint) => match entry_age {
+            EntryAge::AfterWrite => ReconcileActionKind::Adopt,
+            EntryAge::BeforeRelease | EntryAge::AfterRelease => match last_applied_entry {
+                LastAppliedEntry::FailedForGood => ReconcileActionKind::Skip(SkipReason::FailedForGood),
                 // SES deletes entries in the sandbox, too.
-                Before::Never
-                | Before::Nothing
-                | Before::Bounce
-                | Before::Complaint
-                | Before::LeftOff
-                | Before::Refused => Verb::Delete,
+                LastAppliedEntry::Never
+                | LastAppliedEntry::Nothing
+                | LastAppliedEntry::Bounce
+                | LastAppliedEntry::Complaint
+                | LastAppliedEntry::RemovalAccepted
+                | LastAppliedEntry::RefusedInSandbox => ReconcileActionKind::MarkForDelete,
             },
         },
-        (InForce::Bounce | InForce::Complaint, OnList::Nothing) => match before {
-            Before::Bounce | Before::Complaint => Verb::Confirm,
-            Before::LeftOff => Verb::Leave(Leave::LeftOff),
-            Before::Never | Before::Nothing | Before::Refused | Before::Failed => put(before),
-        },
-        (InForce::Bounce, OnList::Bounce) => note(before, Before::Bounce),
-        (InForce::Complaint, OnList::Complaint) => note(before, Before::Complaint),
-        (InForce::Complaint, OnList::Bounce) => put(before),
-        (InForce::Bounce, OnList::Complaint) => match age {
+        (EffectiveState::Bounce | EffectiveState::Complaint, ListedReason::NotListed) => {
+            match last_applied_entry {
+                LastAppliedEntry::Bounce | LastAppliedEntry::Complaint => ReconcileActionKind::LookUpEntry,
+                LastAppliedEntry::RemovalAccepted => ReconcileActionKind::Skip(SkipReason::RemovalAccepted),
+                LastAppliedEntry::Never
+                | LastAppliedEntry::Nothing
+                | LastAppliedEntry::RefusedInSandbox
+                | LastAppliedEntry::FailedForGood => mark_for_put_unless_refused(last_applied_entry),
+            }
+        }
+        (EffectiveState::Bounce, ListedReason::Bounce) => {
+            record_unless_applied(last_applied_entry, LastAppliedEntry::Bounce)
+        }
+        (EffectiveState::Complaint, ListedReason::Complaint) => {
+            record_unless_applied(last_applied_entry, LastAppliedEntry::Complaint)
+        }
+        (EffectiveState::Complaint, ListedReason::Bounce) => mark_for_put_unless_refused(last_applied_entry),
+        (EffectiveState::Bounce, ListedReason::Complaint) => match entry_age {
             // The complaint on the list was released.
-            Age::Older => put(before),
-            Age::AfterRelease | Age::AfterWrite => Verb::Join,
+            EntryAge::BeforeRelease => mark_for_put_unless_refused(last_applied_entry),
+            EntryAge::AfterRelease | EntryAge::AfterWrite => ReconcileActionKind::JoinComplaint,
         },
     }
 }
 
-fn put(before: Before) -> Verb {
-    match before {
-        Before::Refused => Verb::Leave(Leave::Sandbox),
-        Before::Failed => Verb::Leave(Leave::Failed),
-        Before::Never | Before::Nothing | Before::Bounce | Before::Complaint | Before::LeftOff => Verb::Put,
+fn mark_for_put_unless_refused(last_applied_entry: LastAppliedEntry) -> ReconcileActionKind {
+    match last_applied_entry {
+        LastAppliedEntry::RefusedInSandbox => ReconcileActionKind::Skip(SkipReason::InSandbox),
+        LastAppliedEntry::FailedForGood => ReconcileActionKind::Skip(SkipReason::FailedForGood),
+        LastAppliedEntry::Never
+        | LastAppliedEntry::Nothing
+        | LastAppliedEntry::Bounce
+        | LastAppliedEntry::Complaint
+        | LastAppliedEntry::RemovalAccepted => ReconcileActionKind::MarkForPut,
     }
 }
 
-fn note(before: Before, right: Before) -> Verb {
-    if before == right { Verb::Agree } else { Verb::Note }
+fn record_unless_applied(
+    last_applied_entry: LastAppliedEntry,
+    expected: LastAppliedEntry,
+) -> ReconcileActionKind {
+    if last_applied_entry == expected {
+        ReconcileActionKind::NoChange
+    } else {
+        ReconcileActionKind::RecordListedEntry
+    }
 }
 
 /// Judges an address by what stands on the list and what is known. Every entry of the list is to be judged, and every
 /// state whose address was not on it.
-pub fn judge(listing: Option<&Listing>, state: Option<&AddressState>, pass: &Pass<'_>) -> Action {
-    if state.is_none() && listing.is_some_and(|listing| is_simulator(&listing.address)) {
-        return Action::Leave(Leave::Simulator);
+pub fn judge_address(
+    entries: Option<&AddressEntries>,
+    state: Option<&AddressState>,
+    pass: &PassContext<'_>,
+) -> ReconcileAction {
+    if state.is_none() && entries.is_some_and(|listing| is_simulator(&listing.address)) {
+        return ReconcileAction::Skip(SkipReason::MailboxSimulator);
     }
-    let released = state.and_then(|state| state.state().released_at()).map(|at| at.plus(MAX_SKEW));
-    let effective = state.and_then(AddressState::effective);
-    let entry = listing.and_then(|listing| listing.telling(released, effective));
+    let released = state.and_then(|state| state.state().released_at()).map(|at| at.plus(MAX_CLOCK_SKEW));
+    let effective = state.and_then(AddressState::effective_reason);
+    let entry = entries.and_then(|listing| listing.decisive_entry(released, effective));
     let on_list = match entry.map(|entry| entry.reason) {
-        None => OnList::Nothing,
-        Some(Reason::Bounce) => OnList::Bounce,
-        Some(Reason::Complaint) => OnList::Complaint,
+        None => ListedReason::NotListed,
+        Some(SuppressionReason::Bounce) => ListedReason::Bounce,
+        Some(SuppressionReason::Complaint) => ListedReason::Complaint,
     };
-    let in_force = match state.map(AddressState::effective) {
-        None => InForce::Unknown,
-        Some(None) => InForce::Released,
-        Some(Some(Reason::Bounce)) => InForce::Bounce,
-        Some(Some(Reason::Complaint)) => InForce::Complaint,
+    let in_force = match state.map(AddressState::effective_reason) {
+        None => EffectiveState::NoState,
+        Some(None) => EffectiveState::Released,
+        Some(Some(SuppressionReason::Bounce)) => EffectiveState::Bounce,
+        Some(Some(SuppressionReason::Complaint)) => EffectiveState::Complaint,
     };
-    let verb = verb(on_list, age(entry, released, state), in_force, before(state, pass), hold(state, pass));
+    let verb = choose_action(
+        on_list,
+        entry_age(entry, released, state),
+        in_force,
+        last_applied_entry(state, pass),
+        address_hold(state, pass),
+    );
     match (verb, entry) {
-        (Verb::TakeIn, Some(entry)) => Action::TakeIn(entry.clone()),
-        (Verb::Join, Some(entry)) => Action::Join(entry.clone()),
-        (Verb::Agree, Some(_)) if has_unknown_spelling(listing, state) => Action::Spell,
-        (Verb::TakeIn | Verb::Join | Verb::Agree, _) => Action::Agree,
-        (Verb::Delete, _) => Action::Delete,
-        (Verb::Put, _) => Action::Put(listing.and_then(|listing| listing.wrong(effective)).cloned()),
-        (Verb::Confirm, _) => Action::Confirm,
-        (Verb::Note, entry) => Action::Note(entry.cloned()),
-        (Verb::Leave(leave), _) => Action::Leave(leave),
+        (ReconcileActionKind::Adopt, Some(entry)) => ReconcileAction::Adopt(entry.clone()),
+        (ReconcileActionKind::JoinComplaint, Some(entry)) => ReconcileAction::JoinComplaint(entry.clone()),
+        (ReconcileActionKind::NoChange, Some(_)) if has_unknown_spelling(entries, state) => {
+            ReconcileAction::RecordSpellings
+        }
+        (
+            ReconcileActionKind::Adopt | ReconcileActionKind::JoinComplaint | ReconcileActionKind::NoChange,
+            _,
+        ) => ReconcileAction::NoChange,
+        (ReconcileActionKind::MarkForDelete, _) => ReconcileAction::MarkForDelete,
+        (ReconcileActionKind::MarkForPut, _) => ReconcileAction::MarkForPut(
+            entries.and_then(|listing| listing.mismatched_entry(effective)).cloned(),
+        ),
+        (ReconcileActionKind::LookUpEntry, _) => ReconcileAction::LookUpEntry,
+        (ReconcileActionKind::RecordListedEntry, entry) => ReconcileAction::RecordListedEntry(entry.cloned()),
+        (ReconcileActionKind::Skip(leave), _) => ReconcileAction::Skip(leave),
     }
 }
 
 /// Whether the state would remember one more spelling. One that it has no room for is found again by each pass, so it is
 /// not recorded.
-fn has_unknown_spelling(listing: Option<&Listing>, state: Option<&AddressState>) -> bool {
-    listing.zip(state).is_some_and(|(listing, state)| state.spellings().clone().add_all(listing.spellings()))
+fn has_unknown_spelling(entries: Option<&AddressEntries>, state: Option<&AddressState>) -> bool {
+    entries.zip(state).is_some_and(|(listing, state)| state.spellings().clone().add_all(listing.spellings()))
 }
 
 fn is_simulator(address: &str) -> bool {
     Address::parse(address).is_ok_and(|address| address.is_simulator())
 }
 
-fn age(entry: Option<&Entry>, released: Option<Timestamp>, state: Option<&AddressState>) -> Age {
-    let Some(entry) = entry else { return Age::Older };
-    let wrote = state.and_then(AddressState::applied).map(|applied| applied.at.plus(MAX_SKEW));
+fn entry_age(
+    entry: Option<&ListEntry>,
+    released_at: Option<Timestamp>,
+    state: Option<&AddressState>,
+) -> EntryAge {
+    let Some(entry) = entry else { return EntryAge::BeforeRelease };
+    let wrote = state.and_then(AddressState::applied_entry).map(|applied| applied.at.plus(MAX_CLOCK_SKEW));
     // An entry that was put before we knew of the release, in another spelling than the last write's, is our own
     // complaint and no news.
     let said = state.map(AddressState::state);
     let complaint_released =
         said.is_some_and(|said| said.complained_at().is_some() && said.complained_at() <= said.released_at());
     // So is one that an overdue import job has put since.
-    let overdue_complaint =
-        state.and_then(AddressState::overdue_job).is_some_and(|job| job.reason == Some(Reason::Complaint));
-    let put_by_job = overdue_complaint && complaint_released && entry.reason == Reason::Complaint;
-    if Some(entry.updated_at) <= released || put_by_job {
-        Age::Older
+    let overdue_complaint = state
+        .and_then(AddressState::overdue_job)
+        .is_some_and(|job| job.reason == Some(SuppressionReason::Complaint));
+    let put_by_job = overdue_complaint && complaint_released && entry.reason == SuppressionReason::Complaint;
+    if Some(entry.updated_at) <= released_at || put_by_job {
+        EntryAge::BeforeRelease
     } else if Some(entry.updated_at) <= wrote {
-        if complaint_released && entry.reason == Reason::Complaint { Age::Older } else { Age::AfterRelease }
+        if complaint_released && entry.reason == SuppressionReason::Complaint {
+            EntryAge::BeforeRelease
+        } else {
+            EntryAge::AfterRelease
+        }
     } else {
-        Age::AfterWrite
+        EntryAge::AfterWrite
     }
 }
 
-fn before(state: Option<&AddressState>, pass: &Pass<'_>) -> Before {
-    match state.and_then(AddressState::outcome).map(|outcome| outcome.kind) {
-        Some(OutcomeKind::RefusedSandbox) if pass.sandbox => return Before::Refused,
-        Some(OutcomeKind::FailedForGood) => return Before::Failed,
+fn last_applied_entry(state: Option<&AddressState>, pass: &PassContext<'_>) -> LastAppliedEntry {
+    match state.and_then(AddressState::apply_outcome).map(|outcome| outcome.kind) {
+        Some(ApplyOutcomeKind::RefusedSandbox) if pass.in_sandbox => {
+            return LastAppliedEntry::RefusedInSandbox;
+        }
+        Some(ApplyOutcomeKind::FailedForGood) => return LastAppliedEntry::FailedForGood,
         Some(
-            OutcomeKind::Applied
-            | OutcomeKind::ReasonNotEnabled
-            | OutcomeKind::RefusedSandbox
-            | OutcomeKind::Failed,
+            ApplyOutcomeKind::Applied
+            | ApplyOutcomeKind::ReasonNotEnabled
+            | ApplyOutcomeKind::RefusedSandbox
+            | ApplyOutcomeKind::Failed,
         )
         | None => {}
     }
-    match state.and_then(AddressState::applied) {
-        None => Before::Never,
-        Some(applied) if applied.left_off => Before::LeftOff,
+    match state.and_then(AddressState::applied_entry) {
+        None => LastAppliedEntry::Never,
+        Some(applied) if applied.removal_accepted => LastAppliedEntry::RemovalAccepted,
         // Nothing was written, so the entry has gone only if it was ever there.
-        Some(applied) if applied.trusted => Before::Never,
+        Some(applied) if applied.trusted => LastAppliedEntry::Never,
         Some(applied) => match applied.reason {
-            None => Before::Nothing,
-            Some(Reason::Bounce) => Before::Bounce,
-            Some(Reason::Complaint) => Before::Complaint,
+            None => LastAppliedEntry::Nothing,
+            Some(SuppressionReason::Bounce) => LastAppliedEntry::Bounce,
+            Some(SuppressionReason::Complaint) => LastAppliedEntry::Complaint,
         },
     }
 }
 
-fn hold(state: Option<&AddressState>, pass: &Pass<'_>) -> Hold {
-    let Some(state) = state else { return Hold::Free };
-    let since = pass.started_at.minus(MAX_SKEW);
-    let moved = state.changed_at() >= since || state.last_tried_at() >= Some(since);
-    match (state.job(), state.is_pending(), moved) {
-        (Some(_), _, _) => Hold::Job,
-        (None, true, _) => Hold::Pending,
-        (None, false, true) => Hold::Moved,
-        (None, false, false) => Hold::Free,
+fn address_hold(state: Option<&AddressState>, pass: &PassContext<'_>) -> AddressHold {
+    let Some(state) = state else { return AddressHold::Free };
+    let since = pass.started_at.minus(MAX_CLOCK_SKEW);
+    let moved = state.changed_at() >= since || state.last_list_access_at() >= Some(since);
+    match (state.assigned_job(), state.is_pending(), moved) {
+        (Some(_), _, _) => AddressHold::HeldByJob,
+        (None, true, _) => AddressHold::Pending,
+        (None, false, true) => AddressHold::RecentlyChanged,
+        (None, false, false) => AddressHold::Free,
     }
 }
 
-/// Judges an address again that was to be [confirmed](Action::Confirm), by what SES said of that very entry just now.
+/// Judges an address again that was to be [confirmed](ReconcileAction::LookUpEntry), by what SES said of that very entry just now.
 ///
 /// A put of ours that SES accepted and never did looks the same as an entry that somebody has taken off: a state does not
 /// know whether its entry was ever seen on the list, since that would take a write for each entry that is found in order.
-/// It is counted as drift and, with [`Gone::LeaveOff`], stays off until there is new evidence, such as the next bounce.
-pub fn confirmed(found: Option<Entry>, state: &AddressState, pass: &Pass<'_>) -> Action {
-    if let Some(entry) = found {
-        let listing = Listing { address: state.address().to_owned(), entries: vec![entry] };
-        return judge(Some(&listing), Some(state), pass);
+/// It is counted as drift and, with [`MissingEntryPolicy::AcceptRemoval`], stays off until there is new evidence, such as the next bounce.
+pub fn judge_after_lookup(
+    found_entry: Option<ListEntry>,
+    state: &AddressState,
+    pass: &PassContext<'_>,
+) -> ReconcileAction {
+    if let Some(entry) = found_entry {
+        let listing = AddressEntries { address: state.address().to_owned(), entries: vec![entry] };
+        return judge_address(Some(&listing), Some(state), pass);
     }
-    match pass.gone {
-        Gone::LeaveOff => Action::LeaveOff,
-        Gone::PutBack => Action::Put(None),
+    match pass.missing_entry_policy {
+        MissingEntryPolicy::AcceptRemoval => ReconcileAction::AcceptRemoval,
+        MissingEntryPolicy::PutBack => ReconcileAction::MarkForPut(None),
     }
 }
 
 /// The item that results from an action, for the caller to write on condition of the version that was judged. `None` if
 /// there is nothing to write.
-pub fn carried_out(
-    action: &Action,
-    listing: Option<&Listing>,
+pub fn state_after_action(
+    action: &ReconcileAction,
+    entries: Option<&AddressEntries>,
     state: Option<&AddressState>,
-    pass: &Pass<'_>,
+    pass: &PassContext<'_>,
     now: Timestamp,
 ) -> Option<AddressState> {
-    let found = || listing.into_iter().flat_map(Listing::spellings);
+    let found = || entries.into_iter().flat_map(AddressEntries::spellings);
     match action {
-        Action::TakeIn(entry) | Action::Join(entry) => {
+        ReconcileAction::Adopt(entry) | ReconcileAction::JoinComplaint(entry) => {
             let at = entry.updated_at.min(now);
-            let said = Said { at, source: Source::List, region: pass.region.to_owned(), id: String::new() };
-            let change = Change {
-                address: listing?.address.clone(),
+            let said = Statement {
+                at,
+                source: StatementSource::List,
+                region: pass.region.to_owned(),
+                id: String::new(),
+            };
+            let change = StateChange {
+                address: entries?.address.clone(),
                 // The spelling of the entry that stands there comes first, since that is the one to put again.
                 spellings: [entry.spelling.as_str()].into_iter().chain(found()).collect::<Spellings>(),
-                state: SuppressionState::suppressed(entry.reason, said),
+                state: SuppressionState::from_reason(entry.reason, said),
             };
-            AddressState::taken_in(state, &change, entry.reason, now)
+            AddressState::adopt_entry(state, &change, entry.reason, now)
         }
-        Action::Delete => state?.marked(found(), None, now),
-        Action::Put(over) => state?.marked(found(), over.as_ref().map(|entry| entry.spelling.as_str()), now),
-        Action::Note(entry) => {
+        ReconcileAction::MarkForDelete => state?.mark_pending(found(), None, now),
+        ReconcileAction::MarkForPut(over) => {
+            state?.mark_pending(found(), over.as_ref().map(|entry| entry.spelling.as_str()), now)
+        }
+        ReconcileAction::RecordListedEntry(entry) => {
             let at = entry.as_ref().map_or(pass.started_at, |entry| entry.updated_at);
-            state?.seen_on_list(entry.as_ref().map(|entry| entry.reason), at, found())
+            state?.record_listed_entry(entry.as_ref().map(|entry| entry.reason), at, found())
         }
-        Action::Spell => {
+        ReconcileAction::RecordSpellings => {
             let spellings = found().collect();
-            let address = listing?.address.clone();
-            let change = Change { address, spellings, state: SuppressionState::default() };
-            AddressState::advance(Some(state?), &change, now)
+            let address = entries?.address.clone();
+            let change = StateChange { address, spellings, state: SuppressionState::default() };
+            AddressState::join_change(Some(state?), &change, now)
         }
-        Action::LeaveOff => Some(state?.left_off(now)),
-        Action::Confirm | Action::Agree | Action::Leave(_) => None,
+        ReconcileAction::AcceptRemoval => Some(state?.accept_removal(now)),
+        ReconcileAction::LookUpEntry | ReconcileAction::NoChange | ReconcileAction::Skip(_) => None,
     }
 }
 
@@ -479,19 +570,26 @@ pub fn carried_out(
 mod tests {
     use super::*;
 
-    const ON_LIST: [OnList; 3] = [OnList::Nothing, OnList::Bounce, OnList::Complaint];
-    const AGES: [Age; 3] = [Age::Older, Age::AfterRelease, Age::AfterWrite];
-    const IN_FORCE: [InForce; 4] = [InForce::Unknown, InForce::Released, InForce::Bounce, InForce::Complaint];
-    const BEFORE: [Before; 7] = [
-        Before::Never,
-        Before::Nothing,
-        Before::Bounce,
-        Before::Complaint,
-        Before::LeftOff,
-        Before::Refused,
-        Before::Failed,
+    const ON_LIST: [ListedReason; 3] =
+        [ListedReason::NotListed, ListedReason::Bounce, ListedReason::Complaint];
+    const AGES: [EntryAge; 3] = [EntryAge::BeforeRelease, EntryAge::AfterRelease, EntryAge::AfterWrite];
+    const IN_FORCE: [EffectiveState; 4] = [
+        EffectiveState::NoState,
+        EffectiveState::Released,
+        EffectiveState::Bounce,
+        EffectiveState::Complaint,
     ];
-    const HOLDS: [Hold; 4] = [Hold::Free, Hold::Pending, Hold::Job, Hold::Moved];
+    const BEFORE: [LastAppliedEntry; 7] = [
+        LastAppliedEntry::Never,
+        LastAppliedEntry::Nothing,
+        LastAppliedEntry::Bounce,
+        LastAppliedEntry::Complaint,
+        LastAppliedEntry::RemovalAccepted,
+        LastAppliedEntry::RefusedInSandbox,
+        LastAppliedEntry::FailedForGood,
+    ];
+    const HOLDS: [AddressHold; 4] =
+        [AddressHold::Free, AddressHold::Pending, AddressHold::HeldByJob, AddressHold::RecentlyChanged];
 
     /// What is to be done, as it was written down before the code. The first line that fits counts; `*` is any, `!` not.
     const TABLE: &str = "
@@ -568,7 +666,7 @@ mod tests {
                                 .unwrap_or_else(|| panic!("{case:?} is in no line"));
                             used[line] += 1;
                             combinations += 1;
-                            let verb = format!("{:?}", verb(on_list, age, in_force, before, hold));
+                            let verb = format!("{:?}", choose_action(on_list, age, in_force, before, hold));
                             assert_eq!(verb, lines[line][5], "{case:?}");
                         }
                     }
@@ -599,9 +697,15 @@ mod tests {
             (100, 11, true),
             (1_000_000, 5, false),
         ] {
-            assert_eq!(Guard::default().trips(expected, gone), trips, "{gone} of {expected}");
-            assert!(!Guard { percent: 100 }.trips(expected, gone), "100 always concludes");
+            assert_eq!(EmptiedListGuard::default().trips(expected, gone), trips, "{gone} of {expected}");
+            assert!(
+                !EmptiedListGuard { max_missing_percent: 100 }.trips(expected, gone),
+                "100 always concludes"
+            );
         }
-        assert!(Guard { percent: 0 }.trips(100, 5) && !Guard { percent: 0 }.trips(100, 4));
+        assert!(
+            EmptiedListGuard { max_missing_percent: 0 }.trips(100, 5)
+                && !EmptiedListGuard { max_missing_percent: 0 }.trips(100, 4)
+        );
     }
 }

@@ -37,14 +37,14 @@ impl Spellings {
 
     /// Adds spellings that stand on the list, which must be known to be deleted: beyond the cap, others make room for
     /// them.
-    pub(super) fn add_listed<'a>(&mut self, listed: impl IntoIterator<Item = &'a str>) {
+    pub(super) fn add_from_list<'a>(&mut self, listed_spellings: impl IntoIterator<Item = &'a str>) {
         let others = self.0.split_off(self.0.len().min(1));
-        self.add_all(listed);
+        self.add_all(listed_spellings);
         self.add_all(others.iter().map(String::as_str));
     }
 
     /// Makes a spelling the first, which is the one that is put.
-    pub(super) fn prefer(&mut self, spelling: &str) {
+    pub(super) fn move_to_front(&mut self, spelling: &str) {
         self.0.retain(|known| known != spelling);
         self.0.insert(0, spelling.to_owned());
         self.0.truncate(MAX_SPELLINGS);
@@ -96,7 +96,7 @@ mod tests {
             spellings.add(&format!("{n}"));
         }
         assert_eq!((spellings.first(), spellings.iter().count()), (Some("Jane@Example.com"), MAX_SPELLINGS));
-        spellings.prefer("5");
+        spellings.move_to_front("5");
         assert_eq!((spellings.first(), spellings.iter().count()), (Some("5"), MAX_SPELLINGS));
         assert!(!spellings.all_match("jane@example.com"));
     }
@@ -106,7 +106,7 @@ mod tests {
         let numbers = |range: std::ops::Range<usize>| range.map(|n| n.to_string()).collect::<Vec<_>>();
         let mut spellings: Spellings = numbers(0..MAX_SPELLINGS).into_iter().collect();
         let listed = numbers(MAX_SPELLINGS - 1..MAX_SPELLINGS + 9);
-        spellings.add_listed(listed.iter().map(String::as_str));
+        spellings.add_from_list(listed.iter().map(String::as_str));
         assert_eq!((spellings.first(), spellings.iter().count()), (Some("0"), MAX_SPELLINGS));
         assert!(listed.iter().all(|listed| spellings.iter().any(|known| known == listed)));
     }

@@ -1,6 +1,6 @@
 //! How soon a change must reach the list.
 
-use super::reason::Reason;
+use super::reason::SuppressionReason;
 
 /// How soon a change must reach the list, the most urgent first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -17,10 +17,10 @@ pub enum Urgency {
 
 impl Urgency {
     /// The urgency of making the list say what is in force; `reason` is `None` after a release.
-    pub fn of_reason(reason: Option<Reason>) -> Self {
+    pub fn of_reason(reason: Option<SuppressionReason>) -> Self {
         match reason {
-            Some(Reason::Complaint) => Self::Complaint,
-            Some(Reason::Bounce) => Self::Bounce,
+            Some(SuppressionReason::Complaint) => Self::Complaint,
+            Some(SuppressionReason::Bounce) => Self::Bounce,
             None => Self::Release,
         }
     }

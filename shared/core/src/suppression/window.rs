@@ -15,11 +15,11 @@ use serde::{Deserialize, Serialize};
 use crate::timestamp::Timestamp;
 
 /// The shortest window. SES documents no resolution of its filter, so all bounds are whole seconds.
-const SHORTEST: Duration = Duration::from_secs(1);
+const MIN_WINDOW: Duration = Duration::from_secs(1);
 
 /// A span of time: the entries that were last written in it. Without bounds, all entries.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Window {
+pub struct ListWindow {
     /// The first moment in the window; `None` if it has no beginning.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub from: Option<Timestamp>,
@@ -28,23 +28,23 @@ pub struct Window {
     pub until: Option<Timestamp>,
 }
 
-impl Window {
+impl ListWindow {
     /// Whether this moment is in the window.
-    pub fn contains(self, at: Timestamp) -> bool {
-        self.from.is_none_or(|from| from <= at) && self.until.is_none_or(|until| at < until)
+    pub fn contains(self, updated_at: Timestamp) -> bool {
+        self.from.is_none_or(|from| from <= updated_at) && self.until.is_none_or(|until| updated_at < until)
     }
 
-    /// Splits the window into two, of which the earlier is given first. `None` if it is too short to be split. `times` is a
+    /// Splits the window into two, of which the earlier is given first. `None` if it is too short to be split. `entry_times` is a
     /// sample of the times of entries in the window: half of them fall into each part, if that can be. Without a sample
     /// both parts are of the same length. The entries are none from later than `now`.
-    pub fn split(self, times: &[Timestamp], now: Timestamp) -> Option<(Self, Self)> {
+    pub fn split(self, entry_times: &[Timestamp], now: Timestamp) -> Option<(Self, Self)> {
         let first = self.from.unwrap_or(EPOCH);
-        let last = self.until.unwrap_or_else(|| now.max(first).plus(SHORTEST + SHORTEST));
-        let mut inside: Vec<_> = times.iter().copied().filter(|at| self.contains(*at)).collect();
+        let last = self.until.unwrap_or_else(|| now.max(first).plus(MIN_WINDOW + MIN_WINDOW));
+        let mut inside: Vec<_> = entry_times.iter().copied().filter(|at| self.contains(*at)).collect();
         inside.sort_unstable();
         let middle = first.plus(last.since(first) / 2);
         let at = inside.get(inside.len() / 2).copied().unwrap_or(middle);
-        let at = whole_seconds(at).max(first.plus(SHORTEST)).min(whole_seconds(last.minus(SHORTEST)));
+        let at = floor_to_second(at).max(first.plus(MIN_WINDOW)).min(floor_to_second(last.minus(MIN_WINDOW)));
         (first < at && at < last)
             .then_some((Self { until: Some(at), ..self }, Self { from: Some(at), ..self }))
     }
@@ -53,7 +53,7 @@ impl Window {
 /// Earlier than any entry.
 const EPOCH: Timestamp = Timestamp::MIN;
 
-fn whole_seconds(at: Timestamp) -> Timestamp {
+fn floor_to_second(at: Timestamp) -> Timestamp {
     let rest = at.millis().rem_euclid(1000).unsigned_abs();
     at.minus(Duration::from_millis(rest))
 }
@@ -68,15 +68,15 @@ mod tests {
         Timestamp::from_millis(seconds * 1000).unwrap()
     }
 
-    fn window(from: Option<i64>, until: Option<i64>) -> Window {
-        Window { from: from.map(at), until: until.map(at) }
+    fn window(from: Option<i64>, until: Option<i64>) -> ListWindow {
+        ListWindow { from: from.map(at), until: until.map(at) }
     }
 
     #[test]
     fn it_is_split_where_half_of_the_entries_are() {
         let now = at(1000);
         let late = Timestamp::from_millis(900_250).unwrap();
-        let cases: [(Window, &[Timestamp], i64); 7] = [
+        let cases: [(ListWindow, &[Timestamp], i64); 7] = [
             (window(None, None), &[at(10), late, at(950)], 900),
             (window(Some(100), Some(200)), &[at(110), at(120), at(190)], 120),
             // None seen, or none of this window.
@@ -97,8 +97,8 @@ mod tests {
 
     #[test]
     fn a_note_without_a_window_is_about_all_entries() {
-        assert_eq!(serde_json::from_str::<Window>("{}").unwrap(), Window::default());
-        assert_eq!(serde_json::to_string(&Window::default()).unwrap(), "{}");
+        assert_eq!(serde_json::from_str::<ListWindow>("{}").unwrap(), ListWindow::default());
+        assert_eq!(serde_json::to_string(&ListWindow::default()).unwrap(), "{}");
     }
 
     proptest! {
@@ -108,7 +108,7 @@ mod tests {
             few in 1_usize..5,
         ) {
             let entries: Vec<_> = entries.into_iter().filter_map(Timestamp::from_millis).collect();
-            let (mut windows, mut read) = (vec![Window::default()], 0);
+            let (mut windows, mut read) = (vec![ListWindow::default()], 0);
             let mut goes = 0;
             while let Some(window) = windows.pop() {
                 goes += 1;

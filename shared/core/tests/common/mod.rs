@@ -4,17 +4,17 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::AssertUnwindSafe;
 
-use mailroom_core::envelope::{self, Message, Payload};
+use mailroom_core::envelope::{self, Payload, PayloadMessage};
 use mailroom_core::feedback;
-use mailroom_core::inbound::{self, Found, Location, Receipt, Rules, Structure};
-use mailroom_core::malformed::Malformed;
-use mailroom_core::notification::Reading;
-use mailroom_core::ours::Ours;
-use mailroom_core::record::{Record, Retention};
+use mailroom_core::inbound::{self, InboundSettings, MailInspection, MailStructure, ObjectLocation, Receipt};
+use mailroom_core::malformed::MalformedInput;
+use mailroom_core::notification::ParsedMessage;
+use mailroom_core::ownership::StackScope;
+use mailroom_core::record::{Retention, TableItem};
 
 /// The stack of the samples in this folder.
-fn ours(topic: Option<&str>) -> Ours {
-    Ours {
+fn ours(topic: Option<&str>) -> StackScope {
+    StackScope {
         account: "123456789012".to_owned(),
         region: "us-east-1".to_owned(),
         topic_arn: topic.map(|topic| format!("arn:aws:sns:us-east-1:123456789012:{topic}")),
@@ -25,38 +25,43 @@ fn ours(topic: Option<&str>) -> Ours {
 pub(crate) fn told(payload: &Payload) -> String {
     let mut lines = Vec::new();
     for message in &payload.messages {
-        match &message.reading {
+        match &message.content {
             Err(error) => lines.push(format!("malformed: {error}")),
-            Ok(Reading::Ignored(notice)) => lines.push(format!("ignored: {notice}")),
-            Ok(Reading::Feedback(notification)) => {
-                if let Err(foreign) = ours(Some("local-feedback")).check(&message.origin, notification) {
+            Ok(ParsedMessage::Ignored(notice)) => lines.push(format!("ignored: {notice}")),
+            Ok(ParsedMessage::Feedback(notification)) => {
+                if let Err(foreign) =
+                    ours(Some("local-feedback")).check_notification(&message.origin, notification)
+                {
                     lines.push(format!("foreign: {foreign}"));
                 }
                 let normalized =
                     feedback::normalize(notification, &message.origin, None, Retention::default());
-                lines.extend(records(normalized.map(|n| (n.records, n.malformed)), message));
+                lines.extend(records(normalized.map(|n| (n.records, n.malformed_recipients)), message));
             }
-            Ok(Reading::Received(receipt)) => {
-                if let Err(foreign) = ours(None).check_received(&message.origin, receipt) {
+            Ok(ParsedMessage::Received(receipt)) => {
+                if let Err(foreign) = ours(None).check_receipt(&message.origin, receipt) {
                     lines.push(format!("foreign: {foreign}"));
                 }
-                let unknown = receipt.unknown_values();
+                let unknown = receipt.fields_with_unknown_values();
                 if !unknown.is_empty() {
                     lines.push(format!("unknown: {}", unknown.join(", ")));
                 }
-                lines.extend(records(received(receipt, message).map(|n| (n.records, n.malformed)), message));
+                lines.extend(records(
+                    received(receipt, message).map(|n| (n.records, n.malformed_recipients)),
+                    message,
+                ));
             }
         }
     }
     lines.join("\n")
 }
 
-fn records<R: Record>(
-    normalized: Result<(Vec<R>, Vec<Malformed>), Malformed>,
-    message: &Message,
+fn records<R: TableItem>(
+    normalized: Result<(Vec<R>, Vec<MalformedInput>), MalformedInput>,
+    message: &PayloadMessage,
 ) -> Vec<String> {
     match normalized {
-        Err(error) => vec![format!("malformed: {}", error.within(&message.path))],
+        Err(error) => vec![format!("malformed: {}", error.prefix_field(&message.path))],
         Ok((records, malformed)) => {
             let records = records.iter().map(|record| serde_json::to_string_pretty(record).unwrap());
             records.chain(malformed.iter().map(|error| format!("malformed: {error}"))).collect()
@@ -65,13 +70,16 @@ fn records<R: Record>(
 }
 
 /// As `mailroom normalize` does it: without S3.
-pub(crate) fn received(receipt: &Receipt, message: &Message) -> Result<inbound::Normalized, Malformed> {
-    let found = Found {
-        location: Location::of(receipt, None),
+pub(crate) fn received(
+    receipt: &Receipt,
+    message: &PayloadMessage,
+) -> Result<inbound::NormalizedReceipt, MalformedInput> {
+    let found = MailInspection {
+        location: ObjectLocation::from_receipt(receipt, None),
         object: None,
-        structure: receipt.content()?.map(|content| Structure::read(&content, true)),
+        structure: receipt.content()?.map(|content| MailStructure::parse(&content, true)),
     };
-    inbound::normalize(receipt, &message.origin, &found, Rules::default())
+    inbound::normalize(receipt, &message.origin, &found, InboundSettings::default())
 }
 
 /// Holds every sample of a folder against its snapshot, and finds snapshots without a sample. All differences are printed,
@@ -91,7 +99,7 @@ pub(crate) fn check_snapshots(test: &str, folder: &str) {
         settings.set_input_file(format!("{folder}/{name}"));
         settings.set_omit_expression(true);
         settings.set_prepend_module_to_snapshot(false);
-        let records = told(&envelope::open(&payload).unwrap());
+        let records = told(&envelope::open_payload(&payload).unwrap());
         let check = || settings.bind(|| insta::assert_snapshot!(test, records));
         if std::panic::catch_unwind(AssertUnwindSafe(check)).is_err() {
             different.push(name.clone());

@@ -4,11 +4,11 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use mailroom_core::address::Address;
 use mailroom_core::envelope::{self, Payload};
-use mailroom_core::inbound::Structure;
-use mailroom_core::suppression::FeedbackFact;
-use mailroom_core::suppression::item::AddressState;
-use mailroom_core::suppression::message;
+use mailroom_core::inbound::MailStructure;
+use mailroom_core::suppression::FeedbackSummary;
+use mailroom_core::suppression::address_state::AddressState;
 use mailroom_core::suppression::operator::OperatorDecision;
+use mailroom_core::suppression::peer_message;
 use mailroom_core::suppression::spellings::Spellings;
 use mailroom_core::timestamp::Timestamp;
 use serde_json::Value;
@@ -37,7 +37,7 @@ pub(crate) struct Checker {
 impl Checker {
     pub(crate) fn new() -> Self {
         let [first, last] = [batch(&[record("first", BOUNCE)]), batch(&[record("last", OPEN)])]
-            .map(|batch| told(&envelope::open(&batch).unwrap()));
+            .map(|batch| told(&envelope::open_payload(&batch).unwrap()));
         assert!(first.contains("ann@example.com") && last.contains("bob@example.com"), "{first} {last}");
         Self { first, last }
     }
@@ -56,7 +56,7 @@ impl Checker {
         let text = String::from_utf8_lossy(input);
         match kind {
             Kind::Payload | Kind::Body => {
-                if let Ok(payload) = envelope::open(&text) {
+                if let Ok(payload) = envelope::open_payload(&text) {
                     told(&payload);
                 }
                 self.between_neighbours(&record("odd", &text), false)?;
@@ -64,13 +64,13 @@ impl Checker {
                 if is_object { self.between_neighbours(&text, true) } else { Ok(()) }
             }
             Kind::Mail => {
-                Structure::read(input, true);
-                Structure::read(input, false);
+                MailStructure::parse(input, true);
+                MailStructure::parse(input, false);
                 let content = Value::from(text.as_ref());
                 self.between_neighbours(&record("odd", &received(&content)), false)
             }
             Kind::PeerMessage => {
-                drop(message::read(&text));
+                drop(peer_message::parse_peer_message(&text));
                 Ok(())
             }
             Kind::PeerState => {
@@ -80,14 +80,15 @@ impl Checker {
                 let message = format!(
                     r#"{{"version":1,"origin":"us-east-1","states":[{FIRST_STATE},{text},{LAST_STATE}]}}"#
                 );
-                let incoming = message::read(&message).map_err(|error| error.to_string())?;
+                let incoming =
+                    peer_message::parse_peer_message(&message).map_err(|error| error.to_string())?;
                 let ends = [incoming.states.first(), incoming.states.last()];
                 let addresses = ends.map(|state| state.map(|state| state.address.as_str()));
                 let kept = addresses == [Some("ann@example.com"), Some("bob@example.com")];
                 kept.then_some(()).ok_or_else(|| format!("a peer's good states are lost: {incoming:?}"))
             }
             Kind::Item => {
-                drop(serde_json::from_str::<FeedbackFact>(&text));
+                drop(serde_json::from_str::<FeedbackSummary>(&text));
                 drop(serde_json::from_str::<AddressState>(&text));
                 drop(serde_json::from_str::<OperatorDecision>(&text));
                 Ok(())
@@ -105,7 +106,7 @@ impl Checker {
     /// may lose its own id.
     pub(crate) fn between_neighbours(&self, odd: &str, is_mutated: bool) -> Result<(), String> {
         let payload =
-            envelope::open(&batch(&[record("first", BOUNCE), odd.to_owned(), record("last", OPEN)]))
+            envelope::open_payload(&batch(&[record("first", BOUNCE), odd.to_owned(), record("last", OPEN)]))
                 .map_err(|error| format!("the batch is lost: {error}"))?;
         let source = payload.source;
         let ids: Vec<_> = payload.messages.iter().map(|message| message.id.clone()).collect();

@@ -3,7 +3,7 @@
 use std::fs;
 
 use mailroom_core::envelope;
-use mailroom_core::notification::Reading;
+use mailroom_core::notification::ParsedMessage;
 use serde_json::{Map, Value};
 
 const EVENTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../events");
@@ -98,9 +98,9 @@ fn events(text: &str, add: &mut impl FnMut(Kind, &str)) {
 }
 
 fn mails(name: &str, text: &str) -> Vec<Sample> {
-    let messages = envelope::open(text).map(|payload| payload.messages).unwrap_or_default();
-    let mail = |message: envelope::Message| {
-        let Ok(Reading::Received(receipt)) = message.reading else { return None };
+    let messages = envelope::open_payload(text).map(|payload| payload.messages).unwrap_or_default();
+    let mail = |message: envelope::PayloadMessage| {
+        let Ok(ParsedMessage::Received(receipt)) = message.content else { return None };
         let bytes = receipt.content().ok()??.into_owned();
         Some(Sample { name: name.to_owned(), kind: Kind::Mail, bytes })
     };

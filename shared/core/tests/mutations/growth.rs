@@ -13,8 +13,8 @@ use std::time::Duration;
 
 use mailroom_core::address::Address;
 use mailroom_core::envelope;
-use mailroom_core::inbound::Structure;
-use mailroom_core::suppression::message;
+use mailroom_core::inbound::MailStructure;
+use mailroom_core::suppression::peer_message;
 use nix::time::{ClockId, clock_gettime};
 use serde_json::Value;
 
@@ -142,7 +142,7 @@ fn processor_time() -> Duration {
 }
 
 fn read_event(input: &[u8]) {
-    if let Ok(payload) = envelope::open(&String::from_utf8_lossy(input)) {
+    if let Ok(payload) = envelope::open_payload(&String::from_utf8_lossy(input)) {
         told(&payload);
     }
 }
@@ -193,11 +193,11 @@ fn cases() -> Vec<Case> {
 }
 
 fn read_peer(input: &[u8]) {
-    drop(message::read(&String::from_utf8_lossy(input)));
+    drop(peer_message::parse_peer_message(&String::from_utf8_lossy(input)));
 }
 
 fn read_mail(input: &[u8]) {
-    Structure::read(input, true);
+    MailStructure::parse(input, true);
     read_event(received(&Value::from(String::from_utf8_lossy(input).as_ref())).as_bytes());
 }
 

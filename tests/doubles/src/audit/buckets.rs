@@ -4,25 +4,25 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use mailroom_audit::aws::ApiError;
-use mailroom_audit::aws::buckets::Buckets;
-use mailroom_audit::facts::{ApiAnswer, Bucket};
+use mailroom_audit::aws::buckets::BucketReader;
+use mailroom_audit::facts::{ApiAnswer, BucketFacts};
 
 use crate::lock;
 
 /// The buckets of S3. One that was not set does not exist.
 #[derive(Debug, Clone, Default)]
-pub struct MemoryBuckets(Arc<Mutex<BTreeMap<String, Result<Bucket, ApiError>>>>);
+pub struct MemoryBuckets(Arc<Mutex<BTreeMap<String, Result<BucketFacts, ApiError>>>>);
 
 impl MemoryBuckets {
     /// Sets the answer for a bucket.
-    pub fn set(&self, name: &str, answer: Result<Bucket, ApiError>) {
+    pub fn set(&self, name: &str, answer: Result<BucketFacts, ApiError>) {
         lock(&self.0).insert(name.to_owned(), answer);
     }
 }
 
-impl Buckets for MemoryBuckets {
-    async fn bucket(&self, name: &str) -> Result<Bucket, ApiError> {
-        let missing = || Ok(Bucket { name: name.to_owned(), exists: ApiAnswer::Answered(false) });
+impl BucketReader for MemoryBuckets {
+    async fn bucket(&self, name: &str) -> Result<BucketFacts, ApiError> {
+        let missing = || Ok(BucketFacts { name: name.to_owned(), exists: ApiAnswer::Answered(false) });
         lock(&self.0).get(name).cloned().unwrap_or_else(missing)
     }
 }

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
-use mailroom_audit::aws::iam::{AccessKeys, User};
-use mailroom_audit::aws::{ApiError, Page};
-use mailroom_audit::facts::{AccessKey, ApiAnswer, LastUsed};
+use mailroom_audit::aws::iam::{AccessKeyReader, IamUser};
+use mailroom_audit::aws::{ApiError, ResultPage};
+use mailroom_audit::facts::{AccessKey, AccessKeyLastUsed, ApiAnswer};
 
 use crate::{Fuse, lock};
 
@@ -21,7 +21,7 @@ pub struct MemoryIam {
 
 #[derive(Debug, Default)]
 struct Inner {
-    users: BTreeMap<String, (User, Vec<AccessKey>)>,
+    users: BTreeMap<String, (IamUser, Vec<AccessKey>)>,
     senders: BTreeMap<String, Vec<String>>,
     refusal: Option<ApiError>,
     calls: Vec<String>,
@@ -34,8 +34,8 @@ impl MemoryIam {
         Self { inner: Arc::clone(&self.inner), fuse: fuse.clone() }
     }
 
-    /// Adds a user with these keys. Only [`AccessKeys::last_used`] answers with their `last_used`.
-    pub fn add(&self, user: User, keys: Vec<AccessKey>) {
+    /// Adds a user with these keys. Only [`AccessKeyReader::last_used`] answers with their `last_used`.
+    pub fn add(&self, user: IamUser, keys: Vec<AccessKey>) {
         lock(&self.inner).users.insert(user.name.clone(), (user, keys));
     }
 
@@ -63,29 +63,32 @@ impl MemoryIam {
     }
 }
 
-impl AccessKeys for MemoryIam {
-    async fn users(&self, next: Option<&str>) -> Result<Page<User>, ApiError> {
-        self.call(format!("users {}", next.unwrap_or_default()), |inner| {
-            let mut left =
-                inner.users.range(next.map(str::to_owned).unwrap_or_default()..).map(|(_, user)| &user.0);
+impl AccessKeyReader for MemoryIam {
+    async fn users(&self, next_token: Option<&str>) -> Result<ResultPage<IamUser>, ApiError> {
+        self.call(format!("users {}", next_token.unwrap_or_default()), |inner| {
+            let mut left = inner
+                .users
+                .range(next_token.map(str::to_owned).unwrap_or_default()..)
+                .map(|(_, user)| &user.0);
             let items = left.by_ref().take(USERS_PER_PAGE).cloned().collect();
-            Page { items, next: left.next().map(|user| user.name.clone()) }
+            ResultPage { items, next_token: left.next().map(|user| user.name.clone()) }
         })
         .await
     }
 
-    async fn keys(&self, user: &str) -> Result<Vec<AccessKey>, ApiError> {
-        self.call(format!("keys {user}"), |inner| {
-            let keys = inner.users.get(user).map(|(_, keys)| keys.clone()).unwrap_or_default();
+    async fn keys(&self, user_name: &str) -> Result<Vec<AccessKey>, ApiError> {
+        self.call(format!("keys {user_name}"), |inner| {
+            let keys = inner.users.get(user_name).map(|(_, keys)| keys.clone()).unwrap_or_default();
             keys.into_iter().map(|key| AccessKey { last_used: ApiAnswer::NotAsked, ..key }).collect()
         })
         .await
     }
 
-    async fn last_used(&self, key: &str) -> Result<Option<LastUsed>, ApiError> {
-        self.call(format!("last_used {key}"), |inner| {
+    async fn last_used(&self, access_key_id: &str) -> Result<Option<AccessKeyLastUsed>, ApiError> {
+        self.call(format!("last_used {access_key_id}"), |inner| {
             let mut keys = inner.users.values().flat_map(|(_, keys)| keys);
-            keys.find(|known| known.id == key).and_then(|key| key.last_used.answer().cloned().flatten())
+            keys.find(|known| known.id == access_key_id)
+                .and_then(|key| key.last_used.answer().cloned().flatten())
         })
         .await
     }

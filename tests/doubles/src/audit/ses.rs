@@ -3,9 +3,11 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
-use mailroom_audit::aws::ses::{ListedIdentity, SesReader};
-use mailroom_audit::aws::{ApiError, Page};
-use mailroom_audit::facts::{Account, ApiAnswer, ConfigurationSet, EventDestination, Identity, SendQuota};
+use mailroom_audit::aws::ses::{IdentitySummary, SesReader};
+use mailroom_audit::aws::{ApiError, ResultPage};
+use mailroom_audit::facts::{
+    AccountFacts, ApiAnswer, ConfigurationSet, EmailIdentity, EventDestination, SendQuota,
+};
 
 use crate::{MemorySes, lock};
 
@@ -18,8 +20,8 @@ pub struct MemorySesReader {
 
 #[derive(Debug)]
 struct Inner {
-    account: Account,
-    identities: BTreeMap<String, (Option<String>, Identity)>,
+    account: AccountFacts,
+    identities: BTreeMap<String, (Option<String>, EmailIdentity)>,
     configuration_sets: BTreeMap<String, ConfigurationSet>,
     page: usize,
     refusals: BTreeMap<&'static str, ApiError>,
@@ -33,7 +35,7 @@ impl Inner {
         &self,
         mut names: impl Iterator<Item = (String, A)>,
         next: Option<&str>,
-    ) -> Result<Page<A>, ApiError> {
+    ) -> Result<ResultPage<A>, ApiError> {
         let from = match next.map(|token| token.split_once(' ').unwrap_or_default()) {
             None => "",
             Some((expired, from)) if expired == self.expired.to_string() => from,
@@ -41,7 +43,7 @@ impl Inner {
         };
         let mut left = names.by_ref().skip_while(|(name, _)| name.as_str() < from);
         let items = left.by_ref().take(self.page).map(|(_, item)| item).collect();
-        Ok(Page { items, next: left.next().map(|(name, _)| format!("{} {name}", self.expired)) })
+        Ok(ResultPage { items, next_token: left.next().map(|(name, _)| format!("{} {name}", self.expired)) })
     }
 }
 
@@ -49,7 +51,7 @@ impl MemorySesReader {
     /// A Region with production access and nothing else.
     pub fn new(ses: &MemorySes) -> Self {
         let quota = SendQuota { max_24_hour_send: 50_000.0, max_send_rate: 14.0, sent_last_24_hours: 0.0 };
-        let account = Account {
+        let account = AccountFacts {
             production_access_enabled: true,
             sending_enabled: true,
             enforcement_status: Some("HEALTHY".to_owned()),
@@ -75,7 +77,7 @@ impl MemorySesReader {
     }
 
     /// Adds an identity, or replaces the one of that name.
-    pub fn add_identity(&self, name: &str, kind: &str, identity: Identity) {
+    pub fn add_identity(&self, name: &str, kind: &str, identity: EmailIdentity) {
         lock(&self.inner).identities.insert(name.to_owned(), (Some(kind.to_owned()), identity));
     }
 
@@ -121,30 +123,30 @@ impl MemorySesReader {
 }
 
 impl SesReader for MemorySesReader {
-    async fn account(&self) -> Result<Account, ApiError> {
+    async fn account(&self) -> Result<AccountFacts, ApiError> {
         self.call("GetAccount", "", |inner| inner.account.clone()).await
     }
 
-    async fn identities(&self, next: Option<&str>) -> Result<Page<ListedIdentity>, ApiError> {
-        let page = self.call("ListEmailIdentities", next.unwrap_or_default(), |inner| {
+    async fn identities(&self, next_token: Option<&str>) -> Result<ResultPage<IdentitySummary>, ApiError> {
+        let page = self.call("ListEmailIdentities", next_token.unwrap_or_default(), |inner| {
             let listed = inner.identities.iter().map(|(name, (kind, _))| {
-                (name.clone(), ListedIdentity { name: name.clone(), kind: kind.clone() })
+                (name.clone(), IdentitySummary { name: name.clone(), kind: kind.clone() })
             });
-            inner.page(listed, next)
+            inner.page(listed, next_token)
         });
         page.await?
     }
 
-    async fn identity(&self, name: &str) -> Result<Option<Identity>, ApiError> {
+    async fn identity(&self, name: &str) -> Result<Option<EmailIdentity>, ApiError> {
         self.call("GetEmailIdentity", name, |inner| {
             inner.identities.get(name).map(|(_, identity)| identity.clone())
         })
         .await
     }
 
-    async fn configuration_sets(&self, next: Option<&str>) -> Result<Page<String>, ApiError> {
-        let page = self.call("ListConfigurationSets", next.unwrap_or_default(), |inner| {
-            inner.page(inner.configuration_sets.keys().map(|name| (name.clone(), name.clone())), next)
+    async fn configuration_sets(&self, next_token: Option<&str>) -> Result<ResultPage<String>, ApiError> {
+        let page = self.call("ListConfigurationSets", next_token.unwrap_or_default(), |inner| {
+            inner.page(inner.configuration_sets.keys().map(|name| (name.clone(), name.clone())), next_token)
         });
         page.await?
     }

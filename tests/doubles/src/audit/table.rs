@@ -34,9 +34,13 @@ impl MemoryTable {
 }
 
 impl AuditTable for MemoryTable {
-    async fn readings(&self, pass: Timestamp, _: Deadline) -> Result<BTreeMap<String, String>, TableError> {
+    async fn answers(
+        &self,
+        pass_started_at: Timestamp,
+        _: Deadline,
+    ) -> Result<BTreeMap<String, String>, TableError> {
         let inner = lock(&self.inner);
-        let of_pass = inner.audit.readings.iter().filter(|((of, _), _)| *of == pass);
+        let of_pass = inner.audit.readings.iter().filter(|((of, _), _)| *of == pass_started_at);
         Ok(of_pass.map(|((_, name), reading)| (name.clone(), reading.clone())).collect())
     }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use audit::handler::{Audit, AuditOutcome, AuditRequest};
+use audit::handler::{AuditFunction, AuditOutcome, AuditRequest};
 use audit::settings::Settings;
 use doubles::{
     MemoryBuckets, MemoryClock, MemoryIam, MemoryMetrics, MemoryRuleSets, MemoryServices, MemorySes,
@@ -12,7 +12,7 @@ use doubles::{
 use golden::{GoldenFile, items, plain};
 use mailroom_audit::SectionVerdict;
 use mailroom_audit::aws::table::AuditTable;
-use mailroom_audit::facts::{ApiAnswer, Identity, Stack};
+use mailroom_audit::facts::{ApiAnswer, EmailIdentity, StackFacts};
 use mailroom_audit::reader::Services;
 use mailroom_core::timestamp::Timestamp;
 use serde_json::Value;
@@ -69,7 +69,7 @@ async fn resume(entry: &Value, all: &Value) -> (AuditOutcome, Vec<String>, Vec<S
         let reading = item["reading"]["S"].as_str().unwrap();
         table.put_reading(Timestamp::parse(pass).unwrap(), name, reading, deadline).await.unwrap();
     }
-    let function = Audit {
+    let function = AuditFunction {
         services: Services::<MemoryServices> {
             ses: reader,
             topics: MemoryTopics::new(&ses),
@@ -81,7 +81,7 @@ async fn resume(entry: &Value, all: &Value) -> (AuditOutcome, Vec<String>, Vec<S
         clock,
         metrics: MemoryMetrics::default(),
         settings: Settings {
-            stack: Stack {
+            stack: StackFacts {
                 region: HOME.to_owned(),
                 account: Some("123456789012".to_owned()),
                 feedback_topic: Some("arn:aws:sns:us-east-1:123456789012:m-feedback".to_owned()),
@@ -91,15 +91,15 @@ async fn resume(entry: &Value, all: &Value) -> (AuditOutcome, Vec<String>, Vec<S
                 reconcile_function: None,
             },
             peers: Vec::new(),
-            iam: true,
-            pace: Duration::from_secs(1),
+            reads_iam: true,
+            call_interval: Duration::from_secs(1),
         },
     };
     let done = function.handle(AuditRequest { now: false }, "an invocation", deadline).await.unwrap();
     (done, ses.calls(), table.verdicts(deadline).await.unwrap())
 }
 
-fn unread_identity(all: &Value) -> Identity {
+fn unread_identity(all: &Value) -> EmailIdentity {
     let is_it = |item: &&Value| item["sk"]["S"].as_str().unwrap().ends_with(&format!("#identity#{UNREAD}"));
     let item = items(&all["readings"]).iter().find(is_it).unwrap();
     match serde_json::from_str(item["reading"]["S"].as_str().unwrap()).unwrap() {

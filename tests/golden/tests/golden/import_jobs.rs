@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use golden::{GoldenFile, items};
 use mailroom_aws::suppression_list::SuppressionList;
-use mailroom_core::suppression::Reason;
-use mailroom_core::suppression::import::JobKind;
+use mailroom_core::suppression::SuppressionReason;
+use mailroom_core::suppression::import::ImportAction;
 use serde_json::json;
 
 use crate::requirements::assert_note_fits;
@@ -32,7 +32,7 @@ pub(crate) fn check(file: &mut GoldenFile) {
             let region = restore_region(&entry).await;
             let mut intent = job_intent(&region);
             if made {
-                let kind = if intent["deletes"] == true { JobKind::Delete } else { JobKind::Put };
+                let kind = if intent["deletes"] == true { ImportAction::Delete } else { ImportAction::Put };
                 let url = object_url(intent["key"].as_str().unwrap());
                 let id = region.list.create_import_job(kind, &url).await.unwrap();
                 if intent["id"].is_string() {
@@ -51,12 +51,15 @@ pub(crate) fn check(file: &mut GoldenFile) {
             let states = region.table.states();
             let expected: BTreeMap<_, _> = states
                 .iter()
-                .filter_map(|state| Some((state.spellings().first()?.to_owned(), state.effective()?)))
+                .filter_map(|state| Some((state.spellings().first()?.to_owned(), state.effective_reason()?)))
                 .collect();
             assert_eq!(expected.len(), if name == "made-that-deletes" { 0 } else { states.len() });
-            assert!(expected.values().all(|reason| *reason == Reason::Bounce));
+            assert!(expected.values().all(|reason| *reason == SuppressionReason::Bounce));
             assert_eq!(region.list.entries(), expected, "{name}");
-            assert!(states.iter().all(|state| !state.is_pending() && state.job().is_none()), "{name}");
+            assert!(
+                states.iter().all(|state| !state.is_pending() && state.assigned_job().is_none()),
+                "{name}"
+            );
             assert!(job_intent(&region).is_null(), "{name}");
         });
     }

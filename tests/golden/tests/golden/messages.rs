@@ -5,17 +5,17 @@ use std::time::Duration;
 
 use doubles::{MemoryClock, MemoryDeadLetters, MemoryMetrics, MemoryTable, sqs_event};
 use golden::{GoldenFile, items};
-use mailroom_core::suppression::item::AddressState;
-use mailroom_core::suppression::{Reason, SuppressionState};
+use mailroom_core::suppression::address_state::AddressState;
+use mailroom_core::suppression::{SuppressionReason, SuppressionState};
 use mailroom_core::timestamp::Timestamp;
-use merge::handler::Merge;
+use merge::handler::MergeFunction;
 use serde_json::Value;
 
 use crate::shape::{self, MESSAGE};
 use crate::world::{read, run, within};
 
 pub(crate) fn check(file: &mut GoldenFile) {
-    let (bounce, complaint) = (Some(Reason::Bounce), Some(Reason::Complaint));
+    let (bounce, complaint) = (Some(SuppressionReason::Bounce), Some(SuppressionReason::Complaint));
     let decided = [
         ("j\u{fc}rgen@example.com", bounce),
         ("released@example.com", None),
@@ -42,13 +42,13 @@ pub(crate) fn check(file: &mut GoldenFile) {
     assert!(states.iter().all(AddressState::is_pending));
 }
 
-fn effective(states: &[AddressState]) -> Vec<(&str, Option<Reason>)> {
-    states.iter().map(|state| (state.address(), state.effective())).collect()
+fn effective(states: &[AddressState]) -> Vec<(&str, Option<SuppressionReason>)> {
+    states.iter().map(|state| (state.address(), state.effective_reason())).collect()
 }
 
 /// The states that merge makes of messages. None of them comes back or becomes a dead letter.
 fn merged(messages: &Value) -> Vec<AddressState> {
-    let function = Merge {
+    let function = MergeFunction {
         table: MemoryTable::default(),
         dead_letters: MemoryDeadLetters::default(),
         clock: MemoryClock::at(Timestamp::parse("2026-03-01T13:00:00Z").unwrap()),

@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use golden::{GoldenFile, items};
-use mailroom_core::suppression::item::Applied;
-use mailroom_core::suppression::message;
-use reconcile::handler::{Done, Passed};
+use mailroom_core::suppression::address_state::AppliedEntry;
+use mailroom_core::suppression::peer_message;
+use reconcile::handler::{PassOutcome, ReconcileRunOutcome};
 use serde_json::Value;
 
 use crate::requirements::assert_note_fits;
@@ -29,7 +29,9 @@ pub(crate) fn check_passes(file: &mut GoldenFile) {
         run(async {
             let region = restore_region(&entry).await;
             region.clock.advance(Duration::from_mins(20));
-            let Done::Woken { passed: Passed::Ended(counts), .. } = run_reconcile(&region).await else {
+            let ReconcileRunOutcome::Completed { pass_outcome: PassOutcome::Ended(counts), .. } =
+                run_reconcile(&region).await
+            else {
                 panic!("{name}: the pass does not end")
             };
             assert_eq!((counts.entries, counts.gone, counts.drifted), (7, 1, 1), "{name}");
@@ -47,10 +49,14 @@ pub(crate) fn check_passes(file: &mut GoldenFile) {
         let region = restore_region(&entry).await;
         assert_eq!(left_off(&region), 1);
         region.clock.advance(Duration::from_mins(20));
-        let Done::Woken { passed, .. } = run_reconcile(&region).await else { panic!("not woken") };
-        assert!(matches!(passed, Passed::NotDue), "it was done less than six hours ago");
+        let ReconcileRunOutcome::Completed { pass_outcome: passed, .. } = run_reconcile(&region).await else {
+            panic!("not woken")
+        };
+        assert!(matches!(passed, PassOutcome::NotDue), "it was done less than six hours ago");
         region.clock.advance(Duration::from_hours(6));
-        let Done::Woken { passed: Passed::Ended(counts), .. } = run_reconcile(&region).await else {
+        let ReconcileRunOutcome::Completed { pass_outcome: PassOutcome::Ended(counts), .. } =
+            run_reconcile(&region).await
+        else {
             panic!("not ended")
         };
         assert_eq!((counts.entries, counts.gone), (7, 0), "what is left off has not gone again");
@@ -58,14 +64,14 @@ pub(crate) fn check_passes(file: &mut GoldenFile) {
 }
 
 fn left_off(region: &Region) -> usize {
-    let is_left_off = |applied: Option<Applied>| applied.is_some_and(|applied| applied.left_off);
-    region.table.states().iter().filter(|state| is_left_off(state.applied())).count()
+    let is_left_off = |applied: Option<AppliedEntry>| applied.is_some_and(|applied| applied.removal_accepted);
+    region.table.states().iter().filter(|state| is_left_off(state.applied_entry())).count()
 }
 
 /// What was sent before is not sent again, and what is missing is.
 pub(crate) fn check_peers_told(file: &mut GoldenFile) {
     let addresses = |messages: &[String]| -> BTreeSet<String> {
-        let states = messages.iter().flat_map(|text| message::read(text).unwrap().states);
+        let states = messages.iter().flat_map(|text| peer_message::parse_peer_message(text).unwrap().states);
         states.map(|state| state.address).collect()
     };
     for (name, resent) in [("half-way", true), ("half-way-in-a-shard", true), ("told", false)] {
@@ -97,9 +103,13 @@ pub(crate) fn check_look_backs(file: &mut GoldenFile) {
         run(async {
             let region = restore_region(&entry).await;
             region.clock.advance(Duration::from_mins(20));
-            let Done::Woken { looked_back, .. } = run_reconcile(&region).await else { panic!("{name}") };
+            let ReconcileRunOutcome::Completed { look_back_counts: looked_back, .. } =
+                run_reconcile(&region).await
+            else {
+                panic!("{name}")
+            };
             assert_eq!(
-                (looked_back.records, looked_back.decided, looked_back.unreadable),
+                (looked_back.decidable_records, looked_back.records_decided, looked_back.unreadable_records),
                 (left, left, 0),
                 "{name}"
             );

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use golden::{GoldenFile, items, plain};
-use mailroom_core::suppression::{FeedbackFact, Reason};
+use mailroom_core::suppression::{FeedbackSummary, SuppressionReason};
 use mailroom_core::timestamp::Timestamp;
 
 use crate::shape::{self, FEEDBACK, RECEIVED};
@@ -25,7 +25,7 @@ pub(crate) fn check_feedback(file: &mut GoldenFile) {
         let mut expected = BTreeMap::new();
         for item in items(&entry) {
             shape::assert_fits(&plain(item), FEEDBACK, &sample);
-            let fact: FeedbackFact = read(item);
+            let fact: FeedbackSummary = read(item);
             let stored = item["decidable"]["S"].as_str();
             let read_today = fact.decidable.map(|decidable| serde_json::to_value(decidable).unwrap());
             let rejudged = NO_LONGER_EVIDENCE.contains(&sample.as_str());
@@ -33,8 +33,8 @@ pub(crate) fn check_feedback(file: &mut GoldenFile) {
             assert_eq!(read_today.as_ref().and_then(|decidable| decidable.as_str()), means, "{sample}");
             assert!(!rejudged || stored.is_some(), "{sample}");
             let reason = match means {
-                Some("bounce") => Reason::Bounce,
-                Some("complaint") => Reason::Complaint,
+                Some("bounce") => SuppressionReason::Bounce,
+                Some("complaint") => SuppressionReason::Complaint,
                 // Soft bounces are counted only if the template says so.
                 _ => continue,
             };

@@ -4,11 +4,13 @@ use std::time::Duration;
 
 use golden::{GoldenFile, plain};
 use mailroom_core::address::Address;
-use mailroom_core::suppression::item::{Attempt, JobRecord};
-use mailroom_core::suppression::message::{self, PeerState};
+use mailroom_core::suppression::address_state::{ApplyAttempt, ImportResult};
 use mailroom_core::suppression::operator::OperatorDecision;
+use mailroom_core::suppression::peer_message::{self, PeerState};
 use mailroom_core::suppression::spellings::Spellings;
-use mailroom_core::suppression::{AddressState, Change, Reason, Said, Source, SuppressionState};
+use mailroom_core::suppression::{
+    AddressState, StateChange, Statement, StatementSource, SuppressionReason, SuppressionState,
+};
 use mailroom_core::timestamp::Timestamp;
 use serde_json::Value;
 
@@ -43,35 +45,36 @@ pub(crate) fn now() -> Timestamp {
 /// What today's methods make of each state of 405ee81.
 pub(crate) fn successors(state: &AddressState) -> Vec<AddressState> {
     let statement =
-        |source| Said { at: now(), source, region: "eu-west-1".to_owned(), id: "0100019d".to_owned() };
-    let change = |statement: SuppressionState| Change {
+        |source| Statement { at: now(), source, region: "eu-west-1".to_owned(), id: "0100019d".to_owned() };
+    let change = |statement: SuppressionState| StateChange {
         address: state.address().to_owned(),
         spellings: Spellings::from_iter([state.address()]),
         state: statement,
     };
     let changes = [
-        SuppressionState::suppressed(Reason::Bounce, statement(Source::Transient)),
-        SuppressionState::suppressed(Reason::Complaint, statement(Source::Complaint)),
-        SuppressionState::released(statement(Source::Operator)),
+        SuppressionState::from_reason(SuppressionReason::Bounce, statement(StatementSource::Transient)),
+        SuppressionState::from_reason(SuppressionReason::Complaint, statement(StatementSource::Complaint)),
+        SuppressionState::from_release(statement(StatementSource::Operator)),
     ];
-    let advanced = changes.map(|said| AddressState::advance(Some(state), &change(said), now()));
+    let advanced = changes.map(|said| AddressState::join_change(Some(state), &change(said), now()));
     let mut states: Vec<_> = advanced.into_iter().flatten().collect();
-    states.push(state.in_job("import/put/1.json"));
-    states.push(state.left_off(now()));
-    states.extend(state.marked([state.address()], Some(state.address()), now()));
-    states.extend(state.seen_on_list(Some(Reason::Complaint), now(), [state.address()]));
-    let overdue = state.in_job("import/put/2.json").job_overdue("import/put/2.json", now()).unwrap();
-    let ended = JobRecord::Failed { why: "failed in an import job".to_owned() };
-    states.extend(overdue.job_ended("import/put/2.json", ended, now()));
+    states.push(state.assign_to_job("import/put/1.json"));
+    states.push(state.accept_removal(now()));
+    states.extend(state.mark_pending([state.address()], Some(state.address()), now()));
+    states.extend(state.record_listed_entry(Some(SuppressionReason::Complaint), now(), [state.address()]));
+    let overdue =
+        state.assign_to_job("import/put/2.json").mark_job_overdue("import/put/2.json", now()).unwrap();
+    let ended = ImportResult::Failed { cause: "failed in an import job".to_owned() };
+    states.extend(overdue.record_import_result("import/put/2.json", ended, now()));
     states.push(overdue);
     let attempts = [
-        Attempt::Written { reason: None, enabled: true },
-        Attempt::Written { reason: Some(Reason::Bounce), enabled: false },
-        Attempt::Trusted { reason: Reason::Complaint, enabled: true },
-        Attempt::RefusedSandbox,
-        Attempt::Failed { why: "BadRequestException".to_owned(), may_pass: false },
+        ApplyAttempt::Written { reason: None, enabled: true },
+        ApplyAttempt::Written { reason: Some(SuppressionReason::Bounce), enabled: false },
+        ApplyAttempt::TrustedSes { reason: SuppressionReason::Complaint, enabled: true },
+        ApplyAttempt::RefusedSandbox,
+        ApplyAttempt::Failed { cause: "BadRequestException".to_owned(), retryable: false },
     ];
-    states.extend(attempts.map(|attempt| state.attempted(state.version(), attempt, now())));
+    states.extend(attempts.map(|attempt| state.record_attempt(state.version(), attempt, now())));
     states
 }
 
@@ -86,7 +89,8 @@ fn states_and_messages_of_today_are_what_405ee81_reads() {
         shape::assert_fits(&serde_json::to_value(state).unwrap(), STATE, "a state of today");
     }
     let messages: Vec<_> =
-        message::pack("us-east-1", states.iter().cycle().take(5000).map(PeerState::from)).collect();
+        peer_message::pack_states("us-east-1", states.iter().cycle().take(5000).map(PeerState::from))
+            .collect();
     assert!(messages.len() > 1);
     for text in messages {
         assert!(text.len() <= MAX_MESSAGE_BYTES);
@@ -111,9 +115,12 @@ fn states_and_messages_of_today_are_what_405ee81_reads() {
 #[test]
 fn decisions_of_today_are_what_405ee81_reads() {
     let address = Address::parse("Jane@Example.com").unwrap();
-    let statement = Said { at: now(), source: Source::Bounce, region: String::new(), id: String::new() };
-    for known in [SuppressionState::default(), SuppressionState::suppressed(Reason::Bounce, statement)] {
-        for suppress in [None, Some(Reason::Bounce), Some(Reason::Complaint)] {
+    let statement =
+        Statement { at: now(), source: StatementSource::Bounce, region: String::new(), id: String::new() };
+    for known in
+        [SuppressionState::default(), SuppressionState::from_reason(SuppressionReason::Bounce, statement)]
+    {
+        for suppress in [None, Some(SuppressionReason::Bounce), Some(SuppressionReason::Complaint)] {
             let decision = OperatorDecision::new(&address, suppress, "ops", "ticket 7", now(), &known, "");
             shape::assert_fits(&serde_json::to_value(decision).unwrap(), DECISION, "a decision of today");
         }

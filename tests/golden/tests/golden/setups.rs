@@ -8,10 +8,10 @@ use doubles::{
 use golden::{GoldenFile, items};
 use mailroom_aws::account::SuppressionAttributes;
 use mailroom_aws::notification_topics::NotificationAttributes;
-use mailroom_aws::rule_sets::RuleSet;
+use mailroom_aws::rule_sets::SesRuleSet;
 use mailroom_core::timestamp::Timestamp;
 use serde_json::{Value, json};
-use setup::handler::{Ports, Setup};
+use setup::handler::{Ports, SetupFunction};
 
 use crate::requirements::assert_note_fits;
 use crate::world::{restore_notes, run, within};
@@ -83,7 +83,7 @@ impl Stack {
         restore_notes(&stack.table, entry);
         let account = &entry["account"];
         for name in ["m-inbound", "theirs"] {
-            stack.rule_sets.create(RuleSet { name: name.to_owned(), rules: Vec::new() });
+            stack.rule_sets.create(SesRuleSet { name: name.to_owned(), rules: Vec::new() });
         }
         stack.rule_sets.set_active(account["rule_set"].as_str());
         let reasons = items(&account["reasons"]).iter().map(|reason| reason.as_str().unwrap().to_owned());
@@ -95,7 +95,7 @@ impl Stack {
                 NotificationAttributes {
                     bounce_topic: topic("bounce"),
                     complaint_topic: topic("complaint"),
-                    forwarding: attributes["forwarding"] == true,
+                    forwarding_enabled: attributes["forwarding"] == true,
                     ..NotificationAttributes::default()
                 },
             );
@@ -107,7 +107,7 @@ impl Stack {
         let topics = self.topics.all().into_iter().map(|(identity, attributes)| {
             let attributes = json!({
                 "bounce": attributes.bounce_topic, "complaint": attributes.complaint_topic,
-                "forwarding": attributes.forwarding,
+                "forwarding": attributes.forwarding_enabled,
             });
             (identity, attributes)
         });
@@ -119,12 +119,12 @@ impl Stack {
 
     /// What the function answers to a request.
     async fn send(&self, event: &Value) -> Value {
-        let function = Setup::<Doubles> {
+        let function = SetupFunction::<Doubles> {
             topics: self.topics.clone(),
             rule_sets: self.rule_sets.clone(),
-            account: self.account.clone(),
+            account_settings: self.account.clone(),
             table: self.table.clone(),
-            answers: self.answers.clone(),
+            responder: self.answers.clone(),
             clock: self.clock.clone(),
             interval: Duration::from_secs(1),
         };

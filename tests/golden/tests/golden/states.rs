@@ -2,7 +2,7 @@
 
 use golden::{GoldenFile, plain};
 use mailroom_core::suppression::AddressState;
-use mailroom_core::suppression::item::{Site, ToDo, Wait};
+use mailroom_core::suppression::address_state::{ApplyContext, ListAction, WaitReason};
 use mailroom_core::timestamp::Timestamp;
 
 use crate::world::{HOME, read};
@@ -52,34 +52,34 @@ pub(crate) fn check(file: &mut GoldenFile) {
 
 fn meaning(state: &AddressState) -> String {
     let day_later = Timestamp::parse("2026-03-02T12:00:00Z").unwrap();
-    let site = Site { region: HOME, first_pass_ended: true, trust_origin: false };
-    let to_do = match state.to_do(site, day_later) {
-        ToDo::Nothing => "nothing".to_owned(),
-        ToDo::Wait(Wait::Job) => "wait for the job".to_owned(),
-        ToDo::Put { spelling, reason } => {
-            assert_eq!(Some(reason), state.effective());
+    let site = ApplyContext { region: HOME, first_pass_ended: true, trust_origin: false };
+    let to_do = match state.next_list_action(site, day_later) {
+        ListAction::Nothing => "nothing".to_owned(),
+        ListAction::Wait(WaitReason::HeldByJob) => "wait for the job".to_owned(),
+        ListAction::Put { spelling, reason } => {
+            assert_eq!(Some(reason), state.effective_reason());
             assert_eq!(Some(spelling.as_str()), state.spellings().first());
             "put".to_owned()
         }
-        ToDo::Delete { spellings } => {
+        ListAction::Delete { spellings } => {
             assert!(state.spellings().iter().all(|known| spellings.iter().any(|spelling| spelling == known)));
             "delete".to_owned()
         }
         other => format!("{other:?}"),
     };
-    let outcome = state.outcome().map_or("-".to_owned(), |outcome| {
+    let outcome = state.apply_outcome().map_or("-".to_owned(), |outcome| {
         let tries = Some(outcome.tries).filter(|tries| *tries > 0).map(|tries| format!(" {tries}"));
-        let why = outcome.why.as_ref().map(|why| format!(" {why}"));
+        let why = outcome.cause.as_ref().map(|why| format!(" {why}"));
         format!("{:?}{}{}", outcome.kind, tries.unwrap_or_default(), why.unwrap_or_default())
     });
-    let list = match state.applied() {
+    let list = match state.applied_entry() {
         None => "unknown".to_owned(),
-        Some(applied) if applied.left_off => "left off".to_owned(),
+        Some(applied) if applied.removal_accepted => "left off".to_owned(),
         Some(applied) => {
             let reason = applied.reason.map_or("none", |reason| reason.as_ses());
             format!("{reason}{}", if applied.trusted { " trusted" } else { "" })
         }
     };
-    let reason = state.effective().map_or("-", |reason| reason.as_ses());
+    let reason = state.effective_reason().map_or("-", |reason| reason.as_ses());
     format!("{reason}, {to_do}, {outcome}, {list}")
 }

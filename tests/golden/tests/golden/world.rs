@@ -10,15 +10,15 @@ use doubles::{Fuse, MemoryClock, MemoryPeers, MemoryTable};
 use golden::{items, plain};
 use mailroom_aws::deadline::Deadline;
 use mailroom_aws::objects::ObjectStore;
-use mailroom_aws::stream::{self, Written};
+use mailroom_aws::stream::{self, StreamItem};
 use mailroom_aws::table::PutOutcome;
 use mailroom_aws::table::records::RecordTable;
 use mailroom_aws::table::states::StateTable;
-use mailroom_core::inbound::Location;
-use mailroom_core::record::Record;
-use mailroom_core::suppression::{AddressState, Reason};
+use mailroom_core::inbound::ObjectLocation;
+use mailroom_core::record::TableItem;
+use mailroom_core::suppression::{AddressState, SuppressionReason};
 use mailroom_core::timestamp::Timestamp;
-use reconcile::handler::{Done, Wake};
+use reconcile::handler::{ReconcileRequest, ReconcileRunOutcome};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use simulated_region::{Parameters, SimulatedRegion};
@@ -53,9 +53,10 @@ pub(crate) fn stream_event(items: &[Value], written_at: Timestamp) -> String {
 
 /// Reads an item as today's functions read it from the table's stream.
 pub(crate) fn read<T: DeserializeOwned>(item: &Value) -> T {
-    let mut written = stream::open(&stream_event(std::slice::from_ref(item), Timestamp::MIN)).unwrap();
-    let written: Written = written.remove(0).unwrap();
-    written.read().unwrap_or_else(|error| panic!("{error}: {item}"))
+    let mut written =
+        stream::parse_stream_event(&stream_event(std::slice::from_ref(item), Timestamp::MIN)).unwrap();
+    let written: StreamItem = written.remove(0).unwrap();
+    written.parse().unwrap_or_else(|error| panic!("{error}: {item}"))
 }
 
 /// An item that is in the table as it is.
@@ -70,7 +71,7 @@ impl serde::Serialize for StoredItem {
     }
 }
 
-impl Record for StoredItem {
+impl TableItem for StoredItem {
     fn key(&self) -> (&str, &str) {
         (&self.key.0, &self.key.1)
     }
@@ -127,11 +128,14 @@ pub(crate) async fn restore_region(entry: &Value) -> Region {
         assert_eq!(region.table.put_state(&state, None, deadline).await, Ok(PutOutcome::Written));
     }
     for (spelling, reason) in entry["list"].as_object().unwrap() {
-        region.list.insert(spelling, if reason == "BOUNCE" { Reason::Bounce } else { Reason::Complaint });
+        region.list.insert(
+            spelling,
+            if reason == "BOUNCE" { SuppressionReason::Bounce } else { SuppressionReason::Complaint },
+        );
     }
     if let Some(content) = entry["object"].as_str() {
         let key = job_intent(&region)["key"].as_str().unwrap().to_owned();
-        let location = Location { bucket: BUCKET.to_owned(), key };
+        let location = ObjectLocation { bucket: BUCKET.to_owned(), key };
         region.objects.put(&location, content.as_bytes().to_vec()).await.unwrap();
     }
     if entry["records"].is_array() {
@@ -159,8 +163,8 @@ pub(crate) fn object_url(key: &str) -> String {
     format!("s3://{BUCKET}/{key}")
 }
 
-pub(crate) fn effective_reasons(region: &Region) -> BTreeMap<String, Option<Reason>> {
-    region.table.states().iter().map(|state| (state.address().to_owned(), state.effective())).collect()
+pub(crate) fn effective_reasons(region: &Region) -> BTreeMap<String, Option<SuppressionReason>> {
+    region.table.states().iter().map(|state| (state.address().to_owned(), state.effective_reason())).collect()
 }
 
 /// Runs `decide`, which has to understand every record.
@@ -186,17 +190,17 @@ pub(crate) async fn run_apply_until(region: &Region, effects: usize) {
     }
 }
 
-pub(crate) async fn run_reconcile(region: &Region) -> Done {
+pub(crate) async fn run_reconcile(region: &Region) -> ReconcileRunOutcome {
     run_reconcile_until(region, usize::MAX).await.unwrap()
 }
 
 /// Runs `reconcile`, which is killed after so many effects.
-pub(crate) async fn run_reconcile_until(region: &Region, effects: usize) -> Option<Done> {
+pub(crate) async fn run_reconcile_until(region: &Region, effects: usize) -> Option<ReconcileRunOutcome> {
     let fuse = Fuse::default();
     fuse.set(effects);
     let region = region.with_fuse(&fuse);
     let reconcile = region.reconcile(region.list.clone());
-    let wake = Wake { pass: false, everything: false, records: false };
+    let wake = ReconcileRequest { start_pass: false, full_push: false, start_look_back: false };
     let deadline = within(Duration::from_mins(4));
-    fuse.run(reconcile.handle(wake, "an invocation", deadline)).await.map(Result::unwrap)
+    fuse.run(reconcile.handle_request(wake, "an invocation", deadline)).await.map(Result::unwrap)
 }

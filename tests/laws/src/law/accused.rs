@@ -1,6 +1,6 @@
 //! Who may be suppressed: an address that an event accuses, for what the event says.
 
-use mailroom_core::suppression::{AddressState, Reason, Said, Source};
+use mailroom_core::suppression::{AddressState, Statement, StatementSource, SuppressionReason};
 
 use super::{Broken, broken};
 use crate::truth::{Truth, Weight};
@@ -9,17 +9,22 @@ use crate::truth::{Truth, Weight};
 /// SES, an automatic reply, an echo and whatever else says nothing change no state. Neither does an event that names the
 /// address without the mail having been sent to it; and where it was sent to is not accused instead.
 pub(super) fn only_whom_an_event_accuses(state: &AddressState, truth: &Truth) -> Result<(), Broken> {
-    let bounced = state.state().bounced.as_ref().map(|said| (Reason::Bounce, said));
-    let complained = state.state().complained.as_ref().map(|said| (Reason::Complaint, said));
+    let bounced = state.state().bounced.as_ref().map(|said| (SuppressionReason::Bounce, said));
+    let complained = state.state().complained.as_ref().map(|said| (SuppressionReason::Complaint, said));
     bounced.into_iter().chain(complained).try_for_each(|(reason, said)| accused(reason, said, state, truth))
 }
 
-fn accused(reason: Reason, said: &Said, state: &AddressState, truth: &Truth) -> Result<(), Broken> {
+fn accused(
+    reason: SuppressionReason,
+    said: &Statement,
+    state: &AddressState,
+    truth: &Truth,
+) -> Result<(), Broken> {
     let weight = match said.source {
-        Source::Bounce => Weight::Enough(Reason::Bounce),
-        Source::Complaint => Weight::Enough(Reason::Complaint),
-        Source::Transient => Weight::Counts,
-        Source::Operator | Source::List | Source::Unknown => return Ok(()),
+        StatementSource::Bounce => Weight::Enough(SuppressionReason::Bounce),
+        StatementSource::Complaint => Weight::Enough(SuppressionReason::Complaint),
+        StatementSource::Transient => Weight::Counts,
+        StatementSource::Operator | StatementSource::List | StatementSource::Unknown => return Ok(()),
     };
     let Some(event) = truth.events.get(&said.id) else { return broken(format!("nobody said {said:?}")) };
     if event.weight != weight {

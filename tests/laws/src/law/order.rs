@@ -1,6 +1,6 @@
 //! In which order things arrive: it does not matter.
 
-use mailroom_core::suppression::{AddressState, Source, SuppressionState};
+use mailroom_core::suppression::{AddressState, StatementSource, SuppressionState};
 
 use super::{Broken, broken};
 use crate::truth::Truth;
@@ -10,11 +10,11 @@ pub(super) fn counts_from_its_own_time(state: &AddressState, truth: &Truth) -> R
     let SuppressionState { bounced, complained, released } = state.state();
     for said in [bounced, complained, released].into_iter().flatten() {
         let at = match said.source {
-            Source::Bounce | Source::Complaint | Source::Transient => {
+            StatementSource::Bounce | StatementSource::Complaint | StatementSource::Transient => {
                 truth.events.get(&said.id).map(|event| event.occurred_at)
             }
-            Source::Operator => truth.decisions.get(&said.id).map(|decision| decision.at),
-            Source::List | Source::Unknown => continue,
+            StatementSource::Operator => truth.decisions.get(&said.id).map(|decision| decision.at),
+            StatementSource::List | StatementSource::Unknown => continue,
         };
         if at != Some(said.at) {
             return broken(format!("{said:?} counts from {at:?}"));

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use mailroom_core::suppression::{AddressState, Said, Source};
+use mailroom_core::suppression::{AddressState, Statement, StatementSource};
 use mailroom_core::timestamp::Timestamp;
 
 use super::{Broken, broken};
@@ -12,7 +12,7 @@ use crate::truth::Truth;
 /// When soft bounces last suppressed an address; `None` if they did not, or something else has since.
 pub(super) fn suppressed_at(state: Option<&AddressState>) -> Option<Timestamp> {
     let bounced = state?.state().bounced.as_ref();
-    bounced.filter(|said| said.source == Source::Transient).map(|said| said.at)
+    bounced.filter(|said| said.source == StatementSource::Transient).map(|said| said.at)
 }
 
 /// A law: soft bounces suppress an address only if they are counted, and if there are enough of them on enough days from the
@@ -20,12 +20,12 @@ pub(super) fn suppressed_at(state: Option<&AddressState>) -> Option<Timestamp> {
 /// Region counts what it was told itself.
 pub(super) fn counted_since_the_latest_delivery(state: &AddressState, truth: &Truth) -> Result<(), Broken> {
     match &state.state().bounced {
-        Some(said) if said.source == Source::Transient => counted(said, state.address(), truth),
+        Some(said) if said.source == StatementSource::Transient => counted(said, state.address(), truth),
         _ => Ok(()),
     }
 }
 
-fn counted(said: &Said, address: &str, truth: &Truth) -> Result<(), Broken> {
+fn counted(said: &Statement, address: &str, truth: &Truth) -> Result<(), Broken> {
     let soft: &SoftBounces = &truth.soft;
     let Some(threshold) = soft.threshold else {
         return broken(format!("soft bounces are not counted, and {address} is suppressed by {said:?}"));

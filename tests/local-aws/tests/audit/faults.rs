@@ -5,7 +5,7 @@ use std::time::Duration;
 use aws_sdk_sesv2::types::SuppressionListReason;
 use local_ses::faults::Fault;
 use local_ses::suppression::Account;
-use mailroom_audit::{Section, Verdict};
+use mailroom_audit::{AuditSection, AuditVerdict};
 use time::macros::datetime;
 
 use crate::Wrong;
@@ -78,23 +78,23 @@ pub(crate) async fn plant(world: &World) {
 
 pub(crate) fn expected() -> Wrong {
     let faults = [
-        (CLOSED, Section::Endpoints, Verdict::Fail, ""),
-        (SYDNEY, Section::Sandbox, Verdict::Fail, ""),
-        (MISSING_IN, Section::Verification, Verdict::Warn, MISSING),
-        (SYDNEY, Section::Dkim, Verdict::Fail, UNSIGNED),
-        (VIRGINIA, Section::SuppressionList, Verdict::Fail, ""),
-        (SYDNEY, Section::Feedback, Verdict::Fail, UNHEARD),
-        (SYDNEY, Section::SmtpCredentials, Verdict::Fail, "mailer"),
-        (VIRGINIA, Section::MailFrom, Verdict::Fail, DOMAIN),
-        (SYDNEY, Section::Authorization, Verdict::Warn, DOMAIN),
-        (VIRGINIA, Section::Receiving, Verdict::Warn, FOREIGN),
+        (CLOSED, AuditSection::Endpoints, AuditVerdict::Fail, ""),
+        (SYDNEY, AuditSection::Sandbox, AuditVerdict::Fail, ""),
+        (MISSING_IN, AuditSection::Verification, AuditVerdict::Warn, MISSING),
+        (SYDNEY, AuditSection::Dkim, AuditVerdict::Fail, UNSIGNED),
+        (VIRGINIA, AuditSection::SuppressionList, AuditVerdict::Fail, ""),
+        (SYDNEY, AuditSection::Feedback, AuditVerdict::Fail, UNHEARD),
+        (SYDNEY, AuditSection::SmtpCredentials, AuditVerdict::Fail, "mailer"),
+        (VIRGINIA, AuditSection::MailFrom, AuditVerdict::Fail, DOMAIN),
+        (SYDNEY, AuditSection::Authorization, AuditVerdict::Warn, DOMAIN),
+        (VIRGINIA, AuditSection::Receiving, AuditVerdict::Warn, FOREIGN),
     ];
-    assert!(faults.iter().map(|(_, section, ..)| *section).eq(Section::ALL));
+    assert!(faults.iter().map(|(_, section, ..)| *section).eq(AuditSection::ALL));
     // Of a Region that does not answer, nothing else is known.
-    let unknown = Section::ALL
+    let unknown = AuditSection::ALL
         .into_iter()
-        .filter(|section| !matches!(section, Section::Endpoints | Section::SmtpCredentials));
-    let unknown = unknown.map(|section| (CLOSED, section, Verdict::Unknown, ""));
+        .filter(|section| !matches!(section, AuditSection::Endpoints | AuditSection::SmtpCredentials));
+    let unknown = unknown.map(|section| (CLOSED, section, AuditVerdict::Unknown, ""));
     faults
         .into_iter()
         .chain(unknown)
@@ -107,6 +107,6 @@ pub(crate) fn expected() -> Wrong {
 /// Without the stack, the operator's tool goes by its outputs; on the local AWS none of them tells of a rule set.
 pub(crate) fn expected_live() -> Wrong {
     let mut expected = expected();
-    expected.remove(&(VIRGINIA.to_owned(), Section::Receiving));
+    expected.remove(&(VIRGINIA.to_owned(), AuditSection::Receiving));
     expected
 }

@@ -20,16 +20,16 @@ mod world;
 
 use std::collections::BTreeMap;
 
-use mailroom_audit::{Section, Verdict};
+use mailroom_audit::{AuditSection, AuditVerdict};
 
 use crate::tool::Told;
 use crate::world::{REGIONS, World};
 
 /// What is wrong, by Region and section: how bad, and of what.
-type Wrong = BTreeMap<(String, Section), (Verdict, Vec<String>)>;
+type Wrong = BTreeMap<(String, AuditSection), (AuditVerdict, Vec<String>)>;
 
 fn wrong(told: &[Told]) -> Wrong {
-    let is_wrong = |of: &&Told| !matches!(of.verdict, Verdict::Pass | Verdict::NotApplicable);
+    let is_wrong = |of: &&Told| !matches!(of.verdict, AuditVerdict::Pass | AuditVerdict::NotApplicable);
     let subjects = |of: &Told| of.findings.iter().map(|finding| finding.subject.clone()).collect();
     let entry = |of: &Told| ((of.region.clone(), of.section), (of.verdict, subjects(of)));
     told.iter().filter(is_wrong).map(entry).collect()
@@ -39,12 +39,12 @@ fn wrong(told: &[Told]) -> Wrong {
 fn assert_complete(told: &[Told]) {
     for region in REGIONS {
         let sections = told.iter().filter(|of| of.region == region).map(|of| of.section);
-        assert!(sections.eq(Section::ALL), "{region}: {told:#?}");
+        assert!(sections.eq(AuditSection::ALL), "{region}: {told:#?}");
     }
-    assert_eq!(told.len(), REGIONS.len() * Section::ALL.len(), "and no other Region: {told:#?}");
-    let not_applicable = told.iter().filter(|of| of.verdict == Verdict::NotApplicable);
+    assert_eq!(told.len(), REGIONS.len() * AuditSection::ALL.len(), "and no other Region: {told:#?}");
+    let not_applicable = told.iter().filter(|of| of.verdict == AuditVerdict::NotApplicable);
     let sections: Vec<_> = not_applicable.map(|of| of.section).collect();
-    assert_eq!(sections, [Section::SmtpCredentials; REGIONS.len() - 1], "IAM is global: {told:#?}");
+    assert_eq!(sections, [AuditSection::SmtpCredentials; REGIONS.len() - 1], "IAM is global: {told:#?}");
 }
 
 /// What the tables say, once every Region has been audited anew.
@@ -73,7 +73,7 @@ async fn ten_faults_are_found_where_they_are_and_mended_by_what_is_printed() {
     fixes::apply(&world, &told).await;
     told = audit(&world).await;
     let left = wrong(&told);
-    let of_new = |((region, _), (_, subjects)): (&(String, Section), &(Verdict, Vec<String>))| {
+    let of_new = |((region, _), (_, subjects)): (&(String, AuditSection), &(AuditVerdict, Vec<String>))| {
         region == faults::MISSING_IN && subjects.iter().all(|subject| subject == faults::MISSING)
     };
     assert!(!left.is_empty() && left.iter().all(of_new), "{told:#?}");

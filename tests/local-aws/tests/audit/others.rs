@@ -7,7 +7,7 @@ use aws_sdk_sesv2::types::{
     EventDestinationDefinition, EventType, SnsDestination,
 };
 use local_aws::clients::ACCOUNT;
-use mailroom_audit::{Section, Verdict};
+use mailroom_audit::{AuditSection, AuditVerdict};
 use serde_json::{Value, json};
 use time::macros::datetime;
 
@@ -118,21 +118,21 @@ async fn in_sydney(world: &World) {
 
 pub(crate) fn expected(world: &World) -> Wrong {
     let set = |region| world.aws.region(region).outputs().get("ConfigurationSetName");
-    let all: [(&str, Section, Verdict, &[&str]); 14] = [
-        (VIRGINIA, Section::Sandbox, Verdict::Fail, &[""]),
-        (VIRGINIA, Section::Verification, Verdict::Fail, &[LATE]),
-        (VIRGINIA, Section::Dkim, Verdict::Fail, &[UNSIGNED]),
-        (VIRGINIA, Section::SuppressionList, Verdict::Warn, &[set(VIRGINIA)]),
-        (VIRGINIA, Section::Feedback, Verdict::Warn, &[ELSEWHERE, LATE]),
-        (VIRGINIA, Section::Receiving, Verdict::Fail, &[bucket(world)]),
-        (IRELAND, Section::Dkim, Verdict::Warn, &[SHORT]),
-        (IRELAND, Section::Feedback, Verdict::Fail, &[set(IRELAND)]),
-        (IRELAND, Section::Authorization, Verdict::Fail, &[DOMAIN; 5]),
-        (IRELAND, Section::Receiving, Verdict::Fail, &[""]),
-        (SYDNEY, Section::Feedback, Verdict::Fail, &[set(SYDNEY)]),
-        (SYDNEY, Section::SmtpCredentials, Verdict::Warn, &["mailer"]),
-        (SYDNEY, Section::MailFrom, Verdict::Fail, &[DOMAIN]),
-        (SYDNEY, Section::Receiving, Verdict::Fail, &[RULE_SET]),
+    let all: [(&str, AuditSection, AuditVerdict, &[&str]); 14] = [
+        (VIRGINIA, AuditSection::Sandbox, AuditVerdict::Fail, &[""]),
+        (VIRGINIA, AuditSection::Verification, AuditVerdict::Fail, &[LATE]),
+        (VIRGINIA, AuditSection::Dkim, AuditVerdict::Fail, &[UNSIGNED]),
+        (VIRGINIA, AuditSection::SuppressionList, AuditVerdict::Warn, &[set(VIRGINIA)]),
+        (VIRGINIA, AuditSection::Feedback, AuditVerdict::Warn, &[ELSEWHERE, LATE]),
+        (VIRGINIA, AuditSection::Receiving, AuditVerdict::Fail, &[bucket(world)]),
+        (IRELAND, AuditSection::Dkim, AuditVerdict::Warn, &[SHORT]),
+        (IRELAND, AuditSection::Feedback, AuditVerdict::Fail, &[set(IRELAND)]),
+        (IRELAND, AuditSection::Authorization, AuditVerdict::Fail, &[DOMAIN; 5]),
+        (IRELAND, AuditSection::Receiving, AuditVerdict::Fail, &[""]),
+        (SYDNEY, AuditSection::Feedback, AuditVerdict::Fail, &[set(SYDNEY)]),
+        (SYDNEY, AuditSection::SmtpCredentials, AuditVerdict::Warn, &["mailer"]),
+        (SYDNEY, AuditSection::MailFrom, AuditVerdict::Fail, &[DOMAIN]),
+        (SYDNEY, AuditSection::Receiving, AuditVerdict::Fail, &[RULE_SET]),
     ];
     all.into_iter()
         .map(|(region, section, verdict, subjects)| {
@@ -144,6 +144,6 @@ pub(crate) fn expected(world: &World) -> Wrong {
 
 /// A configuration set that is made has no event destination yet, which the next audit prints.
 pub(crate) fn expected_next(world: &World) -> Wrong {
-    let key = (SYDNEY.to_owned(), Section::Feedback);
+    let key = (SYDNEY.to_owned(), AuditSection::Feedback);
     expected(world).remove_entry(&key).into_iter().collect()
 }

@@ -5,7 +5,7 @@ use std::process::{Command, Output};
 
 use local_aws::clients::CREDENTIAL;
 use local_aws::{paths, shifted_clock};
-use mailroom_audit::{Finding, Section, Verdict};
+use mailroom_audit::{AuditSection, AuditVerdict, Finding};
 use serde::Deserialize;
 
 use crate::world::World;
@@ -14,8 +14,8 @@ use crate::world::World;
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 pub(crate) struct Told {
     pub(crate) region: String,
-    pub(crate) section: Section,
-    pub(crate) verdict: Verdict,
+    pub(crate) section: AuditSection,
+    pub(crate) verdict: AuditVerdict,
     pub(crate) findings: Vec<Finding>,
 }
 
@@ -32,10 +32,10 @@ pub(crate) async fn audit(world: &World, arguments: &[&str]) -> Vec<Told> {
     let verdicts = |of: &Told| -> Vec<_> {
         of.findings.iter().map(|finding| finding.verdict).chain([of.verdict]).collect()
     };
-    let all: Vec<Verdict> = told.iter().flat_map(verdicts).collect();
-    let expected = if all.contains(&Verdict::Fail) {
+    let all: Vec<AuditVerdict> = told.iter().flat_map(verdicts).collect();
+    let expected = if all.contains(&AuditVerdict::Fail) {
         1
-    } else if all.contains(&Verdict::Unknown) {
+    } else if all.contains(&AuditVerdict::Unknown) {
         2
     } else {
         0

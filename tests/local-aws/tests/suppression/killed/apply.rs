@@ -3,7 +3,9 @@
 use std::collections::BTreeSet;
 
 use local_ses::suppression::{Entry, Reason as Listed};
-use mailroom_core::suppression::{AddressState, Change, Reason, Said, Source, SuppressionState};
+use mailroom_core::suppression::{
+    AddressState, StateChange, Statement, StatementSource, SuppressionReason, SuppressionState,
+};
 use mailroom_core::timestamp::Timestamp;
 use serde_json::{Value, json};
 use time::macros::datetime;
@@ -19,17 +21,18 @@ struct Apply {
 }
 
 /// That somebody elsewhere decided so, of an address in these spellings.
-fn pending(reason: Option<Reason>, spellings: &[&str]) -> AddressState {
+fn pending(reason: Option<SuppressionReason>, spellings: &[&str]) -> AddressState {
     let at = Timestamp::parse("2026-11-20T12:00:00Z").expect("a time");
-    let said = Said { at, source: Source::Operator, region: PEERS[0].to_owned(), id: "1".to_owned() };
+    let said =
+        Statement { at, source: StatementSource::Operator, region: PEERS[0].to_owned(), id: "1".to_owned() };
     let state = reason.map_or_else(
-        || SuppressionState::released(said.clone()),
-        |reason| SuppressionState::suppressed(reason, said.clone()),
+        || SuppressionState::from_release(said.clone()),
+        |reason| SuppressionState::from_reason(reason, said.clone()),
     );
     let address = spellings[0].to_lowercase();
     let spellings = spellings.iter().copied().collect();
-    let change = Change { address, spellings, state };
-    AddressState::advance(None, &change, at).expect("new")
+    let change = StateChange { address, spellings, state };
+    AddressState::join_change(None, &change, at).expect("new")
 }
 
 impl Scenario for Apply {
@@ -89,9 +92,9 @@ async fn single_calls_leave_the_list_as_the_states_say() {
     let apply = Apply {
         requests_per_second: "1000",
         states: vec![
-            pending(Some(Reason::Bounce), &["New@example.com"]),
-            pending(Some(Reason::Complaint), &["worse@example.com"]),
-            pending(Some(Reason::Bounce), &["there@example.com"]),
+            pending(Some(SuppressionReason::Bounce), &["New@example.com"]),
+            pending(Some(SuppressionReason::Complaint), &["worse@example.com"]),
+            pending(Some(SuppressionReason::Bounce), &["there@example.com"]),
             pending(None, &["Back@example.com", "BACK@example.com"]),
         ],
         list: listed(&[
@@ -123,7 +126,7 @@ async fn an_import_job_that_puts_is_made_once_and_found_again() {
         requests_per_second: "0.2",
         states: spellings
             .iter()
-            .map(|spelling| pending(Some(Reason::Bounce), &[spelling.as_str()]))
+            .map(|spelling| pending(Some(SuppressionReason::Bounce), &[spelling.as_str()]))
             .collect(),
         list: listed(&[("other@example.com", Listed::Complaint)]),
     };

@@ -4,7 +4,9 @@ use local_aws::clients::ACCOUNT;
 use local_aws::expected::{Expected, Settings};
 use mailroom_core::address::Address;
 use mailroom_core::suppression::operator::OperatorDecision;
-use mailroom_core::suppression::{AddressState, Change, Reason, Said, Source, SuppressionState};
+use mailroom_core::suppression::{
+    AddressState, StateChange, Statement, StatementSource, SuppressionReason, SuppressionState,
+};
 use mailroom_core::timestamp::Timestamp;
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -80,18 +82,18 @@ impl Decide {
         let mut before: Vec<Value> =
             (15..19).map(|day| transient(&format!("2026-11-{day}T12:00:00.000Z"))).collect();
         // What is to be released: on the list for a bounce of another Region's.
-        let said = Said {
+        let said = Statement {
             at: at("2026-11-01T12:00:00Z"),
-            source: Source::Bounce,
+            source: StatementSource::Bounce,
             region: PEERS[0].to_owned(),
             id: "1".to_owned(),
         };
-        let change = Change {
+        let change = StateChange {
             address: "back@example.com".to_owned(),
             spellings: ["Back@example.com"].into_iter().collect(),
-            state: SuppressionState::suppressed(Reason::Bounce, said),
+            state: SuppressionState::from_reason(SuppressionReason::Bounce, said),
         };
-        let known = AddressState::advance(None, &change, at("2026-11-01T12:00:01Z")).expect("new");
+        let known = AddressState::join_change(None, &change, at("2026-11-01T12:00:01Z")).expect("new");
         before.push(json!(known));
         let back = Address::parse("back@example.com").expect("an address");
         let decided_at = at("2026-11-20T11:59:59Z");

@@ -11,7 +11,7 @@ use local_aws::stack::Deployment;
 use local_aws::{LocalAws, Regional};
 use local_ses::suppression::Rules;
 use local_ses::{Config, LocalSes};
-use mailroom_core::suppression::message;
+use mailroom_core::suppression::peer_message;
 use mailroom_core::suppression::{AddressState, SuppressionState};
 use mailroom_core::timestamp::Timestamp;
 use serde::Serialize;
@@ -162,11 +162,12 @@ impl Place {
     pub(crate) async fn outcome_of_states(&self) -> Value {
         let mut states = serde_json::Map::new();
         for state in self.states().await {
-            let applied = state.applied().map(|applied| json!([applied.reason, applied.left_off]));
-            let outcome = state.outcome().map(|outcome| json!([outcome.kind, outcome.tries]));
+            let applied =
+                state.applied_entry().map(|applied| json!([applied.reason, applied.removal_accepted]));
+            let outcome = state.apply_outcome().map(|outcome| json!([outcome.kind, outcome.tries]));
             let said = json!({
                 "state": state.state(), "spellings": state.spellings(), "pending": state.is_pending(),
-                "applied": applied, "outcome": outcome, "job": state.job(),
+                "applied": applied, "outcome": outcome, "job": state.assigned_job(),
             });
             states.insert(state.address().to_owned(), said);
         }
@@ -192,8 +193,12 @@ impl Place {
                     break;
                 }
                 for message in messages {
-                    let incoming = message::read(message.body().expect("a body")).expect("a peer's message");
-                    assert!(incoming.malformed.is_empty() && incoming.origin == REGION, "{incoming:?}");
+                    let incoming = peer_message::parse_peer_message(message.body().expect("a body"))
+                        .expect("a peer's message");
+                    assert!(
+                        incoming.malformed_states.is_empty() && incoming.origin_region == REGION,
+                        "{incoming:?}"
+                    );
                     for state in incoming.states {
                         let known = joined.entry(state.address).or_default();
                         *known = known.join(&state.state);

@@ -2,8 +2,10 @@
 //! and every peer is told.
 
 use local_ses::suppression::{Entry, Reason as Listed};
-use mailroom_core::suppression::item::Attempt;
-use mailroom_core::suppression::{AddressState, Change, Reason, Said, Source, SuppressionState};
+use mailroom_core::suppression::address_state::ApplyAttempt;
+use mailroom_core::suppression::{
+    AddressState, StateChange, Statement, StatementSource, SuppressionReason, SuppressionState,
+};
 use mailroom_core::timestamp::Timestamp;
 use serde_json::{Value, json};
 use time::{Duration, OffsetDateTime};
@@ -27,17 +29,18 @@ fn timestamp(time: OffsetDateTime) -> Timestamp {
 }
 
 /// What a peer said of an address, and what was made of it then: so much was on the list.
-fn state(address: &str, reason: Option<Reason>, at: Timestamp) -> Value {
-    let said = Said { at, source: Source::Operator, region: PEERS[0].to_owned(), id: "1".to_owned() };
+fn state(address: &str, reason: Option<SuppressionReason>, at: Timestamp) -> Value {
+    let said =
+        Statement { at, source: StatementSource::Operator, region: PEERS[0].to_owned(), id: "1".to_owned() };
     let state = reason.map_or_else(
-        || SuppressionState::released(said.clone()),
-        |reason| SuppressionState::suppressed(reason, said.clone()),
+        || SuppressionState::from_release(said.clone()),
+        |reason| SuppressionState::from_reason(reason, said.clone()),
     );
     let spellings = [address].into_iter().collect();
-    let change = Change { address: address.to_owned(), spellings, state };
-    let known = AddressState::advance(None, &change, at).expect("new");
-    let written = Attempt::Written { reason, enabled: true };
-    json!(known.attempted(known.version(), written, at))
+    let change = StateChange { address: address.to_owned(), spellings, state };
+    let known = AddressState::join_change(None, &change, at).expect("new");
+    let written = ApplyAttempt::Written { reason, enabled: true };
+    json!(known.record_attempt(known.version(), written, at))
 }
 
 impl Reconcile {
@@ -47,9 +50,9 @@ impl Reconcile {
         let missed_at = timestamp(days_ago(5)).to_string();
         Self {
             items: vec![
-                state("stays@example.com", Some(Reason::Bounce), decided_at),
-                state("went@example.com", Some(Reason::Bounce), decided_at),
-                state("went.too@example.com", Some(Reason::Complaint), decided_at),
+                state("stays@example.com", Some(SuppressionReason::Bounce), decided_at),
+                state("went@example.com", Some(SuppressionReason::Bounce), decided_at),
+                state("went.too@example.com", Some(SuppressionReason::Complaint), decided_at),
                 state("back@example.com", None, decided_at),
                 super::decide::bounced(lab, &missed_at, "missed@example.com"),
             ],

@@ -14,20 +14,20 @@ use serde::{Deserialize, Serialize};
 const CHUNK_BYTES: usize = 256 * 1024;
 /// The most chunks that a filter has: enough for two million addresses. With more addresses it only errs more often.
 const MAX_CHUNKS: usize = 16;
-/// How many bits the filter has for each address, and (`HASHES`) how many of them an address sets. With both, one in 2,000
+/// How many bits the filter has for each address, and (`BITS_SET_PER_ADDRESS`) how many of them an address sets. With both, one in 2,000
 /// addresses that were not seen is taken for seen.
 const BITS_PER_ADDRESS: usize = 16;
-const HASHES: u64 = 7;
+const BITS_SET_PER_ADDRESS: u64 = 7;
 
 /// The filter of one pass.
 #[derive(Debug)]
 pub(crate) struct SeenAddresses {
-    pass: Timestamp,
-    chunks: Vec<Chunk>,
+    pass_started_at: Timestamp,
+    chunks: Vec<FilterChunk>,
 }
 
 #[derive(Debug)]
-struct Chunk {
+struct FilterChunk {
     bits: Vec<u8>,
     /// The version of the note, as last read or written; `None` if there is none yet.
     version: Option<u64>,
@@ -35,48 +35,50 @@ struct Chunk {
 }
 
 #[derive(Serialize, Deserialize)]
-struct ChunkNote {
-    pass: Timestamp,
+struct FilterChunkNote {
+    #[serde(rename = "pass")]
+    pass_started_at: Timestamp,
     bits: String,
 }
 
 /// The number of chunks that a list of so many entries needs.
-pub(crate) fn chunks_for(entries: usize) -> usize {
-    (entries.saturating_mul(BITS_PER_ADDRESS) / 8).div_ceil(CHUNK_BYTES).clamp(1, MAX_CHUNKS)
+pub(crate) fn chunks_for(entry_count: usize) -> usize {
+    (entry_count.saturating_mul(BITS_PER_ADDRESS) / 8).div_ceil(CHUNK_BYTES).clamp(1, MAX_CHUNKS)
 }
 
 impl SeenAddresses {
     /// Loads what was kept of this pass's filter; an empty filter for a pass of which nothing was kept.
     pub(crate) async fn load(
         notes: &impl NoteStore,
-        pass: Timestamp,
-        chunks: usize,
+        pass_started_at: Timestamp,
+        chunk_count: usize,
         deadline: Deadline,
     ) -> Result<Self, TableError> {
-        let mut seen = Self { pass, chunks: Vec::with_capacity(chunks) };
-        for index in 0..chunks {
-            let kept = notes.get_note::<ChunkNote>(&name(index), deadline).await?;
+        let mut seen = Self { pass_started_at, chunks: Vec::with_capacity(chunk_count) };
+        for index in 0..chunk_count {
+            let kept = notes.get_note::<FilterChunkNote>(&chunk_note_name(index), deadline).await?;
             let version = kept.as_ref().and_then(|kept| kept.version);
             let bits = kept
-                .filter(|kept| kept.value.pass == pass)
+                .filter(|kept| kept.value.pass_started_at == pass_started_at)
                 .and_then(|kept| STANDARD.decode(kept.value.bits).ok())
                 .filter(|bits| bits.len() == CHUNK_BYTES);
             let bits = bits.unwrap_or_else(|| vec![0; CHUNK_BYTES]);
-            seen.chunks.push(Chunk { bits, version, dirty: false });
+            seen.chunks.push(FilterChunk { bits, version, dirty: false });
         }
         Ok(seen)
     }
 
     /// Keeps what is new. Returns `false` if somebody else keeps this filter, too.
-    pub(crate) async fn keep(
+    pub(crate) async fn save(
         &mut self,
         notes: &impl NoteStore,
         deadline: Deadline,
     ) -> Result<bool, TableError> {
         for (index, chunk) in self.chunks.iter_mut().enumerate().filter(|(_, chunk)| chunk.dirty) {
-            let value = ChunkNote { pass: self.pass, bits: STANDARD.encode(&chunk.bits) };
+            let value =
+                FilterChunkNote { pass_started_at: self.pass_started_at, bits: STANDARD.encode(&chunk.bits) };
             let mut note = Versioned { value, version: chunk.version };
-            if notes.put_note(&name(index), &mut note, deadline).await? != PutOutcome::Written {
+            if notes.put_note(&chunk_note_name(index), &mut note, deadline).await? != PutOutcome::Written {
                 return Ok(false);
             }
             chunk.version = note.version;
@@ -86,7 +88,7 @@ impl SeenAddresses {
     }
 
     pub(crate) fn insert(&mut self, address: &str) {
-        for (chunk, byte, bit) in self.places(address) {
+        for (chunk, byte, bit) in self.bit_positions(address) {
             if let Some(chunk) = self.chunks.get_mut(chunk)
                 && let Some(byte) = chunk.bits.get_mut(byte)
             {
@@ -97,42 +99,43 @@ impl SeenAddresses {
     }
 
     pub(crate) fn contains(&self, address: &str) -> bool {
-        self.places(address).into_iter().all(|(chunk, byte, bit)| {
+        self.bit_positions(address).into_iter().all(|(chunk, byte, bit)| {
             let byte = self.chunks.get(chunk).and_then(|chunk| chunk.bits.get(byte));
             byte.is_some_and(|byte| byte & bit != 0)
         })
     }
 
     /// The bits that an address sets. All are in one chunk, so that few addresses make few chunks dirty.
-    fn places(&self, address: &str) -> Vec<(usize, usize, u8)> {
-        let first = mix(fnv(address) ^ mix(self.pass.millis().unsigned_abs()));
-        let step = mix(first) | 1;
-        let chunk = below(mix(step), self.chunks.len());
+    fn bit_positions(&self, address: &str) -> Vec<(usize, usize, u8)> {
+        let first =
+            mix_hash_bits(hash_fnv1a(address) ^ mix_hash_bits(self.pass_started_at.millis().unsigned_abs()));
+        let step = mix_hash_bits(first) | 1;
+        let chunk = reduce_hash(mix_hash_bits(step), self.chunks.len());
         let place = |n: u64| {
-            let bit = below(first.wrapping_add(n.wrapping_mul(step)), CHUNK_BYTES * 8);
+            let bit = reduce_hash(first.wrapping_add(n.wrapping_mul(step)), CHUNK_BYTES * 8);
             (chunk, bit / 8, 1 << (bit % 8))
         };
-        (0..HASHES).map(place).collect()
+        (0..BITS_SET_PER_ADDRESS).map(place).collect()
     }
 }
 
-fn name(chunk: usize) -> String {
-    format!("reconcile-seen-{chunk}")
+fn chunk_note_name(chunk_index: usize) -> String {
+    format!("reconcile-seen-{chunk_index}")
 }
 
-fn below(hash: u64, bound: usize) -> usize {
+fn reduce_hash(hash: u64, bound: usize) -> usize {
     let bound = u64::try_from(bound).unwrap_or(u64::MAX).max(1);
     usize::try_from(hash % bound).unwrap_or_default()
 }
 
 /// The hash FNV-1a. The standard library's may change with the compiler, and a pass may outlive a deployment.
-fn fnv(text: &str) -> u64 {
+fn hash_fnv1a(text: &str) -> u64 {
     text.bytes()
         .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
 }
 
 /// The finalizer of `SplitMix64`, which spreads a hash over all bits.
-fn mix(mut hash: u64) -> u64 {
+fn mix_hash_bits(mut hash: u64) -> u64 {
     hash = (hash ^ (hash >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     hash = (hash ^ (hash >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     hash ^ (hash >> 31)
@@ -163,7 +166,7 @@ mod tests {
         for n in 0..200_000 {
             seen.insert(&format!("user{n}@example.com"));
         }
-        assert!(seen.keep(&notes, deadline()).await.unwrap());
+        assert!(seen.save(&notes, deadline()).await.unwrap());
         let kept = SeenAddresses::load(&notes, at(1), chunks, deadline()).await.unwrap();
         assert!((0..200_000).all(|n| kept.contains(&format!("user{n}@example.com"))));
         let wrong = |seen: &SeenAddresses| {
@@ -180,8 +183,8 @@ mod tests {
         let mut other = SeenAddresses::load(&notes, at(1), 1, deadline()).await.unwrap();
         one.insert("a@example.com");
         other.insert("b@example.com");
-        assert!(one.keep(&notes, deadline()).await.unwrap());
-        assert!(!other.keep(&notes, deadline()).await.unwrap());
+        assert!(one.save(&notes, deadline()).await.unwrap());
+        assert!(!other.save(&notes, deadline()).await.unwrap());
     }
 
     #[test]

@@ -9,51 +9,54 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use mailroom_aws::clock::Clock;
 use mailroom_aws::deadline::Deadline;
-use mailroom_aws::peers::{self, PeerError, Peers};
-use mailroom_aws::table::notes::{NoteStore, peer_note};
-use mailroom_aws::table::states::{Cursor, StateTable};
+use mailroom_aws::peer_queues::{self, PeerError, PeerQueues};
+use mailroom_aws::table::notes::{NoteStore, peer_note_name};
+use mailroom_aws::table::states::{StateCursor, StateTable};
 use mailroom_aws::table::{PutOutcome, TableError};
-use mailroom_core::suppression::item::shards;
-use mailroom_core::suppression::message::{PeerState, pack};
-use mailroom_core::suppression::state::MAX_SKEW;
+use mailroom_core::suppression::address_state::all_shards;
+use mailroom_core::suppression::peer_message::{PeerState, pack_states};
+use mailroom_core::suppression::state::MAX_CLOCK_SKEW;
 use mailroom_core::timestamp::Timestamp;
 use serde::{Deserialize, Serialize};
 use tracing::warn;
 
 /// How much of what was told is told again: a state was written by another clock, and took a while until it was durable and
 /// in the index.
-const OVERLAP: Duration = MAX_SKEW.saturating_mul(2);
+const OVERLAP: Duration = MAX_CLOCK_SKEW.saturating_mul(2);
 /// How often a peer is told everything.
-const EVERYTHING_EVERY: Duration = Duration::from_hours(7 * 24);
+const FULL_PUSH_INTERVAL: Duration = Duration::from_hours(7 * 24);
 /// The number of states that are asked for at once. It is so high that DynamoDB's own limit of 1 MiB a page decides.
-const PAGE: usize = 10_000;
+const PAGE_SIZE: usize = 10_000;
 /// After this many states have been read, they are sent: their messages are full enough by then.
 const STATES_PER_SEND: usize = 1000;
 
 /// How far a peer has been told.
 #[derive(Debug, Default, Serialize, Deserialize)]
-struct PeerProgress {
+struct PeerPushNote {
     /// The peer has been told all that changed before then. `None`: it has not been told anything yet.
-    until: Option<Timestamp>,
+    #[serde(rename = "until")]
+    pushed_until: Option<Timestamp>,
     /// When the last run that told the peer everything, and came to its end, was begun. `None`: there was none yet.
-    everything_at: Option<Timestamp>,
+    #[serde(rename = "everything_at")]
+    full_push_started_at: Option<Timestamp>,
     /// The run over the index that is not finished; `None` if none is in progress.
-    walk: Option<Walk>,
+    walk: Option<IndexWalk>,
 }
 
 /// One run over the index `states`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-struct Walk {
+struct IndexWalk {
     started_at: Timestamp,
-    everything: bool,
+    #[serde(rename = "everything")]
+    is_full: bool,
     since: Timestamp,
     shard: usize,
-    after: Option<Cursor>,
+    after: Option<StateCursor>,
 }
 
 /// What came of telling the peers.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize)]
-pub struct Pushed {
+pub struct PushCounts {
     /// The number of states that were sent. One that was sent to two peers counts twice.
     pub states: usize,
     /// The number of messages in which they were sent.
@@ -76,25 +79,25 @@ enum PushError {
 }
 
 /// The ports by which peers are told, and what is to be told.
-pub(crate) struct Push<'a, T, P, C> {
+pub(crate) struct PeerPush<'a, T, P, C> {
     pub(crate) table: &'a T,
     pub(crate) peers: &'a P,
     pub(crate) clock: &'a C,
     pub(crate) region: &'a str,
-    pub(crate) everything: bool,
+    pub(crate) is_full: bool,
     /// After this nothing more is begun.
     pub(crate) stop_at: Deadline,
     /// When the table and the peers must have answered.
     pub(crate) deadline: Deadline,
 }
 
-impl<T: StateTable + NoteStore, P: Peers, C: Clock> Push<'_, T, P, C> {
+impl<T: StateTable + NoteStore, P: PeerQueues, C: Clock> PeerPush<'_, T, P, C> {
     /// Tells all peers at the same time, so that one that does not answer delays nobody.
-    pub(crate) async fn to_all(&self, peers: &[String]) -> Pushed {
-        let mut all = Pushed::default();
-        let told = join_all(peers.iter().map(async |peer| {
-            let mut pushed = Pushed::default();
-            let result = self.to(peer, &mut pushed).await;
+    pub(crate) async fn push_to_all(&self, peer_regions: &[String]) -> PushCounts {
+        let mut all = PushCounts::default();
+        let told = join_all(peer_regions.iter().map(async |peer| {
+            let mut pushed = PushCounts::default();
+            let result = self.push_to_peer(peer, &mut pushed).await;
             (peer, pushed, result)
         }));
         for (peer, pushed, result) in told.await {
@@ -114,20 +117,20 @@ impl<T: StateTable + NoteStore, P: Peers, C: Clock> Push<'_, T, P, C> {
     }
 
     /// Tells one peer. Returns whether it has been told all that there is to tell.
-    async fn to(&self, peer: &str, pushed: &mut Pushed) -> Result<bool, PushError> {
-        let name = peer_note(peer);
-        let mut note = self.table.get_note::<PeerProgress>(&name, self.deadline).await?.unwrap_or_default();
+    async fn push_to_peer(&self, peer_region: &str, counts: &mut PushCounts) -> Result<bool, PushError> {
+        let name = peer_note_name(peer_region);
+        let mut note = self.table.get_note::<PeerPushNote>(&name, self.deadline).await?.unwrap_or_default();
         let told = &mut note.value;
         let now = self.clock.now();
         let everything =
-            self.everything || told.everything_at.is_none_or(|at| now.since(at) >= EVERYTHING_EVERY);
+            self.is_full || told.full_push_started_at.is_none_or(|at| now.since(at) >= FULL_PUSH_INTERVAL);
         let mut walk = match told.walk.take() {
-            Some(walk) if walk.everything || !self.everything => walk,
-            _ => Walk {
+            Some(walk) if walk.is_full || !self.is_full => walk,
+            _ => IndexWalk {
                 started_at: now,
-                everything,
+                is_full: everything,
                 since: told
-                    .until
+                    .pushed_until
                     .filter(|_| !everything)
                     .map_or(Timestamp::MIN, |until| until.minus(OVERLAP)),
                 shard: 0,
@@ -136,28 +139,31 @@ impl<T: StateTable + NoteStore, P: Peers, C: Clock> Push<'_, T, P, C> {
         };
         let mut unsent = Vec::new();
         loop {
-            let shard = shards().nth(walk.shard);
+            let shard = all_shards().nth(walk.shard);
             if let Some(shard) = &shard {
-                let page =
-                    self.table.changed(shard, walk.since, walk.after.as_ref(), PAGE, self.deadline).await?;
+                let page = self
+                    .table
+                    .changed_states(shard, walk.since, walk.after.as_ref(), PAGE_SIZE, self.deadline)
+                    .await?;
                 unsent.extend(page.items.iter().map(PeerState::from));
-                walk.after = page.next;
+                walk.after = page.next_cursor;
                 walk.shard += usize::from(walk.after.is_none());
             }
             if shard.is_some() && unsent.len() < STATES_PER_SEND {
                 continue;
             }
-            pushed.states += unsent.len();
-            for message in pack(self.region, unsent.drain(..)) {
-                let sent = peers::send_states(self.peers, peer, &message, self.deadline).await?;
-                pushed.messages += sent.messages;
-                pushed.states_refused += sent.states_refused;
+            counts.states += unsent.len();
+            for message in pack_states(self.region, unsent.drain(..)) {
+                let sent =
+                    peer_queues::send_state_message(self.peers, peer_region, &message, self.deadline).await?;
+                counts.messages += sent.messages;
+                counts.states_refused += sent.states_refused;
             }
             let told = &mut note.value;
             if shard.is_none() {
-                told.until = Some(walk.started_at);
-                if walk.everything {
-                    told.everything_at = Some(walk.started_at);
+                told.pushed_until = Some(walk.started_at);
+                if walk.is_full {
+                    told.full_push_started_at = Some(walk.started_at);
                 }
             } else {
                 told.walk = Some(walk.clone());

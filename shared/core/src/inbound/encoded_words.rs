@@ -30,7 +30,7 @@ pub(super) struct EncodedWord<'a> {
 
 impl<'a> EncodedWord<'a> {
     /// Reads the word that `text` starts with.
-    pub(super) fn read(text: &'a str) -> Option<Self> {
+    pub(super) fn parse(text: &'a str) -> Option<Self> {
         let rest = text.strip_prefix("=?")?;
         let end = rest.bytes().take(MAX_CHARSET_BYTES).position(|b| b == b'?' || b.is_ascii_whitespace())?;
         let (charset, rest) = rest.split_at_checked(end)?;
@@ -44,14 +44,14 @@ impl<'a> EncodedWord<'a> {
         Some(Self { charset, is_base64, encoded, len: text.len() - after.len() })
     }
 
-    fn bytes(&self) -> Vec<u8> {
+    fn decode_bytes(&self) -> Vec<u8> {
         if self.is_base64 { decode_base64(self.encoded) } else { decode_q(self.encoded) }
     }
 }
 
 /// Decodes the encoded words in a text and keeps everything else as it is. White space between two words goes (RFC 2047,
 /// 6.2).
-pub(super) fn decode(text: &str) -> String {
+pub(super) fn decode_encoded_words(text: &str) -> String {
     let mut decoded = String::with_capacity(text.len());
     let mut words: Vec<EncodedWord<'_>> = Vec::new();
     let mut plain_from = 0;
@@ -60,13 +60,13 @@ pub(super) fn decode(text: &str) -> String {
     let last_end = text.rfind("?=").unwrap_or_default();
     while let Some(found) = text.get(at..last_end).and_then(|rest| rest.find("=?")) {
         let start = at + found;
-        let Some(word) = text.get(start..).and_then(EncodedWord::read) else {
+        let Some(word) = text.get(start..).and_then(EncodedWord::parse) else {
             at = start + 2;
             continue;
         };
         let plain = text.get(plain_from..start).unwrap_or_default();
         if words.is_empty() || !plain.chars().all(char::is_whitespace) {
-            push_words(&words, &mut decoded);
+            append_decoded_words(&words, &mut decoded);
             decoded.push_str(plain);
             words.clear();
         }
@@ -74,27 +74,27 @@ pub(super) fn decode(text: &str) -> String {
         at = start + word.len;
         plain_from = at;
     }
-    push_words(&words, &mut decoded);
+    append_decoded_words(&words, &mut decoded);
     decoded.push_str(text.get(plain_from..).unwrap_or_default());
     decoded
 }
 
 /// Appends the text of adjacent words: those of one character set are decoded together.
-fn push_words(words: &[EncodedWord<'_>], decoded: &mut String) {
+fn append_decoded_words(words: &[EncodedWord<'_>], output: &mut String) {
     for words in words.chunk_by(|a, b| charset::is_same(a.charset, b.charset)) {
         let Some(first) = words.first() else { continue };
-        let bytes: Vec<_> = words.iter().map(EncodedWord::bytes).collect();
+        let bytes: Vec<_> = words.iter().map(EncodedWord::decode_bytes).collect();
         let text = charset::decode_words(first.charset, &bytes);
         // Somebody may have encoded first and cut then, anywhere within Base64's groups of four.
         if text.contains('\u{fffd}') && words.len() > 1 && words.iter().all(|word| word.is_base64) {
             let encoded: String = words.iter().map(|word| word.encoded).collect();
-            let joined = charset::decode(first.charset, &decode_base64(&encoded));
+            let joined = charset::decode_charset(first.charset, &decode_base64(&encoded));
             if !joined.contains('\u{fffd}') {
-                decoded.push_str(&joined);
+                output.push_str(&joined);
                 continue;
             }
         }
-        decoded.push_str(&text);
+        output.push_str(&text);
     }
 }
 
@@ -119,7 +119,7 @@ fn decode_q(encoded: &str) -> Vec<u8> {
     let mut rest = encoded.as_bytes();
     while let [first, after @ ..] = rest {
         rest = after;
-        match (first, hex_byte(after)) {
+        match (first, parse_hex_byte(after)) {
             (b'=', Some(byte)) => {
                 bytes.push(byte);
                 rest = after.get(2..).unwrap_or_default();
@@ -132,7 +132,7 @@ fn decode_q(encoded: &str) -> Vec<u8> {
 }
 
 /// The byte that two hexadecimal digits at the start of `text` stand for.
-pub(super) fn hex_byte(text: &[u8]) -> Option<u8> {
+pub(super) fn parse_hex_byte(text: &[u8]) -> Option<u8> {
     let [high, low, ..] = text else { return None };
     let digit = |b: u8| char::from(b).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
     Some(digit(*high)? << 4 | digit(*low)?)
@@ -183,7 +183,7 @@ mod tests {
             ("=?ISO-2022-JP?B?GyRCRnxL?= =?ISO-2022-JP?B?XDhsGyhC?=", "日本語"),
         ];
         for (text, expected) in cases {
-            assert_eq!(decode(text), expected, "{text}");
+            assert_eq!(decode_encoded_words(text), expected, "{text}");
         }
     }
 
@@ -215,8 +215,8 @@ mod tests {
             text in "[ -~]{0,8}[\u{c0}-\u{24f}\u{4e00}-\u{9fa5}\u{1f600}-\u{1f64f}]{0,12}[ -~]{0,8}",
             cuts in prop::collection::vec((any::<prop::sample::Index>(), any::<bool>(), any::<bool>()), 0..6),
         ) {
-            prop_assert_eq!(decode(&encoded("utf-8", text.as_bytes(), &cuts)), text.clone());
-            prop_assert_eq!(decode(&encoded("gb18030", &encoding_rs::GB18030.encode(&text).0, &cuts)), text);
+            prop_assert_eq!(decode_encoded_words(&encoded("utf-8", text.as_bytes(), &cuts)), text.clone());
+            prop_assert_eq!(decode_encoded_words(&encoded("gb18030", &encoding_rs::GB18030.encode(&text).0, &cuts)), text);
         }
 
         /// The same for each set of East Asia, as far as it has the characters.
@@ -233,7 +233,7 @@ mod tests {
             cuts in prop::collection::vec((any::<prop::sample::Index>(), any::<bool>(), any::<bool>()), 0..6),
         ) {
             let (set, text) = set;
-            prop_assert_eq!(decode(&encoded(set.name(), &set.encode(&text).0, &cuts)), text);
+            prop_assert_eq!(decode_encoded_words(&encoded(set.name(), &set.encode(&text).0, &cuts)), text);
         }
     }
 }

@@ -2,16 +2,16 @@
 
 use std::io::{self, Write};
 
-use mailroom_audit::{Finding, Section, SectionVerdict, Verdict};
+use mailroom_audit::{AuditSection, AuditVerdict, Finding, SectionVerdict};
 use mailroom_core::text::escape_invisible;
 use serde_json::json;
 
 use crate::columns;
 
 /// What a line that others wrote has room for; commands are as long as they are.
-const LINE: usize = 700;
+const MAX_LINE_CHARS: usize = 700;
 
-pub(super) fn json(verdicts: &[SectionVerdict], out: &mut impl Write) -> io::Result<()> {
+pub(super) fn print_json(verdicts: &[SectionVerdict], out: &mut impl Write) -> io::Result<()> {
     for told in verdicts {
         let object = json!({
             "region": told.region,
@@ -28,75 +28,85 @@ pub(super) fn json(verdicts: &[SectionVerdict], out: &mut impl Write) -> io::Res
     out.flush()
 }
 
-pub(super) fn table(verdicts: &[SectionVerdict], left_out: &[&str], out: &mut impl Write) -> io::Result<()> {
+pub(super) fn print_table(
+    verdicts: &[SectionVerdict],
+    skipped_regions: &[&str],
+    out: &mut impl Write,
+) -> io::Result<()> {
     let mut regions: Vec<&str> = Vec::new();
     for told in verdicts {
         if !regions.contains(&told.region.as_str()) {
             regions.push(&told.region);
         }
     }
-    matrix(verdicts, &regions, out)?;
-    if !left_out.is_empty() {
-        writeln!(out, "\nNot here, for there is no stack: {}", left_out.join(", "))?;
+    print_matrix(verdicts, &regions, out)?;
+    if !skipped_regions.is_empty() {
+        writeln!(out, "\nNot here, for there is no stack: {}", skipped_regions.join(", "))?;
     }
     for region in &regions {
         let of: Vec<_> = verdicts.iter().filter(|told| told.region == *region).collect();
-        found(region, &of, out)?;
+        print_findings(region, &of, out)?;
     }
-    summary(verdicts, regions.len(), out)?;
+    print_summary(verdicts, regions.len(), out)?;
     out.flush()
 }
 
 /// A section's name, in a word or two.
-fn name(section: Section) -> &'static str {
+fn section_name(section: AuditSection) -> &'static str {
     match section {
-        Section::Endpoints => "endpoints",
-        Section::Sandbox => "sandbox",
-        Section::Verification => "verified",
-        Section::Dkim => "DKIM",
-        Section::SuppressionList => "list",
-        Section::Feedback => "feedback",
-        Section::SmtpCredentials => "SMTP keys",
-        Section::MailFrom => "MAIL FROM",
-        Section::Authorization => "delegates",
-        Section::Receiving => "receiving",
+        AuditSection::Endpoints => "endpoints",
+        AuditSection::Sandbox => "sandbox",
+        AuditSection::Verification => "verified",
+        AuditSection::Dkim => "DKIM",
+        AuditSection::SuppressionList => "list",
+        AuditSection::Feedback => "feedback",
+        AuditSection::SmtpCredentials => "SMTP keys",
+        AuditSection::MailFrom => "MAIL FROM",
+        AuditSection::Authorization => "delegates",
+        AuditSection::Receiving => "receiving",
     }
 }
 
 /// A verdict as it stands in the matrix, where it is to be told apart without colours, and by a search.
-fn cell(verdict: Verdict) -> &'static str {
+fn verdict_cell(verdict: AuditVerdict) -> &'static str {
     match verdict {
-        Verdict::Pass => "✓ pass",
-        Verdict::Warn => "! warn",
-        Verdict::Fail => "✗ FAIL",
-        Verdict::NotApplicable => "· n/a",
-        Verdict::Unknown => "? unknown",
+        AuditVerdict::Pass => "✓ pass",
+        AuditVerdict::Warn => "! warn",
+        AuditVerdict::Fail => "✗ FAIL",
+        AuditVerdict::NotApplicable => "· n/a",
+        AuditVerdict::Unknown => "? unknown",
     }
 }
 
-fn matrix(verdicts: &[SectionVerdict], regions: &[&str], out: &mut impl Write) -> io::Result<()> {
-    let heads = Section::ALL.map(|section| format!("{} {}", section.number(), name(section)));
-    let row = |first: &str, cells: [String; Section::ALL.len()]| [&[first.to_owned()], &cells[..]].concat();
+fn print_matrix(verdicts: &[SectionVerdict], regions: &[&str], out: &mut impl Write) -> io::Result<()> {
+    let heads = AuditSection::ALL.map(|section| format!("{} {}", section.number(), section_name(section)));
+    let row =
+        |first: &str, cells: [String; AuditSection::ALL.len()]| [&[first.to_owned()], &cells[..]].concat();
     let mut rows = vec![row("REGION", heads)];
     rows.extend(regions.iter().map(|region| {
-        let cells = Section::ALL.map(|section| {
+        let cells = AuditSection::ALL.map(|section| {
             let told = verdicts.iter().find(|told| told.region == *region && told.section == section);
-            told.map_or("", |told| cell(told.verdict)).to_owned()
+            told.map_or("", |told| verdict_cell(told.verdict)).to_owned()
         });
         row(region, cells)
     }));
-    columns::print(&rows, out)
+    columns::print_rows(&rows, out)
 }
 
 /// What was found in a Region, the worst first.
-fn found(region: &str, verdicts: &[&SectionVerdict], out: &mut impl Write) -> io::Result<()> {
-    if let Some(why) = of_all(verdicts) {
-        return writeln!(out, "\n{region}\n  {}  {}", cell(Verdict::Unknown), escape_invisible(why, LINE));
+fn print_findings(region: &str, verdicts: &[&SectionVerdict], out: &mut impl Write) -> io::Result<()> {
+    if let Some(why) = shared_unknown_evidence(verdicts) {
+        return writeln!(
+            out,
+            "\n{region}\n  {}  {}",
+            verdict_cell(AuditVerdict::Unknown),
+            escape_invisible(why, MAX_LINE_CHARS)
+        );
     }
     let mut all: Vec<(&SectionVerdict, Option<&Finding>)> = Vec::new();
     for told in verdicts {
         all.extend(told.findings.iter().map(|finding| (*told, Some(finding))));
-        if told.verdict == Verdict::Unknown && told.findings.is_empty() {
+        if told.verdict == AuditVerdict::Unknown && told.findings.is_empty() {
             all.push((told, None));
         }
     }
@@ -109,21 +119,21 @@ fn found(region: &str, verdicts: &[&SectionVerdict], out: &mut impl Write) -> io
     });
     writeln!(out, "\n{region}")?;
     for (told, finding) in all {
-        let section = format!("{} {}", told.section.number(), name(told.section));
+        let section = format!("{} {}", told.section.number(), section_name(told.section));
         match finding {
             None => writeln!(
                 out,
                 "  {}  {section}: {}",
-                cell(told.verdict),
-                escape_invisible(&told.evidence, LINE)
+                verdict_cell(told.verdict),
+                escape_invisible(&told.evidence, MAX_LINE_CHARS)
             )?,
             Some(finding) => {
                 let subject =
                     if finding.subject.is_empty() { String::new() } else { format!(": {}", finding.subject) };
-                let head = format!("{}  {section}{subject}", cell(finding.verdict));
-                writeln!(out, "  {}", escape_invisible(&head, LINE))?;
-                writeln!(out, "      {}", escape_invisible(&finding.evidence, LINE))?;
-                writeln!(out, "      {}", escape_invisible(&finding.todo, LINE))?;
+                let head = format!("{}  {section}{subject}", verdict_cell(finding.verdict));
+                writeln!(out, "  {}", escape_invisible(&head, MAX_LINE_CHARS))?;
+                writeln!(out, "      {}", escape_invisible(&finding.evidence, MAX_LINE_CHARS))?;
+                writeln!(out, "      {}", escape_invisible(&finding.todo, MAX_LINE_CHARS))?;
                 for fix in &finding.fixes {
                     writeln!(out, "        {}", escape_invisible(&fix.to_string(), usize::MAX))?;
                 }
@@ -137,23 +147,28 @@ fn found(region: &str, verdicts: &[&SectionVerdict], out: &mut impl Write) -> io
 }
 
 /// Why nothing at all is known of a Region.
-fn of_all<'a>(verdicts: &[&'a SectionVerdict]) -> Option<&'a str> {
+fn shared_unknown_evidence<'a>(verdicts: &[&'a SectionVerdict]) -> Option<&'a str> {
     let first = verdicts.first()?;
     let alike = |told: &&SectionVerdict| {
         // Section 7 is told by another Region.
-        let silent = told.section == Section::SmtpCredentials
-            || (told.verdict == Verdict::Unknown && told.evidence == first.evidence);
+        let silent = told.section == AuditSection::SmtpCredentials
+            || (told.verdict == AuditVerdict::Unknown && told.evidence == first.evidence);
         silent && told.findings.is_empty()
     };
     verdicts.iter().all(alike).then_some(first.evidence.as_str())
 }
 
-fn summary(verdicts: &[SectionVerdict], regions: usize, out: &mut impl Write) -> io::Result<()> {
+fn print_summary(verdicts: &[SectionVerdict], region_count: usize, out: &mut impl Write) -> io::Result<()> {
     let count = |verdict| verdicts.iter().filter(|told| told.verdict == verdict).count();
-    let known = verdicts.iter().filter(|told| told.verdict != Verdict::Unknown).map(|told| told.checked_at);
-    let (fail, warn, unknown) = (count(Verdict::Fail), count(Verdict::Warn), count(Verdict::Unknown));
+    let known =
+        verdicts.iter().filter(|told| told.verdict != AuditVerdict::Unknown).map(|told| told.checked_at);
+    let (fail, warn, unknown) =
+        (count(AuditVerdict::Fail), count(AuditVerdict::Warn), count(AuditVerdict::Unknown));
     let sections = verdicts.len();
-    write!(out, "\n{regions} Regions, {sections} sections: {fail} fail, {warn} warn, {unknown} unknown")?;
+    write!(
+        out,
+        "\n{region_count} Regions, {sections} sections: {fail} fail, {warn} warn, {unknown} unknown"
+    )?;
     match (known.clone().min(), known.max()) {
         (Some(from), Some(to)) if from == to => writeln!(out, "; audited {from}"),
         (Some(from), Some(to)) => writeln!(out, "; audited {from} to {to}"),
@@ -164,16 +179,16 @@ fn summary(verdicts: &[SectionVerdict], regions: usize, out: &mut impl Write) ->
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a test says what failed by panicking")]
 mod tests {
-    use mailroom_audit::facts::{Account, ApiAnswer, Facts, Stack};
+    use mailroom_audit::facts::{AccountFacts, ApiAnswer, RegionFacts, StackFacts};
     use mailroom_audit::judge_sections;
     use mailroom_core::timestamp::Timestamp;
 
     use super::*;
 
     fn region(name: &str, sends: bool) -> Vec<SectionVerdict> {
-        let facts = Facts {
-            stack: Stack { region: name.to_owned(), ..Stack::default() },
-            account: ApiAnswer::Answered(Account {
+        let facts = RegionFacts {
+            stack: StackFacts { region: name.to_owned(), ..StackFacts::default() },
+            account: ApiAnswer::Answered(AccountFacts {
                 production_access_enabled: true,
                 sending_enabled: sends,
                 enforcement_status: None,
@@ -183,8 +198,8 @@ mod tests {
             }),
             identities: ApiAnswer::Answered(vec![]),
             configuration_sets: ApiAnswer::Denied("ses:ListConfigurationSets".to_owned()),
-            list: ApiAnswer::NotAsked,
-            peers: ApiAnswer::NotAsked,
+            last_list_pass: ApiAnswer::NotAsked,
+            peer_pushes: ApiAnswer::NotAsked,
             access_keys: ApiAnswer::Answered(vec![]),
             rule_set: ApiAnswer::NotAsked,
             buckets: vec![],
@@ -194,7 +209,7 @@ mod tests {
 
     fn shown(verdicts: &[SectionVerdict], left_out: &[&str]) -> String {
         let mut out = Vec::new();
-        table(verdicts, left_out, &mut out).unwrap();
+        print_table(verdicts, left_out, &mut out).unwrap();
         String::from_utf8(out).unwrap()
     }
 
@@ -202,7 +217,7 @@ mod tests {
     fn a_matrix_and_what_was_found() {
         let at = Timestamp::parse("2026-11-23T13:00:00Z").unwrap();
         let nothing =
-            Section::ALL.map(|of| SectionVerdict::unknown("eu-west-1", of, "no stack mailroom", at));
+            AuditSection::ALL.map(|of| SectionVerdict::unknown("eu-west-1", of, "no stack mailroom", at));
         let all = [region("us-east-1", false), nothing.to_vec()].concat();
         let expected = "\
 REGION     1 endpoints  2 sandbox  3 verified  4 DKIM     5 list     6 feedback  7 SMTP keys  8 MAIL FROM  9 delegates  10 receiving
@@ -236,7 +251,7 @@ eu-west-1
     fn where_all_is_well_there_is_only_the_matrix() {
         let mut all = region("us-east-1", true);
         for told in &mut all {
-            told.verdict = Verdict::Pass;
+            told.verdict = AuditVerdict::Pass;
             told.findings.clear();
         }
         let shown = shown(&all, &[]);
@@ -249,7 +264,7 @@ eu-west-1
     #[test]
     fn a_line_is_an_object() {
         let mut out = Vec::new();
-        json(&region("us-east-1", false), &mut out).unwrap();
+        print_json(&region("us-east-1", false), &mut out).unwrap();
         let text = String::from_utf8(out).unwrap();
         let lines: Vec<serde_json::Value> =
             text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();

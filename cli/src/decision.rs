@@ -1,6 +1,6 @@
 //! `mailroom suppress` and `mailroom release`: an operator's decisions, written as records. The functions do the rest.
 
-mod written;
+mod decision_writer;
 
 use std::io::{self, IsTerminal, Read, Write};
 use std::path::PathBuf;
@@ -9,13 +9,13 @@ use std::process::ExitCode;
 use clap::ValueEnum;
 use indicatif::{ProgressBar, ProgressStyle};
 use mailroom_aws::clock::SystemClock;
-use mailroom_core::suppression::operator::Action;
-use mailroom_core::suppression::reason::Reason;
+use mailroom_core::suppression::operator::OperatorAction;
+use mailroom_core::suppression::reason::SuppressionReason;
 
-use self::written::{CHUNK, Tally, What, write};
-use crate::aws::{self, Named};
+use self::decision_writer::{CHUNK_SIZE, DecisionDetails, DecisionTally, write_decisions};
+use crate::address_list::{self, AddressList, ListedAddress, ListedAddresses};
+use crate::aws::{self, TableArguments};
 use crate::exit;
-use crate::list::{self, Entries, Entry, List};
 use crate::region_names::parse_region;
 
 /// Decide that addresses get no more mail, from any Region
@@ -39,12 +39,12 @@ Examples:
   mailroom suppress --file export.csv --reason bounce --why \"bounced at our former provider\"
   mailroom suppress --file ses-import.json --why \"the list of our former account\""
 )]
-pub(crate) struct Suppress {
+pub(crate) struct SuppressCommand {
     #[command(flatten)]
-    decision: Decision,
+    decision: DecisionArguments,
     /// What SES's list is to give as the reason; of a list, for the lines that do not give one
     #[arg(long, value_name = "REASON", required_unless_present = "file")]
-    reason: Option<Because>,
+    reason: Option<ReasonArgument>,
 }
 
 /// Decide that addresses may get mail again, in every Region
@@ -67,13 +67,13 @@ Examples:
   mailroom release jane@example.com --why \"mailbox is back, ticket 8\"
   mailroom release --file returned.txt --region eu-west-1 --why \"their provider was down, ticket 9\""
 )]
-pub(crate) struct Release {
+pub(crate) struct ReleaseCommand {
     #[command(flatten)]
-    decision: Decision,
+    decision: DecisionArguments,
 }
 
 #[derive(clap::Args)]
-struct Decision {
+struct DecisionArguments {
     /// The addresses
     #[arg(value_name = "ADDRESS", required_unless_present = "file")]
     addresses: Vec<String>,
@@ -93,79 +93,85 @@ struct Decision {
     #[arg(long, value_name = "REGION")]
     region: Option<String>,
     #[command(flatten)]
-    named: Named,
+    named: TableArguments,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
-enum Because {
+enum ReasonArgument {
     /// The address takes no mail
     Bounce,
     /// Whoever reads it wants no mail
     Complaint,
 }
 
-impl Suppress {
+impl SuppressCommand {
     pub(crate) fn run(&self) -> ExitCode {
         let reason = self.reason.map(|because| match because {
-            Because::Bounce => Reason::Bounce,
-            Because::Complaint => Reason::Complaint,
+            ReasonArgument::Bounce => SuppressionReason::Bounce,
+            ReasonArgument::Complaint => SuppressionReason::Complaint,
         });
-        self.decision.run(Action::Suppress, reason)
+        self.decision.run_decision(OperatorAction::Suppress, reason)
     }
 }
 
-impl Release {
+impl ReleaseCommand {
     pub(crate) fn run(&self) -> ExitCode {
-        self.decision.run(Action::Release, None)
+        self.decision.run_decision(OperatorAction::Release, None)
     }
 }
 
-impl Decision {
-    fn run(&self, action: Action, reason: Option<Reason>) -> ExitCode {
+impl DecisionArguments {
+    fn run_decision(&self, action: OperatorAction, default_reason: Option<SuppressionReason>) -> ExitCode {
         if self.why.trim().is_empty() {
-            return exit::refuse("--why is empty: whoever asks later will want to know");
+            return exit::fail_with_usage_error("--why is empty: whoever asks later will want to know");
         }
         let user = std::env::var("USER").ok();
         let Some(who) = self.who.as_ref().or(user.as_ref()).filter(|who| !who.trim().is_empty()) else {
-            return exit::refuse("who decides? Say it with --who; $USER is not set");
+            return exit::fail_with_usage_error("who decides? Say it with --who; $USER is not set");
         };
         if let Some(Err(why)) = self.region.as_deref().map(parse_region) {
-            return exit::refuse(&why);
+            return exit::fail_with_usage_error(&why);
         }
-        if action == Action::Suppress && reason.is_none() && !self.addresses.is_empty() {
-            return exit::refuse("--reason is missing: only lines of a list can give their own");
+        if action == OperatorAction::Suppress && default_reason.is_none() && !self.addresses.is_empty() {
+            return exit::fail_with_usage_error(
+                "--reason is missing: only lines of a list can give their own",
+            );
         }
-        let (entries, unreadable) = match self.read(action, reason) {
+        let (entries, unreadable) = match self.read_addresses(action, default_reason) {
             Ok(read) => read,
             Err(status) => return status,
         };
-        let what = What { action, who, why: &self.why };
-        match aws::run(self.decide(&what, &entries, unreadable)) {
+        let what = DecisionDetails { action, operator: who, justification: &self.why };
+        match aws::block_on(self.write_and_report(&what, &entries, unreadable)) {
             Ok(Ok(status)) => status,
-            Ok(Err(why)) => exit::fail(&why),
-            Err(error) => exit::fail(&error.to_string()),
+            Ok(Err(why)) => exit::fail_with_error(&why),
+            Err(error) => exit::fail_with_error(&error.to_string()),
         }
     }
 
     /// The addresses with their reasons, and how many lines of the list have none that can be read.
-    fn read(&self, action: Action, reason: Option<Reason>) -> Result<(Vec<Entry>, usize), ExitCode> {
+    fn read_addresses(
+        &self,
+        action: OperatorAction,
+        default_reason: Option<SuppressionReason>,
+    ) -> Result<(Vec<ListedAddress>, usize), ExitCode> {
         let mut bad = 0;
         let mut addresses = Vec::new();
         for text in &self.addresses {
-            match list::address(text) {
+            match address_list::parse_address(text) {
                 Ok(address) => addresses.push(address),
                 Err(why) => {
                     bad += 1;
-                    exit::complain(&why);
+                    exit::print_error(&why);
                 }
             }
         }
         if bad > 0 {
-            return Err(exit::refuse("nothing has been written"));
+            return Err(exit::fail_with_usage_error("nothing has been written"));
         }
-        let mut entries = Entries::default();
+        let mut entries = ListedAddresses::default();
         for address in addresses {
-            entries.add(address, reason);
+            entries.add(address, default_reason);
         }
         let Some(file) = &self.file else { return Ok((entries.into_vec(), 0)) };
         let bytes = if file.as_os_str() == "-" {
@@ -174,71 +180,79 @@ impl Decision {
         } else {
             std::fs::read(file)
         };
-        let bytes = bytes.map_err(|error| exit::fail(&format!("{}: {error}", file.display())))?;
-        let list = List::read(&bytes, reason).map_err(|garbled| {
-            exit::refuse(&format!("{}: {garbled}; nothing has been written", file.display()))
+        let bytes = bytes.map_err(|error| exit::fail_with_error(&format!("{}: {error}", file.display())))?;
+        let list = AddressList::parse(&bytes, default_reason).map_err(|garbled| {
+            exit::fail_with_usage_error(&format!("{}: {garbled}; nothing has been written", file.display()))
         })?;
-        for unreadable in &list.unreadable {
-            exit::complain(&format!("{}:{}: {}", file.display(), unreadable.line, unreadable.why));
+        for unreadable in &list.unreadable_lines {
+            exit::print_error(&format!(
+                "{}:{}: {}",
+                file.display(),
+                unreadable.line_number,
+                unreadable.problem
+            ));
         }
-        for Entry { address, reason } in list.entries.into_vec() {
+        for ListedAddress { address, reason } in list.addresses.into_vec() {
             entries.add(address, reason);
         }
         let mut entries = entries.into_vec();
         let all = entries.len();
-        if action == Action::Suppress {
+        if action == OperatorAction::Suppress {
             entries.retain(|entry| entry.reason.is_some());
         }
         let without_reason = all - entries.len();
         if without_reason > 0 {
             let file = file.display();
-            exit::complain(&format!(
+            exit::print_error(&format!(
                 "{file}: {without_reason} have no reason: say with --reason which it is"
             ));
         }
-        Ok((entries, list.unreadable.len() + without_reason))
+        Ok((entries, list.unreadable_lines.len() + without_reason))
     }
 
-    async fn decide(
+    async fn write_and_report(
         &self,
-        what: &What<'_>,
-        entries: &[Entry],
-        unreadable: usize,
+        details: &DecisionDetails<'_>,
+        addresses: &[ListedAddress],
+        unreadable_count: usize,
     ) -> Result<ExitCode, String> {
-        let status = if unreadable > 0 { ExitCode::from(2) } else { ExitCode::SUCCESS };
-        if entries.is_empty() {
-            tell(&format!("no address, nothing written; {unreadable} could not be read"));
+        let status = if unreadable_count > 0 { ExitCode::from(2) } else { ExitCode::SUCCESS };
+        if addresses.is_empty() {
+            print_line(&format!("no address, nothing written; {unreadable_count} could not be read"));
             return Ok(status);
         }
-        let access = aws::access().await?;
-        let table = self.named.open_to_decide(&access, self.region.as_deref()).await?;
+        let access = aws::load_access().await?;
+        let table = self.named.open_table_for_decisions(&access, self.region.as_deref()).await?;
         let place = format!("{} in {}", table.name(), table.region());
-        let bar = bar(entries.len());
-        let (tally, stopped) = write(&table, &table, &SystemClock, what, entries, |done| bar.inc(done)).await;
+        let bar = progress_bar(addresses.len());
+        let (tally, stopped) =
+            write_decisions(&table, &table, &SystemClock, details, addresses, |done| bar.inc(done)).await;
         bar.finish_and_clear();
-        let Tally { new, already, .. } = tally;
-        let (done, again) = match what.action {
-            Action::Suppress => ("newly suppressed", "were already (left alone)"),
-            Action::Release => ("newly released", "were not suppressed here (released all the same)"),
+        let DecisionTally { newly_decided: new, already_decided: already, .. } = tally;
+        let (done, again) = match details.action {
+            OperatorAction::Suppress => ("newly suppressed", "were already (left alone)"),
+            OperatorAction::Release => ("newly released", "were not suppressed here (released all the same)"),
         };
-        if tally.done > 0 {
-            tell(&format!("{place}: {new} {done}, {already} {again}, {unreadable} could not be read"));
+        if tally.processed > 0 {
+            print_line(&format!(
+                "{place}: {new} {done}, {already} {again}, {unreadable_count} could not be read"
+            ));
         }
         match stopped {
             None => Ok(status),
             Some(why) => Err(format!(
                 "{place}: {why}\nmailroom: {} of {} are not written. The same command again does the rest: what is written \
                  already stays as it is",
-                entries.len() - tally.done,
-                entries.len(),
+                addresses.len() - tally.processed,
+                addresses.len(),
             )),
         }
     }
 }
 
 /// A bar that only a terminal sees, and only if there is something to wait for.
-fn bar(addresses: usize) -> ProgressBar {
-    if addresses <= CHUNK || !io::stderr().is_terminal() {
+fn progress_bar(addresses: usize) -> ProgressBar {
+    if addresses <= CHUNK_SIZE || !io::stderr().is_terminal() {
         return ProgressBar::hidden();
     }
     let style = ProgressStyle::with_template("{bar:40} {human_pos} of {human_len}, {eta} left");
@@ -247,6 +261,6 @@ fn bar(addresses: usize) -> ProgressBar {
 }
 
 /// Prints a line. A decision that is written is not taken back because nobody hears of it.
-fn tell(line: &str) {
+fn print_line(line: &str) {
     let _ = writeln!(io::stdout(), "{line}");
 }

@@ -4,8 +4,8 @@
 //! "Using tenant-level suppression lists in Amazon SES" for `OnTenantSuppressionList`; "Using list management" for
 //! `UnsubscribedRecipient`.
 
-use crate::notification::{Body, Kind, Notification};
-use crate::text::Text;
+use crate::notification::{EventBody, EventKind, Notification};
+use crate::text::LenientText;
 
 const BOUNCE_TYPES: &[&str] = &["Undetermined", "Permanent", "Transient"];
 const BOUNCE_SUBTYPES: &[&str] = &[
@@ -40,13 +40,13 @@ const DELAY_TYPES: &[&str] = &[
 
 impl Notification {
     /// The fields that hold a value that is not in SES's documentation.
-    pub fn unknown_values(&self) -> Vec<&'static str> {
-        let checks: &[(&'static str, &Text, &[&str])] = match &self.body {
-            Body::Bounce(bounce) => &[
+    pub fn fields_with_unknown_values(&self) -> Vec<&'static str> {
+        let checks: &[(&'static str, &LenientText, &[&str])] = match &self.body {
+            EventBody::Bounce(bounce) => &[
                 ("bounce.bounceType", &bounce.bounce_type, BOUNCE_TYPES),
                 ("bounce.bounceSubType", &bounce.bounce_sub_type, BOUNCE_SUBTYPES),
             ],
-            Body::Complaint(complaint) => &[
+            EventBody::Complaint(complaint) => &[
                 ("complaint.complaintSubType", &complaint.complaint_sub_type, COMPLAINT_SUBTYPES),
                 (
                     "complaint.complaintFeedbackType",
@@ -54,11 +54,14 @@ impl Notification {
                     COMPLAINT_FEEDBACK_TYPES,
                 ),
             ],
-            Body::DeliveryDelay(delay, _) => &[("deliveryDelay.delayType", &delay.delay_type, DELAY_TYPES)],
+            EventBody::DeliveryDelay(delay, _) => {
+                &[("deliveryDelay.delayType", &delay.delay_type, DELAY_TYPES)]
+            }
             _ => &[],
         };
-        let kind = matches!(self.kind, Kind::Unknown(_)).then_some("eventType");
-        let unknown = |value: &Text, known: &[&str]| value.get().is_some_and(|value| !known.contains(&value));
+        let kind = matches!(self.kind, EventKind::Unknown(_)).then_some("eventType");
+        let unknown =
+            |value: &LenientText, known: &[&str]| value.get().is_some_and(|value| !known.contains(&value));
         let values =
             checks.iter().filter(|(_, value, known)| unknown(value, known)).map(|(field, ..)| *field);
         kind.into_iter().chain(values).collect()

@@ -9,100 +9,108 @@ use mailroom_aws::table::TableError;
 use mailroom_aws::table::records::RecordTable;
 use mailroom_aws::table::states::StateTable;
 use mailroom_core::suppression::SuppressionState;
-use mailroom_core::suppression::item::{AddressState, Applied};
-use mailroom_core::suppression::operator::{Action, OperatorDecision};
-use mailroom_core::suppression::reason::Reason;
+use mailroom_core::suppression::address_state::{AddressState, AppliedEntry};
+use mailroom_core::suppression::operator::{OperatorAction, OperatorDecision};
+use mailroom_core::suppression::reason::SuppressionReason;
 
+use crate::address_list::ListedAddress;
 use crate::aws;
-use crate::list::Entry;
 
 /// Addresses that are read and written at a time: what the table's adapter has under way at once.
-pub(super) const CHUNK: usize = 400;
+pub(super) const CHUNK_SIZE: usize = 400;
 /// States that are read at once.
-const PARALLEL: usize = 32;
+const MAX_PARALLEL_READS: usize = 32;
 
 /// What is decided.
-pub(super) struct What<'a> {
+pub(super) struct DecisionDetails<'a> {
     /// The addresses are suppressed, each for its own reason, or released.
-    pub(super) action: Action,
-    pub(super) who: &'a str,
-    pub(super) why: &'a str,
+    pub(super) action: OperatorAction,
+    pub(super) operator: &'a str,
+    pub(super) justification: &'a str,
 }
 
 /// How many addresses there were. Spellings of one address are counted apart only in `done`.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Tally {
+pub(super) struct DecisionTally {
     /// So many were otherwise before.
-    pub(super) new: usize,
+    pub(super) newly_decided: usize,
     /// So many were as decided before.
-    pub(super) already: usize,
+    pub(super) already_decided: usize,
     /// So many of the list are done with, whether or not anything was to be written.
-    pub(super) done: usize,
+    pub(super) processed: usize,
 }
 
 /// Writes the decisions, as many at a time as go at once. Tells what has been done, and in words what stopped it.
-pub(super) async fn write(
+pub(super) async fn write_decisions(
     states: &impl StateTable,
     records: &impl RecordTable,
     clock: &impl Clock,
-    what: &What<'_>,
-    entries: &[Entry],
-    mut progress: impl FnMut(u64),
-) -> (Tally, Option<String>) {
-    let mut tally = Tally::default();
+    details: &DecisionDetails<'_>,
+    addresses: &[ListedAddress],
+    mut on_progress: impl FnMut(u64),
+) -> (DecisionTally, Option<String>) {
+    let mut tally = DecisionTally::default();
     let mut counted = HashSet::new();
-    for chunk in entries.chunks(CHUNK) {
-        let deadline = aws::deadline();
+    for chunk in addresses.chunks(CHUNK_SIZE) {
+        let deadline = aws::call_deadline();
         let read = stream::iter(chunk).map(|entry| states.get_state(entry.address.match_form(), deadline));
-        let read: Vec<_> = read.buffered(PARALLEL).collect().await;
+        let read: Vec<_> = read.buffered(MAX_PARALLEL_READS).collect().await;
         // Taken per chunk and after its states were read: a decision overrules whatever happened before it.
         let now = clock.now();
         let nothing = SuppressionState::default();
         let (mut decisions, mut were_so) = (Vec::new(), Vec::new());
-        for (Entry { address, reason }, state) in chunk.iter().zip(read) {
-            let suppress = reason.filter(|_| what.action == Action::Suppress);
+        for (ListedAddress { address, reason }, state) in chunk.iter().zip(read) {
+            let suppress = reason.filter(|_| details.action == OperatorAction::Suppress);
             let state = match state {
                 Ok(state) => state,
                 // A newer version may have written it: the decision is good for that one too, by its time.
                 Err(TableError::InvalidItem(_)) => None,
-                Err(error) => return (tally, Some(aws::table_failed(&error, aws::TO_READ))),
+                Err(error) => return (tally, Some(aws::table_failed(&error, aws::READ_ACTIONS))),
             };
-            let so = is_so(state.as_ref(), suppress);
+            let so = is_already_decided(state.as_ref(), suppress);
             were_so.push(so);
             if !so || suppress.is_none() {
                 let known = state.as_ref().map_or(&nothing, AddressState::state);
-                let decision = OperatorDecision::new(address, suppress, what.who, what.why, now, known, "");
+                let decision = OperatorDecision::new(
+                    address,
+                    suppress,
+                    details.operator,
+                    details.justification,
+                    now,
+                    known,
+                    "",
+                );
                 decisions.push(decision);
             }
         }
-        let lost = records.append(&decisions, aws::deadline()).await;
+        let lost = records.append(&decisions, aws::call_deadline()).await;
         let lost_of: HashSet<_> = lost.iter().map(|lost| decisions[lost.index].recipient.as_str()).collect();
-        for (Entry { address, .. }, so) in chunk.iter().zip(were_so) {
+        for (ListedAddress { address, .. }, so) in chunk.iter().zip(were_so) {
             if lost_of.contains(address.raw()) {
                 continue;
             }
-            tally.done += 1;
+            tally.processed += 1;
             if counted.insert(address.match_form()) {
-                *(if so { &mut tally.already } else { &mut tally.new }) += 1;
+                *(if so { &mut tally.already_decided } else { &mut tally.newly_decided }) += 1;
             }
         }
         if let Some(first) = lost.first() {
             return (tally, Some(aws::table_failed(&first.error, "dynamodb:BatchWriteItem")));
         }
-        progress(chunk.len() as u64);
+        on_progress(chunk.len() as u64);
     }
     (tally, None)
 }
 
 /// Whether an address is as was decided. A suppression must also have got to the list, or be on its way there: where it was
 /// given up, or taken off by hand, saying so again is what makes it go there.
-fn is_so(state: Option<&AddressState>, suppress: Option<Reason>) -> bool {
-    let Some(wanted) = suppress else {
-        return state.is_none_or(|state| state.effective().is_none());
+fn is_already_decided(state: Option<&AddressState>, suppression_reason: Option<SuppressionReason>) -> bool {
+    let Some(wanted) = suppression_reason else {
+        return state.is_none_or(|state| state.effective_reason().is_none());
     };
     state.is_some_and(|state| {
-        let on_list = matches!(state.applied(), Some(Applied { reason, left_off: false, .. }) if reason == state.effective());
-        state.effective() >= Some(wanted) && (state.is_pending() || on_list)
+        let on_list = matches!(state.applied_entry(), Some(AppliedEntry { reason, removal_accepted: false, .. }) if reason == state.effective_reason());
+        state.effective_reason() >= Some(wanted) && (state.is_pending() || on_list)
     })
 }
 
@@ -113,47 +121,50 @@ mod tests {
 
     use doubles::{MemoryClock, MemoryTable};
     use mailroom_core::address::Address;
-    use mailroom_core::suppression::item::{Attempt, Change};
-    use mailroom_core::suppression::{Said, Source};
+    use mailroom_core::suppression::address_state::{ApplyAttempt, StateChange};
+    use mailroom_core::suppression::{Statement, StatementSource};
     use mailroom_core::timestamp::Timestamp;
     use serde_json::json;
 
     use super::*;
-    use crate::list;
+    use crate::address_list;
 
-    const BOUNCE: Option<Reason> = Some(Reason::Bounce);
-    const COMPLAINT: Option<Reason> = Some(Reason::Complaint);
+    const BOUNCE: Option<SuppressionReason> = Some(SuppressionReason::Bounce);
+    const COMPLAINT: Option<SuppressionReason> = Some(SuppressionReason::Complaint);
 
     fn now() -> Timestamp {
         Timestamp::parse("2026-03-01T12:00:00Z").unwrap()
     }
 
     fn addresses(texts: &[&str]) -> Vec<Address> {
-        texts.iter().map(|text| list::address(text).unwrap()).collect()
+        texts.iter().map(|text| address_list::parse_address(text).unwrap()).collect()
     }
 
     async fn run(
         states: &MemoryTable,
         records: &impl RecordTable,
-        suppress: Option<Reason>,
+        suppress: Option<SuppressionReason>,
         addresses: &[Address],
-    ) -> (Tally, Option<String>, u64) {
-        let entries: Vec<_> =
-            addresses.iter().map(|address| Entry { address: address.clone(), reason: suppress }).collect();
+    ) -> (DecisionTally, Option<String>, u64) {
+        let entries: Vec<_> = addresses
+            .iter()
+            .map(|address| ListedAddress { address: address.clone(), reason: suppress })
+            .collect();
         run_entries(states, records, suppress, &entries).await
     }
 
     async fn run_entries(
         states: &MemoryTable,
         records: &impl RecordTable,
-        suppress: Option<Reason>,
-        entries: &[Entry],
-    ) -> (Tally, Option<String>, u64) {
-        let action = if suppress.is_some() { Action::Suppress } else { Action::Release };
-        let what = What { action, who: "ops", why: "ticket 7" };
+        suppress: Option<SuppressionReason>,
+        entries: &[ListedAddress],
+    ) -> (DecisionTally, Option<String>, u64) {
+        let action = if suppress.is_some() { OperatorAction::Suppress } else { OperatorAction::Release };
+        let what = DecisionDetails { action, operator: "ops", justification: "ticket 7" };
         let mut seen = 0;
         let clock = MemoryClock::at(now());
-        let (tally, stopped) = write(states, records, &clock, &what, entries, |done| seen += done).await;
+        let (tally, stopped) =
+            write_decisions(states, records, &clock, &what, entries, |done| seen += done).await;
         (tally, stopped, seen)
     }
 
@@ -161,14 +172,14 @@ mod tests {
     async fn settle(states: &MemoryTable, written: bool) {
         for record in states.records() {
             let decision: OperatorDecision = serde_json::from_value(record).unwrap();
-            let known = states.get_state(&decision.address, aws::deadline()).await.unwrap();
-            let change = decision.change("us-east-1");
-            let Some(next) = AddressState::advance(known.as_ref(), &change, now()) else { continue };
-            states.put_state(&next, known.map(|known| known.version()), aws::deadline()).await.unwrap();
+            let known = states.get_state(&decision.address, aws::call_deadline()).await.unwrap();
+            let change = decision.to_state_change("us-east-1");
+            let Some(next) = AddressState::join_change(known.as_ref(), &change, now()) else { continue };
+            states.put_state(&next, known.map(|known| known.version()), aws::call_deadline()).await.unwrap();
             if written {
-                let attempt = Attempt::Written { reason: next.effective(), enabled: true };
-                let done = next.attempted(next.version(), attempt, now());
-                states.put_state(&done, Some(next.version()), aws::deadline()).await.unwrap();
+                let attempt = ApplyAttempt::Written { reason: next.effective_reason(), enabled: true };
+                let done = next.record_attempt(next.version(), attempt, now());
+                states.put_state(&done, Some(next.version()), aws::call_deadline()).await.unwrap();
             }
         }
     }
@@ -178,7 +189,10 @@ mod tests {
         let states = MemoryTable::default();
         let two = addresses(&["Jane@Example.com", "joe@example.com"]);
         let (tally, stopped, seen) = run(&states, &states, COMPLAINT, &two).await;
-        assert_eq!((tally, stopped, seen), (Tally { new: 2, already: 0, done: 2 }, None, 2));
+        assert_eq!(
+            (tally, stopped, seen),
+            (DecisionTally { newly_decided: 2, already_decided: 0, processed: 2 }, None, 2)
+        );
         let records = states.records();
         assert_eq!(records.len(), 2);
         let jane = &records[0];
@@ -199,7 +213,7 @@ mod tests {
             // A complaint is the graver of the two.
             for reason in [COMPLAINT, BOUNCE] {
                 let (tally, ..) = run(&states, &states, reason, &two).await;
-                assert_eq!(tally, Tally { new: 0, already: 2, done: 2 });
+                assert_eq!(tally, DecisionTally { newly_decided: 0, already_decided: 2, processed: 2 });
                 assert_eq!(states.records().len(), 2);
             }
         }
@@ -211,19 +225,19 @@ mod tests {
         let states = MemoryTable::default();
         let jane = addresses(&["jane@example.com"]);
         let ahead = now().plus(Duration::from_mins(4));
-        let said = Said {
+        let said = Statement {
             at: ahead,
-            source: Source::Complaint,
+            source: StatementSource::Complaint,
             region: "eu-west-1".to_owned(),
             id: "0100".to_owned(),
         };
-        let complaint = Change {
+        let complaint = StateChange {
             address: "jane@example.com".to_owned(),
             spellings: ["jane@example.com"].into_iter().collect(),
-            state: SuppressionState::suppressed(Reason::Complaint, said),
+            state: SuppressionState::from_reason(SuppressionReason::Complaint, said),
         };
-        let complained = AddressState::advance(None, &complaint, now()).unwrap();
-        states.put_state(&complained, None, aws::deadline()).await.unwrap();
+        let complained = AddressState::join_change(None, &complaint, now()).unwrap();
+        states.put_state(&complained, None, aws::call_deadline()).await.unwrap();
         let later = ahead.plus(Duration::from_millis(1));
         for (suppress, overrules) in [(None, ahead), (BOUNCE, ahead), (None, later)] {
             let records = MemoryTable::default();
@@ -231,9 +245,10 @@ mod tests {
             let decision: OperatorDecision = serde_json::from_value(records.records().remove(0)).unwrap();
             assert_eq!((decision.decided_at, decision.overrules), (now(), Some(overrules)));
             let known = states.states().remove(0);
-            let next = AddressState::advance(Some(&known), &decision.change("us-east-1"), now()).unwrap();
-            assert_eq!(next.effective(), suppress);
-            states.put_state(&next, Some(known.version()), aws::deadline()).await.unwrap();
+            let next = AddressState::join_change(Some(&known), &decision.to_state_change("us-east-1"), now())
+                .unwrap();
+            assert_eq!(next.effective_reason(), suppress);
+            states.put_state(&next, Some(known.version()), aws::call_deadline()).await.unwrap();
         }
     }
 
@@ -243,14 +258,17 @@ mod tests {
         let jane = addresses(&["jane@example.com"]);
         run(&states, &states, BOUNCE, &jane).await;
         settle(&states, true).await;
-        assert_eq!(run(&states, &MemoryTable::default(), COMPLAINT, &jane).await.0.new, 1);
+        assert_eq!(run(&states, &MemoryTable::default(), COMPLAINT, &jane).await.0.newly_decided, 1);
         let state = states.states().remove(0);
-        states.put_state(&state.left_off(now()), Some(state.version()), aws::deadline()).await.unwrap();
-        assert_eq!(run(&states, &MemoryTable::default(), BOUNCE, &jane).await.0.new, 1);
+        states
+            .put_state(&state.accept_removal(now()), Some(state.version()), aws::call_deadline())
+            .await
+            .unwrap();
+        assert_eq!(run(&states, &MemoryTable::default(), BOUNCE, &jane).await.0.newly_decided, 1);
         let refused = states.states().remove(0);
-        let refused = refused.attempted(refused.version(), Attempt::RefusedSandbox, now());
-        states.put_state(&refused, Some(refused.version() - 1), aws::deadline()).await.unwrap();
-        assert_eq!(run(&states, &MemoryTable::default(), BOUNCE, &jane).await.0.new, 1);
+        let refused = refused.record_attempt(refused.version(), ApplyAttempt::RefusedSandbox, now());
+        states.put_state(&refused, Some(refused.version() - 1), aws::call_deadline()).await.unwrap();
+        assert_eq!(run(&states, &MemoryTable::default(), BOUNCE, &jane).await.0.newly_decided, 1);
     }
 
     #[tokio::test]
@@ -261,7 +279,10 @@ mod tests {
         let records = MemoryTable::default();
         let three = addresses(&["jane@example.com", "Jane@Example.com", "joe@example.com"]);
         let (tally, stopped, _) = run(&states, &records, None, &three).await;
-        assert_eq!((tally, stopped), (Tally { new: 1, already: 1, done: 3 }, None));
+        assert_eq!(
+            (tally, stopped),
+            (DecisionTally { newly_decided: 1, already_decided: 1, processed: 3 }, None)
+        );
         assert_eq!(records.records().len(), 3);
         assert!(records.records().iter().all(|record| record["action"] == "release"));
     }
@@ -272,7 +293,7 @@ mod tests {
         let entries: Vec<_> = addresses(&["jane@example.com", "joe@example.com"])
             .into_iter()
             .zip([BOUNCE, COMPLAINT])
-            .map(|(address, reason)| Entry { address, reason })
+            .map(|(address, reason)| ListedAddress { address, reason })
             .collect();
         for (suppress, written) in
             [(BOUNCE, [json!("bounce"), json!("complaint")]), (None, [json!(null), json!(null)])]
@@ -291,12 +312,15 @@ mod tests {
         let states = MemoryTable::default();
         let records = MemoryTable::default();
         let (tally, stopped, seen) = run(&states, &records, BOUNCE, &many).await;
-        assert_eq!((tally.new, stopped, seen, records.records().len()), (1000, None, 1000, 1000));
+        assert_eq!((tally.newly_decided, stopped, seen, records.records().len()), (1000, None, 1000, 1000));
 
         let records = MemoryTable::default();
         records.fail_keys(&["ADDR#a450@example.com"]);
         let (tally, stopped, seen) = run(&states, &records, BOUNCE, &many).await;
-        assert_eq!((tally, seen), (Tally { new: 799, already: 0, done: 799 }, 400));
+        assert_eq!(
+            (tally, seen),
+            (DecisionTally { newly_decided: 799, already_decided: 0, processed: 799 }, 400)
+        );
         assert_eq!(
             stopped.as_deref(),
             Some("no answer but errors until the deadline, the last: injected failure")
@@ -306,6 +330,6 @@ mod tests {
         let records = MemoryTable::default();
         states.fail(1);
         let (tally, stopped, _) = run(&states, &records, BOUNCE, &many).await;
-        assert_eq!((tally.done, stopped.is_some(), records.records().len()), (0, true, 0));
+        assert_eq!((tally.processed, stopped.is_some(), records.records().len()), (0, true, 0));
     }
 }

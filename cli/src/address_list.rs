@@ -8,72 +8,72 @@
 use std::collections::HashMap;
 
 use mailroom_core::address::Address;
-use mailroom_core::suppression::reason::Reason;
+use mailroom_core::suppression::reason::SuppressionReason;
 use mailroom_core::text::escape_invisible;
 
 /// How a column of addresses may be headed, apart from case and whatever is no letter. `address` alone may be the postal one.
-const HEADINGS: [&str; 5] = ["email", "emailaddress", "mail", "recipient", "address"];
+const ADDRESS_HEADINGS: [&str; 5] = ["email", "emailaddress", "mail", "recipient", "address"];
 
 /// How a column of reasons is headed.
 const REASON_HEADING: &str = "reason";
 
 /// What was read of a list.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(crate) struct List {
-    pub(crate) entries: Entries,
+pub(crate) struct AddressList {
+    pub(crate) addresses: ListedAddresses,
     /// The lines that have none.
-    pub(crate) unreadable: Vec<Unreadable>,
+    pub(crate) unreadable_lines: Vec<UnreadableLine>,
 }
 
 /// An address of a list.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Entry {
+pub(crate) struct ListedAddress {
     pub(crate) address: Address,
     /// The reason beside it, if it is one of SES's.
-    pub(crate) reason: Option<Reason>,
+    pub(crate) reason: Option<SuppressionReason>,
 }
 
 /// Each spelling once, in the order in which they came: a release takes every spelling off SES's list.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(crate) struct Entries {
-    entries: Vec<Entry>,
+pub(crate) struct ListedAddresses {
+    entries: Vec<ListedAddress>,
     by_spelling: HashMap<String, usize>,
 }
 
-impl Entries {
+impl ListedAddresses {
     /// Adds an address. If it is there already, the graver of both reasons stays.
-    pub(crate) fn add(&mut self, address: Address, reason: Option<Reason>) {
+    pub(crate) fn add(&mut self, address: Address, reason: Option<SuppressionReason>) {
         let index = *self.by_spelling.entry(address.raw().to_owned()).or_insert(self.entries.len());
         match self.entries.get_mut(index) {
             Some(entry) => entry.reason = entry.reason.max(reason),
-            None => self.entries.push(Entry { address, reason }),
+            None => self.entries.push(ListedAddress { address, reason }),
         }
     }
 
-    pub(crate) fn into_vec(self) -> Vec<Entry> {
+    pub(crate) fn into_vec(self) -> Vec<ListedAddress> {
         self.entries
     }
 }
 
 /// A line in which no address can be read.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Unreadable {
+pub(crate) struct UnreadableLine {
     /// The line's number, from 1.
-    pub(crate) line: usize,
-    pub(crate) why: String,
+    pub(crate) line_number: usize,
+    pub(crate) problem: String,
 }
 
 /// Why a list is not read at all: some of it would be lost.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum Garbled {
+pub(crate) enum ListFormatError {
     #[error("it is UTF-16, as spreadsheets save \"Unicode text\": save it as CSV in UTF-8")]
     Utf16,
     #[error("line {0}: a quotation mark opens a field that never ends; all that follows would be lost in it")]
-    OpenQuote(usize),
+    UnclosedQuote(usize),
 }
 
 /// Reads an address that operators may decide on.
-pub(crate) fn address(text: &str) -> Result<Address, String> {
+pub(crate) fn parse_address(text: &str) -> Result<Address, String> {
     let address = Address::parse(text).map_err(|error| {
         let told = error.to_string();
         told.strip_prefix("payload: ").unwrap_or(&told).to_owned()
@@ -87,30 +87,33 @@ pub(crate) fn address(text: &str) -> Result<Address, String> {
     Ok(address)
 }
 
-impl List {
+impl AddressList {
     /// Reads a list: the column that is headed as one of addresses, else the first; and the column that is headed as one of
-    /// reasons or, if no column is headed, the second. Where a line gives none of SES's reasons, `reason` is its reason.
+    /// reasons or, if no column is headed, the second. Where a line gives none of SES's reasons, `default_reason` is its reason.
     /// A list whose first line begins with an object is one of objects.
-    pub(crate) fn read(bytes: &[u8], reason: Option<Reason>) -> Result<Self, Garbled> {
+    pub(crate) fn parse(
+        bytes: &[u8],
+        default_reason: Option<SuppressionReason>,
+    ) -> Result<Self, ListFormatError> {
         if bytes.starts_with(b"\xff\xfe") || bytes.starts_with(b"\xfe\xff") {
-            return Err(Garbled::Utf16);
+            return Err(ListFormatError::Utf16);
         }
         // A name in some other encoding, in some other column, is no reason to refuse its address.
         let text = String::from_utf8_lossy(bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes));
         // Some spreadsheets end lines in a carriage return alone.
         let text = text.replace("\r\n", "\n").replace('\r', "\n");
         let mut list = Self::default();
-        if is_of_objects(&text) {
-            list.read_objects(&text, reason);
+        if starts_with_json(&text) {
+            list.parse_objects(&text, default_reason);
             return Ok(list);
         }
-        let mut rows = Rows { rest: &text, line: 1, separator: separator(&text) };
+        let mut rows = CsvRows { rest: &text, line: 1, separator: detect_separator(&text) };
         let mut columns = None;
         let mut is_headed = false;
-        while let Some((line, row)) = rows.next()? {
+        while let Some((line, row)) = rows.next_row()? {
             let (addresses, reasons) = match columns {
                 Some(columns) => columns,
-                None => match headings(&row) {
+                None => match find_address_and_reason_columns(&row) {
                     Some(headed) => {
                         columns = Some(headed);
                         is_headed = true;
@@ -122,96 +125,100 @@ impl List {
             let cell = |column: usize| row.get(column).map_or("", String::as_str);
             if !is_headed && row.iter().skip(1).any(|cell| Address::parse(cell).is_ok()) {
                 let why = "more than one address, and no heading that says which column to read".to_owned();
-                list.unreadable.push(Unreadable { line, why });
+                list.unreadable_lines.push(UnreadableLine { line_number: line, problem: why });
                 continue;
             }
-            list.take(line, cell(addresses), reasons.and_then(|column| ses_reason(cell(column))).or(reason));
+            list.add_line(
+                line,
+                cell(addresses),
+                reasons.and_then(|column| parse_ses_reason(cell(column))).or(default_reason),
+            );
         }
         Ok(list)
     }
 
-    fn read_objects(&mut self, text: &str, reason: Option<Reason>) {
+    fn parse_objects(&mut self, text: &str, default_reason: Option<SuppressionReason>) {
         for (index, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
             let Ok(object) = serde_json::from_str::<serde_json::Map<String, serde_json::Value>>(line) else {
                 let why = "not a JSON object; there must be one in each line".to_owned();
-                self.unreadable.push(Unreadable { line: index + 1, why });
+                self.unreadable_lines.push(UnreadableLine { line_number: index + 1, problem: why });
                 continue;
             };
             let names: Vec<String> = object.keys().cloned().collect();
             let value =
                 |column: usize| object.values().nth(column).and_then(serde_json::Value::as_str).unwrap_or("");
-            match headings(&names) {
+            match find_address_and_reason_columns(&names) {
                 Some((address, given)) => {
-                    self.take(
+                    self.add_line(
                         index + 1,
                         value(address),
-                        given.and_then(|column| ses_reason(value(column))).or(reason),
+                        given.and_then(|column| parse_ses_reason(value(column))).or(default_reason),
                     );
                 }
-                None => self.take(index + 1, "", reason),
+                None => self.add_line(index + 1, "", default_reason),
             }
         }
     }
 
-    fn take(&mut self, line: usize, cell: &str, reason: Option<Reason>) {
-        let read = if cell.contains(char::REPLACEMENT_CHARACTER) {
+    fn add_line(&mut self, line_number: usize, address_text: &str, reason: Option<SuppressionReason>) {
+        let read = if address_text.contains(char::REPLACEMENT_CHARACTER) {
             Err("not UTF-8".to_owned())
         } else {
-            address(cell)
+            parse_address(address_text)
         };
         match read {
-            Ok(address) => self.entries.add(address, reason),
-            Err(why) => self.unreadable.push(Unreadable { line, why }),
+            Ok(address) => self.addresses.add(address, reason),
+            Err(why) => self.unreadable_lines.push(UnreadableLine { line_number, problem: why }),
         }
     }
 }
 
 /// Whether the first line begins with a JSON object or array, with which no address begins.
-fn is_of_objects(text: &str) -> bool {
+fn starts_with_json(text: &str) -> bool {
     let text = text.trim_start();
     text.starts_with('[')
         || text.strip_prefix('{').is_some_and(|rest| rest.trim_start().starts_with(['"', '}']))
 }
 
 /// SES's reason of this name; `None` if it is none, such as another tool's words for why an address is on its list.
-fn ses_reason(text: &str) -> Option<Reason> {
-    [Reason::Bounce, Reason::Complaint]
+fn parse_ses_reason(text: &str) -> Option<SuppressionReason> {
+    [SuppressionReason::Bounce, SuppressionReason::Complaint]
         .into_iter()
         .find(|reason| text.trim().eq_ignore_ascii_case(reason.as_ses()))
 }
 
 /// The columns of addresses and of reasons, if this row heads one of addresses.
-fn headings(row: &[String]) -> Option<(usize, Option<usize>)> {
+fn find_address_and_reason_columns(heading_row: &[String]) -> Option<(usize, Option<usize>)> {
     let plain = |cell: &String| -> String {
         cell.chars().filter(char::is_ascii_alphabetic).map(|c| c.to_ascii_lowercase()).collect()
     };
-    let row: Vec<_> = row.iter().map(plain).collect();
+    let row: Vec<_> = heading_row.iter().map(plain).collect();
     let column = |heading: &str| row.iter().position(|cell| cell == heading);
-    let addresses = HEADINGS.iter().find_map(|heading| column(heading))?;
+    let addresses = ADDRESS_HEADINGS.iter().find_map(|heading| column(heading))?;
     Some((addresses, column(REASON_HEADING)))
 }
 
 /// What the first line separates its columns by.
-fn separator(text: &str) -> char {
+fn detect_separator(text: &str) -> char {
     let first = text.lines().find(|line| !line.trim().is_empty()).unwrap_or_default();
     [',', ';', '\t'].into_iter().find(|separator| first.contains(*separator)).unwrap_or(',')
 }
 
 /// The rows of CSV as RFC 4180 has it; a field that only starts with a quoted part is taken as it stands:
 /// `"Doe, Jane" <jane@example.com>`.
-struct Rows<'a> {
+struct CsvRows<'a> {
     rest: &'a str,
     line: usize,
     separator: char,
 }
 
-impl Rows<'_> {
+impl CsvRows<'_> {
     /// The next row that is not empty, with its first line's number.
-    fn next(&mut self) -> Result<Option<(usize, Vec<String>)>, Garbled> {
+    fn next_row(&mut self) -> Result<Option<(usize, Vec<String>)>, ListFormatError> {
         while !self.rest.is_empty() {
             let line = self.line;
             let mut row = Vec::new();
-            while let Some(cell) = self.cell()? {
+            while let Some(cell) = self.next_cell()? {
                 row.push(cell);
             }
             if row.iter().any(|cell| !cell.is_empty()) {
@@ -222,7 +229,7 @@ impl Rows<'_> {
     }
 
     /// The next field of a row; `None` after the last, and the row's end is passed.
-    fn cell(&mut self) -> Result<Option<String>, Garbled> {
+    fn next_cell(&mut self) -> Result<Option<String>, ListFormatError> {
         // A row's last field leaves its line's end standing.
         if let Some(rest) = self.rest.strip_prefix('\n') {
             self.rest = rest;
@@ -249,17 +256,17 @@ impl Rows<'_> {
             }
         }
         if quoted {
-            return Err(Garbled::OpenQuote(self.line));
+            return Err(ListFormatError::UnclosedQuote(self.line));
         }
         let (field, rest) = self.rest.split_at(end);
         self.line += field.matches('\n').count();
         self.rest = rest.strip_prefix(self.separator).unwrap_or(rest);
-        Ok(Some(plain(field.trim())))
+        Ok(Some(unquote(field.trim())))
     }
 }
 
 /// A field without its quotes, if they are all around it.
-fn plain(field: &str) -> String {
+fn unquote(field: &str) -> String {
     let inner = field.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
     match inner.map(|inner| (inner, inner.replace("\"\"", ""))) {
         Some((inner, bare)) if !bare.contains('"') => inner.replace("\"\"", "\""),
@@ -273,9 +280,9 @@ mod tests {
     use super::*;
 
     fn read(text: &str) -> (Vec<String>, Vec<usize>) {
-        let list = List::read(text.as_bytes(), None).unwrap();
-        let raw = list.entries.entries.iter().map(|entry| entry.address.raw().to_owned()).collect();
-        (raw, list.unreadable.iter().map(|unreadable| unreadable.line).collect())
+        let list = AddressList::parse(text.as_bytes(), None).unwrap();
+        let raw = list.addresses.entries.iter().map(|entry| entry.address.raw().to_owned()).collect();
+        (raw, list.unreadable_lines.iter().map(|unreadable| unreadable.line_number).collect())
     }
 
     #[test]
@@ -331,8 +338,8 @@ mod tests {
 
     #[test]
     fn lists_with_reasons() {
-        const B: Option<Reason> = Some(Reason::Bounce);
-        const C: Option<Reason> = Some(Reason::Complaint);
+        const B: Option<SuppressionReason> = Some(SuppressionReason::Bounce);
+        const C: Option<SuppressionReason> = Some(SuppressionReason::Complaint);
         let cases = [
             ("a@x.example,BOUNCE\nb@x.example,COMPLAINT\nc@x.example\n", &[B, C, None][..]),
             ("\u{feff}a@x.example, COMPLAINT\r\n\"b@x.example\",\"bounce\"\r\n", &[C, B]),
@@ -351,9 +358,9 @@ mod tests {
         ];
         for (text, reasons) in cases {
             for default in [None, B] {
-                let list = List::read(text.as_bytes(), default).unwrap();
-                assert_eq!(list.unreadable, [], "{text:?}");
-                let read: Vec<_> = list.entries.into_vec().into_iter().map(|entry| entry.reason).collect();
+                let list = AddressList::parse(text.as_bytes(), default).unwrap();
+                assert_eq!(list.unreadable_lines, [], "{text:?}");
+                let read: Vec<_> = list.addresses.into_vec().into_iter().map(|entry| entry.reason).collect();
                 let expected: Vec<_> = reasons.iter().map(|reason| reason.or(default)).collect();
                 assert_eq!(read, expected, "{text:?}");
             }
@@ -370,24 +377,25 @@ mod tests {
 
     #[test]
     fn another_columns_encoding_costs_no_address() {
-        let list = List::read(b"a@x.example,J\xfcrgen\nb\xff@x.example,\n", None).unwrap();
-        assert_eq!((list.entries.into_vec().len(), list.unreadable.len()), (1, 1));
+        let list = AddressList::parse(b"a@x.example,J\xfcrgen\nb\xff@x.example,\n", None).unwrap();
+        assert_eq!((list.addresses.into_vec().len(), list.unreadable_lines.len()), (1, 1));
     }
 
     #[test]
     fn what_would_lose_addresses_is_refused_whole() {
-        assert_eq!(List::read(b"\xff\xfea\0@\0x\0", None), Err(Garbled::Utf16));
+        assert_eq!(AddressList::parse(b"\xff\xfea\0@\0x\0", None), Err(ListFormatError::Utf16));
         assert_eq!(
-            List::read(b"a@x.example\n\"b@x.example\nc@x.example\n", None),
-            Err(Garbled::OpenQuote(2))
+            AddressList::parse(b"a@x.example\n\"b@x.example\nc@x.example\n", None),
+            Err(ListFormatError::UnclosedQuote(2))
         );
     }
 
     #[test]
     fn an_unreadable_line_says_why() {
         let list =
-            List::read(b"jane doe@x.example\n\"\",x\nbounce+1@simulator.amazonses.com\n", None).unwrap();
-        let why: Vec<_> = list.unreadable.into_iter().map(|unreadable| unreadable.why).collect();
+            AddressList::parse(b"jane doe@x.example\n\"\",x\nbounce+1@simulator.amazonses.com\n", None)
+                .unwrap();
+        let why: Vec<_> = list.unreadable_lines.into_iter().map(|unreadable| unreadable.problem).collect();
         assert_eq!(why[0], "not an e-mail address: jane doe@x.example");
         assert_eq!(why[1], "missing or empty");
         assert!(
@@ -407,7 +415,7 @@ mod tests {
                     ['"', ',', '\n', '\r', 'a', '@', ' ', ';', 'é', '{', ':'][(state >> 16) as usize % 11]
                 })
                 .collect();
-            let _ = List::read(text.as_bytes(), None);
+            let _ = AddressList::parse(text.as_bytes(), None);
         }
     }
 }

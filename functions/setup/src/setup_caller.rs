@@ -5,31 +5,31 @@ use std::time::Duration;
 
 use mailroom_aws::clock::Timer;
 use mailroom_aws::deadline::Deadline;
-use mailroom_aws::pace::{ATTEMPTS, OutOfTime, Pace};
+use mailroom_aws::rate_limiter::{MAX_ATTEMPTS, OutOfTimeError, RateLimiter};
 use mailroom_aws::ses::SesError;
 use mailroom_aws::table::TableError;
 use mailroom_core::timestamp::Timestamp;
 
 /// The most that a call takes: the SDK gives an attempt up after three seconds.
-const CALL_TAKES: Duration = Duration::from_secs(4);
+const MAX_CALL_TIME: Duration = Duration::from_secs(4);
 
 /// How long an instance may still change something after a newer request was noted: it may have read the note just before,
 /// and have a call under way.
-const LANDING: Duration = Duration::from_secs(2 * CALL_TAKES.as_secs());
+const OVERTAKEN_CALL_WAIT: Duration = Duration::from_secs(2 * MAX_CALL_TIME.as_secs());
 
 /// Makes the calls of one invocation.
 #[derive(Debug)]
-pub(crate) struct Calls<'a, C> {
+pub(crate) struct SetupCaller<'a, C> {
     clock: &'a C,
     ends_at: Timestamp,
     deadline: Deadline,
-    room: usize,
-    pace: Pace<'a, C>,
+    call_budget: usize,
+    rate_limiter: RateLimiter<'a, C>,
 }
 
 /// Why a call has no result.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum CallError {
+pub(crate) enum SetupCallError {
     Ses(SesError),
     OutOfTime,
     /// The call was not made, since the note could not be read.
@@ -38,39 +38,39 @@ pub(crate) enum CallError {
     Contended,
 }
 
-impl<'a, C: Timer> Calls<'a, C> {
+impl<'a, C: Timer> SetupCaller<'a, C> {
     /// A caller that makes calls `interval` apart, and has all of them done by `ends_at`, which is `deadline`.
     pub(crate) fn new(clock: &'a C, interval: Duration, ends_at: Timestamp, deadline: Deadline) -> Self {
-        let room = room(ends_at.since(clock.now()), interval);
+        let room = compute_call_budget(ends_at.since(clock.now()), interval);
         Self {
             clock,
             ends_at,
             deadline,
-            room,
-            pace: Pace::new(clock, interval, Some(ends_at.minus(CALL_TAKES))),
+            call_budget: room,
+            rate_limiter: RateLimiter::new(clock, interval, Some(ends_at.minus(MAX_CALL_TIME))),
         }
     }
 
     /// The number of calls that an invocation has time for, whatever was done of it already. Whoever asks for more is told
     /// this number, so it must not depend on what has gone wrong meanwhile.
-    pub(crate) fn room(&self) -> usize {
-        self.room
+    pub(crate) fn call_budget(&self) -> usize {
+        self.call_budget
     }
 
     /// Waits until an overtaken instance can no longer have a call under way.
-    pub(crate) async fn wait_for_others(&self) -> Result<(), OutOfTime> {
-        self.pace.wait(LANDING).await
+    pub(crate) async fn wait_for_superseded_calls(&self) -> Result<(), OutOfTimeError> {
+        self.rate_limiter.wait_for(OVERTAKEN_CALL_WAIT).await
     }
 
     /// Reads or writes the table, again if that can help.
-    pub(crate) async fn table<T>(
+    pub(crate) async fn call_table<T>(
         &self,
         call: impl AsyncFn(Deadline) -> Result<T, TableError>,
     ) -> Result<T, TableError> {
         let (mut attempt, mut pause) = (1, Duration::from_secs(1));
         loop {
             match call(self.deadline).await {
-                Err(error) if self.is_worth(&error, attempt, pause) => {
+                Err(error) if self.is_retry_worthwhile(&error, attempt, pause) => {
                     self.clock.sleep(pause).await;
                     pause *= 2;
                     attempt += 1;
@@ -81,22 +81,29 @@ impl<'a, C: Timer> Calls<'a, C> {
     }
 
     /// Whether another try may help. A denial counts, too: a role that was made a moment ago is not known everywhere yet.
-    fn is_worth(&self, error: &TableError, attempt: u32, pause: Duration) -> bool {
-        let in_time = self.clock.now().plus(pause + CALL_TAKES) <= self.ends_at;
-        in_time && attempt < ATTEMPTS && error.is_retryable()
+    fn is_retry_worthwhile(&self, error: &TableError, attempt: u32, pause: Duration) -> bool {
+        let in_time = self.clock.now().plus(pause + MAX_CALL_TIME) <= self.ends_at;
+        in_time && attempt < MAX_ATTEMPTS && error.is_retryable()
     }
 
     /// Makes a call of SES, again if the error is transient. So it must be one that may be made twice.
-    pub(crate) async fn call<T>(&self, call: impl AsyncFn() -> Result<T, CallError>) -> Result<T, CallError> {
-        let helps = |error: &CallError| matches!(error, CallError::Ses(error) if error.is_transient());
-        self.pace.call(helps, call).await.unwrap_or_else(|OutOfTime| Err(CallError::OutOfTime))
+    pub(crate) async fn call_ses<T>(
+        &self,
+        call: impl AsyncFn() -> Result<T, SetupCallError>,
+    ) -> Result<T, SetupCallError> {
+        let helps =
+            |error: &SetupCallError| matches!(error, SetupCallError::Ses(error) if error.is_transient());
+        self.rate_limiter
+            .call_with_retries(helps, call)
+            .await
+            .unwrap_or_else(|OutOfTimeError| Err(SetupCallError::OutOfTime))
     }
 }
 
 /// The number of calls that there is time for. A fifth of the time is kept for calls that take long or must be made again.
 /// The time counts in steps of ten seconds, since no two invocations are given exactly the same.
-fn room(time: Duration, interval: Duration) -> usize {
-    let seconds = u128::from(time.as_secs() / 10 * 8);
+fn compute_call_budget(available_time: Duration, interval: Duration) -> usize {
+    let seconds = u128::from(available_time.as_secs() / 10 * 8);
     usize::try_from(seconds * 1000 / interval.as_millis().max(1)).unwrap_or(usize::MAX)
 }
 
@@ -119,7 +126,8 @@ mod tests {
     async fn the_table_is_asked_again() {
         let clock = clock();
         let start = clock.now();
-        let calls = Calls::new(&clock, SECOND, start.plus(Duration::from_secs(50)), Deadline::after(SECOND));
+        let calls =
+            SetupCaller::new(&clock, SECOND, start.plus(Duration::from_secs(50)), Deadline::after(SECOND));
         let times = Cell::new(0);
         let ask = async |fails: u32, error: &TableError| {
             times.set(0);
@@ -127,39 +135,43 @@ mod tests {
                 times.set(times.get() + 1);
                 if times.get() > fails { Ok(()) } else { Err(error.clone()) }
             };
-            (calls.table(call).await, times.get(), clock.now().since(start).as_secs())
+            (calls.call_table(call).await, times.get(), clock.now().since(start).as_secs())
         };
         let unavailable = TableError::DeadlineExceeded("x".to_owned());
         let refused = TableError::Refused("AccessDeniedException".to_owned());
         let unreadable = TableError::InvalidItem("setup".to_owned());
         assert_eq!(ask(2, &unavailable).await, (Ok(()), 3, 3));
         assert_eq!(ask(1, &unreadable).await, (Err(unreadable.clone()), 1, 3));
-        assert_eq!(ask(u32::MAX, &refused).await, (Err(refused.clone()), ATTEMPTS, 3 + 31));
+        assert_eq!(ask(u32::MAX, &refused).await, (Err(refused.clone()), MAX_ATTEMPTS, 3 + 31));
         assert_eq!(ask(u32::MAX, &unavailable).await, (Err(unavailable.clone()), 4, 34 + 7), "time is up");
     }
 
     #[tokio::test]
     async fn nothing_is_begun_that_the_end_would_cut_off() {
         let clock = clock();
-        let calls =
-            Calls::new(&clock, SECOND, clock.now().plus(Duration::from_secs(6)), Deadline::after(SECOND));
-        let call = || calls.call(async || Ok(()));
+        let calls = SetupCaller::new(
+            &clock,
+            SECOND,
+            clock.now().plus(Duration::from_secs(6)),
+            Deadline::after(SECOND),
+        );
+        let call = || calls.call_ses(async || Ok(()));
         assert_eq!(call().await, Ok(()));
         assert_eq!(call().await, Ok(()));
         assert_eq!(call().await, Ok(()));
-        assert_eq!(call().await, Err(CallError::OutOfTime));
+        assert_eq!(call().await, Err(SetupCallError::OutOfTime));
     }
 
     #[tokio::test]
     async fn room_is_what_an_invocation_has() {
         let seconds = Duration::from_secs;
-        assert_eq!(room(seconds(889), SECOND), 704);
-        assert_eq!(room(seconds(880), SECOND), 704);
-        assert_eq!(room(seconds(880), Duration::from_millis(250)), 704 * 4);
-        assert_eq!(room(seconds(5), SECOND), 0);
+        assert_eq!(compute_call_budget(seconds(889), SECOND), 704);
+        assert_eq!(compute_call_budget(seconds(880), SECOND), 704);
+        assert_eq!(compute_call_budget(seconds(880), Duration::from_millis(250)), 704 * 4);
+        assert_eq!(compute_call_budget(seconds(5), SECOND), 0);
         let clock = clock();
-        let calls = Calls::new(&clock, SECOND, clock.now().plus(seconds(889)), Deadline::after(SECOND));
+        let calls = SetupCaller::new(&clock, SECOND, clock.now().plus(seconds(889)), Deadline::after(SECOND));
         clock.advance(seconds(100));
-        assert_eq!(calls.room(), 704, "however much of it has passed");
+        assert_eq!(calls.call_budget(), 704, "however much of it has passed");
     }
 }

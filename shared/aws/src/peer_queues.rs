@@ -13,7 +13,7 @@ use aws_sdk_sqs::Client;
 use aws_sdk_sqs::config::http::HttpResponse;
 use aws_sdk_sqs::error::SdkError;
 use aws_sdk_sqs::operation::send_message::SendMessageError;
-use mailroom_core::suppression::message::{self, Cut};
+use mailroom_core::suppression::peer_message::{self, SplitMessage};
 use tokio::time::Instant;
 use tracing::error;
 
@@ -24,9 +24,9 @@ use crate::retry::{error_code_or_text, is_transient};
 /// peer.
 const MAX_ATTEMPTS: usize = 2;
 /// A peer that was waited for this long in vain counts as silent.
-const SILENT_AFTER: Duration = Duration::from_secs(1);
+const UNRESPONSIVE_AFTER: Duration = Duration::from_secs(1);
 /// How long a silent peer is left alone: waiting for it again with every batch would delay the others.
-const LEFT_ALONE_FOR: Duration = Duration::from_secs(30);
+const SKIP_UNRESPONSIVE_FOR: Duration = Duration::from_secs(30);
 
 /// How long connecting may take. A peer may be at the other end of the world, where a connection with TLS alone takes a
 /// second: more than the timeouts for the table allow.
@@ -35,43 +35,46 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What SQS answers if it does not take a message because of what is in it, or because of its length.
-const CONTENTS_CODES: [&str; 3] =
+const INVALID_CONTENTS_CODES: [&str; 3] =
     ["InvalidMessageContents", "InvalidParameterValue", "InvalidParameterValueException"];
 
 /// What became of a message of states.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-pub struct Sent {
+pub struct SendCounts {
     /// The number of messages in which its states were sent.
     pub messages: usize,
     /// The number of states that the queue refuses, whatever message they are in.
     pub states_refused: usize,
 }
 
-/// Puts a [message of states](message::pack) into a peer Region's queue. If the queue refuses what is in it, the message is
+/// Puts a [message of states](message::pack_states) into a peer Region's queue. If the queue refuses what is in it, the message is
 /// cut in two as often as it takes, and the states that are refused are left out, with a line in the log. Returns by
 /// `deadline`.
 ///
 /// # Errors
 /// See [`PeerError`]. It may have been sent nevertheless, whole or in part.
-pub async fn send_states(
-    peers: &impl Peers,
-    region: &str,
+pub async fn send_state_message(
+    queues: &impl PeerQueues,
+    peer_region: &str,
     message: &str,
     deadline: Deadline,
-) -> Result<Sent, PeerError> {
-    let mut sent = Sent::default();
+) -> Result<SendCounts, PeerError> {
+    let mut sent = SendCounts::default();
     let mut cut_off = Vec::new();
     let mut next = Some(Cow::Borrowed(message));
     while let Some(message) = next {
-        match peers.send(region, &message, deadline).await {
+        match queues.send_message(peer_region, &message, deadline).await {
             Ok(()) => sent.messages += 1,
-            Err(PeerError::Contents(why)) => match message::cut(&message) {
-                Ok(Cut::Halves(first, second)) => cut_off.extend([second, first]),
-                Ok(Cut::State(state)) => {
+            Err(PeerError::InvalidContents(why)) => match peer_message::split_message(&message) {
+                Ok(SplitMessage::Halves(first, second)) => cut_off.extend([second, first]),
+                Ok(SplitMessage::SingleState(state)) => {
                     sent.states_refused += 1;
-                    error!(peer = region, state, "SQS refuses a state, the peer is not told of it: {why}");
+                    error!(
+                        peer = peer_region,
+                        state, "SQS refuses a state, the peer is not told of it: {why}"
+                    );
                 }
-                Err(_) => return Err(PeerError::Contents(why)),
+                Err(_) => return Err(PeerError::InvalidContents(why)),
             },
             Err(error) => return Err(error),
         }
@@ -81,12 +84,17 @@ pub async fn send_states(
 }
 
 /// Sends messages to peers.
-pub trait Peers {
+pub trait PeerQueues {
     /// Puts a message into a peer Region's queue. Returns by `deadline`.
     ///
     /// # Errors
     /// See [`PeerError`]. It may have been sent nevertheless.
-    async fn send(&self, region: &str, message: &str, deadline: Deadline) -> Result<(), PeerError>;
+    async fn send_message(
+        &self,
+        peer_region: &str,
+        message: &str,
+        deadline: Deadline,
+    ) -> Result<(), PeerError>;
 }
 
 /// Why a peer was not told.
@@ -96,47 +104,47 @@ pub enum PeerError {
     /// There is no such queue: Mailroom is not deployed there (yet), or its stack has another name. A retry can help once
     /// it is.
     #[error("no such queue")]
-    NoQueue,
+    QueueNotFound,
     /// The Region did not answer, throttled the call, or failed. A retry can help.
     #[error("SQS does not answer: {0}")]
     Unavailable(String),
     /// SQS does not take what is in the message. A retry with the same message can't help.
     #[error("SQS does not take the message: {0}")]
-    Contents(String),
+    InvalidContents(String),
     /// SQS refused the call in a way that only a person can mend, such as for a missing permission.
     #[error("refused: {0}")]
     Refused(String),
 }
 
 /// The queues of SQS in every Region.
-pub struct SqsPeers {
+pub struct SqsPeerQueues {
     config: SdkConfig,
     account: String,
     queue: String,
     clients: Mutex<HashMap<String, Client>>,
-    silent: Silent,
+    unresponsive_peers: UnresponsivePeers,
 }
 
 /// The Regions that are left alone, and until when.
 #[derive(Debug, Default)]
-struct Silent(Mutex<HashMap<String, Instant>>);
+struct UnresponsivePeers(Mutex<HashMap<String, Instant>>);
 
-impl Silent {
-    fn is_left_alone(&self, region: &str, now: Instant) -> bool {
+impl UnresponsivePeers {
+    fn is_skipped(&self, region: &str, now: Instant) -> bool {
         self.0.lock().is_ok_and(|silent| silent.get(region).is_some_and(|until| now < *until))
     }
 
-    /// Notes that a call to a peer, begun at `start`, has failed.
-    fn note(&self, region: &str, start: Instant, now: Instant) {
-        if now.duration_since(start) >= SILENT_AFTER
+    /// Notes that a call to a peer, begun at `started_at`, has failed.
+    fn record_failed_call(&self, region: &str, started_at: Instant, now: Instant) {
+        if now.duration_since(started_at) >= UNRESPONSIVE_AFTER
             && let Ok(mut silent) = self.0.lock()
         {
-            silent.insert(region.to_owned(), now + LEFT_ALONE_FOR);
+            silent.insert(region.to_owned(), now + SKIP_UNRESPONSIVE_FOR);
         }
     }
 }
 
-impl SqsPeers {
+impl SqsPeerQueues {
     /// The queues of this account and name.
     pub fn new(config: &SdkConfig, account: impl Into<String>, queue: impl Into<String>) -> Self {
         Self {
@@ -144,7 +152,7 @@ impl SqsPeers {
             account: account.into(),
             queue: queue.into(),
             clients: Mutex::default(),
-            silent: Silent::default(),
+            unresponsive_peers: UnresponsivePeers::default(),
         }
     }
 
@@ -167,17 +175,22 @@ impl SqsPeers {
 
     /// The URL of a Region's queue. The commercial Regions and those of `GovCloud` have the same suffix, and SES is in no
     /// other partition.
-    fn url(&self, region: &str) -> String {
+    fn queue_url(&self, region: &str) -> String {
         format!("https://sqs.{region}.amazonaws.com/{}/{}", self.account, self.queue)
     }
 }
 
-impl Peers for SqsPeers {
-    async fn send(&self, region: &str, message: &str, deadline: Deadline) -> Result<(), PeerError> {
-        if self.silent.is_left_alone(region, Instant::now()) {
+impl PeerQueues for SqsPeerQueues {
+    async fn send_message(
+        &self,
+        peer_region: &str,
+        message: &str,
+        deadline: Deadline,
+    ) -> Result<(), PeerError> {
+        if self.unresponsive_peers.is_skipped(peer_region, Instant::now()) {
             return Err(PeerError::Unavailable("was silent a moment ago".to_owned()));
         }
-        let (client, url) = (self.client(region), self.url(region));
+        let (client, url) = (self.client(peer_region), self.queue_url(peer_region));
         let mut attempt = 1;
         loop {
             let start = Instant::now();
@@ -191,8 +204,11 @@ impl Peers for SqsPeers {
                 return Err(error);
             }
             let now = Instant::now();
-            self.silent.note(region, start, now);
-            if attempt == MAX_ATTEMPTS || deadline.has_passed() || self.silent.is_left_alone(region, now) {
+            self.unresponsive_peers.record_failed_call(peer_region, start, now);
+            if attempt == MAX_ATTEMPTS
+                || deadline.has_passed()
+                || self.unresponsive_peers.is_skipped(peer_region, now)
+            {
                 return Err(error);
             }
             attempt += 1;
@@ -202,13 +218,13 @@ impl Peers for SqsPeers {
 
 fn classify_error(error: &SdkError<SendMessageError, HttpResponse>) -> PeerError {
     if error.as_service_error().is_some_and(SendMessageError::is_queue_does_not_exist) {
-        return PeerError::NoQueue;
+        return PeerError::QueueNotFound;
     }
     let code = error_code_or_text(error);
     if is_transient(error) {
         PeerError::Unavailable(code)
-    } else if CONTENTS_CODES.contains(&code.as_str()) {
-        PeerError::Contents(code)
+    } else if INVALID_CONTENTS_CODES.contains(&code.as_str()) {
+        PeerError::InvalidContents(code)
     } else {
         PeerError::Refused(code)
     }
@@ -223,7 +239,7 @@ mod tests {
     fn a_far_peer_is_given_more_time_than_the_table_at_hand() {
         let at_hand = TimeoutConfig::builder().connect_timeout(Duration::from_secs(1)).build();
         let config = doubles::stub::config("http://localhost").into_builder().timeout_config(at_hand).build();
-        let client = SqsPeers::new(&config, "123456789012", "queue").client("ap-south-1");
+        let client = SqsPeerQueues::new(&config, "123456789012", "queue").client("ap-south-1");
         let timeouts = client.config().timeout_config().unwrap();
         assert_eq!(timeouts.connect_timeout(), Some(CONNECT_TIMEOUT));
         assert_eq!(timeouts.operation_attempt_timeout(), Some(ATTEMPT_TIMEOUT));
@@ -233,10 +249,10 @@ mod tests {
     #[tokio::test]
     async fn what_sqs_does_not_take_is_told_from_what_it_forbids() {
         let cases = [
-            ("InvalidMessageContents", PeerError::Contents("InvalidMessageContents".to_owned())),
+            ("InvalidMessageContents", PeerError::InvalidContents("InvalidMessageContents".to_owned())),
             (
                 "InvalidParameterValueException",
-                PeerError::Contents("InvalidParameterValueException".to_owned()),
+                PeerError::InvalidContents("InvalidParameterValueException".to_owned()),
             ),
             ("AccessDenied", PeerError::Refused("AccessDenied".to_owned())),
         ];
@@ -244,24 +260,26 @@ mod tests {
             let body: &'static str =
                 Box::leak(format!(r#"{{"__type":"com.amazonaws.sqs#{code}"}}"#).into_boxed_str());
             let stub = Stub::start([(400, body)]);
-            let peers = SqsPeers::new(&doubles::stub::config(&stub.url), "123456789012", "queue");
-            let error =
-                peers.send("us-east-1", "x", Deadline::after(Duration::from_secs(10))).await.unwrap_err();
+            let peers = SqsPeerQueues::new(&doubles::stub::config(&stub.url), "123456789012", "queue");
+            let error = peers
+                .send_message("us-east-1", "x", Deadline::after(Duration::from_secs(10)))
+                .await
+                .unwrap_err();
             assert_eq!(error, expected);
         }
     }
 
     #[test]
     fn who_is_silent_is_left_alone_for_a_while() {
-        let silent = Silent::default();
+        let silent = UnresponsivePeers::default();
         let start = Instant::now();
         // A quick refusal delays nobody, and a deadline that has passed is not the peer's fault.
-        silent.note("eu-west-1", start, start + Duration::from_millis(999));
-        assert!(!silent.is_left_alone("eu-west-1", start));
-        let now = start + SILENT_AFTER;
-        silent.note("eu-west-1", start, now);
-        assert!(silent.is_left_alone("eu-west-1", now + Duration::from_millis(29_999)));
-        assert!(!silent.is_left_alone("eu-west-1", now + LEFT_ALONE_FOR));
-        assert!(!silent.is_left_alone("us-west-2", now));
+        silent.record_failed_call("eu-west-1", start, start + Duration::from_millis(999));
+        assert!(!silent.is_skipped("eu-west-1", start));
+        let now = start + UNRESPONSIVE_AFTER;
+        silent.record_failed_call("eu-west-1", start, now);
+        assert!(silent.is_skipped("eu-west-1", now + Duration::from_millis(29_999)));
+        assert!(!silent.is_skipped("eu-west-1", now + SKIP_UNRESPONSIVE_FOR));
+        assert!(!silent.is_skipped("us-west-2", now));
     }
 }

@@ -6,27 +6,27 @@ use std::fmt::Write as _;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use crate::json::{self, Fields};
-use crate::text::{is_hidden, visible};
+use crate::json::{self, JsonFields};
+use crate::text::{is_control_or_bidi, sanitize_text};
 
 /// The most bytes of JSON that are kept. With that much more most records still take two write units, of a kilobyte each.
 const MAX_BYTES: usize = 1000;
 /// The most bytes of the name of a field that is kept. SES's own have up to 32.
 const MAX_NAME_BYTES: usize = 64;
 /// The most names that are told of fields that are not kept.
-const MAX_NAMES: usize = 10;
+const MAX_OMITTED_NAMES: usize = 10;
 /// The name under which the fields are listed that were too large to keep. SES's own names hold no underscore.
-const LEFT_OUT: &str = "_left_out";
+const OMITTED_FIELD: &str = "_left_out";
 
 /// The fields of an object that are not known, or hold a list or an object where text is expected. A value is compact
 /// JSON, with control characters and the like escaped; `None` if it is too large to be kept.
 #[derive(Debug, Default)]
-pub(crate) struct Extra(BTreeMap<String, Option<String>>);
+pub(crate) struct UnknownFields(BTreeMap<String, Option<String>>);
 
-impl Extra {
+impl UnknownFields {
     /// What is left of an object after the known fields have been taken.
-    pub(super) fn of(rest: Fields<'_>) -> Self {
-        Self(rest.into_rest().map(|(name, json)| (name, compact(json))).collect())
+    pub(super) fn from_remaining(remaining_fields: JsonFields<'_>) -> Self {
+        Self(remaining_fields.into_remaining().map(|(name, json)| (name, compact_json(json))).collect())
     }
 
     /// The names of the fields.
@@ -35,13 +35,13 @@ impl Extra {
     }
 }
 
-fn compact(json: &RawValue) -> Option<String> {
+fn compact_json(json: &RawValue) -> Option<String> {
     if json.get().len() > MAX_BYTES {
         return None;
     }
     let mut compact = String::new();
-    for c in json::value(json).to_string().chars() {
-        if is_hidden(c) {
+    for c in json::parse_value(json).to_string().chars() {
+        if is_control_or_bidi(c) {
             // All of these are in the Basic Multilingual Plane, so one escape is enough. Writing to a String cannot fail.
             let _ = write!(compact, "\\u{:04x}", u32::from(c));
         } else {
@@ -51,38 +51,42 @@ fn compact(json: &RawValue) -> Option<String> {
     (compact.len() <= MAX_BYTES).then_some(compact)
 }
 
-/// The JSON object of what is not known of an event and of one of its recipients, which stands in a `list` of one, as SES
+/// The JSON object of what is not known of an event and of one of its recipients, which stands in a `recipients_field` of one, as SES
 /// writes it: `{"bounceScore":0.9,"bouncedRecipients":[{"retryAfter":60}]}`. `None` if everything is known. Fields that
 /// there is no room for are left out whole and named: `"_left_out":["hugeField"]`.
-pub(crate) fn to_json(own: &Extra, list: &str, recipient: &Extra) -> Option<String> {
-    let mut room = Room { bytes: MAX_BYTES, left_out: Vec::new() };
-    let mut fields = room.keep(own, "");
-    let of_recipient = room.keep(recipient, &format!("{list}."));
+pub(crate) fn unknown_fields_to_json(
+    event_fields: &UnknownFields,
+    recipients_field: &str,
+    recipient_fields: &UnknownFields,
+) -> Option<String> {
+    let mut room = SizeBudget { remaining_bytes: MAX_BYTES, omitted_names: Vec::new() };
+    let mut fields = room.take_fitting_fields(event_fields, "");
+    let of_recipient = room.take_fitting_fields(recipient_fields, &format!("{recipients_field}."));
     if !of_recipient.is_empty() {
-        fields.push(format!(r#""{list}":[{{{}}}]"#, of_recipient.join(",")));
+        fields.push(format!(r#""{recipients_field}":[{{{}}}]"#, of_recipient.join(",")));
     }
-    if !room.left_out.is_empty() {
-        if room.left_out.len() > MAX_NAMES {
-            room.left_out.truncate(MAX_NAMES);
-            room.left_out.push("…".to_owned());
+    if !room.omitted_names.is_empty() {
+        if room.omitted_names.len() > MAX_OMITTED_NAMES {
+            room.omitted_names.truncate(MAX_OMITTED_NAMES);
+            room.omitted_names.push("…".to_owned());
         }
-        fields.push(format!(r#""{LEFT_OUT}":{}"#, Value::from(room.left_out)));
+        fields.push(format!(r#""{OMITTED_FIELD}":{}"#, Value::from(room.omitted_names)));
     }
     (!fields.is_empty()).then(|| format!("{{{}}}", fields.join(",")))
 }
 
 /// The room that is left, and the fields that there was none for.
-struct Room {
-    bytes: usize,
-    left_out: Vec<String>,
+struct SizeBudget {
+    remaining_bytes: usize,
+    omitted_names: Vec<String>,
 }
 
-impl Room {
+impl SizeBudget {
     /// The fields that there is room for, as members of a JSON object.
-    fn keep(&mut self, extra: &Extra, path: &str) -> Vec<String> {
+    fn take_fitting_fields(&mut self, fields: &UnknownFields, path_prefix: &str) -> Vec<String> {
         let mut kept = Vec::new();
-        for (name, value) in &extra.0 {
-            let shown = visible(name, MAX_NAME_BYTES);
+        for (name, value) in &fields.0 {
+            let shown = sanitize_text(name, MAX_NAME_BYTES);
             let member = match value {
                 Some(value) if name.len() <= MAX_NAME_BYTES => {
                     Some(format!("{}:{value}", Value::from(shown.as_str())))
@@ -90,11 +94,11 @@ impl Room {
                 _ => None,
             };
             match member {
-                Some(member) if member.len() < self.bytes => {
-                    self.bytes -= member.len() + 1;
+                Some(member) if member.len() < self.remaining_bytes => {
+                    self.remaining_bytes -= member.len() + 1;
                     kept.push(member);
                 }
-                _ => self.left_out.push(format!("{path}{shown}")),
+                _ => self.omitted_names.push(format!("{path_prefix}{shown}")),
             }
         }
         kept
@@ -105,8 +109,8 @@ impl Room {
 mod tests {
     use super::*;
 
-    fn extra(json: &str) -> Extra {
-        Extra::of(Fields::of(serde_json::from_str(json).unwrap()).unwrap())
+    fn extra(json: &str) -> UnknownFields {
+        UnknownFields::from_remaining(JsonFields::from_json(serde_json::from_str(json).unwrap()).unwrap())
     }
 
     #[test]
@@ -120,7 +124,7 @@ mod tests {
             (r#"{"a":1e999}"#, "{}", Some(r#"{"a":"1e999"}"#)),
         ];
         for (own, recipient, expected) in cases {
-            let json = to_json(&extra(own), "list", &extra(recipient));
+            let json = unknown_fields_to_json(&extra(own), "list", &extra(recipient));
             assert_eq!(json.as_deref(), expected, "{own} {recipient}");
         }
     }
@@ -129,17 +133,22 @@ mod tests {
     fn what_is_too_large_is_left_out_whole_and_named() {
         let text = |length| "x".repeat(length);
         let own = format!(r#"{{"a":"{}","b":"{}","c":1,"{}":2}}"#, text(990), text(1000), text(65));
-        let json = to_json(&extra(&own), "list", &extra(r#"{"d":3,"e":44}"#)).unwrap();
+        let json = unknown_fields_to_json(&extra(&own), "list", &extra(r#"{"d":3,"e":44}"#)).unwrap();
         let value: Value = serde_json::from_str(&json).unwrap();
         assert_eq!(value["a"].as_str().map(str::len), Some(990));
         let long = format!("{}…", text(63));
-        assert_eq!(value[LEFT_OUT], serde_json::json!(["b", "c", long, "list.d", "list.e"]));
+        assert_eq!(value[OMITTED_FIELD], serde_json::json!(["b", "c", long, "list.d", "list.e"]));
 
         let many: BTreeMap<_, _> = (0..1000).map(|n| (format!("field{n:04}"), n)).collect();
-        let json = to_json(&extra(&serde_json::to_string(&many).unwrap()), "", &Extra::default()).unwrap();
-        assert!(json.len() < MAX_BYTES + 2 * MAX_NAMES * MAX_NAME_BYTES, "{}", json.len());
+        let json = unknown_fields_to_json(
+            &extra(&serde_json::to_string(&many).unwrap()),
+            "",
+            &UnknownFields::default(),
+        )
+        .unwrap();
+        assert!(json.len() < MAX_BYTES + 2 * MAX_OMITTED_NAMES * MAX_NAME_BYTES, "{}", json.len());
         let value: Value = serde_json::from_str(&json).unwrap();
         assert_eq!(value["field0000"], 0);
-        assert_eq!(value[LEFT_OUT].as_array().map(Vec::len), Some(MAX_NAMES + 1));
+        assert_eq!(value[OMITTED_FIELD].as_array().map(Vec::len), Some(MAX_OMITTED_NAMES + 1));
     }
 }

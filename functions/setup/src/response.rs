@@ -2,19 +2,19 @@
 
 use serde::Serialize;
 
-use crate::request::Request;
+use crate::request::SetupRequest;
 
 /// The resource's physical id, the same in every answer. If it changed with an update, CloudFormation would take the
 /// resource for replaced, and delete the old one after the update that has set up the new one.
-pub const PHYSICAL_ID: &str = "mailroom-setup";
+pub const PHYSICAL_RESOURCE_ID: &str = "mailroom-setup";
 
 /// The longest reason, in bytes. An answer may have 4096 bytes in all, and a byte of the reason may take up to six,
 /// escaped.
-const LONGEST_REASON: usize = 400;
+const MAX_REASON_BYTES: usize = 400;
 
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "PascalCase")]
-struct Answer<'a> {
+struct CustomResourceResponse<'a> {
     status: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<&'a str>,
@@ -28,14 +28,14 @@ struct Answer<'a> {
 ///
 /// # Errors
 /// No error is known to happen: the answer is text, in a flat structure.
-pub fn answer(request: &Request<'_>, failed: Option<&str>) -> serde_json::Result<String> {
-    serde_json::to_string(&Answer {
-        status: if failed.is_none() { "SUCCESS" } else { "FAILED" },
-        reason: failed.map(|reason| &reason[..reason.floor_char_boundary(LONGEST_REASON)]),
-        physical_resource_id: PHYSICAL_ID,
-        stack_id: request.stack,
-        request_id: request.id,
-        logical_resource_id: request.resource,
+pub fn serialize_response(request: &SetupRequest<'_>, failure: Option<&str>) -> serde_json::Result<String> {
+    serde_json::to_string(&CustomResourceResponse {
+        status: if failure.is_none() { "SUCCESS" } else { "FAILED" },
+        reason: failure.map(|reason| &reason[..reason.floor_char_boundary(MAX_REASON_BYTES)]),
+        physical_resource_id: PHYSICAL_RESOURCE_ID,
+        stack_id: request.stack_id,
+        request_id: request.request_id,
+        logical_resource_id: request.logical_resource_id,
     })
 }
 
@@ -48,8 +48,9 @@ mod tests {
     #[test]
     fn as_cloudformation_has_it() {
         let event = json!({"ResponseURL": "u", "RequestId": "r", "StackId": "s", "LogicalResourceId": "l"});
-        let request = Request::read(&event).unwrap();
-        let read = |failed| serde_json::from_str::<Value>(&answer(&request, failed).unwrap()).unwrap();
+        let request = SetupRequest::parse(&event).unwrap();
+        let read =
+            |failed| serde_json::from_str::<Value>(&serialize_response(&request, failed).unwrap()).unwrap();
         let same = json!({
             "Status": "SUCCESS",
             "PhysicalResourceId": "mailroom-setup",
@@ -66,9 +67,9 @@ mod tests {
     fn a_long_reason_is_cut() {
         let stack = "s".repeat(1000);
         let event = json!({"ResponseURL": "u", "RequestId": "r", "StackId": stack, "LogicalResourceId": "l".repeat(255)});
-        let request = Request::read(&event).unwrap();
+        let request = SetupRequest::parse(&event).unwrap();
         for reason in ["\u{1}".repeat(5000), "ä".repeat(5000), format!("a{}", "ä".repeat(5000))] {
-            assert!(answer(&request, Some(&reason)).unwrap().len() <= 4096);
+            assert!(serialize_response(&request, Some(&reason)).unwrap().len() <= 4096);
         }
     }
 }

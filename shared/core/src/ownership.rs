@@ -1,14 +1,14 @@
 //! Whether what SES says is this stack's to record.
 
 use crate::arn::Arn;
-use crate::dead_letter::Reason;
+use crate::dead_letter::DeadLetterReason;
 use crate::inbound::Receipt;
 use crate::notification::Notification;
-use crate::origin::Origin;
+use crate::origin::MessageOrigin;
 
 /// What this stack is responsible for.
 #[derive(Debug, Clone)]
-pub struct Ours {
+pub struct StackScope {
     /// The account's twelve digits.
     pub account: String,
     /// The Region, such as `us-east-1`.
@@ -20,7 +20,7 @@ pub struct Ours {
 /// Why a notification is not this stack's. No retry makes it so.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("{}: {}", self.field(), self.problem())]
-pub enum Foreign {
+pub enum ForeignMessage {
     /// The notification came by another topic.
     Topic,
     /// Neither the sending account, nor the account of the identity or of EventBridge's event, is this one.
@@ -36,7 +36,7 @@ pub enum Foreign {
     ActionRegion,
 }
 
-impl Foreign {
+impl ForeignMessage {
     /// The paths of the fields that say so.
     pub fn field(self) -> &'static str {
         match self {
@@ -58,13 +58,13 @@ impl Foreign {
     }
 }
 
-impl From<Foreign> for Reason {
-    fn from(foreign: Foreign) -> Self {
+impl From<ForeignMessage> for DeadLetterReason {
+    fn from(foreign: ForeignMessage) -> Self {
         Self::new(foreign.field(), foreign.problem())
     }
 }
 
-impl Ours {
+impl StackScope {
     /// Checks that a notification is this stack's. With sending authorization the sending account is the delegate's, so a
     /// notification is ours if that *or* the account of the identity is. One that names neither, nor the account of
     /// EventBridge's event, must have come by this stack's topic: anybody can write such a payload. What else a message does
@@ -72,21 +72,25 @@ impl Ours {
     ///
     /// # Errors
     /// The first thing about it that is somebody else's.
-    pub fn check(&self, origin: &Origin, notification: &Notification) -> Result<(), Foreign> {
+    pub fn check_notification(
+        &self,
+        origin: &MessageOrigin,
+        notification: &Notification,
+    ) -> Result<(), ForeignMessage> {
         self.check_topic(origin)?;
         let identity = notification.source_arn();
         let accounts = [notification.mail.sending_account_id.get(), identity.map(|arn| arn.account)];
         let mut said = accounts.into_iter().flatten().peekable();
-        if said.peek().is_none() && origin.account.is_none() && !self.came_by_topic(origin) {
-            return Err(Foreign::Unidentified);
+        if said.peek().is_none() && origin.account.is_none() && !self.came_through_topic(origin) {
+            return Err(ForeignMessage::Unidentified);
         }
         let foreign = said.peek().is_some() && !said.any(|account| account == self.account);
         if foreign || origin.account.as_ref().is_some_and(|account| *account != self.account) {
-            return Err(Foreign::Account);
+            return Err(ForeignMessage::Account);
         }
         let regions = [identity.and_then(Arn::region), origin.region.as_deref()];
         if regions.into_iter().flatten().any(|region| region != self.region) {
-            return Err(Foreign::Region);
+            return Err(ForeignMessage::Region);
         }
         Ok(())
     }
@@ -97,27 +101,27 @@ impl Ours {
     ///
     /// # Errors
     /// The first thing about it that is somebody else's.
-    pub fn check_received(&self, origin: &Origin, receipt: &Receipt) -> Result<(), Foreign> {
+    pub fn check_receipt(&self, origin: &MessageOrigin, receipt: &Receipt) -> Result<(), ForeignMessage> {
         self.check_topic(origin)?;
         let action = receipt.action_arn();
         let accounts = [action.map(|arn| arn.account), origin.account.as_deref()];
         if accounts.into_iter().flatten().any(|account| account != self.account) {
-            return Err(Foreign::ActionAccount);
+            return Err(ForeignMessage::ActionAccount);
         }
         let regions = [action.and_then(Arn::region), origin.region.as_deref()];
         if regions.into_iter().flatten().any(|region| region != self.region) {
-            return Err(Foreign::ActionRegion);
+            return Err(ForeignMessage::ActionRegion);
         }
         Ok(())
     }
 
-    fn came_by_topic(&self, origin: &Origin) -> bool {
+    fn came_through_topic(&self, origin: &MessageOrigin) -> bool {
         self.topic_arn.is_some() && origin.topic_arn == self.topic_arn
     }
 
-    fn check_topic(&self, origin: &Origin) -> Result<(), Foreign> {
+    fn check_topic(&self, origin: &MessageOrigin) -> Result<(), ForeignMessage> {
         match (&origin.topic_arn, &self.topic_arn) {
-            (Some(topic), Some(ours)) if topic != ours => Err(Foreign::Topic),
+            (Some(topic), Some(ours)) if topic != ours => Err(ForeignMessage::Topic),
             _ => Ok(()),
         }
     }

@@ -15,18 +15,18 @@
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::item::{AddressState, Change, pseudonym};
+use super::address_state::{AddressState, StateChange, pseudonym};
 use super::spellings::Spellings;
-use super::state::{Said, SuppressionState};
+use super::state::{Statement, SuppressionState};
 use crate::escaped_json;
-use crate::malformed::{Malformed, Problem};
-use crate::text::{Text, visible};
+use crate::malformed::{InputProblem, MalformedInput};
+use crate::text::{LenientText, sanitize_text};
 
 /// The version that this code writes, and the only one that it reads.
-pub const VERSION: u32 = 1;
+pub const MESSAGE_VERSION: u32 = 1;
 /// The most bytes of a message. SQS takes 1 MiB now and took 256 KiB for long, which stand-ins for it and queues set up
 /// with that limit still do. Besides, a smaller message costs less if it is lost.
-pub const MAX_BYTES: usize = 256 * 1024;
+pub const MAX_MESSAGE_BYTES: usize = 256 * 1024;
 /// The most bytes of a sending Region's name, with room to spare.
 const MAX_ORIGIN_CHARS: usize = 64;
 
@@ -52,7 +52,7 @@ impl From<&AddressState> for PeerState {
     }
 }
 
-impl From<PeerState> for Change {
+impl From<PeerState> for StateChange {
     fn from(peer: PeerState) -> Self {
         Self { address: peer.address, spellings: peer.spellings, state: peer.state }
     }
@@ -60,153 +60,161 @@ impl From<PeerState> for Change {
 
 /// What a peer's message says.
 #[derive(Debug, Default)]
-pub struct Incoming {
+pub struct PeerMessage {
     /// The Region that sent the message.
-    pub origin: String,
+    pub origin_region: String,
     /// The states that could be read.
     pub states: Vec<PeerState>,
     /// The states that could not be read, with their path. The message is not done until somebody has looked at it, but
     /// its other states are joined.
-    pub malformed: Vec<Malformed>,
+    pub malformed_states: Vec<MalformedInput>,
 }
 
 /// Packs states into as few messages as hold them, lazily.
-pub fn pack<I: IntoIterator<Item = PeerState>>(origin: &str, states: I) -> Pack<I::IntoIter> {
-    Pack { head: head(origin), states: states.into_iter(), carried: None }
+pub fn pack_states<I: IntoIterator<Item = PeerState>>(
+    origin_region: &str,
+    states: I,
+) -> PeerMessages<I::IntoIter> {
+    PeerMessages { head: message_head(origin_region), states: states.into_iter(), carried_state: None }
 }
 
-fn head(origin: &str) -> String {
+fn message_head(origin_region: &str) -> String {
     // A string is JSON whatever it holds.
-    let origin = ascii(&visible(origin, MAX_ORIGIN_CHARS)).unwrap_or_default();
-    format!(r#"{{"version":{VERSION},"origin":{origin},"states":["#)
+    let origin = to_ascii_json(&sanitize_text(origin_region, MAX_ORIGIN_CHARS)).unwrap_or_default();
+    format!(r#"{{"version":{MESSAGE_VERSION},"origin":{origin},"states":["#)
 }
 
-fn ascii(value: &impl Serialize) -> serde_json::Result<String> {
-    escaped_json::to_string(value, |c| !c.is_ascii())
+fn to_ascii_json(value: &impl Serialize) -> serde_json::Result<String> {
+    escaped_json::to_escaped_json(value, |c| !c.is_ascii())
 }
 
-/// The messages that [`pack`] makes, one after the other.
+/// The messages that [`pack_states`] makes, one after the other.
 #[derive(Debug)]
-pub struct Pack<I> {
+pub struct PeerMessages<I> {
     head: String,
     states: I,
     /// The state that the last message had no room for.
-    carried: Option<String>,
+    carried_state: Option<String>,
 }
 
-const TAIL: &str = "]}";
+const MESSAGE_TAIL: &str = "]}";
 
-impl<I: Iterator<Item = PeerState>> Iterator for Pack<I> {
+impl<I: Iterator<Item = PeerState>> Iterator for PeerMessages<I> {
     type Item = String;
 
     fn next(&mut self) -> Option<String> {
         let mut message = String::new();
         loop {
-            let next = self.carried.take().or_else(|| {
+            let next = self.carried_state.take().or_else(|| {
                 // A state has nothing but text and numbers, so JSON can hold it.
-                self.states.find_map(|state| ascii(&state).ok())
+                self.states.find_map(|state| to_ascii_json(&state).ok())
             });
             let Some(state) = next else { break };
             if message.is_empty() {
                 message.push_str(&self.head);
-            } else if message.len() + 1 + state.len() + TAIL.len() > MAX_BYTES {
-                self.carried = Some(state);
+            } else if message.len() + 1 + state.len() + MESSAGE_TAIL.len() > MAX_MESSAGE_BYTES {
+                self.carried_state = Some(state);
                 break;
             } else {
                 message.push(',');
             }
             message.push_str(&state);
         }
-        (!message.is_empty()).then(|| message + TAIL)
+        (!message.is_empty()).then(|| message + MESSAGE_TAIL)
     }
 }
 
 /// What a message that a queue has refused is cut into.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Cut {
+pub enum SplitMessage {
     /// Two messages with half of the states each.
     Halves(String, String),
     /// The message holds only one state: that of the address with this [`pseudonym`].
-    State(String),
+    SingleState(String),
 }
 
-/// Cuts a message that [`pack`] made, so that whatever a queue refuses in it costs no more than one state.
+/// Cuts a message that [`pack_states`] made, so that whatever a queue refuses in it costs no more than one state.
 ///
 /// # Errors
 /// If the text is no such message.
-pub fn cut(message: &str) -> Result<Cut, Malformed> {
-    let Raw { origin, states } = Malformed::parse(message)?;
+pub fn split_message(message: &str) -> Result<SplitMessage, MalformedInput> {
+    let RawPeerMessage { origin, states } = MalformedInput::parse_json(message)?;
     if let [] | [_] = states[..] {
-        let RawState { address, .. } = Malformed::parse(states.first().map_or("{}", |state| state.get()))?;
-        return Ok(Cut::State(pseudonym(address.get().unwrap_or_default())));
+        let RawPeerState { address, .. } =
+            MalformedInput::parse_json(states.first().map_or("{}", |state| state.get()))?;
+        return Ok(SplitMessage::SingleState(pseudonym(address.get().unwrap_or_default())));
     }
-    let head = head(origin.get().unwrap_or_default());
+    let head = message_head(origin.get().unwrap_or_default());
     let (first, second) = states.split_at(states.len() / 2);
     let half = |states: &[&RawValue]| {
         let states: Vec<_> = states.iter().map(|state| state.get()).collect();
-        format!("{head}{}{TAIL}", states.join(","))
+        format!("{head}{}{MESSAGE_TAIL}", states.join(","))
     };
-    Ok(Cut::Halves(half(first), half(second)))
+    Ok(SplitMessage::Halves(half(first), half(second)))
 }
 
 #[derive(Deserialize)]
-struct Versioned {
+struct MessageVersion {
     #[serde(default)]
-    version: Text,
+    version: LenientText,
 }
 
 #[derive(Deserialize)]
-struct Raw<'a> {
+struct RawPeerMessage<'a> {
     #[serde(default)]
-    origin: Text,
+    origin: LenientText,
     #[serde(borrow, default)]
     states: Vec<&'a RawValue>,
 }
 
 #[derive(Deserialize)]
-struct RawState {
+struct RawPeerState {
     #[serde(default)]
-    address: Text,
+    address: LenientText,
     #[serde(default)]
     spellings: Spellings,
-    bounced: Option<Said>,
-    complained: Option<Said>,
-    released: Option<Said>,
+    bounced: Option<Statement>,
+    complained: Option<Statement>,
+    released: Option<Statement>,
 }
 
 /// Reads a peer's message.
 ///
 /// # Errors
-/// If it is none, or of an unknown version. A state that can't be read costs only itself: [`Incoming::malformed`].
-pub fn read(text: &str) -> Result<Incoming, Malformed> {
-    let version: Versioned = Malformed::parse(text)?;
-    let version = version.version.get().ok_or_else(|| Malformed::new("version", Problem::Missing))?;
-    if version.parse() != Ok(VERSION) {
-        return Err(Malformed::new("version", Problem::UnknownVersion).quoting(version));
+/// If it is none, or of an unknown version. A state that can't be read costs only itself: [`PeerMessage::malformed_states`].
+pub fn parse_peer_message(text: &str) -> Result<PeerMessage, MalformedInput> {
+    let version: MessageVersion = MalformedInput::parse_json(text)?;
+    let version =
+        version.version.get().ok_or_else(|| MalformedInput::new("version", InputProblem::Missing))?;
+    if version.parse() != Ok(MESSAGE_VERSION) {
+        return Err(MalformedInput::new("version", InputProblem::UnknownVersion).with_excerpt(version));
     }
-    let raw: Raw<'_> = Malformed::parse(text)?;
-    let origin =
-        raw.origin.visible(MAX_ORIGIN_CHARS).ok_or_else(|| Malformed::new("origin", Problem::Missing))?;
-    let mut incoming = Incoming { origin, ..Incoming::default() };
+    let raw: RawPeerMessage<'_> = MalformedInput::parse_json(text)?;
+    let origin = raw
+        .origin
+        .sanitized_text(MAX_ORIGIN_CHARS)
+        .ok_or_else(|| MalformedInput::new("origin", InputProblem::Missing))?;
+    let mut incoming = PeerMessage { origin_region: origin, ..PeerMessage::default() };
     for (index, state) in raw.states.into_iter().enumerate() {
-        match read_state(state.get()) {
+        match parse_peer_state(state.get()) {
             Ok(state) => incoming.states.push(state),
-            Err(error) => incoming.malformed.push(error.within(&format!("states[{index}]"))),
+            Err(error) => incoming.malformed_states.push(error.prefix_field(&format!("states[{index}]"))),
         }
     }
     Ok(incoming)
 }
 
-fn read_state(json: &str) -> Result<PeerState, Malformed> {
-    let RawState { address, spellings, bounced, complained, released } = Malformed::parse(json)?;
-    let address = address.get().ok_or_else(|| Malformed::new("address", Problem::Missing))?;
+fn parse_peer_state(json: &str) -> Result<PeerState, MalformedInput> {
+    let RawPeerState { address, spellings, bounced, complained, released } =
+        MalformedInput::parse_json(json)?;
+    let address = address.get().ok_or_else(|| MalformedInput::new("address", InputProblem::Missing))?;
     // A spelling of another address would have that one's entry deleted.
     if !spellings.all_match(address) || !Spellings::from_iter([address]).all_match(address) {
-        return Err(Malformed::new("spellings", Problem::NotOneAddress));
+        return Err(MalformedInput::new("spellings", InputProblem::NotOneAddress));
     }
     let state = SuppressionState { bounced, complained, released };
     if state == SuppressionState::default() {
-        return Err(Malformed::new("bounced (or complained, or released)", Problem::Missing));
+        return Err(MalformedInput::new("bounced (or complained, or released)", InputProblem::Missing));
     }
     Ok(PeerState { address: address.to_owned(), spellings, state })
 }
@@ -214,22 +222,27 @@ fn read_state(json: &str) -> Result<PeerState, Malformed> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::suppression::{Reason, Source};
+    use crate::suppression::{StatementSource, SuppressionReason};
     use crate::timestamp::Timestamp;
 
     fn state(n: usize) -> PeerState {
         let at = Timestamp::parse("2026-01-27T14:59:38.237Z").unwrap();
-        let said = Said { at, source: Source::Bounce, region: "us-east-1".to_owned(), id: "0100".to_owned() };
+        let said = Statement {
+            at,
+            source: StatementSource::Bounce,
+            region: "us-east-1".to_owned(),
+            id: "0100".to_owned(),
+        };
         PeerState {
             address: format!("jane{n}@example.com"),
             spellings: Spellings::from_iter([format!("Jane{n}@example.com")]),
-            state: SuppressionState::suppressed(Reason::Bounce, said),
+            state: SuppressionState::from_reason(SuppressionReason::Bounce, said),
         }
     }
 
     #[test]
     fn the_text_of_a_message() {
-        let messages: Vec<_> = pack("us-east-1", [state(1)]).collect();
+        let messages: Vec<_> = pack_states("us-east-1", [state(1)]).collect();
         assert_eq!(
             messages,
             [concat!(
@@ -238,21 +251,26 @@ mod tests {
                 r#""source":"bounce","region":"us-east-1","id":"0100"}}]}"#
             )]
         );
-        assert_eq!(pack("us-east-1", []).next(), None);
+        assert_eq!(pack_states("us-east-1", []).next(), None);
     }
 
     #[test]
     fn many_states_are_few_messages_and_none_is_lost() {
         let states: Vec<_> = (0..5_000).map(state).collect();
-        let messages: Vec<_> = pack("us-east-1", states.iter().cloned()).collect();
-        assert!(messages.iter().all(|message| message.len() <= MAX_BYTES));
-        assert!(messages[..messages.len() - 1].iter().all(|message| message.len() > MAX_BYTES - 1024));
+        let messages: Vec<_> = pack_states("us-east-1", states.iter().cloned()).collect();
+        assert!(messages.iter().all(|message| message.len() <= MAX_MESSAGE_BYTES));
+        assert!(
+            messages[..messages.len() - 1].iter().all(|message| message.len() > MAX_MESSAGE_BYTES - 1024)
+        );
         assert_eq!(messages.len(), 4);
         let read: Vec<_> = messages
             .iter()
             .flat_map(|message| {
-                let incoming = read(message).unwrap();
-                assert_eq!((incoming.origin.as_str(), incoming.malformed), ("us-east-1", vec![]));
+                let incoming = parse_peer_message(message).unwrap();
+                assert_eq!(
+                    (incoming.origin_region.as_str(), incoming.malformed_states),
+                    ("us-east-1", vec![])
+                );
                 incoming.states
             })
             .collect();
@@ -264,24 +282,24 @@ mod tests {
         let address = "\u{1f3f3}\u{ffff}\u{fdd0}ü@example.com";
         let odd =
             PeerState { address: address.to_owned(), spellings: Spellings::from_iter([address]), ..state(1) };
-        let messages: Vec<_> = pack("us-east-1", [odd.clone()]).collect();
+        let messages: Vec<_> = pack_states("us-east-1", [odd.clone()]).collect();
         assert!(messages[0].is_ascii());
         assert!(messages[0].contains(r"\ud83c\udff3\uffff\ufdd0\u00fc@"), "{}", messages[0]);
-        let incoming = read(&messages[0]).unwrap();
-        assert_eq!((incoming.states, incoming.malformed), (vec![odd], vec![]));
+        let incoming = parse_peer_message(&messages[0]).unwrap();
+        assert_eq!((incoming.states, incoming.malformed_states), (vec![odd], vec![]));
     }
 
     #[test]
     fn a_refused_message_is_cut_down_to_the_state() {
         let states: Vec<_> = (0..5).map(state).collect();
-        let message = pack("us-east-1", states.iter().cloned()).next().unwrap();
+        let message = pack_states("us-east-1", states.iter().cloned()).next().unwrap();
         let (mut rest, mut read_back, mut names) = (vec![message], Vec::new(), Vec::new());
         while let Some(message) = rest.pop() {
-            match cut(&message).unwrap() {
-                Cut::Halves(first, second) => rest.extend([second, first]),
-                Cut::State(name) => {
-                    let incoming = read(&message).unwrap();
-                    assert_eq!(incoming.origin, "us-east-1");
+            match split_message(&message).unwrap() {
+                SplitMessage::Halves(first, second) => rest.extend([second, first]),
+                SplitMessage::SingleState(name) => {
+                    let incoming = parse_peer_message(&message).unwrap();
+                    assert_eq!(incoming.origin_region, "us-east-1");
                     read_back.extend(incoming.states);
                     names.push(name);
                 }
@@ -289,7 +307,7 @@ mod tests {
         }
         assert_eq!(read_back, states);
         assert_eq!(names, states.iter().map(|state| pseudonym(&state.address)).collect::<Vec<_>>());
-        assert!(cut("Hello").is_err());
+        assert!(split_message("Hello").is_err());
     }
 
     #[test]
@@ -302,7 +320,7 @@ mod tests {
             (r#"{"version":1,"origin":"x","states":7}"#, "states: of the wrong type"),
         ];
         for (text, expected) in cases {
-            let error = read(text).unwrap_err().to_string();
+            let error = parse_peer_message(text).unwrap_err().to_string();
             assert!(error.starts_with(expected), "{text}: {error}");
         }
     }
@@ -330,9 +348,9 @@ mod tests {
         ];
         for (bad, expected) in bad {
             let text = format!(r#"{{"version":"1","origin":"x","states":[{good},{bad},{good}],"more":1}}"#);
-            let incoming = read(&text).unwrap();
+            let incoming = parse_peer_message(&text).unwrap();
             assert_eq!(incoming.states.len(), 2);
-            let error = incoming.malformed[0].to_string();
+            let error = incoming.malformed_states[0].to_string();
             assert!(error.starts_with(expected), "{bad}: {error}");
         }
     }

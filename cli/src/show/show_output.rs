@@ -7,38 +7,46 @@ use mailroom_core::address::Address;
 use mailroom_core::text::{escape_invisible, is_invisible};
 use serde_json::{Value, json};
 
-use super::Report;
-use super::known::Known;
+use super::RegionReport;
+use super::stored_address::StoredAddress;
 use crate::columns;
 
 /// What a line of history has room for.
-const WHY: usize = 100;
+const MAX_CELL_CHARS: usize = 100;
 
-pub(super) fn json(address: &Address, reports: &[Report], out: &mut impl Write) -> io::Result<()> {
+pub(super) fn print_json(
+    address: &Address,
+    reports: &[RegionReport],
+    out: &mut impl Write,
+) -> io::Result<()> {
     for report in reports {
         let mut object = json!({
             "region": report.region,
             "table": report.table,
             "address": address.match_form(),
         });
-        match &report.known {
+        match &report.stored {
             Ok(known) => {
-                object["state"] = known.word().into();
+                object["state"] = known.state_word().into();
                 object["item"] = serde_json::to_value(&known.state)?;
                 object["history"] = known.history.clone().into();
             }
             Err(why) => object["error"] = why.as_str().into(),
         }
-        writeln!(out, "{}", mailroom_core::escaped_json::to_string(&object, is_invisible)?)?;
+        writeln!(out, "{}", mailroom_core::escaped_json::to_escaped_json(&object, is_invisible)?)?;
     }
     out.flush()
 }
 
-pub(super) fn table(address: &Address, reports: &[Report], out: &mut impl Write) -> io::Result<()> {
+pub(super) fn print_table(
+    address: &Address,
+    reports: &[RegionReport],
+    out: &mut impl Write,
+) -> io::Result<()> {
     let shown = |text: &str| escape_invisible(text, usize::MAX);
     writeln!(out, "{}", shown(address.match_form()))?;
     let mut spellings: Vec<&str> = Vec::new();
-    for state in reports.iter().filter_map(|report| report.known.as_ref().ok()?.state.as_ref()) {
+    for state in reports.iter().filter_map(|report| report.stored.as_ref().ok()?.state.as_ref()) {
         spellings.extend(state.spellings().iter().filter(|spelling| *spelling != address.match_form()));
     }
     spellings.sort_unstable();
@@ -51,21 +59,21 @@ pub(super) fn table(address: &Address, reports: &[Report], out: &mut impl Write)
     let mut rows = vec![["REGION", "STATE", "SINCE", "BY", "SES'S LIST"].map(str::to_owned)];
     let mut history = Vec::new();
     for report in reports {
-        let Ok(known) = &report.known else {
+        let Ok(known) = &report.stored else {
             rows.push([report.region.as_str(), "?", "-", "-", "could not be read"].map(str::to_owned));
             continue;
         };
-        let rests_on = known.rests_on();
+        let rests_on = known.deciding_statement();
         let id = rests_on.as_ref().map_or("", |(_, _, id)| id);
         let (since, by) = rests_on
             .as_ref()
             .map_or(("-".to_owned(), "-".to_owned()), |(at, by, _)| (at.to_string(), by.clone()));
-        rows.push([report.region.clone(), known.word().to_owned(), since, by, known.list()]);
-        history.extend(known.history.iter().map(|record| event(record, &report.region, id)));
+        rows.push([report.region.clone(), known.state_word().to_owned(), since, by, known.list_status()]);
+        history.extend(known.history.iter().map(|record| history_row(record, &report.region, id)));
     }
-    columns::print(&rows, out)?;
+    columns::print_rows(&rows, out)?;
     for report in reports {
-        if let Some(at) = report.known.as_ref().ok().and_then(Known::waits) {
+        if let Some(at) = report.stored.as_ref().ok().and_then(StoredAddress::pending_decision_at) {
             writeln!(out, "\n{}: what was decided at {at} has not been taken in yet", report.region)?;
         }
     }
@@ -76,13 +84,13 @@ pub(super) fn table(address: &Address, reports: &[Report], out: &mut impl Write)
     } else {
         writeln!(out)?;
         history.insert(0, ["WHEN", "REGION", "WHAT", "WHY"].map(str::to_owned));
-        columns::print(&history, out)?;
+        columns::print_rows(&history, out)?;
     }
     out.flush()
 }
 
-/// A record as a line: when, where it is kept, what, why. `id` is of the one that the Region's state rests on.
-fn event(record: &Value, region: &str, id: &str) -> [String; 4] {
+/// A record as a line: when, where it is kept, what, why. `deciding_id` is of the one that the Region's state rests on.
+fn history_row(record: &Value, region: &str, deciding_id: &str) -> [String; 4] {
     let text = |name: &str| record[name].as_str().filter(|text| !text.is_empty());
     let joined =
         |names: &[&str], by: &str| names.iter().filter_map(|name| text(name)).collect::<Vec<_>>().join(by);
@@ -104,12 +112,13 @@ fn event(record: &Value, region: &str, id: &str) -> [String; 4] {
         let why = no_evidence.chain(why.into_iter().filter_map(text)).collect::<Vec<_>>().join(", ");
         (text("occurred_at"), what, why)
     };
-    let rests = !id.is_empty() && (text("sk") == Some(id) || text("event_id") == Some(id));
+    let rests =
+        !deciding_id.is_empty() && (text("sk") == Some(deciding_id) || text("event_id") == Some(deciding_id));
     let star = if rests { "*" } else { "" };
     [
         when.unwrap_or("?").to_owned(),
         region.to_owned(),
-        format!("{}{star}", escape_invisible(what.trim(), WHY)),
-        escape_invisible(&why, WHY),
+        format!("{}{star}", escape_invisible(what.trim(), MAX_CELL_CHARS)),
+        escape_invisible(&why, MAX_CELL_CHARS),
     ]
 }
