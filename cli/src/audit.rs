@@ -108,7 +108,7 @@ impl AuditCommand {
         for (region, got) in got {
             match got {
                 RegionOutcome::Verdicts(of) => {
-                    verdicts.extend(fill_and_expire_verdicts(region.name(), of, now))
+                    verdicts.extend(fill_and_expire_verdicts(region.name(), of, now));
                 }
                 RegionOutcome::NoStack | RegionOutcome::NotEnabled(_) if all => left_out.push(region.name()),
                 RegionOutcome::NoStack => {
@@ -120,7 +120,7 @@ impl AuditCommand {
                     verdicts.extend(unknown_verdicts(region.name(), why, now));
                 }
                 RegionOutcome::NotEnabled(code) => {
-                    verdicts.extend(disabled_region_verdicts(region.name(), code, now))
+                    verdicts.extend(disabled_region_verdicts(region.name(), code, now));
                 }
                 RegionOutcome::Failed(why) => {
                     verdicts.extend(unknown_verdicts(region.name(), &why, now));

@@ -7,7 +7,7 @@ use crate::region_names::parse_region;
 #[derive(clap::Args)]
 pub(crate) struct ReceivingArguments {
     /// What you know better than the catalogue of receiving in a Region, as you told the stack there by its parameter
-    /// `ReceivingSetting` [possible values: on, off, auto]; may be repeated
+    /// `Receiving` [possible values: on, off, auto]; may be repeated
     #[arg(long, value_name = "REGION=VALUE", value_delimiter = ',')]
     receiving: Vec<String>,
 }

@@ -16,8 +16,8 @@ use crate::{columns, receiving};
 /// month: `yes (2024-01)` is the first list that has the Region, `no` is a source that says so, and
 /// `unknown` is none that says either. Their sources are in shared/core/data/regions.csv.
 ///
-/// With --json a line is an object: `region`, `partition`, `title`, `api_endpoint`, `smtp_availability` and
-/// `receiving` (a month, "no" or "unknown"), `smtp_endpoint` (null if `smtp_availability` is "no"), `receives`
+/// With --json a line is an object: `region`, `partition`, `title`, `api_endpoint`, `smtp` and
+/// `receiving` (a month, "no" or "unknown"), `smtp_endpoint` (null if `smtp` is "no"), `receives`
 /// (--receiving is taken into account), `inbound_endpoint` (null unless it receives) and
 /// `mail_from_endpoint`.
 ///

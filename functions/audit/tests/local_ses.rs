@@ -136,7 +136,7 @@ async fn five_hundred_identities_over_several_invocations_with_nothing_asked_twi
         match function.handle(AuditRequest::default(), "an invocation", deadline).await.unwrap() {
             AuditOutcome::Ended { verdicts } => break verdicts,
             AuditOutcome::Unfinished(progress) => {
-                assert!(progress.identities_total.is_none_or(|of| of == 500))
+                assert!(progress.identities_total.is_none_or(|of| of == 500));
             }
             other => panic!("{other:?}"),
         }

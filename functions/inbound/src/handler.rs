@@ -222,10 +222,10 @@ fn mark_message_and_log(
     warn!(message = message.id, ses_message = message.ses_message_id(), "{error}");
     match error {
         InboundMessageError::Poison(reason) => {
-            invocation.mark_poison(message_index, reason.relative_to(&message.path))
+            invocation.mark_poison(message_index, reason.relative_to(&message.path));
         }
         InboundMessageError::Object(_) | InboundMessageError::DeadlineExceeded => {
-            invocation.mark_failed(message_index)
+            invocation.mark_failed(message_index);
         }
     }
 }

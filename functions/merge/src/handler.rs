@@ -93,7 +93,7 @@ impl<T: StateTable, D: DeadLetterQueue, C: Clock, M: Metrics> MergeFunction<T, D
                 match trouble {
                     MergeMessageError::Poison(reason) => ledger.mark_poison(index, reason),
                     MergeMessageError::NewerVersion(_) | MergeMessageError::ClockSkew(_) => {
-                        ledger.mark_failed(index)
+                        ledger.mark_failed(index);
                     }
                 }
             }

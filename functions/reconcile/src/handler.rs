@@ -126,6 +126,7 @@ pub struct ReconcileRequest {
 #[serde(rename_all = "snake_case", tag = "state")]
 pub enum ReconcileRunOutcome {
     /// It did nothing, since another invocation is at work. What it was asked to do is not remembered.
+    #[serde(rename = "held")]
     Busy,
     /// It did what it was woken for.
     #[serde(rename = "woken")]

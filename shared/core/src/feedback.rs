@@ -37,7 +37,7 @@ pub struct NormalizedFeedback {
 pub struct FeedbackRecord {
     /// `ADDR#<match address>`: the table's partition key.
     pub pk: String,
-    /// `FEEDBACK#<event resolve_event_time>#<kind>#<event id>#<format>`: the table's sort key.
+    /// `FEEDBACK#<event time>#<kind>#<event id>#<format>`: the table's sort key.
     pub sk: String,
     /// What happened.
     pub kind: EventKind,

@@ -91,7 +91,7 @@ pub fn normalize(
     inspection: &MailInspection,
     settings: InboundSettings<'_>,
 ) -> Result<NormalizedReceipt, MalformedInput> {
-    let said = &receipt.raw_receipt;
+    let said = &receipt.details;
     let named = said.recipients.as_deref().unwrap_or_default();
     let list = receipt.field_path("receipt.recipients");
     if named.is_empty() {

@@ -83,7 +83,7 @@ pub(crate) fn parse_recipients<'a, T>(
             }
             Ok(_) => {}
             Err(error) => {
-                recipients.malformed.push(error.with_field(format!("{list_path}[{index}]{entry_path}")))
+                recipients.malformed.push(error.with_field(format!("{list_path}[{index}]{entry_path}")));
             }
         }
     }

@@ -2,7 +2,7 @@
 //! Region's name, and each function says by which source.
 //!
 //! Receiving exists in fewer Regions than sending, and in more every year: what the catalogue says is a default, which
-//! the template's parameter `ReceivingSetting` overrides, and [`ReceivingSetting`] here.
+//! the template's parameter `Receiving` overrides, and [`ReceivingSetting`] here.
 
 const CATALOGUE: &str = include_str!("../data/regions.csv");
 
@@ -37,7 +37,7 @@ pub enum Availability {
     Unknown,
 }
 
-/// What an operator says of receiving in a Region: the values of the template's parameter `ReceivingSetting`.
+/// What an operator says of receiving in a Region: the values of the template's parameter `Receiving`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum ReceivingSetting {
     /// The Region receives if the catalogue says so.

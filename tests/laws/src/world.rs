@@ -68,7 +68,7 @@ pub struct Config {
     pub all_candidates: bool,
     /// Decide's parameter `UndeterminedBounces`: whether it is `count`.
     pub count_undetermined: bool,
-    /// Decide's parameter `SoftBounces`: how many suppress if it is `count`; `SuppressNone` if it is `off`.
+    /// Decide's parameter `SoftBounces`: how many suppress if it is `count`; `None` if it is `off`.
     pub soft_bounces: Option<TransientThreshold>,
     /// Whether reconcile has been through all lists before anything happens.
     pub settled: bool,
@@ -76,7 +76,7 @@ pub struct Config {
     pub job: (Duration, Duration),
     /// Whether SES tells which records of a job have failed.
     pub tells_failed: bool,
-    /// The address whose records fail in jobs; `SuppressNone` if none do.
+    /// The address whose records fail in jobs; `None` if none do.
     pub fails_in_jobs: Option<usize>,
     /// The number of entries on a page of a list.
     pub page: usize,
@@ -755,7 +755,7 @@ impl World {
         Ok(agree)
     }
 
-    /// Gives the next turn before `until`, and lets time go by while everybody waits for it. `SuppressNone` if there is no turn
+    /// Gives the next turn before `until`, and lets time go by while everybody waits for it. `None` if there is no turn
     /// before that.
     fn next_turn(&mut self, until: Timestamp) -> Result<Option<Turn<Ended>>, Broken> {
         for _ in 0..MOST_TURNS {

@@ -1,4 +1,4 @@
-//! Small things that a Region's functions keep between invocations, as items `REGION#<peer_region>` / `NOTE_NAME#<name>`.
+//! Small things that a Region's functions keep between invocations, as items `REGION#<region>` / `NOTE#<name>`.
 //!
 //! A note is written on condition that its version is still the one that was read, so that of two instances of a function
 //! one finds out that it is not alone:

@@ -142,7 +142,7 @@ fn join_tokens(tokens: &[Token<'_>], delimited_text: impl Fn(&Token<'_>) -> Stri
     for token in tokens {
         match token.kind {
             TokenKind::Plain | TokenKind::EncodedWord | TokenKind::Separator | TokenKind::GroupColon => {
-                text.push_str(token.text)
+                text.push_str(token.text);
             }
             TokenKind::Quoted | TokenKind::Comment => text.push_str(&delimited_text(token)),
             TokenKind::OpenBracket | TokenKind::CloseBracket => text.push(' '),

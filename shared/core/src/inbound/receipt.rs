@@ -24,7 +24,7 @@ pub struct Receipt {
     /// SES's id of the mail as it came: the object's key ends in it.
     pub(super) message_id: String,
     pub(super) mail: ReceivedMail,
-    pub(super) raw_receipt: RawReceipt,
+    pub(super) details: RawReceipt,
     content: LenientText,
     /// Where in the message the receipt stood, such as `ses` in a Lambda event.
     pub(super) path: &'static str,
@@ -52,7 +52,7 @@ impl Receipt {
 
     /// The action that told of the mail.
     pub fn action_type(&self) -> ReceiptActionType {
-        match self.raw_receipt.action.action_type.get() {
+        match self.details.action.action_type.get() {
             Some("S3") => ReceiptActionType::S3,
             Some("SNS") => ReceiptActionType::Sns,
             Some("Lambda") => ReceiptActionType::Lambda,
@@ -71,7 +71,7 @@ impl Receipt {
     /// If its encoding is unknown or not what it says to be: what was stored then would not be the mail.
     pub fn content(&self) -> Result<Option<Cow<'_, [u8]>>, MalformedInput> {
         let Some(content) = self.content.get() else { return Ok(None) };
-        let encoding = self.raw_receipt.action.encoding.get().unwrap_or("UTF8");
+        let encoding = self.details.action.encoding.get().unwrap_or("UTF8");
         match encoding.replace('-', "").to_ascii_uppercase().as_str() {
             "UTF8" => Ok(Some(Cow::Borrowed(content.as_bytes()))),
             "BASE64" => match decode_base64(content) {
@@ -90,19 +90,19 @@ impl Receipt {
     pub fn verdicts(&self) -> MailVerdicts {
         let verdict = |status: &RawVerdict| status.0.get().map(MailVerdict::parse);
         MailVerdicts {
-            spam: verdict(&self.raw_receipt.spam_verdict),
-            virus: verdict(&self.raw_receipt.virus_verdict),
-            spf: verdict(&self.raw_receipt.spf_verdict),
-            dkim: verdict(&self.raw_receipt.dkim_verdict),
-            dmarc: verdict(&self.raw_receipt.dmarc_verdict),
-            dmarc_policy: self.raw_receipt.dmarc_policy.get().map(DmarcPolicy::parse),
+            spam: verdict(&self.details.spam_verdict),
+            virus: verdict(&self.details.virus_verdict),
+            spf: verdict(&self.details.spf_verdict),
+            dkim: verdict(&self.details.dkim_verdict),
+            dmarc: verdict(&self.details.dmarc_verdict),
+            dmarc_policy: self.details.dmarc_policy.get().map(DmarcPolicy::parse),
         }
     }
 
     /// The fields that hold a value that is not in SES's documentation.
     pub fn fields_with_unknown_values(&self) -> Vec<&'static str> {
         const ACTIONS: &[&str] = &["S3", "SNS", "Bounce", "Lambda", "Stop", "WorkMail", "AddHeader"];
-        let action = self.raw_receipt.action.action_type.get();
+        let action = self.details.action.action_type.get();
         let unknown_action = action.is_some_and(|action| !ACTIONS.contains(&action));
         unknown_action
             .then_some("receipt.action.type")
@@ -113,7 +113,7 @@ impl Receipt {
 
     /// The ARN of the action's function or topic, which is in the Region and account that received the mail.
     pub(crate) fn action_arn(&self) -> Option<Arn<'_>> {
-        let action = &self.raw_receipt.action;
+        let action = &self.details.action;
         action.function_arn.get().or(action.topic_arn.get()).and_then(Arn::parse)
     }
 
@@ -259,7 +259,7 @@ pub(crate) fn parse_receipt(text: &str, path: &'static str) -> Result<Option<Box
                 return Err(MalformedInput::new(field, InputProblem::TooLong));
             }
         }
-        Ok(Some(Box::new(Receipt { message_id, mail, raw_receipt: receipt, content: raw.content, path })))
+        Ok(Some(Box::new(Receipt { message_id, mail, details: receipt, content: raw.content, path })))
     };
     read(text).map_err(|error: MalformedInput| error.prefix_field(path))
 }

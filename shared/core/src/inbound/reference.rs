@@ -29,7 +29,7 @@ impl ObjectLocation {
     /// Where the mail lies: where the S3 action says, or else, since no other action says it, where the stack's rule puts
     /// it. `None` if neither is known. Inline content belongs there too.
     pub fn from_receipt(receipt: &Receipt, store: Option<&MailStore>) -> Option<Self> {
-        let action = &receipt.raw_receipt.action;
+        let action = &receipt.details.action;
         if let Some(bucket) = action.bucket_name.get() {
             let prefix = action.object_key_prefix.get().unwrap_or_default();
             let key = action

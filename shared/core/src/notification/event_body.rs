@@ -8,7 +8,6 @@ use crate::malformed::{InputProblem, MalformedInput};
 use crate::text::{LenientTags, LenientText};
 
 #[derive(Debug, Default)]
-#[expect(clippy::struct_field_names, reason = "SES's own names")]
 pub(crate) struct BounceEvent {
     pub(crate) bounce_type: LenientText,
     pub(crate) bounce_sub_type: LenientText,
@@ -36,7 +35,6 @@ impl BounceEvent {
 }
 
 #[derive(Debug, Default)]
-#[expect(clippy::struct_field_names, reason = "SES's own names")]
 pub(crate) struct ComplaintEvent {
     pub(crate) complained_recipients: Vec<Recipient>,
     pub(crate) timestamp: LenientText,

@@ -22,7 +22,7 @@ const DAY: Duration = Duration::from_hours(24);
 /// When to suppress.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SuppressionPolicy {
-    /// How many transient bounces mean that a mailbox is dead; `SuppressNone`: they are not counted, and none does. Default: none,
+    /// How many transient bounces mean that a mailbox is dead; `None`: they are not counted, and none does. Default: none,
     /// since they can be counted only where deliveries are told.
     pub transient_threshold: Option<TransientThreshold>,
     /// Whether a bounce of which SES knows nothing counts as a transient one, where those count. Default: no.
@@ -123,7 +123,7 @@ pub enum LeaveReason {
 }
 
 impl SuppressionPolicy {
-    /// The time whose records of the address the policy must see; `SuppressNone` if it needs none.
+    /// The time whose records of the address the policy must see; `None` if it needs none.
     pub fn history_range(&self, record: &FeedbackSummary) -> Option<RangeInclusive<Timestamp>> {
         let threshold = self.transient_threshold.filter(|_| self.counts_towards_threshold(record))?;
         let within = threshold.period();
@@ -227,7 +227,7 @@ impl SuppressionPolicy {
 }
 
 impl FeedbackSummary {
-    /// The change that a verdict on a record comes to; `region` is this one. `SuppressNone` if the address is left as it is.
+    /// The change that a verdict on a record comes to; `region` is this one. `None` if the address is left as it is.
     pub fn to_state_change(&self, decision: &PolicyDecision, region: &str) -> Option<StateChange> {
         let PolicyDecision::Suppress { reason, source, at, ref id } = *decision else { return None };
         let said = Statement { at, source, region: region.to_owned(), id: id.clone() };

@@ -594,42 +594,42 @@ mod tests {
     /// What is to be done, as it was written down before the code. The first line that fits counts; `*` is any, `!` not.
     const TABLE: &str = "
         # in force   list       age          before            held      do
-        *            *          *            *                 Job       Leave(Job)
-        Bounce       Complaint  !Older       *                 Pending   Join
-        Bounce       Complaint  !Older       *                 Moved     Join
-        *            *          *            *                 Pending   Leave(Pending)
-        *            *          *            *                 Moved     Leave(Moved)
+        *            *            *                *                 HeldByJob        Skip(HeldByJob)
+        Bounce       Complaint    !BeforeRelease   *                 Pending          JoinComplaint
+        Bounce       Complaint    !BeforeRelease   *                 RecentlyChanged  JoinComplaint
+        *            *            *                *                 Pending          Skip(Pending)
+        *            *            *                *                 RecentlyChanged  Skip(RecentlyChanged)
 
-        Unknown      Nothing    *            *                 Free      Agree
-        Unknown      !Nothing   *            *                 Free      TakeIn
+        NoState      NotListed    *                *                 Free             NoChange
+        NoState      !NotListed   *                *                 Free             Adopt
 
-        Released     Nothing    *            Bounce            Free      Note
-        Released     Nothing    *            Complaint         Free      Note
-        Released     Nothing    *            *                 Free      Agree
-        Released     !Nothing   AfterWrite   *                 Free      TakeIn
-        Released     !Nothing   *            Failed            Free      Leave(Failed)
-        Released     !Nothing   *            *                 Free      Delete
+        Released     NotListed    *                Bounce            Free             RecordListedEntry
+        Released     NotListed    *                Complaint         Free             RecordListedEntry
+        Released     NotListed    *                *                 Free             NoChange
+        Released     !NotListed   AfterWrite       *                 Free             Adopt
+        Released     !NotListed   *                FailedForGood     Free             Skip(FailedForGood)
+        Released     !NotListed   *                *                 Free             MarkForDelete
 
-        *            Nothing    *            Never             Free      Put
-        *            Nothing    *            Nothing           Free      Put
-        *            Nothing    *            Bounce            Free      Confirm
-        *            Nothing    *            Complaint         Free      Confirm
-        *            Nothing    *            LeftOff           Free      Leave(LeftOff)
-        *            Nothing    *            Refused           Free      Leave(Sandbox)
-        *            Nothing    *            Failed            Free      Leave(Failed)
+        *            NotListed    *                Never             Free             MarkForPut
+        *            NotListed    *                Nothing           Free             MarkForPut
+        *            NotListed    *                Bounce            Free             LookUpEntry
+        *            NotListed    *                Complaint         Free             LookUpEntry
+        *            NotListed    *                RemovalAccepted   Free             Skip(RemovalAccepted)
+        *            NotListed    *                RefusedInSandbox  Free             Skip(InSandbox)
+        *            NotListed    *                FailedForGood     Free             Skip(FailedForGood)
 
-        Bounce       Bounce     *            Bounce            Free      Agree
-        Bounce       Bounce     *            *                 Free      Note
-        Complaint    Complaint  *            Complaint         Free      Agree
-        Complaint    Complaint  *            *                 Free      Note
+        Bounce       Bounce       *                Bounce            Free             NoChange
+        Bounce       Bounce       *                *                 Free             RecordListedEntry
+        Complaint    Complaint    *                Complaint         Free             NoChange
+        Complaint    Complaint    *                *                 Free             RecordListedEntry
 
-        Bounce       Complaint  !Older       *                 Free      Join
-        Bounce       Complaint  Older        Refused           Free      Leave(Sandbox)
-        Bounce       Complaint  Older        Failed            Free      Leave(Failed)
-        Bounce       Complaint  Older        *                 Free      Put
-        Complaint    Bounce     *            Refused           Free      Leave(Sandbox)
-        Complaint    Bounce     *            Failed            Free      Leave(Failed)
-        Complaint    Bounce     *            *                 Free      Put
+        Bounce       Complaint    !BeforeRelease   *                 Free             JoinComplaint
+        Bounce       Complaint    BeforeRelease    RefusedInSandbox  Free             Skip(InSandbox)
+        Bounce       Complaint    BeforeRelease    FailedForGood     Free             Skip(FailedForGood)
+        Bounce       Complaint    BeforeRelease    *                 Free             MarkForPut
+        Complaint    Bounce       *                RefusedInSandbox  Free             Skip(InSandbox)
+        Complaint    Bounce       *                FailedForGood     Free             Skip(FailedForGood)
+        Complaint    Bounce       *                *                 Free             MarkForPut
     ";
 
     #[test]

@@ -138,11 +138,11 @@ fn notes_of_today_are_what_405ee81_reads() {
             let region = restore_region(&passes).await;
             region.clock.advance(Duration::from_hours(7));
             run_reconcile_until(&region, effects).await;
-            seen.extend(assert_notes_fit(&region).await);
+            seen.extend(assert_notes_fit(&region));
             let region = restore_region(&storm).await;
             region.clock.advance(Duration::from_mins(2));
             run_apply_until(&region, effects).await;
-            seen.extend(assert_notes_fit(&region).await);
+            seen.extend(assert_notes_fit(&region));
         }
         let written =
             ["first-pass", "import-job", "peer-eu-west-1", "reconcile", "reconcile-seen-0", "records"];
@@ -150,7 +150,7 @@ fn notes_of_today_are_what_405ee81_reads() {
     });
 }
 
-async fn assert_notes_fit(region: &Region) -> Vec<String> {
+fn assert_notes_fit(region: &Region) -> Vec<String> {
     let mut names = Vec::new();
     for (name, shape) in shape::NOTES {
         let content = note_content(region, name);
