@@ -82,7 +82,7 @@ impl<'a, L: SuppressionList, C: Timer> ListCaller<'a, L, C> {
         self.check_and_call_with_retries(kind, async || Ok(()), call).await
     }
 
-    /// Makes a call as [`ListCaller::call`] does, unless something has changed by then: `check` is asked before each attempt,
+    /// Makes a call as [`ListCaller::call_with_retries`] does, unless something has changed by then: `check` is asked before each attempt,
     /// with no wait between that and the call.
     ///
     /// # Errors

@@ -47,7 +47,7 @@ pub struct SendCounts {
     pub states_refused: usize,
 }
 
-/// Puts a [message of states](message::pack_states) into a peer Region's queue. If the queue refuses what is in it, the message is
+/// Puts a [message of states](peer_message::pack_states) into a peer Region's queue. If the queue refuses what is in it, the message is
 /// cut in two as often as it takes, and the states that are refused are left out, with a line in the log. Returns by
 /// `deadline`.
 ///

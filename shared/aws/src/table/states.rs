@@ -57,7 +57,7 @@ pub trait StateTable {
         deadline: Deadline,
     ) -> Result<Vec<FeedbackSummary>, TableError>;
 
-    /// The states that are pending in a [shard](item::all_shards) and due by `due_by`, those that have been due longest first.
+    /// The states that are pending in a [shard](address_state::all_shards) and due by `due_by`, those that have been due longest first.
     ///
     /// # Errors
     /// See [`TableError`].
@@ -70,7 +70,7 @@ pub trait StateTable {
         deadline: Deadline,
     ) -> Result<StatePage, TableError>;
 
-    /// The states that have changed in a [shard](item::all_shards) since `since` (that moment included), in the order of
+    /// The states that have changed in a [shard](address_state::all_shards) since `since` (that moment included), in the order of
     /// change. What was written just now may still be missing, also from among what is returned, so a watermark must
     /// overlap.
     ///

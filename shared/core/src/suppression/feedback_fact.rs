@@ -39,7 +39,7 @@ pub struct FeedbackSummary {
 }
 
 impl FeedbackSummary {
-    /// The record with its times [limited](limit) by when it was written.
+    /// The record with its times [limited](limit_event_time) by when it was written.
     #[must_use]
     pub fn limit_times(mut self, written_at: Timestamp) -> Self {
         self.occurred_at = limit_event_time(self.occurred_at, written_at);

@@ -114,7 +114,7 @@ impl OperatorDecision {
         }
     }
 
-    /// The decision with its time [limited](limit) by when it was written. What it overrules was read and stays.
+    /// The decision with its time [limited](limit_event_time) by when it was written. What it overrules was read and stays.
     #[must_use]
     pub fn limit_time(mut self, written_at: Timestamp) -> Self {
         self.decided_at = limit_event_time(self.decided_at, written_at);
