@@ -172,13 +172,15 @@ impl AuditCommand {
             .await);
         }
         Ok(join_all(
-            regions.into_iter().map(async |region| (region, self.read_verdicts(&access, region).await)),
+            regions
+                .into_iter()
+                .map(async |region| (region, self.load_stored_verdicts(&access, region).await)),
         )
         .await)
     }
 
     /// What a Region's table says.
-    async fn read_verdicts(&self, access: &AwsAccess, region: Region) -> RegionOutcome {
+    async fn load_stored_verdicts(&self, access: &AwsAccess, region: Region) -> RegionOutcome {
         let name = region.name();
         let table = match self.named.try_open_table(access, Some(name)).await {
             Ok(table) => table,
@@ -190,7 +192,7 @@ impl AuditCommand {
             Err(error) => RegionOutcome::Failed(format!(
                 "{} in {name}: {}",
                 table.name(),
-                aws::table_failed(&error, "dynamodb:Query")
+                aws::explain_table_error(&error, "dynamodb:Query")
             )),
         }
     }

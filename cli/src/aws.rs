@@ -151,7 +151,7 @@ pub(crate) async fn load_access() -> Result<AwsAccess, String> {
 pub(crate) const READ_ACTIONS: &str = "dynamodb:GetItem and dynamodb:Query";
 
 /// Why a table could not be read or written, in words, and what that takes.
-pub(crate) fn table_failed(error: &TableError, takes: &str) -> String {
+pub(crate) fn explain_table_error(error: &TableError, takes: &str) -> String {
     match error {
         TableError::Refused(code) => explain_error_code_with_actions(code, takes),
         other => other.to_string(),

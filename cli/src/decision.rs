@@ -12,7 +12,7 @@ use mailroom_aws::clock::SystemClock;
 use mailroom_core::suppression::operator::OperatorAction;
 use mailroom_core::suppression::reason::SuppressionReason;
 
-use self::decision_writer::{CHUNK_SIZE, DecisionDetails, DecisionTally, write_decisions};
+use self::decision_writer::{CHUNK_SIZE, DecisionDetails, DecisionTally, append_decision_records};
 use crate::address_list::{self, AddressList, ListedAddress, ListedAddresses};
 use crate::aws::{self, TableArguments};
 use crate::exit;
@@ -226,7 +226,8 @@ impl DecisionArguments {
         let place = format!("{} in {}", table.name(), table.region());
         let bar = progress_bar(addresses.len());
         let (tally, stopped) =
-            write_decisions(&table, &table, &SystemClock, details, addresses, |done| bar.inc(done)).await;
+            append_decision_records(&table, &table, &SystemClock, details, addresses, |done| bar.inc(done))
+                .await;
         bar.finish_and_clear();
         let DecisionTally { newly_decided: new, already_decided: already, .. } = tally;
         let (done, again) = match details.action {

@@ -143,10 +143,10 @@ async fn read_stored_address(
     let state = states
         .get_state(address, deadline)
         .await
-        .map_err(|error| aws::table_failed(&error, aws::READ_ACTIONS))?;
+        .map_err(|error| aws::explain_table_error(&error, aws::READ_ACTIONS))?;
     let history = history
         .newest_records(address, limit, deadline)
         .await
-        .map_err(|error| aws::table_failed(&error, aws::READ_ACTIONS))?;
+        .map_err(|error| aws::explain_table_error(&error, aws::READ_ACTIONS))?;
     Ok(StoredAddress { state, history })
 }

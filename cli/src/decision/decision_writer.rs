@@ -41,7 +41,7 @@ pub(super) struct DecisionTally {
 }
 
 /// Writes the decisions, as many at a time as go at once. Tells what has been done, and in words what stopped it.
-pub(super) async fn write_decisions(
+pub(super) async fn append_decision_records(
     states: &impl StateTable,
     records: &impl RecordTable,
     clock: &impl Clock,
@@ -65,7 +65,7 @@ pub(super) async fn write_decisions(
                 Ok(state) => state,
                 // A newer version may have written it: the decision is good for that one too, by its time.
                 Err(TableError::InvalidItem(_)) => None,
-                Err(error) => return (tally, Some(aws::table_failed(&error, aws::READ_ACTIONS))),
+                Err(error) => return (tally, Some(aws::explain_table_error(&error, aws::READ_ACTIONS))),
             };
             let so = is_already_decided(state.as_ref(), suppress);
             were_so.push(so);
@@ -95,7 +95,7 @@ pub(super) async fn write_decisions(
             }
         }
         if let Some(first) = lost.first() {
-            return (tally, Some(aws::table_failed(&first.error, "dynamodb:BatchWriteItem")));
+            return (tally, Some(aws::explain_table_error(&first.error, "dynamodb:BatchWriteItem")));
         }
         on_progress(chunk.len() as u64);
     }
@@ -164,7 +164,7 @@ mod tests {
         let mut seen = 0;
         let clock = MemoryClock::at(now());
         let (tally, stopped) =
-            write_decisions(states, records, &clock, &what, entries, |done| seen += done).await;
+            append_decision_records(states, records, &clock, &what, entries, |done| seen += done).await;
         (tally, stopped, seen)
     }
 

@@ -13,7 +13,7 @@ use crate::run::{ApplyRun, MAX_DUE, MAX_PARALLEL_WRITES};
 impl<P: Ports> ApplyRun<'_, P> {
     /// Does what is due, as long as there is time and something to do. `addresses`, sorted, are looked at first, whatever the
     /// index says of them.
-    pub(crate) async fn process_due_actions(&mut self, addresses: &[&str]) -> Result<(), RunEnd> {
+    pub(crate) async fn drain_due_actions(&mut self, addresses: &[&str]) -> Result<(), RunEnd> {
         let mut addresses = addresses;
         // The error if it is not known how far the job is.
         let mut unwatched = None;

@@ -85,7 +85,7 @@ impl<P: Ports> ApplyFunction<P> {
         let (states, unread) = stream_states(payload);
         self.metrics.count(&[("StreamRecordsUnread", unread)]);
         let mut run = ApplyRun::new(self, deadline, ends_at).await?;
-        let drained = run.process_due_actions(&most_urgent_addresses(&states, MAX_STREAM_ADDRESSES)).await;
+        let drained = run.drain_due_actions(&most_urgent_addresses(&states, MAX_STREAM_ADDRESSES)).await;
         self.metrics.count(&run.metrics());
         match drained {
             Ok(()) => Ok(RunOutcome::Drained),

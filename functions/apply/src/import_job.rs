@@ -86,7 +86,7 @@ impl<P: Ports> ApplyRun<'_, P> {
             .put_in_own_region(&self.object_location(&key), planned.body.into_bytes())
             .await?;
         info!(kind = planned.action.as_ses(), addresses = planned.addresses.len(), key, "import job");
-        self.create_job().await?;
+        self.request_intended_job().await?;
         Ok(true)
     }
 
@@ -115,7 +115,7 @@ impl<P: Ports> ApplyRun<'_, P> {
     }
 
     /// Has SES make the job from the object that was written.
-    async fn create_job(&mut self) -> Result<(), RunEnd> {
+    async fn request_intended_job(&mut self) -> Result<(), RunEnd> {
         let now = self.now();
         self.update_intent(|intent| intent.requested_at = Some(now)).await?;
         let Some(intent) = self.import_jobs.note.intent.clone() else { return Ok(()) };
@@ -329,11 +329,11 @@ impl<P: Ports> ApplyRun<'_, P> {
         self.update_all(held, |state, now| completed.record(state, &enabled, now)).await?;
         info!(addresses, failed, key = intent.key, "import job has ended");
         self.counts.failed += failed;
-        self.counts.jobs_failed += usize::from(completed.is_useless());
+        self.counts.jobs_failed += usize::from(completed.is_put_outcome_unknown());
         let now = self.now();
         self.update_note(|note| {
             note.remove(&intent.key);
-            if completed.is_useless() {
+            if completed.is_put_outcome_unknown() {
                 note.suspend(now);
             }
         })

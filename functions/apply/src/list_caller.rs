@@ -96,7 +96,7 @@ impl<'a, L: SuppressionList, C: Timer> ListCaller<'a, L, C> {
         let (mut throttled, mut unanswered) = (0, 0);
         loop {
             self.rate_limiter
-                .wait_for_next_call()
+                .wait_until_call_allowed()
                 .await
                 .map_err(|OutOfTimeError| ListCallError::Postponed("no time is left"))?;
             check().await?;

@@ -134,7 +134,7 @@ impl<'a, P: Ports> ApplyRun<'a, P> {
     }
 
     /// The account as SES says that it is now.
-    pub(crate) async fn refreshed_account(&mut self) -> Result<&AccountStatus, RunEnd> {
+    pub(crate) async fn reread_account(&mut self) -> Result<&AccountStatus, RunEnd> {
         self.account_status = None;
         self.account_status().await
     }

@@ -101,7 +101,7 @@ impl<P: Ports> ApplyRun<'_, P> {
             self.call_if_state_unchanged(state, async |list| list.put(spelling, reason).await).await?;
         if let Some(AttemptOutcome { end: None | Some(ListError::Refused(_)), .. }) = failure {
             // The account may have come into the sandbox since it was asked for. Then the address is not to blame.
-            if !self.refreshed_account().await?.has_production_access {
+            if !self.reread_account().await?.has_production_access {
                 return Ok(AttemptOutcome::success(ApplyAttempt::RefusedSandbox));
             }
         }

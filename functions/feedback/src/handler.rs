@@ -100,7 +100,8 @@ impl<T: RecordTable + DeliveryTable, D: DeadLetterQueue, M: Metrics> FeedbackFun
                             invocation.buffer_record(place, record);
                         }
                         if invocation.is_buffer_full() || deliveries.is_full() {
-                            self.write_buffered(&mut invocation, &mut deliveries, deadline).await;
+                            self.write_deliveries_and_records(&mut invocation, &mut deliveries, deadline)
+                                .await;
                         }
                     }
                     for malformed in malformed {
@@ -111,7 +112,7 @@ impl<T: RecordTable + DeliveryTable, D: DeadLetterQueue, M: Metrics> FeedbackFun
                 Err(reason) => mark_poison_and_log(&mut invocation, place, &message, reason),
             }
         }
-        self.write_buffered(&mut invocation, &mut deliveries, deadline).await;
+        self.write_deliveries_and_records(&mut invocation, &mut deliveries, deadline).await;
         let AppendCounts { records_written: written, records_not_written: not_written } =
             invocation.append_counts();
         let DeadLetterCounts { poison_messages: poisoned, dead_letters_sent: sent } =
@@ -140,7 +141,7 @@ impl<T: RecordTable + DeliveryTable, D: DeadLetterQueue, M: Metrics> FeedbackFun
 
     /// Writes what is held. The deliveries come before the records, so that whoever decides on a bounce knows of the
     /// deliveries that came with it. Half of the time is left for the records.
-    async fn write_buffered(
+    async fn write_deliveries_and_records(
         &self,
         invocation: &mut Invocation<'_, FeedbackRecord>,
         deliveries: &mut DeliveryBuffer,

@@ -205,14 +205,14 @@ impl<P: Ports> ReconcileFunction<P> {
             info!("another invocation is at it");
             return Ok(ReconcileRunOutcome::Busy);
         }
-        let done = self.run_with_lease(request, ends_at, deadline).await;
+        let done = self.push_pass_and_look_back(request, ends_at, deadline).await;
         if let Err(error) = self.table.release(LEASE_NAME, invocation_id, deadline).await {
             warn!("not given back, so it has to run out: {error}");
         }
         done
     }
 
-    async fn run_with_lease(
+    async fn push_pass_and_look_back(
         &self,
         request: ReconcileRequest,
         ends_at: Timestamp,

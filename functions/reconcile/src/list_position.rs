@@ -47,18 +47,18 @@ impl ListPosition {
         let parts = self.window.split(&self.median_times, now);
         let (begun, later) = parts.map_or((self.window, None), |(earlier, later)| (earlier, Some(later)));
         self.remaining_windows.extend(later);
-        self.begin_window(begun);
+        self.reset_for_window(begun);
         parts.is_some()
     }
 
     /// Ends the window and begins the next one. Returns what was found in the window, and whether there is a next one.
     pub(crate) fn end_window(&mut self) -> (PassCounts, bool) {
         let (found, next) = (self.counts, self.remaining_windows.pop());
-        self.begin_window(next.unwrap_or_default());
+        self.reset_for_window(next.unwrap_or_default());
         (found, next.is_some())
     }
 
-    fn begin_window(&mut self, window: ListWindow) {
+    fn reset_for_window(&mut self, window: ListWindow) {
         self.window = window;
         self.median_times.clear();
         self.counts = PassCounts::default();

@@ -87,8 +87,12 @@ fn read_properties(properties: &Value) -> Result<WantedSettings, RequestError> {
         "replace" => Some(Some(ForeignSettingPolicy::Replace)),
         _ => None,
     })?;
-    let reasons =
-        read_text(properties, "SuppressionReasons", "leave, or BOUNCE, COMPLAINT or both", parse_reasons)?;
+    let reasons = read_text(
+        properties,
+        "SuppressionReasons",
+        "leave, or BOUNCE, COMPLAINT or both",
+        parse_reasons_or_leave,
+    )?;
     // The name is empty where the stack has no receipt rules of its own.
     let rule_set = read_text(properties, "RuleSet", "a name or empty", |name| Some(name.to_owned()))?;
     Ok(WantedSettings {
@@ -135,7 +139,7 @@ fn is_forbidden_in_name(c: char) -> bool {
 }
 
 /// Reads a list of reasons, which is empty if they are to be left alone. `None` if one of its words is no reason.
-fn parse_reasons(list: &str) -> Option<BTreeSet<String>> {
+fn parse_reasons_or_leave(list: &str) -> Option<BTreeSet<String>> {
     if list == "leave" {
         return Some(BTreeSet::new());
     }

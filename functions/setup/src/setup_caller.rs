@@ -83,7 +83,7 @@ impl<'a, C: Timer> SetupCaller<'a, C> {
     /// Whether another try may help. A denial counts, too: a role that was made a moment ago is not known everywhere yet.
     fn is_retry_worthwhile(&self, error: &TableError, attempt: u32, pause: Duration) -> bool {
         let in_time = self.clock.now().plus(pause + MAX_CALL_TIME) <= self.ends_at;
-        in_time && attempt < MAX_ATTEMPTS && error.is_retryable()
+        in_time && attempt < MAX_ATTEMPTS && error.may_succeed_later()
     }
 
     /// Makes a call of SES, again if the error is transient. So it must be one that may be made twice.

@@ -23,7 +23,7 @@ const MAX_POLICY_NAME_CHARS: usize = 64;
 /// Every Region's verdicts, in the order in which they came, with what a comparison between them adds.
 pub fn compare_regions(verdicts: &[SectionVerdict]) -> Vec<SectionVerdict> {
     let mut told = BTreeSet::new();
-    let once = iam_reporters(verdicts);
+    let once = iam_reporting_regions(verdicts);
     verdicts
         .iter()
         .map(|here| {
@@ -200,7 +200,8 @@ fn compare_delegates(
         }
         let Some(corrected) = correct_policy(&read, &here.region) else { continue };
         let taken = own.policies_of(identity).any(|of| of.name == policy.name);
-        let name = if taken { copied_policy_name(&policy.name, &peer.region) } else { policy.name.clone() };
+        let name =
+            if taken { identity_policy_copy_name(&policy.name, &peer.region) } else { policy.name.clone() };
         judged.add_finding(
             AuditVerdict::Warn,
             identity,
@@ -216,7 +217,7 @@ fn parse_policy(policy: &str) -> Option<Value> {
 }
 
 /// The name for a policy that is copied from another Region: `name-from-us-east-1`.
-fn copied_policy_name(name: &str, region: &str) -> String {
+fn identity_policy_copy_name(name: &str, region: &str) -> String {
     let suffix = format!("-from-{region}");
     let kept: String = name.chars().take(MAX_POLICY_NAME_CHARS.saturating_sub(suffix.len())).collect();
     kept + &suffix
@@ -228,7 +229,7 @@ fn partition_name(region: &str) -> &'static str {
 }
 
 /// For each partition, the one Region whose verdict on IAM is kept: the first that knows, or else the first.
-fn iam_reporters(verdicts: &[SectionVerdict]) -> Vec<(&'static str, &str)> {
+fn iam_reporting_regions(verdicts: &[SectionVerdict]) -> Vec<(&'static str, &str)> {
     let mut once: Vec<(&'static str, &SectionVerdict)> = Vec::new();
     let rank = |of: &SectionVerdict| match of.verdict {
         AuditVerdict::Pass | AuditVerdict::Warn | AuditVerdict::Fail => 2,

@@ -135,7 +135,7 @@ where
         let account = self.call_once("account", "ses:GetAccount", async || ses.account().await).await?;
         let configuration_sets = self.read_configuration_sets().await?;
         let rule_set = if stack.receives { self.read_active_rule_set().await? } else { ApiAnswer::NotAsked };
-        let buckets = self.read_rule_buckets(rule_set.answer().and_then(Option::as_ref)).await?;
+        let buckets = self.check_rule_buckets(rule_set.answer().and_then(Option::as_ref)).await?;
         let listed = self.list_identities().await?;
         let access_keys = if asks_iam {
             let regions: Vec<_> = [&stack.region].into_iter().chain(&peers).map(String::as_str).collect();
@@ -290,7 +290,7 @@ where
         self.call_once("rule-set", "ses:DescribeActiveReceiptRuleSet", active).await
     }
 
-    async fn read_rule_buckets(
+    async fn check_rule_buckets(
         &self,
         rule_set: Option<&ReceiptRuleSet>,
     ) -> Result<Vec<BucketFacts>, ReadError<S::Error>> {

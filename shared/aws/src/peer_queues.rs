@@ -13,7 +13,7 @@ use aws_sdk_sqs::Client;
 use aws_sdk_sqs::config::http::HttpResponse;
 use aws_sdk_sqs::error::SdkError;
 use aws_sdk_sqs::operation::send_message::SendMessageError;
-use mailroom_core::suppression::peer_message::{self, SplitMessage};
+use mailroom_core::suppression::peer_message::{self, HalvedMessage};
 use tokio::time::Instant;
 use tracing::error;
 
@@ -65,9 +65,9 @@ pub async fn send_state_message(
     while let Some(message) = next {
         match queues.send_message(peer_region, &message, deadline).await {
             Ok(()) => sent.messages += 1,
-            Err(PeerError::InvalidContents(why)) => match peer_message::split_message(&message) {
-                Ok(SplitMessage::Halves(first, second)) => cut_off.extend([second, first]),
-                Ok(SplitMessage::SingleState(state)) => {
+            Err(PeerError::InvalidContents(why)) => match peer_message::halve_message(&message) {
+                Ok(HalvedMessage::Halves(first, second)) => cut_off.extend([second, first]),
+                Ok(HalvedMessage::SingleState(state)) => {
                     sent.states_refused += 1;
                     error!(
                         peer = peer_region,

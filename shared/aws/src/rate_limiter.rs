@@ -52,7 +52,7 @@ impl<'a, C: Timer> RateLimiter<'a, C> {
     ///
     /// # Errors
     /// [`OutOfTimeError`] at once, if the next call would come too late.
-    pub async fn wait_for_next_call(&self) -> Result<(), OutOfTimeError> {
+    pub async fn wait_until_call_allowed(&self) -> Result<(), OutOfTimeError> {
         self.wait_for(self.next_call_at.get().since(self.clock.now())).await
     }
 
@@ -72,14 +72,14 @@ impl<'a, C: Timer> RateLimiter<'a, C> {
     /// [`OutOfTimeError`]; the inner result is the call's own.
     pub async fn call_with_retries<T, E>(
         &self,
-        is_retryable: impl Fn(&E) -> bool,
+        may_succeed_later: impl Fn(&E) -> bool,
         call: impl AsyncFn() -> Result<T, E>,
     ) -> Result<Result<T, E>, OutOfTimeError> {
         let mut in_vain = 0;
         loop {
-            self.wait_for_next_call().await?;
+            self.wait_until_call_allowed().await?;
             let answer = call().await;
-            let again = answer.as_ref().is_err_and(&is_retryable);
+            let again = answer.as_ref().is_err_and(&may_succeed_later);
             in_vain += u32::from(again);
             self.record_call(in_vain);
             if !again || in_vain == MAX_ATTEMPTS {

@@ -357,11 +357,11 @@ impl SuppressionList for SesSuppressionList {
     /// Uses the client that is there: its request gets another address and loses its signature. The URL is signed itself,
     /// and an HTTP client for this alone would be a second TLS stack.
     async fn download_failed_records(&self, failed_records_url: &str) -> Result<String, ListError> {
-        let carrier =
+        let interceptor =
             DownloadInterceptor { url: failed_records_url.to_owned(), response_body: Arc::default() };
-        let answer = Arc::clone(&carrier.response_body);
+        let answer = Arc::clone(&interceptor.response_body);
         // The answer has been kept, so it does not matter what SES's deserializer makes of it.
-        let sent = self.client.get_import_job().job_id("-").customize().interceptor(carrier).send().await;
+        let sent = self.client.get_import_job().job_id("-").customize().interceptor(interceptor).send().await;
         let answer = answer.lock().ok().and_then(|mut answer| answer.take());
         answer.ok_or_else(|| {
             let why = sent.err().and_then(|error| error.raw_response().map(HttpResponse::status));
@@ -381,7 +381,7 @@ struct DownloadInterceptor {
 
 impl Intercept for DownloadInterceptor {
     fn name(&self) -> &'static str {
-        "Carrier"
+        "DownloadInterceptor"
     }
 
     fn modify_before_transmit(

@@ -62,7 +62,7 @@ pub enum TableError {
 
 impl TableError {
     /// Whether a retry can help.
-    pub fn is_retryable(&self) -> bool {
+    pub fn may_succeed_later(&self) -> bool {
         !matches!(self, Self::InvalidItem(_))
     }
 }

@@ -5,7 +5,7 @@
 //! `UnsubscribedRecipient`.
 
 use crate::notification::{EventBody, EventKind, Notification};
-use crate::text::LenientText;
+use crate::text::ScalarText;
 
 const BOUNCE_TYPES: &[&str] = &["Undetermined", "Permanent", "Transient"];
 const BOUNCE_SUBTYPES: &[&str] = &[
@@ -41,7 +41,7 @@ const DELAY_TYPES: &[&str] = &[
 impl Notification {
     /// The fields that hold a value that is not in SES's documentation.
     pub fn fields_with_unknown_values(&self) -> Vec<&'static str> {
-        let checks: &[(&'static str, &LenientText, &[&str])] = match &self.body {
+        let checks: &[(&'static str, &ScalarText, &[&str])] = match &self.body {
             EventBody::Bounce(bounce) => &[
                 ("bounce.bounceType", &bounce.bounce_type, BOUNCE_TYPES),
                 ("bounce.bounceSubType", &bounce.bounce_sub_type, BOUNCE_SUBTYPES),
@@ -61,7 +61,7 @@ impl Notification {
         };
         let kind = matches!(self.kind, EventKind::Unknown(_)).then_some("eventType");
         let unknown =
-            |value: &LenientText, known: &[&str]| value.get().is_some_and(|value| !known.contains(&value));
+            |value: &ScalarText, known: &[&str]| value.get().is_some_and(|value| !known.contains(&value));
         let values =
             checks.iter().filter(|(_, value, known)| unknown(value, known)).map(|(field, ..)| *field);
         kind.into_iter().chain(values).collect()

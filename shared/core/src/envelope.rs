@@ -31,7 +31,7 @@ use crate::lambda_event::{self, LambdaRecord, QueueMessage};
 use crate::malformed::{InputProblem, MalformedInput};
 use crate::notification::{self, IgnoredMessage, ParsedMessage};
 use crate::origin::MessageOrigin;
-use crate::text::{LenientText, MAX_SES_TEXT_CHARS, sanitize_text};
+use crate::text::{MAX_SES_TEXT_CHARS, ScalarText, sanitize_text};
 use crate::timestamp::Timestamp;
 
 /// An opened payload: who invoked the function, and with which messages.
@@ -212,7 +212,7 @@ struct SesRecord<'a> {
 fn open_ses_record(record: &str) -> UnwrappedMessage {
     let read = |record: &str| match MalformedInput::parse_json::<SesRecord>(record)?.ses {
         Some(ses) => json::parse_with_repair(ses.get(), |ses| {
-            receipt::parse_receipt(ses, "ses").map(ParsedMessage::from)
+            receipt::parse_received_message(ses, "ses").map(ParsedMessage::from)
         }),
         None => Err(MalformedInput::new("ses", InputProblem::Missing)),
     };
@@ -244,18 +244,18 @@ fn arn_region(arn: Option<&str>) -> Option<String> {
 struct RawEnvelope<'a> {
     // The fields of SNS's envelope.
     #[serde(default, rename = "Type")]
-    sns_type: LenientText,
+    sns_type: ScalarText,
     #[serde(default, rename = "TopicArn")]
-    topic_arn: LenientText,
+    topic_arn: ScalarText,
     #[serde(default, rename = "Message")]
     message: Value,
     #[serde(default, rename = "Timestamp")]
-    published_at: LenientText,
+    published_at: ScalarText,
     // The signs of EventBridge's envelope.
     #[serde(rename = "detail-type")]
     detail_type: Option<IgnoredAny>,
     #[serde(default)]
-    source: LenientText,
+    source: ScalarText,
     detail: Option<IgnoredAny>,
     // The event of a direct invocation.
     #[serde(borrow, rename = "Records")]

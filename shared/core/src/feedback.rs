@@ -133,7 +133,7 @@ pub fn normalize(
     let ParsedRecipients { valid: recipients, malformed } = parse_notification_recipients(notification)?;
     let own_time = notification.body.timestamp();
     let (occurred_at, occurred_at_unread) =
-        record::resolve_event_time(own_time, &[&notification.mail.timestamp], origin)?;
+        record::event_time_or_fallback(own_time, &[&notification.mail.timestamp], origin)?;
     let event_id =
         event_id::derive_event_id(notification, occurred_at, recipients.iter().map(|(address, _)| address));
     let mail = &notification.mail;

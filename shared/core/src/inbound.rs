@@ -28,8 +28,8 @@ use crate::address::Address;
 use crate::arn::Arn;
 use crate::malformed::{InputProblem, MalformedInput};
 use crate::origin::MessageOrigin;
-use crate::record::{ParsedRecipients, Retention, escape_key_part, parse_recipients, resolve_event_time};
-use crate::text::{LenientText, MAX_SES_TEXT_CHARS, sanitize_text};
+use crate::record::{ParsedRecipients, Retention, escape_key_part, event_time_or_fallback, parse_recipients};
+use crate::text::{MAX_SES_TEXT_CHARS, ScalarText, sanitize_text};
 use headers::{HeaderFields, HeaderView};
 use loops::{Senders, SmtpEnvelope};
 
@@ -98,11 +98,11 @@ pub fn normalize(
         return Err(MalformedInput::new(list, InputProblem::Missing));
     }
     let ParsedRecipients { valid: read, malformed } =
-        parse_recipients(named, |recipient: &LenientText| recipient, &list, "");
+        parse_recipients(named, |recipient: &ScalarText| recipient, &list, "");
     // Takes the time of the mail, not of the action, so that all actions of a rule make the same key.
     let mail = &receipt.mail;
     let (occurred_at, occurred_at_unread) =
-        resolve_event_time(Some(&mail.timestamp), &[&said.timestamp], origin)
+        event_time_or_fallback(Some(&mail.timestamp), &[&said.timestamp], origin)
             .map_err(|error| error.prefix_field(receipt.path))?;
 
     let region =

@@ -7,7 +7,7 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use crate::malformed::{InputProblem, MalformedInput};
-use crate::text::LenientText;
+use crate::text::ScalarText;
 
 /// Calls `parse` with `text`, and if that is not JSON because of odd characters in its strings, with the repaired text.
 /// Text that is fine is never looked at twice.
@@ -120,24 +120,24 @@ impl<'a> JsonFields<'a> {
     }
 
     /// Takes a field that is a single value. A list or an object is not, and stays.
-    pub(crate) fn take_text(&mut self, name: &str) -> LenientText {
+    pub(crate) fn take_scalar_text(&mut self, name: &str) -> ScalarText {
         match self.get(name) {
             Some(json) if !json.get().starts_with(['[', '{']) => {
-                self.take(name).map(|json| LenientText::from(parse_value(json))).unwrap_or_default()
+                self.take(name).map(|json| ScalarText::from(parse_value(json))).unwrap_or_default()
             }
-            _ => LenientText::default(),
+            _ => ScalarText::default(),
         }
     }
 
     /// Takes a word that something is decided by. A list or an object is taken as its JSON: that is a word that SES does not
     /// document, and must not count as absent.
-    pub(crate) fn take_word(&mut self, name: &str) -> LenientText {
+    pub(crate) fn take_word(&mut self, name: &str) -> ScalarText {
         match self.get(name) {
             Some(json) if json.get().starts_with(['[', '{']) => {
                 self.take(name);
-                LenientText::from(Value::from(parse_value(json).to_string()))
+                ScalarText::from(Value::from(parse_value(json).to_string()))
             }
-            _ => self.take_text(name),
+            _ => self.take_scalar_text(name),
         }
     }
 
@@ -206,7 +206,7 @@ mod tests {
             ("list", None),
             ("none", None),
         ] {
-            assert_eq!(fields.take_text(name).get(), text, "{name}");
+            assert_eq!(fields.take_scalar_text(name).get(), text, "{name}");
         }
         assert_eq!(fields.take_word("list").get(), Some(r#"["b"]"#));
         assert!(fields.is_empty());

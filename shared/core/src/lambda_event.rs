@@ -6,7 +6,7 @@ use serde_json::value::RawValue;
 
 use crate::json;
 use crate::malformed::{InputProblem, MalformedInput};
-use crate::text::LenientText;
+use crate::text::ScalarText;
 
 #[derive(Deserialize)]
 struct Event<'a> {
@@ -32,9 +32,9 @@ pub fn records(payload: &str) -> Result<Option<Vec<&RawValue>>, MalformedInput> 
 #[derive(Default, Deserialize)]
 struct RecordHead {
     #[serde(default, rename = "eventSource", alias = "EventSource")]
-    source: LenientText,
+    source: ScalarText,
     #[serde(default, rename = "messageId")]
-    message_id: LenientText,
+    message_id: ScalarText,
 }
 
 impl RecordHead {

@@ -19,7 +19,7 @@ use crate::inbound::receipt::{self, Receipt};
 use crate::json::{self, JsonFields};
 use crate::malformed::{InputProblem, MalformedInput};
 use crate::record::{self, MAX_MESSAGE_ID_BYTES};
-use crate::text::{LenientTags, LenientText, LenientTexts, sanitize_text};
+use crate::text::{LenientTags, ScalarText, ScalarTexts, sanitize_text};
 
 pub(crate) use event_body::{
     BounceEvent, ClickEvent, ComplaintEvent, ContactPreferences, DeliveryDelayEvent, DeliveryEvent,
@@ -246,9 +246,9 @@ fn sanitize_field_name(name: &str) -> &str {
 #[derive(Debug)]
 pub(crate) struct SentMail {
     pub(crate) message_id: String,
-    pub(crate) timestamp: LenientText,
-    pub(crate) source_arn: LenientText,
-    pub(crate) sending_account_id: LenientText,
+    pub(crate) timestamp: ScalarText,
+    pub(crate) source_arn: ScalarText,
+    pub(crate) sending_account_id: ScalarText,
     pub(crate) destination: Vec<Recipient>,
     pub(crate) tags: BTreeMap<String, Vec<String>>,
 }
@@ -279,7 +279,7 @@ pub(crate) enum EventBody {
     Click(ClickEvent, Value),
     RenderingFailure(RenderingFailureEvent, Value),
     Subscription(SubscriptionEvent, Value),
-    Unknown { timestamp: LenientText, content: Value },
+    Unknown { timestamp: ScalarText, content: Value },
 }
 
 impl EventBody {
@@ -334,7 +334,7 @@ impl EventBody {
     }
 
     /// When it happened, if the body says so; `send` never does.
-    pub(crate) fn timestamp(&self) -> Option<&LenientText> {
+    pub(crate) fn timestamp(&self) -> Option<&ScalarText> {
         Some(match self {
             Self::Bounce(bounce) => &bounce.timestamp,
             Self::Complaint(complaint) => &complaint.timestamp,
@@ -356,9 +356,9 @@ impl EventBody {
 #[serde(rename_all = "camelCase")]
 struct RawNotification<'a> {
     #[serde(default)]
-    notification_type: LenientText,
+    notification_type: ScalarText,
     #[serde(default)]
-    event_type: LenientText,
+    event_type: ScalarText,
     mail: Option<RawMail>,
     #[serde(borrow)]
     bounce: Option<JsonFields<'a>>,
@@ -387,11 +387,11 @@ struct RawNotification<'a> {
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 struct RawMail {
-    message_id: LenientText,
-    timestamp: LenientText,
-    source_arn: LenientText,
-    sending_account_id: LenientText,
-    destination: LenientTexts,
+    message_id: ScalarText,
+    timestamp: ScalarText,
+    source_arn: ScalarText,
+    sending_account_id: ScalarText,
+    destination: ScalarTexts,
     tags: LenientTags,
 }
 
@@ -408,7 +408,7 @@ pub(crate) fn parse_ses_message(text: &str) -> Result<ParsedMessage, MalformedIn
         (Some("AmazonSnsSubscriptionSucceeded"), _) => {
             return Ok(ParsedMessage::Ignored(IgnoredMessage::TopicSubscribed));
         }
-        (Some("Received"), _) => return receipt::parse_receipt(text, "").map(ParsedMessage::from),
+        (Some("Received"), _) => return receipt::parse_received_message(text, "").map(ParsedMessage::from),
         (Some(kind), _) => (NotificationFormat::Identity, EventKind::parse(kind)),
         (None, Some(kind)) => (NotificationFormat::Event, EventKind::parse(kind)),
         (None, None) => {
@@ -432,33 +432,34 @@ pub(crate) fn parse_ses_message(text: &str) -> Result<ParsedMessage, MalformedIn
         EventKind::DeliveryDelay => {
             let delay =
                 read_required_body("deliveryDelay", raw.delivery_delay, DeliveryDelayEvent::from_fields)?;
-            EventBody::DeliveryDelay(delay, parse_event_content(text)?)
+            EventBody::DeliveryDelay(delay, parse_fields_besides_mail(text)?)
         }
         EventKind::Send => EventBody::Send(
             raw.send.and_then(JsonFields::from_json).map(UnknownFields::from_remaining).unwrap_or_default(),
-            parse_event_content(text)?,
+            parse_fields_besides_mail(text)?,
         ),
         EventKind::Reject => EventBody::Reject(
             RejectEvent::from_fields(raw.reject.unwrap_or_default()),
-            parse_event_content(text)?,
+            parse_fields_besides_mail(text)?,
         ),
-        EventKind::Open => {
-            EventBody::Open(OpenEvent::from_fields(raw.open.unwrap_or_default()), parse_event_content(text)?)
-        }
+        EventKind::Open => EventBody::Open(
+            OpenEvent::from_fields(raw.open.unwrap_or_default()),
+            parse_fields_besides_mail(text)?,
+        ),
         EventKind::Click => EventBody::Click(
             ClickEvent::from_fields(raw.click.unwrap_or_default()),
-            parse_event_content(text)?,
+            parse_fields_besides_mail(text)?,
         ),
         EventKind::RenderingFailure => EventBody::RenderingFailure(
             RenderingFailureEvent::from_fields(raw.failure.unwrap_or_default()),
-            parse_event_content(text)?,
+            parse_fields_besides_mail(text)?,
         ),
         EventKind::Subscription => EventBody::Subscription(
             SubscriptionEvent::from_fields(raw.subscription.unwrap_or_default()),
-            parse_event_content(text)?,
+            parse_fields_besides_mail(text)?,
         ),
         EventKind::Unknown(_) => {
-            let whole = parse_event_content(text)?;
+            let whole = parse_fields_besides_mail(text)?;
             EventBody::Unknown { timestamp: find_timestamp(&whole), content: whole }
         }
     };
@@ -492,13 +493,13 @@ fn read_required_body<'a, T>(
 }
 
 /// Every body that SES has today keeps its time under this name; one that it adds will too.
-fn find_timestamp(content: &Value) -> LenientText {
+fn find_timestamp(content: &Value) -> ScalarText {
     let mut bodies = content.as_object().into_iter().flat_map(serde_json::Map::values);
-    bodies.find_map(|body| body.get("timestamp")).cloned().map(LenientText::from).unwrap_or_default()
+    bodies.find_map(|body| body.get("timestamp")).cloned().map(ScalarText::from).unwrap_or_default()
 }
 
 /// All that a notification says besides the mail and its own kind, such as `{"open":{…}}`.
-fn parse_event_content(text: &str) -> Result<Value, MalformedInput> {
+fn parse_fields_besides_mail(text: &str) -> Result<Value, MalformedInput> {
     let mut whole: JsonFields<'_> = MalformedInput::parse_json(text)?;
     for name in ["mail", "eventType", "notificationType"] {
         whole.take(name);

@@ -7,7 +7,7 @@ use serde::Serialize;
 use crate::address::Address;
 use crate::malformed::{InputProblem, MalformedInput};
 use crate::origin::MessageOrigin;
-use crate::text::{LenientText, MAX_SES_TEXT_CHARS};
+use crate::text::{MAX_SES_TEXT_CHARS, ScalarText};
 use crate::timestamp::Timestamp;
 
 /// The most bytes of a message id. SES's ids are some 60 characters; a key of the `message` index may have 2,048 bytes.
@@ -43,12 +43,12 @@ impl Retention {
 /// An event's own time; where it has none, or an unreadable one, the first of the `fallback_times` that is readable, then the
 /// envelope's. One odd date must not lose an event, and a redelivery must find the same time. The second value is the
 /// text of the event's own time, if that was unreadable.
-pub(crate) fn resolve_event_time(
-    own_time: Option<&LenientText>,
-    fallback_times: &[&LenientText],
+pub(crate) fn event_time_or_fallback(
+    own_time: Option<&ScalarText>,
+    fallback_times: &[&ScalarText],
     origin: &MessageOrigin,
 ) -> Result<(Timestamp, Option<String>), MalformedInput> {
-    let read = |text: &LenientText| text.get().and_then(Timestamp::parse);
+    let read = |text: &ScalarText| text.get().and_then(Timestamp::parse);
     let told = own_time.into_iter().chain(fallback_times.iter().copied()).find_map(read);
     let time = told
         .or(origin.time)
@@ -69,7 +69,7 @@ pub(crate) struct ParsedRecipients<'a, T> {
 /// Reads each address alone, so that one that can't be read does not cost the others. `list_path[i]entry_path` is the path of each.
 pub(crate) fn parse_recipients<'a, T>(
     raw_recipients: &'a [T],
-    address_of: impl Fn(&T) -> &LenientText,
+    address_of: impl Fn(&T) -> &ScalarText,
     list_path: &str,
     entry_path: &str,
 ) -> ParsedRecipients<'a, T> {
@@ -99,7 +99,7 @@ pub(crate) fn escape_key_part(text: &str) -> String {
 ///
 /// # Errors
 /// If there is none, or one that no key could hold.
-pub(crate) fn check_message_id(id: &LenientText) -> Result<Option<&str>, MalformedInput> {
+pub(crate) fn check_message_id(id: &ScalarText) -> Result<Option<&str>, MalformedInput> {
     let id = id.get().ok_or_else(|| MalformedInput::new("mail.messageId", InputProblem::Missing))?;
     if id.len() > MAX_MESSAGE_ID_BYTES {
         return Err(MalformedInput::new("mail.messageId", InputProblem::TooLong).with_excerpt(id));

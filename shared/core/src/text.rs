@@ -74,9 +74,9 @@ fn is_bidi_control(c: char) -> bool {
 /// list or an object is `None`, since an odd value in one field must not lose the event.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(from = "Value")]
-pub(crate) struct LenientText(Option<String>);
+pub(crate) struct ScalarText(Option<String>);
 
-impl LenientText {
+impl ScalarText {
     pub(crate) fn get(&self) -> Option<&str> {
         self.0.as_deref()
     }
@@ -87,13 +87,13 @@ impl LenientText {
     }
 }
 
-impl From<LenientText> for Option<String> {
-    fn from(text: LenientText) -> Self {
+impl From<ScalarText> for Option<String> {
+    fn from(text: ScalarText) -> Self {
         text.0
     }
 }
 
-impl From<Value> for LenientText {
+impl From<Value> for ScalarText {
     fn from(value: Value) -> Self {
         Self(match value {
             Value::String(text) => (!text.trim().is_empty()).then_some(text),
@@ -107,15 +107,15 @@ impl From<Value> for LenientText {
 /// A list of texts. A single text counts as a list of one, and what is no text is left out.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(from = "Value")]
-pub(crate) struct LenientTexts(pub(crate) Vec<String>);
+pub(crate) struct ScalarTexts(pub(crate) Vec<String>);
 
-impl From<Value> for LenientTexts {
+impl From<Value> for ScalarTexts {
     fn from(value: Value) -> Self {
         Self(match value {
             Value::Array(values) => {
-                values.into_iter().filter_map(|value| LenientText::from(value).0).collect()
+                values.into_iter().filter_map(|value| ScalarText::from(value).0).collect()
             }
-            single => LenientText::from(single).0.into_iter().collect(),
+            single => ScalarText::from(single).0.into_iter().collect(),
         })
     }
 }
@@ -128,7 +128,7 @@ pub(crate) struct LenientTags(pub(crate) BTreeMap<String, Vec<String>>);
 impl From<Value> for LenientTags {
     fn from(value: Value) -> Self {
         let Value::Object(entries) = value else { return Self::default() };
-        Self(entries.into_iter().map(|(name, values)| (name, LenientTexts::from(values).0)).collect())
+        Self(entries.into_iter().map(|(name, values)| (name, ScalarTexts::from(values).0)).collect())
     }
 }
 
@@ -191,10 +191,10 @@ mod tests {
             (json!([1]), None),
             (json!(null), None),
         ] {
-            assert_eq!(LenientText::from(value).get(), text);
+            assert_eq!(ScalarText::from(value).get(), text);
         }
-        assert_eq!(LenientTexts::from(json!(["a", null, 3])).0, ["a", "3"]);
-        assert_eq!(LenientTexts::from(json!("a")).0, ["a"]);
+        assert_eq!(ScalarTexts::from(json!(["a", null, 3])).0, ["a", "3"]);
+        assert_eq!(ScalarTexts::from(json!("a")).0, ["a"]);
         assert!(LenientTags::from(json!(["a"])).0.is_empty());
     }
 }

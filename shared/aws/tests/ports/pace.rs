@@ -66,9 +66,9 @@ async fn none_begins_too_late() {
     // The calls are made 1.1 and 3.2 seconds after the start; after the third there would be a pause till 7.3.
     assert_eq!(calls(&clock, &pace, 9, true).await, (vec![1000, 3100], Err(OutOfTimeError)));
     let ended_at = clock.now();
-    assert_eq!(pace.wait_for_next_call().await, Err(OutOfTimeError));
+    assert_eq!(pace.wait_until_call_allowed().await, Err(OutOfTimeError));
     assert_eq!((pace.wait_for(SECOND).await, clock.now()), (Err(OutOfTimeError), ended_at), "at once");
     assert_eq!(pace.wait_for(SECOND / 10).await, Ok(()));
     clock.advance(SECOND * 60);
-    assert_eq!(pace.wait_for_next_call().await, Err(OutOfTimeError));
+    assert_eq!(pace.wait_until_call_allowed().await, Err(OutOfTimeError));
 }

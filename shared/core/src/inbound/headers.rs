@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::mailbox::{self, Mailbox};
 use super::{charset, encoded_words};
-use crate::text::{LenientText, MAX_SES_TEXT_CHARS, sanitize_text};
+use crate::text::{MAX_SES_TEXT_CHARS, ScalarText, sanitize_text};
 
 /// How much of a value is decoded, in bytes: far more than is stored, and little enough to need no more memory than that.
 pub(super) const MAX_VALUE_BYTES: usize = 16 * 1024;
@@ -17,11 +17,15 @@ pub(super) const MAX_VALUE_BYTES: usize = 16 * 1024;
 /// Header fields in the mail's order. Names may repeat; values are unfolded.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(from = "Value")]
-pub(super) struct HeaderFields(Vec<(String, String)>);
+pub(super) struct HeaderFields {
+    fields: Vec<(String, String)>,
+    /// Whether SES listed a field without a name or a value that can be read, which may have been any.
+    pub(super) has_unreadable: bool,
+}
 
 impl HeaderFields {
     pub(super) fn push(&mut self, name: &str, value: &str) {
-        self.0.push((name.trim().to_owned(), unfold(value)));
+        self.fields.push((name.trim().to_owned(), unfold(value)));
     }
 
     fn values(&self, name: &str) -> Vec<&str> {
@@ -29,18 +33,24 @@ impl HeaderFields {
     }
 
     fn fields(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.0.iter().map(|(name, value)| (name.as_str(), value.as_str()))
+        self.fields.iter().map(|(name, value)| (name.as_str(), value.as_str()))
     }
 }
 
-/// Reads the fields as SES's JSON has them, a list of objects; anything else is left out.
+/// Reads the fields as SES's JSON has them, a list of objects. Anything else is left out, and noted as unreadable.
 impl From<Value> for HeaderFields {
     fn from(value: Value) -> Self {
         let mut headers = Self::default();
         let Value::Array(fields) = value else { return headers };
         for field in fields {
-            let Value::Object(mut field) = field else { continue };
-            let mut take = |part| LenientText::from(field.remove(part).unwrap_or_default());
+            let Value::Object(mut field) = field else {
+                headers.has_unreadable = true;
+                continue;
+            };
+            let is_scalar =
+                |part| matches!(field.get(part), Some(Value::String(_) | Value::Number(_) | Value::Bool(_)));
+            headers.has_unreadable |= !is_scalar("name") || !is_scalar("value");
+            let mut take = |part| ScalarText::from(field.remove(part).unwrap_or_default());
             if let Some(name) = take("name").get() {
                 headers.push(name, take("value").get().unwrap_or_default());
             }
@@ -151,10 +161,17 @@ mod tests {
             {"name": "Received", "value": "from a\r\n\tby b;\n  now"}, {"name": "received", "value": "first"},
             {"name": "X-Empty", "value": ""}, {"name": "X-None"}, {"value": "nameless"}, "no field", null,
         ]));
+        assert!(headers.has_unreadable);
+        for (value, has_unreadable) in
+            [(json!(""), false), (json!("no"), false), (json!(1), false), (json!(null), true)]
+        {
+            let headers = HeaderFields::from(json!([{"name": "Auto-Submitted", "value": value}]));
+            assert_eq!(headers.has_unreadable, has_unreadable, "{value}");
+        }
         assert_eq!(headers.values("RECEIVED"), ["from a by b; now", "first"]);
         assert_eq!(headers.values("x-empty"), [""]);
         assert_eq!(headers.values("x-none"), [""]);
-        assert_eq!(headers.0.len(), 4);
+        assert_eq!(headers.fields.len(), 4);
         assert_eq!(HeaderFields::from(json!("none")), HeaderFields::default());
     }
 

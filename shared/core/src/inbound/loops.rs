@@ -83,8 +83,10 @@ impl Senders {
         let mut has_local_machine = false;
         for list in ["From", "Sender", "Reply-To"].into_iter().flat_map(|name| header.all_values(name)) {
             let list = decode_value(list);
+            let has_domain = list.contains('@');
             for entry in list.split(',').take(MAX_SENDERS) {
-                has_local_machine |= is_local_machine(entry);
+                // Beside addresses with domains, a piece without brackets is part of a name, as in `Bounce, Inc <jane@…>`.
+                has_local_machine |= (entry.contains('<') || !has_domain) && is_local_machine(entry);
                 // An address that was encoded, as only a name may be.
                 addresses.extend(Address::parse(entry).ok());
             }
@@ -142,7 +144,8 @@ impl LoopSigns {
             || marked
             || null_sender
             || senders.has_machine_address();
-        let auto_reply_ok = if machine { Some(false) } else { header.is_complete.then_some(true) };
+        let is_complete = header.is_complete && !header.from_ses.has_unreadable;
+        let auto_reply_ok = if machine { Some(false) } else { is_complete.then_some(true) };
         Self { auto_submitted, precedence, list_id, null_sender, auto_reply_ok }
     }
 
@@ -315,6 +318,8 @@ mod tests {
             (&[("Precedence", "first-class, bulk")], person, false),
             (&[("From", "MAILER-DAEMON (Mail Delivery System)")], person, false),
             (&[("From", "\"Mail Delivery System\" <MAILER-DAEMON>")], person, false),
+            (&[("From", "Bounce, Inc <jane@example.com>")], person, true),
+            (&[("From", "Mail Delivery System <MAILER-DAEMON>, jane@example.com")], person, false),
             (&[("From", "postmaster")], person, false),
             (&[("Sender", "MAILER-DAEMON")], person, false),
             (&[("Reply-To", "noreply")], person, false),
@@ -392,6 +397,16 @@ mod tests {
             let unknown = if *ok { None } else { Some(false) };
             assert_eq!(signs(fields, *mail_from, false).auto_reply_ok, unknown, "{fields:?} {mail_from:?}");
         }
+        let unreadable = HeaderFields::from(serde_json::json!([null]));
+        let header = HeaderView { from_ses: &unreadable, from_mail: None, is_complete: true };
+        let signs_of = |header| {
+            LoopSigns::detect(
+                header,
+                SmtpEnvelope { mail_from: person, return_path: None },
+                &Senders { addresses: Vec::new(), has_local_machine: false },
+            )
+        };
+        assert_eq!(signs_of(header).auto_reply_ok, None, "a field that can't be read may have been any");
         let twice = signs(&[("Auto-Submitted", "no"), ("Auto-Submitted", "auto-replied")], person, true);
         assert_eq!(twice.auto_submitted.as_deref(), Some("auto-replied"));
         assert!(

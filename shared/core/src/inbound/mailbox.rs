@@ -238,7 +238,7 @@ impl<'a> Tokens<'a> {
     }
 
     /// The token that starts with a delimiter at `self.at`: its kind, its length, and the length of each delimiter.
-    fn read_delimited(&mut self) -> Option<(TokenKind, usize, usize)> {
+    fn measure_delimited_token(&mut self) -> Option<(TokenKind, usize, usize)> {
         let rest = self.list.get(self.at..)?;
         match rest.bytes().next()? {
             b'"' if self.at < self.quotes_until => {
@@ -282,7 +282,7 @@ impl<'a> Iterator for Tokens<'a> {
 
     fn next(&mut self) -> Option<Token<'a>> {
         let start = self.at;
-        if let Some((kind, len, delimiter)) = self.read_delimited() {
+        if let Some((kind, len, delimiter)) = self.measure_delimited_token() {
             self.at = start + len;
             let text = self.list.get(start + delimiter..self.at - delimiter).unwrap_or_default();
             return Some(Token { kind, start, end: self.at, text });

@@ -16,7 +16,7 @@ use super::verdict::{DmarcPolicy, MailVerdict, MailVerdicts};
 use crate::arn::Arn;
 use crate::malformed::{InputProblem, MalformedInput};
 use crate::record::check_message_id;
-use crate::text::{LenientText, LenientTexts};
+use crate::text::{ScalarText, ScalarTexts};
 
 /// A mail that SES received, as SES told it.
 #[derive(Debug)]
@@ -25,7 +25,7 @@ pub struct Receipt {
     pub(super) message_id: String,
     pub(super) mail: ReceivedMail,
     pub(super) details: RawReceipt,
-    content: LenientText,
+    content: ScalarText,
     /// Where in the message the receipt stood, such as `ses` in a Lambda event.
     pub(super) path: &'static str,
 }
@@ -127,12 +127,12 @@ impl Receipt {
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub(super) struct ReceivedMail {
-    message_id: LenientText,
-    pub(super) timestamp: LenientText,
+    message_id: ScalarText,
+    pub(super) timestamp: ScalarText,
     /// The sender in the envelope.
-    pub(super) source: LenientText,
+    pub(super) source: ScalarText,
     /// Whether SES left headers out. Anything but `false` is taken as truncated, unless the field is absent.
-    headers_truncated: LenientText,
+    headers_truncated: ScalarText,
     pub(super) headers: Option<HeaderFields>,
     pub(super) common_headers: CommonHeaders,
 }
@@ -148,10 +148,10 @@ impl ReceivedMail {
 #[derive(Debug, Default, Deserialize)]
 #[serde(from = "Value")]
 pub(super) struct CommonHeaders {
-    pub(super) from: LenientTexts,
-    pub(super) return_path: LenientText,
-    pub(super) message_id: LenientText,
-    pub(super) subject: LenientText,
+    pub(super) from: ScalarTexts,
+    pub(super) return_path: ScalarText,
+    pub(super) message_id: ScalarText,
+    pub(super) subject: ScalarText,
 }
 
 impl From<Value> for CommonHeaders {
@@ -171,22 +171,22 @@ impl From<Value> for CommonHeaders {
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub(super) struct RawReceipt {
-    pub(super) timestamp: LenientText,
-    pub(super) processing_time_millis: LenientText,
-    pub(super) recipients: Option<Vec<LenientText>>,
+    pub(super) timestamp: ScalarText,
+    pub(super) processing_time_millis: ScalarText,
+    pub(super) recipients: Option<Vec<ScalarText>>,
     spam_verdict: RawVerdict,
     virus_verdict: RawVerdict,
     spf_verdict: RawVerdict,
     dkim_verdict: RawVerdict,
     dmarc_verdict: RawVerdict,
-    dmarc_policy: LenientText,
+    dmarc_policy: ScalarText,
     pub(super) action: RawAction,
 }
 
 /// A verdict as an object, `{"status": "PASS"}`.
 #[derive(Debug, Default, Deserialize)]
 #[serde(from = "Value")]
-struct RawVerdict(LenientText);
+struct RawVerdict(ScalarText);
 
 impl From<Value> for RawVerdict {
     fn from(value: Value) -> Self {
@@ -199,19 +199,19 @@ impl From<Value> for RawVerdict {
 #[derive(Debug, Default, Deserialize)]
 #[serde(from = "Value")]
 pub(super) struct RawAction {
-    action_type: LenientText,
-    topic_arn: LenientText,
-    pub(super) bucket_name: LenientText,
-    pub(super) object_key_prefix: LenientText,
-    pub(super) object_key: LenientText,
-    encoding: LenientText,
-    function_arn: LenientText,
+    action_type: ScalarText,
+    topic_arn: ScalarText,
+    pub(super) bucket_name: ScalarText,
+    pub(super) object_key_prefix: ScalarText,
+    pub(super) object_key: ScalarText,
+    encoding: ScalarText,
+    function_arn: ScalarText,
 }
 
 impl From<Value> for RawAction {
     fn from(value: Value) -> Self {
         let Value::Object(mut fields) = value else { return Self::default() };
-        let mut take = |name| fields.remove(name).map(LenientText::from).unwrap_or_default();
+        let mut take = |name| fields.remove(name).map(ScalarText::from).unwrap_or_default();
         Self {
             action_type: take("type"),
             topic_arn: take("topicArn"),
@@ -230,7 +230,7 @@ struct RawReceiptMessage {
     mail: Option<ReceivedMail>,
     receipt: Option<RawReceipt>,
     #[serde(default)]
-    content: LenientText,
+    content: ScalarText,
 }
 
 /// The longest names of buckets that S3 allows; the oldest buckets' names are longer than new ones may be.
@@ -242,7 +242,10 @@ const MAX_KEY_BYTES: usize = 1024;
 ///
 /// # Errors
 /// [`MalformedInput`], with the path of the field.
-pub(crate) fn parse_receipt(text: &str, path: &'static str) -> Result<Option<Box<Receipt>>, MalformedInput> {
+pub(crate) fn parse_received_message(
+    text: &str,
+    path: &'static str,
+) -> Result<Option<Box<Receipt>>, MalformedInput> {
     let read = |text| {
         let raw: RawReceiptMessage = MalformedInput::parse_json(text)?;
         let mail = raw.mail.ok_or_else(|| MalformedInput::new("mail", InputProblem::Missing))?;

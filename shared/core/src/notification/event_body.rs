@@ -5,17 +5,17 @@ use serde_json::value::RawValue;
 use super::unknown_fields::UnknownFields;
 use crate::json::{self, JsonFields};
 use crate::malformed::{InputProblem, MalformedInput};
-use crate::text::{LenientTags, LenientText};
+use crate::text::{LenientTags, ScalarText};
 
 #[derive(Debug, Default)]
 pub(crate) struct BounceEvent {
-    pub(crate) bounce_type: LenientText,
-    pub(crate) bounce_sub_type: LenientText,
+    pub(crate) bounce_type: ScalarText,
+    pub(crate) bounce_sub_type: ScalarText,
     pub(crate) bounced_recipients: Vec<Recipient>,
-    pub(crate) timestamp: LenientText,
-    pub(crate) feedback_id: LenientText,
-    pub(crate) remote_mta_ip: LenientText,
-    pub(crate) reporting_mta: LenientText,
+    pub(crate) timestamp: ScalarText,
+    pub(crate) feedback_id: ScalarText,
+    pub(crate) remote_mta_ip: ScalarText,
+    pub(crate) reporting_mta: ScalarText,
     pub(crate) extra: UnknownFields,
 }
 
@@ -25,10 +25,10 @@ impl BounceEvent {
             bounce_type: fields.take_word("bounceType"),
             bounce_sub_type: fields.take_word("bounceSubType"),
             bounced_recipients: take_recipients(&mut fields, "bouncedRecipients")?,
-            timestamp: fields.take_text("timestamp"),
-            feedback_id: fields.take_text("feedbackId"),
-            remote_mta_ip: fields.take_text("remoteMtaIp"),
-            reporting_mta: fields.take_text("reportingMTA"),
+            timestamp: fields.take_scalar_text("timestamp"),
+            feedback_id: fields.take_scalar_text("feedbackId"),
+            remote_mta_ip: fields.take_scalar_text("remoteMtaIp"),
+            reporting_mta: fields.take_scalar_text("reportingMTA"),
             extra: UnknownFields::from_remaining(fields),
         })
     }
@@ -37,12 +37,12 @@ impl BounceEvent {
 #[derive(Debug, Default)]
 pub(crate) struct ComplaintEvent {
     pub(crate) complained_recipients: Vec<Recipient>,
-    pub(crate) timestamp: LenientText,
-    pub(crate) feedback_id: LenientText,
-    pub(crate) complaint_sub_type: LenientText,
-    pub(crate) complaint_feedback_type: LenientText,
-    pub(crate) user_agent: LenientText,
-    pub(crate) arrival_date: LenientText,
+    pub(crate) timestamp: ScalarText,
+    pub(crate) feedback_id: ScalarText,
+    pub(crate) complaint_sub_type: ScalarText,
+    pub(crate) complaint_feedback_type: ScalarText,
+    pub(crate) user_agent: ScalarText,
+    pub(crate) arrival_date: ScalarText,
     pub(crate) extra: UnknownFields,
 }
 
@@ -50,12 +50,12 @@ impl ComplaintEvent {
     pub(super) fn from_fields(mut fields: JsonFields<'_>) -> Result<Self, MalformedInput> {
         Ok(Self {
             complained_recipients: take_recipients(&mut fields, "complainedRecipients")?,
-            timestamp: fields.take_text("timestamp"),
-            feedback_id: fields.take_text("feedbackId"),
+            timestamp: fields.take_scalar_text("timestamp"),
+            feedback_id: fields.take_scalar_text("feedbackId"),
             complaint_sub_type: fields.take_word("complaintSubType"),
             complaint_feedback_type: fields.take_word("complaintFeedbackType"),
-            user_agent: fields.take_text("userAgent"),
-            arrival_date: fields.take_text("arrivalDate"),
+            user_agent: fields.take_scalar_text("userAgent"),
+            arrival_date: fields.take_scalar_text("arrivalDate"),
             extra: UnknownFields::from_remaining(fields),
         })
     }
@@ -64,11 +64,11 @@ impl ComplaintEvent {
 #[derive(Debug, Default)]
 pub(crate) struct DeliveryEvent {
     pub(crate) recipients: Vec<Recipient>,
-    pub(crate) timestamp: LenientText,
-    pub(crate) processing_time_millis: LenientText,
-    pub(crate) smtp_response: LenientText,
-    pub(crate) reporting_mta: LenientText,
-    pub(crate) remote_mta_ip: LenientText,
+    pub(crate) timestamp: ScalarText,
+    pub(crate) processing_time_millis: ScalarText,
+    pub(crate) smtp_response: ScalarText,
+    pub(crate) reporting_mta: ScalarText,
+    pub(crate) remote_mta_ip: ScalarText,
     pub(crate) extra: UnknownFields,
 }
 
@@ -76,11 +76,11 @@ impl DeliveryEvent {
     pub(super) fn from_fields(mut fields: JsonFields<'_>) -> Result<Self, MalformedInput> {
         Ok(Self {
             recipients: take_recipients(&mut fields, "recipients")?,
-            timestamp: fields.take_text("timestamp"),
-            processing_time_millis: fields.take_text("processingTimeMillis"),
-            smtp_response: fields.take_text("smtpResponse"),
-            reporting_mta: fields.take_text("reportingMTA"),
-            remote_mta_ip: fields.take_text("remoteMtaIp"),
+            timestamp: fields.take_scalar_text("timestamp"),
+            processing_time_millis: fields.take_scalar_text("processingTimeMillis"),
+            smtp_response: fields.take_scalar_text("smtpResponse"),
+            reporting_mta: fields.take_scalar_text("reportingMTA"),
+            remote_mta_ip: fields.take_scalar_text("remoteMtaIp"),
             extra: UnknownFields::from_remaining(fields),
         })
     }
@@ -88,22 +88,22 @@ impl DeliveryEvent {
 
 #[derive(Debug, Default)]
 pub(crate) struct DeliveryDelayEvent {
-    pub(crate) delay_type: LenientText,
+    pub(crate) delay_type: ScalarText,
     pub(crate) delayed_recipients: Vec<Recipient>,
-    pub(crate) timestamp: LenientText,
-    pub(crate) expiration_time: LenientText,
-    pub(crate) reporting_mta: LenientText,
+    pub(crate) timestamp: ScalarText,
+    pub(crate) expiration_time: ScalarText,
+    pub(crate) reporting_mta: ScalarText,
     pub(crate) extra: UnknownFields,
 }
 
 impl DeliveryDelayEvent {
     pub(super) fn from_fields(mut fields: JsonFields<'_>) -> Result<Self, MalformedInput> {
         Ok(Self {
-            delay_type: fields.take_text("delayType"),
+            delay_type: fields.take_scalar_text("delayType"),
             delayed_recipients: take_recipients(&mut fields, "delayedRecipients")?,
-            timestamp: fields.take_text("timestamp"),
-            expiration_time: fields.take_text("expirationTime"),
-            reporting_mta: fields.take_text("reportingMTA"),
+            timestamp: fields.take_scalar_text("timestamp"),
+            expiration_time: fields.take_scalar_text("expirationTime"),
+            reporting_mta: fields.take_scalar_text("reportingMTA"),
             extra: UnknownFields::from_remaining(fields),
         })
     }
@@ -111,16 +111,16 @@ impl DeliveryDelayEvent {
 
 #[derive(Debug, Default)]
 pub(crate) struct RejectEvent {
-    pub(crate) timestamp: LenientText,
-    pub(crate) reason: LenientText,
+    pub(crate) timestamp: ScalarText,
+    pub(crate) reason: ScalarText,
     pub(crate) extra: UnknownFields,
 }
 
 impl RejectEvent {
     pub(super) fn from_fields(mut fields: JsonFields<'_>) -> Self {
         Self {
-            timestamp: fields.take_text("timestamp"),
-            reason: fields.take_text("reason"),
+            timestamp: fields.take_scalar_text("timestamp"),
+            reason: fields.take_scalar_text("reason"),
             extra: UnknownFields::from_remaining(fields),
         }
     }
@@ -128,18 +128,18 @@ impl RejectEvent {
 
 #[derive(Debug, Default)]
 pub(crate) struct OpenEvent {
-    pub(crate) timestamp: LenientText,
-    pub(crate) user_agent: LenientText,
-    pub(crate) ip_address: LenientText,
+    pub(crate) timestamp: ScalarText,
+    pub(crate) user_agent: ScalarText,
+    pub(crate) ip_address: ScalarText,
     pub(crate) extra: UnknownFields,
 }
 
 impl OpenEvent {
     pub(super) fn from_fields(mut fields: JsonFields<'_>) -> Self {
         Self {
-            timestamp: fields.take_text("timestamp"),
-            user_agent: fields.take_text("userAgent"),
-            ip_address: fields.take_text("ipAddress"),
+            timestamp: fields.take_scalar_text("timestamp"),
+            user_agent: fields.take_scalar_text("userAgent"),
+            ip_address: fields.take_scalar_text("ipAddress"),
             extra: UnknownFields::from_remaining(fields),
         }
     }
@@ -147,10 +147,10 @@ impl OpenEvent {
 
 #[derive(Debug, Default)]
 pub(crate) struct ClickEvent {
-    pub(crate) timestamp: LenientText,
-    pub(crate) user_agent: LenientText,
-    pub(crate) ip_address: LenientText,
-    pub(crate) link: LenientText,
+    pub(crate) timestamp: ScalarText,
+    pub(crate) user_agent: ScalarText,
+    pub(crate) ip_address: ScalarText,
+    pub(crate) link: ScalarText,
     pub(crate) link_tags: LenientTags,
     pub(crate) extra: UnknownFields,
 }
@@ -158,10 +158,10 @@ pub(crate) struct ClickEvent {
 impl ClickEvent {
     pub(super) fn from_fields(mut fields: JsonFields<'_>) -> Self {
         Self {
-            timestamp: fields.take_text("timestamp"),
-            user_agent: fields.take_text("userAgent"),
-            ip_address: fields.take_text("ipAddress"),
-            link: fields.take_text("link"),
+            timestamp: fields.take_scalar_text("timestamp"),
+            user_agent: fields.take_scalar_text("userAgent"),
+            ip_address: fields.take_scalar_text("ipAddress"),
+            link: fields.take_scalar_text("link"),
             link_tags: fields.take("linkTags").map(|tags| json::parse_value(tags).into()).unwrap_or_default(),
             extra: UnknownFields::from_remaining(fields),
         }
@@ -170,18 +170,18 @@ impl ClickEvent {
 
 #[derive(Debug, Default)]
 pub(crate) struct RenderingFailureEvent {
-    pub(crate) timestamp: LenientText,
-    pub(crate) error_message: LenientText,
-    pub(crate) template_name: LenientText,
+    pub(crate) timestamp: ScalarText,
+    pub(crate) error_message: ScalarText,
+    pub(crate) template_name: ScalarText,
     pub(crate) extra: UnknownFields,
 }
 
 impl RenderingFailureEvent {
     pub(super) fn from_fields(mut fields: JsonFields<'_>) -> Self {
         Self {
-            timestamp: fields.take_text("timestamp"),
-            error_message: fields.take_text("errorMessage"),
-            template_name: fields.take_text("templateName"),
+            timestamp: fields.take_scalar_text("timestamp"),
+            error_message: fields.take_scalar_text("errorMessage"),
+            template_name: fields.take_scalar_text("templateName"),
             extra: UnknownFields::from_remaining(fields),
         }
     }
@@ -189,9 +189,9 @@ impl RenderingFailureEvent {
 
 #[derive(Debug, Default)]
 pub(crate) struct SubscriptionEvent {
-    pub(crate) timestamp: LenientText,
-    pub(crate) contact_list: LenientText,
-    pub(crate) source: LenientText,
+    pub(crate) timestamp: ScalarText,
+    pub(crate) contact_list: ScalarText,
+    pub(crate) source: ScalarText,
     pub(crate) new_topic_preferences: ContactPreferences,
     pub(crate) old_topic_preferences: ContactPreferences,
     pub(crate) extra: UnknownFields,
@@ -200,9 +200,9 @@ pub(crate) struct SubscriptionEvent {
 impl SubscriptionEvent {
     pub(super) fn from_fields(mut fields: JsonFields<'_>) -> Self {
         Self {
-            timestamp: fields.take_text("timestamp"),
-            contact_list: fields.take_text("contactList"),
-            source: fields.take_text("source"),
+            timestamp: fields.take_scalar_text("timestamp"),
+            contact_list: fields.take_scalar_text("contactList"),
+            source: fields.take_scalar_text("source"),
             new_topic_preferences: ContactPreferences::take_from_fields(&mut fields, "newTopicPreferences"),
             old_topic_preferences: ContactPreferences::take_from_fields(&mut fields, "oldTopicPreferences"),
             extra: UnknownFields::from_remaining(fields),
@@ -212,14 +212,14 @@ impl SubscriptionEvent {
 
 #[derive(Debug, Default)]
 pub(crate) struct ContactPreferences {
-    pub(crate) unsubscribe_all: LenientText,
+    pub(crate) unsubscribe_all: ScalarText,
     pub(crate) topic_subscription_status: Vec<TopicStatus>,
 }
 
 #[derive(Debug, Default)]
 pub(crate) struct TopicStatus {
-    pub(crate) topic_name: LenientText,
-    pub(crate) subscription_status: LenientText,
+    pub(crate) topic_name: ScalarText,
+    pub(crate) subscription_status: ScalarText,
 }
 
 impl ContactPreferences {
@@ -228,15 +228,15 @@ impl ContactPreferences {
         let Some(mut object) = fields.get(name).and_then(JsonFields::from_json) else {
             return Self::default();
         };
-        let unsubscribe_all = object.take_text("unsubscribeAll");
+        let unsubscribe_all = object.take_scalar_text("unsubscribeAll");
         let statuses = object.take("topicSubscriptionStatus").map(parse_list).unwrap_or_default();
         // The defaults of the list's topics: nothing that the contact has chosen.
         object.take("topicDefaultSubscriptionStatus");
         let mut is_known = object.is_empty();
         let status = |mut status: JsonFields<'_>| {
             let read = TopicStatus {
-                topic_name: status.take_text("topicName"),
-                subscription_status: status.take_text("subscriptionStatus"),
+                topic_name: status.take_scalar_text("topicName"),
+                subscription_status: status.take_scalar_text("subscriptionStatus"),
             };
             is_known &= status.is_empty();
             read
@@ -252,15 +252,15 @@ impl ContactPreferences {
 /// A recipient in a body: an object in bounces, complaints and delays, a bare address in deliveries.
 #[derive(Debug, Default)]
 pub(crate) struct Recipient {
-    pub(crate) email_address: LenientText,
-    pub(crate) action: LenientText,
-    pub(crate) status: LenientText,
-    pub(crate) diagnostic_code: LenientText,
+    pub(crate) email_address: ScalarText,
+    pub(crate) action: ScalarText,
+    pub(crate) status: ScalarText,
+    pub(crate) diagnostic_code: ScalarText,
     pub(crate) extra: UnknownFields,
 }
 
 impl Recipient {
-    pub(super) fn from_address(address: LenientText) -> Self {
+    pub(super) fn from_address(address: ScalarText) -> Self {
         Self { email_address: address, ..Self::default() }
     }
 
@@ -269,10 +269,10 @@ impl Recipient {
             return Self::from_address(json::parse_value(json).into());
         };
         Self {
-            email_address: fields.take_text("emailAddress"),
+            email_address: fields.take_scalar_text("emailAddress"),
             action: fields.take_word("action"),
             status: fields.take_word("status"),
-            diagnostic_code: fields.take_text("diagnosticCode"),
+            diagnostic_code: fields.take_scalar_text("diagnosticCode"),
             extra: UnknownFields::from_remaining(fields),
         }
     }

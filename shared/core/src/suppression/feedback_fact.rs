@@ -7,7 +7,7 @@
 
 use serde::Deserialize;
 
-use super::state::limit_event_time;
+use super::state::limit_to_clock_skew;
 use crate::evidence::{BounceReport, DecisionTrigger, complaint_trigger};
 use crate::notification::NotificationFormat;
 use crate::timestamp::Timestamp;
@@ -39,11 +39,11 @@ pub struct FeedbackSummary {
 }
 
 impl FeedbackSummary {
-    /// The record with its times [limited](limit_event_time) by when it was written.
+    /// The record with its times [limited](limit_to_clock_skew) by when it was written.
     #[must_use]
     pub fn limit_times(mut self, written_at: Timestamp) -> Self {
-        self.occurred_at = limit_event_time(self.occurred_at, written_at);
-        self.sent_at = self.sent_at.map(|at| limit_event_time(at, written_at));
+        self.occurred_at = limit_to_clock_skew(self.occurred_at, written_at);
+        self.sent_at = self.sent_at.map(|at| limit_to_clock_skew(at, written_at));
         self
     }
 

@@ -171,7 +171,7 @@ impl<'a> CompletedJob<'a> {
     }
 
     /// Whether jobs are of no use for now: nobody knows what this one has done.
-    pub fn is_useless(&self) -> bool {
+    pub fn is_put_outcome_unknown(&self) -> bool {
         self.unfinished == ImportJobOutcome::Unknown && !self.intent.deletes
     }
 
@@ -295,7 +295,7 @@ mod tests {
         let put = JobIntent::new("k".to_owned(), ImportAction::Put, at(0));
         let delete = JobIntent::new("k".to_owned(), ImportAction::Delete, at(0));
         let enabled = BTreeSet::from([SuppressionReason::Bounce]);
-        for (intent, failed, records, address, has_failed, is_useless) in [
+        for (intent, failed, records, address, has_failed, is_put_outcome_unknown) in [
             (&put, 0, None, "a@example.com", false, false),
             (&put, 1, Some(r#"{"emailAddress":"a@example.com"}"#), "a@example.com", true, false),
             (&put, 1, Some(r#"{"emailAddress":"a@example.com"}"#), "b@example.com", false, false),
@@ -305,7 +305,11 @@ mod tests {
             (&delete, 1, None, "a/b@example.com", false, false),
         ] {
             let job = CompletedJob::new(intent, failed, records, None);
-            assert_eq!((job.has_failed_at(address), job.is_useless()), (has_failed, is_useless), "{job:?}");
+            assert_eq!(
+                (job.has_failed_at(address), job.is_put_outcome_unknown()),
+                (has_failed, is_put_outcome_unknown),
+                "{job:?}"
+            );
         }
         let state = state(Some("k"), None);
         let cause = |job: CompletedJob<'_>| {

@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 use super::address_state::{StateChange, partition_key};
 use super::reason::SuppressionReason;
 use super::spellings::Spellings;
-use super::state::{Statement, StatementSource, SuppressionState, limit_event_time};
+use super::state::{Statement, StatementSource, SuppressionState, limit_to_clock_skew};
 use crate::address::Address;
 use crate::record::TableItem;
 use crate::text::sanitize_text;
@@ -114,10 +114,10 @@ impl OperatorDecision {
         }
     }
 
-    /// The decision with its time [limited](limit_event_time) by when it was written. What it overrules was read and stays.
+    /// The decision with its time [limited](limit_to_clock_skew) by when it was written. What it overrules was read and stays.
     #[must_use]
     pub fn limit_time(mut self, written_at: Timestamp) -> Self {
-        self.decided_at = limit_event_time(self.decided_at, written_at);
+        self.decided_at = limit_to_clock_skew(self.decided_at, written_at);
         self
     }
 

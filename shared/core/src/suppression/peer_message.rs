@@ -20,7 +20,7 @@ use super::spellings::Spellings;
 use super::state::{Statement, SuppressionState};
 use crate::escaped_json;
 use crate::malformed::{InputProblem, MalformedInput};
-use crate::text::{LenientText, sanitize_text};
+use crate::text::{ScalarText, sanitize_text};
 
 /// The version that this code writes, and the only one that it reads.
 pub const MESSAGE_VERSION: u32 = 1;
@@ -126,7 +126,7 @@ impl<I: Iterator<Item = PeerState>> Iterator for PeerMessages<I> {
 
 /// What a message that a queue has refused is cut into.
 #[derive(Debug, PartialEq, Eq)]
-pub enum SplitMessage {
+pub enum HalvedMessage {
     /// Two messages with half of the states each.
     Halves(String, String),
     /// The message holds only one state: that of the address with this [`pseudonym`].
@@ -137,12 +137,12 @@ pub enum SplitMessage {
 ///
 /// # Errors
 /// If the text is no such message.
-pub fn split_message(message: &str) -> Result<SplitMessage, MalformedInput> {
+pub fn halve_message(message: &str) -> Result<HalvedMessage, MalformedInput> {
     let RawPeerMessage { origin, states } = MalformedInput::parse_json(message)?;
     if let [] | [_] = states[..] {
         let RawPeerState { address, .. } =
             MalformedInput::parse_json(states.first().map_or("{}", |state| state.get()))?;
-        return Ok(SplitMessage::SingleState(pseudonym(address.get().unwrap_or_default())));
+        return Ok(HalvedMessage::SingleState(pseudonym(address.get().unwrap_or_default())));
     }
     let head = message_head(origin.get().unwrap_or_default());
     let (first, second) = states.split_at(states.len() / 2);
@@ -150,19 +150,19 @@ pub fn split_message(message: &str) -> Result<SplitMessage, MalformedInput> {
         let states: Vec<_> = states.iter().map(|state| state.get()).collect();
         format!("{head}{}{MESSAGE_TAIL}", states.join(","))
     };
-    Ok(SplitMessage::Halves(half(first), half(second)))
+    Ok(HalvedMessage::Halves(half(first), half(second)))
 }
 
 #[derive(Deserialize)]
 struct MessageVersion {
     #[serde(default)]
-    version: LenientText,
+    version: ScalarText,
 }
 
 #[derive(Deserialize)]
 struct RawPeerMessage<'a> {
     #[serde(default)]
-    origin: LenientText,
+    origin: ScalarText,
     #[serde(borrow, default)]
     states: Vec<&'a RawValue>,
 }
@@ -170,7 +170,7 @@ struct RawPeerMessage<'a> {
 #[derive(Deserialize)]
 struct RawPeerState {
     #[serde(default)]
-    address: LenientText,
+    address: ScalarText,
     #[serde(default)]
     spellings: Spellings,
     bounced: Option<Statement>,
@@ -295,9 +295,9 @@ mod tests {
         let message = pack_states("us-east-1", states.iter().cloned()).next().unwrap();
         let (mut rest, mut read_back, mut names) = (vec![message], Vec::new(), Vec::new());
         while let Some(message) = rest.pop() {
-            match split_message(&message).unwrap() {
-                SplitMessage::Halves(first, second) => rest.extend([second, first]),
-                SplitMessage::SingleState(name) => {
+            match halve_message(&message).unwrap() {
+                HalvedMessage::Halves(first, second) => rest.extend([second, first]),
+                HalvedMessage::SingleState(name) => {
                     let incoming = parse_peer_message(&message).unwrap();
                     assert_eq!(incoming.origin_region, "us-east-1");
                     read_back.extend(incoming.states);
@@ -307,7 +307,7 @@ mod tests {
         }
         assert_eq!(read_back, states);
         assert_eq!(names, states.iter().map(|state| pseudonym(&state.address)).collect::<Vec<_>>());
-        assert!(split_message("Hello").is_err());
+        assert!(halve_message("Hello").is_err());
     }
 
     #[test]
