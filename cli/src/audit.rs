@@ -28,11 +28,11 @@ use crate::region_names::parse_regions;
 /// has stopped.
 const VERDICT_VALIDITY: Duration = Duration::from_hours(48);
 
-/// Tell for each Region and each section of AWS's page "Regions and Amazon SES" whether it is ready, and what mends it
+/// Report whether each Region is ready, section by section of AWS's page "Regions and Amazon SES", and what fixes it
 ///
 /// Verdicts are read from the tables, where each stack's audit function writes them, and compared
 /// between the Regions. A verdict is `pass`, `warn`, `FAIL`, `n/a` or `unknown`; what was found is
-/// told beneath, the worst first, with the commands and DNS records that mend it. A verdict older
+/// listed below, the worst first, with the commands and DNS records that fix it. A verdict older
 /// than 48 hours is unknown: the function has stopped. Nothing is changed.
 ///
 /// With --live the Regions are asked now, with your credentials, without the tables: at a request a

@@ -20,7 +20,7 @@ use crate::aws::{self, TableArguments};
 use crate::exit;
 use crate::region_names::parse_regions;
 
-/// Tell what each Region holds of an address: whether it is suppressed, since when, by what; and its history
+/// Show what each Region holds for an address: whether it is suppressed, since when, by what; and its history
 ///
 /// A state is `bounce`, `complaint`, `released`, or `none` where nothing was ever said against it.
 /// The list's column is what SES's suppression list held when it was last written or seen. In the

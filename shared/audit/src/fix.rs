@@ -1,4 +1,4 @@
-//! What mends something: commands that a shell takes as they stand, and DNS records.
+//! What fixes something: commands that a shell takes as they stand, and DNS records.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 /// SES's 4 KB; a record holds many commands.
 const MAX_COMMAND_BYTES: usize = 12 * 1024;
 
-/// One step that mends a fault.
+/// One step that fixes a fault.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Fix {

@@ -130,7 +130,7 @@ fn finding_sort_key(finding: &Finding) -> (&str, &str, &str, &[Fix]) {
     (&finding.subject, &finding.evidence, &finding.todo, &finding.fixes)
 }
 
-/// Joins findings that lack the same answer: a missing permission is one thing to mend, however many identities could not
+/// Joins findings that lack the same answer: a missing permission is one thing to fix, however many identities could not
 /// be read for it.
 fn join_unanswered(findings: Vec<Finding>) -> Vec<Finding> {
     let (unknown, mut rest): (Vec<_>, Vec<_>) = findings

@@ -36,7 +36,7 @@ pub enum OpenTableError {
     /// The stack has no output `TableName`: it is another stack, or has not been created completely yet.
     #[error("the stack has no output {TABLE_NAME_OUTPUT}")]
     NoTableOutput,
-    /// CloudFormation refused the call, such as for a missing permission. A retry can help once that is mended.
+    /// CloudFormation refused the call, such as for a missing permission. A retry can help once that is fixed.
     #[error("refused: {0}")]
     Refused(String),
     /// The calls were throttled, failed or were not answered until the deadline. A retry can help.

@@ -111,7 +111,7 @@ pub enum PeerError {
     /// SQS does not take what is in the message. A retry with the same message can't help.
     #[error("SQS does not take the message: {0}")]
     InvalidContents(String),
-    /// SQS refused the call in a way that only a person can mend, such as for a missing permission.
+    /// SQS refused the call in a way that only a person can fix, such as for a missing permission.
     #[error("refused: {0}")]
     Refused(String),
 }

@@ -4,7 +4,7 @@ use std::fmt;
 
 use crate::text::escape_invisible;
 
-/// Input that no retry can mend. `Display` names the field and quotes at most a line of the input, for a terminal;
+/// Input that no retry can fix. `Display` names the field and quotes at most a line of the input, for a terminal;
 /// log [`field`](Self::field) and [`problem`](Self::problem) instead, which hold no part of it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub struct MalformedInput {

@@ -138,7 +138,7 @@ impl Chronicle {
 }
 
 /// A law: a state is settled only for the version that was acted on, so what is settled as done is what is in force. It is
-/// checked at every write, since reconcile would have mended it once all is at rest.
+/// checked at every write, since reconcile would have fixed it once all is at rest.
 fn settled_is_in_force(region: &str, state: &AddressState) -> Result<(), Broken> {
     let done = state.apply_outcome().map(|outcome| outcome.kind);
     let done = matches!(done, Some(ApplyOutcomeKind::Applied | ApplyOutcomeKind::ReasonNotEnabled));

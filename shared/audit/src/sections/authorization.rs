@@ -59,7 +59,7 @@ pub(crate) fn judge(facts: &RegionFacts) -> Judgement {
 }
 
 /// Makes one finding with one command, however much is wrong with the policy. Each command writes the whole policy, so a
-/// second one that mends another fault would write back the fault that the first has mended.
+/// second one that fixes another fault would write back the fault that the first has fixed.
 fn judge_policy(judged: &mut Judgement, of: &IdentityFacts, name: &str, policy: &Value, region: &str) {
     let mut found: Vec<(AuditVerdict, String, &str)> = Vec::new();
     let open: Vec<_> = statements(policy).filter(|statement| is_open(statement)).collect();

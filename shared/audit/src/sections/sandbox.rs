@@ -34,7 +34,7 @@ pub(crate) fn judge(facts: &RegionFacts) -> Judgement {
             AuditVerdict::Warn,
             "",
             "enforcement status PROBATION: SES reviews the account",
-            "Look at the support case that SES opened, and mend what it names before SES pauses sending.",
+            "Look at the support case that SES opened, and fix what it names before SES pauses sending.",
             [],
         ),
         Some("SHUTDOWN") => judged.add_finding(

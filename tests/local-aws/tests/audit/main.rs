@@ -1,5 +1,5 @@
 //! The audit end to end, in three Regions: one fault in each section of AWS's page is planted in Regions that are ready, the
-//! audit finds all ten where they are and nothing else, and what it prints mends them.
+//! audit finds all ten where they are and nothing else, and what it prints fixes them.
 //!
 //! The functions and the operator's tool are the binaries, the template is the real one, SES keeps its own pace, and the
 //! commands that the audit prints run as they stand, by the AWS CLI. What a person or AWS would do, the test does: it publishes

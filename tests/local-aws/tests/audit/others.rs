@@ -69,7 +69,7 @@ async fn in_ireland(world: &World) {
         ("open", json!([anybody])),
         ("half-open", json!([anybody, agency(IRELAND)])),
         ("copied", json!([agency(VIRGINIA)])),
-        // Several faults in one policy, which one command mends.
+        // Several faults in one policy, which one command fixes.
         ("open-and-copied", json!([anybody, agency(VIRGINIA), agency(SYDNEY)])),
         ("copied-open", json!([statement(&json!("*"), VIRGINIA)])),
     ] {
