@@ -21,7 +21,7 @@ pub enum SettingError {
 /// What every function is told.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct CommonSettings {
-    /// `TABLE_NAME_OUTPUT`: the name of the table.
+    /// `TABLE_NAME`: the name of the table.
     pub table: String,
     /// `ACCOUNT_ID`: the id of the AWS account.
     pub account: String,

@@ -5,7 +5,7 @@
 //!
 //! | index | partition key | sort key |
 //! |---|---|---|
-//! | `pending_states` | `pending_states` | `due_at` |
+//! | `pending` | `pending` | `due_at` |
 //! | `states` | `shard` | `changed_at` |
 //!
 //! An index lags behind the table, so a state from a page must be read again, consistently, before it is written.
@@ -122,10 +122,10 @@ pub async fn update_known_state(
     address: &str,
     mut known: Option<AddressState>,
     deadline: Deadline,
-    mut change: impl FnMut(Option<&AddressState>) -> Option<AddressState>,
+    mut next_state: impl FnMut(Option<&AddressState>) -> Option<AddressState>,
 ) -> Result<StateUpdate, TableError> {
     for _ in 0..MAX_CONFLICTS {
-        let Some(next) = change(known.as_ref()) else {
+        let Some(next) = next_state(known.as_ref()) else {
             return Ok(StateUpdate { state: known, was_written: false });
         };
         known = match table.put_state(&next, known.as_ref().map(AddressState::version), deadline).await? {
