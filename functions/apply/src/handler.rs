@@ -13,17 +13,16 @@
 
 use std::time::Duration;
 
-use mailroom_aws::clock::Clock;
 use mailroom_aws::deadline::Deadline;
 use mailroom_aws::metrics::Metrics;
 use mailroom_aws::stream;
-use mailroom_aws::table::lease::{AcquireOutcome, LeaseStore};
+use mailroom_aws::table::lease::run_with_lease;
 use mailroom_core::suppression::AddressState;
 use mailroom_core::suppression::address_state::STATE_SORT_KEY;
 use mailroom_core::suppression::dispatch::most_urgent_addresses;
 use mailroom_core::timestamp::Timestamp;
 use serde::Serialize;
-use tracing::{error, info, warn};
+use tracing::{error, warn};
 
 pub use crate::error::ApplyError;
 use crate::error::RunEnd;
@@ -60,23 +59,14 @@ impl<P: Ports> ApplyFunction<P> {
         invocation_id: &str,
         deadline: Deadline,
     ) -> Result<RunOutcome, ApplyError> {
-        let now = self.clock.now();
-        let ends_at = deadline.by_clock(now);
-        let expires_at = ends_at.plus(LEASE_MARGIN);
-        let outcome = self.table.acquire(LEASE_NAME, invocation_id, now, expires_at, deadline).await?;
-        if outcome == AcquireOutcome::HeldByOther {
-            info!("another instance is at work");
-            return Ok(RunOutcome::Busy);
-        }
-        let outcome = self.run_with_lease(payload, deadline, ends_at).await;
-        // If the lease can't be released, it ends by itself.
-        if let Err(error) = self.table.release(LEASE_NAME, invocation_id, deadline).await {
-            warn!("{error}");
-        }
-        outcome
+        let run = async |ends_at| self.drain(payload, deadline, ends_at).await;
+        let (table, clock) = (&self.table, &self.clock);
+        run_with_lease(table, clock, LEASE_NAME, invocation_id, LEASE_MARGIN, deadline, run)
+            .await?
+            .unwrap_or(Ok(RunOutcome::Busy))
     }
 
-    async fn run_with_lease(
+    async fn drain(
         &self,
         payload: &str,
         deadline: Deadline,

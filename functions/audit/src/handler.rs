@@ -21,7 +21,7 @@ use mailroom_audit::{AuditSection, AuditVerdict, SectionVerdict, judge_sections}
 use mailroom_aws::clock::Timer;
 use mailroom_aws::deadline::Deadline;
 use mailroom_aws::metrics::Metrics;
-use mailroom_aws::table::lease::{AcquireOutcome, LeaseStore};
+use mailroom_aws::table::lease::{LeaseStore, run_with_lease};
 use mailroom_aws::table::notes::NoteStore;
 use mailroom_aws::table::{PutOutcome, TableError};
 use mailroom_core::timestamp::Timestamp;
@@ -130,20 +130,10 @@ where
         invocation_id: &str,
         deadline: Deadline,
     ) -> Result<AuditOutcome, AuditError> {
-        let now = self.clock.now();
-        let ends_at = deadline.by_clock(now);
-        let expires_at = ends_at.plus(LEASE_MARGIN);
-        let leased = self.table.acquire(LEASE, invocation_id, now, expires_at, deadline).await?;
-        if leased == AcquireOutcome::HeldByOther {
-            info!("another invocation is at it");
-            return Ok(AuditOutcome::Held);
-        }
-        let outcome = self.resume_due_pass(request, ends_at, deadline).await;
-        // If the lease can't be released, it ends by itself.
-        if let Err(error) = self.table.release(LEASE, invocation_id, deadline).await {
-            warn!("the lease is not released: {error}");
-        }
-        outcome
+        let resume = async |ends_at| self.resume_due_pass(request, ends_at, deadline).await;
+        run_with_lease(&self.table, &self.clock, LEASE, invocation_id, LEASE_MARGIN, deadline, resume)
+            .await?
+            .unwrap_or(Ok(AuditOutcome::Held))
     }
 
     async fn resume_due_pass(

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use mailroom_aws::clock::{Clock, Timer};
+use mailroom_aws::clock::Timer;
 use mailroom_aws::deadline::Deadline;
 use mailroom_aws::invocation::SqsBatchResponse;
 use mailroom_aws::metrics::Metrics;
@@ -13,14 +13,14 @@ use mailroom_aws::peer_queues::PeerQueues;
 use mailroom_aws::rate_limiter::RateLimiter;
 use mailroom_aws::suppression_list::SuppressionList;
 use mailroom_aws::table::TableError;
-use mailroom_aws::table::lease::{AcquireOutcome, LeaseStore};
+use mailroom_aws::table::lease::{LeaseStore, run_with_lease};
 use mailroom_aws::table::notes::NoteStore;
 use mailroom_aws::table::record_scan::RecordScan;
 use mailroom_aws::table::states::StateTable;
 use mailroom_core::timestamp::Timestamp;
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
-use tracing::{info, warn};
+use tracing::info;
 
 pub use crate::abandoned_records::AbandonedRecordsError;
 pub use crate::look_back::LookBackCounts;
@@ -197,19 +197,12 @@ impl<P: Ports> ReconcileFunction<P> {
         invocation_id: &str,
         deadline: Deadline,
     ) -> Result<ReconcileRunOutcome, ReconcileError> {
-        let now = self.clock.now();
-        let ends_at = deadline.by_clock(now);
-        let expires_at = ends_at.plus(LEASE_MARGIN);
-        let outcome = self.table.acquire(LEASE_NAME, invocation_id, now, expires_at, deadline).await;
-        if outcome.map_err(ReconcileError::Lease)? == AcquireOutcome::HeldByOther {
-            info!("another invocation is at it");
-            return Ok(ReconcileRunOutcome::Busy);
-        }
-        let done = self.push_pass_and_look_back(request, ends_at, deadline).await;
-        if let Err(error) = self.table.release(LEASE_NAME, invocation_id, deadline).await {
-            warn!("not given back, so it has to run out: {error}");
-        }
-        done
+        let run = async |ends_at| self.push_pass_and_look_back(request, ends_at, deadline).await;
+        let (table, clock) = (&self.table, &self.clock);
+        run_with_lease(table, clock, LEASE_NAME, invocation_id, LEASE_MARGIN, deadline, run)
+            .await
+            .map_err(ReconcileError::Lease)?
+            .unwrap_or(Ok(ReconcileRunOutcome::Busy))
     }
 
     async fn push_pass_and_look_back(

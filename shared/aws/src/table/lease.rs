@@ -9,10 +9,14 @@
 //!
 //! A lease lasts longer than its holder may run, so that nobody goes on working after losing it.
 
+use std::time::Duration;
+
 use mailroom_core::timestamp::Timestamp;
+use tracing::{info, warn};
 
 use super::item::{Item, string_attribute};
 use super::{RegionTable, TableError, is_condition_failed};
+use crate::clock::Clock;
 use crate::deadline::Deadline;
 use crate::retry::retry_until_deadline;
 
@@ -47,6 +51,35 @@ pub enum AcquireOutcome {
     Acquired,
     /// Another invocation holds the lease, or another instance with the same event.
     HeldByOther,
+}
+
+/// Does `work` while holding a lease, and gives the lease back; `None` if another invocation holds it. `work` is told when the
+/// invocation ends by `clock`; the lease lasts `margin` longer, for clocks that differ and for the response's way.
+///
+/// # Errors
+/// If it is not known whether the lease was taken. One that can't be given back ends by itself, which is no error.
+pub async fn run_with_lease<T>(
+    leases: &impl LeaseStore,
+    clock: &impl Clock,
+    name: &str,
+    invocation_id: &str,
+    margin: Duration,
+    deadline: Deadline,
+    work: impl AsyncFnOnce(Timestamp) -> T,
+) -> Result<Option<T>, TableError> {
+    let now = clock.now();
+    let ends_at = deadline.by_clock(now);
+    if leases.acquire(name, invocation_id, now, ends_at.plus(margin), deadline).await?
+        == AcquireOutcome::HeldByOther
+    {
+        info!(lease = name, "another invocation is at work");
+        return Ok(None);
+    }
+    let result = work(ends_at).await;
+    if let Err(error) = leases.release(name, invocation_id, deadline).await {
+        warn!(lease = name, %error, "the lease is not given back, and ends by itself");
+    }
+    Ok(Some(result))
 }
 
 impl RegionTable {
