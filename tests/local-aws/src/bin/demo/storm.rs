@@ -18,7 +18,7 @@ use crate::world::{REGIONS, World};
 const BOUNCES: usize = 2_000;
 
 /// How long it may take until every list holds them all.
-const FOLLOW_WITHIN: Duration = Duration::from_mins(12);
+const FOLLOW_WITHIN: Duration = Duration::from_mins(5);
 
 /// The time between two lines that say how far it is.
 const PROGRESS_EVERY: Duration = Duration::from_secs(5);
