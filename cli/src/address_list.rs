@@ -42,8 +42,8 @@ pub(crate) struct ListedAddresses {
 
 impl ListedAddresses {
     /// Adds an address. If it is there already, the graver of both reasons stays.
-    pub(crate) fn add(&mut self, address: Address, reason: Option<SuppressionReason>) {
-        let index = *self.by_spelling.entry(address.raw().to_owned()).or_insert(self.entries.len());
+    pub(crate) fn add_keeping_graver_reason(&mut self, address: Address, reason: Option<SuppressionReason>) {
+        let index = *self.by_spelling.entry(address.spelling().to_owned()).or_insert(self.entries.len());
         match self.entries.get_mut(index) {
             Some(entry) => entry.reason = entry.reason.max(reason),
             None => self.entries.push(ListedAddress { address, reason }),
@@ -73,7 +73,7 @@ pub(crate) enum ListFormatError {
 }
 
 /// Reads an address that operators may decide on.
-pub(crate) fn parse_address(text: &str) -> Result<Address, String> {
+pub(crate) fn parse_non_simulator_address(text: &str) -> Result<Address, String> {
     let address = Address::parse(text).map_err(|error| {
         let told = error.to_string();
         told.strip_prefix("payload: ").unwrap_or(&told).to_owned()
@@ -81,7 +81,7 @@ pub(crate) fn parse_address(text: &str) -> Result<Address, String> {
     if address.is_simulator() {
         return Err(format!(
             "{}: SES's mailbox simulator is never suppressed, or every test of a bounce would break the next",
-            escape_invisible(address.raw(), usize::MAX)
+            escape_invisible(address.spelling(), usize::MAX)
         ));
     }
     Ok(address)
@@ -104,7 +104,7 @@ impl AddressList {
         let text = text.replace("\r\n", "\n").replace('\r', "\n");
         let mut list = Self::default();
         if starts_with_json(&text) {
-            list.parse_objects(&text, default_reason);
+            list.parse_json_lines(&text, default_reason);
             return Ok(list);
         }
         let mut rows = CsvRows { rest: &text, line: 1, separator: detect_separator(&text) };
@@ -137,7 +137,7 @@ impl AddressList {
         Ok(list)
     }
 
-    fn parse_objects(&mut self, text: &str, default_reason: Option<SuppressionReason>) {
+    fn parse_json_lines(&mut self, text: &str, default_reason: Option<SuppressionReason>) {
         for (index, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
             let Ok(object) = serde_json::from_str::<serde_json::Map<String, serde_json::Value>>(line) else {
                 let why = "not a JSON object; there must be one in each line".to_owned();
@@ -164,10 +164,10 @@ impl AddressList {
         let read = if address_text.contains(char::REPLACEMENT_CHARACTER) {
             Err("not UTF-8".to_owned())
         } else {
-            parse_address(address_text)
+            parse_non_simulator_address(address_text)
         };
         match read {
-            Ok(address) => self.addresses.add(address, reason),
+            Ok(address) => self.addresses.add_keeping_graver_reason(address, reason),
             Err(why) => self.unreadable_lines.push(UnreadableLine { line_number, problem: why }),
         }
     }
@@ -281,7 +281,7 @@ mod tests {
 
     fn read(text: &str) -> (Vec<String>, Vec<usize>) {
         let list = AddressList::parse(text.as_bytes(), None).unwrap();
-        let raw = list.addresses.entries.iter().map(|entry| entry.address.raw().to_owned()).collect();
+        let raw = list.addresses.entries.iter().map(|entry| entry.address.spelling().to_owned()).collect();
         (raw, list.unreadable_lines.iter().map(|unreadable| unreadable.line_number).collect())
     }
 

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use mailroom_audit::aws::table::AuditTable;
-use mailroom_audit::compare::compare_regions;
+use mailroom_audit::compare::compare_and_dedup_verdicts;
 use mailroom_audit::facts::{ApiAnswer, RegionFacts, StackFacts};
 use mailroom_audit::{AuditSection, AuditVerdict, SectionVerdict, judge_sections};
 use mailroom_aws::clock::{Clock, SystemClock};
@@ -22,7 +22,7 @@ use self::outcome::RegionOutcome;
 use crate::aws::{self, TableArguments};
 use crate::exit;
 use crate::receiving::{self, ReceivingOverrides};
-use crate::region_names::parse_regions;
+use crate::region_names::parse_distinct_regions;
 
 /// How long a verdict holds. A stack's audit begins at least every 23 hours and ends within 24: what is older is of a function that
 /// has stopped.
@@ -91,12 +91,12 @@ impl AuditCommand {
                 "--receiving is for --live: the tables hold what each stack's parameter Receiving says",
             );
         }
-        let named = if all { Ok(Vec::new()) } else { parse_regions(&self.regions) };
+        let named = if all { Ok(Vec::new()) } else { parse_distinct_regions(&self.regions) };
         let (named, said) = match (named, self.receiving.parse()) {
             (Ok(named), Ok(said)) => (named, said),
             (Err(why), _) | (_, Err(why)) => return exit::fail_with_usage_error(&why),
         };
-        let got = match aws::block_on(self.collect_region_results(&named, &said)) {
+        let got = match aws::block_on(self.collect_region_outcomes(&named, &said)) {
             Ok(Ok(got)) => got,
             Ok(Err(why)) => return exit::fail_with_usage_error(&why),
             Err(error) => return exit::fail_with_usage_error(&error.to_string()),
@@ -134,10 +134,10 @@ impl AuditCommand {
                 self.named.stack()
             ));
         }
-        let verdicts = compare_regions(&verdicts);
+        let verdicts = compare_and_dedup_verdicts(&verdicts);
         let mut out = io::stdout().lock();
         let printed = if self.json {
-            audit_output::print_json(&verdicts, &mut out)
+            audit_output::print_json_lines(&verdicts, &mut out)
         } else {
             audit_output::print_table(&verdicts, &left_out, &mut out)
         };
@@ -148,13 +148,13 @@ impl AuditCommand {
     }
 
     /// What comes of asking the Regions that are named, or all of the credentials' partition.
-    async fn collect_region_results(
+    async fn collect_region_outcomes(
         &self,
-        requested_regions: &[Region],
+        regions_or_all: &[Region],
         receiving_overrides: &ReceivingOverrides,
     ) -> Result<Vec<(Region, RegionOutcome)>, String> {
         let access = aws::load_access().await?;
-        let mut regions = requested_regions.to_vec();
+        let mut regions = regions_or_all.to_vec();
         if regions.is_empty() {
             // Credentials are of one partition.
             let partition = access.default_region().and_then(Region::find).map(|region| region.partition());
@@ -167,7 +167,7 @@ impl AuditCommand {
                 &regions,
                 self.named.stack(),
                 receiving_overrides,
-                requested_regions.is_empty(),
+                regions_or_all.is_empty(),
             )
             .await);
         }
@@ -200,7 +200,7 @@ impl AuditCommand {
     fn classify_open_error(&self, error: &OpenTableError, region: &str) -> RegionOutcome {
         match error {
             OpenTableError::StackNotFound => RegionOutcome::NoStack,
-            OpenTableError::Refused(code) if aws::is_region_disabled_code(code) => {
+            OpenTableError::Refused(code) if aws::may_mean_region_disabled(code) => {
                 RegionOutcome::NotEnabled(code.clone())
             }
             other => RegionOutcome::Failed(self.named.explain_open_error(other, region)),
@@ -285,7 +285,7 @@ mod tests {
 
     use super::*;
 
-    fn classify_error(verdict: AuditVerdict, found: &[AuditVerdict]) -> SectionVerdict {
+    fn new_section_verdict(verdict: AuditVerdict, found: &[AuditVerdict]) -> SectionVerdict {
         let at = Timestamp::parse("2026-11-23T12:00:00Z").unwrap();
         let finding = |verdict: &AuditVerdict| Finding {
             verdict: *verdict,
@@ -303,8 +303,11 @@ mod tests {
     #[test]
     fn what_is_not_known_is_no_success() {
         use AuditVerdict::{Fail, NotApplicable, Pass, Unknown, Warn};
-        let fine =
-            [classify_error(Pass, &[]), classify_error(NotApplicable, &[]), classify_error(Warn, &[Warn])];
+        let fine = [
+            new_section_verdict(Pass, &[]),
+            new_section_verdict(NotApplicable, &[]),
+            new_section_verdict(Warn, &[Warn]),
+        ];
         for (verdict, found, expected) in [
             (Pass, &[][..], 0),
             (Unknown, &[], 2),
@@ -312,15 +315,15 @@ mod tests {
             (Warn, &[Warn, Unknown], 2),
             (Fail, &[Fail, Unknown], 1),
         ] {
-            let verdicts = [&fine[..], &[classify_error(verdict, found)]].concat();
+            let verdicts = [&fine[..], &[new_section_verdict(verdict, found)]].concat();
             assert_eq!(exit_code(&verdicts), expected, "{verdict} {found:?}");
         }
-        assert_eq!(exit_code(&[classify_error(Unknown, &[]), classify_error(Fail, &[Fail])]), 1);
+        assert_eq!(exit_code(&[new_section_verdict(Unknown, &[]), new_section_verdict(Fail, &[Fail])]), 1);
     }
 
     #[test]
     fn an_old_verdict_holds_no_longer() {
-        let failed = classify_error(AuditVerdict::Fail, &[AuditVerdict::Fail]);
+        let failed = new_section_verdict(AuditVerdict::Fail, &[AuditVerdict::Fail]);
         let at = failed.checked_at;
         assert_eq!(expire_old_verdict(failed.clone(), at.plus(VERDICT_VALIDITY)), failed);
         // A clock that is behind.

@@ -123,8 +123,8 @@ pub(crate) fn explain_stack_error(error: &OpenTableError, region: &str, stack: &
 
 /// Whether AWS refuses credentials in a Region as it does in one that the account has not enabled. It may also be that it knows
 /// them nowhere.
-pub(crate) fn is_region_disabled_code(code: &str) -> bool {
-    ["InvalidClientTokenId", "OptInRequired", "UnrecognizedClientException"].contains(&code)
+pub(crate) fn may_mean_region_disabled(error_code: &str) -> bool {
+    ["InvalidClientTokenId", "OptInRequired", "UnrecognizedClientException"].contains(&error_code)
 }
 
 /// When to give up a call that starts now.
@@ -151,9 +151,9 @@ pub(crate) async fn load_access() -> Result<AwsAccess, String> {
 pub(crate) const READ_ACTIONS: &str = "dynamodb:GetItem and dynamodb:Query";
 
 /// Why a table could not be read or written, in words, and what that takes.
-pub(crate) fn explain_table_error(error: &TableError, takes: &str) -> String {
+pub(crate) fn explain_table_error(error: &TableError, required_actions: &str) -> String {
     match error {
-        TableError::Refused(code) => explain_error_code_with_actions(code, takes),
+        TableError::Refused(code) => explain_error_code_with_actions(code, required_actions),
         other => other.to_string(),
     }
 }

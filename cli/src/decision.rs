@@ -158,7 +158,7 @@ impl DecisionArguments {
         let mut bad = 0;
         let mut addresses = Vec::new();
         for text in &self.addresses {
-            match address_list::parse_address(text) {
+            match address_list::parse_non_simulator_address(text) {
                 Ok(address) => addresses.push(address),
                 Err(why) => {
                     bad += 1;
@@ -171,7 +171,7 @@ impl DecisionArguments {
         }
         let mut entries = ListedAddresses::default();
         for address in addresses {
-            entries.add(address, default_reason);
+            entries.add_keeping_graver_reason(address, default_reason);
         }
         let Some(file) = &self.file else { return Ok((entries.into_vec(), 0)) };
         let bytes = if file.as_os_str() == "-" {
@@ -193,7 +193,7 @@ impl DecisionArguments {
             ));
         }
         for ListedAddress { address, reason } in list.addresses.into_vec() {
-            entries.add(address, reason);
+            entries.add_keeping_graver_reason(address, reason);
         }
         let mut entries = entries.into_vec();
         let all = entries.len();
@@ -214,29 +214,29 @@ impl DecisionArguments {
         &self,
         details: &DecisionDetails<'_>,
         addresses: &[ListedAddress],
-        unreadable_count: usize,
+        unusable_count: usize,
     ) -> Result<ExitCode, String> {
-        let status = if unreadable_count > 0 { ExitCode::from(2) } else { ExitCode::SUCCESS };
+        let status = if unusable_count > 0 { ExitCode::from(2) } else { ExitCode::SUCCESS };
         if addresses.is_empty() {
-            print_line(&format!("no address, nothing written; {unreadable_count} could not be read"));
+            print_line(&format!("no address, nothing written; {unusable_count} could not be read"));
             return Ok(status);
         }
         let access = aws::load_access().await?;
         let table = self.named.open_table_for_decisions(&access, self.region.as_deref()).await?;
         let place = format!("{} in {}", table.name(), table.region());
-        let bar = progress_bar(addresses.len());
+        let bar = new_address_progress_bar(addresses.len());
         let (tally, stopped) =
             append_decision_records(&table, &table, &SystemClock, details, addresses, |done| bar.inc(done))
                 .await;
         bar.finish_and_clear();
-        let DecisionTally { newly_decided: new, already_decided: already, .. } = tally;
+        let DecisionTally { newly_decided: new, already_in_effect: already, .. } = tally;
         let (done, again) = match details.action {
             OperatorAction::Suppress => ("newly suppressed", "were already (left alone)"),
             OperatorAction::Release => ("newly released", "were not suppressed here (released all the same)"),
         };
         if tally.processed > 0 {
             print_line(&format!(
-                "{place}: {new} {done}, {already} {again}, {unreadable_count} could not be read"
+                "{place}: {new} {done}, {already} {again}, {unusable_count} could not be read"
             ));
         }
         match stopped {
@@ -252,12 +252,12 @@ impl DecisionArguments {
 }
 
 /// A bar that only a terminal sees, and only if there is something to wait for.
-fn progress_bar(addresses: usize) -> ProgressBar {
-    if addresses <= CHUNK_SIZE || !io::stderr().is_terminal() {
+fn new_address_progress_bar(address_count: usize) -> ProgressBar {
+    if address_count <= CHUNK_SIZE || !io::stderr().is_terminal() {
         return ProgressBar::hidden();
     }
     let style = ProgressStyle::with_template("{bar:40} {human_pos} of {human_len}, {eta} left");
-    let bar = ProgressBar::new(addresses as u64);
+    let bar = ProgressBar::new(address_count as u64);
     bar.with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
 }
 

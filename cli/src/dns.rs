@@ -19,7 +19,7 @@ use mailroom_core::region::Region;
 use mailroom_core::text::escape_invisible;
 
 use crate::exit;
-use crate::region_names::{parse_region, parse_regions};
+use crate::region_names::{parse_distinct_regions, parse_region};
 use crate::{aws, receiving};
 
 /// Between two calls in a Region, by SES's quota.
@@ -70,7 +70,7 @@ impl DnsCommand {
                 Ok(mail_from) => mail_from,
                 Err(why) => return exit::fail_with_usage_error(&why),
             };
-        let (regions, said) = match (parse_regions(&self.regions), self.receiving.parse()) {
+        let (regions, said) = match (parse_distinct_regions(&self.regions), self.receiving.parse()) {
             (Ok(regions), Ok(said)) => (regions, said),
             (Err(why), _) | (_, Err(why)) => return exit::fail_with_usage_error(&why),
         };
@@ -101,24 +101,28 @@ fn parse_domain(text: &str) -> Option<String> {
 }
 
 /// The MAIL FROM domain that a name means: it is below its identity (Amazon SES Developer Guide, "Using a custom MAIL FROM domain").
-fn parse_mail_from_domain(name: &str, identity_domain: &str) -> Result<String, String> {
+fn parse_mail_from_domain(label_or_domain: &str, identity_domain: &str) -> Result<String, String> {
     let below = |full: &String| {
         full.strip_suffix(identity_domain).is_some_and(|before| before.len() > 1 && before.ends_with('.'))
     };
-    let full =
-        parse_domain(name).filter(below).or_else(|| parse_domain(&format!("{name}.{identity_domain}")));
+    let full = parse_domain(label_or_domain)
+        .filter(below)
+        .or_else(|| parse_domain(&format!("{label_or_domain}.{identity_domain}")));
     full.filter(|full| !full.contains("..") && below(full)).ok_or_else(|| {
-        format!("--mail-from: {} is no subdomain of {identity_domain}", escape_invisible(name, 100))
+        format!(
+            "--mail-from: {} is no subdomain of {identity_domain}",
+            escape_invisible(label_or_domain, 100)
+        )
     })
 }
 
 async fn read_dns_facts(
     domain: &str,
-    requested_regions: Vec<Region>,
+    regions_or_default: Vec<Region>,
     receiving_overrides: &receiving::ReceivingOverrides,
 ) -> Result<Vec<RegionDnsFacts>, String> {
     let access = aws::load_access().await?;
-    let mut regions = requested_regions;
+    let mut regions = regions_or_default;
     if regions.is_empty() {
         let name = access.default_region().ok_or("which Region? Say it with --regions, or by AWS_REGION")?;
         regions.push(parse_region(name)?);
@@ -134,13 +138,13 @@ async fn read_region_dns_facts(
     access: &AwsAccess,
     domain: &str,
     region: Region,
-    receives: bool,
+    reads_rule_set: bool,
 ) -> RegionDnsFacts {
     let config = &access.config(region.name());
     let (ses, rule_sets) = (SesV2Reader::new(config), SesRuleSetApi::new(config));
     let pace = RateLimiter::new(&SystemClock, CALL_INTERVAL, None);
     let identity = call_ses(&pace, "ses:GetEmailIdentity", async || ses.identity(domain).await).await;
-    let rule_set = if receives && matches!(identity, ApiAnswer::Answered(Some(_))) {
+    let rule_set = if reads_rule_set && matches!(identity, ApiAnswer::Answered(Some(_))) {
         let active = async || Ok(rule_sets.active_rule_set().await?.map(rule_set_facts));
         call_ses(&pace, "ses:DescribeActiveReceiptRuleSet", active).await
     } else {

@@ -99,7 +99,7 @@ impl NormalizeCommand {
         &self,
         message: &PayloadMessage,
         out: &mut impl Write,
-        err: &mut impl Write,
+        notice_out: &mut impl Write,
     ) -> io::Result<Vec<MalformedInput>> {
         match &message.content {
             Ok(ParsedMessage::Feedback(notification)) => {
@@ -118,7 +118,7 @@ impl NormalizeCommand {
                 Err(error) => Ok(vec![error.prefix_field(&message.path)]),
             },
             Ok(ParsedMessage::Ignored(notice)) => {
-                writeln!(err, "mailroom: ignored: {notice}")?;
+                writeln!(notice_out, "mailroom: ignored: {notice}")?;
                 Ok(Vec::new())
             }
             Err(error) => Ok(vec![error.clone()]),
@@ -136,7 +136,7 @@ impl NormalizeCommand {
             structure: receipt.content()?.map(|content| MailStructure::parse(&content, true)),
         };
         let rules = InboundSettings { default_region: self.region.as_deref(), ..InboundSettings::default() };
-        inbound::normalize(receipt, &message.origin, &found, rules)
+        inbound::normalize_valid_recipients(receipt, &message.origin, &found, rules)
     }
 }
 

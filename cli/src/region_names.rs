@@ -14,7 +14,7 @@ pub(crate) fn parse_region(name: &str) -> Result<Region, String> {
 }
 
 /// The Regions that arguments name, each once, in the order of the arguments.
-pub(crate) fn parse_regions(names: &[String]) -> Result<Vec<Region>, String> {
+pub(crate) fn parse_distinct_regions(names: &[String]) -> Result<Vec<Region>, String> {
     names.iter().map(|name| parse_region(name)).collect::<Result<_, _>>().map(remove_duplicates)
 }
 

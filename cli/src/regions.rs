@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-use mailroom_core::region::{Availability, ReceivingSetting, Region};
+use mailroom_core::region::{FeatureAvailability, ReceivingSetting, Region};
 use serde_json::json;
 
 use crate::exit;
@@ -55,7 +55,8 @@ impl RegionsCommand {
         let row = |region| RegionRow { region, receiving: said.for_region(region) };
         let rows: Vec<_> = regions.into_iter().map(row).collect();
         let mut out = io::stdout().lock();
-        let printed = if self.json { print_json(&rows, &mut out) } else { print_table(&rows, &mut out) };
+        let printed =
+            if self.json { print_json_lines(&rows, &mut out) } else { print_table(&rows, &mut out) };
         exit::exit_after_printing(printed, ExitCode::SUCCESS)
     }
 }
@@ -67,7 +68,7 @@ struct RegionRow {
 }
 
 impl RegionRow {
-    fn receives(&self) -> bool {
+    fn counts_as_receiving(&self) -> bool {
         self.receiving.receives_in(self.region)
     }
 
@@ -80,14 +81,14 @@ impl RegionRow {
     }
 }
 
-fn availability_text(availability: Availability) -> String {
+fn availability_text(availability: FeatureAvailability) -> String {
     match availability {
-        Availability::Since(month) => format!("yes ({month})"),
-        Availability::No | Availability::Unknown => availability.as_str().to_owned(),
+        FeatureAvailability::Since(month) => format!("yes ({month})"),
+        FeatureAvailability::No | FeatureAvailability::Unknown => availability.as_str().to_owned(),
     }
 }
 
-fn print_json(rows: &[RegionRow], out: &mut impl Write) -> io::Result<()> {
+fn print_json_lines(rows: &[RegionRow], out: &mut impl Write) -> io::Result<()> {
     for row in rows {
         let region = row.region;
         let object = json!({
@@ -98,8 +99,8 @@ fn print_json(rows: &[RegionRow], out: &mut impl Write) -> io::Result<()> {
             "smtp": region.smtp_availability().as_str(),
             "smtp_endpoint": region.smtp_endpoint(),
             "receiving": region.receiving_availability().as_str(),
-            "receives": row.receives(),
-            "inbound_endpoint": row.receives().then(|| region.inbound_endpoint()),
+            "receives": row.counts_as_receiving(),
+            "inbound_endpoint": row.counts_as_receiving().then(|| region.inbound_endpoint()),
             "mail_from_endpoint": region.mail_from_endpoint(),
         });
         writeln!(out, "{object}")?;

@@ -18,7 +18,7 @@ use mailroom_core::region::Region;
 use self::stored_address::StoredAddress;
 use crate::aws::{self, TableArguments};
 use crate::exit;
-use crate::region_names::parse_regions;
+use crate::region_names::parse_distinct_regions;
 
 /// Show what each Region holds for an address: whether it is suppressed, since when, by what; and its history
 ///
@@ -67,7 +67,7 @@ impl ShowCommand {
             Ok(address) => address,
             Err(error) => return exit::fail_with_usage_error(&error.prefix_field("ADDRESS").to_string()),
         };
-        let regions = match parse_regions(&self.regions) {
+        let regions = match parse_distinct_regions(&self.regions) {
             Ok(regions) => regions,
             Err(why) => return exit::fail_with_usage_error(&why),
         };
@@ -80,7 +80,7 @@ impl ShowCommand {
         let printed = if reports.iter().all(|report| report.stored.is_err()) && !self.json {
             Ok(())
         } else if self.json {
-            show_output::print_json(&address, &reports, &mut out)
+            show_output::print_json_lines(&address, &reports, &mut out)
         } else {
             show_output::print_table(&address, &reports, &mut out)
         };

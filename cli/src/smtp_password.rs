@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::io::{self, IsTerminal, Read, Write};
 use std::process::ExitCode;
 
-use mailroom_core::region::{Availability, Partition, Region};
+use mailroom_core::region::{FeatureAvailability, Partition, Region};
 use mailroom_core::smtp::{SecretAccessKey, SecretAccessKeyError};
 
 use crate::exit;
@@ -52,7 +52,7 @@ impl SmtpPasswordCommand {
                  shell's history now and has been visible to others: replace it",
             );
         }
-        let regions = match self.parse_regions() {
+        let regions = match self.parse_regions_expanding_all() {
             Ok(regions) => regions,
             Err(why) => return exit::fail_with_usage_error(&why),
         };
@@ -62,12 +62,12 @@ impl SmtpPasswordCommand {
                 "a terminal would show the secret access key: pipe it in (--help has an example)",
             );
         }
-        let secret = match parse_policy(stdin) {
+        let secret = match read_secret_access_key(stdin) {
             Ok(Ok(secret)) => secret,
             Ok(Err(why)) => return exit::fail_with_usage_error(&format!("standard input: {why}")),
             Err(error) => return exit::fail_with_error(&format!("standard input: {error}")),
         };
-        for region in regions.iter().filter(|region| region.smtp_availability() == Availability::No) {
+        for region in regions.iter().filter(|region| region.smtp_availability() == FeatureAvailability::No) {
             exit::print_error(&format!("{} is known to have no SMTP endpoint", region.name()));
         }
         exit::exit_after_printing(
@@ -77,11 +77,11 @@ impl SmtpPasswordCommand {
     }
 
     /// The Regions that are named, each once, in the order of the arguments.
-    fn parse_regions(&self) -> Result<Vec<Region>, String> {
+    fn parse_regions_expanding_all(&self) -> Result<Vec<Region>, String> {
         let mut named = Vec::new();
         for name in &self.regions {
             if name == "all" {
-                named.extend(commercial_smtp_regions());
+                named.extend(commercial_maybe_smtp_regions());
             } else {
                 named.push(parse_region(name)?);
             }
@@ -91,13 +91,13 @@ impl SmtpPasswordCommand {
 }
 
 /// The Regions in which a commercial account's key can be of use: accounts of `us-gov-*` are others.
-fn commercial_smtp_regions() -> impl Iterator<Item = Region> {
+fn commercial_maybe_smtp_regions() -> impl Iterator<Item = Region> {
     Region::all().filter(|region| {
-        region.partition() == Partition::Aws && region.smtp_availability() != Availability::No
+        region.partition() == Partition::Aws && region.smtp_availability() != FeatureAvailability::No
     })
 }
 
-fn parse_policy(input: impl Read) -> io::Result<Result<SecretAccessKey, SecretAccessKeyError>> {
+fn read_secret_access_key(input: impl Read) -> io::Result<Result<SecretAccessKey, SecretAccessKeyError>> {
     let mut bytes = Vec::new();
     input.take(MAX_SECRET_BYTES).read_to_end(&mut bytes)?;
     let text = std::str::from_utf8(&bytes).map_err(|_| SecretAccessKeyError::Characters);

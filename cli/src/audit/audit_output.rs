@@ -11,7 +11,7 @@ use crate::columns;
 /// What a line that others wrote has room for; commands are as long as they are.
 const MAX_LINE_CHARS: usize = 700;
 
-pub(super) fn print_json(verdicts: &[SectionVerdict], out: &mut impl Write) -> io::Result<()> {
+pub(super) fn print_json_lines(verdicts: &[SectionVerdict], out: &mut impl Write) -> io::Result<()> {
     for told in verdicts {
         let object = json!({
             "region": told.region,
@@ -45,7 +45,7 @@ pub(super) fn print_table(
     }
     for region in &regions {
         let of: Vec<_> = verdicts.iter().filter(|told| told.region == *region).collect();
-        print_findings(region, &of, out)?;
+        print_findings_with_fixes(region, &of, out)?;
     }
     print_summary(verdicts, regions.len(), out)?;
     out.flush()
@@ -94,8 +94,12 @@ fn print_matrix(verdicts: &[SectionVerdict], regions: &[&str], out: &mut impl Wr
 }
 
 /// What was found in a Region, the worst first.
-fn print_findings(region: &str, verdicts: &[&SectionVerdict], out: &mut impl Write) -> io::Result<()> {
-    if let Some(why) = shared_unknown_evidence(verdicts) {
+fn print_findings_with_fixes(
+    region: &str,
+    verdicts: &[&SectionVerdict],
+    out: &mut impl Write,
+) -> io::Result<()> {
+    if let Some(why) = evidence_if_region_unknown(verdicts) {
         return writeln!(
             out,
             "\n{region}\n  {}  {}",
@@ -147,7 +151,7 @@ fn print_findings(region: &str, verdicts: &[&SectionVerdict], out: &mut impl Wri
 }
 
 /// Why nothing at all is known of a Region.
-fn shared_unknown_evidence<'a>(verdicts: &[&'a SectionVerdict]) -> Option<&'a str> {
+fn evidence_if_region_unknown<'a>(verdicts: &[&'a SectionVerdict]) -> Option<&'a str> {
     let first = verdicts.first()?;
     let alike = |told: &&SectionVerdict| {
         // Section 7 is told by another Region.
@@ -264,7 +268,7 @@ eu-west-1
     #[test]
     fn a_line_is_an_object() {
         let mut out = Vec::new();
-        print_json(&region("us-east-1", false), &mut out).unwrap();
+        print_json_lines(&region("us-east-1", false), &mut out).unwrap();
         let text = String::from_utf8(out).unwrap();
         let lines: Vec<serde_json::Value> =
             text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();

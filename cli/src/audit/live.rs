@@ -68,7 +68,7 @@ pub(super) async fn audit_regions(
                 audit_region(access, region, receiving_overrides.for_region(region), None, iam, &all, &bars)
                     .await
             }
-            Err(OpenTableError::Refused(code)) if aws::is_region_disabled_code(&code) => {
+            Err(OpenTableError::Refused(code)) if aws::may_mean_region_disabled(&code) => {
                 RegionOutcome::NotEnabled(code)
             }
             Err(other) => RegionOutcome::Failed(aws::explain_stack_error(&other, region.name(), stack)),
@@ -98,7 +98,7 @@ async fn audit_region(
         asks_iam: reads_iam,
         peers,
     };
-    let bar = progress_bars.add(new_progress_bar(region));
+    let bar = progress_bars.add(new_identity_progress_bar(region));
     let told =
         live::audit_region(&services, scope, &SystemClock, CALL_INTERVAL, None, |at: AuditProgress| {
             bar.set_length(at.identities_total.unwrap_or_default() as u64);
@@ -164,7 +164,7 @@ fn new_progress_bars() -> MultiProgress {
     bars
 }
 
-fn new_progress_bar(region: Region) -> ProgressBar {
+fn new_identity_progress_bar(region: Region) -> ProgressBar {
     let style = ProgressStyle::with_template("{prefix:15} {bar:30} {human_pos} of {human_len} identities");
     let bar = ProgressBar::new(0).with_prefix(region.name());
     bar.with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))

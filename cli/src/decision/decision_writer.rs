@@ -9,7 +9,7 @@ use mailroom_aws::table::TableError;
 use mailroom_aws::table::records::RecordTable;
 use mailroom_aws::table::states::StateTable;
 use mailroom_core::suppression::SuppressionState;
-use mailroom_core::suppression::address_state::{AddressState, AppliedEntry};
+use mailroom_core::suppression::address_state::{AddressState, LastKnownEntry};
 use mailroom_core::suppression::operator::{OperatorAction, OperatorDecision};
 use mailroom_core::suppression::reason::SuppressionReason;
 
@@ -35,7 +35,7 @@ pub(super) struct DecisionTally {
     /// So many were otherwise before.
     pub(super) newly_decided: usize,
     /// So many were as decided before.
-    pub(super) already_decided: usize,
+    pub(super) already_in_effect: usize,
     /// So many of the list are done with, whether or not anything was to be written.
     pub(super) processed: usize,
 }
@@ -47,7 +47,7 @@ pub(super) async fn append_decision_records(
     clock: &impl Clock,
     details: &DecisionDetails<'_>,
     addresses: &[ListedAddress],
-    mut on_progress: impl FnMut(u64),
+    mut on_chunk_processed: impl FnMut(u64),
 ) -> (DecisionTally, Option<String>) {
     let mut tally = DecisionTally::default();
     let mut counted = HashSet::new();
@@ -67,7 +67,7 @@ pub(super) async fn append_decision_records(
                 Err(TableError::InvalidItem(_)) => None,
                 Err(error) => return (tally, Some(aws::explain_table_error(&error, aws::READ_ACTIONS))),
             };
-            let so = is_already_decided(state.as_ref(), suppress);
+            let so = is_already_in_effect(state.as_ref(), suppress);
             were_so.push(so);
             if !so || suppress.is_none() {
                 let known = state.as_ref().map_or(&nothing, AddressState::state);
@@ -86,30 +86,30 @@ pub(super) async fn append_decision_records(
         let lost = records.append(&decisions, aws::call_deadline()).await;
         let lost_of: HashSet<_> = lost.iter().map(|lost| decisions[lost.index].recipient.as_str()).collect();
         for (ListedAddress { address, .. }, so) in chunk.iter().zip(were_so) {
-            if lost_of.contains(address.raw()) {
+            if lost_of.contains(address.spelling()) {
                 continue;
             }
             tally.processed += 1;
             if counted.insert(address.match_form()) {
-                *(if so { &mut tally.already_decided } else { &mut tally.newly_decided }) += 1;
+                *(if so { &mut tally.already_in_effect } else { &mut tally.newly_decided }) += 1;
             }
         }
         if let Some(first) = lost.first() {
             return (tally, Some(aws::explain_table_error(&first.error, "dynamodb:BatchWriteItem")));
         }
-        on_progress(chunk.len() as u64);
+        on_chunk_processed(chunk.len() as u64);
     }
     (tally, None)
 }
 
 /// Whether an address is as was decided. A suppression must also have got to the list, or be on its way there: where it was
 /// given up, or taken off by hand, saying so again is what makes it go there.
-fn is_already_decided(state: Option<&AddressState>, suppression_reason: Option<SuppressionReason>) -> bool {
-    let Some(wanted) = suppression_reason else {
+fn is_already_in_effect(state: Option<&AddressState>, wanted_reason: Option<SuppressionReason>) -> bool {
+    let Some(wanted) = wanted_reason else {
         return state.is_none_or(|state| state.effective_reason().is_none());
     };
     state.is_some_and(|state| {
-        let on_list = matches!(state.applied_entry(), Some(AppliedEntry { reason, removal_accepted: false, .. }) if reason == state.effective_reason());
+        let on_list = matches!(state.last_known_entry(), Some(LastKnownEntry { reason, removal_accepted: false, .. }) if reason == state.effective_reason());
         state.effective_reason() >= Some(wanted) && (state.is_pending() || on_list)
     })
 }
@@ -137,7 +137,7 @@ mod tests {
     }
 
     fn addresses(texts: &[&str]) -> Vec<Address> {
-        texts.iter().map(|text| address_list::parse_address(text).unwrap()).collect()
+        texts.iter().map(|text| address_list::parse_non_simulator_address(text).unwrap()).collect()
     }
 
     async fn run(
@@ -191,7 +191,7 @@ mod tests {
         let (tally, stopped, seen) = run(&states, &states, COMPLAINT, &two).await;
         assert_eq!(
             (tally, stopped, seen),
-            (DecisionTally { newly_decided: 2, already_decided: 0, processed: 2 }, None, 2)
+            (DecisionTally { newly_decided: 2, already_in_effect: 0, processed: 2 }, None, 2)
         );
         let records = states.records();
         assert_eq!(records.len(), 2);
@@ -213,7 +213,7 @@ mod tests {
             // A complaint is the graver of the two.
             for reason in [COMPLAINT, BOUNCE] {
                 let (tally, ..) = run(&states, &states, reason, &two).await;
-                assert_eq!(tally, DecisionTally { newly_decided: 0, already_decided: 2, processed: 2 });
+                assert_eq!(tally, DecisionTally { newly_decided: 0, already_in_effect: 2, processed: 2 });
                 assert_eq!(states.records().len(), 2);
             }
         }
@@ -261,7 +261,7 @@ mod tests {
         assert_eq!(run(&states, &MemoryTable::default(), COMPLAINT, &jane).await.0.newly_decided, 1);
         let state = states.states().remove(0);
         states
-            .put_state(&state.accept_removal(now()), Some(state.version()), aws::call_deadline())
+            .put_state(&state.record_accepted_removal(now()), Some(state.version()), aws::call_deadline())
             .await
             .unwrap();
         assert_eq!(run(&states, &MemoryTable::default(), BOUNCE, &jane).await.0.newly_decided, 1);
@@ -281,7 +281,7 @@ mod tests {
         let (tally, stopped, _) = run(&states, &records, None, &three).await;
         assert_eq!(
             (tally, stopped),
-            (DecisionTally { newly_decided: 1, already_decided: 1, processed: 3 }, None)
+            (DecisionTally { newly_decided: 1, already_in_effect: 1, processed: 3 }, None)
         );
         assert_eq!(records.records().len(), 3);
         assert!(records.records().iter().all(|record| record["action"] == "release"));
@@ -319,7 +319,7 @@ mod tests {
         let (tally, stopped, seen) = run(&states, &records, BOUNCE, &many).await;
         assert_eq!(
             (tally, seen),
-            (DecisionTally { newly_decided: 799, already_decided: 0, processed: 799 }, 400)
+            (DecisionTally { newly_decided: 799, already_in_effect: 0, processed: 799 }, 400)
         );
         assert_eq!(
             stopped.as_deref(),

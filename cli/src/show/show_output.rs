@@ -14,7 +14,7 @@ use crate::columns;
 /// What a line of history has room for.
 const MAX_CELL_CHARS: usize = 100;
 
-pub(super) fn print_json(
+pub(super) fn print_json_lines(
     address: &Address,
     reports: &[RegionReport],
     out: &mut impl Write,
@@ -27,7 +27,7 @@ pub(super) fn print_json(
         });
         match &report.stored {
             Ok(known) => {
-                object["state"] = known.state_word().into();
+                object["state"] = known.reason_or_release_word().into();
                 object["item"] = serde_json::to_value(&known.state)?;
                 object["history"] = known.history.clone().into();
             }
@@ -68,7 +68,13 @@ pub(super) fn print_table(
         let (since, by) = rests_on
             .as_ref()
             .map_or(("-".to_owned(), "-".to_owned()), |(at, by, _)| (at.to_string(), by.clone()));
-        rows.push([report.region.clone(), known.state_word().to_owned(), since, by, known.list_status()]);
+        rows.push([
+            report.region.clone(),
+            known.reason_or_release_word().to_owned(),
+            since,
+            by,
+            known.applied_entry_text(),
+        ]);
         history.extend(known.history.iter().map(|record| history_row(record, &report.region, id)));
     }
     columns::print_rows(&rows, out)?;

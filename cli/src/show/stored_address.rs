@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use mailroom_core::suppression::address_state::{AddressState, AppliedEntry, ApplyOutcomeKind};
+use mailroom_core::suppression::address_state::{AddressState, ApplyOutcomeKind, LastKnownEntry};
 use mailroom_core::suppression::operator::OperatorDecision;
 use mailroom_core::suppression::reason::SuppressionReason;
 use mailroom_core::suppression::state::StatementSource;
@@ -19,7 +19,7 @@ pub(super) struct StoredAddress {
 
 impl StoredAddress {
     /// The state in one word.
-    pub(super) fn state_word(&self) -> &'static str {
+    pub(super) fn reason_or_release_word(&self) -> &'static str {
         let Some(state) = &self.state else { return "none" };
         match state.effective_reason() {
             Some(reason) => reason_text(reason),
@@ -52,17 +52,17 @@ impl StoredAddress {
     }
 
     /// What SES's list holds, and what it waits for.
-    pub(super) fn list_status(&self) -> String {
+    pub(super) fn applied_entry_text(&self) -> String {
         let Some(state) = &self.state else { return "-".to_owned() };
-        let mut told = match state.applied_entry() {
+        let mut told = match state.last_known_entry() {
             None => "never written".to_owned(),
-            Some(AppliedEntry { reason: Some(reason), at, .. }) => format!("{} {at}", reason_text(reason)),
-            Some(AppliedEntry { removal_accepted: true, at, .. }) => {
+            Some(LastKnownEntry { reason: Some(reason), at, .. }) => format!("{} {at}", reason_text(reason)),
+            Some(LastKnownEntry { removal_accepted: true, at, .. }) => {
                 format!("taken off by others {at}, left off")
             }
-            Some(AppliedEntry { at, .. }) => format!("not on it {at}"),
+            Some(LastKnownEntry { at, .. }) => format!("not on it {at}"),
         };
-        if let Some(outcome) = state.apply_outcome() {
+        if let Some(outcome) = state.current_apply_outcome() {
             told += match outcome.kind {
                 ApplyOutcomeKind::Applied => "",
                 ApplyOutcomeKind::RefusedSandbox => "; refused: the account is in the sandbox there",

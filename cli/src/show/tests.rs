@@ -108,7 +108,7 @@ WHEN                      REGION     WHAT                     WHY
 #[tokio::test]
 async fn an_object_a_region() {
     let mut out = Vec::new();
-    show_output::print_json(&Address::parse("jane@example.com").unwrap(), &reports().await, &mut out)
+    show_output::print_json_lines(&Address::parse("jane@example.com").unwrap(), &reports().await, &mut out)
         .unwrap();
     let lines: Vec<Value> =
         String::from_utf8(out).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
@@ -150,7 +150,7 @@ async fn what_would_hide_or_turn_text_is_shown() {
     let reports = [RegionReport { region: "us-east-1".to_owned(), table: None, stored: known }];
     let (mut table, mut lines) = (Vec::new(), Vec::new());
     show_output::print_table(&address, &reports, &mut table).unwrap();
-    show_output::print_json(&address, &reports, &mut lines).unwrap();
+    show_output::print_json_lines(&address, &reports, &mut lines).unwrap();
     let [table, lines] = [table, lines].map(|out| String::from_utf8(out).unwrap());
     assert!(table.starts_with("j\\u{202e}a\\u{200b}ne@example.com\nalso spelled J\\u{202e}A"), "{table}");
     assert!(table.contains(r"ops: ticket\u{2060} 7"), "{table}");

@@ -18,9 +18,9 @@ impl<P: Ports> ApplyRun<'_, P> {
         // The error if it is not known how far the job is.
         let mut unwatched = None;
         loop {
-            let watched = if unwatched.is_none() { self.watch_jobs().await } else { Ok(()) };
+            let watched = if unwatched.is_none() { self.poll_jobs_and_note_overdue().await } else { Ok(()) };
             // Whatever came of watching the job, this is done: it counts for how long something has been pending.
-            let due = self.collect_due(std::mem::take(&mut addresses)).await?;
+            let due = self.correct_marks_and_collect_due(std::mem::take(&mut addresses)).await?;
             match watched {
                 Err(RunEnd::List(error)) => {
                     warn!("it is not known how far the import job is: {}", error.redacted_text());
@@ -28,15 +28,15 @@ impl<P: Ports> ApplyRun<'_, P> {
                 }
                 watched => watched?,
             }
-            let (due, settled) = self.settle_without_calls(due).await?;
+            let (due, settled) = self.record_attempts_without_calls(due).await?;
             let backlog = Backlog::new(due, self.function.settings.calls_per_minute());
-            let is_storm = backlog.is_storm();
+            let is_storm = backlog.exceeds_calls_per_minute();
             let jobs = self.job_availability(&backlog).await?;
             let Dispatch { job, calls, waits } = backlog.dispatch(jobs);
             if !job.is_empty() && self.start_job(job).await? {
                 continue;
             }
-            let done = settled + self.make_calls(calls).await?;
+            let done = settled + self.make_one_round_of_calls(calls).await?;
             // Something was done, so look again. The index may still show it, but not for long, and then it counts as
             // nothing.
             if done > 0 {
@@ -74,7 +74,7 @@ impl<P: Ports> ApplyRun<'_, P> {
     /// What is due and can be done now. An address that an import job holds is not touched, unless that job is no longer
     /// known: it is overdue, its intent was given up, or it ended before the index showed that it held the address. Then its
     /// mark is corrected, and the address is due.
-    async fn collect_due(&mut self, addresses: &[&str]) -> Result<Vec<DueAddress>, RunEnd> {
+    async fn correct_marks_and_collect_due(&mut self, addresses: &[&str]) -> Result<Vec<DueAddress>, RunEnd> {
         let (mut due, mut stray) = (Vec::new(), Vec::new());
         let mut reads = stream::iter(addresses)
             .map(|address| self.function.table.get_state(address, self.deadline))
@@ -82,7 +82,7 @@ impl<P: Ports> ApplyRun<'_, P> {
         while let Some(state) = reads.next().await {
             due.extend(
                 state?
-                    .filter(|state| !self.import_jobs.note.is_stray(state))
+                    .filter(|state| !self.import_jobs.note.contradicts_job_of(state))
                     .and_then(|state| self.due_address(state)),
             );
         }
@@ -90,7 +90,7 @@ impl<P: Ports> ApplyRun<'_, P> {
         let mut oldest = now;
         self.for_each_due(|state| {
             oldest = state.pending_since().map_or(oldest, |since| oldest.min(since));
-            if self.import_jobs.note.is_stray(&state) {
+            if self.import_jobs.note.contradicts_job_of(&state) {
                 stray.push(state);
             } else if addresses.binary_search(&state.address()).is_err() {
                 due.extend(self.due_address(state));
@@ -99,15 +99,16 @@ impl<P: Ports> ApplyRun<'_, P> {
         })
         .await?;
         self.counts.oldest_pending = self.counts.oldest_pending.max(now.since(oldest));
-        let corrected =
-            self.update_all(stray, |state, now| self.import_jobs.note.correct_mark(state, now)).await?;
+        let corrected = self
+            .update_all(stray, |state, now| self.import_jobs.note.correct_assigned_job(state, now))
+            .await?;
         due.extend(corrected.into_iter().filter_map(|state| self.due_address(state)));
         Ok(due)
     }
 
     /// Records what needs no call: what SES is trusted to have put, and what it refuses to put. Returns the rest, and the
     /// number of those that were recorded.
-    async fn settle_without_calls(
+    async fn record_attempts_without_calls(
         &mut self,
         due: Vec<DueAddress>,
     ) -> Result<(Vec<DueAddress>, usize), RunEnd> {
@@ -116,7 +117,7 @@ impl<P: Ports> ApplyRun<'_, P> {
         }
         let account = self.account_status().await?.clone();
         let settle = |due: &DueAddress| {
-            due.attempt_without_call(account.has_production_access, &account.enabled_reasons)
+            due.trusted_or_refused_attempt(account.has_production_access, &account.enabled_reasons)
         };
         let (settled, rest): (Vec<_>, Vec<_>) = due.into_iter().partition(|due| settle(due).is_some());
         let (run, settle) = (&*self, &settle);

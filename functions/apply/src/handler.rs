@@ -19,7 +19,7 @@ use mailroom_aws::stream;
 use mailroom_aws::table::lease::run_with_lease;
 use mailroom_core::suppression::AddressState;
 use mailroom_core::suppression::address_state::STATE_SORT_KEY;
-use mailroom_core::suppression::dispatch::most_urgent_addresses;
+use mailroom_core::suppression::dispatch::most_urgent_sorted_by_address;
 use mailroom_core::timestamp::Timestamp;
 use serde::Serialize;
 use tracing::{error, warn};
@@ -72,10 +72,11 @@ impl<P: Ports> ApplyFunction<P> {
         deadline: Deadline,
         ends_at: Timestamp,
     ) -> Result<RunOutcome, ApplyError> {
-        let (states, unread) = stream_states(payload);
+        let (states, unread) = parse_stream_states(payload);
         self.metrics.count(&[("StreamRecordsUnread", unread)]);
         let mut run = ApplyRun::new(self, deadline, ends_at).await?;
-        let drained = run.drain_due_actions(&most_urgent_addresses(&states, MAX_STREAM_ADDRESSES)).await;
+        let drained =
+            run.drain_due_actions(&most_urgent_sorted_by_address(&states, MAX_STREAM_ADDRESSES)).await;
         self.metrics.count(&run.metrics());
         match drained {
             Ok(()) => Ok(RunOutcome::Drained),
@@ -90,7 +91,7 @@ impl<P: Ports> ApplyFunction<P> {
 
 /// The states in the table's stream, which has none if the schedule woke the function, and the number of its records that
 /// could not be read. Their addresses are looked at besides those of the index, which may lag behind the stream.
-fn stream_states(payload: &str) -> (Vec<AddressState>, usize) {
+fn parse_stream_states(payload: &str) -> (Vec<AddressState>, usize) {
     let (mut states, mut unread) = (Vec::new(), 0);
     for record in stream::parse_stream_event(payload).unwrap_or_default() {
         let state = match record {

@@ -32,7 +32,7 @@ use mailroom_core::suppression::import_job::{CompletedJob, JobIntent, JobNote};
 use tracing::{error, info, warn};
 
 use crate::error::RunEnd;
-use crate::list_caller::{CallKind, ListCallError};
+use crate::list_caller::{Idempotency, ListCallError};
 use crate::ports::Ports;
 use crate::run::{ApplyRun, MAX_PARALLEL_WRITES};
 
@@ -62,7 +62,7 @@ impl<P: Ports> ApplyRun<'_, P> {
 
     /// Makes a job of what is due: of one kind, and as much as SES takes. Returns `false` if all of it has changed since.
     pub(crate) async fn start_job(&mut self, mut due: Vec<DueAddress>) -> Result<bool, RunEnd> {
-        if self.list_caller.time_left() < TIME_TO_START {
+        if self.list_caller.call_time_left() < TIME_TO_START {
             return Err(RunEnd::Later("an import job is not begun so late"));
         }
         let plan = |due: &Vec<DueAddress>| {
@@ -86,7 +86,7 @@ impl<P: Ports> ApplyRun<'_, P> {
             .put_in_own_region(&self.object_location(&key), planned.body.into_bytes())
             .await?;
         info!(kind = planned.action.as_ses(), addresses = planned.addresses.len(), key, "import job");
-        self.request_intended_job().await?;
+        self.request_or_give_up_job().await?;
         Ok(true)
     }
 
@@ -95,7 +95,7 @@ impl<P: Ports> ApplyRun<'_, P> {
     async fn mark_addresses(&self, due: &[DueAddress], key: &str) -> Result<HashSet<String>, RunEnd> {
         let mark = |index: usize| async move {
             let Some(DueAddress { state, .. }) =
-                due.get(index).filter(|_| self.list_caller.time_left() > TIME_TO_CREATE)
+                due.get(index).filter(|_| self.list_caller.call_time_left() > TIME_TO_CREATE)
             else {
                 return Ok(None);
             };
@@ -115,14 +115,16 @@ impl<P: Ports> ApplyRun<'_, P> {
     }
 
     /// Has SES make the job from the object that was written.
-    async fn request_intended_job(&mut self) -> Result<(), RunEnd> {
+    async fn request_or_give_up_job(&mut self) -> Result<(), RunEnd> {
         let now = self.now();
         self.update_intent(|intent| intent.requested_at = Some(now)).await?;
         let Some(intent) = self.import_jobs.note.intent.clone() else { return Ok(()) };
         let (kind, url) = (intent.kind(), self.object_url(&intent.key));
         match self
             .list_caller
-            .call_with_retries(CallKind::NotIdempotent, async |list| list.create_import_job(kind, &url).await)
+            .call_with_retries(Idempotency::NotIdempotent, async |list| {
+                list.create_import_job(kind, &url).await
+            })
             .await
         {
             Ok(id) => {
@@ -131,7 +133,7 @@ impl<P: Ports> ApplyRun<'_, P> {
                 self.update_intent(|intent| intent.id = Some(id)).await
             }
             Err(ListCallError::List(error @ (ListError::Refused(_) | ListError::Denied(_)))) => {
-                self.give_up_job(&intent, &error.redacted_text()).await
+                self.give_up_and_suspend_jobs(&intent, &error.redacted_text()).await
             }
             // No job was made. Its addresses are due again at once, and planned anew.
             Err(ListCallError::Postponed(why)) => {
@@ -145,14 +147,15 @@ impl<P: Ports> ApplyRun<'_, P> {
 
     /// Looks whether the job has ended, and if so records that; declares it overdue if it has not ended in time. It does not
     /// ask SES more often than is worth a call.
-    pub(crate) async fn watch_jobs(&mut self) -> Result<(), RunEnd> {
+    pub(crate) async fn poll_jobs_and_note_overdue(&mut self) -> Result<(), RunEnd> {
         self.poll_overdue_job().await?;
         let Some(intent) = self.import_jobs.note.intent.clone() else { return Ok(()) };
         if !self.import_jobs.next_watch_in(self.now()).is_zero() {
             return Ok(());
         }
         let watched = self.poll_current_job(intent).await;
-        let is_late = self.import_jobs.note.intent.as_ref().is_some_and(|intent| intent.is_late(self.now()));
+        let is_late =
+            self.import_jobs.note.intent.as_ref().is_some_and(|intent| intent.is_overdue(self.now()));
         if !is_late || matches!(watched, Err(RunEnd::Failed(_))) {
             return watched;
         }
@@ -182,7 +185,7 @@ impl<P: Ports> ApplyRun<'_, P> {
         let Some(id) = overdue.id.clone() else { return Ok(()) };
         match self
             .list_caller
-            .call_with_retries(CallKind::NotIdempotent, async |list| list.import_job(&id).await)
+            .call_with_retries(Idempotency::NotIdempotent, async |list| list.import_job(&id).await)
             .await
         {
             Ok(job) if job.status == JobStatus::Completed => self.record_completed(&overdue, &job).await,
@@ -229,12 +232,12 @@ impl<P: Ports> ApplyRun<'_, P> {
         };
         let job = match self
             .list_caller
-            .call_with_retries(CallKind::Idempotent, async |list| list.import_job(&id).await)
+            .call_with_retries(Idempotency::Idempotent, async |list| list.import_job(&id).await)
             .await
         {
             Ok(job) => job,
             Err(ListCallError::List(error @ ListError::NotFound)) => {
-                return self.give_up_job(&intent, &error.redacted_text()).await;
+                return self.give_up_and_suspend_jobs(&intent, &error.redacted_text()).await;
             }
             Err(error) => return Err(error.into()),
         };
@@ -247,7 +250,7 @@ impl<P: Ports> ApplyRun<'_, P> {
             }
             JobStatus::Failed => {
                 self.counts.jobs_ended += 1;
-                self.give_up_job(&intent, job.error.as_deref().unwrap_or("it failed")).await
+                self.give_up_and_suspend_jobs(&intent, job.error.as_deref().unwrap_or("it failed")).await
             }
             JobStatus::Completed => {
                 self.counts.jobs_ended += 1;
@@ -258,7 +261,7 @@ impl<P: Ports> ApplyRun<'_, P> {
 
     /// Gives a job up, since nothing of it can be relied on. Its marks are stray then and come off, and its addresses are
     /// as pending as before: that is not their fault, so that they need not wait longer with each job.
-    async fn give_up_job(&mut self, intent: &JobIntent, why: &str) -> Result<(), RunEnd> {
+    async fn give_up_and_suspend_jobs(&mut self, intent: &JobIntent, why: &str) -> Result<(), RunEnd> {
         warn!(key = intent.key, "an import job has failed, and for a while there are none: {why}");
         self.counts.jobs_failed += 1;
         let now = self.now();
@@ -279,7 +282,9 @@ impl<P: Ports> ApplyRun<'_, P> {
         loop {
             let page = self
                 .list_caller
-                .call_with_retries(CallKind::Idempotent, async |list| list.import_jobs(next.as_deref()).await)
+                .call_with_retries(Idempotency::Idempotent, async |list| {
+                    list.import_jobs(next.as_deref()).await
+                })
                 .await?;
             let since = intent.planned_at.minus(MAX_SES_CLOCK_SKEW);
             let fits = page.items.into_iter().filter(|job| {
@@ -289,7 +294,7 @@ impl<P: Ports> ApplyRun<'_, P> {
             for job in fits {
                 match self
                     .list_caller
-                    .call_with_retries(CallKind::Idempotent, async |list| list.import_job(&job.id).await)
+                    .call_with_retries(Idempotency::Idempotent, async |list| list.import_job(&job.id).await)
                     .await
                 {
                     Ok(ImportJob { object_url: Some(found), .. }) if found == url => return Ok(Some(job.id)),
@@ -324,7 +329,7 @@ impl<P: Ports> ApplyRun<'_, P> {
             true
         })
         .await?;
-        let failed = held.iter().filter(|state| completed.has_failed_at(state.address())).count();
+        let failed = held.iter().filter(|state| completed.needs_retry(state.address())).count();
         let addresses = held.len();
         self.update_all(held, |state, now| completed.record(state, &enabled, now)).await?;
         info!(addresses, failed, key = intent.key, "import job has ended");

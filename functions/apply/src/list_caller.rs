@@ -26,7 +26,7 @@ pub enum ListCallError {
 
 /// Whether a call that was not answered may be made again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum CallKind {
+pub enum Idempotency {
     /// It may: a second call changes nothing.
     Idempotent,
     /// It may not: the first call may have had its effect, which must not happen twice.
@@ -60,7 +60,7 @@ impl<'a, L: SuppressionList, C: Timer> ListCaller<'a, L, C> {
     }
 
     /// The time that is left for calls.
-    pub fn time_left(&self) -> Duration {
+    pub fn call_time_left(&self) -> Duration {
         self.no_calls_after.since(self.clock.now())
     }
 
@@ -76,10 +76,10 @@ impl<'a, L: SuppressionList, C: Timer> ListCaller<'a, L, C> {
     /// See [`ListCallError`].
     pub async fn call_with_retries<T>(
         &mut self,
-        kind: CallKind,
+        idempotency: Idempotency,
         call: impl AsyncFn(&L) -> Result<T, ListError>,
     ) -> Result<T, ListCallError> {
-        self.check_and_call_with_retries(kind, async || Ok(()), call).await
+        self.check_and_call_with_retries(idempotency, async || Ok(()), call).await
     }
 
     /// Makes a call as [`ListCaller::call_with_retries`] does, unless something has changed by then: `check` is asked before each attempt,
@@ -89,7 +89,7 @@ impl<'a, L: SuppressionList, C: Timer> ListCaller<'a, L, C> {
     /// The error of `check`, or [`ListCallError`].
     pub async fn check_and_call_with_retries<T, E: From<ListCallError>>(
         &mut self,
-        kind: CallKind,
+        idempotency: Idempotency,
         check: impl AsyncFn() -> Result<(), E>,
         call: impl AsyncFn(&L) -> Result<T, ListError>,
     ) -> Result<T, E> {
@@ -110,11 +110,11 @@ impl<'a, L: SuppressionList, C: Timer> ListCaller<'a, L, C> {
                 }
                 Err(ListError::Unavailable(_)) => {
                     unanswered += 1;
-                    (0, kind == CallKind::Idempotent && unanswered < MAX_UNANSWERED_ATTEMPTS)
+                    (0, idempotency == Idempotency::Idempotent && unanswered < MAX_UNANSWERED_ATTEMPTS)
                 }
                 _ => (0, false),
             };
-            self.rate_limiter.record_call(in_vain);
+            self.rate_limiter.record_call_end(in_vain);
             if !again {
                 return answer.map_err(|error| ListCallError::from(error).into());
             }

@@ -17,7 +17,7 @@ use mailroom_core::timestamp::Timestamp;
 
 use crate::error::RunEnd;
 use crate::job_tracker::JobTracker;
-use crate::list_caller::{CallKind, ListCaller};
+use crate::list_caller::{Idempotency, ListCaller};
 use crate::ports::{ApplyFunction, Ports};
 
 /// The number of states that are read or written at once.
@@ -126,7 +126,7 @@ impl<'a, P: Ports> ApplyRun<'a, P> {
             Some(account) => account,
             None => {
                 self.list_caller
-                    .call_with_retries(CallKind::Idempotent, async |list| list.account_status().await)
+                    .call_with_retries(Idempotency::Idempotent, async |list| list.account_status().await)
                     .await?
             }
         };

@@ -7,7 +7,7 @@ use mailroom_core::suppression::dispatch::DueAddress;
 use mailroom_core::suppression::{AddressState, SuppressionReason};
 
 use crate::error::RunEnd;
-use crate::list_caller::CallKind;
+use crate::list_caller::Idempotency;
 use crate::ports::Ports;
 use crate::run::ApplyRun;
 
@@ -22,14 +22,14 @@ struct AttemptOutcome {
 }
 
 impl AttemptOutcome {
-    fn success(attempt: ApplyAttempt) -> Self {
+    fn from_attempt(attempt: ApplyAttempt) -> Self {
         Self { attempt, end: None }
     }
 
     /// An attempt that failed. If SES finds the input wrong, that is about this address. Anything else is about SES, or
     /// about our permissions, and ends the run: it is recorded as this address's failure, so that the next run does not
     /// begin with the same.
-    fn failure(error: ListError) -> Self {
+    fn from_error(error: ListError) -> Self {
         let of_address =
             matches!(&error, ListError::Refused(refusal) if refusal.code == "BadRequestException");
         let attempt = ApplyAttempt::Failed { cause: error.to_string(), retryable: !of_address };
@@ -53,7 +53,7 @@ impl<E: Into<RunEnd>> From<E> for AddressCallError {
 
 impl<P: Ports> ApplyRun<'_, P> {
     /// Does as much, in this order, as goes before the backlog must be looked at again. Returns how many addresses were done.
-    pub(crate) async fn make_calls(&mut self, due: Vec<DueAddress>) -> Result<usize, RunEnd> {
+    pub(crate) async fn make_one_round_of_calls(&mut self, due: Vec<DueAddress>) -> Result<usize, RunEnd> {
         let before = self.list_caller.call_count;
         let mut done = 0;
         for stale in due {
@@ -102,10 +102,11 @@ impl<P: Ports> ApplyRun<'_, P> {
         if let Some(AttemptOutcome { end: None | Some(ListError::Refused(_)), .. }) = failure {
             // The account may have come into the sandbox since it was asked for. Then the address is not to blame.
             if !self.reread_account().await?.has_production_access {
-                return Ok(AttemptOutcome::success(ApplyAttempt::RefusedSandbox));
+                return Ok(AttemptOutcome::from_attempt(ApplyAttempt::RefusedSandbox));
             }
         }
-        let written = || AttemptOutcome::success(ApplyAttempt::Written { reason: Some(reason), enabled });
+        let written =
+            || AttemptOutcome::from_attempt(ApplyAttempt::Written { reason: Some(reason), enabled });
         Ok(failure.unwrap_or_else(written))
     }
 
@@ -121,7 +122,7 @@ impl<P: Ports> ApplyRun<'_, P> {
                 return Ok(failure);
             }
         }
-        Ok(AttemptOutcome::success(ApplyAttempt::Written { reason: None, enabled: true }))
+        Ok(AttemptOutcome::from_attempt(ApplyAttempt::Written { reason: None, enabled: true }))
     }
 
     /// Calls SES for a state, unless that has changed by the time of the call: a BOUNCE must not be put over a COMPLAINT
@@ -137,9 +138,10 @@ impl<P: Ports> ApplyRun<'_, P> {
             let same = found.is_some_and(|found| found.version() == state.version());
             if same { Ok(()) } else { Err(AddressCallError::StateChanged) }
         };
-        match self.list_caller.check_and_call_with_retries(CallKind::Idempotent, is_unchanged, call).await {
+        match self.list_caller.check_and_call_with_retries(Idempotency::Idempotent, is_unchanged, call).await
+        {
             Ok(()) => Ok(None),
-            Err(AddressCallError::RunEnd(RunEnd::List(error))) => Ok(Some(AttemptOutcome::failure(error))),
+            Err(AddressCallError::RunEnd(RunEnd::List(error))) => Ok(Some(AttemptOutcome::from_error(error))),
             Err(error) => Err(error),
         }
     }

@@ -16,7 +16,7 @@ use mailroom_audit::aws::table::AuditTable;
 use mailroom_audit::caller::Caller;
 use mailroom_audit::reader::{AuditPorts, AuditProgress, AuditScope, ReadError, RegionReader, Services};
 use mailroom_audit::readings::{SavedAnswers, TableStore};
-use mailroom_audit::reconcile_notes::{read_last_pass, read_peer_progress};
+use mailroom_audit::reconcile_notes::{read_last_pass, read_progress_of_each_peer};
 use mailroom_audit::{AuditSection, AuditVerdict, SectionVerdict, judge_sections};
 use mailroom_aws::clock::Timer;
 use mailroom_aws::deadline::Deadline;
@@ -154,7 +154,7 @@ where
                 return Ok(AuditOutcome::Held);
             }
         }
-        let outcome = self.resume_pass(&mut open, ends_at, deadline).await;
+        let outcome = self.read_and_judge_sections(&mut open, ends_at, deadline).await;
         let has_ended = matches!(outcome, Ok(AuditOutcome::Ended { .. }));
         self.metrics.count(&[("PassesUnfinished", usize::from(!has_ended))]);
         note.value.open_pass = (!has_ended).then_some(open);
@@ -186,7 +186,7 @@ where
         }
     }
 
-    async fn resume_pass(
+    async fn read_and_judge_sections(
         &self,
         open: &mut OpenPass,
         ends_at: Timestamp,
@@ -196,7 +196,7 @@ where
         let scope = AuditScope {
             stack: self.settings.stack.clone(),
             list: read_last_pass(&self.table, deadline).await,
-            peer_progress: read_peer_progress(&self.table, &self.settings.peers, deadline).await,
+            peer_progress: read_progress_of_each_peer(&self.table, &self.settings.peers, deadline).await,
             asks_iam: self.settings.reads_iam,
             peers: self.settings.peers.clone(),
         };

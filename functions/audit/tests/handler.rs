@@ -15,8 +15,8 @@ use mailroom_audit::aws::ApiError;
 use mailroom_audit::aws::iam::IamUser;
 use mailroom_audit::aws::table::AuditTable;
 use mailroom_audit::facts::{
-    AccessKey, AccessKeyLastUsed, ApiAnswer, BucketFacts, ConfigurationSet, DkimAttributes, EmailIdentity,
-    EventDestination, EventDestinationTarget, StackFacts,
+    AccessKey, AccessKeyLastUsed, ApiAnswer, BucketExistence, ConfigurationSet, DkimAttributes,
+    EmailIdentity, EventDestination, EventDestinationTarget, StackFacts,
 };
 use mailroom_audit::live;
 use mailroom_audit::reader::{AuditProgress, AuditScope, Services};
@@ -118,7 +118,7 @@ fn region(identities: usize) -> Region {
         }],
     });
     region.rule_sets.set_active(Some("m-inbound"));
-    let mail = BucketFacts { name: "mail".to_owned(), exists: ApiAnswer::Answered(true) };
+    let mail = BucketExistence { name: "mail".to_owned(), exists: ApiAnswer::Answered(true) };
     region.buckets.set("mail", Ok(mail));
     region
 }

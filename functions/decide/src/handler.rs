@@ -22,7 +22,7 @@ use mailroom_aws::clock::Clock;
 use mailroom_aws::deadline::Deadline;
 use mailroom_aws::invocation::InvocationError;
 use mailroom_aws::metrics::Metrics;
-use mailroom_aws::peer_queues::{self, PeerError, PeerQueues, SendCounts};
+use mailroom_aws::peer_queues::{self, PeerError, PeerQueues, SentAndRefusedCounts};
 use mailroom_aws::stream::{self as table_stream, StreamItem, UnreadableStreamRecord};
 use mailroom_aws::table::TableError;
 use mailroom_aws::table::states::{StateTable, StateUpdate, update_state};
@@ -98,7 +98,7 @@ struct PushTally {
 struct PeerPushOutcome {
     /// How many of the messages it took, whole or cut into more.
     messages_done: usize,
-    send_counts: SendCounts,
+    send_counts: SentAndRefusedCounts,
     /// What ended it before the last message; `None` if nothing did.
     error: Option<PeerError>,
 }
@@ -177,13 +177,16 @@ impl<T: StateTable, P: PeerQueues, C: Clock, M: Metrics> DecideFunction<T, P, C,
             if told.decidable.is_none() {
                 return Ok(None);
             }
-            return Ok(Some((told.address.clone(), DecidableRecord::Feedback(told.limit_times(written_at)))));
+            return Ok(Some((
+                told.address.clone(),
+                DecidableRecord::Feedback(told.replace_skewed_times(written_at)),
+            )));
         }
         if written.sort_key().starts_with("OPERATOR#") {
             let decision: OperatorDecision = written.parse().map_err(unreadable)?;
             return Ok(Some((
                 decision.address.clone(),
-                DecidableRecord::Decision(decision.limit_time(written_at)),
+                DecidableRecord::Decision(decision.replace_skewed_time(written_at)),
             )));
         }
         Ok(None)
@@ -197,7 +200,9 @@ impl<T: StateTable, P: PeerQueues, C: Clock, M: Metrics> DecideFunction<T, P, C,
         deadline: Deadline,
     ) -> Result<DecideOutcome, TableError> {
         let history = match self.history_range(records) {
-            Some(time) => self.table.feedback_summaries(address, &time, HISTORY_LIMIT, deadline).await?,
+            Some(time) => {
+                self.table.feedback_and_latest_delivery(address, &time, HISTORY_LIMIT, deadline).await?
+            }
             None => Vec::new(),
         };
         let changes: Vec<_> = records.iter().filter_map(|new| self.to_state_change(new, &history)).collect();
@@ -238,12 +243,13 @@ impl<T: StateTable, P: PeerQueues, C: Clock, M: Metrics> DecideFunction<T, P, C,
     async fn push_to_peers(&self, states: Vec<PeerState>, deadline: Deadline) -> PushTally {
         let messages: Vec<_> = peer_message::pack_states(&self.settings.region, states).collect();
         let deadline = deadline.min(Deadline::after(PUSH_TIMEOUT));
-        let told = self.settings.peers.iter().map(|peer| self.push_to_peer(peer, &messages, deadline));
+        let told =
+            self.settings.peers.iter().map(|peer| self.push_to_peer_until_error(peer, &messages, deadline));
         let mut tally = PushTally::default();
         for (peer, PeerPushOutcome { messages_done: done, send_counts: sent, error }) in
             self.settings.peers.iter().zip(future::join_all(told).await)
         {
-            tally.messages_sent += sent.messages;
+            tally.messages_sent += sent.messages_sent;
             tally.states_refused += sent.states_refused;
             if let Some(why) = error {
                 tally.peers_failed += 1;
@@ -255,7 +261,7 @@ impl<T: StateTable, P: PeerQueues, C: Clock, M: Metrics> DecideFunction<T, P, C,
     }
 
     /// Tells one peer. After one failed message no more are tried, since each would take as long to fail.
-    async fn push_to_peer(
+    async fn push_to_peer_until_error(
         &self,
         peer_region: &str,
         messages: &[String],
@@ -263,10 +269,10 @@ impl<T: StateTable, P: PeerQueues, C: Clock, M: Metrics> DecideFunction<T, P, C,
     ) -> PeerPushOutcome {
         let mut told = PeerPushOutcome::default();
         for message in messages {
-            match peer_queues::send_state_message(&self.peers, peer_region, message, deadline).await {
+            match peer_queues::send_or_halve_message(&self.peers, peer_region, message, deadline).await {
                 Ok(sent) => {
                     told.messages_done += 1;
-                    told.send_counts.messages += sent.messages;
+                    told.send_counts.messages_sent += sent.messages_sent;
                     told.send_counts.states_refused += sent.states_refused;
                 }
                 Err(error) => {

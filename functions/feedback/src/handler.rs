@@ -4,7 +4,7 @@
 use mailroom_aws::dead_letters::DeadLetterQueue;
 use mailroom_aws::deadline::Deadline;
 use mailroom_aws::invocation::{
-    AppendCounts, DeadLetterCounts, Invocation, InvocationError, SqsBatchResponse,
+    AppendCounts, Invocation, InvocationError, PoisonMessageCounts, SqsBatchResponse,
 };
 use mailroom_aws::metrics::Metrics;
 use mailroom_aws::table::deliveries::DeliveryTable;
@@ -59,7 +59,7 @@ impl FeedbackTally {
     fn count_non_evidence(&mut self, records: &[FeedbackRecord]) {
         let count = |is: fn(&FeedbackRecord) -> bool| records.iter().filter(|record| is(record)).count();
         self.auto_responses += count(|record| record.auto_response);
-        self.refusals += count(FeedbackRecord::is_refusal_by_ses);
+        self.refusals += count(FeedbackRecord::is_presumed_refusal_by_ses);
         self.not_in_destination += count(|record| record.not_in_destination);
     }
 }
@@ -77,7 +77,7 @@ impl<T: RecordTable + DeliveryTable, D: DeadLetterQueue, M: Metrics> FeedbackFun
         let mut invocation = Invocation::open(payload)?;
         let mut tally = FeedbackTally::default();
         let mut deliveries = DeliveryBuffer::default();
-        while let Some((place, message)) = invocation.next_message() {
+        while let Some((place, message)) = invocation.open_next_message() {
             // What there was no time for comes back; its id is all that the answer needs.
             if deadline.has_passed() {
                 invocation.mark_failed(place);
@@ -115,7 +115,7 @@ impl<T: RecordTable + DeliveryTable, D: DeadLetterQueue, M: Metrics> FeedbackFun
         self.write_deliveries_and_records(&mut invocation, &mut deliveries, deadline).await;
         let AppendCounts { records_written: written, records_not_written: not_written } =
             invocation.append_counts();
-        let DeadLetterCounts { poison_messages: poisoned, dead_letters_sent: sent } =
+        let PoisonMessageCounts { poison_messages: poisoned, dead_letters_sent: sent } =
             invocation.send_dead_letters(payload, &self.dead_letters, deadline).await;
         self.metrics.count(&[
             ("Messages", invocation.message_count()),

@@ -7,7 +7,7 @@ use futures_util::future::join_all;
 use mailroom_aws::dead_letters::DeadLetterQueue;
 use mailroom_aws::deadline::Deadline;
 use mailroom_aws::invocation::{
-    AppendCounts, DeadLetterCounts, Invocation, InvocationError, SqsBatchResponse,
+    AppendCounts, Invocation, InvocationError, PoisonMessageCounts, SqsBatchResponse,
 };
 use mailroom_aws::metrics::Metrics;
 use mailroom_aws::objects::{ObjectError, ObjectStore};
@@ -86,7 +86,7 @@ impl<T: RecordTable, O: ObjectStore, D: DeadLetterQueue, M: Metrics> InboundFunc
         let (mut ignored, mut service_events) = (0, 0);
         loop {
             let messages: Vec<_> =
-                iter::from_fn(|| invocation.next_message()).take(MAX_PARALLEL_MESSAGES).collect();
+                iter::from_fn(|| invocation.open_next_message()).take(MAX_PARALLEL_MESSAGES).collect();
             if messages.is_empty() {
                 break;
             }
@@ -122,7 +122,7 @@ impl<T: RecordTable, O: ObjectStore, D: DeadLetterQueue, M: Metrics> InboundFunc
         invocation.append_buffered_records(&self.table, deadline).await;
         let AppendCounts { records_written: written, records_not_written: not_written } =
             invocation.append_counts();
-        let DeadLetterCounts { poison_messages: poisoned, dead_letters_sent: sent } =
+        let PoisonMessageCounts { poison_messages: poisoned, dead_letters_sent: sent } =
             invocation.send_dead_letters(payload, &self.dead_letters, deadline).await;
         self.metrics.count(&[
             ("Messages", invocation.message_count()),
@@ -166,7 +166,7 @@ impl<T: RecordTable, O: ObjectStore, D: DeadLetterQueue, M: Metrics> InboundFunc
         let location = ObjectLocation::from_receipt(receipt, Some(&self.settings.mail_store))
             .ok_or_else(|| MalformedInput::new("receipt.action.bucketName", InputProblem::Missing))?;
         let object = self.find_or_put_mail(receipt, &location, &message.path).await?;
-        let structure = self.read_structure(&location, &object).await?;
+        let structure = self.read_structure_from_head(&location, &object).await?;
         let rules = InboundSettings {
             default_region: Some(&self.settings.stack_scope.region),
             disposition_policy: self.settings.disposition_policy,
@@ -174,7 +174,7 @@ impl<T: RecordTable, O: ObjectStore, D: DeadLetterQueue, M: Metrics> InboundFunc
         };
         let found =
             MailInspection { location: Some(location), object: Some(object), structure: Some(structure) };
-        let normalized = inbound::normalize(receipt, &message.origin, &found, rules);
+        let normalized = inbound::normalize_valid_recipients(receipt, &message.origin, &found, rules);
         Ok(InboundAction::Append(normalized.map_err(|error| error.prefix_field(&message.path))?))
     }
 
@@ -184,13 +184,13 @@ impl<T: RecordTable, O: ObjectStore, D: DeadLetterQueue, M: Metrics> InboundFunc
         &self,
         receipt: &Receipt,
         location: &ObjectLocation,
-        payload_path: &str,
+        field_path_prefix: &str,
     ) -> Result<ObjectFacts, InboundMessageError> {
         let found = self.objects.head(location).await;
         if found != Err(ObjectError::ObjectNotFound) {
             return Ok(found?);
         }
-        let Some(content) = receipt.content().map_err(|error| error.prefix_field(payload_path))? else {
+        let Some(content) = receipt.content().map_err(|error| error.prefix_field(field_path_prefix))? else {
             return Ok(found?);
         };
         self.objects.put(location, content.into_owned()).await?;
@@ -198,7 +198,7 @@ impl<T: RecordTable, O: ObjectStore, D: DeadLetterQueue, M: Metrics> InboundFunc
     }
 
     /// Reads the structure of a mail from its first bytes.
-    async fn read_structure(
+    async fn read_structure_from_head(
         &self,
         location: &ObjectLocation,
         object_facts: &ObjectFacts,

@@ -1,7 +1,7 @@
 //! What the template tells the function.
 
 use mailroom_aws::settings::{CommonSettings, EnvironmentVariables, SettingError};
-use mailroom_core::inbound::{Disposition, DispositionPolicy, MailStore};
+use mailroom_core::inbound::{DispositionPolicy, MailDisposition, MailStore};
 use mailroom_core::ownership::StackScope;
 use mailroom_core::record::Retention;
 
@@ -30,7 +30,7 @@ impl Settings {
         variables: &EnvironmentVariables<impl Fn(&str) -> Option<String>>,
     ) -> Result<Self, SettingError> {
         let disposition =
-            |name| variables.parse_required(name, "clean, suspect or reject", Disposition::parse);
+            |name| variables.parse_required(name, "clean, suspect or reject", MailDisposition::parse);
         Ok(Self {
             stack_scope: StackScope {
                 account: common.account.clone(),
@@ -73,7 +73,7 @@ mod tests {
     fn all_or_a_clear_error() {
         let settings = with("", "").unwrap();
         assert_eq!(settings.mail_store.prefix, "");
-        assert_eq!(settings.disposition_policy.spam, Disposition::Reject);
+        assert_eq!(settings.disposition_policy.spam, MailDisposition::Reject);
         for (name, _) in ALL {
             assert_eq!(with(name, "").unwrap_err(), SettingError::Missing(name));
         }

@@ -7,7 +7,7 @@ use futures_util::{StreamExt, stream};
 use mailroom_aws::clock::Clock;
 use mailroom_aws::dead_letters::DeadLetterQueue;
 use mailroom_aws::deadline::Deadline;
-use mailroom_aws::invocation::{DeadLetterCounts, InvocationError, SqsBatchResponse};
+use mailroom_aws::invocation::{InvocationError, PoisonMessageCounts, SqsBatchResponse};
 use mailroom_aws::metrics::Metrics;
 use mailroom_aws::sqs_event;
 use mailroom_aws::table::TableError;
@@ -83,7 +83,7 @@ impl<T: StateTable, D: DeadLetterQueue, C: Clock, M: Metrics> MergeFunction<T, D
         payload: &str,
         deadline: Deadline,
     ) -> Result<SqsBatchResponse, InvocationError> {
-        let (messages, mut ledger) = sqs_event::parse_sqs_event(payload)?;
+        let (messages, mut ledger) = sqs_event::parse_sqs_or_direct_event(payload)?;
         let mut by_address = BTreeMap::<String, AddressChanges>::new();
         let mut tally = MergeTally::default();
         for (index, message) in messages.iter().enumerate() {
@@ -98,7 +98,7 @@ impl<T: StateTable, D: DeadLetterQueue, C: Clock, M: Metrics> MergeFunction<T, D
                 }
             }
         }
-        let join_by = ledger.processing_deadline(deadline);
+        let join_by = ledger.deadline_before_dead_letters(deadline);
         let joined: Vec<_> = stream::iter(&by_address)
             .map(|(address, news)| self.join_changes(address, &news.changes, join_by))
             .buffered(MAX_PARALLEL_ADDRESSES)
@@ -118,7 +118,7 @@ impl<T: StateTable, D: DeadLetterQueue, C: Clock, M: Metrics> MergeFunction<T, D
                 }
             }
         }
-        let DeadLetterCounts { poison_messages: poisoned, dead_letters_sent: sent } =
+        let PoisonMessageCounts { poison_messages: poisoned, dead_letters_sent: sent } =
             ledger.send_dead_letters(payload, &self.dead_letters, deadline).await;
         self.metrics.count(&[
             ("Messages", messages.len()),

@@ -59,7 +59,7 @@ pub(crate) async fn note_abandoned_batches(
     clock: &impl Clock,
     deadline: Deadline,
 ) -> Result<usize, AbandonedRecordsError> {
-    let (messages, _) = sqs_event::parse_sqs_event(payload)?;
+    let (messages, _) = sqs_event::parse_sqs_or_direct_event(payload)?;
     let now = clock.now();
     let arrived_at = |body: &str| {
         serde_json::from_str::<AbandonedBatchMessage>(body).ok().map(|failure| failure.batch.last_arrived_at)

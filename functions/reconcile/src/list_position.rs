@@ -35,7 +35,7 @@ impl ListPosition {
 
     /// Records that a page of the window was read: the times of its entries, and what was found.
     pub(crate) fn record_page(&mut self, mut entry_times: Vec<Timestamp>, page_counts: PassCounts) {
-        self.counts.join(page_counts);
+        self.counts.add_counts(page_counts);
         entry_times.sort_unstable();
         if self.median_times.len() < MAX_MEDIAN_TIMES {
             self.median_times.extend(entry_times.get(entry_times.len() / 2));
@@ -43,7 +43,7 @@ impl ListPosition {
     }
 
     /// Begins the window again, or the earlier part of it if it can be split. Returns whether it was split.
-    pub(crate) fn restart_window(&mut self, now: Timestamp) -> bool {
+    pub(crate) fn split_or_restart_window(&mut self, now: Timestamp) -> bool {
         let parts = self.window.split(&self.median_times, now);
         let (begun, later) = parts.map_or((self.window, None), |(earlier, later)| (earlier, Some(later)));
         self.remaining_windows.extend(later);
@@ -78,7 +78,7 @@ mod tests {
             place.record_page(vec![at(second + 900), at(second), at(second + 1)], found);
         }
         assert_eq!((place.median_times.len(), place.counts.entries), (MAX_MEDIAN_TIMES, 3000));
-        assert!(place.restart_window(at(2000)));
+        assert!(place.split_or_restart_window(at(2000)));
         assert_eq!(place.counts, PassCounts::default(), "what was found is found again");
         let middle = place.window.until.unwrap();
         assert_eq!(middle, at(129));

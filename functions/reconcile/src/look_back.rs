@@ -170,7 +170,9 @@ impl<T: StateTable + RecordScan + NoteStore, C: Clock> LookBack<'_, T, C> {
         };
         let history = match window {
             Some(window) => {
-                self.table.feedback_summaries(address, &window, HISTORY_LIMIT, self.deadline).await?
+                self.table
+                    .feedback_and_latest_delivery(address, &window, HISTORY_LIMIT, self.deadline)
+                    .await?
             }
             None => Vec::new(),
         };

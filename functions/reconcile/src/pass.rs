@@ -71,10 +71,10 @@ struct OpenPass {
 impl OpenPass {
     /// The pass as it goes on. An older version, which had no windows, kept what it had found in the list so far with all
     /// counts. Here it is what was found in the window, so that it is not counted twice if the window is begun again.
-    fn resumed(mut self) -> Self {
+    fn migrate_old_counts(mut self) -> Self {
         if matches!(self.step, PassStep::List(_)) && self.list_position.is_new() {
             let restarts = self.counts.restarts;
-            self.list_position.counts.join(PassCounts { restarts: 0, ..self.counts });
+            self.list_position.counts.add_counts(PassCounts { restarts: 0, ..self.counts });
             self.counts = PassCounts { restarts, ..PassCounts::default() };
         }
         self
@@ -83,7 +83,7 @@ impl OpenPass {
     /// The counts so far, with those of the window that is being read.
     fn total_counts(&self) -> PassCounts {
         let mut counts = self.counts;
-        counts.join(self.list_position.counts);
+        counts.add_counts(self.list_position.counts);
         counts
     }
 }
@@ -146,7 +146,7 @@ impl From<&ListError> for PassError {
 type VersionedPassNote = Versioned<PassNote<OpenPass>>;
 
 /// Writes the note; fails if somebody else has written it since it was read.
-async fn keep_note(
+async fn save_note(
     note: &mut VersionedPassNote,
     table: &impl NoteStore,
     deadline: Deadline,
@@ -192,7 +192,7 @@ impl<P: Ports> PassRunner<'_, P> {
         let last = kept.value.last_pass.as_ref();
         let due = is_requested || last.is_none_or(|last| now.since(last.started_at) >= pass_interval);
         let mut open = match kept.value.open_pass.clone() {
-            Some(open) => open.resumed(),
+            Some(open) => open.migrate_old_counts(),
             None if !due => return Ok(PassOutcome::NotDue),
             None => OpenPass {
                 started_at: now,
@@ -220,7 +220,7 @@ impl<P: Ports> PassRunner<'_, P> {
                     alarmed: matches!(passed, Ok(PassOutcome::GuardTripped(_))),
                 });
                 kept.value.open_pass = None;
-                keep_note(&mut kept, self.table, self.deadline).await?;
+                save_note(&mut kept, self.table, self.deadline).await?;
             }
             Err(PassError::Contended) => {}
             // What was found before a failure is kept, so that a failure costs no more than the step that failed.
@@ -243,7 +243,7 @@ impl<P: Ports> PassRunner<'_, P> {
             return Err(PassError::Contended);
         }
         note.value.open_pass = Some(open_pass.clone());
-        keep_note(note, self.table, self.deadline).await
+        save_note(note, self.table, self.deadline).await
     }
 
     async fn run_steps(
@@ -266,21 +266,29 @@ impl<P: Ports> PassRunner<'_, P> {
             let counts = &mut open_pass.counts;
             let next = match &open_pass.step {
                 PassStep::List(token) => {
-                    self.judge_list_page(token.as_deref(), &mut open_pass.list_position, seen, &pass, counts)
-                        .await?
+                    self.reconcile_list_page(
+                        token.as_deref(),
+                        &mut open_pass.list_position,
+                        seen,
+                        &pass,
+                        counts,
+                    )
+                    .await?
                 }
-                PassStep::States(place) => match self.judge_states_page(place, seen, &pass, counts).await? {
-                    Some(place) => Some(PassStep::States(place)),
-                    None if self.emptied_list_guard.trips(counts.expected, counts.gone) => {
-                        warn!(
-                            gone = counts.gone,
-                            expected = counts.expected,
-                            "too much has gone from the list"
-                        );
-                        return Ok(PassOutcome::GuardTripped(open_pass.counts));
+                PassStep::States(place) => {
+                    match self.reconcile_unseen_states(place, seen, &pass, counts).await? {
+                        Some(place) => Some(PassStep::States(place)),
+                        None if self.emptied_list_guard.trips(counts.expected, counts.gone) => {
+                            warn!(
+                                gone = counts.gone,
+                                expected = counts.expected,
+                                "too much has gone from the list"
+                            );
+                            return Ok(PassOutcome::GuardTripped(open_pass.counts));
+                        }
+                        None => (counts.gone > 0).then(|| PassStep::LookUpEntries(IndexPosition::default())),
                     }
-                    None => (counts.gone > 0).then(|| PassStep::LookUpEntries(IndexPosition::default())),
-                },
+                }
                 PassStep::LookUpEntries(place) => self
                     .look_up_missing_entries(place, seen, &pass, counts)
                     .await?
@@ -309,7 +317,7 @@ impl<P: Ports> PassRunner<'_, P> {
     }
 
     /// Judges a page of the window.
-    async fn judge_list_page(
+    async fn reconcile_list_page(
         &self,
         token: Option<&str>,
         position: &mut ListPosition,
@@ -321,7 +329,7 @@ impl<P: Ports> PassRunner<'_, P> {
             Ok(page) => page,
             Err(ListError::Refused(_)) if token.is_some() => {
                 let window = position.window;
-                let split = position.restart_window(self.clock.now());
+                let split = position.split_or_restart_window(self.clock.now());
                 warn!(?window, split, "SES no longer takes a page's token: the window is begun again");
                 self.metrics.count(&[("ListRestarts", 1)]);
                 counts.restarts += 1;
@@ -350,7 +358,7 @@ impl<P: Ports> PassRunner<'_, P> {
             return Ok(Some(PassStep::List(page.next_token)));
         }
         let (found, more) = position.end_window();
-        counts.join(found);
+        counts.add_counts(found);
         if more {
             return Ok(Some(PassStep::List(None)));
         }
@@ -361,7 +369,7 @@ impl<P: Ports> PassRunner<'_, P> {
     }
 
     /// Judges a page of states: those that were not seen on the list.
-    async fn judge_states_page(
+    async fn reconcile_unseen_states(
         &self,
         position: &IndexPosition,
         seen: &SeenAddresses,
@@ -371,9 +379,9 @@ impl<P: Ports> PassRunner<'_, P> {
         let Some((states, mut found, next)) = self.read_states_page(position).await? else { return Ok(None) };
         let mut to_mend = Vec::new();
         for state in &states {
-            let applied = state.applied_entry().and_then(|applied| applied.reason);
+            let applied = state.last_known_entry().and_then(|applied| applied.reason);
             found.expected += usize::from(state.effective_reason().is_some() && applied.is_some());
-            if seen.contains(state.address()) {
+            if seen.may_contain(state.address()) {
                 continue;
             }
             match judge_address(None, Some(state), pass) {
@@ -393,7 +401,7 @@ impl<P: Ports> PassRunner<'_, P> {
             let AddressResult { action, was_fixed: mended } = judged?;
             found.add_action(&action, mended);
         }
-        counts.join(found);
+        counts.add_counts(found);
         Ok(Some(next))
     }
 
@@ -407,7 +415,7 @@ impl<P: Ports> PassRunner<'_, P> {
     ) -> Result<Option<IndexPosition>, PassError> {
         let Some((states, _, next)) = self.read_states_page(position).await? else { return Ok(None) };
         let gone = |state: &&AddressState| {
-            !seen.contains(state.address())
+            !seen.may_contain(state.address())
                 && judge_address(None, Some(state), pass) == ReconcileAction::LookUpEntry
         };
         for state in states.iter().filter(gone) {

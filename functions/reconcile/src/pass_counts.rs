@@ -66,7 +66,7 @@ impl PassCounts {
     }
 
     /// Adds the counts of another part of the pass.
-    pub(crate) fn join(&mut self, other: Self) {
+    pub(crate) fn add_counts(&mut self, other: Self) {
         self.entries += other.entries;
         self.unread += other.unread;
         self.unreadable += other.unreadable;

@@ -155,8 +155,9 @@ impl<T: StateTable + NoteStore, P: PeerQueues, C: Clock> PeerPush<'_, T, P, C> {
             counts.states += unsent.len();
             for message in pack_states(self.region, unsent.drain(..)) {
                 let sent =
-                    peer_queues::send_state_message(self.peers, peer_region, &message, self.deadline).await?;
-                counts.messages += sent.messages;
+                    peer_queues::send_or_halve_message(self.peers, peer_region, &message, self.deadline)
+                        .await?;
+                counts.messages += sent.messages_sent;
                 counts.states_refused += sent.states_refused;
             }
             let told = &mut note.value;

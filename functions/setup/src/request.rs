@@ -91,7 +91,7 @@ fn read_properties(properties: &Value) -> Result<WantedSettings, RequestError> {
         properties,
         "SuppressionReasons",
         "leave, or BOUNCE, COMPLAINT or both",
-        parse_reasons_or_leave,
+        parse_reasons_leave_as_empty,
     )?;
     // The name is empty where the stack has no receipt rules of its own.
     let rule_set = read_text(properties, "RuleSet", "a name or empty", |name| Some(name.to_owned()))?;
@@ -124,7 +124,7 @@ fn read_identities(properties: &Value) -> Result<BTreeSet<String>, RequestError>
     let list = properties.get("Identities").and_then(Value::as_array);
     let list = list.ok_or(RequestError::Property("Identities", "a list of addresses and domains"))?;
     let identity = |(index, value): (usize, &Value)| {
-        let name = value.as_str().map(str::trim).filter(|name| !name.contains(is_forbidden_in_name));
+        let name = value.as_str().map(str::trim).filter(|name| !name.contains(is_forbidden_in_identity));
         name.map(str::to_owned).ok_or(RequestError::Identity(index + 1))
     };
     let names = list.iter().enumerate().map(identity).collect::<Result<BTreeSet<_>, _>>()?;
@@ -134,12 +134,12 @@ fn read_identities(properties: &Value) -> Result<BTreeSet<String>, RequestError>
 
 /// Whether a character can't be in an identity's name. SES would take an ARN, too, but would answer with it, and one name
 /// for each identity is enough.
-fn is_forbidden_in_name(c: char) -> bool {
+fn is_forbidden_in_identity(c: char) -> bool {
     c.is_whitespace() || c.is_control() || matches!(c, ':' | '/' | '*')
 }
 
 /// Reads a list of reasons, which is empty if they are to be left alone. `None` if one of its words is no reason.
-fn parse_reasons_or_leave(list: &str) -> Option<BTreeSet<String>> {
+fn parse_reasons_leave_as_empty(list: &str) -> Option<BTreeSet<String>> {
     if list == "leave" {
         return Some(BTreeSet::new());
     }

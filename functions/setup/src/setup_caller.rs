@@ -41,7 +41,7 @@ pub(crate) enum SetupCallError {
 impl<'a, C: Timer> SetupCaller<'a, C> {
     /// A caller that makes calls `interval` apart, and has all of them done by `ends_at`, which is `deadline`.
     pub(crate) fn new(clock: &'a C, interval: Duration, ends_at: Timestamp, deadline: Deadline) -> Self {
-        let room = compute_call_budget(ends_at.since(clock.now()), interval);
+        let room = compute_budget_with_reserve(ends_at.since(clock.now()), interval);
         Self {
             clock,
             ends_at,
@@ -53,7 +53,7 @@ impl<'a, C: Timer> SetupCaller<'a, C> {
 
     /// The number of calls that an invocation has time for, whatever was done of it already. Whoever asks for more is told
     /// this number, so it must not depend on what has gone wrong meanwhile.
-    pub(crate) fn call_budget(&self) -> usize {
+    pub(crate) fn total_call_budget(&self) -> usize {
         self.call_budget
     }
 
@@ -92,7 +92,7 @@ impl<'a, C: Timer> SetupCaller<'a, C> {
         call: impl AsyncFn() -> Result<T, SetupCallError>,
     ) -> Result<T, SetupCallError> {
         let helps =
-            |error: &SetupCallError| matches!(error, SetupCallError::Ses(error) if error.is_transient());
+            |error: &SetupCallError| matches!(error, SetupCallError::Ses(error) if error.may_succeed_later());
         self.rate_limiter
             .call_with_retries(helps, call)
             .await
@@ -102,7 +102,7 @@ impl<'a, C: Timer> SetupCaller<'a, C> {
 
 /// The number of calls that there is time for. A fifth of the time is kept for calls that take long or must be made again.
 /// The time counts in steps of ten seconds, since no two invocations are given exactly the same.
-fn compute_call_budget(available_time: Duration, interval: Duration) -> usize {
+fn compute_budget_with_reserve(available_time: Duration, interval: Duration) -> usize {
     let seconds = u128::from(available_time.as_secs() / 10 * 8);
     usize::try_from(seconds * 1000 / interval.as_millis().max(1)).unwrap_or(usize::MAX)
 }
@@ -165,13 +165,13 @@ mod tests {
     #[tokio::test]
     async fn room_is_what_an_invocation_has() {
         let seconds = Duration::from_secs;
-        assert_eq!(compute_call_budget(seconds(889), SECOND), 704);
-        assert_eq!(compute_call_budget(seconds(880), SECOND), 704);
-        assert_eq!(compute_call_budget(seconds(880), Duration::from_millis(250)), 704 * 4);
-        assert_eq!(compute_call_budget(seconds(5), SECOND), 0);
+        assert_eq!(compute_budget_with_reserve(seconds(889), SECOND), 704);
+        assert_eq!(compute_budget_with_reserve(seconds(880), SECOND), 704);
+        assert_eq!(compute_budget_with_reserve(seconds(880), Duration::from_millis(250)), 704 * 4);
+        assert_eq!(compute_budget_with_reserve(seconds(5), SECOND), 0);
         let clock = clock();
         let calls = SetupCaller::new(&clock, SECOND, clock.now().plus(seconds(889)), Deadline::after(SECOND));
         clock.advance(seconds(100));
-        assert_eq!(calls.call_budget(), 704, "however much of it has passed");
+        assert_eq!(calls.total_call_budget(), 704, "however much of it has passed");
     }
 }

@@ -93,7 +93,7 @@ impl SetupNote {
 }
 
 impl VersionedSetupNote {
-    pub(crate) async fn parse_and_open(
+    pub(crate) async fn read(
         table: &impl NoteStore,
         caller: &SetupCaller<'_, impl Timer>,
     ) -> Result<Self, TableError> {

@@ -86,7 +86,7 @@ impl<P: Ports> SetupRun<'_, P> {
     /// failed.
     pub(crate) async fn fulfil_request(&self, request: &SetupRequest<'_>) -> Option<String> {
         for _ in 0..MAX_TRIES {
-            let mut record = match VersionedSetupNote::parse_and_open(&self.setup.table, &self.caller).await {
+            let mut record = match VersionedSetupNote::read(&self.setup.table, &self.caller).await {
                 Ok(record) => record,
                 Err(error) => return Some(SetupFailure::from(error).to_string()),
             };
@@ -130,7 +130,8 @@ impl<P: Ports> SetupRun<'_, P> {
             self.save_note(note, kept).await?;
         }
         let wanted = request.parse_wanted_settings()?;
-        let (lists_new, room) = (wanted.adds_identities(&note.note.remembered), self.caller.call_budget());
+        let (lists_new, room) =
+            (wanted.adds_identities(&note.note.remembered), self.caller.total_call_budget());
         let (listed, most) = (wanted.identities.len(), max_identities(room));
         if lists_new && listed > most {
             return Err(SetupRefusal::TooManyIdentities { listed, max: most }.into());
@@ -160,7 +161,7 @@ impl<P: Ports> SetupRun<'_, P> {
             self.save_note(note, SetupNote { remembered: during, ..note.note.clone() }).await?;
         }
         for (done, change) in changes.iter().enumerate() {
-            self.make_planned_change(request, change, &settings)
+            self.make_change_or_replace_undo(request, change, &settings)
                 .await
                 .map_err(|error| to_setup_failure(error, || describe_change(&change.change), done, all))?;
         }
@@ -173,9 +174,8 @@ impl<P: Ports> SetupRun<'_, P> {
 
     /// Checks that the request is still the one to carry out.
     async fn check_is_newest(&self, request: &SetupRequest<'_>) -> Result<(), SetupCallError> {
-        let record = VersionedSetupNote::parse_and_open(&self.setup.table, &self.caller)
-            .await
-            .map_err(SetupCallError::Table)?;
+        let record =
+            VersionedSetupNote::read(&self.setup.table, &self.caller).await.map_err(SetupCallError::Table)?;
         match record.note.request_standing(request.request_id) {
             RequestStanding::Newest => Ok(()),
             _ => Err(SetupCallError::Contended),
@@ -238,13 +238,13 @@ impl<P: Ports> SetupRun<'_, P> {
         Ok((found, settings))
     }
 
-    async fn make_planned_change(
+    async fn make_change_or_replace_undo(
         &self,
         request: &SetupRequest<'_>,
         planned_change: &PlannedChange,
         settings: &SuppressionAttributes,
     ) -> Result<(), SetupCallError> {
-        match self.make_change(request, &planned_change.change, settings).await {
+        match self.make_change_if_newest(request, &planned_change.change, settings).await {
             Err(SetupCallError::Ses(why @ SesError::Refused { .. })) if planned_change.is_undo => {
                 self.replace_refused_undo(request, &planned_change.change, why).await
             }
@@ -252,7 +252,7 @@ impl<P: Ports> SetupRun<'_, P> {
         }
     }
 
-    async fn make_change(
+    async fn make_change_if_newest(
         &self,
         request: &SetupRequest<'_>,
         change: &SesChange,
@@ -292,7 +292,7 @@ impl<P: Ports> SetupRun<'_, P> {
             // With no active rule set SES receives nothing, which is nearest to a rule set that has gone.
             SesChange::ActivateRuleSet(Some(_)) => {
                 warn!("the rule set that was active before has gone: none is active now");
-                self.make_change(request, &SesChange::ActivateRuleSet(None), &settings).await
+                self.make_change_if_newest(request, &SesChange::ActivateRuleSet(None), &settings).await
             }
             // SES tells the sender by e-mail again, which it insists on while there is no topic.
             SesChange::SetTopic { identity, kind, topic: Some(_) } => {
@@ -300,7 +300,7 @@ impl<P: Ports> SetupRun<'_, P> {
                 let (identity, kind) = (identity.clone(), *kind);
                 let on = SesChange::SetForwarding { identity: identity.clone(), enabled: true };
                 for change in [on, SesChange::SetTopic { identity, kind, topic: None }] {
-                    ignore_refusal(self.make_change(request, &change, &settings).await)?;
+                    ignore_refusal(self.make_change_if_newest(request, &change, &settings).await)?;
                 }
                 Ok(())
             }

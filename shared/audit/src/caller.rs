@@ -47,7 +47,7 @@ impl<'a, C: Timer> Caller<'a, C> {
     /// end). It assumes that an earlier invocation has called until just now, and so waits before the first call.
     pub fn new(clock: &'a C, every: Duration, ends_at: Option<Timestamp>) -> Self {
         let pace = RateLimiter::new(clock, every, ends_at.map(|ends_at| ends_at.minus(SAVING_MARGIN)));
-        pace.record_call(0);
+        pace.record_call_end(0);
         Self { pace, in_vain: RefCell::default() }
     }
 
@@ -55,12 +55,12 @@ impl<'a, C: Timer> Caller<'a, C> {
     ///
     /// # Errors
     /// [`OutOfTimeError`]
-    pub async fn call<T>(
+    pub async fn call_unless_given_up<T>(
         &self,
         action: &'static str,
         call: impl AsyncFn() -> Result<T, ApiError>,
     ) -> Result<CallOutcome<T>, OutOfTimeError> {
-        if let Some(error) = self.known_error(action) {
+        if let Some(error) = self.given_up_error(action) {
             return Ok(outcome_of_error(action, error));
         }
         let passes = |error: &ApiError| matches!(error, ApiError::Throttled | ApiError::Unavailable(_));
@@ -86,7 +86,7 @@ impl<'a, C: Timer> Caller<'a, C> {
     }
 
     /// The error with which the call would fail, if the calls so far tell; `None` if it has to be made.
-    fn known_error(&self, action: &'static str) -> Option<ApiError> {
+    fn given_up_error(&self, action: &'static str) -> Option<ApiError> {
         let in_vain = self.in_vain.borrow();
         [action, service_of_action(action)].into_iter().find_map(|of| match in_vain.get(of)? {
             // The service is not enabled, so none of its calls would fare better.

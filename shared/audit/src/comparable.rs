@@ -85,7 +85,7 @@ impl RegionIdentities {
         let mut bytes = 0;
         // Counts the name as JSON has it: with quotes, a comma, and escapes.
         let fit =
-            all.iter().take_while(|(name, _)| fits_after_adding(&mut bytes, json_len(name) + 1)).count();
+            all.iter().take_while(|(name, _)| add_and_check_fit(&mut bytes, json_len(name) + 1)).count();
         let through =
             (fit < all.len()).then(|| all.get(fit.saturating_sub(1)).map_or("", |(name, _)| name).to_owned());
         all.truncate(fit);
@@ -103,7 +103,7 @@ impl RegionIdentities {
     }
 
     /// Whether mail from an address can be sent by its domain's identity.
-    pub(crate) fn covers_address(&self, address: &str) -> bool {
+    pub(crate) fn has_verified_domain_for(&self, address: &str) -> bool {
         let domains = self.verified.iter().filter(|of| !of.contains('@'));
         address.contains('@') && domains.into_iter().any(|domain| domain_covers(domain, address))
     }
@@ -115,7 +115,7 @@ impl MailFromDomains {
         Self {
             in_use: in_use
                 .into_iter()
-                .take_while(|of| fits_after_adding(&mut bytes, json_len(of) + 1))
+                .take_while(|of| add_and_check_fit(&mut bytes, json_len(of) + 1))
                 .collect(),
         }
     }
@@ -128,7 +128,7 @@ impl SendingPolicies {
         let fit = policies
             .iter()
             .take_while(|of| {
-                fits_after_adding(
+                add_and_check_fit(
                     &mut bytes,
                     json_len(&of.identity) + json_len(&of.name) + json_len(&of.text) + 40,
                 )
@@ -155,7 +155,7 @@ fn json_len(text: &str) -> usize {
     serde_json::to_string(text).map_or(MAX_COMPARED_BYTES, |text| text.len())
 }
 
-fn fits_after_adding(total_bytes: &mut usize, added_bytes: usize) -> bool {
+fn add_and_check_fit(total_bytes: &mut usize, added_bytes: usize) -> bool {
     *total_bytes += added_bytes;
     *total_bytes <= MAX_COMPARED_BYTES
 }

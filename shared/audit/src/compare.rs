@@ -8,8 +8,8 @@ use serde_json::Value;
 
 use crate::comparable::{Comparable, ListSize, RegionIdentities, SendingPolicies, fold_case, is_within};
 use crate::fix::{DnsRecord, Fix};
-use crate::identity_policy::{correct_policy, named_principals, put_command};
-use crate::judgement::{Judgement, cap_findings};
+use crate::identity_policy::{drop_open_and_move_to_region, named_principals, put_policy_command};
+use crate::judgement::{Judgement, join_and_cap_findings};
 use crate::section::AuditSection;
 use crate::section_verdict::SectionVerdict;
 use crate::verdict::{AuditVerdict, Finding};
@@ -21,7 +21,7 @@ const TOLERATED_SIZE_DIFFERENCE: usize = 20;
 const MAX_POLICY_NAME_CHARS: usize = 64;
 
 /// Every Region's verdicts, in the order in which they came, with what a comparison between them adds.
-pub fn compare_regions(verdicts: &[SectionVerdict]) -> Vec<SectionVerdict> {
+pub fn compare_and_dedup_verdicts(verdicts: &[SectionVerdict]) -> Vec<SectionVerdict> {
     let mut told = BTreeSet::new();
     let once = iam_reporting_regions(verdicts);
     verdicts
@@ -30,17 +30,20 @@ pub fn compare_regions(verdicts: &[SectionVerdict]) -> Vec<SectionVerdict> {
             if here.section == AuditSection::SmtpCredentials {
                 return with_iam_once(here, &once, &mut told);
             }
-            let findings =
-                here.findings.iter().map(|finding| drop_shared_mx(finding, here, verdicts)).collect();
+            let findings = here
+                .findings
+                .iter()
+                .map(|finding| drop_shared_mail_from_mx(finding, here, verdicts))
+                .collect();
             let mut judged = Judgement { findings, ..Judgement::default() };
-            let mut missing = MissingItems::new();
+            let mut missing = ReportedItems::new();
             for peer in
                 verdicts.iter().filter(|peer| peer.section == here.section && peer.region != here.region)
             {
                 compare_pair(&mut judged, &mut missing, here, peer, verdicts);
             }
             let verdict = judged.verdict().max(here.verdict);
-            let (findings, more) = cap_findings(judged.findings);
+            let (findings, more) = join_and_cap_findings(judged.findings);
             SectionVerdict { verdict, findings, more_findings: here.more_findings + more, ..here.clone() }
         })
         .collect()
@@ -48,43 +51,43 @@ pub fn compare_regions(verdicts: &[SectionVerdict]) -> Vec<SectionVerdict> {
 
 /// What has been found missing, each thing once, although several peers may have it: the identity, and what of it is
 /// missing.
-type MissingItems = BTreeSet<(String, String)>;
+type ReportedItems = BTreeSet<(String, String)>;
 
 fn compare_pair(
     judged: &mut Judgement,
-    missing: &mut MissingItems,
+    already_reported: &mut ReportedItems,
     here: &SectionVerdict,
     peer: &SectionVerdict,
     all: &[SectionVerdict],
 ) {
     match (&here.comparable, &peer.comparable) {
         (Some(Comparable::Identities(own)), Some(Comparable::Identities(theirs))) => {
-            compare_identities(judged, missing, here, own, (peer, theirs));
+            judge_missing_identities(judged, already_reported, here, own, (peer, theirs));
         }
         (Some(Comparable::List(own)), Some(Comparable::List(theirs))) => {
-            compare_list_sizes(judged, own, peer, theirs);
+            judge_shorter_list(judged, own, peer, theirs);
         }
         (Some(Comparable::Delegates(own)), Some(Comparable::Delegates(theirs))) => {
             let identities = all.iter().find_map(|of| match &of.comparable {
                 Some(Comparable::Identities(identities)) if of.region == here.region => Some(identities),
                 _ => None,
             });
-            compare_delegates(judged, missing, here, own, (peer, theirs), identities);
+            judge_missing_delegates(judged, already_reported, here, own, (peer, theirs), identities);
         }
         _ => {}
     }
 }
 
-fn compare_identities(
+fn judge_missing_identities(
     judged: &mut Judgement,
-    missing: &mut MissingItems,
+    already_reported: &mut ReportedItems,
     here: &SectionVerdict,
     own: &RegionIdentities,
     (peer, theirs): (&SectionVerdict, &RegionIdentities),
 ) {
     for name in &theirs.verified {
-        let known = !own.is_complete_for(name) || own.has_identity(name) || own.covers_address(name);
-        if known || !missing.insert((fold_case(name), String::new())) {
+        let known = !own.is_complete_for(name) || own.has_identity(name) || own.has_verified_domain_for(name);
+        if known || !already_reported.insert((fold_case(name), String::new())) {
             continue;
         }
         let todo = if name.contains('@') {
@@ -103,7 +106,7 @@ fn compare_identities(
     }
 }
 
-fn compare_list_sizes(judged: &mut Judgement, own: &ListSize, peer: &SectionVerdict, theirs: &ListSize) {
+fn judge_shorter_list(judged: &mut Judgement, own: &ListSize, peer: &SectionVerdict, theirs: &ListSize) {
     let missing = theirs.entries.saturating_sub(own.entries);
     if missing <= (theirs.entries / TOLERATED_SIZE_DIFFERENCE).max(TOLERATED_SIZE_DIFFERENCE) {
         return;
@@ -126,7 +129,7 @@ fn compare_list_sizes(judged: &mut Judgement, own: &ListSize, peer: &SectionVerd
 /// at a name.
 ///
 /// Source: Amazon SES Developer Guide, "Regions and Amazon SES", "Custom MAIL FROM domains": one Region's record serves all.
-fn drop_shared_mx(
+fn drop_shared_mail_from_mx(
     finding: &Finding,
     own_verdict: &SectionVerdict,
     all_verdicts: &[SectionVerdict],
@@ -172,9 +175,9 @@ fn find_mx_record(finding: &Finding) -> Option<&DnsRecord> {
     })
 }
 
-fn compare_delegates(
+fn judge_missing_delegates(
     judged: &mut Judgement,
-    missing: &mut MissingItems,
+    already_reported: &mut ReportedItems,
     here: &SectionVerdict,
     own: &SendingPolicies,
     (peer, theirs): (&SectionVerdict, &SendingPolicies),
@@ -194,11 +197,11 @@ fn compare_delegates(
         let Some(read) = parse_policy(&policy.text) else { continue };
         let mut whom: Vec<_> =
             named_principals(&read).into_iter().filter(|who| !known.contains(who)).collect();
-        whom.retain(|who| missing.insert((fold_case(identity), who.clone())));
+        whom.retain(|who| already_reported.insert((fold_case(identity), who.clone())));
         if whom.is_empty() {
             continue;
         }
-        let Some(corrected) = correct_policy(&read, &here.region) else { continue };
+        let Some(corrected) = drop_open_and_move_to_region(&read, &here.region) else { continue };
         let taken = own.policies_of(identity).any(|of| of.name == policy.name);
         let name =
             if taken { identity_policy_copy_name(&policy.name, &peer.region) } else { policy.name.clone() };
@@ -207,7 +210,7 @@ fn compare_delegates(
             identity,
             format!("{} may send in {} (policy {}), and not here", whom.join(", "), peer.region, policy.name),
             "If they are to send from here, too: give the identity of this Region the same policy.",
-            put_command("create", identity, &name, &corrected.to_string(), &here.region),
+            put_policy_command("create", identity, &name, &corrected.to_string(), &here.region),
         );
     }
 }
@@ -217,8 +220,8 @@ fn parse_policy(policy: &str) -> Option<Value> {
 }
 
 /// The name for a policy that is copied from another Region: `name-from-us-east-1`.
-fn identity_policy_copy_name(name: &str, region: &str) -> String {
-    let suffix = format!("-from-{region}");
+fn identity_policy_copy_name(name: &str, source_region: &str) -> String {
+    let suffix = format!("-from-{source_region}");
     let kept: String = name.chars().take(MAX_POLICY_NAME_CHARS.saturating_sub(suffix.len())).collect();
     kept + &suffix
 }
@@ -255,7 +258,11 @@ fn with_iam_once(
     let partition = partition_name(&here.region);
     let by = once.iter().find(|(of, _)| *of == partition).map_or("", |(_, region)| *region);
     if by == here.region && told.insert(partition) {
-        return if here.verdict == AuditVerdict::NotApplicable { iam_unread(here) } else { here.clone() };
+        return if here.verdict == AuditVerdict::NotApplicable {
+            mark_iam_not_asked(here)
+        } else {
+            here.clone()
+        };
     }
     SectionVerdict {
         verdict: AuditVerdict::NotApplicable,
@@ -267,7 +274,7 @@ fn with_iam_once(
 }
 
 /// The verdict if no Region has looked for old keys, which does not mean that there are none.
-fn iam_unread(here: &SectionVerdict) -> SectionVerdict {
+fn mark_iam_not_asked(here: &SectionVerdict) -> SectionVerdict {
     let mut judged = Judgement::default();
     judged.add_finding(
         AuditVerdict::Unknown,

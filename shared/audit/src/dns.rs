@@ -30,7 +30,7 @@ pub(crate) fn domain_covers(domain: &str, address: &str) -> bool {
 ///
 /// Source: SES API v2 Reference, `DkimAttributes`: `SigningHostedZone`, as the SDK's model has it in November 2026. Older
 /// answers lack it; the zone is then that of the Region whose keys they are.
-pub fn dkim_records(identity: &str, dkim: &DkimAttributes, region: &str) -> Vec<DnsRecord> {
+pub fn easy_dkim_records(identity: &str, dkim: &DkimAttributes, region: &str) -> Vec<DnsRecord> {
     if dkim.signing_attributes_origin.as_deref() == Some(EXTERNAL_KEY) {
         return Vec::new();
     }
@@ -79,7 +79,10 @@ mod tests {
     fn cnames_point_where_the_api_says() {
         let mut of = DkimAttributes { tokens: vec!["abc".to_owned()], ..DkimAttributes::default() };
         let shown_in = |of: &DkimAttributes, region: &str| {
-            dkim_records("jane@example.com", of, region).iter().map(ToString::to_string).collect::<Vec<_>>()
+            easy_dkim_records("jane@example.com", of, region)
+                .iter()
+                .map(ToString::to_string)
+                .collect::<Vec<_>>()
         };
         let shown = |of: &DkimAttributes| shown_in(of, "eu-west-1");
         let common = ["abc._domainkey.example.com. IN CNAME abc.dkim.amazonses.com."];

@@ -36,7 +36,7 @@ pub use identity::{
     DkimAttributes, EmailIdentity, IdentityFacts, IdentityNotificationAttributes, MailFromAttributes,
 };
 pub use peer_progress::PeerProgress;
-pub use receiving::{BucketFacts, ReceiptAction, ReceiptRule, ReceiptRuleSet};
+pub use receiving::{BucketExistence, ReceiptAction, ReceiptRule, ReceiptRuleSet};
 pub use stack::StackFacts;
 
 /// All that is known of a Region.
@@ -70,5 +70,5 @@ pub struct RegionFacts {
     pub rule_set: ApiAnswer<Option<ReceiptRuleSet>>,
     /// The answer to `HeadBucket` for each bucket that the rule set names.
     #[serde(default)]
-    pub buckets: Vec<BucketFacts>,
+    pub buckets: Vec<BucketExistence>,
 }

@@ -11,7 +11,13 @@ use serde_json::Value;
 use crate::fix::Fix;
 
 /// A command that writes a policy.
-pub(crate) fn put_command(verb: &str, identity: &str, name: &str, policy: &str, region: &str) -> Option<Fix> {
+pub(crate) fn put_policy_command(
+    verb: &str,
+    identity: &str,
+    name: &str,
+    policy: &str,
+    region: &str,
+) -> Option<Fix> {
     let command = format!("{verb}-email-identity-policy");
     let of = ["sesv2", &command, "--email-identity", identity, "--policy-name", name, "--policy", policy];
     Fix::aws_command(&of, region)
@@ -19,8 +25,8 @@ pub(crate) fn put_command(verb: &str, identity: &str, name: &str, policy: &str, 
 
 /// The policy as it should be in a Region: without statements that let everybody, and with the resources of that Region. `None` if
 /// no statement is left.
-pub(crate) fn correct_policy(policy: &Value, region: &str) -> Option<Value> {
-    let closed = statements(policy).filter(|statement| !is_open(statement));
+pub(crate) fn drop_open_and_move_to_region(policy: &Value, region: &str) -> Option<Value> {
+    let closed = statements(policy).filter(|statement| !allows_wildcard_principal(statement));
     let rest: Vec<_> = closed.map(|statement| move_to_region(statement, region)).collect();
     if rest.is_empty() {
         return None;
@@ -63,18 +69,19 @@ pub(crate) fn foreign_region<'a>(arn: &'a str, region: &str) -> Option<&'a str> 
 }
 
 /// Whether a statement allows everybody.
-pub(crate) fn is_open(statement: &Value) -> bool {
-    allows(statement) && principals_of(statement).any(|who| who.contains('*'))
+pub(crate) fn allows_wildcard_principal(statement: &Value) -> bool {
+    allows(statement) && all_principals(statement).any(|who| who.contains('*'))
 }
 
 /// Everybody whom a policy allows anything by name. An open statement does not count, nor do those whom it names besides
 /// everybody: the whole statement is to be removed.
 pub(crate) fn named_principals(policy: &Value) -> BTreeSet<String> {
-    let allowed = statements(policy).filter(|statement| allows(statement) && !is_open(statement));
-    allowed.flat_map(principals_of).map(account_or_arn).collect()
+    let allowed =
+        statements(policy).filter(|statement| allows(statement) && !allows_wildcard_principal(statement));
+    allowed.flat_map(all_principals).map(account_or_arn).collect()
 }
 
-/// `arn:aws_command:iam::123456789012:root` is a way of saying `123456789012`.
+/// `arn:aws:iam::123456789012:root` is a way of saying `123456789012`.
 fn account_or_arn(principal: &str) -> String {
     match Arn::parse(principal) {
         Some(Arn { account, resource: "root", .. }) => account.to_owned(),
@@ -91,7 +98,7 @@ fn allows(statement: &Value) -> bool {
 }
 
 /// Who is allowed, in any of the forms `"*"`, `{"AWS": "123456789012"}`, `{"AWS": [...], "Service": "..."}`.
-fn principals_of(statement: &Value) -> impl Iterator<Item = &str> {
+fn all_principals(statement: &Value) -> impl Iterator<Item = &str> {
     let principal = statement.get("Principal");
     let named = principal.and_then(Value::as_object).into_iter().flat_map(|named| named.values());
     principal.into_iter().chain(named.flat_map(|value| list_or_single(Some(value)))).filter_map(Value::as_str)

@@ -17,7 +17,7 @@ pub fn judge_sections(facts: &RegionFacts, checked_at: Timestamp) -> Vec<Section
 
 fn judge_section(section: AuditSection, facts: &RegionFacts, checked_at: Timestamp) -> SectionVerdict {
     let judgement = match section {
-        AuditSection::Endpoints => endpoints::judge(facts),
+        AuditSection::Endpoints => endpoints::judge_region_enabled(facts),
         AuditSection::Sandbox => sandbox::judge(facts),
         AuditSection::Verification => verification::judge(facts),
         AuditSection::Dkim => dkim::judge(facts),

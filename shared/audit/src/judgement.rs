@@ -106,7 +106,7 @@ fn explain_missing_answer<T>(answer: &ApiAnswer<T>) -> Option<(String, String)> 
 }
 
 /// The findings that are kept, the worst first, and how many more there are.
-pub(crate) fn cap_findings(mut findings: Vec<Finding>) -> (Vec<Finding>, usize) {
+pub(crate) fn join_and_cap_findings(mut findings: Vec<Finding>) -> (Vec<Finding>, usize) {
     findings = join_unanswered(findings);
     findings.sort_by(|a, b| {
         b.verdict.cmp(&a.verdict).then_with(|| finding_sort_key(a).cmp(&finding_sort_key(b)))

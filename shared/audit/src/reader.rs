@@ -19,11 +19,11 @@ use crate::aws::{ApiError, ResultPage};
 use crate::caller::{CallOutcome, Caller};
 use crate::facts::access_key::predates_signature_v4;
 use crate::facts::{
-    AccessKey, ApiAnswer, BucketFacts, ConfigurationSet, EmailIdentity, IdentityFacts,
+    AccessKey, ApiAnswer, BucketExistence, ConfigurationSet, EmailIdentity, IdentityFacts,
     IdentityNotificationAttributes, PeerProgress, ReceiptAction, ReceiptRule, ReceiptRuleSet, RegionFacts,
     StackFacts,
 };
-use crate::readings::{ReadingStore, SavedAnswers};
+use crate::readings::{AnswerStore, SavedAnswers};
 
 /// How often one invocation starts a listing, at most: once more after a page's token was refused.
 const MAX_LISTING_STARTS: usize = 2;
@@ -100,14 +100,14 @@ pub struct RegionReader<'a, P: AuditPorts, C, S, F> {
     caller: Caller<'a, C>,
     saved_answers: SavedAnswers<S>,
     report_progress: F,
-    on_progress: Cell<AuditProgress>,
+    progress: Cell<AuditProgress>,
 }
 
 impl<'a, P, C, S, F> RegionReader<'a, P, C, S, F>
 where
     P: AuditPorts,
     C: Timer,
-    S: ReadingStore,
+    S: AnswerStore,
     F: Fn(AuditProgress),
 {
     /// A reader that makes no call whose answer is among the `readings`. `report_progress` is called with each identity.
@@ -117,7 +117,7 @@ where
         readings: SavedAnswers<S>,
         report_progress: F,
     ) -> Self {
-        Self { services, caller, saved_answers: readings, report_progress, on_progress: Cell::default() }
+        Self { services, caller, saved_answers: readings, report_progress, progress: Cell::default() }
     }
 
     /// The number of calls that were not answered.
@@ -145,7 +145,7 @@ where
         };
         let identities = match listed {
             ApiAnswer::Answered(listed) => ApiAnswer::Answered(self.read_identities(listed).await?),
-            unanswered => without_answer(unanswered),
+            unanswered => discard_answer(unanswered),
         };
         Ok(RegionFacts {
             stack,
@@ -170,19 +170,19 @@ where
         if let Some(kept) = self.saved_answers.take_answer(name) {
             return Ok(kept);
         }
-        let outcome = self.call(action, call).await?;
+        let outcome = self.call_without_saving(action, call).await?;
         self.keep_settled(name, outcome).await
     }
 
-    async fn call<A>(
+    async fn call_without_saving<A>(
         &self,
         action: &'static str,
         call: impl AsyncFn() -> Result<A, ApiError>,
     ) -> Result<CallOutcome<A>, ReadError<S::Error>> {
         self.caller
-            .call(action, call)
+            .call_unless_given_up(action, call)
             .await
-            .map_err(|OutOfTimeError| ReadError::OutOfTime(self.on_progress.get()))
+            .map_err(|OutOfTimeError| ReadError::OutOfTime(self.progress.get()))
     }
 
     /// Keeps an answer that another call would not change. Any other is counted, so that the next wake makes the call
@@ -234,7 +234,7 @@ where
             let name = format!("{name}#{number}");
             let asked = match self.saved_answers.take_answer(&name) {
                 Some(kept) => kept,
-                None => match self.call(action, async || page(next.as_deref()).await).await? {
+                None => match self.call_without_saving(action, async || page(next.as_deref()).await).await? {
                     CallOutcome::Settled(ApiAnswer::Failed { .. }) if number > 0 => return Ok(None),
                     outcome => self.keep_settled(&name, outcome).await?,
                 },
@@ -244,7 +244,7 @@ where
                     all.extend(page.items);
                     next = page.next_token;
                 }
-                unanswered => return Ok(Some(without_answer(unanswered))),
+                unanswered => return Ok(Some(discard_answer(unanswered))),
             }
             if next.is_none() {
                 break;
@@ -260,7 +260,7 @@ where
         let page = async |next: Option<&str>| ses.configuration_sets(next).await;
         let names = match self.read_listing("configuration-sets", "ses:ListConfigurationSets", page).await? {
             ApiAnswer::Answered(names) => names,
-            unanswered => return Ok(without_answer(unanswered)),
+            unanswered => return Ok(discard_answer(unanswered)),
         };
         let mut all = Vec::new();
         for name in names {
@@ -272,7 +272,7 @@ where
                 // The set was deleted after it was listed.
                 ApiAnswer::Answered(None) => continue,
                 unanswered => {
-                    all.push(without_answer(unanswered));
+                    all.push(discard_answer(unanswered));
                     continue;
                 }
             };
@@ -293,7 +293,7 @@ where
     async fn check_rule_buckets(
         &self,
         rule_set: Option<&ReceiptRuleSet>,
-    ) -> Result<Vec<BucketFacts>, ReadError<S::Error>> {
+    ) -> Result<Vec<BucketExistence>, ReadError<S::Error>> {
         let actions = rule_set.into_iter().flat_map(|set| &set.rules).flat_map(|rule| &rule.actions);
         let names: BTreeSet<_> = actions.filter_map(|action| action.bucket.clone()).collect();
         let mut buckets = Vec::new();
@@ -302,7 +302,7 @@ where
             let asked = self.call_once(&format!("bucket#{name}"), "s3:ListBucket", head).await?;
             buckets.push(match asked {
                 ApiAnswer::Answered(bucket) => bucket,
-                unanswered => BucketFacts { name, exists: without_answer(unanswered) },
+                unanswered => BucketExistence { name, exists: discard_answer(unanswered) },
             });
         }
         Ok(buckets)
@@ -317,8 +317,8 @@ where
         &self,
         summaries: Vec<IdentitySummary>,
     ) -> Result<Vec<IdentityFacts>, ReadError<S::Error>> {
-        self.on_progress.set(AuditProgress { identities_read: 0, identities_total: Some(summaries.len()) });
-        (self.report_progress)(self.on_progress.get());
+        self.progress.set(AuditProgress { identities_read: 0, identities_total: Some(summaries.len()) });
+        (self.report_progress)(self.progress.get());
         let mut identities = Vec::with_capacity(summaries.len());
         for (number, some) in summaries.chunks(MOST_IDENTITIES).enumerate() {
             let notifications = self.read_notifications(number, some).await?;
@@ -326,15 +326,15 @@ where
                 let get = async || self.services.ses.identity(name).await;
                 let asked: ApiAnswer<Option<EmailIdentity>> =
                     self.call_once(&format!("identity#{name}"), "ses:GetEmailIdentity", get).await?;
-                let mut at = self.on_progress.get();
+                let mut at = self.progress.get();
                 at.identities_read += 1;
-                self.on_progress.set(at);
+                self.progress.set(at);
                 (self.report_progress)(at);
                 let identity = match asked {
                     ApiAnswer::Answered(Some(identity)) => ApiAnswer::Answered(identity),
                     // The identity was deleted after it was listed.
                     ApiAnswer::Answered(None) => continue,
-                    unanswered => without_answer(unanswered),
+                    unanswered => discard_answer(unanswered),
                 };
                 let forwarding_enabled =
                     identity.answer().is_none_or(|identity| identity.feedback_forwarding);
@@ -345,7 +345,7 @@ where
                 };
                 let notifications = match &notifications {
                     ApiAnswer::Answered(all) => ApiAnswer::Answered(all.get(name).cloned().unwrap_or(none)),
-                    unanswered => without_answer(unanswered.clone()),
+                    unanswered => discard_answer(unanswered.clone()),
                 };
                 identities.push(IdentityFacts {
                     name: name.clone(),
@@ -385,7 +385,7 @@ where
         let page = async |next: Option<&str>| iam.users(next).await;
         let users = match self.read_listing("users", "iam:ListUsers", page).await? {
             ApiAnswer::Answered(users) => users,
-            unanswered => return Ok(without_answer(unanswered)),
+            unanswered => return Ok(discard_answer(unanswered)),
         };
         let mut all = Vec::new();
         for user in users.iter().filter(|user| predates_signature_v4(user.created_at)) {
@@ -448,7 +448,7 @@ where
 }
 
 /// Says of something else that it could not be read, for the same reason.
-fn without_answer<A, U>(asked: ApiAnswer<A>) -> ApiAnswer<U> {
+fn discard_answer<A, U>(asked: ApiAnswer<A>) -> ApiAnswer<U> {
     match asked {
         ApiAnswer::Denied(action) => ApiAnswer::Denied(action),
         ApiAnswer::NotEnabled(code) => ApiAnswer::NotEnabled(code),

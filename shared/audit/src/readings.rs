@@ -15,7 +15,7 @@ use crate::aws::table::AuditTable;
 use crate::facts::ApiAnswer;
 
 /// Where readings are kept for the next invocation.
-pub trait ReadingStore {
+pub trait AnswerStore {
     /// Why a reading could not be kept.
     type Error;
 
@@ -23,14 +23,14 @@ pub trait ReadingStore {
     ///
     /// # Errors
     /// If it could not be stored.
-    async fn store(&self, name: &str, reading: &str) -> Result<(), Self::Error>;
+    async fn store(&self, name: &str, answer_json: &str) -> Result<(), Self::Error>;
 }
 
 /// Keeps nothing, since there is no next invocation.
 #[derive(Debug)]
 pub struct NoStore;
 
-impl ReadingStore for NoStore {
+impl AnswerStore for NoStore {
     type Error = Infallible;
 
     async fn store(&self, _: &str, _: &str) -> Result<(), Infallible> {
@@ -49,11 +49,11 @@ pub struct TableStore<'a, A> {
     pub deadline: Deadline,
 }
 
-impl<A: AuditTable> ReadingStore for TableStore<'_, A> {
+impl<A: AuditTable> AnswerStore for TableStore<'_, A> {
     type Error = TableError;
 
-    async fn store(&self, name: &str, reading: &str) -> Result<(), TableError> {
-        self.table.put_reading(self.pass, name, reading, self.deadline).await
+    async fn store(&self, name: &str, answer_json: &str) -> Result<(), TableError> {
+        self.table.put_answer(self.pass, name, answer_json, self.deadline).await
     }
 }
 
@@ -65,7 +65,7 @@ pub struct SavedAnswers<S> {
     unanswered_calls: Cell<usize>,
 }
 
-impl<S: ReadingStore> SavedAnswers<S> {
+impl<S: AnswerStore> SavedAnswers<S> {
     /// Readings, with those that earlier invocations have kept: JSON by name.
     pub fn new(json_by_name: BTreeMap<String, String>, store: S) -> Self {
         Self { json_by_name: RefCell::new(json_by_name), store, unanswered_calls: Cell::new(0) }

@@ -17,7 +17,7 @@ pub async fn read_last_pass(notes: &impl NoteStore, deadline: Deadline) -> ApiAn
 }
 
 /// Reads how far each peer has been told.
-pub async fn read_peer_progress(
+pub async fn read_progress_of_each_peer(
     notes: &impl NoteStore,
     peers: &[String],
     deadline: Deadline,

@@ -5,7 +5,7 @@ use mailroom_core::timestamp::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::comparable::Comparable;
-use crate::judgement::{Judgement, cap_findings};
+use crate::judgement::{Judgement, join_and_cap_findings};
 use crate::section::AuditSection;
 use crate::verdict::{AuditVerdict, Finding};
 
@@ -45,7 +45,7 @@ impl SectionVerdict {
         checked_at: Timestamp,
     ) -> Self {
         let verdict = judgement.verdict();
-        let (findings, more_findings) = cap_findings(judgement.findings);
+        let (findings, more_findings) = join_and_cap_findings(judgement.findings);
         Self {
             pk: Self::partition_key(region),
             sk: format!("{}{}", Self::SORT_KEY_PREFIX, section.as_str()),

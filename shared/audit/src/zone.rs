@@ -25,7 +25,7 @@ impl RegionDnsFacts {
     /// Whether SES has answered all that it was asked.
     pub fn is_complete(&self) -> bool {
         let unanswered =
-            missing_answer_cause(&self.identity).or_else(|| missing_answer_cause(&self.rule_set));
+            unanswered_call_cause(&self.identity).or_else(|| unanswered_call_cause(&self.rule_set));
         unanswered.is_none()
     }
 }
@@ -53,15 +53,15 @@ enum ZoneLine {
 }
 
 impl DnsZone {
-    /// Collects the records of a domain in the Regions' order. `domain` is spelled as SES has it; `mail_from` is the
+    /// Collects the records of a domain in the Regions' order. `domain` is spelled as SES has it; `planned_mail_from` is the
     /// custom MAIL FROM domain that is to be set where there is none yet.
-    pub fn collect(domain: &str, region_facts: &[RegionDnsFacts], mail_from: Option<&str>) -> Self {
+    pub fn collect(domain: &str, region_facts: &[RegionDnsFacts], planned_mail_from: Option<&str>) -> Self {
         let sections = [
             missing_identity_section(domain, region_facts),
             easy_dkim_section(domain, region_facts),
-            mail_from_section(domain, region_facts, mail_from),
+            mail_from_section(domain, region_facts, planned_mail_from),
             receiving_section(domain, region_facts),
-            dmarc_section(domain),
+            suggested_dmarc_section(domain),
         ];
         Self {
             domain: domain.to_owned(),
@@ -71,7 +71,7 @@ impl DnsZone {
     }
 
     /// The records that are to be published.
-    pub fn records(&self) -> impl Iterator<Item = &DnsRecord> {
+    pub fn records_to_publish(&self) -> impl Iterator<Item = &DnsRecord> {
         self.sections.iter().flat_map(|section| &section.lines).filter_map(|line| match line {
             ZoneLine::Record(record) => Some(record),
             ZoneLine::CommentedRecord(_) | ZoneLine::Comment(_) => None,
@@ -101,7 +101,7 @@ fn region_identities(region_facts: &[RegionDnsFacts]) -> impl Iterator<Item = (&
 }
 
 /// Why a question that was asked has no answer; `None` if it has one, or was not asked.
-fn missing_answer_cause<T>(answer: &ApiAnswer<T>) -> Option<String> {
+fn unanswered_call_cause<T>(answer: &ApiAnswer<T>) -> Option<String> {
     match answer {
         ApiAnswer::Answered(_) | ApiAnswer::NotAsked => None,
         ApiAnswer::Denied(action) => Some(format!("not permitted: {action}")),
@@ -125,7 +125,7 @@ fn missing_identity_section(domain: &str, region_facts: &[RegionDnsFacts]) -> Zo
                 lines.extend(create.map(|fix| ZoneLine::Comment(format!("  {fix}"))));
             }
             _ => lines.extend(
-                missing_answer_cause(identity).map(|why| ZoneLine::Comment(format!("{region}: {why}"))),
+                unanswered_call_cause(identity).map(|why| ZoneLine::Comment(format!("{region}: {why}"))),
             ),
         }
     }
@@ -145,7 +145,7 @@ fn easy_dkim_section(domain: &str, region_facts: &[RegionDnsFacts]) -> ZoneSecti
                 ))
             }));
         }
-        for record in dns::dkim_records(domain, of, region) {
+        for record in dns::easy_dkim_records(domain, of, region) {
             match asking.iter_mut().find(|(of, _)| *of == record) {
                 Some((_, regions)) => regions.push(region),
                 None => asking.push((record, vec![region])),
@@ -217,7 +217,7 @@ fn mail_from_section(
             );
         }
         lines.push(ZoneLine::Record(dns::spf_record(mail_from)));
-        if active_rule_sets(region_facts).any(|set| names_domain(set, mail_from)) {
+        if active_rule_sets(region_facts).any(|set| has_recipient_for(set, mail_from)) {
             let what =
                 "CONFLICT: a receipt rule names it, and a MAIL FROM domain can't be one that receives mail.";
             lines.push(ZoneLine::Comment(what.to_owned()));
@@ -241,14 +241,14 @@ fn enabled_rules(rule_set: &ReceiptRuleSet) -> impl Iterator<Item = &ReceiptRule
 
 /// Whether an enabled rule takes mail for some address of a domain. A rule without recipients takes that of all verified domains.
 fn receives_mail_for(rule_set: &ReceiptRuleSet, domain: &str) -> bool {
-    enabled_rules(rule_set).any(|rule| rule.recipients.is_empty()) || names_domain(rule_set, domain)
+    enabled_rules(rule_set).any(|rule| rule.recipients.is_empty()) || has_recipient_for(rule_set, domain)
 }
 
 /// Whether an enabled rule has a domain, an address of it or a pattern of subdomains that covers it among its recipients.
 ///
 /// Source: Amazon SES Developer Guide, "Creating receipt rules", read 2026-11: an address, a domain, or with a dot in front
 /// its subdomains.
-fn names_domain(rule_set: &ReceiptRuleSet, domain: &str) -> bool {
+fn has_recipient_for(rule_set: &ReceiptRuleSet, domain: &str) -> bool {
     let domain = domain.to_ascii_lowercase();
     let takes = |recipient: &String| {
         let recipient = recipient.to_ascii_lowercase();
@@ -266,7 +266,7 @@ fn receiving_section(domain: &str, region_facts: &[RegionDnsFacts]) -> ZoneSecti
     let mut lines = Vec::new();
     let (mut set_up, mut not) = (Vec::new(), Vec::new());
     for RegionDnsFacts { region, rule_set, .. } in region_facts {
-        if let Some(why) = missing_answer_cause(rule_set) {
+        if let Some(why) = unanswered_call_cause(rule_set) {
             lines.push(ZoneLine::Comment(format!(
                 "{region}: {why}: whether a rule takes this domain's mail is not known."
             )));
@@ -299,7 +299,7 @@ fn receiving_section(domain: &str, region_facts: &[RegionDnsFacts]) -> ZoneSecti
 }
 
 /// Says how to publish a DMARC policy (RFC 7489). Which policy is for the domain's owner to say.
-fn dmarc_section(domain: &str) -> ZoneSection {
+fn suggested_dmarc_section(domain: &str) -> ZoneSection {
     let record = DnsRecord::new(
         format!("_dmarc.{domain}"),
         "TXT",

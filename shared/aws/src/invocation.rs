@@ -107,7 +107,7 @@ pub struct AppendCounts {
 
 /// How many messages can never be processed, and how many of them are dead letters now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct DeadLetterCounts {
+pub struct PoisonMessageCounts {
     /// How many messages can never be processed.
     pub poison_messages: usize,
     /// How many of them were sent to the dead-letter queue. The others come back.
@@ -132,7 +132,7 @@ impl<'a, R: TableItem> Invocation<'a, R> {
     }
 
     /// Opens the next message, in the payload's order, and returns it with its place; `None` after the last one.
-    pub fn next_message(&mut self) -> Option<(usize, PayloadMessage)> {
+    pub fn open_next_message(&mut self) -> Option<(usize, PayloadMessage)> {
         let place = self.outcomes.len();
         (place < self.payload.len()).then(|| {
             let (source, message) = self.payload.open_message(place);
@@ -170,7 +170,7 @@ impl<'a, R: TableItem> Invocation<'a, R> {
     /// messages of those that are no items can never be processed.
     pub async fn append_buffered_records(&mut self, table: &impl RecordTable, deadline: Deadline) {
         let not_durable =
-            table.append(&self.buffered_records, self.outcomes.processing_deadline(deadline)).await;
+            table.append(&self.buffered_records, self.outcomes.deadline_before_dead_letters(deadline)).await;
         for lost in &not_durable {
             for message in &self.message_indexes[lost.index] {
                 match &lost.error {
@@ -218,7 +218,7 @@ impl<'a, R: TableItem> Invocation<'a, R> {
         payload: &str,
         queue: &impl DeadLetterQueue,
         deadline: Deadline,
-    ) -> DeadLetterCounts {
+    ) -> PoisonMessageCounts {
         self.outcomes.send_dead_letters(payload, queue, deadline).await
     }
 
@@ -249,9 +249,9 @@ impl MessageOutcomes {
     }
 
     /// Enters the next message. A payload with one message from SQS is SQS's.
-    fn add_message(&mut self, source: InvocationSource, id: Option<String>) {
-        if source == InvocationSource::Sqs {
-            self.source = source;
+    fn add_message(&mut self, invocation_source: InvocationSource, id: Option<String>) {
+        if invocation_source == InvocationSource::Sqs {
+            self.source = invocation_source;
         }
         self.ids.push(id);
         self.is_failed.push(false);
@@ -268,7 +268,7 @@ impl MessageOutcomes {
     }
 
     /// When everything else must be done: earlier than `deadline` if there is something to bury.
-    pub fn processing_deadline(&self, deadline: Deadline) -> Deadline {
+    pub fn deadline_before_dead_letters(&self, deadline: Deadline) -> Deadline {
         if self.poison_reasons.is_empty() { deadline } else { deadline.earlier_by(DEAD_LETTER_MARGIN) }
     }
 
@@ -279,12 +279,12 @@ impl MessageOutcomes {
         payload: &str,
         queue: &impl DeadLetterQueue,
         deadline: Deadline,
-    ) -> DeadLetterCounts {
+    ) -> PoisonMessageCounts {
         let poisoned = self.poison_reasons.len();
         let poison = std::mem::take(&mut self.poison_reasons);
         let poison: Vec<_> = poison.into_iter().filter(|(message, _)| !self.is_failed[*message]).collect();
         let places: Vec<_> = poison.iter().map(|(message, _)| *message).collect();
-        let bodies = dead_letter::extract_message_texts(payload, &places);
+        let bodies = dead_letter::extract_dead_letter_bodies(payload, &places);
         let letters: Vec<_> =
             bodies.into_iter().zip(poison).map(|(body, (_, reason))| DeadLetter { body, reason }).collect();
         let sent = send_letters(queue, &letters, deadline).await;
@@ -299,7 +299,7 @@ impl MessageOutcomes {
         if let Some(why) = last {
             warn!(messages = not_sent, "no dead letters, the messages come back: {why}");
         }
-        DeadLetterCounts { poison_messages: poisoned, dead_letters_sent: sent.len() - not_sent }
+        PoisonMessageCounts { poison_messages: poisoned, dead_letters_sent: sent.len() - not_sent }
     }
 
     /// How many messages have failed so far.

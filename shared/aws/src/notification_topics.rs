@@ -184,7 +184,7 @@ mod tests {
         assert_eq!(forward().await, Err(SesError::Denied("AccessDenied".to_owned())));
         let refused = forward().await.unwrap_err();
         assert_eq!(refused.to_string(), "SES refuses it: InvalidParameterValue", "nothing personal");
-        assert!(!refused.is_transient());
+        assert!(!refused.may_succeed_later());
         assert_eq!(forward().await, Err(SesError::Unavailable("status 503".to_owned())));
         let sent = stub.bodies();
         assert_eq!(

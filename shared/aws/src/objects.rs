@@ -23,14 +23,14 @@ pub trait ObjectStore {
     /// See [`ObjectError`]; a missing object is one.
     async fn head(&self, location: &ObjectLocation) -> Result<ObjectFacts, ObjectError>;
 
-    /// At most the first `max_bytes` bytes of the version that `facts` describe.
+    /// At most the first `max_bytes` bytes of the version that `version_facts` describe.
     ///
     /// # Errors
     /// See [`ObjectError`].
     async fn first_bytes(
         &self,
         location: &ObjectLocation,
-        facts: &ObjectFacts,
+        version_facts: &ObjectFacts,
         max_bytes: u64,
     ) -> Result<Vec<u8>, ObjectError>;
 
@@ -111,7 +111,7 @@ impl S3ObjectStore {
     }
 
     /// The bucket's Region, which is asked for once if it is not known.
-    async fn find_region(&self, bucket: &str) -> Result<String, ObjectError> {
+    async fn bucket_region(&self, bucket: &str) -> Result<String, ObjectError> {
         if let Some(region) = self.cached_region(bucket) {
             return Ok(region);
         }
@@ -134,7 +134,7 @@ impl S3ObjectStore {
         bucket: &str,
         call: impl AsyncFn(Client) -> Result<T, SdkError<E, HttpResponse>>,
     ) -> Result<(T, String), ObjectError> {
-        let region = self.find_region(bucket).await?;
+        let region = self.bucket_region(bucket).await?;
         let error = match call(self.client(&region)).await {
             Ok(done) => return Ok((done, region)),
             Err(error) => error,
@@ -162,11 +162,11 @@ impl ObjectStore for S3ObjectStore {
     async fn first_bytes(
         &self,
         location: &ObjectLocation,
-        facts: &ObjectFacts,
+        version_facts: &ObjectFacts,
         max_bytes: u64,
     ) -> Result<Vec<u8>, ObjectError> {
         // S3 refuses a range of an empty object.
-        if max_bytes == 0 || facts.size == Some(0) {
+        if max_bytes == 0 || version_facts.size == Some(0) {
             return Ok(Vec::new());
         }
         let get = async |client: Client| {
@@ -174,7 +174,7 @@ impl ObjectStore for S3ObjectStore {
                 .get_object()
                 .bucket(&location.bucket)
                 .key(&location.key)
-                .set_version_id(facts.version_id.clone())
+                .set_version_id(version_facts.version_id.clone())
                 .range(format!("bytes=0-{}", max_bytes - 1))
                 .send()
                 .await

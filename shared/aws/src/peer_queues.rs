@@ -13,7 +13,7 @@ use aws_sdk_sqs::Client;
 use aws_sdk_sqs::config::http::HttpResponse;
 use aws_sdk_sqs::error::SdkError;
 use aws_sdk_sqs::operation::send_message::SendMessageError;
-use mailroom_core::suppression::peer_message::{self, HalvedMessage};
+use mailroom_core::suppression::peer_message::{self, HalvesOrSingleState};
 use tokio::time::Instant;
 use tracing::error;
 
@@ -40,9 +40,9 @@ const INVALID_CONTENTS_CODES: [&str; 3] =
 
 /// What became of a message of states.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-pub struct SendCounts {
+pub struct SentAndRefusedCounts {
     /// The number of messages in which its states were sent.
-    pub messages: usize,
+    pub messages_sent: usize,
     /// The number of states that the queue refuses, whatever message they are in.
     pub states_refused: usize,
 }
@@ -53,21 +53,21 @@ pub struct SendCounts {
 ///
 /// # Errors
 /// See [`PeerError`]. It may have been sent nevertheless, whole or in part.
-pub async fn send_state_message(
+pub async fn send_or_halve_message(
     queues: &impl PeerQueues,
     peer_region: &str,
     message: &str,
     deadline: Deadline,
-) -> Result<SendCounts, PeerError> {
-    let mut sent = SendCounts::default();
+) -> Result<SentAndRefusedCounts, PeerError> {
+    let mut sent = SentAndRefusedCounts::default();
     let mut cut_off = Vec::new();
     let mut next = Some(Cow::Borrowed(message));
     while let Some(message) = next {
         match queues.send_message(peer_region, &message, deadline).await {
-            Ok(()) => sent.messages += 1,
+            Ok(()) => sent.messages_sent += 1,
             Err(PeerError::InvalidContents(why)) => match peer_message::halve_message(&message) {
-                Ok(HalvedMessage::Halves(first, second)) => cut_off.extend([second, first]),
-                Ok(HalvedMessage::SingleState(state)) => {
+                Ok(HalvesOrSingleState::Halves(first, second)) => cut_off.extend([second, first]),
+                Ok(HalvesOrSingleState::SingleState(state)) => {
                     sent.states_refused += 1;
                     error!(
                         peer = peer_region,

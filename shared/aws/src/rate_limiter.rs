@@ -58,7 +58,7 @@ impl<'a, C: Timer> RateLimiter<'a, C> {
 
     /// Notes that a call has ended just now, after `consecutive_failures` calls in a row that SES did not take. The pause counts from
     /// the call's end: SES counts from when the call comes in, and nobody knows when that was.
-    pub fn record_call(&self, consecutive_failures: u32) {
+    pub fn record_call_end(&self, consecutive_failures: u32) {
         let pause = match consecutive_failures.checked_sub(1) {
             None => Duration::ZERO,
             Some(doubled) => FIRST_PAUSE.saturating_mul(2_u32.saturating_pow(doubled)).min(LONGEST_PAUSE),
@@ -81,7 +81,7 @@ impl<'a, C: Timer> RateLimiter<'a, C> {
             let answer = call().await;
             let again = answer.as_ref().is_err_and(&may_succeed_later);
             in_vain += u32::from(again);
-            self.record_call(in_vain);
+            self.record_call_end(in_vain);
             if !again || in_vain == MAX_ATTEMPTS {
                 return Ok(answer);
             }

@@ -33,7 +33,7 @@ pub enum SesError {
 impl SesError {
     /// Whether the same call can have another answer in a while. What is denied may be granted later: a role that was
     /// made a moment ago is not known everywhere yet.
-    pub fn is_transient(&self) -> bool {
+    pub fn may_succeed_later(&self) -> bool {
         !matches!(self, Self::Refused { .. })
     }
 }

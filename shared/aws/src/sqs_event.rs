@@ -10,7 +10,9 @@ use crate::invocation::{InvocationError, MessageOutcomes};
 ///
 /// # Errors
 /// [`InvocationError::Payload`]
-pub fn parse_sqs_event(payload: &str) -> Result<(Vec<QueueMessage>, MessageOutcomes), InvocationError> {
+pub fn parse_sqs_or_direct_event(
+    payload: &str,
+) -> Result<(Vec<QueueMessage>, MessageOutcomes), InvocationError> {
     let (source, messages) = match records(payload)? {
         Some(records) => {
             (InvocationSource::Sqs, records.iter().map(|record| QueueMessage::read(record.get())).collect())
@@ -28,7 +30,7 @@ mod tests {
     #[test]
     fn an_odd_record_costs_only_itself() {
         let payload = r#"{"Records":[{"messageId":"1","body":"a","more":1},7,{"messageId":"3"},{"messageId":"4","body":{}}]}"#;
-        let (messages, mut ledger) = parse_sqs_event(payload).unwrap();
+        let (messages, mut ledger) = parse_sqs_or_direct_event(payload).unwrap();
         let read = messages.iter().map(|message| (message.id.as_deref(), message.body.as_deref().ok()));
         assert_eq!(
             read.collect::<Vec<_>>(),
@@ -39,7 +41,7 @@ mod tests {
         let failures = ledger.into_response().unwrap().batch_item_failures;
         let ids: Vec<_> = failures.iter().map(|failure| failure.item_identifier.as_str()).collect();
         assert_eq!(ids, ["3", "4"]);
-        let (_, mut ledger) = parse_sqs_event(payload).unwrap();
+        let (_, mut ledger) = parse_sqs_or_direct_event(payload).unwrap();
         ledger.mark_failed(1);
         // The message has no id by which its failure could be reported.
         assert_eq!(ledger.into_response().unwrap_err().to_string(), "1 of 4 messages failed; see the log");
@@ -47,14 +49,14 @@ mod tests {
 
     #[test]
     fn a_message_handed_over_directly() {
-        let (messages, mut ledger) = parse_sqs_event(r#"{"version":1}"#).unwrap();
+        let (messages, mut ledger) = parse_sqs_or_direct_event(r#"{"version":1}"#).unwrap();
         assert_eq!(messages.len(), 1);
         assert_eq!((&messages[0].id, messages[0].body.as_deref()), (&None, Ok(r#"{"version":1}"#)));
         ledger.mark_failed(0);
         assert!(ledger.into_response().is_err());
-        assert_eq!(parse_sqs_event("Hello").unwrap_err().to_string(), "payload: payload: not JSON");
+        assert_eq!(parse_sqs_or_direct_event("Hello").unwrap_err().to_string(), "payload: payload: not JSON");
         assert_eq!(
-            parse_sqs_event(r#"{"Records":1}"#).unwrap_err().to_string(),
+            parse_sqs_or_direct_event(r#"{"Records":1}"#).unwrap_err().to_string(),
             "payload: Records: of the wrong type"
         );
     }

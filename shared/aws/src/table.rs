@@ -177,14 +177,14 @@ impl RegionTable {
     async fn put_version(
         &self,
         item: &Item,
-        read_version: Option<u64>,
+        expected_version: Option<u64>,
         deadline: Deadline,
     ) -> Result<PutOutcome<Option<Item>>, TableError> {
         let put = || {
             let put = self.client.put_item().table_name(&self.name).set_item(Some(item.clone()));
             let put =
                 put.return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
-            match read_version {
+            match expected_version {
                 None => put.condition_expression("attribute_not_exists(pk)"),
                 Some(version) => put
                     .condition_expression("#version = :read")

@@ -12,7 +12,7 @@ use crate::malformed::{InputProblem, MalformedInput};
 /// raw form, whoever asks "is this one suppressed?" the match form.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Address {
-    raw: String,
+    spelling: String,
     match_form: String,
 }
 
@@ -35,13 +35,13 @@ impl Address {
             return Err(malformed(InputProblem::Missing));
         }
         let address = mailbox::find_address(text).ok_or_else(|| malformed(InputProblem::NotAnAddress))?;
-        if address.raw.len().max(address.match_form.len()) > MAX_OCTETS {
+        if address.spelling.len().max(address.match_form.len()) > MAX_OCTETS {
             return Err(malformed(InputProblem::TooLong));
         }
         let again = mailbox::find_address(&address.match_form);
-        if again
-            .is_none_or(|again| [again.raw, again.match_form].iter().any(|form| *form != address.match_form))
-        {
+        if again.is_none_or(|again| {
+            [again.spelling, again.match_form].iter().any(|form| *form != address.match_form)
+        }) {
             return Err(malformed(InputProblem::NotAnAddress));
         }
         Ok(address)
@@ -51,12 +51,12 @@ impl Address {
     fn from_addr_spec(addr_spec: &str) -> Option<Self> {
         let (local, domain) = split_addr_spec(addr_spec)?;
         let match_form = format!("{}@{}", normalize_local_part(local), normalize_domain(domain));
-        Some(Self { raw: addr_spec.to_owned(), match_form })
+        Some(Self { spelling: addr_spec.to_owned(), match_form })
     }
 
     /// The address as SES spelled it: `Jane.Doe@Bücher.Example`.
-    pub fn raw(&self) -> &str {
-        &self.raw
+    pub fn spelling(&self) -> &str {
+        &self.spelling
     }
 
     /// The form by which addresses are compared and keyed. The local part is lower-cased and without needless quotes, the
@@ -76,21 +76,21 @@ impl Address {
 fn split_addr_spec(addr_spec: &str) -> Option<(&str, &str)> {
     let (local, domain) = addr_spec.rsplit_once('@')?;
     let local_ok = match local.strip_prefix('"') {
-        Some(rest) => unquote(rest.strip_suffix('"')?).is_some(),
-        None => !local.is_empty() && local.chars().all(is_atom_or_dot),
+        Some(rest) => unescape_quoted_string(rest.strip_suffix('"')?).is_some(),
+        None => !local.is_empty() && local.chars().all(is_utf8_atext_or_dot),
     };
     let literal = domain.starts_with('[') && domain.ends_with(']');
     let labels = domain.trim_end_matches('.');
     let domain_ok = !labels.is_empty()
         && !labels.starts_with('.')
         && !labels.contains("..")
-        && domain.chars().all(|c| is_domain_char(c) || (literal && matches!(c, '[' | ']' | ':')));
+        && domain.chars().all(|c| is_tolerated_domain_char(c) || (literal && matches!(c, '[' | ']' | ':')));
     (local_ok && domain_ok).then_some((local, domain))
 }
 
 /// RFC 5322's `atext` and the dot, and everything beyond ASCII that is visible (RFC 6532). The at signs beyond ASCII are what
 /// an input method makes of `@`.
-fn is_atom_or_dot(c: char) -> bool {
+fn is_utf8_atext_or_dot(c: char) -> bool {
     !c.is_whitespace()
         && !c.is_control()
         && !matches!(
@@ -101,17 +101,17 @@ fn is_atom_or_dot(c: char) -> bool {
 
 /// What a domain may hold: RFC 5321's letters, digits and hyphens, the underscores that occur, and everything beyond ASCII that
 /// is visible, but no quotation marks, which belong to the text around the address.
-fn is_domain_char(c: char) -> bool {
+fn is_tolerated_domain_char(c: char) -> bool {
     if c.is_ascii() {
         c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.')
     } else {
-        is_atom_or_dot(c)
+        is_utf8_atext_or_dot(c)
             && !matches!(c, '\u{2018}'..='\u{201f}' | '«' | '»' | '‹' | '›' | '\u{ff02}' | '\u{ff07}')
     }
 }
 
 /// The content of a quoted string without its escapes; `None` if a bare quote or control character stands in it.
-fn unquote(content: &str) -> Option<String> {
+fn unescape_quoted_string(content: &str) -> Option<String> {
     let mut plain = String::with_capacity(content.len());
     let mut chars = content.chars();
     while let Some(c) = chars.next() {
@@ -130,12 +130,13 @@ fn unquote(content: &str) -> Option<String> {
 
 /// RFC 5321 4.1.2: a quoted string and its shorter unquoted spelling are the same mailbox.
 fn normalize_local_part(local_part: &str) -> String {
-    let Some(plain) = local_part.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).and_then(unquote)
+    let Some(plain) =
+        local_part.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).and_then(unescape_quoted_string)
     else {
         return local_part.to_lowercase();
     };
     let plain = plain.to_lowercase();
-    if !plain.is_empty() && plain.chars().all(is_atom_or_dot) {
+    if !plain.is_empty() && plain.chars().all(is_utf8_atext_or_dot) {
         return plain;
     }
     format!("\"{}\"", plain.replace('\\', r"\\").replace('"', "\\\""))
@@ -184,7 +185,7 @@ mod tests {
         ];
         for (text, raw, match_form) in cases {
             let address = Address::parse(text).unwrap_or_else(|error| panic!("{text}: {error}"));
-            assert_eq!((address.raw(), address.match_form()), (raw, match_form), "{text}");
+            assert_eq!((address.spelling(), address.match_form()), (raw, match_form), "{text}");
         }
     }
 
@@ -240,7 +241,7 @@ mod tests {
         ];
         for (text, raw) in cases {
             let address = Address::parse(text).unwrap_or_else(|error| panic!("{text}: {error}"));
-            assert_eq!(address.raw(), raw, "{text}");
+            assert_eq!(address.spelling(), raw, "{text}");
         }
     }
 
@@ -388,8 +389,8 @@ mod tests {
         fn each_form_reads_as_itself(text in spelled()) {
             if let Ok(address) = Address::parse(&text) {
                 let again = Address::parse(address.match_form()).unwrap();
-                prop_assert_eq!((again.raw(), again.match_form()), (address.match_form(), address.match_form()));
-                prop_assert_eq!(Address::parse(address.raw()), Ok(address));
+                prop_assert_eq!((again.spelling(), again.match_form()), (address.match_form(), address.match_form()));
+                prop_assert_eq!(Address::parse(address.spelling()), Ok(address));
             }
         }
 
@@ -398,7 +399,7 @@ mod tests {
         fn the_address_read_is_the_one_in_brackets(before in r#"[ a"\\().,;:@<>]{0,16}"#, after in r#"[ ",;>)]{0,4}"#) {
             let text = format!("{before}<ann@example.com>{after}");
             if let Ok(address) = Address::parse(&text) {
-                prop_assert!(address.raw() == "ann@example.com" || address.raw().starts_with('"'), "{}", text);
+                prop_assert!(address.spelling() == "ann@example.com" || address.spelling().starts_with('"'), "{}", text);
             }
         }
 

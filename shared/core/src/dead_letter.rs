@@ -9,7 +9,7 @@ use crate::malformed::MalformedInput;
 /// A message that can never be processed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeadLetter {
-    /// The message's text: see [`extract_message_texts`].
+    /// The message's text: see [`extract_dead_letter_bodies`].
     pub body: String,
     /// Why it can never be processed.
     pub reason: DeadLetterReason,
@@ -57,7 +57,7 @@ struct SqsRecordBody {
 /// The texts of the messages at these places of a payload, as they came, so that a queue can bring them again: the body of
 /// a message from SQS, byte for byte; any other record as a payload of its own; and a payload without records whole. A place
 /// that the payload does not have is left out.
-pub fn extract_message_texts(payload: &str, message_indexes: &[usize]) -> Vec<String> {
+pub fn extract_dead_letter_bodies(payload: &str, message_indexes: &[usize]) -> Vec<String> {
     let Ok(Some(records)) = records(payload) else {
         return message_indexes.iter().map(|_| payload.to_owned()).collect();
     };
@@ -77,7 +77,7 @@ mod tests {
         let batch = r#"{"Records":[{"eventSource":"aws:sqs","body":"{\"a\": \"\\ud83d\\ude00\u00e4\"}\n"},7,
             {"eventSource":"aws:ses","ses":{ "mail" : 1}}, {"body":null}]}"#;
         assert_eq!(
-            extract_message_texts(batch, &[0, 1, 2, 3]),
+            extract_dead_letter_bodies(batch, &[0, 1, 2, 3]),
             [
                 "{\"a\": \"\\ud83d\\ude00ä\"}\n",
                 r#"{"Records":[7]}"#,
@@ -85,8 +85,8 @@ mod tests {
                 r#"{"Records":[{"body":null}]}"#,
             ]
         );
-        assert_eq!(extract_message_texts(batch, &[4]), [""; 0]);
-        assert_eq!(extract_message_texts("Hello", &[0]), ["Hello"]);
+        assert_eq!(extract_dead_letter_bodies(batch, &[4]), [""; 0]);
+        assert_eq!(extract_dead_letter_bodies("Hello", &[0]), ["Hello"]);
     }
 
     #[test]

@@ -109,7 +109,7 @@ impl<'a> LazyPayload<'a> {
     /// If the payload as a whole can't be read.
     pub fn locate_messages(payload: &'a str) -> Result<Self, MalformedInput> {
         let payload = payload.trim_start_matches('\u{feff}').trim();
-        let repaired = || json::repair_json(payload).map(Cow::Owned);
+        let repaired = || json::repair_json_strings(payload).map(Cow::Owned);
         let not_json = |error: &MalformedInput| error.problem() == InputProblem::NotJson;
         let mut text = Cow::Borrowed(payload);
         let mut records = find_record_ranges(&text);
@@ -171,9 +171,10 @@ fn open_record(
         let reading = reading.map_err(|error| error.prefix_field(&path));
         (source, PayloadMessage { id, path: format!("{path}{part}"), origin, content: reading })
     };
-    match LambdaRecord::parse_and_open(record) {
+    match LambdaRecord::identify_by_source(record) {
         LambdaRecord::Queue(QueueMessage { id, queue_arn, body, .. }) => {
-            let (mut origin, reading) = body.map_or_else(unreadable, |body| within("body", open_body(&body)));
+            let (mut origin, reading) =
+                body.map_or_else(unreadable, |body| prefix_error_field("body", open_body(&body)));
             origin.region = origin.region.or_else(|| arn_region(queue_arn.as_deref()));
             opened(InvocationSource::Sqs, id, ".body", (origin, reading))
         }
@@ -188,18 +189,19 @@ fn open_record(
 
 /// Opens a record of an SNS subscription of the function itself.
 fn open_sns_record(record: &str) -> UnwrappedMessage {
-    let sns = match json::parse_with_repair(record, |record| MalformedInput::parse_json::<SnsRecord>(record))
-    {
-        Ok(record) => record.sns,
-        Err(error) => return unreadable(error),
-    };
+    let sns =
+        match json::parse_or_parse_repaired(record, |record| MalformedInput::parse_json::<SnsRecord>(record))
+        {
+            Ok(record) => record.sns,
+            Err(error) => return unreadable(error),
+        };
     let origin = MessageOrigin {
         region: arn_region(Some(&sns.topic_arn)),
         topic_arn: Some(sns.topic_arn),
         account: None,
         time: Timestamp::from_millis(sns.timestamp.timestamp_millis()),
     };
-    within("Sns", open_layers(&sns.message, origin, vec!["Message"], false))
+    prefix_error_field("Sns", open_layers(&sns.message, origin, vec!["Message"], false))
 }
 
 #[derive(Deserialize)]
@@ -211,12 +213,12 @@ struct SesRecord<'a> {
 /// Opens a record of a receipt rule's Lambda action.
 fn open_ses_record(record: &str) -> UnwrappedMessage {
     let read = |record: &str| match MalformedInput::parse_json::<SesRecord>(record)?.ses {
-        Some(ses) => json::parse_with_repair(ses.get(), |ses| {
-            receipt::parse_received_message(ses, "ses").map(ParsedMessage::from)
+        Some(ses) => json::parse_or_parse_repaired(ses.get(), |ses| {
+            receipt::parse_receipt_unless_rule_test(ses, "ses").map(ParsedMessage::from)
         }),
         None => Err(MalformedInput::new("ses", InputProblem::Missing)),
     };
-    (MessageOrigin::default(), json::parse_with_repair(record, read))
+    (MessageOrigin::default(), json::parse_or_parse_repaired(record, read))
 }
 
 /// What the envelopes say, and what SES said in them.
@@ -231,7 +233,7 @@ fn unreadable(error: MalformedInput) -> UnwrappedMessage {
 }
 
 /// Puts the path of the enclosing value before the field of an error.
-fn within(path: &str, (origin, reading): UnwrappedMessage) -> UnwrappedMessage {
+fn prefix_error_field(path: &str, (origin, reading): UnwrappedMessage) -> UnwrappedMessage {
     (origin, reading.map_err(|error| error.prefix_field(path)))
 }
 
@@ -263,7 +265,7 @@ struct RawEnvelope<'a> {
 }
 
 /// What a text turns out to be.
-enum PayloadContent {
+enum OuterLayer {
     /// SES's own words.
     SesMessage,
     /// An envelope: the field that holds its content, and the content.
@@ -276,40 +278,36 @@ enum PayloadContent {
 
 impl RawEnvelope<'_> {
     /// Takes the envelope off `text`, whose fields these are. What it says of where the message came from goes into `origin`.
-    fn unwrap_content(
-        self,
-        text: &str,
-        origin: &mut MessageOrigin,
-    ) -> Result<PayloadContent, MalformedInput> {
+    fn unwrap_layer(self, text: &str, origin: &mut MessageOrigin) -> Result<OuterLayer, MalformedInput> {
         let has_event_source = self.source.get() == Some("aws.ses");
         let is_event = self.detail_type.is_some() && (self.detail.is_some() || has_event_source);
         match self.sns_type.get() {
             Some("SubscriptionConfirmation") => {
-                Ok(PayloadContent::Ignored(IgnoredMessage::SubscriptionConfirmation))
+                Ok(OuterLayer::Ignored(IgnoredMessage::SubscriptionConfirmation))
             }
             Some("UnsubscribeConfirmation") => {
-                Ok(PayloadContent::Ignored(IgnoredMessage::UnsubscribeConfirmation))
+                Ok(OuterLayer::Ignored(IgnoredMessage::UnsubscribeConfirmation))
             }
-            _ if is_event => open_event(MalformedInput::parse_json(text)?, origin),
+            _ if is_event => unwrap_eventbridge_event(MalformedInput::parse_json(text)?, origin),
             sns_type if sns_type == Some("Notification") || self.topic_arn.get().is_some() => {
                 origin.topic_arn = self.topic_arn.get().map(str::to_owned);
                 origin.region = origin.region.take().or_else(|| arn_region(self.topic_arn.get()));
                 origin.time = self.published_at.get().and_then(Timestamp::parse).or(origin.time);
-                Ok(PayloadContent::Envelope("Message", json::required_text(self.message, "Message")?))
+                Ok(OuterLayer::Envelope("Message", json::required_text(self.message, "Message")?))
             }
             _ => Ok(match self.records {
-                Some(records) => PayloadContent::DirectEvent(records.get().to_owned()),
-                None => PayloadContent::SesMessage,
+                Some(records) => OuterLayer::DirectEvent(records.get().to_owned()),
+                None => OuterLayer::SesMessage,
             }),
         }
     }
 }
 
 /// Takes EventBridge's envelope off. An event without detail is not about a mail.
-fn open_event(
+fn unwrap_eventbridge_event(
     event: EventBridgeEvent<Option<Box<RawValue>>>,
     origin: &mut MessageOrigin,
-) -> Result<PayloadContent, MalformedInput> {
+) -> Result<OuterLayer, MalformedInput> {
     origin.region = event.region.or(origin.region.take());
     origin.account = event.account;
     origin.time = event.time.and_then(|time| Timestamp::from_millis(time.timestamp_millis())).or(origin.time);
@@ -317,10 +315,10 @@ fn open_event(
         return Err(MalformedInput::new("source", InputProblem::UnknownSource).with_excerpt(&event.source));
     }
     match event.detail {
-        Some(detail) if !is_service_event(&event.detail_type, &detail) => {
-            Ok(PayloadContent::Envelope("detail", Box::<str>::from(detail).into()))
+        Some(detail) if !is_unrelated_to_mail(&event.detail_type, &detail) => {
+            Ok(OuterLayer::Envelope("detail", Box::<str>::from(detail).into()))
         }
-        _ => Ok(PayloadContent::Ignored(IgnoredMessage::ServiceEvent(sanitize_text(
+        _ => Ok(OuterLayer::Ignored(IgnoredMessage::ServiceEvent(sanitize_text(
             &event.detail_type,
             MAX_SES_TEXT_CHARS,
         )))),
@@ -347,7 +345,7 @@ const SENDING_EVENTS: &[&str] = &[
 ///
 /// Sources: "Amazon Simple Email Service events" in the Amazon EventBridge Events Reference; "Monitoring Amazon SES events
 /// using Amazon EventBridge" in the Amazon SES Developer Guide, read 2026-11.
-fn is_service_event(detail_type: &str, detail: &RawValue) -> bool {
+fn is_unrelated_to_mail(detail_type: &str, detail: &RawValue) -> bool {
     // A mail that was received, or that is only on its way through, has no destinations of ours.
     let is_sent_mail = || {
         let mail = JsonFields::from_json(detail)
@@ -400,17 +398,17 @@ fn open_layers(
         if path.len() > MAX_ENVELOPES {
             break Err(MalformedInput::new("", InputProblem::TooManyEnvelopes));
         }
-        match json::parse_with_repair(&text, |text| identify_content(text, &mut origin)) {
-            Ok(PayloadContent::Envelope(field, inner)) => {
+        match json::parse_or_parse_repaired(&text, |text| unwrap_outer_layer(text, &mut origin)) {
+            Ok(OuterLayer::Envelope(field, inner)) => {
                 path.push(field);
                 text = inner;
             }
-            Ok(PayloadContent::Ignored(notice)) => break Ok(ParsedMessage::Ignored(notice)),
-            Ok(PayloadContent::DirectEvent(records)) if in_queue && path.is_empty() => {
+            Ok(OuterLayer::Ignored(notice)) => break Ok(ParsedMessage::Ignored(notice)),
+            Ok(OuterLayer::DirectEvent(records)) if in_queue && path.is_empty() => {
                 return open_queued_event(&records);
             }
-            Ok(PayloadContent::DirectEvent(_) | PayloadContent::SesMessage) => {
-                break json::parse_with_repair(&text, notification::parse_ses_message);
+            Ok(OuterLayer::DirectEvent(_) | OuterLayer::SesMessage) => {
+                break json::parse_or_parse_repaired(&text, notification::parse_ses_message);
             }
             Err(error) if error.problem() == InputProblem::NotJson => {
                 break notification::parse_ses_message(&text);
@@ -421,11 +419,11 @@ fn open_layers(
     (origin, reading.map_err(|error| error.prefix_field(&path.join("."))))
 }
 
-fn identify_content(text: &str, origin: &mut MessageOrigin) -> Result<PayloadContent, MalformedInput> {
+fn unwrap_outer_layer(text: &str, origin: &mut MessageOrigin) -> Result<OuterLayer, MalformedInput> {
     match serde_json::from_str::<RawEnvelope>(text) {
-        Ok(envelope) => envelope.unwrap_content(text, origin),
+        Ok(envelope) => envelope.unwrap_layer(text, origin),
         // What is JSON, but not an object with such fields, is SES's to explain.
-        Err(error) if error.is_data() => Ok(PayloadContent::SesMessage),
+        Err(error) if error.is_data() => Ok(OuterLayer::SesMessage),
         Err(_) => Err(MalformedInput::new("", InputProblem::NotJson)),
     }
 }

@@ -29,7 +29,7 @@ pub enum DecisionTrigger {
 
 impl DecisionTrigger {
     /// What the event says against the address by itself; `None` if it is not enough by itself.
-    pub fn evidence(self) -> Option<Evidence> {
+    pub fn evidence_by_itself(self) -> Option<Evidence> {
         match self {
             Self::Bounce => Some(Evidence::Bounce),
             Self::Complaint => Some(Evidence::Complaint),
@@ -74,7 +74,7 @@ impl BounceReport<'_> {
             .into_iter()
             .any(|spared| equals_ignoring_case(self.action, spared));
         let status = self.status.unwrap_or_default().trim_start();
-        let unreadable = [self.action, self.status].into_iter().flatten().any(is_json);
+        let unreadable = [self.action, self.status].into_iter().flatten().any(is_json_list_or_object);
         if spared || unreadable || status.starts_with("2.") || self.is_auto_response() {
             return None;
         }
@@ -96,7 +96,7 @@ impl BounceReport<'_> {
     }
 
     /// Whether a permanent bounce says nothing because of its subtype: SES refused to send, as far as is known.
-    pub(crate) fn is_refusal_by_ses(&self) -> bool {
+    pub(crate) fn is_presumed_refusal_by_ses(&self) -> bool {
         let (permanent, _, subtypes) = MAILBOX_SUBTYPES[0];
         self.subtype.is_some()
             && equals_ignoring_case(self.bounce_type, permanent)
@@ -109,17 +109,17 @@ impl BounceReport<'_> {
 /// subtype it is not: nobody complained, but SES refused to send, as with `OnAccountSuppressionList`.
 pub(crate) fn complaint_trigger(
     feedback_type: Option<&str>,
-    subtype: Option<&str>,
+    refusal_subtype: Option<&str>,
 ) -> Option<DecisionTrigger> {
-    let nothing = subtype.is_some()
+    let nothing = refusal_subtype.is_some()
         || equals_ignoring_case(feedback_type, "not-spam")
         || equals_ignoring_case(feedback_type, "auth-failure")
-        || feedback_type.is_some_and(is_json);
+        || feedback_type.is_some_and(is_json_list_or_object);
     (!nothing).then_some(DecisionTrigger::Complaint)
 }
 
 /// Whether a list or an object stands where a word should: it may say anything.
-fn is_json(word: &str) -> bool {
+fn is_json_list_or_object(word: &str) -> bool {
     word.trim_start().starts_with(['[', '{'])
 }
 
@@ -227,7 +227,7 @@ mod tests {
         ];
         for (bounce_type, subtype, expected) in cases {
             let report = report([bounce_type, subtype, "failed", "5.1.1", ""]);
-            assert_eq!(report.is_refusal_by_ses(), expected, "{bounce_type}/{subtype}");
+            assert_eq!(report.is_presumed_refusal_by_ses(), expected, "{bounce_type}/{subtype}");
             assert!(!expected || report.decision_trigger().is_none(), "{bounce_type}/{subtype}");
         }
     }
@@ -266,7 +266,7 @@ mod tests {
             (DecisionTrigger::Undetermined, None),
         ];
         for (decidable, evidence) in cases {
-            assert_eq!(decidable.evidence(), evidence);
+            assert_eq!(decidable.evidence_by_itself(), evidence);
         }
     }
 }

@@ -14,7 +14,7 @@ use crate::evidence::{self, BounceReport, DecisionTrigger, Evidence};
 use crate::malformed::{InputProblem, MalformedInput};
 use crate::notification::{BounceEvent, EventBody, EventKind, Notification, NotificationFormat, Recipient};
 use crate::origin::MessageOrigin;
-use crate::record::{self, ParsedRecipients, TableItem, escape_key_part};
+use crate::record::{self, ParsedRecipients, TableItem, replace_key_separators};
 use crate::text::{MAX_SES_TEXT_CHARS, sanitize_text};
 use crate::timestamp::Timestamp;
 
@@ -102,14 +102,14 @@ pub struct FeedbackRecord {
 impl FeedbackRecord {
     /// Whether this is a permanent bounce that decides nothing because of its subtype: SES itself refused to send, or AWS
     /// has added the subtype since.
-    pub fn is_refusal_by_ses(&self) -> bool {
+    pub fn is_presumed_refusal_by_ses(&self) -> bool {
         let EventDetails::Bounce { bounce_type, bounce_subtype, .. } = &self.details else { return false };
         let report = BounceReport {
             bounce_type: bounce_type.as_deref(),
             subtype: bounce_subtype.as_deref(),
             ..BounceReport::default()
         };
-        report.is_refusal_by_ses()
+        report.is_presumed_refusal_by_ses()
     }
 }
 
@@ -134,8 +134,11 @@ pub fn normalize(
     let own_time = notification.body.timestamp();
     let (occurred_at, occurred_at_unread) =
         record::event_time_or_fallback(own_time, &[&notification.mail.timestamp], origin)?;
-    let event_id =
-        event_id::derive_event_id(notification, occurred_at, recipients.iter().map(|(address, _)| address));
+    let event_id = event_id::feedback_id_or_hash(
+        notification,
+        occurred_at,
+        recipients.iter().map(|(address, _)| address),
+    );
     let mail = &notification.mail;
     let identity = notification.source_arn();
     let region = identity.and_then(Arn::region).or(origin.region.as_deref()).or(default_region);
@@ -149,7 +152,7 @@ pub fn normalize(
     // It may have been a recipient whose address could not be read, so those count as well.
     let candidates = recipients.len() + malformed.len();
     let accuses = matches!(notification.body, EventBody::Bounce(_) | EventBody::Complaint(_));
-    let destinations = if accuses { destinations(notification) } else { HashSet::new() };
+    let destinations = if accuses { destination_match_forms(notification) } else { HashSet::new() };
     let record = |(address, recipient): (Address, &Recipient)| {
         let not_in_destination = accuses && !destinations.contains(address.match_form());
         let decidable = decision_trigger(&notification.body, recipient)
@@ -158,7 +161,7 @@ pub fn normalize(
             pk: format!("ADDR#{}", address.match_form()),
             sk: format!(
                 "FEEDBACK#{occurred_at}#{}#{event_id}#{}",
-                escape_key_part(notification.kind.as_str()),
+                replace_key_separators(notification.kind.as_str()),
                 notification.format.as_str()
             ),
             kind: notification.kind.clone(),
@@ -166,11 +169,11 @@ pub fn normalize(
             region: region.map(|region| sanitize_text(region, MAX_SES_TEXT_CHARS)),
             occurred_at,
             occurred_at_unread: occurred_at_unread.clone(),
-            recipient: address.raw().to_owned(),
+            recipient: address.spelling().to_owned(),
             address: address.match_form().to_owned(),
             message_id: mail.message_id.clone(),
             event_id: event_id.clone(),
-            evidence: decidable.and_then(DecisionTrigger::evidence),
+            evidence: decidable.and_then(DecisionTrigger::evidence_by_itself),
             decidable,
             auto_response: is_auto_response(&notification.body, recipient),
             not_in_destination,
@@ -215,7 +218,7 @@ fn parse_notification_recipients(
     if named.is_empty() {
         return Err(MalformedInput::new(list, InputProblem::Missing));
     }
-    Ok(record::parse_recipients(named, |recipient| &recipient.email_address, list, entry))
+    Ok(record::parse_distinct_recipients(named, |recipient| &recipient.email_address, list, entry))
 }
 
 /// The addresses that the mail was sent to, in match form. Only these can be accused: the recipient of a bounce is the
@@ -224,7 +227,7 @@ fn parse_notification_recipients(
 /// known which destination it was. SES writes `mail.destination` whole into both formats, Bcc included, whatever happens
 /// to the headers (`headersTruncated`). If it is absent nevertheless, nobody is accused, and an entry that cannot be read
 /// matches nobody: a bounce that is missed comes again with the next mail.
-fn destinations(notification: &Notification) -> HashSet<String> {
+fn destination_match_forms(notification: &Notification) -> HashSet<String> {
     let addresses = notification.mail.destination.iter().filter_map(|to| to.email_address.get());
     let read = |text| Address::parse(text).ok().map(|address| address.match_form().to_owned());
     addresses.filter_map(read).collect()

@@ -28,19 +28,23 @@ use crate::address::Address;
 use crate::arn::Arn;
 use crate::malformed::{InputProblem, MalformedInput};
 use crate::origin::MessageOrigin;
-use crate::record::{ParsedRecipients, Retention, escape_key_part, event_time_or_fallback, parse_recipients};
+use crate::record::{
+    ParsedRecipients, Retention, event_time_or_fallback, parse_distinct_recipients, replace_key_separators,
+};
 use crate::text::{MAX_SES_TEXT_CHARS, ScalarText, sanitize_text};
 use headers::{HeaderFields, HeaderView};
 use loops::{Senders, SmtpEnvelope};
 
-pub use disposition::{Disposition, DispositionPolicy};
+pub use disposition::{DispositionPolicy, MailDisposition};
 
 pub use loops::LoopSigns;
 pub use mailbox::Mailbox;
 pub use mime::{Attachment, MailStructure, ReadExtent, UnreadableReason};
 pub use receipt::{Receipt, ReceiptActionType};
 pub use record::InboundRecord;
-pub use reference::{MailReference, MailStore, ObjectEncryption, ObjectFacts, ObjectLocation, object_key};
+pub use reference::{
+    MailReference, MailStore, ObjectEncryption, ObjectFacts, ObjectLocation, object_key_in_folder,
+};
 pub use verdict::{DmarcPolicy, MailVerdict, MailVerdicts};
 
 /// The most senders that are kept. RFC 5322 allows lists, but nobody shows more senders than this.
@@ -85,7 +89,7 @@ pub struct NormalizedReceipt {
 ///
 /// # Errors
 /// If it names no recipients, or there is no time in it to go by.
-pub fn normalize(
+pub fn normalize_valid_recipients(
     receipt: &Receipt,
     origin: &MessageOrigin,
     inspection: &MailInspection,
@@ -98,7 +102,7 @@ pub fn normalize(
         return Err(MalformedInput::new(list, InputProblem::Missing));
     }
     let ParsedRecipients { valid: read, malformed } =
-        parse_recipients(named, |recipient: &ScalarText| recipient, &list, "");
+        parse_distinct_recipients(named, |recipient: &ScalarText| recipient, &list, "");
     // Takes the time of the mail, not of the action, so that all actions of a rule make the same key.
     let mail = &receipt.mail;
     let (occurred_at, occurred_at_unread) =
@@ -117,17 +121,17 @@ pub fn normalize(
         is_complete: mail.has_all_headers() || structure.is_some_and(|structure| structure.has_all_headers),
     };
     let common = &mail.common_headers;
-    let subject = header.decode_subject(common.subject.get());
-    let header_message_id = common.message_id.get().or(header.first_value("Message-ID"));
-    let from = header.decode_senders(&common.from.0, MAX_FROM_MAILBOXES);
+    let subject = header.choose_decodable_subject(common.subject.get());
+    let header_message_id = common.message_id.get().or(header.first_value_from_ses_else_mail("Message-ID"));
+    let from = header.choose_decodable_senders(&common.from.0, MAX_FROM_MAILBOXES);
     let envelope = SmtpEnvelope { mail_from: mail.source.get(), return_path: common.return_path.get() };
     let senders = Senders::from_header(header, envelope, &from);
-    let signs = LoopSigns::detect(header, envelope, &senders);
+    let signs = LoopSigns::detect_machine_mail(header, envelope, &senders);
     let of_all = InboundRecord {
         pk: String::new(),
         sk: format!(
             "INBOUND#{occurred_at}#{}",
-            escape_key_part(&sanitize_text(&receipt.message_id, MAX_SES_TEXT_CHARS))
+            replace_key_separators(&sanitize_text(&receipt.message_id, MAX_SES_TEXT_CHARS))
         ),
         kind: "received",
         region: region.map(|region| sanitize_text(region, MAX_SES_TEXT_CHARS)),
@@ -144,10 +148,10 @@ pub fn normalize(
         subject: subject.as_deref().map(|subject| sanitize_text(subject.trim(), MAX_SES_TEXT_CHARS)),
         header_message_id: header_message_id.and_then(|id| headers::parse_message_ids(id).into_iter().next()),
         in_reply_to: header
-            .first_value("In-Reply-To")
+            .first_value_from_ses_else_mail("In-Reply-To")
             .and_then(|id| headers::parse_message_ids(id).into_iter().next()),
-        references: thread_references(header),
-        disposition: settings.disposition_policy.disposition_for(&verdicts),
+        references: parse_capped_references(header),
+        disposition: settings.disposition_policy.strictest_disposition(&verdicts),
         verdicts,
         loop_signs: signs.clone(),
         reference: (inspection.location.as_ref())
@@ -158,17 +162,20 @@ pub fn normalize(
     };
     let record = |(address, _): (Address, _)| InboundRecord {
         pk: format!("MAILBOX#{}", address.match_form()),
-        recipient: address.raw().to_owned(),
+        recipient: address.spelling().to_owned(),
         address: address.match_form().to_owned(),
-        loop_signs: signs.for_recipient(&address, &senders),
+        loop_signs: signs.forbid_self_reply(&address, &senders),
         ..of_all.clone()
     };
     Ok(NormalizedReceipt { records: read.into_iter().map(record).collect(), malformed_recipients: malformed })
 }
 
-fn thread_references(header: HeaderView<'_>) -> Vec<String> {
-    let mut ids: Vec<_> =
-        header.values("References").into_iter().flat_map(headers::parse_message_ids).collect();
+fn parse_capped_references(header: HeaderView<'_>) -> Vec<String> {
+    let mut ids: Vec<_> = header
+        .values_from_ses_else_mail("References")
+        .into_iter()
+        .flat_map(headers::parse_message_ids)
+        .collect();
     if ids.len() > MAX_REFERENCES {
         ids.drain(1..ids.len() - (MAX_REFERENCES - 1));
     }

@@ -14,12 +14,12 @@ use crate::text::ScalarText;
 ///
 /// # Errors
 /// What `parse` says.
-pub(crate) fn parse_with_repair<T>(
+pub(crate) fn parse_or_parse_repaired<T>(
     text: &str,
     mut parse: impl FnMut(&str) -> Result<T, MalformedInput>,
 ) -> Result<T, MalformedInput> {
     match parse(text) {
-        Err(error) if error.problem() == InputProblem::NotJson => match repair_json(text) {
+        Err(error) if error.problem() == InputProblem::NotJson => match repair_json_strings(text) {
             Some(repaired) => parse(&repaired),
             None => Err(error),
         },
@@ -46,7 +46,7 @@ pub(crate) fn required_text(value: Value, field: &str) -> Result<String, Malform
 ///   U+FFFD. (RFC 8259, 8.2: such text is allowed, and its meaning is unpredictable.)
 /// - A bare control character is escaped.
 /// - A backslash that begins no escape stands for itself.
-pub(crate) fn repair_json(text: &str) -> Option<String> {
+pub(crate) fn repair_json_strings(text: &str) -> Option<String> {
     let bytes = text.as_bytes();
     let mut repaired = String::new();
     let (mut at, mut copied, mut in_string) = (0, 0, false);
@@ -93,8 +93,8 @@ fn parse_code_unit(text: &str) -> Option<u16> {
 }
 
 /// The value of a field. What the parser cannot hold (a number out of range, nesting that is too deep) is its own text.
-pub(crate) fn parse_value(json: &RawValue) -> Value {
-    parse_with_repair(json.get(), |json| MalformedInput::parse_json(json))
+pub(crate) fn parse_value_or_text(json: &RawValue) -> Value {
+    parse_or_parse_repaired(json.get(), |json| MalformedInput::parse_json(json))
         .unwrap_or_else(|_| Value::from(json.get()))
 }
 
@@ -120,10 +120,10 @@ impl<'a> JsonFields<'a> {
     }
 
     /// Takes a field that is a single value. A list or an object is not, and stays.
-    pub(crate) fn take_scalar_text(&mut self, name: &str) -> ScalarText {
+    pub(crate) fn take_if_scalar(&mut self, name: &str) -> ScalarText {
         match self.get(name) {
             Some(json) if !json.get().starts_with(['[', '{']) => {
-                self.take(name).map(|json| ScalarText::from(parse_value(json))).unwrap_or_default()
+                self.take(name).map(|json| ScalarText::from(parse_value_or_text(json))).unwrap_or_default()
             }
             _ => ScalarText::default(),
         }
@@ -131,13 +131,13 @@ impl<'a> JsonFields<'a> {
 
     /// Takes a word that something is decided by. A list or an object is taken as its JSON: that is a word that SES does not
     /// document, and must not count as absent.
-    pub(crate) fn take_word(&mut self, name: &str) -> ScalarText {
+    pub(crate) fn take_any_as_text(&mut self, name: &str) -> ScalarText {
         match self.get(name) {
             Some(json) if json.get().starts_with(['[', '{']) => {
                 self.take(name);
-                ScalarText::from(Value::from(parse_value(json).to_string()))
+                ScalarText::from(Value::from(parse_value_or_text(json).to_string()))
             }
-            _ => self.take_scalar_text(name),
+            _ => self.take_if_scalar(name),
         }
     }
 
@@ -176,9 +176,9 @@ mod tests {
             ("", None),
         ];
         for (text, expected) in cases {
-            let repaired = repair_json(text);
+            let repaired = repair_json_strings(text);
             assert_eq!(repaired.as_deref(), expected, "{text}");
-            assert_eq!(repaired.as_deref().and_then(super::repair_json), None, "{text}");
+            assert_eq!(repaired.as_deref().and_then(super::repair_json_strings), None, "{text}");
         }
     }
 
@@ -191,7 +191,7 @@ mod tests {
             (&deep, Value::from(deep.as_str())),
             ("[1, null]", serde_json::json!([1, null])),
         ] {
-            assert_eq!(parse_value(serde_json::from_str(json).unwrap()), expected);
+            assert_eq!(parse_value_or_text(serde_json::from_str(json).unwrap()), expected);
         }
     }
 
@@ -206,9 +206,9 @@ mod tests {
             ("list", None),
             ("none", None),
         ] {
-            assert_eq!(fields.take_scalar_text(name).get(), text, "{name}");
+            assert_eq!(fields.take_if_scalar(name).get(), text, "{name}");
         }
-        assert_eq!(fields.take_word("list").get(), Some(r#"["b"]"#));
+        assert_eq!(fields.take_any_as_text("list").get(), Some(r#"["b"]"#));
         assert!(fields.is_empty());
         let fields = JsonFields::from_json(serde_json::from_str(r#"{"list":["b"]}"#).unwrap()).unwrap();
         assert!(!fields.is_empty());

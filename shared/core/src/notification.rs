@@ -205,7 +205,7 @@ impl Notification {
     /// Whether a bounce or complaint names no recipient, as bounces do that are automatic replies, but can only be of the
     /// mail's one destination. Since SES does not say so, it is evidence against nobody.
     pub(crate) fn assumes_recipient(&self) -> bool {
-        self.body.lacks_recipient() && self.mail.has_one_destination()
+        self.body.is_bounce_or_complaint_of_nobody() && self.mail.has_one_distinct_destination()
     }
 
     /// What is not known of the event and of one of its recipients, as a JSON object; `None` if everything is known.
@@ -255,7 +255,7 @@ pub(crate) struct SentMail {
 
 impl SentMail {
     /// Whether the mail went to one address, however often and in whichever spellings it is named.
-    fn has_one_destination(&self) -> bool {
+    fn has_one_distinct_destination(&self) -> bool {
         let key = |to: &Recipient| {
             let text = to.email_address.get().unwrap_or_default();
             Address::parse(text).map_or_else(|_| text.to_owned(), |address| address.match_form().to_owned())
@@ -295,7 +295,7 @@ impl EventBody {
     }
 
     /// Whether it is a bounce or complaint of nobody.
-    fn lacks_recipient(&self) -> bool {
+    fn is_bounce_or_complaint_of_nobody(&self) -> bool {
         matches!(self, Self::Bounce(_) | Self::Complaint(_)) && self.recipients().is_some_and(<[_]>::is_empty)
     }
 
@@ -408,7 +408,9 @@ pub(crate) fn parse_ses_message(text: &str) -> Result<ParsedMessage, MalformedIn
         (Some("AmazonSnsSubscriptionSucceeded"), _) => {
             return Ok(ParsedMessage::Ignored(IgnoredMessage::TopicSubscribed));
         }
-        (Some("Received"), _) => return receipt::parse_received_message(text, "").map(ParsedMessage::from),
+        (Some("Received"), _) => {
+            return receipt::parse_receipt_unless_rule_test(text, "").map(ParsedMessage::from);
+        }
         (Some(kind), _) => (NotificationFormat::Identity, EventKind::parse(kind)),
         (None, Some(kind)) => (NotificationFormat::Event, EventKind::parse(kind)),
         (None, None) => {
@@ -416,7 +418,7 @@ pub(crate) fn parse_ses_message(text: &str) -> Result<ParsedMessage, MalformedIn
         }
     };
     let mail = raw.mail.ok_or_else(|| MalformedInput::new("mail", InputProblem::Missing))?;
-    let Some(message_id) = record::check_message_id(&mail.message_id)? else {
+    let Some(message_id) = record::message_id_unless_rule_test(&mail.message_id)? else {
         return Ok(ParsedMessage::Ignored(IgnoredMessage::ReceiptRuleTest));
     };
     let body = match kind {
@@ -432,35 +434,35 @@ pub(crate) fn parse_ses_message(text: &str) -> Result<ParsedMessage, MalformedIn
         EventKind::DeliveryDelay => {
             let delay =
                 read_required_body("deliveryDelay", raw.delivery_delay, DeliveryDelayEvent::from_fields)?;
-            EventBody::DeliveryDelay(delay, parse_fields_besides_mail(text)?)
+            EventBody::DeliveryDelay(delay, parse_without_mail_and_kind(text)?)
         }
         EventKind::Send => EventBody::Send(
             raw.send.and_then(JsonFields::from_json).map(UnknownFields::from_remaining).unwrap_or_default(),
-            parse_fields_besides_mail(text)?,
+            parse_without_mail_and_kind(text)?,
         ),
         EventKind::Reject => EventBody::Reject(
             RejectEvent::from_fields(raw.reject.unwrap_or_default()),
-            parse_fields_besides_mail(text)?,
+            parse_without_mail_and_kind(text)?,
         ),
         EventKind::Open => EventBody::Open(
             OpenEvent::from_fields(raw.open.unwrap_or_default()),
-            parse_fields_besides_mail(text)?,
+            parse_without_mail_and_kind(text)?,
         ),
         EventKind::Click => EventBody::Click(
             ClickEvent::from_fields(raw.click.unwrap_or_default()),
-            parse_fields_besides_mail(text)?,
+            parse_without_mail_and_kind(text)?,
         ),
         EventKind::RenderingFailure => EventBody::RenderingFailure(
             RenderingFailureEvent::from_fields(raw.failure.unwrap_or_default()),
-            parse_fields_besides_mail(text)?,
+            parse_without_mail_and_kind(text)?,
         ),
         EventKind::Subscription => EventBody::Subscription(
             SubscriptionEvent::from_fields(raw.subscription.unwrap_or_default()),
-            parse_fields_besides_mail(text)?,
+            parse_without_mail_and_kind(text)?,
         ),
         EventKind::Unknown(_) => {
-            let whole = parse_fields_besides_mail(text)?;
-            EventBody::Unknown { timestamp: find_timestamp(&whole), content: whole }
+            let whole = parse_without_mail_and_kind(text)?;
+            EventBody::Unknown { timestamp: find_body_timestamp(&whole), content: whole }
         }
     };
     let mail = SentMail {
@@ -476,7 +478,10 @@ pub(crate) fn parse_ses_message(text: &str) -> Result<ParsedMessage, MalformedIn
             .collect(),
         tags: mail.tags.0,
     };
-    if body.lacks_recipient() && mail.destination.len() > 1 && !mail.has_one_destination() {
+    if body.is_bounce_or_complaint_of_nobody()
+        && mail.destination.len() > 1
+        && !mail.has_one_distinct_destination()
+    {
         return Ok(ParsedMessage::Ignored(IgnoredMessage::WithoutRecipient(mail.message_id)));
     }
     Ok(ParsedMessage::Feedback(Box::new(Notification { format, kind, mail, body })))
@@ -493,16 +498,18 @@ fn read_required_body<'a, T>(
 }
 
 /// Every body that SES has today keeps its time under this name; one that it adds will too.
-fn find_timestamp(content: &Value) -> ScalarText {
+fn find_body_timestamp(content: &Value) -> ScalarText {
     let mut bodies = content.as_object().into_iter().flat_map(serde_json::Map::values);
     bodies.find_map(|body| body.get("timestamp")).cloned().map(ScalarText::from).unwrap_or_default()
 }
 
 /// All that a notification says besides the mail and its own kind, such as `{"open":{…}}`.
-fn parse_fields_besides_mail(text: &str) -> Result<Value, MalformedInput> {
+fn parse_without_mail_and_kind(text: &str) -> Result<Value, MalformedInput> {
     let mut whole: JsonFields<'_> = MalformedInput::parse_json(text)?;
     for name in ["mail", "eventType", "notificationType"] {
         whole.take(name);
     }
-    Ok(Value::Object(whole.into_remaining().map(|(name, json)| (name, json::parse_value(json))).collect()))
+    Ok(Value::Object(
+        whole.into_remaining().map(|(name, json)| (name, json::parse_value_or_text(json))).collect(),
+    ))
 }

@@ -67,7 +67,7 @@ pub(crate) struct ParsedRecipients<'a, T> {
 }
 
 /// Reads each address alone, so that one that can't be read does not cost the others. `list_path[i]entry_path` is the path of each.
-pub(crate) fn parse_recipients<'a, T>(
+pub(crate) fn parse_distinct_recipients<'a, T>(
     raw_recipients: &'a [T],
     address_of: impl Fn(&T) -> &ScalarText,
     list_path: &str,
@@ -91,7 +91,7 @@ pub(crate) fn parse_recipients<'a, T>(
 }
 
 /// A text of SES's as part of a sort key: `#` separates the parts, so it is replaced.
-pub(crate) fn escape_key_part(text: &str) -> String {
+pub(crate) fn replace_key_separators(text: &str) -> String {
     text.replace('#', "_")
 }
 
@@ -99,7 +99,7 @@ pub(crate) fn escape_key_part(text: &str) -> String {
 ///
 /// # Errors
 /// If there is none, or one that no key could hold.
-pub(crate) fn check_message_id(id: &ScalarText) -> Result<Option<&str>, MalformedInput> {
+pub(crate) fn message_id_unless_rule_test(id: &ScalarText) -> Result<Option<&str>, MalformedInput> {
     let id = id.get().ok_or_else(|| MalformedInput::new("mail.messageId", InputProblem::Missing))?;
     if id.len() > MAX_MESSAGE_ID_BYTES {
         return Err(MalformedInput::new("mail.messageId", InputProblem::TooLong).with_excerpt(id));

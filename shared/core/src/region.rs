@@ -12,9 +12,9 @@ pub struct Region {
     name: &'static str,
     partition: Partition,
     title: &'static str,
-    smtp_availability: Availability,
+    smtp_availability: FeatureAvailability,
     own_dkim_zone: bool,
-    receiving_availability: Availability,
+    receiving_availability: FeatureAvailability,
 }
 
 /// A group of Regions with accounts of its own.
@@ -28,7 +28,7 @@ pub enum Partition {
 
 /// Whether the catalogue's sources list something as there in a Region.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Availability {
+pub enum FeatureAvailability {
     /// It is there. Holds the month of the first list that has it (`2024-01`), which `data/regions.csv` names.
     Since(&'static str),
     /// It is not there.
@@ -59,7 +59,7 @@ impl Partition {
     }
 }
 
-impl Availability {
+impl FeatureAvailability {
     /// The catalogue's spelling: a month, `no` or `unknown`.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -69,11 +69,11 @@ impl Availability {
         }
     }
 
-    fn parse(text: &'static str, list_months: &[&str]) -> Option<Self> {
+    fn parse(text: &'static str, since_months: &[&str]) -> Option<Self> {
         match text {
             "no" => Some(Self::No),
             "unknown" => Some(Self::Unknown),
-            month => list_months.contains(&month).then_some(Self::Since(month)),
+            month => since_months.contains(&month).then_some(Self::Since(month)),
         }
     }
 }
@@ -128,18 +128,18 @@ impl Region {
     }
 
     /// Whether SES takes mail by SMTP there. It takes it by its API everywhere.
-    pub fn smtp_availability(&self) -> Availability {
+    pub fn smtp_availability(&self) -> FeatureAvailability {
         self.smtp_availability
     }
 
     /// Whether SES receives mail there, and since which list.
-    pub fn receiving_availability(&self) -> Availability {
+    pub fn receiving_availability(&self) -> FeatureAvailability {
         self.receiving_availability
     }
 
     /// Whether SES receives mail there.
     pub fn receives(&self) -> bool {
-        matches!(self.receiving_availability, Availability::Since(_))
+        matches!(self.receiving_availability, FeatureAvailability::Since(_))
     }
 
     /// Where SES's API answers, versions 1 and 2: `email.eu-west-1.amazonaws.com`.
@@ -156,7 +156,7 @@ impl Region {
     /// Source: AWS General Reference, "Amazon Simple Email Service endpoints and quotas", "SMTP endpoints", as nodemailer
     /// copied it: all 19 names are of this form, `us-gov-east-1` too.
     pub fn smtp_endpoint(&self) -> Option<String> {
-        (self.smtp_availability != Availability::No)
+        (self.smtp_availability != FeatureAvailability::No)
             .then(|| format!("email-smtp.{}.amazonaws.com", self.name))
     }
 
@@ -198,13 +198,13 @@ fn parse_region(line: &'static str) -> Option<Region> {
     let mut fields = line.split(',');
     let (name, partition, title) = (fields.next()?, fields.next()?, fields.next()?);
     let partition = [Partition::Aws, Partition::AwsUsGov].into_iter().find(|p| p.as_str() == partition)?;
-    let smtp = Availability::parse(fields.next()?, &["2023-10", "2026-11"])?;
+    let smtp = FeatureAvailability::parse(fields.next()?, &["2023-10", "2026-11"])?;
     let own_dkim_zone = match fields.next()? {
         "own" => true,
         "common" => false,
         _ => return None,
     };
-    let receiving = Availability::parse(fields.next()?, &["2023-02", "2024-01", "2026-09"])?;
+    let receiving = FeatureAvailability::parse(fields.next()?, &["2023-02", "2024-01", "2026-09"])?;
     let region = Region {
         name,
         partition,
@@ -260,9 +260,9 @@ mod tests {
     #[test]
     fn as_many_as_the_sources_say() {
         assert_eq!(Region::all().count(), 29);
-        let listed_by = |list: &str, fact: fn(&Region) -> Availability| {
+        let listed_by = |list: &str, fact: fn(&Region) -> FeatureAvailability| {
             Region::all()
-                .filter(|region| matches!(fact(region), Availability::Since(since) if since <= list))
+                .filter(|region| matches!(fact(region), FeatureAvailability::Since(since) if since <= list))
                 .count()
         };
         assert_eq!(
@@ -270,14 +270,14 @@ mod tests {
             [3, 11, 22]
         );
         assert_eq!(["2023-10", "2026-11"].map(|list| listed_by(list, Region::smtp_availability)), [19, 20]);
-        let without = |answer: Availability| -> Vec<_> {
+        let without = |answer: FeatureAvailability| -> Vec<_> {
             Region::all()
                 .filter(|region| region.smtp_availability() == answer)
                 .map(|region| region.name())
                 .collect()
         };
-        assert_eq!(without(Availability::No), ["af-south-1", "ap-southeast-3", "me-south-1"]);
-        assert_eq!(without(Availability::Unknown).len(), 6);
+        assert_eq!(without(FeatureAvailability::No), ["af-south-1", "ap-southeast-3", "me-south-1"]);
+        assert_eq!(without(FeatureAvailability::Unknown).len(), 6);
         assert_eq!(Region::all().filter(|region| region.own_dkim_zone).count(), 11);
     }
 
@@ -314,7 +314,7 @@ mod tests {
             ]
         );
         assert_eq!(region("ap-southeast-3").smtp_endpoint(), None);
-        assert_eq!(region("ca-west-1").smtp_availability(), Availability::Unknown);
+        assert_eq!(region("ca-west-1").smtp_availability(), FeatureAvailability::Unknown);
         assert!(region("ca-west-1").smtp_endpoint().is_some());
     }
 }

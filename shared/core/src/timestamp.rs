@@ -80,10 +80,10 @@ fn parse_iso_8601(text: &str) -> Option<OffsetDateTime> {
     let milli: u16 = format!("{fraction:0<3.3}").parse().ok()?;
     let format = format_description!(version = 2, "[year]-[month]-[day] [hour]:[minute]:[second]");
     let time = PrimitiveDateTime::parse(&format!("{date} {clock}"), format).ok()?;
-    Some(time.replace_millisecond(milli).ok()?.assume_offset(parse_offset(zone.trim())?))
+    Some(time.replace_millisecond(milli).ok()?.assume_offset(parse_optional_offset(zone.trim())?))
 }
 
-fn parse_offset(zone: &str) -> Option<UtcOffset> {
+fn parse_optional_offset(zone: &str) -> Option<UtcOffset> {
     if ["", "Z", "z", "UTC", "GMT"].contains(&zone) {
         return Some(UtcOffset::UTC);
     }

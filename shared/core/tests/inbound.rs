@@ -9,8 +9,8 @@ use std::sync::LazyLock;
 
 use mailroom_core::envelope::{self, InvocationSource, Payload, PayloadMessage};
 use mailroom_core::inbound::{
-    self, Disposition, InboundRecord, InboundSettings, MailInspection, MailStore, MailStructure, ObjectFacts,
-    ObjectLocation, Receipt, UnreadableReason,
+    self, InboundRecord, InboundSettings, MailDisposition, MailInspection, MailStore, MailStructure,
+    ObjectFacts, ObjectLocation, Receipt, UnreadableReason,
 };
 use mailroom_core::notification::ParsedMessage;
 use mailroom_core::record::TableItem;
@@ -62,7 +62,7 @@ fn with(payload: &str, found: impl Fn(&Receipt) -> MailInspection) -> Vec<Inboun
     let payload = envelope::open_payload(payload).unwrap();
     let (receipt, message) = first(&payload).unwrap();
     let rules = InboundSettings { default_region: Some("us-east-1"), ..InboundSettings::default() };
-    inbound::normalize(receipt, &message.origin, &found(receipt), rules).unwrap().records
+    inbound::normalize_valid_recipients(receipt, &message.origin, &found(receipt), rules).unwrap().records
 }
 
 fn store() -> MailStore {
@@ -236,13 +236,15 @@ fn a_bad_recipient_costs_only_itself() {
 #[test]
 fn what_the_stack_says_decides_the_disposition() {
     let mut rules = InboundSettings::default();
-    rules.disposition_policy.spam = Disposition::Reject;
-    rules.disposition_policy.unscanned = Disposition::Clean;
-    for (name, expected) in [("spam", Disposition::Reject), ("scanning-disabled", Disposition::Clean)] {
+    rules.disposition_policy.spam = MailDisposition::Reject;
+    rules.disposition_policy.unscanned = MailDisposition::Clean;
+    for (name, expected) in [("spam", MailDisposition::Reject), ("scanning-disabled", MailDisposition::Clean)]
+    {
         let payload = envelope::open_payload(&sample(name)).unwrap();
         let (receipt, message) = first(&payload).unwrap();
         let normalized =
-            inbound::normalize(receipt, &message.origin, &MailInspection::default(), rules).unwrap();
+            inbound::normalize_valid_recipients(receipt, &message.origin, &MailInspection::default(), rules)
+                .unwrap();
         assert_eq!(normalized.records[0].disposition, expected, "{name}");
     }
 }
@@ -517,7 +519,12 @@ fn table(payloads: &[String]) -> common::Table {
                 location: ObjectLocation::from_receipt(receipt, Some(&store())),
                 ..MailInspection::default()
             };
-            let normalized = inbound::normalize(receipt, &message.origin, &found, InboundSettings::default());
+            let normalized = inbound::normalize_valid_recipients(
+                receipt,
+                &message.origin,
+                &found,
+                InboundSettings::default(),
+            );
             for record in normalized.unwrap_or_default().records {
                 let (pk, sk) = record.key();
                 table.insert((pk.to_owned(), sk.to_owned()), serde_json::to_string(&record).unwrap());

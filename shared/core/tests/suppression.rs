@@ -10,7 +10,7 @@ use mailroom_core::evidence::DecisionTrigger;
 use mailroom_core::feedback::{self, Retention};
 use mailroom_core::notification::{NotificationFormat, ParsedMessage};
 use mailroom_core::suppression::address_state::{
-    AppliedEntry, ApplyAttempt, ApplyContext, ApplyOutcomeKind, ImportResult, ListAction, WaitReason,
+    ApplyAttempt, ApplyContext, ApplyOutcomeKind, ImportResult, LastKnownEntry, ListAction, WaitReason,
     all_shards, shard,
 };
 use mailroom_core::suppression::operator::OperatorDecision;
@@ -264,7 +264,7 @@ impl World {
         if let Some(next) = AddressState::join_change(before, change, at(1_000)) {
             assert_eq!(next.version(), before.map_or(0, AddressState::version) + 1);
             // Nothing is ever in force that the list neither has nor will get.
-            let applied = next.applied_entry().and_then(|applied| applied.reason);
+            let applied = next.last_known_entry().and_then(|applied| applied.reason);
             assert!(next.is_pending() || next.effective_reason() == applied);
             self.items[region] = Some(next);
         }
@@ -647,15 +647,15 @@ fn pending_until_applied_and_again_when_something_is_said() {
     let item = advanced(None, &bounce(10), 12);
     let put = ListAction::Put { spelling: "Jane@example.com".to_owned(), reason: SuppressionReason::Bounce };
     assert_eq!(item.next_list_action(HERE, at(12)), put);
-    assert_eq!((item.version(), item.pending_since(), item.changed_at()), (1, Some(at(12)), at(12)));
+    assert_eq!((item.version(), item.pending_since(), item.last_joined_at()), (1, Some(at(12)), at(12)));
     let item = written(&item, Some(SuppressionReason::Bounce), 13);
     assert_eq!(item.next_list_action(HERE, at(13)), ListAction::Nothing);
-    assert_eq!(item.apply_outcome().unwrap().kind, ApplyOutcomeKind::Applied);
+    assert_eq!(item.current_apply_outcome().unwrap().kind, ApplyOutcomeKind::Applied);
     assert_eq!(AddressState::join_change(Some(&item), &bounce(10), at(14)), None);
 
     // Evidence from before the list was written needs no more of it.
     let item = advanced(Some(&item), &bounce(12), 15);
-    assert_eq!((item.next_list_action(HERE, at(15)), item.changed_at()), (ListAction::Nothing, at(15)));
+    assert_eq!((item.next_list_action(HERE, at(15)), item.last_joined_at()), (ListAction::Nothing, at(15)));
     // After it, the entry may have been taken off by hand.
     let item = advanced(Some(&item), &bounce(16), 17);
     assert_eq!(item.next_list_action(HERE, at(17)), put);
@@ -688,9 +688,9 @@ fn a_spelling_beyond_the_cap_is_deleted_once_it_is_found() {
         ListAction::Delete { spellings } => spellings,
         other => panic!("{other:?}"),
     };
-    let marked = item.mark_pending([JANE], None, at(12)).unwrap();
+    let marked = item.mark_newly_pending([JANE], None, at(12)).unwrap();
     assert!(!deleted(&marked).iter().any(|spelling| spelling == found));
-    let marked = item.mark_pending([found], None, at(12)).unwrap();
+    let marked = item.mark_newly_pending([found], None, at(12)).unwrap();
     assert!(
         [found, JANE].iter().all(|expected| deleted(&marked).iter().any(|spelling| spelling == expected))
     );
@@ -706,8 +706,8 @@ fn what_was_said_meanwhile_stays_pending() {
         at(14),
     );
     assert_eq!(
-        now.applied_entry(),
-        Some(AppliedEntry {
+        now.last_known_entry(),
+        Some(LastKnownEntry {
             reason: Some(SuppressionReason::Bounce),
             at: at(14),
             removal_accepted: false,
@@ -730,7 +730,7 @@ fn an_import_job_holds_its_addresses() {
         .record_import_result("import/put/1.json", ImportResult::Written { enabled: true }, at(20))
         .unwrap();
     assert_eq!((done.next_list_action(HERE, at(20)), done.assigned_job()), (ListAction::Nothing, None));
-    assert_eq!(done.applied_entry().unwrap().reason, Some(SuppressionReason::Bounce));
+    assert_eq!(done.last_known_entry().unwrap().reason, Some(SuppressionReason::Bounce));
 
     // A release that comes meanwhile is done after the job, and is not undone by it.
     let released = advanced(Some(&held), &release(15), 15);
@@ -738,7 +738,7 @@ fn an_import_job_holds_its_addresses() {
     let ended = released
         .record_import_result("import/put/1.json", ImportResult::Written { enabled: true }, at(20))
         .unwrap();
-    assert_eq!(ended.applied_entry().unwrap().reason, Some(SuppressionReason::Bounce));
+    assert_eq!(ended.last_known_entry().unwrap().reason, Some(SuppressionReason::Bounce));
     assert!(matches!(ended.next_list_action(HERE, at(20)), ListAction::Delete { .. }));
     // A straggler's write does not take it out of the job.
     let straggled = held.record_attempt(
@@ -805,25 +805,28 @@ fn what_fails_waits_longer_each_time_until_something_new_is_said() {
         assert_eq!(item.next_list_action(HERE, at(20 + wait - 1)), ListAction::Wait(WaitReason::NotDue));
         assert!(matches!(item.next_list_action(HERE, at(20 + wait)), ListAction::Put { .. }));
     }
-    let outcome = item.apply_outcome().unwrap();
+    let outcome = item.current_apply_outcome().unwrap();
     assert_eq!((outcome.tries, outcome.cause.as_ref().unwrap().chars().count()), (11, 256));
     assert_eq!(item.pending_since(), Some(at(12)));
     item = advanced(Some(&item), &bounce(30), 31);
     assert!(matches!(item.next_list_action(HERE, at(31)), ListAction::Put { .. }));
-    assert_eq!(item.apply_outcome(), None);
+    assert_eq!(item.current_apply_outcome(), None);
     for _ in 0..2 {
         item = item.record_attempt(item.version(), failed(false), at(32));
     }
     assert_eq!(item.next_list_action(HERE, at(99_999)), ListAction::Nothing);
     item = advanced(Some(&item), &bounce(33), 34);
     item = item.record_attempt(item.version(), ApplyAttempt::RefusedSandbox, at(35));
-    assert_eq!((item.next_list_action(HERE, at(99_999)), item.applied_entry()), (ListAction::Nothing, None));
-    assert_eq!(item.apply_outcome().unwrap().kind, ApplyOutcomeKind::RefusedSandbox);
+    assert_eq!(
+        (item.next_list_action(HERE, at(99_999)), item.last_known_entry()),
+        (ListAction::Nothing, None)
+    );
+    assert_eq!(item.current_apply_outcome().unwrap().kind, ApplyOutcomeKind::RefusedSandbox);
     item = advanced(Some(&item), &bounce(36), 37);
     let not_enabled = ApplyAttempt::Written { reason: Some(SuppressionReason::Bounce), enabled: false };
     item = item.record_attempt(item.version(), not_enabled, at(38));
     assert_eq!(
-        (item.next_list_action(HERE, at(99_999)), item.apply_outcome().unwrap().kind),
+        (item.next_list_action(HERE, at(99_999)), item.current_apply_outcome().unwrap().kind),
         (ListAction::Nothing, ApplyOutcomeKind::ReasonNotEnabled)
     );
 }
@@ -867,9 +870,9 @@ fn before_the_first_pass_only_complaints_are_put_and_ses_may_be_trusted_with_its
 #[test]
 fn what_was_left_off_comes_back_with_new_evidence_only() {
     let item = written(&advanced(None, &bounce(10), 12), Some(SuppressionReason::Bounce), 13)
-        .accept_removal(at(1_000));
+        .record_accepted_removal(at(1_000));
     let mut elsewhere = bounce(10);
-    elsewhere.spellings.add("JANE@example.com");
+    elsewhere.spellings.add_if_room("JANE@example.com");
     assert!(!advanced(Some(&item), &elsewhere, 1_001).is_pending());
     assert!(!advanced(Some(&item), &release(5), 1_001).is_pending());
     assert!(advanced(Some(&item), &bounce(11), 1_001).is_pending());
@@ -950,7 +953,10 @@ fn a_spelling_that_is_listed_and_was_not_known_is_recorded_as_long_as_there_is_r
     let next = next.unwrap();
     assert!(next.spellings().iter().eq(["Jane@example.com", "JANE@example.com"]));
     // Nothing else is: not when, nor how it was applied, nor that there is anything to do.
-    assert_eq!((next.applied_entry(), next.apply_outcome()), (item.applied_entry(), item.apply_outcome()));
+    assert_eq!(
+        (next.last_known_entry(), next.current_apply_outcome()),
+        (item.last_known_entry(), item.current_apply_outcome())
+    );
     assert!(!next.is_pending() && next.state() == item.state());
     let later = PassContext::new("us-east-1", at(200_000));
     assert_eq!(
@@ -1070,7 +1076,7 @@ fn a_refusal_is_believed_when_it_is_repeated() {
             at(now),
         )
     };
-    let kind = |item: &AddressState| item.apply_outcome().map(|outcome| outcome.kind);
+    let kind = |item: &AddressState| item.current_apply_outcome().map(|outcome| outcome.kind);
     let once = refused(&item, "sandbox", 13);
     assert_eq!((kind(&once), once.is_pending()), (Some(ApplyOutcomeKind::Failed), true));
     let otherwise = refused(&once, "no such thing", 100);
@@ -1181,7 +1187,7 @@ proptest! {
         }
         prop_assert!(rest >= 2, "{:?} {:?}", item, list);
         let strongest = list.0.values().map(|(reason, _)| *reason).max();
-        let left_off = item.as_ref().and_then(AddressState::applied_entry).is_some_and(|applied| applied.removal_accepted);
+        let left_off = item.as_ref().and_then(AddressState::last_known_entry).is_some_and(|applied| applied.removal_accepted);
         if left_off {
             prop_assert!(taken_off && strongest.is_none());
         } else {

@@ -93,7 +93,7 @@ mod tests {
         for expected in ["SES does not answer: injected failure", "SES denies it: AccessDenied"] {
             clock.advance(SECOND);
             let error = call("d").await.unwrap_err();
-            assert_eq!((error.to_string().as_str(), error.is_transient()), (expected, true));
+            assert_eq!((error.to_string().as_str(), error.may_succeed_later()), (expected, true));
         }
         clock.advance(SECOND);
         assert_eq!(call("e").await, Ok(()));

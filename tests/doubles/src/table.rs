@@ -187,8 +187,8 @@ impl Inner {
 }
 
 impl StateTable for MemoryTable {
-    async fn get_state(&self, address: &str, _: Deadline) -> Result<Option<AddressState>, TableError> {
-        Ok(self.answering()?.states.get(address).cloned())
+    async fn get_state(&self, match_form: &str, _: Deadline) -> Result<Option<AddressState>, TableError> {
+        Ok(self.answering()?.states.get(match_form).cloned())
     }
 
     async fn put_state(
@@ -214,18 +214,18 @@ impl StateTable for MemoryTable {
         Ok(PutOutcome::Written)
     }
 
-    async fn feedback_summaries(
+    async fn feedback_and_latest_delivery(
         &self,
-        address: &str,
+        match_form: &str,
         period: &RangeInclusive<Timestamp>,
-        limit: usize,
+        max_records_read: usize,
         _: Deadline,
     ) -> Result<Vec<FeedbackSummary>, TableError> {
         let inner = self.answering()?;
-        let pk = address_state::partition_key(address);
+        let pk = address_state::partition_key(match_form);
         let key = |sk: String| (pk.clone(), sk);
         let (from, to) = (format!("FEEDBACK#{}#", period.start()), format!("FEEDBACK#{}$", period.end()));
-        let newest = inner.records.range(key(from)..=key(to)).rev().take(limit);
+        let newest = inner.records.range(key(from)..=key(to)).rev().take(max_records_read);
         let counts = |record: &&Value| !record["decidable"].is_null() || record["kind"] == "delivery";
         let counted = newest.map(|(_, record)| record).filter(counts);
         let delivered = inner.records.get(&key(delivery::DELIVERY_SORT_KEY.to_owned()));
@@ -252,7 +252,7 @@ impl StateTable for MemoryTable {
         limit: usize,
         _: Deadline,
     ) -> Result<StatePage, TableError> {
-        self.page(shard, |state| Some(state.changed_at()).filter(|at| *at >= since), after, limit)
+        self.page(shard, |state| Some(state.last_joined_at()).filter(|at| *at >= since), after, limit)
     }
 }
 
@@ -303,7 +303,7 @@ impl RecordTable for MemoryTable {
 impl RecordScan for MemoryTable {
     async fn decidable_records(
         &self,
-        since: Timestamp,
+        occurred_since: Timestamp,
         after: Option<&RecordKey>,
         _: Deadline,
     ) -> Result<RecordPage, TableError> {
@@ -319,7 +319,7 @@ impl RecordScan for MemoryTable {
         records.truncate(SCANNED_PER_PAGE);
         let mut page =
             RecordPage { next_key: records.last().filter(|_| more).map(key), ..RecordPage::default() };
-        records.retain(|record| record["decidable"].is_string() && at(record) >= Some(since));
+        records.retain(|record| record["decidable"].is_string() && at(record) >= Some(occurred_since));
         for record in records {
             let read = if text(&record, "sk").starts_with("OPERATOR#") {
                 serde_json::from_value(record).map(|decision| page.decisions.push(decision))
@@ -335,11 +335,11 @@ impl RecordScan for MemoryTable {
 impl RecordHistory for MemoryTable {
     async fn newest_records(
         &self,
-        address: &str,
+        match_form: &str,
         limit: usize,
         _: Deadline,
     ) -> Result<Vec<Value>, TableError> {
-        let pk = address_state::partition_key(address);
+        let pk = address_state::partition_key(match_form);
         let sk = |record: &Value| record["sk"].as_str().unwrap_or_default().to_owned();
         let mut records = self.records();
         records.retain(|record| {
@@ -426,7 +426,7 @@ mod tests {
                     } else {
                         table.changed_states(&shard, at(20), after.as_ref(), 3, deadline).await.unwrap()
                     };
-                    seen.extend(page.items.iter().map(AddressState::changed_at));
+                    seen.extend(page.items.iter().map(AddressState::last_joined_at));
                     after = page.next_cursor;
                     if after.is_none() {
                         break;

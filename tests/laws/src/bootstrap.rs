@@ -146,7 +146,7 @@ impl Run {
     /// Whether both Regions have all entries, on the list and as states.
     fn is_right(&self, list: &BTreeMap<String, SuppressionReason>) -> bool {
         let says = |state: AddressState| {
-            let reason = state.applied_entry()?.reason?;
+            let reason = state.last_known_entry()?.reason?;
             (state.assigned_job().is_none()
                 && !state.is_pending()
                 && state.effective_reason() == Some(reason))

@@ -122,12 +122,13 @@ impl Chronicle {
     pub(crate) fn needs(&self) -> usize {
         let needs = |old: Option<&AddressState>, new: &AddressState| {
             let Some(old) = old else { return new.is_pending() };
-            let failed = new.apply_outcome().filter(|outcome| outcome.kind == ApplyOutcomeKind::Failed);
+            let failed =
+                new.current_apply_outcome().filter(|outcome| outcome.kind == ApplyOutcomeKind::Failed);
             new.is_pending()
                 && (!old.is_pending()
                     || old.state() != new.state()
                     || (old.assigned_job().is_some() && new.assigned_job().is_none())
-                    || (failed.is_some() && old.apply_outcome() != failed))
+                    || (failed.is_some() && old.current_apply_outcome() != failed))
         };
         let of = |states: &Vec<(Timestamp, AddressState)>| {
             let mut old = None;
@@ -140,9 +141,9 @@ impl Chronicle {
 /// A law: a state is settled only for the version that was acted on, so what is settled as done is what is in force. It is
 /// checked at every write, since reconcile would have fixed it once all is at rest.
 fn settled_is_in_force(region: &str, state: &AddressState) -> Result<(), Broken> {
-    let done = state.apply_outcome().map(|outcome| outcome.kind);
+    let done = state.current_apply_outcome().map(|outcome| outcome.kind);
     let done = matches!(done, Some(ApplyOutcomeKind::Applied | ApplyOutcomeKind::ReasonNotEnabled));
-    let applied = state.applied_entry();
+    let applied = state.last_known_entry();
     // What somebody took off by hand stays off.
     let left_off = applied.is_some_and(|applied| applied.removal_accepted);
     let applied = applied.and_then(|applied| applied.reason);
@@ -234,7 +235,7 @@ fn note(old: &AddressState, new: &AddressState, coverage: &mut Coverage) {
     if old.effective_reason().is_none() && new.effective_reason().is_some() {
         coverage.note("suppressed again after a release");
     }
-    let kind = |state: &AddressState| state.apply_outcome().map(|outcome| outcome.kind);
+    let kind = |state: &AddressState| state.current_apply_outcome().map(|outcome| outcome.kind);
     if kind(new) != kind(old) {
         match kind(new) {
             Some(ApplyOutcomeKind::RefusedSandbox) => coverage.note("refused in the sandbox"),
@@ -243,7 +244,7 @@ fn note(old: &AddressState, new: &AddressState, coverage: &mut Coverage) {
         }
     }
     let left_off =
-        |state: &AddressState| state.applied_entry().is_some_and(|applied| applied.removal_accepted);
+        |state: &AddressState| state.last_known_entry().is_some_and(|applied| applied.removal_accepted);
     if left_off(new) && !left_off(old) {
         coverage.note("entries left off after a hand took them off");
     }

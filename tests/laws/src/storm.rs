@@ -353,7 +353,7 @@ impl<S: Ses> Run<'_, S> {
                 return broken(format!("{}: the list is not right", region.name));
             }
             let says =
-                |state: AddressState| Some((state.address().to_owned(), state.applied_entry()?.reason?));
+                |state: AddressState| Some((state.address().to_owned(), state.last_known_entry()?.reason?));
             let applied: BTreeMap<_, _> = region.table.states().into_iter().filter_map(says).collect();
             if applied != expected {
                 return broken(format!("{}: the states are not right", region.name));

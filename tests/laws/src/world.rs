@@ -878,7 +878,7 @@ fn list_is_right(region: &Region) -> Result<(), Broken> {
         if state.is_pending() || state.assigned_job().is_some() {
             return broken(format!("{}: pending for good: {state:?}", region.name));
         }
-        let left_off = state.applied_entry().is_some_and(|applied| applied.removal_accepted);
+        let left_off = state.last_known_entry().is_some_and(|applied| applied.removal_accepted);
         if let Some(reason) = state.effective_reason().filter(|_| !left_off) {
             wanted.insert(state.address().to_owned(), reason);
         }

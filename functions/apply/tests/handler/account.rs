@@ -88,9 +88,9 @@ async fn what_ses_was_trusted_with_and_is_not_there_is_put() {
     assert_eq!((world.run().await.ran(), world.of("put")), (RunOutcome::Drained, 0));
     world.table.lag(0);
     let state = world.state("a@example.com").await;
-    assert!(state.applied_entry().unwrap().trusted);
+    assert!(state.last_known_entry().unwrap().trusted);
     // What reconcile writes.
-    let marked = state.mark_pending([], None, world.clock.now()).unwrap();
+    let marked = state.mark_newly_pending([], None, world.clock.now()).unwrap();
     world.table.put_state(&marked, Some(state.version()), World::deadline()).await.unwrap();
     world.clock.advance(MINUTE);
     assert_eq!((world.run().await.ran(), world.of("put")), (RunOutcome::Drained, 1));

@@ -50,7 +50,7 @@ async fn live(steps: &[Step], requests_per_second: f64) {
             Step::Run(effects, says) => {
                 let stands = |world: &World| {
                     let complained = |state: &AddressState| {
-                        let applied = state.applied_entry().and_then(|applied| applied.reason);
+                        let applied = state.last_known_entry().and_then(|applied| applied.reason);
                         state.effective_reason() == Some(SuppressionReason::Complaint)
                             && applied == Some(SuppressionReason::Complaint)
                     };

@@ -170,7 +170,7 @@ impl World {
     }
 
     pub(crate) async fn outcome(&self, address: &str) -> Option<ApplyOutcomeKind> {
-        self.state(address).await.apply_outcome().map(|outcome| outcome.kind)
+        self.state(address).await.current_apply_outcome().map(|outcome| outcome.kind)
     }
 
     pub(crate) fn pending(&self) -> usize {

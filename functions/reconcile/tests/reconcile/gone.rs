@@ -113,7 +113,7 @@ async fn an_entry_that_ses_cannot_be_asked_for_keeps_no_other_from_being_asked_f
     home.list.insert("a/b@example.com", SuppressionReason::Bounce);
     assert_eq!(home.counts().await.mended, 1);
     let state = home.state("a/b@example.com").unwrap();
-    assert_eq!(state.applied_entry().and_then(|applied| applied.reason), Some(SuppressionReason::Bounce));
+    assert_eq!(state.last_known_entry().and_then(|applied| applied.reason), Some(SuppressionReason::Bounce));
 }
 
 #[tokio::test]

@@ -7,7 +7,7 @@ use aws_sdk_s3::config::http::HttpResponse;
 use aws_sdk_s3::error::SdkError;
 
 use super::error::{ApiError, classify_error};
-use crate::facts::{ApiAnswer, BucketFacts};
+use crate::facts::{ApiAnswer, BucketExistence};
 
 /// Asks whether buckets exist.
 pub trait BucketReader {
@@ -15,7 +15,7 @@ pub trait BucketReader {
     ///
     /// # Errors
     /// See [`ApiError`]; a denial is in the answer.
-    async fn bucket(&self, name: &str) -> Result<BucketFacts, ApiError>;
+    async fn bucket(&self, name: &str) -> Result<BucketExistence, ApiError>;
 }
 
 /// S3 itself.
@@ -40,7 +40,7 @@ impl S3BucketReader {
 }
 
 impl BucketReader for S3BucketReader {
-    async fn bucket(&self, name: &str) -> Result<BucketFacts, ApiError> {
+    async fn bucket(&self, name: &str) -> Result<BucketExistence, ApiError> {
         let home = self.config.region().map(ToString::to_string);
         let mut asked = self.client(None).head_bucket().bucket(name).send().await;
         // S3 answers differently here for another Region's bucket than it does there (301, or 400 in some Regions).
@@ -59,7 +59,7 @@ impl BucketReader for S3BucketReader {
                 error => return Err(error),
             },
         };
-        Ok(BucketFacts { name: name.to_owned(), exists })
+        Ok(BucketExistence { name: name.to_owned(), exists })
     }
 }
 
@@ -76,7 +76,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_bucket_is_there_or_elsewhere_or_not_or_nobody_says() {
-        let bucket = |exists: ApiAnswer<bool>| Ok(BucketFacts { name: "mail".to_owned(), exists });
+        let bucket = |exists: ApiAnswer<bool>| Ok(BucketExistence { name: "mail".to_owned(), exists });
         let there = || bucket(ApiAnswer::Answered(true));
         let denied = || bucket(ApiAnswer::Denied("s3:ListBucket".to_owned()));
         let answers = [

@@ -130,13 +130,13 @@ impl AccessKeyReader for IamAccessKeyReader {
             self.client.simulate_principal_policy().policy_source_arn(user_arn).action_names(SEND_ACTION);
         let simulated = simulate.set_resource_arns(identities).max_items(1000).send().await;
         let results = simulated.map_err(|error| classify_error(&error))?.evaluation_results;
-        Ok(results.unwrap_or_default().iter().any(is_allowed_by))
+        Ok(results.unwrap_or_default().iter().any(allows_some_sending))
     }
 }
 
 /// Whether any decision of a simulation allows it. The overall decision is the strictest of those on single resources,
 /// which are listed apart.
-fn is_allowed_by(result: &EvaluationResult) -> bool {
+fn allows_some_sending(result: &EvaluationResult) -> bool {
     let lets = |decision: &PolicyEvaluationDecisionType, missing: &[String]| match decision {
         PolicyEvaluationDecisionType::Allowed => true,
         // A condition was not met because the simulation had nothing to compare with. If it only narrows what is sent, or

@@ -38,11 +38,11 @@ pub trait AuditTable {
     ///
     /// # Errors
     /// See [`TableError`]. It may have been written nevertheless.
-    async fn put_reading(
+    async fn put_answer(
         &self,
-        pass: Timestamp,
+        pass_started_at: Timestamp,
         name: &str,
-        reading: &str,
+        answer_json: &str,
         deadline: Deadline,
     ) -> Result<(), TableError>;
 
@@ -78,18 +78,18 @@ impl AuditTable for RegionTable {
         Ok(readings)
     }
 
-    async fn put_reading(
+    async fn put_answer(
         &self,
-        pass: Timestamp,
+        pass_started_at: Timestamp,
         name: &str,
-        reading: &str,
+        answer_json: &str,
         deadline: Deadline,
     ) -> Result<(), TableError> {
-        let expires_at = pass.plus(ANSWER_RETENTION).seconds().to_string();
+        let expires_at = pass_started_at.plus(ANSWER_RETENTION).seconds().to_string();
         let item = [
             ("pk", string_attribute(&self.region_key())),
-            ("sk", string_attribute(&format!("{}{name}", answer_sort_key_prefix(pass)))),
-            ("reading", string_attribute(reading)),
+            ("sk", string_attribute(&format!("{}{name}", answer_sort_key_prefix(pass_started_at)))),
+            ("reading", string_attribute(answer_json)),
             ("expires_at", AttributeValue::N(expires_at)),
         ];
         self.put_item(item.map(|(name, value)| (name.to_owned(), value)).into(), deadline).await
@@ -134,7 +134,7 @@ mod tests {
         let readings = table.answers(pass, deadline).await.unwrap();
         let expected = [("account", "2"), ("identity#a#b", "1")].map(|(a, b)| (a.to_owned(), b.to_owned()));
         assert_eq!(readings, expected.into());
-        table.put_reading(pass, "account", "3", deadline).await.unwrap();
+        table.put_answer(pass, "account", "3", deadline).await.unwrap();
         let verdict = SectionVerdict::unknown("us-east-1", AuditSection::MailFrom, "why", pass);
         table.put_verdict(&verdict, deadline).await.unwrap();
         let sent: Vec<serde_json::Value> =

@@ -46,7 +46,7 @@ pub struct ReceiptAction {
 
 /// A bucket that a rule names, in any Region.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct BucketFacts {
+pub struct BucketExistence {
     /// The bucket's name.
     pub name: String,
     /// Whether there is such a bucket (`HeadBucket`; `false`: 404). A 403 is [`ApiAnswer::Denied`] of `s3:ListBucket`.

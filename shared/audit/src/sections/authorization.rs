@@ -11,7 +11,8 @@ use crate::comparable::{Comparable, IdentityPolicy, SendingPolicies};
 use crate::facts::{IdentityFacts, RegionFacts};
 use crate::fix::Fix;
 use crate::identity_policy::{
-    correct_policy, foreign_region, is_open, named_principals, put_command, resources, statements,
+    allows_wildcard_principal, drop_open_and_move_to_region, foreign_region, named_principals,
+    put_policy_command, resources, statements,
 };
 use crate::judgement::Judgement;
 use crate::verdict::AuditVerdict;
@@ -62,7 +63,7 @@ pub(crate) fn judge(facts: &RegionFacts) -> Judgement {
 /// second one that fixes another fault would write back the fault that the first has fixed.
 fn judge_policy(judged: &mut Judgement, of: &IdentityFacts, name: &str, policy: &Value, region: &str) {
     let mut found: Vec<(AuditVerdict, String, &str)> = Vec::new();
-    let open: Vec<_> = statements(policy).filter(|statement| is_open(statement)).collect();
+    let open: Vec<_> = statements(policy).filter(|statement| allows_wildcard_principal(statement)).collect();
     if !open.is_empty() {
         let anybody = open.iter().any(|statement| statement.get("Condition").is_none());
         let (verdict, whom) = if anybody {
@@ -83,8 +84,8 @@ fn judge_policy(judged: &mut Judgement, of: &IdentityFacts, name: &str, policy: 
     let evidence: Vec<_> = found.iter().map(|(_, evidence, _)| evidence.as_str()).collect();
     let mut todo: Vec<_> = found.iter().map(|(.., todo)| *todo).collect();
     todo.dedup();
-    let fix = match correct_policy(policy, region) {
-        Some(corrected) => put_command("update", &of.name, name, &corrected.to_string(), region),
+    let fix = match drop_open_and_move_to_region(policy, region) {
+        Some(corrected) => put_policy_command("update", &of.name, name, &corrected.to_string(), region),
         None => Fix::aws_command(
             &["sesv2", "delete-email-identity-policy", "--email-identity", &of.name, "--policy-name", name],
             region,

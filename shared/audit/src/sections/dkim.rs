@@ -18,7 +18,7 @@ pub(crate) fn judge(facts: &RegionFacts) -> Judgement {
     }
     let region = facts.stack.region.as_str();
     let domains: Vec<_> = identities.iter().filter(|of| of.is_domain()).map(|of| of.name.as_str()).collect();
-    let mut judged = Judgement::passes(summarize_signing(identities));
+    let mut judged = Judgement::passes(summarize_signed_domains(identities));
     for of in identities {
         let Some(identity) = of.identity.answer() else {
             judged.add_unanswered(&of.name, &of.identity);
@@ -44,7 +44,7 @@ pub(crate) fn judge(facts: &RegionFacts) -> Judgement {
     judged
 }
 
-fn summarize_signing(identities: &[IdentityFacts]) -> String {
+fn summarize_signed_domains(identities: &[IdentityFacts]) -> String {
     let domains = identities.iter().filter(|of| of.is_domain());
     let dkims = domains.filter_map(|of| of.identity.answer()?.dkim.as_ref());
     let (mut here, mut elsewhere, mut own) = (0, 0, 0);
@@ -117,7 +117,7 @@ fn judge_domain(judged: &mut Judgement, of: &IdentityFacts, dkim: &DkimAttribute
             Some("PENDING" | "TEMPORARY_FAILURE") => None,
             _ => restart_command(of, region),
         };
-        let fixes = dns::dkim_records(name, dkim, region).into_iter().map(Fix::Dns).chain(restarted);
+        let fixes = dns::easy_dkim_records(name, dkim, region).into_iter().map(Fix::Dns).chain(restarted);
         let evidence = format!("DKIM status {}{by}", status.unwrap_or("not told"));
         judged.add_finding(verdict, name, evidence, todo, fixes);
     }

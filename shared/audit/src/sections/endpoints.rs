@@ -9,7 +9,7 @@ use crate::fix::Fix;
 use crate::judgement::Judgement;
 use crate::verdict::AuditVerdict;
 
-pub(crate) fn judge(facts: &RegionFacts) -> Judgement {
+pub(crate) fn judge_region_enabled(facts: &RegionFacts) -> Judgement {
     let name = facts.stack.region.as_str();
     let mut judged = Judgement::passes(format!("email.{name}.amazonaws.com answers"));
     match &facts.account {
@@ -21,7 +21,7 @@ pub(crate) fn judge(facts: &RegionFacts) -> Judgement {
                 "",
                 format!("SES answers {code}: the account has not enabled the Region, or the credentials are not valid"),
                 "Enable the Region, and wait until AWS says that it is enabled.",
-                Fix::aws_command(&["account", "enable-region", "--region-name", name], management_region(name)),
+                Fix::aws_command(&["account", "enable-region", "--region-name", name], account_management_region(name)),
             );
         }
         ApiAnswer::Failed { action, why } => {
@@ -50,6 +50,6 @@ pub(crate) fn judge(facts: &RegionFacts) -> Judgement {
 
 /// The Region in which the partition's accounts are managed. A Region that is not enabled does not take the call that
 /// enables it.
-fn management_region(region: &str) -> &'static str {
+fn account_management_region(region: &str) -> &'static str {
     if region.starts_with("us-gov-") { "us-gov-west-1" } else { "us-east-1" }
 }

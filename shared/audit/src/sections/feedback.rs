@@ -231,7 +231,7 @@ impl IdentityFeedback<'_> {
                     kind.topic(self.notifications).unwrap_or("")
                 ),
                 "Set a topic of this Region: SES publishes to no other.",
-                self.set_topic_command(*kind),
+                self.set_stack_topic_command(*kind),
             );
         }
         let heard = FeedbackKind::ALL.map(|kind| (kind, self.best_receiver(kind)));
@@ -270,7 +270,7 @@ impl IdentityFeedback<'_> {
         let by_topic = match kind.topic(self.notifications) {
             None => FeedbackReceiver::Nobody,
             Some(_) if self.has_topic_in_other_region(kind) => FeedbackReceiver::Nobody,
-            Some(topic) => self.topic_receiver(topic),
+            Some(topic) => self.own_or_foreign_receiver(topic),
         };
         let by_mail =
             if self.forwards_by_email() { FeedbackReceiver::Email } else { FeedbackReceiver::Nobody };
@@ -282,7 +282,7 @@ impl IdentityFeedback<'_> {
         self.notifications.forwarding_enabled || self.identity.feedback_forwarding
     }
 
-    fn topic_receiver(&self, topic_arn: &str) -> FeedbackReceiver {
+    fn own_or_foreign_receiver(&self, topic_arn: &str) -> FeedbackReceiver {
         if self.stack.feedback_topic.as_deref() == Some(topic_arn) {
             FeedbackReceiver::OwnStack
         } else {
@@ -298,7 +298,7 @@ impl IdentityFeedback<'_> {
         let Some(destinations) = set.event_destinations.answer() else { return FeedbackReceiver::Unknown };
         let tell = destinations.iter().filter(|of| publishes(of, kind));
         let heard = tell.map(|of| match &of.destination {
-            EventDestinationTarget::Sns(topic) => self.topic_receiver(topic),
+            EventDestinationTarget::Sns(topic) => self.own_or_foreign_receiver(topic),
             EventDestinationTarget::EventBridge(_)
             | EventDestinationTarget::Firehose(_)
             | EventDestinationTarget::Pinpoint(_)
@@ -337,7 +337,7 @@ impl IdentityFeedback<'_> {
         let fixes: Vec<_> = if receiver == FeedbackReceiver::Unknown {
             Vec::new()
         } else {
-            kinds.iter().filter_map(|kind| self.set_topic_command(*kind)).collect()
+            kinds.iter().filter_map(|kind| self.set_stack_topic_command(*kind)).collect()
         };
         judgement.add_finding(verdict, &self.identity_facts.name, evidence, todo, fixes);
     }
@@ -350,7 +350,7 @@ impl IdentityFeedback<'_> {
         all.join(", ")
     }
 
-    fn set_topic_command(&self, kind: FeedbackKind) -> Option<Fix> {
+    fn set_stack_topic_command(&self, kind: FeedbackKind) -> Option<Fix> {
         let topic = self.stack.feedback_topic.as_deref()?;
         let set = [
             "ses",

@@ -32,7 +32,7 @@ pub(crate) fn judge(facts: &RegionFacts) -> Judgement {
             work += 1;
             in_use.insert(mail_from.domain.to_ascii_lowercase());
         } else {
-            judge_domain(&mut judged, &of.name, mail_from, region);
+            add_domain_finding(&mut judged, &of.name, mail_from, region);
         }
     }
     judged.applies = custom > 0;
@@ -45,7 +45,7 @@ pub(crate) fn judge(facts: &RegionFacts) -> Judgement {
     judged
 }
 
-fn judge_domain(judged: &mut Judgement, name: &str, mail_from: &MailFromAttributes, region: &str) {
+fn add_domain_finding(judged: &mut Judgement, name: &str, mail_from: &MailFromAttributes, region: &str) {
     let MailFromAttributes { domain, status, behavior_on_mx_failure: behavior } = mail_from;
     let rejects = behavior == "REJECT_MESSAGE";
     let verdict = match status.as_str() {

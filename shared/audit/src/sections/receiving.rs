@@ -66,14 +66,14 @@ pub(crate) fn judge(facts: &RegionFacts) -> Judgement {
             "no rule of the active rule set is enabled: SES refuses all mail that comes here",
             "Enable a rule.",
             active.rules.iter().take(1).filter_map(|rule| {
-                update_rule_command(active, rule, r#""Enabled": false"#, r#""Enabled": true"#, stack)
+                replace_in_rule_command(active, rule, r#""Enabled": false"#, r#""Enabled": true"#, stack)
             }),
         );
     }
     for rule in &enabled {
         judge_arns(&mut judged, active, rule, stack);
     }
-    judge_buckets(&mut judged, facts, &enabled);
+    judge_missing_buckets(&mut judged, facts, &enabled);
     judged
 }
 
@@ -83,23 +83,23 @@ fn activate_command(rule_set: &str, region: &str) -> Option<Fix> {
 
 /// Rewrites a rule with one text in it replaced. SES takes rules only as a whole, and a rule has more than the audit
 /// reads.
-fn update_rule_command(
+fn replace_in_rule_command(
     set: &ReceiptRuleSet,
     rule: &ReceiptRule,
-    old: &str,
-    new: &str,
+    old_text: &str,
+    new_text: &str,
     stack: &StackFacts,
 ) -> Option<Fix> {
     let of = |text: &str| quote_for_shell(text).into_owned();
     let (set, name, region) = (of(&set.name), of(&rule.name), of(&stack.region));
     // Bars do not occur in ARNs and names, and the dots of the pattern match dots.
-    let sed = of(&format!("s|{old}|{new}|g"));
+    let sed = of(&format!("s|{old_text}|{new_text}|g"));
     let describe = format!(
         "aws ses describe-receipt-rule --rule-set-name {set} --rule-name {name} --query Rule --output json"
     );
     let rule = format!("\"$({describe} --region {region} | tr -d '\\n' | sed {sed})\"");
     let words = ["aws ses update-receipt-rule --rule-set-name", &set, "--rule", &rule, "--region", &region];
-    if [old, new].iter().any(|text| text.contains('|')) {
+    if [old_text, new_text].iter().any(|text| text.contains('|')) {
         return None;
     }
     Fix::shell_command(words.into_iter().map(Into::into))
@@ -118,13 +118,13 @@ fn judge_arns(judged: &mut Judgement, set: &ReceiptRuleSet, rule: &ReceiptRule, 
                 &rule.name,
                 format!("{}'s {field} is of {other}: {arn}", action.kind),
                 "Name one of this Region; the command takes that of the same name, which must be there.",
-                update_rule_command(set, rule, arn, &here, stack),
+                replace_in_rule_command(set, rule, arn, &here, stack),
             );
         }
     }
 }
 
-fn judge_buckets(judged: &mut Judgement, facts: &RegionFacts, rules: &[&ReceiptRule]) {
+fn judge_missing_buckets(judged: &mut Judgement, facts: &RegionFacts, rules: &[&ReceiptRule]) {
     let named: BTreeSet<_> =
         rules.iter().flat_map(|rule| &rule.actions).filter_map(|action| action.bucket.as_deref()).collect();
     for name in named {

@@ -3,8 +3,8 @@
 /// What to do about a verification error of a replica.
 ///
 /// Source: SES API v2 Reference, `VerificationInfo`, `ErrorType`, as the SDK's model has it in November 2026.
-pub(crate) fn remedy(error: &str) -> Option<&'static str> {
-    Some(match error {
+pub(crate) fn dkim_replica_remedy(verification_error: &str) -> Option<&'static str> {
+    Some(match verification_error {
         "REPLICATION_ACCESS_DENIED" => {
             "Let whoever makes the replica read the parent: ses:ReplicateEmailIdentityDKIMSigningKey in the parent's Region."
         }

@@ -17,7 +17,7 @@ pub(crate) fn judge(facts: &RegionFacts) -> Judgement {
     let region = &facts.stack.region;
     let mut judged = Judgement::passes(summarize_account(account));
     if !account.production_access_enabled {
-        judge_sandbox(&mut judged, account.review.as_ref(), region);
+        add_sandbox_finding(&mut judged, account.review.as_ref(), region);
     }
     if !account.sending_enabled {
         judged.add_finding(
@@ -105,7 +105,7 @@ fn is_unlimited(quota: SendQuota) -> bool {
     quota.max_24_hour_send < 0.0
 }
 
-fn judge_sandbox(judged: &mut Judgement, review: Option<&ProductionAccessReview>, region: &str) {
+fn add_sandbox_finding(judged: &mut Judgement, review: Option<&ProductionAccessReview>, region: &str) {
     let status = review.and_then(|review| review.status.as_deref());
     let case = review.and_then(|review| review.case_id.as_deref()).unwrap_or("without a number");
     // No API and no table knows the site's address, so the command takes it from the shell's environment.

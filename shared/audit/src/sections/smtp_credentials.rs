@@ -24,16 +24,16 @@ pub(crate) fn judge(facts: &RegionFacts) -> Judgement {
     ));
     for key in keys.iter().filter(old) {
         match key.may_send {
-            _ if key.was_used_for_ses() => judge_key(&mut judged, key, &facts.stack.region),
+            _ if key.was_used_for_ses() => add_key_finding(&mut judged, key, &facts.stack.region),
             ApiAnswer::Answered(false) => {}
-            ApiAnswer::Answered(true) => judge_key(&mut judged, key, &facts.stack.region),
+            ApiAnswer::Answered(true) => add_key_finding(&mut judged, key, &facts.stack.region),
             _ => judged.add_unanswered(&key.user, &key.may_send),
         }
     }
     judged
 }
 
-fn judge_key(judged: &mut Judgement, key: &AccessKey, region: &str) {
+fn add_key_finding(judged: &mut Judgement, key: &AccessKey, region: &str) {
     let used = match &key.last_used {
         ApiAnswer::Answered(Some(used)) => {
             format!("last used {} for {} in {}", date_of(used.at), used.service, used.region)

@@ -38,7 +38,7 @@ pub(crate) fn judge(facts: &RegionFacts, now: Timestamp) -> Judgement {
         ApiAnswer::Answered(sets) => {
             for set in sets {
                 match set.answer() {
-                    Some(set) => judge_configuration_set(&mut judged, set, account, region),
+                    Some(set) => judge_suppression_options(&mut judged, set, account, region),
                     None => judged.add_unanswered("configuration sets", set),
                 }
             }
@@ -48,7 +48,7 @@ pub(crate) fn judge(facts: &RegionFacts, now: Timestamp) -> Judgement {
     if facts.stack.reconcile_function.is_some() {
         match &facts.last_list_pass {
             ApiAnswer::Answered(Some(pass)) => {
-                judge_agreement(&mut judged, pass, &facts.stack, now);
+                judge_last_pass(&mut judged, pass, &facts.stack, now);
                 let reconcile_function = facts.stack.reconcile_function.clone();
                 let size = ListSize { entries: pass.entries, reconcile_function };
                 judged.comparable = Some(Comparable::List(size));
@@ -63,7 +63,7 @@ pub(crate) fn judge(facts: &RegionFacts, now: Timestamp) -> Judgement {
             unanswered => judged.add_unanswered("reconcile's last pass", unanswered),
         }
         match &facts.peer_pushes {
-            ApiAnswer::Answered(told) => judge_peers(&mut judged, told, &facts.stack, now),
+            ApiAnswer::Answered(told) => judge_peer_pushes(&mut judged, told, &facts.stack, now),
             ApiAnswer::NotAsked => {}
             unanswered => judged.add_unanswered("what peers have been told", unanswered),
         }
@@ -73,9 +73,9 @@ pub(crate) fn judge(facts: &RegionFacts, now: Timestamp) -> Judgement {
     judged
 }
 
-/// The command that wakes the reconcile function with the payload `wake`.
-fn reconcile_command(stack: &StackFacts, wake: &str) -> Option<Fix> {
-    Fix::invoke_command(stack.reconcile_function.as_deref()?, wake, &stack.region)
+/// The command that wakes the reconcile function with `payload`.
+fn reconcile_command(stack: &StackFacts, payload: &str) -> Option<Fix> {
+    Fix::invoke_command(stack.reconcile_function.as_deref()?, payload, &stack.region)
 }
 
 fn join_reasons(reasons: &[String]) -> String {
@@ -111,7 +111,7 @@ fn judge_reasons(judged: &mut Judgement, account: &AccountFacts, region: &str) {
     );
 }
 
-fn judge_configuration_set(
+fn judge_suppression_options(
     judged: &mut Judgement,
     set: &ConfigurationSet,
     account: &AccountFacts,
@@ -184,8 +184,13 @@ fn judge_configuration_set(
 }
 
 /// Judges how far each peer has been told. Peers are told whenever reconcile is woken, which is every few minutes.
-fn judge_peers(judged: &mut Judgement, told: &[PeerProgress], stack: &StackFacts, now: Timestamp) {
-    for peer in told {
+fn judge_peer_pushes(
+    judged: &mut Judgement,
+    peer_progress: &[PeerProgress],
+    stack: &StackFacts,
+    now: Timestamp,
+) {
+    for peer in peer_progress {
         let evidence = match peer.until {
             Some(until) if now.since(until) <= LATE_AFTER => continue,
             Some(until) => format!("this peer has not been told all that has changed here since {until}"),
@@ -200,15 +205,15 @@ fn judge_peers(judged: &mut Judgement, told: &[PeerProgress], stack: &StackFacts
             reconcile_command(stack, r#"{"everything":true}"#),
         );
     }
-    if !told.is_empty() {
+    if !peer_progress.is_empty() {
         let late = |peer: &&PeerProgress| peer.until.is_none_or(|until| now.since(until) > LATE_AFTER);
-        let late = told.iter().filter(late).count();
-        let (in_time, all) = ((told.len() - late).to_string(), told.len().to_string());
+        let late = peer_progress.iter().filter(late).count();
+        let (in_time, all) = ((peer_progress.len() - late).to_string(), peer_progress.len().to_string());
         judged.evidence += &["; ", &in_time, " of ", &all, " peers have been told"].concat();
     }
 }
 
-fn judge_agreement(judged: &mut Judgement, pass: &ListPass, stack: &StackFacts, now: Timestamp) {
+fn judge_last_pass(judged: &mut Judgement, pass: &ListPass, stack: &StackFacts, now: Timestamp) {
     let agreed = match (pass.agree, pass.differ) {
         (Some(agree), Some(differ)) => format!(", {agree} addresses agreed with the table, {differ} did not"),
         _ => String::new(),

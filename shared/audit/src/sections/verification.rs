@@ -68,11 +68,11 @@ fn remedy(of: &IdentityFacts, identity: &EmailIdentity, region: &str) -> (&'stat
         let again = Fix::aws_command(&["ses", "verify-email-identity", "--email-address", &of.name], region);
         return ("Have SES send its mail again, and follow the link in it.", again.into_iter().collect());
     }
-    if let Some(told) = identity.verification_error.as_deref().and_then(replication::remedy) {
+    if let Some(told) = identity.verification_error.as_deref().and_then(replication::dkim_replica_remedy) {
         return (told, Vec::new());
     }
     let records =
-        identity.dkim.iter().flat_map(|dkim| dns::dkim_records(&of.name, dkim, region)).map(Fix::Dns);
+        identity.dkim.iter().flat_map(|dkim| dns::easy_dkim_records(&of.name, dkim, region)).map(Fix::Dns);
     let fixes: Vec<_> = records.chain(dkim::restart_command(of, region)).collect();
     (
         "Publish the DKIM records: SES verifies a domain by them. It looks for 72 hours; begin again after that.",

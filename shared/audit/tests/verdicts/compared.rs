@@ -1,6 +1,6 @@
 //! What a comparison between Regions adds.
 
-use mailroom_audit::compare::compare_regions;
+use mailroom_audit::compare::compare_and_dedup_verdicts;
 use mailroom_audit::facts::{ApiAnswer, RegionFacts};
 use mailroom_audit::{AuditSection, AuditVerdict, Finding, SectionVerdict, judge_sections};
 
@@ -13,7 +13,9 @@ fn healthy() -> Vec<RegionFacts> {
 }
 
 fn compared(regions: &[RegionFacts]) -> Vec<SectionVerdict> {
-    compare_regions(&regions.iter().flat_map(|facts| judge_sections(facts, now())).collect::<Vec<_>>())
+    compare_and_dedup_verdicts(
+        &regions.iter().flat_map(|facts| judge_sections(facts, now())).collect::<Vec<_>>(),
+    )
 }
 
 /// Region, section and finding, of all.
@@ -281,7 +283,7 @@ fn where_nobody_asked_iam_that_is_not_known() {
     let none = AuditVerdict::NotApplicable;
     assert_eq!(verdicts, [AuditVerdict::Unknown, none, none, AuditVerdict::Pass]);
     assert_eq!(told[0].findings[0].evidence, "no Region that was audited has asked IAM");
-    assert_eq!(compare_regions(&all), all);
+    assert_eq!(compare_and_dedup_verdicts(&all), all);
 }
 
 #[test]

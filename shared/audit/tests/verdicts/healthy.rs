@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use mailroom_audit::facts::{
-    AccessKey, AccessKeyLastUsed, AccountFacts, ApiAnswer, BucketFacts, ConfigurationSet, DkimAttributes,
+    AccessKey, AccessKeyLastUsed, AccountFacts, ApiAnswer, BucketExistence, ConfigurationSet, DkimAttributes,
     EmailIdentity, EventDestination, EventDestinationTarget, IdentityFacts, IdentityNotificationAttributes,
     MailFromAttributes, PeerProgress, ReceiptAction, ReceiptRule, ReceiptRuleSet, RegionFacts, SendQuota,
     StackFacts,
@@ -161,7 +161,10 @@ pub(crate) fn facts() -> RegionFacts {
                 ],
             }],
         })),
-        buckets: vec![BucketFacts { name: "mailroom-mail".to_owned(), exists: ApiAnswer::Answered(true) }],
+        buckets: vec![BucketExistence {
+            name: "mailroom-mail".to_owned(),
+            exists: ApiAnswer::Answered(true),
+        }],
     }
 }
 

@@ -44,7 +44,7 @@ impl DeadLetterQueue for SqsDeadLetterQueue {
             return Err(DeadLetterError::Unavailable("not sent".to_owned()));
         }
         let body = escape_refused_characters(&letter.body);
-        let attributes = reason_attributes(&letter.reason, body.len())
+        let attributes = reason_attributes_if_they_fit(&letter.reason, body.len())
             .map_err(|error| DeadLetterError::Refused(error.to_string()))?;
         let call = async || {
             let mut call = self.client.send_message().queue_url(&self.url).message_body(body.as_ref());
@@ -62,7 +62,7 @@ impl DeadLetterQueue for SqsDeadLetterQueue {
 }
 
 /// The reason as attributes, or none if they would make the message too large: the log has the reason as well.
-fn reason_attributes(
+fn reason_attributes_if_they_fit(
     reason: &DeadLetterReason,
     body_bytes: usize,
 ) -> Result<Vec<(&'static str, MessageAttributeValue)>, BuildError> {
@@ -151,11 +151,11 @@ mod tests {
     fn what_would_be_too_large_with_the_reason_goes_without_it() {
         let reason = DeadLetterReason::new("f", "r");
         // Names, types and values: 5 + 6 + 1 and 6 + 6 + 1 bytes.
-        assert_eq!(reason_attributes(&reason, MAX_MESSAGE_BYTES - 25).unwrap().len(), 2);
-        assert_eq!(reason_attributes(&reason, MAX_MESSAGE_BYTES - 24).unwrap().len(), 0);
+        assert_eq!(reason_attributes_if_they_fit(&reason, MAX_MESSAGE_BYTES - 25).unwrap().len(), 2);
+        assert_eq!(reason_attributes_if_they_fit(&reason, MAX_MESSAGE_BYTES - 24).unwrap().len(), 0);
         let long = DeadLetterReason::new("ä".repeat(10_000), "r");
         assert_eq!(
-            reason_attributes(&long, 0).unwrap()[0].1.string_value().unwrap().chars().count(),
+            reason_attributes_if_they_fit(&long, 0).unwrap()[0].1.string_value().unwrap().chars().count(),
             MAX_ATTRIBUTE_CHARS
         );
     }

@@ -17,7 +17,11 @@ pub trait DeliveryTable {
 }
 
 impl RegionTable {
-    async fn keep_one(&self, delivery: &LatestDelivery, deadline: Deadline) -> Result<(), TableError> {
+    async fn put_one_if_latest(
+        &self,
+        delivery: &LatestDelivery,
+        deadline: Deadline,
+    ) -> Result<(), TableError> {
         // Once the time is up, even calls that are given up at once would take more than is left for the answer.
         if deadline.has_passed() {
             return Err(TableError::DeadlineExceeded("not sent".to_owned()));
@@ -42,7 +46,7 @@ impl RegionTable {
 impl DeliveryTable for RegionTable {
     async fn put_if_latest(&self, deliveries: &[LatestDelivery], deadline: Deadline) -> Vec<AppendFailure> {
         let kept: Vec<_> = stream::iter(deliveries.iter().enumerate())
-            .map(|(index, delivery)| async move { (index, self.keep_one(delivery, deadline).await) })
+            .map(|(index, delivery)| async move { (index, self.put_one_if_latest(delivery, deadline).await) })
             .buffer_unordered(MAX_CONCURRENT_CALLS)
             .collect()
             .await;

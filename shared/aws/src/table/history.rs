@@ -22,7 +22,7 @@ pub trait RecordHistory {
     /// See [`TableError`].
     async fn newest_records(
         &self,
-        address: &str,
+        match_form: &str,
         limit: usize,
         deadline: Deadline,
     ) -> Result<Vec<Value>, TableError>;
@@ -31,7 +31,7 @@ pub trait RecordHistory {
 impl RecordHistory for RegionTable {
     async fn newest_records(
         &self,
-        address: &str,
+        match_form: &str,
         limit: usize,
         deadline: Deadline,
     ) -> Result<Vec<Value>, TableError> {
@@ -45,7 +45,7 @@ impl RecordHistory for RegionTable {
                         .key_condition_expression("#pk = :pk AND begins_with(#sk, :prefix)")
                         .expression_attribute_names("#pk", "pk")
                         .expression_attribute_names("#sk", "sk")
-                        .expression_attribute_values(":pk", string_attribute(&partition_key(address)))
+                        .expression_attribute_values(":pk", string_attribute(&partition_key(match_form)))
                         .expression_attribute_values(":prefix", string_attribute(prefix))
                         .scan_index_forward(false)
                         .limit(i32::try_from(left).unwrap_or(i32::MAX))

@@ -53,8 +53,9 @@ pub enum AcquireOutcome {
     HeldByOther,
 }
 
-/// Does `work` while holding a lease, and gives the lease back; `None` if another invocation holds it. `work` is told when the
-/// invocation ends by `clock`; the lease lasts `margin` longer, for clocks that differ and for the response's way.
+/// Runs `work_until`, which gets the time at which the invocation ends by `clock`, while holding a lease, and then releases
+/// the lease; returns `None` if another invocation holds it. The lease lasts `lease_margin` longer than the invocation, for
+/// clocks that differ and for the response's way.
 ///
 /// # Errors
 /// If it is not known whether the lease was taken. One that can't be given back ends by itself, which is no error.
@@ -63,19 +64,19 @@ pub async fn run_with_lease<T>(
     clock: &impl Clock,
     name: &str,
     invocation_id: &str,
-    margin: Duration,
+    lease_margin: Duration,
     deadline: Deadline,
-    work: impl AsyncFnOnce(Timestamp) -> T,
+    work_until: impl AsyncFnOnce(Timestamp) -> T,
 ) -> Result<Option<T>, TableError> {
     let now = clock.now();
     let ends_at = deadline.by_clock(now);
-    if leases.acquire(name, invocation_id, now, ends_at.plus(margin), deadline).await?
+    if leases.acquire(name, invocation_id, now, ends_at.plus(lease_margin), deadline).await?
         == AcquireOutcome::HeldByOther
     {
         info!(lease = name, "another invocation is at work");
         return Ok(None);
     }
-    let result = work(ends_at).await;
+    let result = work_until(ends_at).await;
     if let Err(error) = leases.release(name, invocation_id, deadline).await {
         warn!(lease = name, %error, "the lease is not given back, and ends by itself");
     }

@@ -17,13 +17,13 @@ use crate::retry::retry_until_deadline;
 
 /// Scans the table.
 pub trait RecordScan {
-    /// A page of the records that have happened since `since`, in no order. A page may be empty and not the last.
+    /// A page of the records that have happened since `occurred_since`, in no order. A page may be empty and not the last.
     ///
     /// # Errors
     /// See [`TableError`].
     async fn decidable_records(
         &self,
-        since: Timestamp,
+        occurred_since: Timestamp,
         after: Option<&RecordKey>,
         deadline: Deadline,
     ) -> Result<RecordPage, TableError>;
@@ -70,7 +70,7 @@ impl RecordPage {
 impl RecordScan for RegionTable {
     async fn decidable_records(
         &self,
-        since: Timestamp,
+        occurred_since: Timestamp,
         after: Option<&RecordKey>,
         deadline: Deadline,
     ) -> Result<RecordPage, TableError> {
@@ -86,7 +86,7 @@ impl RecordScan for RegionTable {
             .expression_attribute_names("#decidable", "decidable")
             .expression_attribute_names("#occurred", "occurred_at")
             .expression_attribute_names("#decided", "decided_at")
-            .expression_attribute_values(":since", string_attribute(&since))
+            .expression_attribute_values(":since", string_attribute(&occurred_since))
             .set_exclusive_start_key(start.clone())
             .send()
         };

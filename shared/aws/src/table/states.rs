@@ -30,7 +30,11 @@ pub trait StateTable {
     ///
     /// # Errors
     /// See [`TableError`].
-    async fn get_state(&self, address: &str, deadline: Deadline) -> Result<Option<AddressState>, TableError>;
+    async fn get_state(
+        &self,
+        match_form: &str,
+        deadline: Deadline,
+    ) -> Result<Option<AddressState>, TableError>;
 
     /// Writes a state, on condition that the table still holds the version that was read (`None`: no state). If the table
     /// already holds this very state, that counts as written, not as a conflict: an earlier attempt's answer was lost.
@@ -44,16 +48,16 @@ pub trait StateTable {
         deadline: Deadline,
     ) -> Result<PutOutcome<Option<Box<AddressState>>>, TableError>;
 
-    /// What an address's feedback tells the policy: of the newest `limit` records within `period`, those that the policy
+    /// What an address's feedback tells the policy: of the newest `max_records_read` records within `period`, those that the policy
     /// can use, newest first; and the [latest delivery](mailroom_core::suppression::delivery), if it is kept.
     ///
     /// # Errors
     /// See [`TableError`].
-    async fn feedback_summaries(
+    async fn feedback_and_latest_delivery(
         &self,
-        address: &str,
+        match_form: &str,
         period: &RangeInclusive<Timestamp>,
-        limit: usize,
+        max_records_read: usize,
         deadline: Deadline,
     ) -> Result<Vec<FeedbackSummary>, TableError>;
 
@@ -105,12 +109,12 @@ const MAX_CONFLICTS: usize = 10;
 /// See [`TableError`]. It may have been written nevertheless.
 pub async fn update_state(
     table: &impl StateTable,
-    address: &str,
+    match_form: &str,
     deadline: Deadline,
     next_state: impl FnMut(Option<&AddressState>) -> Option<AddressState>,
 ) -> Result<StateUpdate, TableError> {
-    let known = table.get_state(address, deadline).await?;
-    update_known_state(table, address, known, deadline, next_state).await
+    let known = table.get_state(match_form, deadline).await?;
+    update_known_state(table, match_form, known, deadline, next_state).await
 }
 
 /// Does what [`update_state`] does, from a state that was read before.
@@ -119,7 +123,7 @@ pub async fn update_state(
 /// See [`TableError`]. It may have been written nevertheless.
 pub async fn update_known_state(
     table: &impl StateTable,
-    address: &str,
+    match_form: &str,
     mut known: Option<AddressState>,
     deadline: Deadline,
     mut next_state: impl FnMut(Option<&AddressState>) -> Option<AddressState>,
@@ -131,7 +135,7 @@ pub async fn update_known_state(
         known = match table.put_state(&next, known.as_ref().map(AddressState::version), deadline).await? {
             PutOutcome::Written => return Ok(StateUpdate { state: Some(next), was_written: true }),
             PutOutcome::Conflict(Some(held)) => Some(*held),
-            PutOutcome::Conflict(None) => table.get_state(address, deadline).await?,
+            PutOutcome::Conflict(None) => table.get_state(match_form, deadline).await?,
         };
     }
     Err(TableError::Contended)
@@ -248,8 +252,12 @@ fn parse_cursor(key: &Item, index: StateIndex) -> Result<StateCursor, TableError
 }
 
 impl StateTable for RegionTable {
-    async fn get_state(&self, address: &str, deadline: Deadline) -> Result<Option<AddressState>, TableError> {
-        let item = self.get_item(&address_state::partition_key(address), STATE_SORT_KEY, deadline).await?;
+    async fn get_state(
+        &self,
+        match_form: &str,
+        deadline: Deadline,
+    ) -> Result<Option<AddressState>, TableError> {
+        let item = self.get_item(&address_state::partition_key(match_form), STATE_SORT_KEY, deadline).await?;
         item.map(deserialize_item).transpose()
     }
 
@@ -268,14 +276,14 @@ impl StateTable for RegionTable {
         })
     }
 
-    async fn feedback_summaries(
+    async fn feedback_and_latest_delivery(
         &self,
-        address: &str,
+        match_form: &str,
         period: &RangeInclusive<Timestamp>,
-        limit: usize,
+        max_records_read: usize,
         deadline: Deadline,
     ) -> Result<Vec<FeedbackSummary>, TableError> {
-        let (mut told, mut left) = (Vec::new(), limit);
+        let (mut told, mut left) = (Vec::new(), max_records_read);
         let mut start = None;
         let (from, to) = feedback_sort_keys(period);
         while left > 0 {
@@ -291,7 +299,7 @@ impl StateTable for RegionTable {
                     .expression_attribute_names("#kind", "kind")
                     .expression_attribute_values(
                         ":pk",
-                        string_attribute(&address_state::partition_key(address)),
+                        string_attribute(&address_state::partition_key(match_form)),
                     )
                     .expression_attribute_values(":from", string_attribute(&from))
                     .expression_attribute_values(":to", string_attribute(&to))
@@ -317,7 +325,7 @@ impl StateTable for RegionTable {
         }
         // Read last, so that it is no older than the records.
         let delivered = self
-            .get_item(&address_state::partition_key(address), delivery::DELIVERY_SORT_KEY, deadline)
+            .get_item(&address_state::partition_key(match_form), delivery::DELIVERY_SORT_KEY, deadline)
             .await?;
         told.extend(delivered.and_then(|item| skip_unreadable(deserialize_item(item))));
         Ok(told)
@@ -426,8 +434,10 @@ mod tests {
         let stub = Stub::start(pages.iter().map(|page| (200, *page)).chain(delivered));
         let table = RegionTable::new(&stub.config(), "table");
         let deadline = Deadline::after(std::time::Duration::from_secs(30));
-        let told =
-            table.feedback_summaries("a@example.com", &(at(0)..=at(1)), limit, deadline).await.unwrap();
+        let told = table
+            .feedback_and_latest_delivery("a@example.com", &(at(0)..=at(1)), limit, deadline)
+            .await
+            .unwrap();
         let asked = stub.bodies().iter().map(|body| serde_json::from_str(body).unwrap()).collect();
         (asked, told.into_iter().map(|told| told.event_id).collect())
     }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use doubles::MemoryPeers;
 use mailroom_aws::deadline::Deadline;
-use mailroom_aws::peer_queues::{PeerError, SendCounts, send_state_message};
+use mailroom_aws::peer_queues::{PeerError, SentAndRefusedCounts, send_or_halve_message};
 use mailroom_core::suppression::peer_message::{self, PeerState};
 use mailroom_core::suppression::{Statement, StatementSource, SuppressionReason, SuppressionState};
 use mailroom_core::timestamp::Timestamp;
@@ -29,9 +29,13 @@ async fn a_state_that_the_queue_refuses_costs_only_itself() {
         peers.refuse("x@example.com");
         let states: Vec<_> = names.chars().map(|name| state(&name.to_string())).collect();
         let message = peer_message::pack_states("us-east-1", states.clone()).next().unwrap();
-        let sent = send_state_message(&peers, "eu-west-1", &message, deadline).await.unwrap();
+        let sent = send_or_halve_message(&peers, "eu-west-1", &message, deadline).await.unwrap();
         let received = peers.receive("eu-west-1");
-        assert_eq!(sent, SendCounts { messages: received.len(), states_refused: refused }, "{names}");
+        assert_eq!(
+            sent,
+            SentAndRefusedCounts { messages_sent: received.len(), states_refused: refused },
+            "{names}"
+        );
         let read: Vec<_> = received
             .iter()
             .flat_map(|message| peer_message::parse_peer_message(message).unwrap().states)
@@ -41,6 +45,6 @@ async fn a_state_that_the_queue_refuses_costs_only_itself() {
     }
     let peers = MemoryPeers::default();
     peers.fail("eu-west-1", Some(PeerError::QueueNotFound));
-    let sent = send_state_message(&peers, "eu-west-1", "{}", deadline).await;
+    let sent = send_or_halve_message(&peers, "eu-west-1", "{}", deadline).await;
     assert_eq!(sent, Err(PeerError::QueueNotFound));
 }

@@ -13,21 +13,23 @@ const ADDRESS_TYPES: [&str; 7] = ["rfc822", "rfc-822", "utf-8", "smtp", "local",
 /// RFC 5322 says what is quoted and what is a comment. Where that yields no address, as after an unbalanced quotation mark
 /// or parenthesis, both are taken for plain text, and the last `<…>` holds the address.
 pub(super) fn find_address(text: &str) -> Option<Address> {
-    find_in_well_formed_text(text).or_else(|| find_in_broken_text(text))
+    find_in_well_formed_text(text).or_else(|| find_angle_addr_in_broken_text(text))
 }
 
 fn find_in_well_formed_text(text: &str) -> Option<Address> {
-    let Segments { plain, parts, angle_index: angle } = Segments::split(text, Quoting::Rfc5322)?;
-    let Some(angle) = angle else { return parse_addr_spec(&plain) };
-    let address = parse_addr_spec(parts.get(angle)?)?;
+    let Segments { text_without_comments: plain, parts, angle_index: angle } =
+        Segments::split_at_brackets_and_commas(text, Quoting::Rfc5322)?;
+    let Some(angle) = angle else { return strip_and_parse_addr_spec(&plain) };
+    let address = strip_and_parse_addr_spec(parts.get(angle)?)?;
     // The part before the brackets is the display name, which may be anything, such as another address.
     let mut others = parts.iter().enumerate().filter(|(index, _)| *index != angle && index + 1 != angle);
-    others.all(|(_, text)| !names_other_address(text, &address)).then_some(address)
+    others.all(|(_, text)| !is_other_address(text, &address)).then_some(address)
 }
 
-fn find_in_broken_text(text: &str) -> Option<Address> {
-    let Segments { parts, angle_index: angle, .. } = Segments::split(text, Quoting::None)?;
-    let address = parse_addr_spec(parts.get(angle?)?)?;
+fn find_angle_addr_in_broken_text(text: &str) -> Option<Address> {
+    let Segments { parts, angle_index: angle, .. } =
+        Segments::split_at_brackets_and_commas(text, Quoting::None)?;
+    let address = strip_and_parse_addr_spec(parts.get(angle?)?)?;
     // The display name may be another address, unless something may separate two recipients, or open a comment after the
     // first: `jane@example.com (Jane <jane@example.org>`.
     if text.matches('<').count() == 1 && !text.contains([',', ';', '(', ')']) {
@@ -36,28 +38,28 @@ fn find_in_broken_text(text: &str) -> Option<Address> {
     // Nobody knows where the display name ends, so an address anywhere may be a second recipient.
     let between = |c: char| c.is_whitespace() || matches!(c, '"' | '(' | ')' | '[' | ']');
     let mut words = parts.iter().flat_map(|part| part.split(between));
-    words.all(|word| !names_other_address(word, &address)).then_some(address)
+    words.all(|word| !is_other_address(word, &address)).then_some(address)
 }
 
-fn names_other_address(text: &str, address: &Address) -> bool {
-    parse_addr_spec(text).is_some_and(|other| other.match_form != address.match_form)
+fn is_other_address(text: &str, address: &Address) -> bool {
+    strip_and_parse_addr_spec(text).is_some_and(|other| other.match_form != address.match_form)
 }
 
 /// Reads RFC 5322's `addr-spec`, with what may stand around it but does not belong to it.
-fn parse_addr_spec(text: &str) -> Option<Address> {
+fn strip_and_parse_addr_spec(text: &str) -> Option<Address> {
     let mut rest = text.trim();
     while let Some(after) = strip_address_type(rest) {
         rest = after.trim_start();
     }
     let rest =
-        without_quotes(rest.trim_end_matches(|c: char| c.is_whitespace() || matches!(c, ',' | ';' | '>')));
+        trim_quotes(rest.trim_end_matches(|c: char| c.is_whitespace() || matches!(c, ',' | ';' | '>')));
     // RFC 5321 appendix C: a source route is to be ignored.
     let rest = if rest.starts_with('@') { rest.split_once(':')?.1 } else { rest };
     Address::from_addr_spec(rest)
 }
 
 /// A text without the quotation marks around it, and without closing ones that nothing has opened.
-fn without_quotes(text: &str) -> &str {
+fn trim_quotes(text: &str) -> &str {
     const PAIRS: [(char, char); 8] =
         [('"', '"'), ('\'', '\''), ('`', '`'), ('`', '\''), ('“', '”'), ('‘', '’'), ('«', '»'), ('{', '}')];
     let inner = |(open, close)| text.strip_prefix(open)?.strip_suffix(close);
@@ -95,7 +97,7 @@ enum Quoting {
 
 /// A text without its comments, whole and cut up.
 struct Segments {
-    plain: String,
+    text_without_comments: String,
     /// What lies between `<`, `>`, and the list separators `,` and `;`. Quoted characters separate nothing.
     parts: Vec<String>,
     /// The index of the last part that stands in angle brackets.
@@ -105,7 +107,7 @@ struct Segments {
 impl Segments {
     /// `None` if a quotation mark, parenthesis or angle bracket is not closed. What follows an open `<` may be cut short:
     /// `<jane@example.co`.
-    fn split(text: &str, quoting: Quoting) -> Option<Self> {
+    fn split_at_brackets_and_commas(text: &str, quoting: Quoting) -> Option<Self> {
         let mut plain = String::with_capacity(text.len());
         let (mut parts, mut part) = (Vec::new(), String::new());
         let (mut angle, mut open) = (None, false);
@@ -151,6 +153,10 @@ impl Segments {
             parts.push(std::mem::take(&mut part));
         }
         parts.push(part);
-        (!quoted && comment_depth == 0 && !open).then_some(Self { plain, parts, angle_index: angle })
+        (!quoted && comment_depth == 0 && !open).then_some(Self {
+            text_without_comments: plain,
+            parts,
+            angle_index: angle,
+        })
     }
 }

@@ -17,7 +17,7 @@ const HASH_BYTES: usize = 16;
 /// The id of an event: the feedback id of a bounce or complaint, or else a hash. For the kinds that both vocabularies
 /// tell, the hash is of what both say alike (kind, mail, time, recipients; only one of the two names the remote MTA). For
 /// the others it is of all that SES said, since one mail may be opened twice in a millisecond.
-pub(super) fn derive_event_id<'a>(
+pub(super) fn feedback_id_or_hash<'a>(
     notification: &Notification,
     occurred_at: Timestamp,
     recipients: impl Iterator<Item = &'a Address>,
@@ -48,7 +48,7 @@ pub(super) fn derive_event_id<'a>(
         | EventBody::Click(_, whole)
         | EventBody::RenderingFailure(_, whole)
         | EventBody::Subscription(_, whole)
-        | EventBody::Unknown { content: whole, .. } => write_canonical_json(whole, &mut said),
+        | EventBody::Unknown { content: whole, .. } => append_hash_input(whole, &mut said),
     }
     let mut id = String::with_capacity(2 * HASH_BYTES);
     for byte in Sha256::digest(said).iter().take(HASH_BYTES) {
@@ -59,29 +59,29 @@ pub(super) fn derive_event_id<'a>(
 }
 
 /// Writes JSON with sorted names and without spaces: EventBridge and SNS may write the same event differently.
-fn write_canonical_json(value: &Value, json: &mut String) {
+fn append_hash_input(value: &Value, hash_input: &mut String) {
     match value {
         Value::Object(fields) => {
             let mut fields: Vec<_> = fields.iter().collect();
             fields.sort_unstable_by_key(|(name, _)| *name);
-            json.push('{');
+            hash_input.push('{');
             for (name, value) in fields {
-                write_canonical_json(&Value::String(name.clone()), json);
-                json.push(':');
-                write_canonical_json(value, json);
-                json.push(',');
+                append_hash_input(&Value::String(name.clone()), hash_input);
+                hash_input.push(':');
+                append_hash_input(value, hash_input);
+                hash_input.push(',');
             }
-            json.push('}');
+            hash_input.push('}');
         }
         Value::Array(values) => {
-            json.push('[');
+            hash_input.push('[');
             for value in values {
-                write_canonical_json(value, json);
-                json.push(',');
+                append_hash_input(value, hash_input);
+                hash_input.push(',');
             }
-            json.push(']');
+            hash_input.push(']');
         }
         // Writing to a String cannot fail.
-        leaf => drop(write!(json, "{leaf}")),
+        leaf => drop(write!(hash_input, "{leaf}")),
     }
 }

@@ -82,12 +82,12 @@ impl CharsetDecoder {
             }
             Self::Standard(encoding) => encoding.decode_without_bom_handling(bytes).0.into_owned(),
             Self::MailParser(decode) => decode(bytes),
-            Self::Unknown => decode_undeclared(bytes),
+            Self::Unknown => decode_utf8_or_windows_1252(bytes),
         }
     }
 }
 
-/// Decodes bytes. What is no character becomes U+FFFD; a set with an unknown name is taken for [`decode_undeclared`] text.
+/// Decodes bytes. What is no character becomes U+FFFD; a set with an unknown name is taken for [`decode_utf8_or_windows_1252`] text.
 pub(super) fn decode_charset(charset: &str, bytes: &[u8]) -> String {
     CharsetDecoder::for_charset(charset).decode(bytes)
 }
@@ -117,8 +117,10 @@ pub(super) fn decode_field<'a>(bytes: &'a [u8], declared_charset: Option<&str>) 
         Ok(text) => decode_iso_2022_jp_escapes(text),
         Err(_) => Cow::Owned(match declared_charset.map(CharsetDecoder::for_charset) {
             // They are no UTF-8, whatever the mail declares.
-            None => decode_undeclared(bytes),
-            Some(CharsetDecoder::Standard(encoding)) if encoding == UTF_8 => decode_undeclared(bytes),
+            None => decode_utf8_or_windows_1252(bytes),
+            Some(CharsetDecoder::Standard(encoding)) if encoding == UTF_8 => {
+                decode_utf8_or_windows_1252(bytes)
+            }
             Some(decoder) => decoder.decode(bytes),
         }),
     }
@@ -139,7 +141,7 @@ pub(super) fn decode_iso_2022_jp_escapes(text: &str) -> Cow<'_, str> {
 }
 
 /// Text whose set nobody names: UTF-8 if it is valid, else Western European, as browsers take it. No byte is lost that way.
-fn decode_undeclared(bytes: &[u8]) -> String {
+fn decode_utf8_or_windows_1252(bytes: &[u8]) -> String {
     std::str::from_utf8(bytes)
         .map_or_else(|_| WINDOWS_1252.decode_without_bom_handling(bytes).0.into_owned(), str::to_owned)
 }

@@ -7,7 +7,7 @@ use super::verdict::{DmarcPolicy, MailVerdict, MailVerdicts};
 /// What to do with a mail. Where several apply, the greater one wins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Disposition {
+pub enum MailDisposition {
     /// SES has checked the mail and found nothing.
     Clean,
     /// A person should look at the mail before anything acts on it.
@@ -16,7 +16,7 @@ pub enum Disposition {
     Reject,
 }
 
-impl Disposition {
+impl MailDisposition {
     /// Reads `clean`, `suspect` or `reject`, as settings and records spell them.
     pub fn parse(text: &str) -> Option<Self> {
         match text {
@@ -49,30 +49,30 @@ impl Disposition {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DispositionPolicy {
     /// The disposition of mail that SES takes for spam.
-    pub spam: Disposition,
+    pub spam: MailDisposition,
     /// The disposition of mail of which a check gave no answer. A sender can bring that about, by an archive that can't
     /// be unpacked or a name server that doesn't answer.
-    pub inconclusive: Disposition,
+    pub inconclusive: MailDisposition,
     /// The disposition of mail that was not scanned, since the rule does not have it scanned.
-    pub unscanned: Disposition,
+    pub unscanned: MailDisposition,
 }
 
 impl Default for DispositionPolicy {
     /// The default lets only mail be `clean` of which SES has said so.
     fn default() -> Self {
         Self {
-            spam: Disposition::Suspect,
-            inconclusive: Disposition::Suspect,
-            unscanned: Disposition::Suspect,
+            spam: MailDisposition::Suspect,
+            inconclusive: MailDisposition::Suspect,
+            unscanned: MailDisposition::Suspect,
         }
     }
 }
 
 impl DispositionPolicy {
     /// Applies the table above.
-    pub fn disposition_for(&self, verdicts: &MailVerdicts) -> Disposition {
+    pub fn strictest_disposition(&self, verdicts: &MailVerdicts) -> MailDisposition {
         let scan = |verdict: &Option<MailVerdict>, failed| match verdict {
-            Some(MailVerdict::Pass) => Disposition::Clean,
+            Some(MailVerdict::Pass) => MailDisposition::Clean,
             Some(MailVerdict::Fail) => failed,
             Some(MailVerdict::Gray | MailVerdict::ProcessingFailed | MailVerdict::Unknown(_)) => {
                 self.inconclusive
@@ -80,15 +80,15 @@ impl DispositionPolicy {
             Some(MailVerdict::Disabled) | None => self.unscanned,
         };
         let dmarc = match (&verdicts.dmarc, &verdicts.dmarc_policy) {
-            (Some(MailVerdict::Fail), Some(DmarcPolicy::Reject)) => Disposition::Reject,
+            (Some(MailVerdict::Fail), Some(DmarcPolicy::Reject)) => MailDisposition::Reject,
             (Some(MailVerdict::Fail), Some(DmarcPolicy::None))
             | (Some(MailVerdict::Pass | MailVerdict::Gray | MailVerdict::Disabled) | None, _) => {
-                Disposition::Clean
+                MailDisposition::Clean
             }
-            (Some(MailVerdict::Fail), _) => Disposition::Suspect,
+            (Some(MailVerdict::Fail), _) => MailDisposition::Suspect,
             (Some(MailVerdict::ProcessingFailed | MailVerdict::Unknown(_)), _) => self.inconclusive,
         };
-        scan(&verdicts.virus, Disposition::Reject).max(scan(&verdicts.spam, self.spam)).max(dmarc)
+        scan(&verdicts.virus, MailDisposition::Reject).max(scan(&verdicts.spam, self.spam)).max(dmarc)
     }
 }
 
@@ -107,7 +107,8 @@ mod tests {
     ];
     const POLICIES: [Option<&str>; 5] =
         [None, Some("none"), Some("quarantine"), Some("reject"), Some("shrug")];
-    const ALL: [Disposition; 3] = [Disposition::Clean, Disposition::Suspect, Disposition::Reject];
+    const ALL: [MailDisposition; 3] =
+        [MailDisposition::Clean, MailDisposition::Suspect, MailDisposition::Reject];
 
     /// A row of the table: check, verdict (and DMARC policy), what it says under a policy.
     fn said(
@@ -115,18 +116,18 @@ mod tests {
         verdict: Option<&str>,
         dmarc: Option<&str>,
         policy: DispositionPolicy,
-    ) -> Disposition {
+    ) -> MailDisposition {
         match (check, verdict.unwrap_or("absent"), dmarc.unwrap_or("absent")) {
-            ("virus", "FAIL", _) | ("dmarc", "FAIL", "reject") => Disposition::Reject,
+            ("virus", "FAIL", _) | ("dmarc", "FAIL", "reject") => MailDisposition::Reject,
             ("spam", "FAIL", _) => policy.spam,
             ("spam" | "virus", "GRAY" | "PROCESSING_FAILED" | "MAYBE", _)
             | ("dmarc", "PROCESSING_FAILED" | "MAYBE", _) => policy.inconclusive,
             ("spam" | "virus", "DISABLED" | "absent", _) => policy.unscanned,
-            ("dmarc", "FAIL", "quarantine" | "absent" | "shrug") => Disposition::Suspect,
+            ("dmarc", "FAIL", "quarantine" | "absent" | "shrug") => MailDisposition::Suspect,
             ("dmarc", "FAIL", "none")
             | ("dmarc", "GRAY" | "DISABLED" | "absent", _)
             | ("spf" | "dkim", _, _)
-            | (_, "PASS", _) => Disposition::Clean,
+            | (_, "PASS", _) => MailDisposition::Clean,
             row => unreachable!("{row:?}"),
         }
     }
@@ -163,7 +164,7 @@ mod tests {
                             (verdicts.spf, verdicts.dkim) =
                                 (verdict(authentication), verdict(authentication));
                             assert_eq!(
-                                Some(policy.disposition_for(&verdicts)),
+                                Some(policy.strictest_disposition(&verdicts)),
                                 expected,
                                 "{verdicts:?} {policy:?}"
                             );
@@ -179,7 +180,7 @@ mod tests {
     #[test]
     fn by_default_clean_is_only_what_ses_calls_so() {
         let with = |spam: &str, virus: &str, dmarc: &str, asked: Option<&str>| {
-            DispositionPolicy::default().disposition_for(&MailVerdicts {
+            DispositionPolicy::default().strictest_disposition(&MailVerdicts {
                 spam: Some(MailVerdict::parse(spam)),
                 virus: Some(MailVerdict::parse(virus)),
                 dmarc: Some(MailVerdict::parse(dmarc)),
@@ -187,17 +188,17 @@ mod tests {
                 ..MailVerdicts::default()
             })
         };
-        assert_eq!(with("PASS", "PASS", "PASS", None), Disposition::Clean);
-        assert_eq!(with("pass", "PASS", "GRAY", None), Disposition::Clean);
-        assert_eq!(with("PASS", "PASS", "FAIL", Some("none")), Disposition::Clean);
-        assert_eq!(with("PASS", "PASS", "FAIL", Some("QUARANTINE")), Disposition::Suspect);
-        assert_eq!(with("PASS", "PASS", "FAIL", Some("reject")), Disposition::Reject);
-        assert_eq!(with("FAIL", "PASS", "PASS", None), Disposition::Suspect);
-        assert_eq!(with("FAIL", "FAIL", "PASS", None), Disposition::Reject);
-        assert_eq!(with("GRAY", "PASS", "PASS", None), Disposition::Suspect);
+        assert_eq!(with("PASS", "PASS", "PASS", None), MailDisposition::Clean);
+        assert_eq!(with("pass", "PASS", "GRAY", None), MailDisposition::Clean);
+        assert_eq!(with("PASS", "PASS", "FAIL", Some("none")), MailDisposition::Clean);
+        assert_eq!(with("PASS", "PASS", "FAIL", Some("QUARANTINE")), MailDisposition::Suspect);
+        assert_eq!(with("PASS", "PASS", "FAIL", Some("reject")), MailDisposition::Reject);
+        assert_eq!(with("FAIL", "PASS", "PASS", None), MailDisposition::Suspect);
+        assert_eq!(with("FAIL", "FAIL", "PASS", None), MailDisposition::Reject);
+        assert_eq!(with("GRAY", "PASS", "PASS", None), MailDisposition::Suspect);
         assert_eq!(
-            DispositionPolicy::default().disposition_for(&MailVerdicts::default()),
-            Disposition::Suspect
+            DispositionPolicy::default().strictest_disposition(&MailVerdicts::default()),
+            MailDisposition::Suspect
         );
     }
 
@@ -205,8 +206,8 @@ mod tests {
     fn spelled_as_in_records() {
         for disposition in ALL {
             let spelled = serde_json::to_value(disposition).unwrap();
-            assert_eq!(Disposition::parse(spelled.as_str().unwrap()), Some(disposition));
+            assert_eq!(MailDisposition::parse(spelled.as_str().unwrap()), Some(disposition));
         }
-        assert_eq!(Disposition::parse("Clean"), None);
+        assert_eq!(MailDisposition::parse("Clean"), None);
     }
 }

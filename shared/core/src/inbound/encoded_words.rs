@@ -30,7 +30,7 @@ pub(super) struct EncodedWord<'a> {
 
 impl<'a> EncodedWord<'a> {
     /// Reads the word that `text` starts with.
-    pub(super) fn parse(text: &'a str) -> Option<Self> {
+    pub(super) fn parse_prefix(text: &'a str) -> Option<Self> {
         let rest = text.strip_prefix("=?")?;
         let end = rest.bytes().take(MAX_CHARSET_BYTES).position(|b| b == b'?' || b.is_ascii_whitespace())?;
         let (charset, rest) = rest.split_at_checked(end)?;
@@ -45,7 +45,7 @@ impl<'a> EncodedWord<'a> {
     }
 
     fn decode_bytes(&self) -> Vec<u8> {
-        if self.is_base64 { decode_base64(self.encoded) } else { decode_q(self.encoded) }
+        if self.is_base64 { decode_base64_leniently(self.encoded) } else { decode_q(self.encoded) }
     }
 }
 
@@ -60,7 +60,7 @@ pub(super) fn decode_encoded_words(text: &str) -> String {
     let last_end = text.rfind("?=").unwrap_or_default();
     while let Some(found) = text.get(at..last_end).and_then(|rest| rest.find("=?")) {
         let start = at + found;
-        let Some(word) = text.get(start..).and_then(EncodedWord::parse) else {
+        let Some(word) = text.get(start..).and_then(EncodedWord::parse_prefix) else {
             at = start + 2;
             continue;
         };
@@ -88,7 +88,7 @@ fn append_decoded_words(words: &[EncodedWord<'_>], output: &mut String) {
         // Somebody may have encoded first and cut then, anywhere within Base64's groups of four.
         if text.contains('\u{fffd}') && words.len() > 1 && words.iter().all(|word| word.is_base64) {
             let encoded: String = words.iter().map(|word| word.encoded).collect();
-            let joined = charset::decode_charset(first.charset, &decode_base64(&encoded));
+            let joined = charset::decode_charset(first.charset, &decode_base64_leniently(&encoded));
             if !joined.contains('\u{fffd}') {
                 output.push_str(&joined);
                 continue;
@@ -99,7 +99,7 @@ fn append_decoded_words(words: &[EncodedWord<'_>], output: &mut String) {
 }
 
 /// Decodes Base64. What is not of its alphabet is skipped (RFC 2045, 6.8), and padding ends a group, not the text.
-fn decode_base64(encoded: &str) -> Vec<u8> {
+fn decode_base64_leniently(encoded: &str) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(encoded.len() / 4 * 3 + 3);
     for run in encoded.split('=') {
         let mut digits: Vec<u8> =

@@ -24,8 +24,8 @@ pub(super) struct HeaderFields {
 }
 
 impl HeaderFields {
-    pub(super) fn push(&mut self, name: &str, value: &str) {
-        self.fields.push((name.trim().to_owned(), unfold(value)));
+    pub(super) fn push(&mut self, name: &str, folded_value: &str) {
+        self.fields.push((name.trim().to_owned(), join_folded_lines(folded_value)));
     }
 
     fn values(&self, name: &str) -> Vec<&str> {
@@ -60,7 +60,7 @@ impl From<Value> for HeaderFields {
 }
 
 /// Unfolds a field (RFC 5322, 2.2.3): a line break and the white space after it stand for one space.
-pub(super) fn unfold(value: &str) -> String {
+pub(super) fn join_folded_lines(value: &str) -> String {
     value.split(['\r', '\n']).map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join(" ")
 }
 
@@ -77,7 +77,7 @@ pub(super) struct HeaderView<'a> {
 
 impl<'a> HeaderView<'a> {
     /// All values of a field.
-    pub(super) fn values(self, name: &str) -> Vec<&'a str> {
+    pub(super) fn values_from_ses_else_mail(self, name: &str) -> Vec<&'a str> {
         let values = self.from_ses.values(name);
         if values.is_empty() {
             self.from_mail.map(|headers| headers.values(name)).unwrap_or_default()
@@ -87,50 +87,67 @@ impl<'a> HeaderView<'a> {
     }
 
     /// The first value of a field.
-    pub(super) fn first_value(self, name: &str) -> Option<&'a str> {
-        self.values(name).into_iter().next()
+    pub(super) fn first_value_from_ses_else_mail(self, name: &str) -> Option<&'a str> {
+        self.values_from_ses_else_mail(name).into_iter().next()
     }
 
     /// All fields, those that SES told first. A field that both sources have is there twice.
-    pub(super) fn fields(self) -> impl Iterator<Item = (&'a str, &'a str)> {
+    pub(super) fn fields_from_ses_and_mail(self) -> impl Iterator<Item = (&'a str, &'a str)> {
         self.from_ses.fields().chain(self.from_mail.into_iter().flat_map(HeaderFields::fields))
     }
 
-    /// The decoded values of a field, of all sources.
-    pub(super) fn all_values(self, name: &str) -> impl Iterator<Item = &'a str> {
-        self.fields().filter(move |(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| value)
+    /// The values of a field, not decoded, of both sources.
+    pub(super) fn values_from_ses_and_mail(self, name: &str) -> impl Iterator<Item = &'a str> {
+        self.fields_from_ses_and_mail()
+            .filter(move |(known, _)| known.eq_ignore_ascii_case(name))
+            .map(|(_, value)| value)
     }
 
     /// The subject. SES's reading of it is taken unless SES could not decode it, which it shows by U+FFFD.
-    pub(super) fn decode_subject(self, ses_subject: Option<&str>) -> Option<String> {
-        let mut subjects =
-            ses_subject.into_iter().chain(self.all_values("Subject")).map(decode_value).peekable();
+    pub(super) fn choose_decodable_subject(self, preferred_ses_subject: Option<&str>) -> Option<String> {
+        let mut subjects = preferred_ses_subject
+            .into_iter()
+            .chain(self.values_from_ses_and_mail("Subject"))
+            .map(decode_value)
+            .peekable();
         let first = subjects.peek().cloned();
         subjects.find(|subject| !subject.contains('\u{fffd}')).or(first)
     }
 
     /// The first `max_count` senders, likewise, but SES's reading must have an address for each.
-    pub(super) fn decode_senders(self, ses_senders: &[String], max_count: usize) -> Vec<Mailbox> {
+    pub(super) fn choose_decodable_senders(
+        self,
+        preferred_ses_senders: &[String],
+        max_count: usize,
+    ) -> Vec<Mailbox> {
         // SES may have cut a name at its comma.
-        let by_ses = (!ses_senders.is_empty()).then(|| ses_senders.join(", "));
-        let by_header = self.values("From").join(", ");
+        let by_ses = (!preferred_ses_senders.is_empty()).then(|| preferred_ses_senders.join(", "));
+        let by_header = self.values_from_ses_else_mail("From").join(", ");
         let by_mail = self.from_mail.map(|headers| headers.values("From").join(", "));
         let lists = by_ses.into_iter().chain([by_header]).chain(by_mail);
-        let mut senders =
-            lists.map(|list| decode_mailboxes(&list, max_count)).filter(|list| !list.is_empty()).peekable();
+        let mut senders = lists
+            .map(|list| unfold_and_parse_mailboxes(&list, max_count))
+            .filter(|list| !list.is_empty())
+            .peekable();
         let first = senders.peek().cloned();
-        senders.find(|senders| senders.iter().all(Mailbox::is_complete)).or(first).unwrap_or_default()
+        senders
+            .find(|senders| senders.iter().all(Mailbox::has_address_and_decoded_name))
+            .or(first)
+            .unwrap_or_default()
     }
 }
 
 /// A value with its encoded words decoded.
-pub(super) fn decode_value(value: &str) -> String {
-    encoded_words::decode_encoded_words(&charset::decode_iso_2022_jp_escapes(truncate_value(value)))
+pub(super) fn decode_value(unfolded_value: &str) -> String {
+    encoded_words::decode_encoded_words(&charset::decode_iso_2022_jp_escapes(truncate_value(unfolded_value)))
 }
 
 /// The first `max_count` mailboxes of an address list.
-pub(super) fn decode_mailboxes(list: &str, max_count: usize) -> Vec<Mailbox> {
-    mailbox::parse_mailboxes(&charset::decode_iso_2022_jp_escapes(&unfold(truncate_value(list))), max_count)
+pub(super) fn unfold_and_parse_mailboxes(list: &str, max_count: usize) -> Vec<Mailbox> {
+    mailbox::parse_mailboxes(
+        &charset::decode_iso_2022_jp_escapes(&join_folded_lines(truncate_value(list))),
+        max_count,
+    )
 }
 
 /// As much of a value as is decoded.
@@ -140,7 +157,7 @@ fn truncate_value(value: &str) -> &str {
 
 /// The message ids in a field, without their angle brackets.
 pub(super) fn parse_message_ids(value: &str) -> Vec<String> {
-    let line = format!("{}\n", unfold(value));
+    let line = format!("{}\n", join_folded_lines(value));
     let ids = match MessageStream::new(line.as_bytes()).parse_id() {
         HeaderValue::Text(id) => vec![id],
         HeaderValue::TextList(ids) => ids,
@@ -189,13 +206,13 @@ mod tests {
         by_mail.push("From", "=?gb2312?B?1cXI/Q==?= <zhang@example.com>");
         let header =
             HeaderView { from_ses: &HeaderFields::default(), from_mail: Some(&by_mail), is_complete: true };
-        assert_eq!(header.decode_subject(Some("Gr\u{fffd}\u{fffd}ße")).as_deref(), Some("Grüße"));
-        assert_eq!(header.decode_subject(Some("Another")).as_deref(), Some("Another"));
-        assert_eq!(header.decode_subject(None).as_deref(), Some("Grüße"));
+        assert_eq!(header.choose_decodable_subject(Some("Gr\u{fffd}\u{fffd}ße")).as_deref(), Some("Grüße"));
+        assert_eq!(header.choose_decodable_subject(Some("Another")).as_deref(), Some("Another"));
+        assert_eq!(header.choose_decodable_subject(None).as_deref(), Some("Grüße"));
         let names = |by_ses: &[&str]| {
             let by_ses: Vec<_> = by_ses.iter().map(|text| (*text).to_owned()).collect();
             header
-                .decode_senders(&by_ses, 5)
+                .choose_decodable_senders(&by_ses, 5)
                 .into_iter()
                 .map(|sender| sender.name.unwrap_or_default())
                 .collect::<Vec<_>>()
@@ -205,22 +222,25 @@ mod tests {
         assert_eq!(names(&["Zhang", "San <zhang@example.com>"]), ["Zhang, San"]);
         assert_eq!(names(&[]), ["张三"]);
         let nothing = HeaderView { from_ses: &HeaderFields::default(), from_mail: None, is_complete: false };
-        assert_eq!((nothing.decode_subject(None), nothing.decode_senders(&[], 5)), (None, Vec::new()));
-        assert_eq!(nothing.decode_subject(Some("\u{fffd}")).as_deref(), Some("\u{fffd}"));
+        assert_eq!(
+            (nothing.choose_decodable_subject(None), nothing.choose_decodable_senders(&[], 5)),
+            (None, Vec::new())
+        );
+        assert_eq!(nothing.choose_decodable_subject(Some("\u{fffd}")).as_deref(), Some("\u{fffd}"));
     }
 
     #[test]
     fn of_a_huge_value_the_beginning_is_read() {
         let many = "ü, ".repeat(400_000);
         assert_eq!(decode_value(&many).len(), MAX_VALUE_BYTES);
-        assert_eq!(decode_mailboxes(&many, 5).len(), 5);
-        assert_eq!(decode_mailboxes(&format!("{many}jane@example.com"), 5).len(), 5);
+        assert_eq!(unfold_and_parse_mailboxes(&many, 5).len(), 5);
+        assert_eq!(unfold_and_parse_mailboxes(&format!("{many}jane@example.com"), 5).len(), 5);
     }
 
     #[test]
     fn escape_sequences_that_ses_passes_on() {
         assert_eq!(decode_value("\u{1b}$BF|K\\8l\u{1b}(B Re:"), "日本語 Re:");
-        let sender = decode_mailboxes("\u{1b}$BNkLZ\u{1b}(B <suzuki@example.com>", 5).remove(0);
+        let sender = unfold_and_parse_mailboxes("\u{1b}$BNkLZ\u{1b}(B <suzuki@example.com>", 5).remove(0);
         assert_eq!(sender.name.as_deref(), Some("鈴木"));
         assert_eq!(decode_value("\u{1b}[31mred"), "\u{1b}[31mred");
     }

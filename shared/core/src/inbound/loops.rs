@@ -6,7 +6,7 @@
 
 use serde::Serialize;
 
-use super::headers::{HeaderView, decode_mailboxes, decode_value};
+use super::headers::{HeaderView, decode_value, unfold_and_parse_mailboxes};
 use super::mailbox::Mailbox;
 use super::parameters;
 use crate::address::Address;
@@ -74,14 +74,17 @@ impl Senders {
     /// `from` are the senders that the mail claims to be from.
     pub(super) fn from_header(header: HeaderView<'_>, envelope: SmtpEnvelope<'_>, from: &[Mailbox]) -> Self {
         let envelope = envelope.mail_from.into_iter().chain(envelope.return_path);
-        let envelope = envelope.chain(header.all_values("Return-Path")).map(str::to_owned);
-        let others = ["Sender", "Reply-To"].into_iter().flat_map(|name| header.all_values(name));
-        let others = others.flat_map(|list| decode_mailboxes(list, MAX_SENDERS));
+        let envelope = envelope.chain(header.values_from_ses_and_mail("Return-Path")).map(str::to_owned);
+        let others =
+            ["Sender", "Reply-To"].into_iter().flat_map(|name| header.values_from_ses_and_mail(name));
+        let others = others.flat_map(|list| unfold_and_parse_mailboxes(list, MAX_SENDERS));
         let mailboxes = from.iter().cloned().chain(others).filter_map(|mailbox| mailbox.address);
         let mut addresses: Vec<_> =
             envelope.chain(mailboxes).filter_map(|text| Address::parse(&text).ok()).collect();
         let mut has_local_machine = false;
-        for list in ["From", "Sender", "Reply-To"].into_iter().flat_map(|name| header.all_values(name)) {
+        for list in
+            ["From", "Sender", "Reply-To"].into_iter().flat_map(|name| header.values_from_ses_and_mail(name))
+        {
             let list = decode_value(list);
             let has_domain = list.contains('@');
             for entry in list.split(',').take(MAX_SENDERS) {
@@ -103,24 +106,31 @@ impl Senders {
 
     /// Whether an address is among the senders. A tag, as in `jane+tag@example.com`, makes no other mailbox.
     fn contains(&self, address: &Address) -> bool {
-        self.addresses.iter().any(|sender| strip_tag(sender) == strip_tag(address))
+        self.addresses.iter().any(|sender| split_without_tag(sender) == split_without_tag(address))
     }
 }
 
-fn strip_tag(address: &Address) -> Option<(&str, &str)> {
+fn split_without_tag(address: &Address) -> Option<(&str, &str)> {
     let (local, domain) = address.match_form().rsplit_once('@')?;
     let tag = local.find('+').filter(|at| *at > 0);
     Some((tag.and_then(|at| local.get(..at)).unwrap_or(local), domain))
 }
 
 impl LoopSigns {
-    /// Reads the signs from a mail's header and senders. The recipients are judged by [`LoopSigns::for_recipient`].
-    pub(super) fn detect(header: HeaderView<'_>, envelope: SmtpEnvelope<'_>, senders: &Senders) -> Self {
+    /// Reads the signs from a mail's header and senders. The recipients are judged by [`LoopSigns::forbid_self_reply`].
+    pub(super) fn detect_machine_mail(
+        header: HeaderView<'_>,
+        envelope: SmtpEnvelope<'_>,
+        senders: &Senders,
+    ) -> Self {
         // Of a field that stands there twice, the one that tells of a machine counts.
         let find = |names: &[&str], is_sign: fn(&str) -> bool| {
             let is_named = |name: &str| names.iter().any(|known| name.eq_ignore_ascii_case(known));
-            let values: Vec<_> =
-                header.fields().filter(|(name, _)| is_named(name)).map(|(_, value)| value).collect();
+            let values: Vec<_> = header
+                .fields_from_ses_and_mail()
+                .filter(|(name, _)| is_named(name))
+                .map(|(_, value)| value)
+                .collect();
             let sign = values.iter().copied().find(|value| is_sign(value));
             (
                 sign.is_some(),
@@ -128,15 +138,18 @@ impl LoopSigns {
             )
         };
         let (submitted_by_machine, auto_submitted) =
-            find(&["Auto-Submitted"], |value| keywords(value).iter().any(|word| word != "no"));
-        let (bulk, precedence) = find(PRECEDENCE_FIELDS, is_bulk_precedence);
+            find(&["Auto-Submitted"], |value| parse_leading_keywords(value).iter().any(|word| word != "no"));
+        let (bulk, precedence) = find(PRECEDENCE_FIELDS, is_machine_precedence);
         let (suppressed, _) = find(&["X-Auto-Response-Suppress"], suppresses_auto_reply);
         let (report, _) = find(&["Content-Type"], is_report_type);
         let (_, list_id) = find(&["List-Id"], |_| true);
-        let marked = header.fields().any(|(name, _)| is_list_field(name) || is_auto_reply_field(name));
-        let return_path = header.first_value("Return-Path");
+        let marked = header
+            .fields_from_ses_and_mail()
+            .any(|(name, _)| is_list_field(name) || is_auto_reply_field(name));
+        let return_path = header.first_value_from_ses_else_mail("Return-Path");
         let sender = envelope.mail_from.or(envelope.return_path).or(return_path).unwrap_or_default();
-        let null_sender = is_null_sender(sender) || header.all_values("Return-Path").any(is_null_sender);
+        let null_sender = is_null_or_mailer_daemon(sender)
+            || header.values_from_ses_and_mail("Return-Path").any(is_null_or_mailer_daemon);
         let machine = submitted_by_machine
             || bulk
             || suppressed
@@ -150,14 +163,14 @@ impl LoopSigns {
     }
 
     /// The signs for one recipient, who must not answer mail of their own.
-    pub(super) fn for_recipient(&self, recipient: &Address, senders: &Senders) -> Self {
+    pub(super) fn forbid_self_reply(&self, recipient: &Address, senders: &Senders) -> Self {
         let auto_reply_ok = if senders.contains(recipient) { Some(false) } else { self.auto_reply_ok };
         Self { auto_reply_ok, ..self.clone() }
     }
 }
 
 /// The keywords of a field, in lower case, without parameters and comments. There should be one.
-fn keywords(value: &str) -> Vec<String> {
+fn parse_leading_keywords(value: &str) -> Vec<String> {
     let value = parameters::without_comments(value);
     let word = |entry: &str| {
         let word = entry.split([';', '(']).next().and_then(|words| words.split_whitespace().next());
@@ -172,7 +185,7 @@ fn letters_and_digits(text: &str) -> String {
 }
 
 /// Whether a value of `Precedence` is `bulk`, `junk`, `list`, or an automatic reply in one of its spellings.
-fn is_bulk_precedence(value: &str) -> bool {
+fn is_machine_precedence(value: &str) -> bool {
     const SIGNS: &[&str] = &["bulk", "junk", "list", "autorepl", "autoresp", "autogenerated"];
     let value = parameters::without_comments(value);
     value.split(',').any(|entry| {
@@ -200,7 +213,7 @@ fn is_report_type(value: &str) -> bool {
         "message/tracking-status",
     ];
     REPORTS.contains(&parameters::value_before_parameters(value).as_str())
-        || parameters::token_parameter(value, "report-type").is_some()
+        || parameters::plain_else_decoded_parameter(value, "report-type").is_some()
 }
 
 /// Whether a field is a mailing list's: RFC 2369's and 2919's, whatever else begins like them, and older ones.
@@ -227,7 +240,7 @@ fn is_local_machine(entry: &str) -> bool {
 }
 
 /// Whether the local part of an address, in lower case, is one that no person reads.
-fn is_machine_local_part(local_part: &str) -> bool {
+fn is_machine_local_part(lowercase_local_part: &str) -> bool {
     // `do-not-reply`, `do_not_reply` and `donotreply` differ in separators only, and anything may stand around them: tags,
     // numbers, a department.
     const NOBODY: &[&str] = &[
@@ -255,7 +268,7 @@ fn is_machine_local_part(local_part: &str) -> bool {
         "autoresponder",
         "autoresponse",
     ];
-    let local = local_part.replace('\'', "");
+    let local = lowercase_local_part.replace('\'', "");
     let words: Vec<&str> =
         local.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()).collect();
     let without_digits = |word: &str| word.trim_end_matches(|c: char| c.is_ascii_digit()).to_owned();
@@ -277,7 +290,7 @@ fn is_machine_local_part(local_part: &str) -> bool {
 }
 
 /// Whether a sender is RFC 5321's null reverse-path, or the mail system's name that somebody has filled in for it.
-fn is_null_sender(sender: &str) -> bool {
+fn is_null_or_mailer_daemon(sender: &str) -> bool {
     let sender = sender.trim().trim_start_matches('<').trim_end_matches('>').trim();
     let local = sender.split('@').next().unwrap_or_default();
     sender.is_empty() || local.eq_ignore_ascii_case("mailer-daemon")
@@ -296,9 +309,10 @@ mod tests {
         }
         let header = HeaderView { from_ses: &headers, from_mail: None, is_complete: whole };
         let envelope = SmtpEnvelope { mail_from, return_path: None };
-        let senders = Senders::from_header(header, envelope, &header.decode_senders(&[], MAX_SENDERS));
+        let senders =
+            Senders::from_header(header, envelope, &header.choose_decodable_senders(&[], MAX_SENDERS));
         let recipient = Address::parse("support@example.com").unwrap();
-        LoopSigns::detect(header, envelope, &senders).for_recipient(&recipient, &senders)
+        LoopSigns::detect_machine_mail(header, envelope, &senders).forbid_self_reply(&recipient, &senders)
     }
 
     /// Fields, the envelope's sender, and whether it may be answered.
@@ -310,7 +324,7 @@ mod tests {
         let header = HeaderView { from_ses: &unreadable, from_mail: None, is_complete: true };
         let envelope = SmtpEnvelope { mail_from: Some("jane@example.net"), return_path: None };
         let senders = Senders { addresses: Vec::new(), has_local_machine: false };
-        assert_eq!(LoopSigns::detect(header, envelope, &senders).auto_reply_ok, None);
+        assert_eq!(LoopSigns::detect_machine_mail(header, envelope, &senders).auto_reply_ok, None);
     }
 
     #[test]

@@ -21,14 +21,14 @@ pub struct Mailbox {
 
 impl Mailbox {
     /// Whether there is an address, and every character of the name could be decoded.
-    pub(super) fn is_complete(&self) -> bool {
+    pub(super) fn has_address_and_decoded_name(&self) -> bool {
         self.address.is_some() && !self.name.as_ref().is_some_and(|name| name.contains('\u{fffd}'))
     }
 
     fn new(name: &str, address: Option<&Address>) -> Option<Self> {
         let name = sanitize_text(encoded_words::decode_encoded_words(name).trim(), MAX_SES_TEXT_CHARS);
         let name = Some(name).filter(|name| !name.is_empty());
-        let address = address.map(|address| address.raw().to_owned());
+        let address = address.map(|address| address.spelling().to_owned());
         (name.is_some() || address.is_some()).then_some(Self { name, address })
     }
 }
@@ -36,8 +36,8 @@ impl Mailbox {
 /// The first `max_count` mailboxes of an address list, without the names of groups.
 ///
 /// A comma ends a mailbox only if an address stands before it: `Doe, Jane <jane@example.com>` is one mailbox.
-pub(super) fn parse_mailboxes(list: &str, max_count: usize) -> Vec<Mailbox> {
-    let tokens: Vec<_> = Tokens::new(list).collect();
+pub(super) fn parse_mailboxes(unfolded_list: &str, max_count: usize) -> Vec<Mailbox> {
+    let tokens: Vec<_> = Tokens::new(unfolded_list).collect();
     let mut mailboxes = Vec::new();
     // `pending` is the first token that belongs to no mailbox yet.
     let (mut pending, mut start) = (0, 0);
@@ -46,11 +46,12 @@ pub(super) fn parse_mailboxes(list: &str, max_count: usize) -> Vec<Mailbox> {
         if entry.last().is_some_and(|token| token.kind == TokenKind::GroupColon) {
             pending = end;
         } else if entry.iter().any(|token| token.kind == TokenKind::OpenBracket) {
-            mailboxes.extend(tokens.get(pending..end).and_then(|tokens| parse_mailbox(list, tokens)));
+            mailboxes
+                .extend(tokens.get(pending..end).and_then(|tokens| parse_mailbox(unfolded_list, tokens)));
             pending = end;
         } else if entry.iter().any(|token| token.kind == TokenKind::Plain && token.text.contains('@')) {
-            mailboxes.extend(mailboxes_without_address(list, tokens.get(pending..start).unwrap_or_default()));
-            mailboxes.extend(parse_mailbox(list, entry));
+            mailboxes.extend(parse_each_entry(unfolded_list, tokens.get(pending..start).unwrap_or_default()));
+            mailboxes.extend(parse_mailbox(unfolded_list, entry));
             pending = end;
         }
         if mailboxes.len() >= max_count {
@@ -59,14 +60,14 @@ pub(super) fn parse_mailboxes(list: &str, max_count: usize) -> Vec<Mailbox> {
         start = end;
     }
     if mailboxes.len() < max_count {
-        mailboxes.extend(mailboxes_without_address(list, tokens.get(pending..).unwrap_or_default()));
+        mailboxes.extend(parse_each_entry(unfolded_list, tokens.get(pending..).unwrap_or_default()));
     }
     mailboxes.truncate(max_count);
     mailboxes
 }
 
 /// Entries without an address, each for itself.
-fn mailboxes_without_address(list: &str, tokens: &[Token<'_>]) -> Vec<Mailbox> {
+fn parse_each_entry(list: &str, tokens: &[Token<'_>]) -> Vec<Mailbox> {
     tokens.split_inclusive(Token::ends_entry).filter_map(|entry| parse_mailbox(list, entry)).collect()
 }
 
@@ -87,9 +88,12 @@ fn parse_mailbox(list: &str, tokens: &[Token<'_>]) -> Option<Mailbox> {
             continue;
         };
         // Of brackets within brackets, `Jane <Jane <jane@example.com>>`, the outermost name is enough.
-        let name =
-            before.split(Token::is_bracket).chain(parts).map(join_display_name).find(|name| !name.is_empty());
-        return Mailbox::new(&append_comments(name.unwrap_or_default(), tokens), Some(&address));
+        let name = before
+            .split(Token::is_bracket)
+            .chain(parts)
+            .map(join_undecoded_name)
+            .find(|name| !name.is_empty());
+        return Mailbox::new(&combine_name_and_comments(name.unwrap_or_default(), tokens), Some(&address));
     }
     let plain = || tokens.iter().filter(|token| token.kind == TokenKind::Plain && token.text.contains('@'));
     if plain().next().is_some() {
@@ -98,14 +102,14 @@ fn parse_mailbox(list: &str, tokens: &[Token<'_>]) -> Option<Mailbox> {
             _ => String::new(),
         };
         if let Some(address) = parse_address(&join_tokens(tokens, without_comments)) {
-            return Mailbox::new(&append_comments(String::new(), tokens), Some(&address));
+            return Mailbox::new(&combine_name_and_comments(String::new(), tokens), Some(&address));
         }
         // Words before or after an address without brackets are its name.
         let words = plain().flat_map(|token| token.text.split_whitespace()).filter(|word| word.contains('@'));
         for word in words.take(MAX_CANDIDATES) {
             if let Some(address) = parse_address(word) {
-                let name = join_display_name(tokens).replacen(word, "", 1);
-                return Mailbox::new(&append_comments(name, tokens), Some(&address));
+                let name = join_undecoded_name(tokens).replacen(word, "", 1);
+                return Mailbox::new(&combine_name_and_comments(name, tokens), Some(&address));
             }
         }
     }
@@ -116,7 +120,7 @@ fn parse_mailbox(list: &str, tokens: &[Token<'_>]) -> Option<Mailbox> {
             return Mailbox::new(name, Some(&address));
         }
     }
-    Mailbox::new(&append_comments(join_display_name(tokens), tokens), None)
+    Mailbox::new(&combine_name_and_comments(join_undecoded_name(tokens), tokens), None)
 }
 
 fn parse_address(text: &str) -> Option<Address> {
@@ -129,22 +133,22 @@ fn source_text<'a>(list: &'a str, tokens: &[Token<'_>]) -> Option<&'a str> {
 }
 
 /// The text of a display name: without quotes, brackets and comments, and with single spaces.
-fn join_display_name(tokens: &[Token<'_>]) -> String {
+fn join_undecoded_name(tokens: &[Token<'_>]) -> String {
     join_tokens(
         tokens,
         |token| if token.kind == TokenKind::Quoted { unescape(token.text) } else { " ".to_owned() },
     )
 }
 
-/// Joins tokens; `delimited_text` gives the text of a quoted string or comment.
-fn join_tokens(tokens: &[Token<'_>], delimited_text: impl Fn(&Token<'_>) -> String) -> String {
+/// Joins tokens; `quoted_or_comment_text` gives the text of a quoted string or comment.
+fn join_tokens(tokens: &[Token<'_>], quoted_or_comment_text: impl Fn(&Token<'_>) -> String) -> String {
     let mut text = String::new();
     for token in tokens {
         match token.kind {
             TokenKind::Plain | TokenKind::EncodedWord | TokenKind::Separator | TokenKind::GroupColon => {
                 text.push_str(token.text);
             }
-            TokenKind::Quoted | TokenKind::Comment => text.push_str(&delimited_text(token)),
+            TokenKind::Quoted | TokenKind::Comment => text.push_str(&quoted_or_comment_text(token)),
             TokenKind::OpenBracket | TokenKind::CloseBracket => text.push(' '),
         }
     }
@@ -152,7 +156,7 @@ fn join_tokens(tokens: &[Token<'_>], delimited_text: impl Fn(&Token<'_>) -> Stri
 }
 
 /// A display name with the comments after it, which are all the name there is in `jane@example.com (Jane Doe)`.
-fn append_comments(name: String, tokens: &[Token<'_>]) -> String {
+fn combine_name_and_comments(name: String, tokens: &[Token<'_>]) -> String {
     let comments = tokens.iter().filter(|token| token.kind == TokenKind::Comment);
     let comments = comments.map(|token| unescape(token.text)).collect::<Vec<_>>().join(" ");
     match (name.trim(), comments.trim()) {
@@ -238,7 +242,7 @@ impl<'a> Tokens<'a> {
     }
 
     /// The token that starts with a delimiter at `self.at`: its kind, its length, and the length of each delimiter.
-    fn measure_delimited_token(&mut self) -> Option<(TokenKind, usize, usize)> {
+    fn measure_special_token(&mut self) -> Option<(TokenKind, usize, usize)> {
         let rest = self.list.get(self.at..)?;
         match rest.bytes().next()? {
             b'"' if self.at < self.quotes_until => {
@@ -256,7 +260,7 @@ impl<'a> Tokens<'a> {
                 end.map(|end| (TokenKind::Comment, end, 1))
             }
             b'=' if self.at < self.last_word_end => {
-                EncodedWord::parse(rest).map(|word| (TokenKind::EncodedWord, word.len, 0))
+                EncodedWord::parse_prefix(rest).map(|word| (TokenKind::EncodedWord, word.len, 0))
             }
             b'<' => {
                 self.in_route = rest.get(1..).is_some_and(|rest| rest.trim_start().starts_with('@'));
@@ -282,7 +286,7 @@ impl<'a> Iterator for Tokens<'a> {
 
     fn next(&mut self) -> Option<Token<'a>> {
         let start = self.at;
-        if let Some((kind, len, delimiter)) = self.measure_delimited_token() {
+        if let Some((kind, len, delimiter)) = self.measure_special_token() {
             self.at = start + len;
             let text = self.list.get(start + delimiter..self.at - delimiter).unwrap_or_default();
             return Some(Token { kind, start, end: self.at, text });

@@ -6,7 +6,7 @@
 
 use serde::{Serialize, Serializer};
 
-use super::headers::{HeaderFields, MAX_VALUE_BYTES, unfold};
+use super::headers::{HeaderFields, MAX_VALUE_BYTES, join_folded_lines};
 use super::{charset, loops, parameters};
 use crate::text::sanitize_text;
 
@@ -116,7 +116,7 @@ impl MailStructure {
             headers: HeaderFields::default(),
             has_all_headers: top.has_all_headers,
         };
-        let charset = structure.walk_parts(top, is_complete);
+        let charset = structure.list_parts_and_find_charset(top, is_complete);
         for HeaderField { name, value } in fields {
             if KEPT_FIELDS.iter().any(|kept| name.eq_ignore_ascii_case(kept)) || loops::is_sign_field(name) {
                 structure.headers.push(name, &charset::decode_field(value, charset.as_deref()));
@@ -127,7 +127,7 @@ impl MailStructure {
 
     /// Goes through the parts, delimiter by delimiter (RFC 2046, 5.1). Returns the first character set that the mail or a
     /// part of it declares.
-    fn walk_parts(&mut self, top: Entity<'_>, is_complete: bool) -> Option<String> {
+    fn list_parts_and_find_charset(&mut self, top: Entity<'_>, is_complete: bool) -> Option<String> {
         let bytes = top.bytes;
         let mut boundaries: Vec<Vec<u8>> = Vec::new();
         let mut charset = None;
@@ -167,12 +167,12 @@ impl MailStructure {
         entity: &Entity<'_>,
         body: &[u8],
         is_complete: bool,
-        charset: Option<&str>,
+        fallback_charset: Option<&str>,
     ) {
-        let name = entity.file_name(charset);
+        let name = entity.file_name(fallback_charset);
         let content_type = entity.content_type();
         let is_text = matches!(content_type.as_deref(), None | Some("text/plain" | "text/html"));
-        let unlisted = is_text && name.is_none() && !entity.is_attachment();
+        let unlisted = is_text && name.is_none() && !entity.has_attachment_disposition();
         // A multipart without a boundary is text that some mailer mislabelled.
         if unlisted
             || (name.is_none() && entity.media_type.starts_with("multipart/") && entity.boundary.is_none())
@@ -310,13 +310,13 @@ impl<'a> Entity<'a> {
         let content_type = value("Content-Type");
         let parameters = decode_field_text(content_type, None);
         let kind = parameters::value_before_parameters(&parameters);
-        let boundary =
-            parameters::token_parameter(&parameters, "boundary").filter(|_| kind.starts_with("multipart/"));
+        let boundary = parameters::plain_else_decoded_parameter(&parameters, "boundary")
+            .filter(|_| kind.starts_with("multipart/"));
         Self {
             content_type,
             media_type: kind,
             boundary: boundary.map(String::into_bytes),
-            charset: parameters::token_parameter(&parameters, "charset"),
+            charset: parameters::plain_else_decoded_parameter(&parameters, "charset"),
             disposition: value("Content-Disposition"),
             transfer_encoding: parameters::value_before_parameters(&decode_field_text(
                 value("Content-Transfer-Encoding"),
@@ -334,14 +334,14 @@ impl<'a> Entity<'a> {
         self.media_type.contains('/').then(|| sanitize_text(&self.media_type, MAX_TYPE_CHARS))
     }
 
-    fn is_attachment(&self) -> bool {
+    fn has_attachment_disposition(&self) -> bool {
         parameters::value_before_parameters(&decode_field_text(self.disposition, None)) == "attachment"
     }
 
-    /// The file name; `charset` is the one to take if the name is not encoded.
-    fn file_name(&self, charset: Option<&str>) -> Option<String> {
-        let charset = self.charset.as_deref().or(charset);
-        let parameter = |field, name| parameters::text_parameter(&decode_field_text(field, charset), name);
+    /// The file name; `fallback_charset` is the one to take if the name is not encoded.
+    fn file_name(&self, fallback_charset: Option<&str>) -> Option<String> {
+        let charset = self.charset.as_deref().or(fallback_charset);
+        let parameter = |field, name| parameters::decoded_parameter(&decode_field_text(field, charset), name);
         let name = parameter(self.disposition, "filename").filter(|name| !name.trim().is_empty());
         let name = name.or_else(|| parameter(self.content_type, "name"))?;
         Some(name.trim()).filter(|name| !name.is_empty()).map(|name| sanitize_text(name, MAX_NAME_CHARS))
@@ -415,7 +415,7 @@ fn parse_field_name(line: &[u8]) -> Option<(&str, usize)> {
 /// The beginning of a field's value as text, unfolded.
 fn decode_field_text(value: &[u8], charset: Option<&str>) -> String {
     let value = value.get(..MAX_VALUE_BYTES).unwrap_or(value);
-    unfold(&charset::decode_field(value, charset))
+    join_folded_lines(&charset::decode_field(value, charset))
 }
 
 #[cfg(test)]

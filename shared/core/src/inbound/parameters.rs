@@ -43,15 +43,15 @@ pub(super) fn without_comments(field: &str) -> String {
 }
 
 /// A parameter whose value is a token, such as a boundary or a character set.
-pub(super) fn token_parameter(field: &str, name: &str) -> Option<String> {
+pub(super) fn plain_else_decoded_parameter(field: &str, name: &str) -> Option<String> {
     let plain = Parameters::new(field).find(|(key, _)| key.eq_ignore_ascii_case(name));
-    let value = plain.map(|(_, value)| value).or_else(|| text_parameter(field, name))?;
+    let value = plain.map(|(_, value)| value).or_else(|| decoded_parameter(field, name))?;
     Some(value.trim_end().to_owned()).filter(|value| !value.is_empty())
 }
 
 /// A parameter whose value is text, such as a file name. Of several spellings the one with a character set counts, as
 /// senders give the other one to old programs.
-pub(super) fn text_parameter(field: &str, name: &str) -> Option<String> {
+pub(super) fn decoded_parameter(field: &str, name: &str) -> Option<String> {
     let mut sections: Vec<ParameterSection> = Vec::new();
     let mut plain = None;
     for (key, value) in Parameters::new(field) {
@@ -162,7 +162,7 @@ impl<'a> Parameters<'a> {
                 break;
             }
             // An encoded word may hold a semicolon.
-            let word = (rest.len() > self.tail).then(|| EncodedWord::parse(rest)).flatten();
+            let word = (rest.len() > self.tail).then(|| EncodedWord::parse_prefix(rest)).flatten();
             end += word.map_or(1, |word| word.len);
         }
         let (value, after) = text.split_at_checked(end).unwrap_or((text, ""));
@@ -252,10 +252,10 @@ mod tests {
             ("attachment; filename*0=\"=?UTF-8?B?UmVjaG51\"; filename*1=\"bmcucGRm?=\"", "Rechnung.pdf"),
         ];
         for (field, name) in cases {
-            assert_eq!(text_parameter(field, "filename").as_deref(), Some(name), "{field}");
+            assert_eq!(decoded_parameter(field, "filename").as_deref(), Some(name), "{field}");
         }
         for field in ["attachment", "", "; filename", "attachment; name=x", "attachment; xfilename=y"] {
-            assert_eq!(text_parameter(field, "filename"), None, "{field}");
+            assert_eq!(decoded_parameter(field, "filename"), None, "{field}");
         }
     }
 
@@ -265,10 +265,13 @@ mod tests {
         assert_eq!(value_before_parameters("ATTACHMENT"), "attachment");
         assert_eq!(value_before_parameters("text/plain (a comment); x=y"), "text/plain");
         assert_eq!(
-            token_parameter("text/plain; charset=us-ascii (Plain text)", "charset").as_deref(),
+            plain_else_decoded_parameter("text/plain; charset=us-ascii (Plain text)", "charset").as_deref(),
             Some("us-ascii")
         );
-        assert_eq!(token_parameter("multipart/mixed; boundary=\"a b\"", "boundary").as_deref(), Some("a b"));
-        assert_eq!(token_parameter("multipart/mixed; boundary=\"\"", "boundary"), None);
+        assert_eq!(
+            plain_else_decoded_parameter("multipart/mixed; boundary=\"a b\"", "boundary").as_deref(),
+            Some("a b")
+        );
+        assert_eq!(plain_else_decoded_parameter("multipart/mixed; boundary=\"\"", "boundary"), None);
     }
 }

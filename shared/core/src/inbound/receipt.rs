@@ -15,7 +15,7 @@ use super::headers::HeaderFields;
 use super::verdict::{DmarcPolicy, MailVerdict, MailVerdicts};
 use crate::arn::Arn;
 use crate::malformed::{InputProblem, MalformedInput};
-use crate::record::check_message_id;
+use crate::record::message_id_unless_rule_test;
 use crate::text::{ScalarText, ScalarTexts};
 
 /// A mail that SES received, as SES told it.
@@ -74,7 +74,7 @@ impl Receipt {
         let encoding = self.details.action.encoding.get().unwrap_or("UTF8");
         match encoding.replace('-', "").to_ascii_uppercase().as_str() {
             "UTF8" => Ok(Some(Cow::Borrowed(content.as_bytes()))),
-            "BASE64" => match decode_base64(content) {
+            "BASE64" => match decode_base64_strictly(content) {
                 Some(bytes) => Ok(Some(Cow::Owned(bytes))),
                 None => Err(MalformedInput::new(self.field_path("content"), InputProblem::NotBase64)),
             },
@@ -242,14 +242,14 @@ const MAX_KEY_BYTES: usize = 1024;
 ///
 /// # Errors
 /// [`MalformedInput`], with the path of the field.
-pub(crate) fn parse_received_message(
+pub(crate) fn parse_receipt_unless_rule_test(
     text: &str,
     path: &'static str,
 ) -> Result<Option<Box<Receipt>>, MalformedInput> {
     let read = |text| {
         let raw: RawReceiptMessage = MalformedInput::parse_json(text)?;
         let mail = raw.mail.ok_or_else(|| MalformedInput::new("mail", InputProblem::Missing))?;
-        let Some(message_id) = check_message_id(&mail.message_id)?.map(str::to_owned) else {
+        let Some(message_id) = message_id_unless_rule_test(&mail.message_id)?.map(str::to_owned) else {
             return Ok(None);
         };
         let receipt = raw.receipt.ok_or_else(|| MalformedInput::new("receipt", InputProblem::Missing))?;
@@ -269,7 +269,7 @@ pub(crate) fn parse_received_message(
 
 /// Decodes Base64 by RFC 4648, strictly except for line breaks: a mail that was damaged on its way must not be stored as
 /// if it were whole.
-fn decode_base64(text: &str) -> Option<Vec<u8>> {
+fn decode_base64_strictly(text: &str) -> Option<Vec<u8>> {
     let digits: Vec<u8> = text.bytes().filter(|b| !b.is_ascii_whitespace()).collect();
     let padding = digits.iter().rev().take_while(|b| **b == b'=').count();
     let (body, _) = digits.split_at(digits.len() - padding);
@@ -284,11 +284,11 @@ mod tests {
 
     #[test]
     fn base64_is_whole_or_refused() {
-        assert_eq!(decode_base64("aGVsbG8=").as_deref(), Some(&b"hello"[..]));
-        assert_eq!(decode_base64("aGVs\r\n bG8h").as_deref(), Some(&b"hello!"[..]));
-        assert_eq!(decode_base64("+/8=").as_deref(), Some(&[0xfb, 0xff][..]));
+        assert_eq!(decode_base64_strictly("aGVsbG8=").as_deref(), Some(&b"hello"[..]));
+        assert_eq!(decode_base64_strictly("aGVs\r\n bG8h").as_deref(), Some(&b"hello!"[..]));
+        assert_eq!(decode_base64_strictly("+/8=").as_deref(), Some(&[0xfb, 0xff][..]));
         for damaged in ["aGVsbG8", "aGVsb=8=", "aGVs*G8=", "a===", "-_8="] {
-            assert_eq!(decode_base64(damaged), None, "{damaged}");
+            assert_eq!(decode_base64_strictly(damaged), None, "{damaged}");
         }
     }
 }

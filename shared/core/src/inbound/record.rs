@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::disposition::Disposition;
+use super::disposition::MailDisposition;
 use super::loops::LoopSigns;
 use super::mailbox::Mailbox;
 use super::mime::MailStructure;
@@ -51,7 +51,7 @@ pub struct InboundRecord {
     /// What SES checked, and what it found.
     pub verdicts: MailVerdicts,
     /// What to do with the mail, by [`super::DispositionPolicy`].
-    pub disposition: Disposition,
+    pub disposition: MailDisposition,
     /// The signs by which a machine's mail is known.
     pub loop_signs: LoopSigns,
     /// Where the mail lies; `None` if nobody knows.

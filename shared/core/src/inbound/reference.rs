@@ -35,19 +35,22 @@ impl ObjectLocation {
             let key = action
                 .object_key
                 .get()
-                .map_or_else(|| object_key(prefix, receipt.message_id()), str::to_owned);
+                .map_or_else(|| object_key_in_folder(prefix, receipt.message_id()), str::to_owned);
             return Some(Self { bucket: bucket.to_owned(), key });
         }
         let store = store?;
-        Some(Self { bucket: store.bucket.clone(), key: object_key(&store.prefix, receipt.message_id()) })
+        Some(Self {
+            bucket: store.bucket.clone(),
+            key: object_key_in_folder(&store.prefix, receipt.message_id()),
+        })
     }
 }
 
 /// The key under which SES's S3 action stores a mail. A prefix is a folder's name, with or without its slash ("Deliver to
 /// S3 bucket action", Amazon SES Developer Guide: with prefix `Email`, mail appears in a folder named `Email`).
-pub fn object_key(prefix: &str, message_id: &str) -> String {
-    let slash = if prefix.is_empty() || prefix.ends_with('/') { "" } else { "/" };
-    format!("{prefix}{slash}{message_id}")
+pub fn object_key_in_folder(folder_prefix: &str, message_id: &str) -> String {
+    let slash = if folder_prefix.is_empty() || folder_prefix.ends_with('/') { "" } else { "/" };
+    format!("{folder_prefix}{slash}{message_id}")
 }
 
 /// What S3 says of an object (HeadObject), and in which Region.
@@ -190,7 +193,7 @@ mod tests {
         for (prefix, expected) in
             [("", "m-1"), ("mail/", "mail/m-1"), ("mail", "mail/m-1"), ("a/b c/", "a/b c/m-1")]
         {
-            assert_eq!(object_key(prefix, "m-1"), expected);
+            assert_eq!(object_key_in_folder(prefix, "m-1"), expected);
         }
     }
 

@@ -22,13 +22,13 @@ pub(crate) struct BounceEvent {
 impl BounceEvent {
     pub(super) fn from_fields(mut fields: JsonFields<'_>) -> Result<Self, MalformedInput> {
         Ok(Self {
-            bounce_type: fields.take_word("bounceType"),
-            bounce_sub_type: fields.take_word("bounceSubType"),
-            bounced_recipients: take_recipients(&mut fields, "bouncedRecipients")?,
-            timestamp: fields.take_scalar_text("timestamp"),
-            feedback_id: fields.take_scalar_text("feedbackId"),
-            remote_mta_ip: fields.take_scalar_text("remoteMtaIp"),
-            reporting_mta: fields.take_scalar_text("reportingMTA"),
+            bounce_type: fields.take_any_as_text("bounceType"),
+            bounce_sub_type: fields.take_any_as_text("bounceSubType"),
+            bounced_recipients: take_optional_recipients(&mut fields, "bouncedRecipients")?,
+            timestamp: fields.take_if_scalar("timestamp"),
+            feedback_id: fields.take_if_scalar("feedbackId"),
+            remote_mta_ip: fields.take_if_scalar("remoteMtaIp"),
+            reporting_mta: fields.take_if_scalar("reportingMTA"),
             extra: UnknownFields::from_remaining(fields),
         })
     }
@@ -49,13 +49,13 @@ pub(crate) struct ComplaintEvent {
 impl ComplaintEvent {
     pub(super) fn from_fields(mut fields: JsonFields<'_>) -> Result<Self, MalformedInput> {
         Ok(Self {
-            complained_recipients: take_recipients(&mut fields, "complainedRecipients")?,
-            timestamp: fields.take_scalar_text("timestamp"),
-            feedback_id: fields.take_scalar_text("feedbackId"),
-            complaint_sub_type: fields.take_word("complaintSubType"),
-            complaint_feedback_type: fields.take_word("complaintFeedbackType"),
-            user_agent: fields.take_scalar_text("userAgent"),
-            arrival_date: fields.take_scalar_text("arrivalDate"),
+            complained_recipients: take_optional_recipients(&mut fields, "complainedRecipients")?,
+            timestamp: fields.take_if_scalar("timestamp"),
+            feedback_id: fields.take_if_scalar("feedbackId"),
+            complaint_sub_type: fields.take_any_as_text("complaintSubType"),
+            complaint_feedback_type: fields.take_any_as_text("complaintFeedbackType"),
+            user_agent: fields.take_if_scalar("userAgent"),
+            arrival_date: fields.take_if_scalar("arrivalDate"),
             extra: UnknownFields::from_remaining(fields),
         })
     }
@@ -75,12 +75,12 @@ pub(crate) struct DeliveryEvent {
 impl DeliveryEvent {
     pub(super) fn from_fields(mut fields: JsonFields<'_>) -> Result<Self, MalformedInput> {
         Ok(Self {
-            recipients: take_recipients(&mut fields, "recipients")?,
-            timestamp: fields.take_scalar_text("timestamp"),
-            processing_time_millis: fields.take_scalar_text("processingTimeMillis"),
-            smtp_response: fields.take_scalar_text("smtpResponse"),
-            reporting_mta: fields.take_scalar_text("reportingMTA"),
-            remote_mta_ip: fields.take_scalar_text("remoteMtaIp"),
+            recipients: take_optional_recipients(&mut fields, "recipients")?,
+            timestamp: fields.take_if_scalar("timestamp"),
+            processing_time_millis: fields.take_if_scalar("processingTimeMillis"),
+            smtp_response: fields.take_if_scalar("smtpResponse"),
+            reporting_mta: fields.take_if_scalar("reportingMTA"),
+            remote_mta_ip: fields.take_if_scalar("remoteMtaIp"),
             extra: UnknownFields::from_remaining(fields),
         })
     }
@@ -99,11 +99,11 @@ pub(crate) struct DeliveryDelayEvent {
 impl DeliveryDelayEvent {
     pub(super) fn from_fields(mut fields: JsonFields<'_>) -> Result<Self, MalformedInput> {
         Ok(Self {
-            delay_type: fields.take_scalar_text("delayType"),
-            delayed_recipients: take_recipients(&mut fields, "delayedRecipients")?,
-            timestamp: fields.take_scalar_text("timestamp"),
-            expiration_time: fields.take_scalar_text("expirationTime"),
-            reporting_mta: fields.take_scalar_text("reportingMTA"),
+            delay_type: fields.take_if_scalar("delayType"),
+            delayed_recipients: take_optional_recipients(&mut fields, "delayedRecipients")?,
+            timestamp: fields.take_if_scalar("timestamp"),
+            expiration_time: fields.take_if_scalar("expirationTime"),
+            reporting_mta: fields.take_if_scalar("reportingMTA"),
             extra: UnknownFields::from_remaining(fields),
         })
     }
@@ -119,8 +119,8 @@ pub(crate) struct RejectEvent {
 impl RejectEvent {
     pub(super) fn from_fields(mut fields: JsonFields<'_>) -> Self {
         Self {
-            timestamp: fields.take_scalar_text("timestamp"),
-            reason: fields.take_scalar_text("reason"),
+            timestamp: fields.take_if_scalar("timestamp"),
+            reason: fields.take_if_scalar("reason"),
             extra: UnknownFields::from_remaining(fields),
         }
     }
@@ -137,9 +137,9 @@ pub(crate) struct OpenEvent {
 impl OpenEvent {
     pub(super) fn from_fields(mut fields: JsonFields<'_>) -> Self {
         Self {
-            timestamp: fields.take_scalar_text("timestamp"),
-            user_agent: fields.take_scalar_text("userAgent"),
-            ip_address: fields.take_scalar_text("ipAddress"),
+            timestamp: fields.take_if_scalar("timestamp"),
+            user_agent: fields.take_if_scalar("userAgent"),
+            ip_address: fields.take_if_scalar("ipAddress"),
             extra: UnknownFields::from_remaining(fields),
         }
     }
@@ -158,11 +158,14 @@ pub(crate) struct ClickEvent {
 impl ClickEvent {
     pub(super) fn from_fields(mut fields: JsonFields<'_>) -> Self {
         Self {
-            timestamp: fields.take_scalar_text("timestamp"),
-            user_agent: fields.take_scalar_text("userAgent"),
-            ip_address: fields.take_scalar_text("ipAddress"),
-            link: fields.take_scalar_text("link"),
-            link_tags: fields.take("linkTags").map(|tags| json::parse_value(tags).into()).unwrap_or_default(),
+            timestamp: fields.take_if_scalar("timestamp"),
+            user_agent: fields.take_if_scalar("userAgent"),
+            ip_address: fields.take_if_scalar("ipAddress"),
+            link: fields.take_if_scalar("link"),
+            link_tags: fields
+                .take("linkTags")
+                .map(|tags| json::parse_value_or_text(tags).into())
+                .unwrap_or_default(),
             extra: UnknownFields::from_remaining(fields),
         }
     }
@@ -179,9 +182,9 @@ pub(crate) struct RenderingFailureEvent {
 impl RenderingFailureEvent {
     pub(super) fn from_fields(mut fields: JsonFields<'_>) -> Self {
         Self {
-            timestamp: fields.take_scalar_text("timestamp"),
-            error_message: fields.take_scalar_text("errorMessage"),
-            template_name: fields.take_scalar_text("templateName"),
+            timestamp: fields.take_if_scalar("timestamp"),
+            error_message: fields.take_if_scalar("errorMessage"),
+            template_name: fields.take_if_scalar("templateName"),
             extra: UnknownFields::from_remaining(fields),
         }
     }
@@ -200,11 +203,17 @@ pub(crate) struct SubscriptionEvent {
 impl SubscriptionEvent {
     pub(super) fn from_fields(mut fields: JsonFields<'_>) -> Self {
         Self {
-            timestamp: fields.take_scalar_text("timestamp"),
-            contact_list: fields.take_scalar_text("contactList"),
-            source: fields.take_scalar_text("source"),
-            new_topic_preferences: ContactPreferences::take_from_fields(&mut fields, "newTopicPreferences"),
-            old_topic_preferences: ContactPreferences::take_from_fields(&mut fields, "oldTopicPreferences"),
+            timestamp: fields.take_if_scalar("timestamp"),
+            contact_list: fields.take_if_scalar("contactList"),
+            source: fields.take_if_scalar("source"),
+            new_topic_preferences: ContactPreferences::read_and_take_if_known(
+                &mut fields,
+                "newTopicPreferences",
+            ),
+            old_topic_preferences: ContactPreferences::read_and_take_if_known(
+                &mut fields,
+                "oldTopicPreferences",
+            ),
             extra: UnknownFields::from_remaining(fields),
         }
     }
@@ -224,19 +233,19 @@ pub(crate) struct TopicStatus {
 
 impl ContactPreferences {
     /// Takes the preferences, but only if everything in them is known: else they stay as well, to be kept whole.
-    fn take_from_fields(fields: &mut JsonFields<'_>, name: &str) -> Self {
+    fn read_and_take_if_known(fields: &mut JsonFields<'_>, name: &str) -> Self {
         let Some(mut object) = fields.get(name).and_then(JsonFields::from_json) else {
             return Self::default();
         };
-        let unsubscribe_all = object.take_scalar_text("unsubscribeAll");
+        let unsubscribe_all = object.take_if_scalar("unsubscribeAll");
         let statuses = object.take("topicSubscriptionStatus").map(parse_list).unwrap_or_default();
         // The defaults of the list's topics: nothing that the contact has chosen.
         object.take("topicDefaultSubscriptionStatus");
         let mut is_known = object.is_empty();
         let status = |mut status: JsonFields<'_>| {
             let read = TopicStatus {
-                topic_name: status.take_scalar_text("topicName"),
-                subscription_status: status.take_scalar_text("subscriptionStatus"),
+                topic_name: status.take_if_scalar("topicName"),
+                subscription_status: status.take_if_scalar("subscriptionStatus"),
             };
             is_known &= status.is_empty();
             read
@@ -266,20 +275,23 @@ impl Recipient {
 
     fn from_json(json: &RawValue) -> Self {
         let Some(mut fields) = JsonFields::from_json(json) else {
-            return Self::from_address(json::parse_value(json).into());
+            return Self::from_address(json::parse_value_or_text(json).into());
         };
         Self {
-            email_address: fields.take_scalar_text("emailAddress"),
-            action: fields.take_word("action"),
-            status: fields.take_word("status"),
-            diagnostic_code: fields.take_scalar_text("diagnosticCode"),
+            email_address: fields.take_if_scalar("emailAddress"),
+            action: fields.take_any_as_text("action"),
+            status: fields.take_any_as_text("status"),
+            diagnostic_code: fields.take_if_scalar("diagnosticCode"),
             extra: UnknownFields::from_remaining(fields),
         }
     }
 }
 
 /// Takes a list of recipients; an absent one is empty.
-fn take_recipients(fields: &mut JsonFields<'_>, name: &str) -> Result<Vec<Recipient>, MalformedInput> {
+fn take_optional_recipients(
+    fields: &mut JsonFields<'_>,
+    name: &str,
+) -> Result<Vec<Recipient>, MalformedInput> {
     match fields.take(name) {
         Some(json) if json.get() != "null" => match serde_json::from_str::<Vec<&RawValue>>(json.get()) {
             Ok(recipients) => Ok(recipients.into_iter().map(Recipient::from_json).collect()),

@@ -26,7 +26,12 @@ pub(crate) struct UnknownFields(BTreeMap<String, Option<String>>);
 impl UnknownFields {
     /// What is left of an object after the known fields have been taken.
     pub(super) fn from_remaining(remaining_fields: JsonFields<'_>) -> Self {
-        Self(remaining_fields.into_remaining().map(|(name, json)| (name, compact_json(json))).collect())
+        Self(
+            remaining_fields
+                .into_remaining()
+                .map(|(name, json)| (name, compact_json_if_small(json)))
+                .collect(),
+        )
     }
 
     /// The names of the fields.
@@ -35,12 +40,12 @@ impl UnknownFields {
     }
 }
 
-fn compact_json(json: &RawValue) -> Option<String> {
+fn compact_json_if_small(json: &RawValue) -> Option<String> {
     if json.get().len() > MAX_BYTES {
         return None;
     }
     let mut compact = String::new();
-    for c in json::parse_value(json).to_string().chars() {
+    for c in json::parse_value_or_text(json).to_string().chars() {
         if is_control_or_bidi(c) {
             // All of these are in the Basic Multilingual Plane, so one escape is enough. Writing to a String cannot fail.
             let _ = write!(compact, "\\u{:04x}", u32::from(c));
@@ -60,8 +65,8 @@ pub(crate) fn unknown_fields_to_json(
     recipient_fields: &UnknownFields,
 ) -> Option<String> {
     let mut room = SizeBudget { remaining_bytes: MAX_BYTES, omitted_names: Vec::new() };
-    let mut fields = room.take_fitting_fields(event_fields, "");
-    let of_recipient = room.take_fitting_fields(recipient_fields, &format!("{recipients_field}."));
+    let mut fields = room.format_fitting_members(event_fields, "");
+    let of_recipient = room.format_fitting_members(recipient_fields, &format!("{recipients_field}."));
     if !of_recipient.is_empty() {
         fields.push(format!(r#""{recipients_field}":[{{{}}}]"#, of_recipient.join(",")));
     }
@@ -83,7 +88,7 @@ struct SizeBudget {
 
 impl SizeBudget {
     /// The fields that there is room for, as members of a JSON object.
-    fn take_fitting_fields(&mut self, fields: &UnknownFields, path_prefix: &str) -> Vec<String> {
+    fn format_fitting_members(&mut self, fields: &UnknownFields, omitted_path_prefix: &str) -> Vec<String> {
         let mut kept = Vec::new();
         for (name, value) in &fields.0 {
             let shown = sanitize_text(name, MAX_NAME_BYTES);
@@ -98,7 +103,7 @@ impl SizeBudget {
                     self.remaining_bytes -= member.len() + 1;
                     kept.push(member);
                 }
-                _ => self.omitted_names.push(format!("{path_prefix}{shown}")),
+                _ => self.omitted_names.push(format!("{omitted_path_prefix}{shown}")),
             }
         }
         kept

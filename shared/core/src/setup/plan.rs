@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::setting::{RememberedSetting, SettingPlan, is_foreign_setting};
+use super::setting::{RememberedSetting, SettingPlan, is_neither_own_nor_wanted};
 use super::{
     CurrentSettings, FeedbackKind, ForeignSettingPolicy, IdentityNotifications, RememberedIdentity,
     RememberedSettings, UndoneSettings, WantedSettings, redact_identity,
@@ -168,7 +168,7 @@ pub fn plan_setup(
 }
 
 impl SetupPlan {
-    fn add_change(&mut self, change: SesChange, is_undo: bool) {
+    fn append_change(&mut self, change: SesChange, is_undo: bool) {
         self.changes.push(PlannedChange { change, is_undo });
     }
 
@@ -188,7 +188,7 @@ impl SetupPlan {
         let Some(name) = &wanted.rule_set else {
             let noted = &remembered.rule_set;
             if let Some(set) = SettingPlan::restore(is, noted.as_ref()).new_value {
-                self.add_change(SesChange::ActivateRuleSet(set), true);
+                self.append_change(SesChange::ActivateRuleSet(set), true);
             }
             if noted.is_some() {
                 self.remembered_during.undone.rule_set.clone_from(noted);
@@ -202,7 +202,7 @@ impl SetupPlan {
         let wanted_set = Some(name.clone());
         let course = match is {
             Some(other)
-                if is_foreign_setting(is, noted, &wanted_set)
+                if is_neither_own_nor_wanted(is, noted, &wanted_set)
                     && wanted.foreign_rule_set == ForeignSettingPolicy::Refuse
                     && !was_restored(is, noted, undone.is_some()) =>
             {
@@ -212,11 +212,11 @@ impl SetupPlan {
                 self.foreign_settings_kept += 1;
                 SettingPlan::keep(noted)
             }
-            Some(own) if own == name => keep_current_value(own, noted),
+            Some(own) if own == name => claim_current_value(own, noted),
             _ => SettingPlan::change_to(is, noted, &wanted_set),
         };
         if let Some(set) = course.new_value {
-            self.add_change(SesChange::ActivateRuleSet(set), false);
+            self.append_change(SesChange::ActivateRuleSet(set), false);
         }
         (self.remembered_during.rule_set, self.remembered_after.rule_set) =
             (course.remembered_during, course.remembered_after);
@@ -239,7 +239,7 @@ impl SetupPlan {
             }
         };
         if let Some(set) = course.new_value {
-            self.add_change(SesChange::PutReasons(set), wanted.reasons.is_none());
+            self.append_change(SesChange::PutReasons(set), wanted.reasons.is_none());
         }
         (self.remembered_during.reasons, self.remembered_after.reasons) =
             (course.remembered_during, course.remembered_after);
@@ -267,7 +267,7 @@ impl SetupPlan {
             };
             match is {
                 Some(other)
-                    if is_foreign_setting(is, known, &topic)
+                    if is_neither_own_nor_wanted(is, known, &topic)
                         && wanted.foreign_topics == ForeignSettingPolicy::Refuse
                         && !was_restored(is, known, was_undone) =>
                 {
@@ -278,7 +278,7 @@ impl SetupPlan {
                     self.foreign_settings_kept += 1;
                     Ok(SettingPlan::keep(known))
                 }
-                Some(own) if *own == wanted.topic_arn => Ok(keep_current_value(own, known)),
+                Some(own) if *own == wanted.topic_arn => Ok(claim_current_value(own, known)),
                 _ => Ok(SettingPlan::change_to(is, known, &topic)),
             }
         };
@@ -293,7 +293,7 @@ impl SetupPlan {
             silence || remembered.is_some_and(|noted| noted.email_disabled && !current.email_forwarding);
         self.add_topic_changes(identity, &bounce, &complaint, false);
         if silence {
-            self.add_change(
+            self.append_change(
                 SesChange::SetForwarding { identity: identity.to_owned(), enabled: false },
                 false,
             );
@@ -326,7 +326,7 @@ impl SetupPlan {
             let complaint = SettingPlan::restore(&told.complaint_topic, remembered.complaint.as_ref());
             let goes = bounce.new_value == Some(None) || complaint.new_value == Some(None);
             if !told.email_forwarding && (remembered.email_disabled || goes) {
-                self.add_change(
+                self.append_change(
                     SesChange::SetForwarding { identity: identity.to_owned(), enabled: true },
                     true,
                 );
@@ -350,7 +350,7 @@ impl SetupPlan {
         {
             if let Some(topic) = &course.new_value {
                 let (identity, topic) = (identity.to_owned(), topic.clone());
-                self.add_change(SesChange::SetTopic { identity, kind, topic }, is_undo);
+                self.append_change(SesChange::SetTopic { identity, kind, topic }, is_undo);
             }
         }
     }
@@ -358,7 +358,7 @@ impl SetupPlan {
 
 /// Keeps a setting that is the stack's own already. Whoever has set it, it must be put back in the end: otherwise it
 /// would be left pointing at what has gone, and SES does not delete an active rule set.
-fn keep_current_value(
+fn claim_current_value(
     current: &str,
     remembered: Option<&RememberedSetting<Option<String>>>,
 ) -> SettingPlan<Option<String>> {

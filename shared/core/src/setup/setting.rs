@@ -79,7 +79,7 @@ impl<T: Clone + PartialEq> SettingPlan<T> {
 }
 
 /// Whether somebody else has made the setting: it is neither as wanted nor what Mailroom changed it to.
-pub fn is_foreign_setting<T: PartialEq>(
+pub fn is_neither_own_nor_wanted<T: PartialEq>(
     current: &T,
     remembered: Option<&RememberedSetting<T>>,
     wanted: &T,
@@ -160,7 +160,11 @@ mod tests {
             ('c', noted("ac"), false),
             ('a', noted("ac"), true),
         ] {
-            assert_eq!(is_foreign_setting(&is, remembered.as_ref(), &'b'), expected, "{is}, {remembered:?}");
+            assert_eq!(
+                is_neither_own_nor_wanted(&is, remembered.as_ref(), &'b'),
+                expected,
+                "{is}, {remembered:?}"
+            );
         }
     }
 

@@ -101,19 +101,19 @@ pub struct AddressState {
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pending_since: Option<Timestamp>,
     #[serde(skip_serializing_if = "Option::is_none", default)]
-    applied: Option<AppliedEntry>,
+    applied: Option<LastKnownEntry>,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     outcome: Option<ApplyOutcome>,
     #[serde(skip_serializing_if = "Option::is_none", default)]
-    job: Option<AssignedJob>,
+    job: Option<AddressJob>,
     /// A job that did not end in time and may still write the entry. It no longer holds the address.
     #[serde(skip_serializing_if = "Option::is_none", default)]
-    overdue_job: Option<AssignedJob>,
+    overdue_job: Option<AddressJob>,
 }
 
 /// What this Region's list held of the address when it was last written or seen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct AppliedEntry {
+pub struct LastKnownEntry {
     /// The reason of the entry; `None` if the list held none.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub reason: Option<SuppressionReason>,
@@ -127,7 +127,7 @@ pub struct AppliedEntry {
     pub trusted: bool,
 }
 
-impl AppliedEntry {
+impl LastKnownEntry {
     fn new(reason: Option<SuppressionReason>, at: Timestamp) -> Self {
         Self { reason, at, removal_accepted: false, trusted: false }
     }
@@ -212,7 +212,7 @@ pub enum ImportResult {
 
 /// The import job that holds an address.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct AssignedJob {
+pub struct AddressJob {
     /// The key of the job's object in S3, by which the job is found again.
     pub key: String,
     /// The version of the address's state when it went into the job, or when the job became overdue if nothing had changed
@@ -284,12 +284,12 @@ impl AddressState {
             // A spelling alone is worth keeping, but not an item of its own.
             current?;
         }
-        let spelled = next.spellings.add_all(change.spellings.iter());
+        let spelled = next.spellings.add_all_if_room(change.spellings.iter());
         if !said && !spelled {
             return None;
         }
         next.changed_at = next.changed_at.max(now);
-        if said && next.needs_list_update(&before) {
+        if said && next.is_known_entry_outdated(&before) {
             next.set_pending(now);
         }
         Some(next.increment_version())
@@ -324,12 +324,12 @@ impl AddressState {
 
     /// Whether the list may be wrong now: it holds something else than what is in force, or something was said after it
     /// was last written (somebody may have taken the entry off by hand, and mail to the address bounced again).
-    fn needs_list_update(&self, previous: &SuppressionState) -> bool {
+    fn is_known_entry_outdated(&self, state_before_join: &SuppressionState) -> bool {
         match self.applied {
             None => true,
-            Some(AppliedEntry { removal_accepted: true, .. }) => {
-                self.state.last_evidence_at() > previous.last_evidence_at()
-                    || self.effective_reason() > previous.effective_reason()
+            Some(LastKnownEntry { removal_accepted: true, .. }) => {
+                self.state.last_evidence_at() > state_before_join.last_evidence_at()
+                    || self.effective_reason() > state_before_join.effective_reason()
             }
             Some(applied) => {
                 self.effective_reason() != applied.reason || self.state.last_statement_at() > Some(applied.at)
@@ -347,7 +347,7 @@ impl AddressState {
     /// Makes what is pending due now. How early decides the order in which `apply` sees it, since that does not look at
     /// all of a large backlog.
     fn set_due(&mut self, now: Timestamp) {
-        let precedes = Urgency::of_reason(self.effective_reason()).precedes_bounces();
+        let precedes = Urgency::of_effective_reason(self.effective_reason()).is_complaint_or_release();
         let at = if precedes { now.minus(HEAD_START) } else { now };
         self.due_at = self.pending.as_ref().map(|_| at);
     }
@@ -355,7 +355,7 @@ impl AddressState {
     /// Records that the list needs no more work now. If an overdue job may still write something other than what is in
     /// force, the address stays pending and is due again later. While it is pending, reconcile does not take what the job
     /// writes for somebody else's entry.
-    fn clear_or_defer_pending(&mut self, now: Timestamp) {
+    fn clear_pending_unless_overdue(&mut self, now: Timestamp) {
         let may_be_overwritten =
             self.overdue_job.as_ref().is_some_and(|job| job.reason != self.effective_reason());
         let again = may_be_overwritten.then(|| now.plus(OVERDUE_REWRITE_INTERVAL));
@@ -409,7 +409,7 @@ impl AddressState {
     #[must_use]
     pub fn assign_to_job(&self, job_key: &str) -> Self {
         let mut next = self.clone().increment_version();
-        next.job = Some(AssignedJob {
+        next.job = Some(AddressJob {
             key: job_key.to_owned(),
             version: next.version,
             reason: next.effective_reason(),
@@ -433,7 +433,7 @@ impl AddressState {
         let job = self.job.as_ref().filter(|job| job.key == job_key)?;
         let mut next = self.clone().increment_version();
         let version = if job.version == self.version { next.version } else { job.version };
-        next.overdue_job = next.job.take().map(|job| AssignedJob { version, ..job });
+        next.overdue_job = next.job.take().map(|job| AddressJob { version, ..job });
         next.set_due(now);
         Some(next)
     }
@@ -459,9 +459,10 @@ impl AddressState {
 
     fn update_from_attempt(&mut self, is_current_version: bool, attempt: ApplyAttempt, now: Timestamp) {
         match attempt {
-            ApplyAttempt::Written { reason, .. } => self.applied = Some(AppliedEntry::new(reason, now)),
+            ApplyAttempt::Written { reason, .. } => self.applied = Some(LastKnownEntry::new(reason, now)),
             ApplyAttempt::TrustedSes { reason, .. } => {
-                self.applied = Some(AppliedEntry { trusted: true, ..AppliedEntry::new(Some(reason), now) });
+                self.applied =
+                    Some(LastKnownEntry { trusted: true, ..LastKnownEntry::new(Some(reason), now) });
             }
             ApplyAttempt::RefusedSandbox | ApplyAttempt::Failed { .. } => {}
         }
@@ -494,7 +495,7 @@ impl AddressState {
         if kind == ApplyOutcomeKind::Failed {
             self.due_at = Some(now.plus(backoff_after(tries)));
         } else {
-            self.clear_or_defer_pending(now);
+            self.clear_pending_unless_overdue(now);
         }
         self.outcome = Some(ApplyOutcome {
             kind,
@@ -506,7 +507,7 @@ impl AddressState {
 
     /// Marks that the list must be made right, whatever was applied. `preferred_spelling` is the entry that is to be overwritten,
     /// `listed_spellings` are the spellings that stand on the list. `None` if the state is pending already.
-    pub fn mark_pending<'a>(
+    pub fn mark_newly_pending<'a>(
         &self,
         listed_spellings: impl IntoIterator<Item = &'a str>,
         preferred_spelling: Option<&str>,
@@ -516,9 +517,9 @@ impl AddressState {
             return None;
         }
         let mut next = self.clone();
-        next.spellings.add_from_list(listed_spellings);
+        next.spellings.add_making_room(listed_spellings);
         if let Some(put) = preferred_spelling {
-            next.spellings.move_to_front(put);
+            next.spellings.add_or_move_to_front(put);
         }
         next.set_pending(now);
         Some(next.increment_version())
@@ -532,9 +533,9 @@ impl AddressState {
         listed_spellings: impl IntoIterator<Item = &'a str>,
     ) -> Option<Self> {
         let mut next = self.clone();
-        next.spellings.add_all(listed_spellings);
+        next.spellings.add_all_if_room(listed_spellings);
         let at = self.applied.map_or(seen_at, |applied| applied.at.max(seen_at));
-        next.applied = Some(AppliedEntry::new(listed_reason, at));
+        next.applied = Some(LastKnownEntry::new(listed_reason, at));
         next.outcome = None;
         (next != *self).then(|| next.increment_version())
     }
@@ -548,17 +549,17 @@ impl AddressState {
     ) -> Option<Self> {
         let mut next = Self::join_change(current, change, now)?;
         if next.effective_reason() == Some(listed_reason) && !current.is_some_and(Self::is_pending) {
-            next.clear_or_defer_pending(now);
-            next.applied = Some(AppliedEntry::new(Some(listed_reason), now));
+            next.clear_pending_unless_overdue(now);
+            next.applied = Some(LastKnownEntry::new(Some(listed_reason), now));
         }
         Some(next)
     }
 
     /// Records that the entry had gone from the list without our doing, and leaves it off until there is new evidence.
     #[must_use]
-    pub fn accept_removal(&self, now: Timestamp) -> Self {
+    pub fn record_accepted_removal(&self, now: Timestamp) -> Self {
         let mut next = self.clone();
-        next.applied = Some(AppliedEntry { removal_accepted: true, ..AppliedEntry::new(None, now) });
+        next.applied = Some(LastKnownEntry { removal_accepted: true, ..LastKnownEntry::new(None, now) });
         next.increment_version()
     }
 
@@ -593,7 +594,7 @@ impl AddressState {
     }
 
     /// When something new was last joined, by this Region's clock.
-    pub fn changed_at(&self) -> Timestamp {
+    pub fn last_joined_at(&self) -> Timestamp {
         self.changed_at
     }
 
@@ -608,7 +609,7 @@ impl AddressState {
     }
 
     /// What the list held when it was last written or seen; `None` if neither has happened.
-    pub fn applied_entry(&self) -> Option<AppliedEntry> {
+    pub fn last_known_entry(&self) -> Option<LastKnownEntry> {
         self.applied
     }
 
@@ -618,22 +619,22 @@ impl AddressState {
     }
 
     /// How `apply` last fared, if nothing new was said since.
-    pub fn apply_outcome(&self) -> Option<&ApplyOutcome> {
+    pub fn current_apply_outcome(&self) -> Option<&ApplyOutcome> {
         self.outcome.as_ref()
     }
 
     /// The import job that holds the address; `None` if there is none.
-    pub fn assigned_job(&self) -> Option<&AssignedJob> {
+    pub fn assigned_job(&self) -> Option<&AddressJob> {
         self.job.as_ref()
     }
 
     /// The import job that did not end in time and may still write the entry; `None` if there is none.
-    pub fn overdue_job(&self) -> Option<&AssignedJob> {
+    pub fn overdue_job(&self) -> Option<&AddressJob> {
         self.overdue_job.as_ref()
     }
 
     /// The import job with this key, whether it holds the address or is overdue; `None` if neither.
-    pub fn job_with_key(&self, job_key: &str) -> Option<&AssignedJob> {
+    pub fn job_with_key(&self, job_key: &str) -> Option<&AddressJob> {
         self.job.iter().chain(&self.overdue_job).find(|job| job.key == job_key)
     }
 

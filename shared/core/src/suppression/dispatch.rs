@@ -29,8 +29,10 @@ impl DueAddress {
     /// How soon this must reach the list.
     pub fn urgency(&self) -> Urgency {
         match self.to_do {
-            _ if self.is_failed_deletion() => Urgency::RepeatedDeletion,
-            ListAction::Put { reason, .. } | ListAction::TrustSes(reason) => Urgency::of_reason(Some(reason)),
+            _ if self.must_retry_by_call() => Urgency::RepeatedDeletion,
+            ListAction::Put { reason, .. } | ListAction::TrustSes(reason) => {
+                Urgency::of_effective_reason(Some(reason))
+            }
             ListAction::Delete { .. } | ListAction::Nothing | ListAction::Wait(_) => Urgency::Release,
         }
     }
@@ -38,9 +40,11 @@ impl DueAddress {
     /// Whether this is a deletion that has failed. It must not go by job (again): no source tells whether a job fails at
     /// an entry that is not on the list, so it may fail for ever. A single call says that there is none, and then nothing
     /// is left to do.
-    fn is_failed_deletion(&self) -> bool {
-        let failed =
-            self.state.apply_outcome().is_some_and(|outcome| outcome.kind == ApplyOutcomeKind::Failed);
+    fn must_retry_by_call(&self) -> bool {
+        let failed = self
+            .state
+            .current_apply_outcome()
+            .is_some_and(|outcome| outcome.kind == ApplyOutcomeKind::Failed);
         failed && matches!(self.to_do, ListAction::Delete { .. }) && !self.needs_job()
     }
 
@@ -49,22 +53,22 @@ impl DueAddress {
         import::requires_import_job(&self.to_do)
     }
 
-    /// Whether [`DueAddress::attempt_without_call`] depends on the account.
+    /// Whether [`DueAddress::trusted_or_refused_attempt`] depends on the account.
     pub fn depends_on_account(&self) -> bool {
         matches!(self.to_do, ListAction::Put { .. } | ListAction::TrustSes(_))
     }
 
     /// What to record for an address that costs no call: SES is trusted to have put the entry, or refuses to put any, since
-    /// the account has no `production_access`. `enabled` holds the reasons that are enabled in the Region. `None` if a call
+    /// the account has no `production_access`. `enabled_reasons` holds the reasons that are enabled in the Region. `None` if a call
     /// is needed.
-    pub fn attempt_without_call(
+    pub fn trusted_or_refused_attempt(
         &self,
         production_access: bool,
-        enabled: &BTreeSet<SuppressionReason>,
+        enabled_reasons: &BTreeSet<SuppressionReason>,
     ) -> Option<ApplyAttempt> {
         match self.to_do {
             ListAction::TrustSes(reason) => {
-                Some(ApplyAttempt::TrustedSes { reason, enabled: enabled.contains(&reason) })
+                Some(ApplyAttempt::TrustedSes { reason, enabled: enabled_reasons.contains(&reason) })
             }
             ListAction::Put { .. } if !production_access => Some(ApplyAttempt::RefusedSandbox),
             _ => None,
@@ -100,7 +104,7 @@ pub enum JobWait {
 #[derive(Debug)]
 pub struct Backlog {
     due: Vec<DueAddress>,
-    is_storm: bool,
+    exceeds_calls_per_minute: bool,
 }
 
 /// What to do with a backlog.
@@ -118,32 +122,32 @@ impl Backlog {
     /// A backlog, in a Region where SES takes so many calls a minute. More than that is a storm, which goes by job: a job
     /// takes one call to make and one a minute to watch, single calls their pace.
     pub fn new(due: Vec<DueAddress>, calls_per_minute: usize) -> Self {
-        let may_go_by_job = due.iter().filter(|due| !due.is_failed_deletion());
+        let may_go_by_job = due.iter().filter(|due| !due.must_retry_by_call());
         let calls: usize = may_go_by_job.map(|due| import::count_api_calls(&due.to_do)).sum();
-        Self { due, is_storm: calls > calls_per_minute }
+        Self { due, exceeds_calls_per_minute: calls > calls_per_minute }
     }
 
     /// Whether it is more than single calls do in a minute.
-    pub fn is_storm(&self) -> bool {
-        self.is_storm
+    pub fn exceeds_calls_per_minute(&self) -> bool {
+        self.exceeds_calls_per_minute
     }
 
-    /// Whether it matters if the account is in the sandbox. `suspended` says whether no jobs are made for a while.
-    pub fn depends_on_account(&self, suspended: bool) -> bool {
-        (self.is_storm && !suspended) || self.due.iter().any(DueAddress::needs_job)
+    /// Whether it matters if the account is in the sandbox. `jobs_suspended` says whether no jobs are made for a while.
+    pub fn depends_on_account(&self, jobs_suspended: bool) -> bool {
+        (self.exceeds_calls_per_minute && !jobs_suspended) || self.due.iter().any(DueAddress::needs_job)
     }
 
     /// Divides the backlog between a job and single calls.
     pub fn dispatch(self, jobs: JobAvailability) -> Dispatch {
         let (mut calls, by_job): (Vec<_>, Vec<_>) =
-            self.due.into_iter().partition(DueAddress::is_failed_deletion);
+            self.due.into_iter().partition(DueAddress::must_retry_by_call);
         let mut waits = None;
-        match (self.is_storm, jobs) {
+        match (self.exceeds_calls_per_minute, jobs) {
             (true, JobAvailability::Available) => {
                 return Dispatch { job: by_job, calls: Vec::new(), waits: None };
             }
             (true, JobAvailability::InFlight) => {
-                calls.extend(by_job.into_iter().filter(|due| due.urgency().precedes_bounces()));
+                calls.extend(by_job.into_iter().filter(|due| due.urgency().is_complaint_or_release()));
                 waits = Some(JobWait::InFlight);
             }
             _ => calls.extend(by_job),
@@ -163,9 +167,11 @@ impl Backlog {
 }
 
 /// The addresses of the most urgent of these states, `limit` at most, sorted.
-pub fn most_urgent_addresses(states: &[AddressState], limit: usize) -> Vec<&str> {
-    let by_urgency: BTreeSet<_> =
-        states.iter().map(|state| (Urgency::of_reason(state.effective_reason()), state.address())).collect();
+pub fn most_urgent_sorted_by_address(states: &[AddressState], limit: usize) -> Vec<&str> {
+    let by_urgency: BTreeSet<_> = states
+        .iter()
+        .map(|state| (Urgency::of_effective_reason(state.effective_reason()), state.address()))
+        .collect();
     let addresses: BTreeSet<_> = by_urgency.into_iter().map(|(_, address)| address).take(limit).collect();
     addresses.into_iter().collect()
 }
@@ -287,10 +293,10 @@ mod tests {
         ] {
             let due = due(name).pop().unwrap();
             let enabled = BTreeSet::from([SuppressionReason::Bounce]);
-            assert_eq!(due.attempt_without_call(production_access, &enabled), expected, "{name}");
+            assert_eq!(due.trusted_or_refused_attempt(production_access, &enabled), expected, "{name}");
             assert_eq!(due.depends_on_account(), !name.starts_with('r'));
         }
-        let of_disabled = due("t1").pop().unwrap().attempt_without_call(true, &BTreeSet::new());
+        let of_disabled = due("t1").pop().unwrap().trusted_or_refused_attempt(true, &BTreeSet::new());
         assert_eq!(of_disabled, trusted(false));
     }
 
@@ -299,7 +305,7 @@ mod tests {
         let states: Vec<_> = ["b1", "r2", "c3", "b4", "c3"].map(state).into();
         for (limit, expected) in [(1, &["c3"][..]), (2, &["c3", "r2"]), (3, &["b1", "c3", "r2"])] {
             let expected: Vec<_> = expected.iter().map(|name| format!("{name}@example.com")).collect();
-            assert_eq!(most_urgent_addresses(&states, limit), expected);
+            assert_eq!(most_urgent_sorted_by_address(&states, limit), expected);
         }
     }
 }

@@ -7,7 +7,7 @@
 
 use serde::Deserialize;
 
-use super::state::limit_to_clock_skew;
+use super::state::replace_skewed_time;
 use crate::evidence::{BounceReport, DecisionTrigger, complaint_trigger};
 use crate::notification::NotificationFormat;
 use crate::timestamp::Timestamp;
@@ -41,9 +41,9 @@ pub struct FeedbackSummary {
 impl FeedbackSummary {
     /// The record with its times [limited](limit_to_clock_skew) by when it was written.
     #[must_use]
-    pub fn limit_times(mut self, written_at: Timestamp) -> Self {
-        self.occurred_at = limit_to_clock_skew(self.occurred_at, written_at);
-        self.sent_at = self.sent_at.map(|at| limit_to_clock_skew(at, written_at));
+    pub fn replace_skewed_times(mut self, written_at: Timestamp) -> Self {
+        self.occurred_at = replace_skewed_time(self.occurred_at, written_at);
+        self.sent_at = self.sent_at.map(|at| replace_skewed_time(at, written_at));
         self
     }
 
@@ -89,7 +89,7 @@ struct StoredFeedback {
 
 impl StoredFeedback {
     /// What the record calls for by the rules of this version.
-    fn derive_decision_trigger(&self) -> Option<DecisionTrigger> {
+    fn confirm_decision_trigger(&self) -> Option<DecisionTrigger> {
         let stored = self.decidable?;
         let by_the_rules = if stored == DecisionTrigger::Complaint {
             complaint_trigger(self.complaint_feedback_type.as_deref(), self.complaint_subtype.as_deref())
@@ -110,7 +110,7 @@ impl StoredFeedback {
 impl From<StoredFeedback> for FeedbackSummary {
     fn from(stored: StoredFeedback) -> Self {
         Self {
-            decidable: stored.derive_decision_trigger(),
+            decidable: stored.confirm_decision_trigger(),
             kind: stored.kind,
             event_id: stored.event_id,
             occurred_at: stored.occurred_at,

@@ -101,7 +101,7 @@ struct ImportLine<'a> {
 }
 
 /// Plans a job of the kind that has more entries, of as many addresses as SES takes; the others wait for the next job.
-/// All of an address's spellings go in, or none. `Complete` if there is nothing to put or delete.
+/// All of an address's spellings go in, or none. `None` if there is nothing to put or delete.
 pub fn plan_import<'a>(
     actions_by_address: impl IntoIterator<Item = (&'a str, &'a ListAction)> + Clone,
 ) -> Option<ImportPlan> {
@@ -156,7 +156,7 @@ pub fn parse_record_addresses(records: &str) -> (BTreeSet<String>, usize) {
     let mut unread = 0;
     for line in records.lines().filter(|line| !line.trim().is_empty()) {
         let spelling = match serde_json::from_str::<Value>(line) {
-            Ok(Value::Object(fields)) => find_email_address(&fields),
+            Ok(Value::Object(fields)) => find_nested_email_address(&fields),
             _ => line.split(',').next().map(|field| field.trim().trim_matches('"').to_owned()),
         };
         match spelling.and_then(|spelling| Address::parse(&spelling).ok()) {
@@ -168,13 +168,13 @@ pub fn parse_record_addresses(records: &str) -> (BTreeSet<String>, usize) {
 }
 
 /// The address of a record, or of a record within it, which may be an object or the text of one.
-fn find_email_address(record: &Map<String, Value>) -> Option<String> {
+fn find_nested_email_address(record: &Map<String, Value>) -> Option<String> {
     let address = record.iter().find(|(name, _)| name.eq_ignore_ascii_case("emailAddress"));
     let within = || {
         record.values().find_map(|value| match value {
-            Value::Object(record) => find_email_address(record),
+            Value::Object(record) => find_nested_email_address(record),
             Value::String(text) => {
-                serde_json::from_str(text).ok().and_then(|record| find_email_address(&record))
+                serde_json::from_str(text).ok().and_then(|record| find_nested_email_address(&record))
             }
             _ => None,
         })

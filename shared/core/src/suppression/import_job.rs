@@ -67,18 +67,18 @@ impl JobIntent {
         if self.deletes { ImportAction::Delete } else { ImportAction::Put }
     }
 
-    fn age(&self, now: Timestamp) -> Duration {
+    fn time_since_request(&self, now: Timestamp) -> Duration {
         now.since(self.requested_at.unwrap_or(self.planned_at))
     }
 
     /// Whether the job should have ended by now.
-    pub fn is_late(&self, now: Timestamp) -> bool {
-        self.age(now) >= MAX_AGE
+    pub fn is_overdue(&self, now: Timestamp) -> bool {
+        self.time_since_request(now) >= MAX_AGE
     }
 
     /// Whether the job is no longer waited for, even as an overdue one.
     pub fn is_expired(&self, now: Timestamp) -> bool {
-        self.age(now) >= MAX_OVERDUE_AGE
+        self.time_since_request(now) >= MAX_OVERDUE_AGE
     }
 
     /// Whether a job that is not among SES's jobs may still appear there.
@@ -119,14 +119,14 @@ impl JobNote {
     }
 
     /// Whether a state is marked as held by a job that does not hold it (any more), or has an overdue job that has ended.
-    pub fn is_stray(&self, state: &AddressState) -> bool {
+    pub fn contradicts_job_of(&self, state: &AddressState) -> bool {
         state.assigned_job().is_some_and(|job| !self.is_key_in_flight(&job.key))
             || state.overdue_job().is_some_and(|job| !self.is_key_overdue(&job.key))
     }
 
     /// Corrects a stray mark; `None` if the state has none (any more). The address is as pending as before.
-    pub fn correct_mark(&self, state: &AddressState, now: Timestamp) -> Option<AddressState> {
-        if !self.is_stray(state) {
+    pub fn correct_assigned_job(&self, state: &AddressState, now: Timestamp) -> Option<AddressState> {
+        if !self.contradicts_job_of(state) {
             return None;
         }
         match (state.assigned_job(), state.overdue_job()) {
@@ -165,9 +165,9 @@ impl<'a> CompletedJob<'a> {
 
     /// Whether an address must be tried again. One that only a job can delete, and that a job came to, need not: it was not
     /// on the list, or else reconcile finds it.
-    pub fn has_failed_at(&self, address: &str) -> bool {
-        self.unfinished.may_have_failed_for(address)
-            && !(self.intent.deletes && requires_import_job_to_delete(address))
+    pub fn needs_retry(&self, match_form: &str) -> bool {
+        self.unfinished.may_have_failed_for(match_form)
+            && !(self.intent.deletes && requires_import_job_to_delete(match_form))
     }
 
     /// Whether jobs are of no use for now: nobody knows what this one has done.
@@ -184,7 +184,7 @@ impl<'a> CompletedJob<'a> {
         now: Timestamp,
     ) -> Option<AddressState> {
         let reason = state.job_with_key(&self.intent.key)?.reason;
-        let record = if self.has_failed_at(state.address()) {
+        let record = if self.needs_retry(state.address()) {
             ImportResult::Failed { cause: self.cause.clone() }
         } else {
             ImportResult::Written { enabled: reason.is_none_or(|reason| enabled.contains(&reason)) }
@@ -246,9 +246,9 @@ mod tests {
         ];
         for ((intent, overdue), (job, overdue_job), expected) in cases {
             let (note, state) = (note(intent, overdue), state(job, overdue_job));
-            let corrected = note.correct_mark(&state, at(1));
+            let corrected = note.correct_assigned_job(&state, at(1));
             assert_eq!(corrected.as_ref().map(marks), expected, "{note:?} {:?}", marks(&state));
-            assert_eq!(note.is_stray(&state), expected.is_some());
+            assert_eq!(note.contradicts_job_of(&state), expected.is_some());
         }
     }
 
@@ -258,13 +258,15 @@ mod tests {
             requested_at: Some(at(10)),
             ..JobIntent::new("k".to_owned(), ImportAction::Put, at(0))
         };
-        let limits = |now| (asked.may_appear(at(now)), asked.is_late(at(now)), asked.is_expired(at(now)));
+        let limits = |now| (asked.may_appear(at(now)), asked.is_overdue(at(now)), asked.is_expired(at(now)));
         assert_eq!(
             [69, 70, 3_610, 604_810].map(limits),
             [(true, false, false), (false, false, false), (false, true, false), (false, true, true),]
         );
         let unasked = JobIntent { requested_at: None, ..asked };
-        assert!(!unasked.may_appear(at(1)) && !unasked.is_late(at(3_599)) && unasked.is_late(at(3_600)));
+        assert!(
+            !unasked.may_appear(at(1)) && !unasked.is_overdue(at(3_599)) && unasked.is_overdue(at(3_600))
+        );
     }
 
     #[test]
@@ -306,7 +308,7 @@ mod tests {
         ] {
             let job = CompletedJob::new(intent, failed, records, None);
             assert_eq!(
-                (job.has_failed_at(address), job.is_put_outcome_unknown()),
+                (job.needs_retry(address), job.is_put_outcome_unknown()),
                 (has_failed, is_put_outcome_unknown),
                 "{job:?}"
             );
@@ -314,7 +316,7 @@ mod tests {
         let state = state(Some("k"), None);
         let cause = |job: CompletedJob<'_>| {
             let recorded = job.record(&state, &enabled, at(1)).unwrap();
-            (recorded.is_pending(), recorded.apply_outcome().unwrap().cause.clone())
+            (recorded.is_pending(), recorded.current_apply_outcome().unwrap().cause.clone())
         };
         assert_eq!(cause(CompletedJob::new(&put, 0, None, None)), (false, None));
         let failed = Some("failed in an import job: no access".to_owned());

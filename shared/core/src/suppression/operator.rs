@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 use super::address_state::{StateChange, partition_key};
 use super::reason::SuppressionReason;
 use super::spellings::Spellings;
-use super::state::{Statement, StatementSource, SuppressionState, limit_to_clock_skew};
+use super::state::{Statement, StatementSource, SuppressionState, replace_skewed_time};
 use crate::address::Address;
 use crate::record::TableItem;
 use crate::text::sanitize_text;
@@ -87,7 +87,7 @@ impl OperatorDecision {
         let overrules = current_state.last_statement_at();
         let latest_known = overrules.map(|at| at.to_string()).unwrap_or_default();
         let content =
-            [address.match_form(), reason, address.raw(), operator, justification, &latest_known, nonce];
+            [address.match_form(), reason, address.spelling(), operator, justification, &latest_known, nonce];
         let mut sk = format!("OPERATOR#{decided_at}#");
         let mut hash = Sha256::new();
         for part in content {
@@ -107,7 +107,7 @@ impl OperatorDecision {
             overrules,
             action,
             reason: suppression_reason,
-            recipient: address.raw().to_owned(),
+            recipient: address.spelling().to_owned(),
             address: address.match_form().to_owned(),
             operator: sanitize_text(operator, MAX_OPERATOR_CHARS),
             justification: sanitize_text(justification, MAX_JUSTIFICATION_CHARS),
@@ -116,8 +116,8 @@ impl OperatorDecision {
 
     /// The decision with its time [limited](limit_to_clock_skew) by when it was written. What it overrules was read and stays.
     #[must_use]
-    pub fn limit_time(mut self, written_at: Timestamp) -> Self {
-        self.decided_at = limit_to_clock_skew(self.decided_at, written_at);
+    pub fn replace_skewed_time(mut self, written_at: Timestamp) -> Self {
+        self.decided_at = replace_skewed_time(self.decided_at, written_at);
         self
     }
 
@@ -145,7 +145,7 @@ impl OperatorDecision {
             spellings: Spellings::from_iter([&self.recipient]),
             state: match self.action {
                 OperatorAction::Release => SuppressionState::from_release(said),
-                OperatorAction::Suppress => SuppressionState::from_reason(self.suppression_reason(), said),
+                OperatorAction::Suppress => SuppressionState::from_reason(self.reason_or_bounce(), said),
             },
         }
     }
@@ -154,7 +154,7 @@ impl OperatorDecision {
     pub fn is_joined_into(&self, state: &SuppressionState) -> bool {
         let joined_at = match self.action {
             OperatorAction::Release => state.released_at(),
-            OperatorAction::Suppress => match self.suppression_reason() {
+            OperatorAction::Suppress => match self.reason_or_bounce() {
                 SuppressionReason::Bounce => state.bounced_at(),
                 SuppressionReason::Complaint => state.complained_at(),
             },
@@ -162,7 +162,7 @@ impl OperatorDecision {
         joined_at >= Some(self.takes_effect_at())
     }
 
-    fn suppression_reason(&self) -> SuppressionReason {
+    fn reason_or_bounce(&self) -> SuppressionReason {
         self.reason.unwrap_or(SuppressionReason::Bounce)
     }
 }
@@ -254,7 +254,7 @@ mod tests {
     #[test]
     fn a_decision_that_is_dated_far_ahead_counts_from_when_it_was_written() {
         for (decided_at, expected) in [(50, 50), (400, 400), (401, 100), (1_000_000, 100)] {
-            let decision = decision(None, at(decided_at), &evidence(20), "").limit_time(at(100));
+            let decision = decision(None, at(decided_at), &evidence(20), "").replace_skewed_time(at(100));
             assert_eq!(decision.takes_effect_at(), at(expected));
         }
     }

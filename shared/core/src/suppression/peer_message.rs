@@ -126,7 +126,7 @@ impl<I: Iterator<Item = PeerState>> Iterator for PeerMessages<I> {
 
 /// What a message that a queue has refused is cut into.
 #[derive(Debug, PartialEq, Eq)]
-pub enum HalvedMessage {
+pub enum HalvesOrSingleState {
     /// Two messages with half of the states each.
     Halves(String, String),
     /// The message holds only one state: that of the address with this [`pseudonym`].
@@ -137,12 +137,12 @@ pub enum HalvedMessage {
 ///
 /// # Errors
 /// If the text is no such message.
-pub fn halve_message(message: &str) -> Result<HalvedMessage, MalformedInput> {
+pub fn halve_message(message: &str) -> Result<HalvesOrSingleState, MalformedInput> {
     let RawPeerMessage { origin, states } = MalformedInput::parse_json(message)?;
     if let [] | [_] = states[..] {
         let RawPeerState { address, .. } =
             MalformedInput::parse_json(states.first().map_or("{}", |state| state.get()))?;
-        return Ok(HalvedMessage::SingleState(pseudonym(address.get().unwrap_or_default())));
+        return Ok(HalvesOrSingleState::SingleState(pseudonym(address.get().unwrap_or_default())));
     }
     let head = message_head(origin.get().unwrap_or_default());
     let (first, second) = states.split_at(states.len() / 2);
@@ -150,7 +150,7 @@ pub fn halve_message(message: &str) -> Result<HalvedMessage, MalformedInput> {
         let states: Vec<_> = states.iter().map(|state| state.get()).collect();
         format!("{head}{}{MESSAGE_TAIL}", states.join(","))
     };
-    Ok(HalvedMessage::Halves(half(first), half(second)))
+    Ok(HalvesOrSingleState::Halves(half(first), half(second)))
 }
 
 #[derive(Deserialize)]
@@ -296,8 +296,8 @@ mod tests {
         let (mut rest, mut read_back, mut names) = (vec![message], Vec::new(), Vec::new());
         while let Some(message) = rest.pop() {
             match halve_message(&message).unwrap() {
-                HalvedMessage::Halves(first, second) => rest.extend([second, first]),
-                HalvedMessage::SingleState(name) => {
+                HalvesOrSingleState::Halves(first, second) => rest.extend([second, first]),
+                HalvesOrSingleState::SingleState(name) => {
                     let incoming = parse_peer_message(&message).unwrap();
                     assert_eq!(incoming.origin_region, "us-east-1");
                     read_back.extend(incoming.states);

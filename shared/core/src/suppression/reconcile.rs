@@ -37,7 +37,7 @@ impl AddressEntries {
         let mut unread = 0;
         for entry in entries {
             match Address::parse(&entry.spelling) {
-                Ok(address) if address.raw() == entry.spelling => {
+                Ok(address) if address.spelling() == entry.spelling => {
                     listings.entry(address.match_form().to_owned()).or_default().push(entry);
                 }
                 Ok(_) | Err(_) => unread += 1,
@@ -58,14 +58,15 @@ impl AddressEntries {
 
     /// The entry that says most since the release: the one with the greatest reason, and the newest of those. If that is
     /// only what is in force, an entry from before the release that says more comes first, since it must go, too.
-    fn decisive_entry(
+    fn gravest_entry(
         &self,
-        released_at: Option<Timestamp>,
+        release_cutoff: Option<Timestamp>,
         effective_reason: Option<SuppressionReason>,
     ) -> Option<&ListEntry> {
         let rank = |entry: &&ListEntry| (entry.reason, entry.updated_at);
         let most = self.entries.iter().max_by_key(rank);
-        let since = self.entries.iter().filter(|entry| Some(entry.updated_at) > released_at).max_by_key(rank);
+        let since =
+            self.entries.iter().filter(|entry| Some(entry.updated_at) > release_cutoff).max_by_key(rank);
         since.filter(|since| Some(since.reason) != effective_reason).or(most)
     }
 
@@ -200,7 +201,7 @@ enum ListedReason {
 /// How old the entry is, compared with the release and our last write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum EntryAge {
-    /// The entry is older than the release, or not newer by [`MAX_CLOCK_SKEW`], or counts as that old: see [`age`].
+    /// The entry is older than the release, or not newer by [`MAX_CLOCK_SKEW`], or counts as that old: see [`entry_age`].
     BeforeRelease,
     /// The entry is newer than the release, but not than our own last write, and is not our own complaint from before we
     /// knew of the release.
@@ -221,7 +222,7 @@ enum EffectiveState {
 
 /// What was last applied, or why it was not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum LastAppliedEntry {
+enum KnownEntryKind {
     Never,
     Nothing,
     Bounce,
@@ -259,12 +260,12 @@ fn choose_action(
     listed_reason: ListedReason,
     entry_age: EntryAge,
     effective_state: EffectiveState,
-    last_applied_entry: LastAppliedEntry,
+    known_entry: KnownEntryKind,
     hold: AddressHold,
 ) -> ReconcileActionKind {
     let busy = match hold {
         AddressHold::Free => {
-            return choose_action_if_free(listed_reason, entry_age, effective_state, last_applied_entry);
+            return choose_action_if_free(listed_reason, entry_age, effective_state, known_entry);
         }
         // The job may have written this very entry after the release.
         AddressHold::HeldByJob => return ReconcileActionKind::Skip(SkipReason::HeldByJob),
@@ -294,76 +295,71 @@ fn choose_action_if_free(
     listed_reason: ListedReason,
     entry_age: EntryAge,
     effective_state: EffectiveState,
-    last_applied_entry: LastAppliedEntry,
+    known_entry: KnownEntryKind,
 ) -> ReconcileActionKind {
     match (effective_state, listed_reason) {
         (EffectiveState::NoState, ListedReason::NotListed) => ReconcileActionKind::NoChange,
         (EffectiveState::NoState, ListedReason::Bounce | ListedReason::Complaint) => {
             ReconcileActionKind::Adopt
         }
-        (EffectiveState::Released, ListedReason::NotListed) => match last_applied_entry {
-            LastAppliedEntry::Bounce | LastAppliedEntry::Complaint => ReconcileActionKind::RecordListedEntry,
-            LastAppliedEntry::Never
-            | LastAppliedEntry::Nothing
-            | LastAppliedEntry::RemovalAccepted
-            | LastAppliedEntry::RefusedInSandbox
-            | LastAppliedEntry::FailedForGood => ReconcileActionKind::NoChange,
+        (EffectiveState::Released, ListedReason::NotListed) => match known_entry {
+            KnownEntryKind::Bounce | KnownEntryKind::Complaint => ReconcileActionKind::RecordListedEntry,
+            KnownEntryKind::Never
+            | KnownEntryKind::Nothing
+            | KnownEntryKind::RemovalAccepted
+            | KnownEntryKind::RefusedInSandbox
+            | KnownEntryKind::FailedForGood => ReconcileActionKind::NoChange,
         },
         (EffectiveState::Released, ListedReason::Bounce | ListedReason::Complaint) => match entry_age {
             EntryAge::AfterWrite => ReconcileActionKind::Adopt,
-            EntryAge::BeforeRelease | EntryAge::AfterRelease => match last_applied_entry {
-                LastAppliedEntry::FailedForGood => ReconcileActionKind::Skip(SkipReason::FailedForGood),
+            EntryAge::BeforeRelease | EntryAge::AfterRelease => match known_entry {
+                KnownEntryKind::FailedForGood => ReconcileActionKind::Skip(SkipReason::FailedForGood),
                 // SES deletes entries in the sandbox, too.
-                LastAppliedEntry::Never
-                | LastAppliedEntry::Nothing
-                | LastAppliedEntry::Bounce
-                | LastAppliedEntry::Complaint
-                | LastAppliedEntry::RemovalAccepted
-                | LastAppliedEntry::RefusedInSandbox => ReconcileActionKind::MarkForDelete,
+                KnownEntryKind::Never
+                | KnownEntryKind::Nothing
+                | KnownEntryKind::Bounce
+                | KnownEntryKind::Complaint
+                | KnownEntryKind::RemovalAccepted
+                | KnownEntryKind::RefusedInSandbox => ReconcileActionKind::MarkForDelete,
             },
         },
-        (EffectiveState::Bounce | EffectiveState::Complaint, ListedReason::NotListed) => {
-            match last_applied_entry {
-                LastAppliedEntry::Bounce | LastAppliedEntry::Complaint => ReconcileActionKind::LookUpEntry,
-                LastAppliedEntry::RemovalAccepted => ReconcileActionKind::Skip(SkipReason::RemovalAccepted),
-                LastAppliedEntry::Never
-                | LastAppliedEntry::Nothing
-                | LastAppliedEntry::RefusedInSandbox
-                | LastAppliedEntry::FailedForGood => mark_for_put_unless_refused(last_applied_entry),
-            }
-        }
+        (EffectiveState::Bounce | EffectiveState::Complaint, ListedReason::NotListed) => match known_entry {
+            KnownEntryKind::Bounce | KnownEntryKind::Complaint => ReconcileActionKind::LookUpEntry,
+            KnownEntryKind::RemovalAccepted => ReconcileActionKind::Skip(SkipReason::RemovalAccepted),
+            KnownEntryKind::Never
+            | KnownEntryKind::Nothing
+            | KnownEntryKind::RefusedInSandbox
+            | KnownEntryKind::FailedForGood => mark_for_put_unless_refused(known_entry),
+        },
         (EffectiveState::Bounce, ListedReason::Bounce) => {
-            record_unless_applied(last_applied_entry, LastAppliedEntry::Bounce)
+            record_unless_known(known_entry, KnownEntryKind::Bounce)
         }
         (EffectiveState::Complaint, ListedReason::Complaint) => {
-            record_unless_applied(last_applied_entry, LastAppliedEntry::Complaint)
+            record_unless_known(known_entry, KnownEntryKind::Complaint)
         }
-        (EffectiveState::Complaint, ListedReason::Bounce) => mark_for_put_unless_refused(last_applied_entry),
+        (EffectiveState::Complaint, ListedReason::Bounce) => mark_for_put_unless_refused(known_entry),
         (EffectiveState::Bounce, ListedReason::Complaint) => match entry_age {
             // The complaint on the list was released.
-            EntryAge::BeforeRelease => mark_for_put_unless_refused(last_applied_entry),
+            EntryAge::BeforeRelease => mark_for_put_unless_refused(known_entry),
             EntryAge::AfterRelease | EntryAge::AfterWrite => ReconcileActionKind::JoinComplaint,
         },
     }
 }
 
-fn mark_for_put_unless_refused(last_applied_entry: LastAppliedEntry) -> ReconcileActionKind {
-    match last_applied_entry {
-        LastAppliedEntry::RefusedInSandbox => ReconcileActionKind::Skip(SkipReason::InSandbox),
-        LastAppliedEntry::FailedForGood => ReconcileActionKind::Skip(SkipReason::FailedForGood),
-        LastAppliedEntry::Never
-        | LastAppliedEntry::Nothing
-        | LastAppliedEntry::Bounce
-        | LastAppliedEntry::Complaint
-        | LastAppliedEntry::RemovalAccepted => ReconcileActionKind::MarkForPut,
+fn mark_for_put_unless_refused(known_entry: KnownEntryKind) -> ReconcileActionKind {
+    match known_entry {
+        KnownEntryKind::RefusedInSandbox => ReconcileActionKind::Skip(SkipReason::InSandbox),
+        KnownEntryKind::FailedForGood => ReconcileActionKind::Skip(SkipReason::FailedForGood),
+        KnownEntryKind::Never
+        | KnownEntryKind::Nothing
+        | KnownEntryKind::Bounce
+        | KnownEntryKind::Complaint
+        | KnownEntryKind::RemovalAccepted => ReconcileActionKind::MarkForPut,
     }
 }
 
-fn record_unless_applied(
-    last_applied_entry: LastAppliedEntry,
-    expected: LastAppliedEntry,
-) -> ReconcileActionKind {
-    if last_applied_entry == expected {
+fn record_unless_known(known_entry: KnownEntryKind, expected: KnownEntryKind) -> ReconcileActionKind {
+    if known_entry == expected {
         ReconcileActionKind::NoChange
     } else {
         ReconcileActionKind::RecordListedEntry
@@ -382,7 +378,7 @@ pub fn judge_address(
     }
     let released = state.and_then(|state| state.state().released_at()).map(|at| at.plus(MAX_CLOCK_SKEW));
     let effective = state.and_then(AddressState::effective_reason);
-    let entry = entries.and_then(|listing| listing.decisive_entry(released, effective));
+    let entry = entries.and_then(|listing| listing.gravest_entry(released, effective));
     let on_list = match entry.map(|entry| entry.reason) {
         None => ListedReason::NotListed,
         Some(SuppressionReason::Bounce) => ListedReason::Bounce,
@@ -398,13 +394,13 @@ pub fn judge_address(
         on_list,
         entry_age(entry, released, state),
         in_force,
-        last_applied_entry(state, pass),
+        known_entry_kind(state, pass),
         address_hold(state, pass),
     );
     match (verb, entry) {
         (ReconcileActionKind::Adopt, Some(entry)) => ReconcileAction::Adopt(entry.clone()),
         (ReconcileActionKind::JoinComplaint, Some(entry)) => ReconcileAction::JoinComplaint(entry.clone()),
-        (ReconcileActionKind::NoChange, Some(_)) if has_unknown_spelling(entries, state) => {
+        (ReconcileActionKind::NoChange, Some(_)) if has_spelling_to_record(entries, state) => {
             ReconcileAction::RecordSpellings
         }
         (
@@ -423,8 +419,10 @@ pub fn judge_address(
 
 /// Whether the state would remember one more spelling. One that it has no room for is found again by each pass, so it is
 /// not recorded.
-fn has_unknown_spelling(entries: Option<&AddressEntries>, state: Option<&AddressState>) -> bool {
-    entries.zip(state).is_some_and(|(listing, state)| state.spellings().clone().add_all(listing.spellings()))
+fn has_spelling_to_record(entries: Option<&AddressEntries>, state: Option<&AddressState>) -> bool {
+    entries
+        .zip(state)
+        .is_some_and(|(listing, state)| state.spellings().clone().add_all_if_room(listing.spellings()))
 }
 
 fn is_simulator(address: &str) -> bool {
@@ -433,11 +431,11 @@ fn is_simulator(address: &str) -> bool {
 
 fn entry_age(
     entry: Option<&ListEntry>,
-    released_at: Option<Timestamp>,
+    release_cutoff: Option<Timestamp>,
     state: Option<&AddressState>,
 ) -> EntryAge {
     let Some(entry) = entry else { return EntryAge::BeforeRelease };
-    let wrote = state.and_then(AddressState::applied_entry).map(|applied| applied.at.plus(MAX_CLOCK_SKEW));
+    let wrote = state.and_then(AddressState::last_known_entry).map(|applied| applied.at.plus(MAX_CLOCK_SKEW));
     // An entry that was put before we knew of the release, in another spelling than the last write's, is our own
     // complaint and no news.
     let said = state.map(AddressState::state);
@@ -448,7 +446,7 @@ fn entry_age(
         .and_then(AddressState::overdue_job)
         .is_some_and(|job| job.reason == Some(SuppressionReason::Complaint));
     let put_by_job = overdue_complaint && complaint_released && entry.reason == SuppressionReason::Complaint;
-    if Some(entry.updated_at) <= released_at || put_by_job {
+    if Some(entry.updated_at) <= release_cutoff || put_by_job {
         EntryAge::BeforeRelease
     } else if Some(entry.updated_at) <= wrote {
         if complaint_released && entry.reason == SuppressionReason::Complaint {
@@ -461,12 +459,12 @@ fn entry_age(
     }
 }
 
-fn last_applied_entry(state: Option<&AddressState>, pass: &PassContext<'_>) -> LastAppliedEntry {
-    match state.and_then(AddressState::apply_outcome).map(|outcome| outcome.kind) {
+fn known_entry_kind(state: Option<&AddressState>, pass: &PassContext<'_>) -> KnownEntryKind {
+    match state.and_then(AddressState::current_apply_outcome).map(|outcome| outcome.kind) {
         Some(ApplyOutcomeKind::RefusedSandbox) if pass.in_sandbox => {
-            return LastAppliedEntry::RefusedInSandbox;
+            return KnownEntryKind::RefusedInSandbox;
         }
-        Some(ApplyOutcomeKind::FailedForGood) => return LastAppliedEntry::FailedForGood,
+        Some(ApplyOutcomeKind::FailedForGood) => return KnownEntryKind::FailedForGood,
         Some(
             ApplyOutcomeKind::Applied
             | ApplyOutcomeKind::ReasonNotEnabled
@@ -475,15 +473,15 @@ fn last_applied_entry(state: Option<&AddressState>, pass: &PassContext<'_>) -> L
         )
         | None => {}
     }
-    match state.and_then(AddressState::applied_entry) {
-        None => LastAppliedEntry::Never,
-        Some(applied) if applied.removal_accepted => LastAppliedEntry::RemovalAccepted,
+    match state.and_then(AddressState::last_known_entry) {
+        None => KnownEntryKind::Never,
+        Some(applied) if applied.removal_accepted => KnownEntryKind::RemovalAccepted,
         // Nothing was written, so the entry has gone only if it was ever there.
-        Some(applied) if applied.trusted => LastAppliedEntry::Never,
+        Some(applied) if applied.trusted => KnownEntryKind::Never,
         Some(applied) => match applied.reason {
-            None => LastAppliedEntry::Nothing,
-            Some(SuppressionReason::Bounce) => LastAppliedEntry::Bounce,
-            Some(SuppressionReason::Complaint) => LastAppliedEntry::Complaint,
+            None => KnownEntryKind::Nothing,
+            Some(SuppressionReason::Bounce) => KnownEntryKind::Bounce,
+            Some(SuppressionReason::Complaint) => KnownEntryKind::Complaint,
         },
     }
 }
@@ -491,7 +489,7 @@ fn last_applied_entry(state: Option<&AddressState>, pass: &PassContext<'_>) -> L
 fn address_hold(state: Option<&AddressState>, pass: &PassContext<'_>) -> AddressHold {
     let Some(state) = state else { return AddressHold::Free };
     let since = pass.started_at.minus(MAX_CLOCK_SKEW);
-    let moved = state.changed_at() >= since || state.last_list_access_at() >= Some(since);
+    let moved = state.last_joined_at() >= since || state.last_list_access_at() >= Some(since);
     match (state.assigned_job(), state.is_pending(), moved) {
         (Some(_), _, _) => AddressHold::HeldByJob,
         (None, true, _) => AddressHold::Pending,
@@ -547,9 +545,9 @@ pub fn state_after_action(
             };
             AddressState::adopt_entry(state, &change, entry.reason, now)
         }
-        ReconcileAction::MarkForDelete => state?.mark_pending(found(), None, now),
+        ReconcileAction::MarkForDelete => state?.mark_newly_pending(found(), None, now),
         ReconcileAction::MarkForPut(over) => {
-            state?.mark_pending(found(), over.as_ref().map(|entry| entry.spelling.as_str()), now)
+            state?.mark_newly_pending(found(), over.as_ref().map(|entry| entry.spelling.as_str()), now)
         }
         ReconcileAction::RecordListedEntry(entry) => {
             let at = entry.as_ref().map_or(pass.started_at, |entry| entry.updated_at);
@@ -561,7 +559,7 @@ pub fn state_after_action(
             let change = StateChange { address, spellings, state: SuppressionState::default() };
             AddressState::join_change(Some(state?), &change, now)
         }
-        ReconcileAction::AcceptRemoval => Some(state?.accept_removal(now)),
+        ReconcileAction::AcceptRemoval => Some(state?.record_accepted_removal(now)),
         ReconcileAction::LookUpEntry | ReconcileAction::NoChange | ReconcileAction::Skip(_) => None,
     }
 }
@@ -579,14 +577,14 @@ mod tests {
         EffectiveState::Bounce,
         EffectiveState::Complaint,
     ];
-    const BEFORE: [LastAppliedEntry; 7] = [
-        LastAppliedEntry::Never,
-        LastAppliedEntry::Nothing,
-        LastAppliedEntry::Bounce,
-        LastAppliedEntry::Complaint,
-        LastAppliedEntry::RemovalAccepted,
-        LastAppliedEntry::RefusedInSandbox,
-        LastAppliedEntry::FailedForGood,
+    const BEFORE: [KnownEntryKind; 7] = [
+        KnownEntryKind::Never,
+        KnownEntryKind::Nothing,
+        KnownEntryKind::Bounce,
+        KnownEntryKind::Complaint,
+        KnownEntryKind::RemovalAccepted,
+        KnownEntryKind::RefusedInSandbox,
+        KnownEntryKind::FailedForGood,
     ];
     const HOLDS: [AddressHold; 4] =
         [AddressHold::Free, AddressHold::Pending, AddressHold::HeldByJob, AddressHold::RecentlyChanged];

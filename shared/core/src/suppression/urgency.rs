@@ -16,9 +16,9 @@ pub enum Urgency {
 }
 
 impl Urgency {
-    /// The urgency of making the list say what is in force; `reason` is `None` after a release.
-    pub fn of_reason(reason: Option<SuppressionReason>) -> Self {
-        match reason {
+    /// The urgency of making the list say what is in force; `effective_reason` is `None` after a release.
+    pub fn of_effective_reason(effective_reason: Option<SuppressionReason>) -> Self {
+        match effective_reason {
             Some(SuppressionReason::Complaint) => Self::Complaint,
             Some(SuppressionReason::Bounce) => Self::Bounce,
             None => Self::Release,
@@ -26,7 +26,7 @@ impl Urgency {
     }
 
     /// Whether the change must not wait behind bounces: in a storm those are too many.
-    pub fn precedes_bounces(self) -> bool {
+    pub fn is_complaint_or_release(self) -> bool {
         self < Self::Bounce
     }
 }

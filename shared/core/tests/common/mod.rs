@@ -79,7 +79,7 @@ pub(crate) fn received(
         object: None,
         structure: receipt.content()?.map(|content| MailStructure::parse(&content, true)),
     };
-    inbound::normalize(receipt, &message.origin, &found, InboundSettings::default())
+    inbound::normalize_valid_recipients(receipt, &message.origin, &found, InboundSettings::default())
 }
 
 /// Holds every sample of a folder against its snapshot, and finds snapshots without a sample. All differences are printed,

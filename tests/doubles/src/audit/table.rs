@@ -44,14 +44,14 @@ impl AuditTable for MemoryTable {
         Ok(of_pass.map(|((_, name), reading)| (name.clone(), reading.clone())).collect())
     }
 
-    async fn put_reading(
+    async fn put_answer(
         &self,
-        pass: Timestamp,
+        pass_started_at: Timestamp,
         name: &str,
-        reading: &str,
+        answer_json: &str,
         _: Deadline,
     ) -> Result<(), TableError> {
-        let (key, reading) = ((pass, name.to_owned()), reading.to_owned());
+        let (key, reading) = ((pass_started_at, name.to_owned()), answer_json.to_owned());
         self.write_audit_item(|items| drop(items.readings.insert(key, reading))).await;
         Ok(())
     }

@@ -67,7 +67,7 @@ async fn resume(entry: &Value, all: &Value) -> (AuditOutcome, Vec<String>, Vec<S
         let name = item["sk"]["S"].as_str().unwrap();
         let [_, pass, name] = name.splitn(3, '#').collect::<Vec<_>>()[..] else { panic!("{name}") };
         let reading = item["reading"]["S"].as_str().unwrap();
-        table.put_reading(Timestamp::parse(pass).unwrap(), name, reading, deadline).await.unwrap();
+        table.put_answer(Timestamp::parse(pass).unwrap(), name, reading, deadline).await.unwrap();
     }
     let function = AuditFunction {
         services: Services::<MemoryServices> {

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use golden::{GoldenFile, items};
-use mailroom_core::suppression::address_state::AppliedEntry;
+use mailroom_core::suppression::address_state::LastKnownEntry;
 use mailroom_core::suppression::peer_message;
 use reconcile::handler::{PassOutcome, ReconcileRunOutcome};
 use serde_json::Value;
@@ -64,8 +64,9 @@ pub(crate) fn check_passes(file: &mut GoldenFile) {
 }
 
 fn left_off(region: &Region) -> usize {
-    let is_left_off = |applied: Option<AppliedEntry>| applied.is_some_and(|applied| applied.removal_accepted);
-    region.table.states().iter().filter(|state| is_left_off(state.applied_entry())).count()
+    let is_left_off =
+        |applied: Option<LastKnownEntry>| applied.is_some_and(|applied| applied.removal_accepted);
+    region.table.states().iter().filter(|state| is_left_off(state.last_known_entry())).count()
 }
 
 /// What was sent before is not sent again, and what is missing is.

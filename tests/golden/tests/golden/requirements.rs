@@ -59,8 +59,8 @@ pub(crate) fn successors(state: &AddressState) -> Vec<AddressState> {
     let advanced = changes.map(|said| AddressState::join_change(Some(state), &change(said), now()));
     let mut states: Vec<_> = advanced.into_iter().flatten().collect();
     states.push(state.assign_to_job("import/put/1.json"));
-    states.push(state.accept_removal(now()));
-    states.extend(state.mark_pending([state.address()], Some(state.address()), now()));
+    states.push(state.record_accepted_removal(now()));
+    states.extend(state.mark_newly_pending([state.address()], Some(state.address()), now()));
     states.extend(state.record_listed_entry(Some(SuppressionReason::Complaint), now(), [state.address()]));
     let overdue =
         state.assign_to_job("import/put/2.json").mark_job_overdue("import/put/2.json", now()).unwrap();

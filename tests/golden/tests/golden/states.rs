@@ -67,12 +67,12 @@ fn meaning(state: &AddressState) -> String {
         }
         other => format!("{other:?}"),
     };
-    let outcome = state.apply_outcome().map_or("-".to_owned(), |outcome| {
+    let outcome = state.current_apply_outcome().map_or("-".to_owned(), |outcome| {
         let tries = Some(outcome.tries).filter(|tries| *tries > 0).map(|tries| format!(" {tries}"));
         let why = outcome.cause.as_ref().map(|why| format!(" {why}"));
         format!("{:?}{}{}", outcome.kind, tries.unwrap_or_default(), why.unwrap_or_default())
     });
-    let list = match state.applied_entry() {
+    let list = match state.last_known_entry() {
         None => "unknown".to_owned(),
         Some(applied) if applied.removal_accepted => "left off".to_owned(),
         Some(applied) => {

@@ -163,8 +163,8 @@ impl Place {
         let mut states = serde_json::Map::new();
         for state in self.states().await {
             let applied =
-                state.applied_entry().map(|applied| json!([applied.reason, applied.removal_accepted]));
-            let outcome = state.apply_outcome().map(|outcome| json!([outcome.kind, outcome.tries]));
+                state.last_known_entry().map(|applied| json!([applied.reason, applied.removal_accepted]));
+            let outcome = state.current_apply_outcome().map(|outcome| json!([outcome.kind, outcome.tries]));
             let said = json!({
                 "state": state.state(), "spellings": state.spellings(), "pending": state.is_pending(),
                 "applied": applied, "outcome": outcome, "job": state.assigned_job(),

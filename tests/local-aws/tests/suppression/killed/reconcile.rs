@@ -96,7 +96,7 @@ impl Scenario for Reconcile {
     async fn is_done(&self, place: &Place) -> bool {
         let notes = place.notes().await;
         let last = |note: &str| !notes.get(note).is_none_or(|note| note["last"].is_null());
-        let changed = place.states().await.iter().map(AddressState::changed_at).max();
+        let changed = place.states().await.iter().map(AddressState::last_joined_at).max();
         let told = |peer: &&str| {
             let until = notes.get(&format!("peer-{peer}")).and_then(|note| note["until"].as_str());
             until.and_then(Timestamp::parse) >= changed
