@@ -78,6 +78,13 @@ pub(crate) struct AuditCommand {
     named: TableArguments,
 }
 
+/// Which Regions are asked.
+enum RegionSelection {
+    /// All Regions of the credentials' partition, of which only those with the stack are reported.
+    AllOfPartition,
+    Named(Vec<Region>),
+}
+
 impl AuditCommand {
     pub(crate) fn run(&self) -> ExitCode {
         let all = self.regions == ["all"];
@@ -91,12 +98,16 @@ impl AuditCommand {
                 "--receiving is for --live: the tables hold what each stack's parameter Receiving says",
             );
         }
-        let named = if all { Ok(Vec::new()) } else { parse_distinct_regions(&self.regions) };
-        let (named, said) = match (named, self.receiving.parse()) {
-            (Ok(named), Ok(said)) => (named, said),
+        let selection = if all {
+            Ok(RegionSelection::AllOfPartition)
+        } else {
+            parse_distinct_regions(&self.regions).map(RegionSelection::Named)
+        };
+        let (selection, said) = match (selection, self.receiving.parse()) {
+            (Ok(selection), Ok(said)) => (selection, said),
             (Err(why), _) | (_, Err(why)) => return exit::fail_with_usage_error(&why),
         };
-        let got = match aws::block_on(self.collect_region_outcomes(&named, &said)) {
+        let got = match aws::block_on(self.collect_region_outcomes(selection, &said)) {
             Ok(Ok(got)) => got,
             Ok(Err(why)) => return exit::fail_with_usage_error(&why),
             Err(error) => return exit::fail_with_usage_error(&error.to_string()),
@@ -147,27 +158,31 @@ impl AuditCommand {
         exit::exit_after_printing(printed, ExitCode::from(exit_code(&verdicts)))
     }
 
-    /// What comes of asking the Regions that are named, or all of the credentials' partition.
+    /// What comes of asking the Regions.
     async fn collect_region_outcomes(
         &self,
-        regions_or_all: &[Region],
+        selection: RegionSelection,
         receiving_overrides: &ReceivingOverrides,
     ) -> Result<Vec<(Region, RegionOutcome)>, String> {
         let access = aws::load_access().await?;
-        let mut regions = regions_or_all.to_vec();
-        if regions.is_empty() {
-            // Credentials are of one partition.
-            let partition = access.default_region().and_then(Region::find).map(|region| region.partition());
-            let partition = partition.unwrap_or(mailroom_core::region::Partition::Aws);
-            regions.extend(Region::all().filter(|region| region.partition() == partition));
-        }
+        let stacks_only = matches!(selection, RegionSelection::AllOfPartition);
+        let regions = match selection {
+            RegionSelection::Named(regions) => regions,
+            RegionSelection::AllOfPartition => {
+                // Credentials are of one partition.
+                let region = access.default_region().and_then(Region::find);
+                let partition =
+                    region.map_or(mailroom_core::region::Partition::Aws, |region| region.partition());
+                Region::all().filter(|region| region.partition() == partition).collect()
+            }
+        };
         if self.live {
             return Ok(live::audit_regions(
                 &access,
                 &regions,
                 self.named.stack(),
                 receiving_overrides,
-                regions_or_all.is_empty(),
+                stacks_only,
             )
             .await);
         }

@@ -12,7 +12,9 @@ use mailroom_aws::clock::SystemClock;
 use mailroom_core::suppression::operator::OperatorAction;
 use mailroom_core::suppression::reason::SuppressionReason;
 
-use self::decision_writer::{CHUNK_SIZE, DecisionDetails, DecisionTally, append_decision_records};
+use self::decision_writer::{
+    CHUNK_SIZE, DecisionDetails, DecisionRun, DecisionTally, append_decision_records,
+};
 use crate::address_list::{self, AddressList, ListedAddress, ListedAddresses};
 use crate::aws::{self, TableArguments};
 use crate::exit;
@@ -96,6 +98,13 @@ struct DecisionArguments {
     named: TableArguments,
 }
 
+/// The addresses to decide on.
+struct UsableAddresses {
+    addresses: Vec<ListedAddress>,
+    /// How many lines of the list have no address that can be read, or need a reason and have none.
+    unusable_count: usize,
+}
+
 #[derive(Clone, Copy, ValueEnum)]
 enum ReasonArgument {
     /// The address takes no mail
@@ -137,24 +146,24 @@ impl DecisionArguments {
                 "--reason is missing: only lines of a list can give their own",
             );
         }
-        let (entries, unreadable) = match self.read_addresses(action, default_reason) {
+        let usable = match self.read_addresses(action, default_reason) {
             Ok(read) => read,
             Err(status) => return status,
         };
         let what = DecisionDetails { action, operator: who, justification: &self.why };
-        match aws::block_on(self.write_and_report(&what, &entries, unreadable)) {
+        match aws::block_on(self.write_and_report(&what, &usable)) {
             Ok(Ok(status)) => status,
             Ok(Err(why)) => exit::fail_with_error(&why),
             Err(error) => exit::fail_with_error(&error.to_string()),
         }
     }
 
-    /// The addresses with their reasons, and how many lines of the list have none that can be read.
+    /// The addresses with their reasons.
     fn read_addresses(
         &self,
         action: OperatorAction,
         default_reason: Option<SuppressionReason>,
-    ) -> Result<(Vec<ListedAddress>, usize), ExitCode> {
+    ) -> Result<UsableAddresses, ExitCode> {
         let mut bad = 0;
         let mut addresses = Vec::new();
         for text in &self.addresses {
@@ -173,7 +182,9 @@ impl DecisionArguments {
         for address in addresses {
             entries.add_keeping_graver_reason(address, default_reason);
         }
-        let Some(file) = &self.file else { return Ok((entries.into_vec(), 0)) };
+        let Some(file) = &self.file else {
+            return Ok(UsableAddresses { addresses: entries.into_vec(), unusable_count: 0 });
+        };
         let bytes = if file.as_os_str() == "-" {
             let mut bytes = Vec::new();
             io::stdin().lock().read_to_end(&mut bytes).map(|_| bytes)
@@ -207,16 +218,17 @@ impl DecisionArguments {
                 "{file}: {without_reason} have no reason: say with --reason which it is"
             ));
         }
-        Ok((entries, list.unreadable_lines.len() + without_reason))
+        let unusable_count = list.unreadable_lines.len() + without_reason;
+        Ok(UsableAddresses { addresses: entries, unusable_count })
     }
 
     async fn write_and_report(
         &self,
         details: &DecisionDetails<'_>,
-        addresses: &[ListedAddress],
-        unusable_count: usize,
+        usable: &UsableAddresses,
     ) -> Result<ExitCode, String> {
-        let status = if unusable_count > 0 { ExitCode::from(2) } else { ExitCode::SUCCESS };
+        let UsableAddresses { addresses, unusable_count } = usable;
+        let status = if *unusable_count > 0 { ExitCode::from(2) } else { ExitCode::SUCCESS };
         if addresses.is_empty() {
             print_line(&format!("no address, nothing written; {unusable_count} could not be read"));
             return Ok(status);
@@ -225,7 +237,7 @@ impl DecisionArguments {
         let table = self.named.open_table_for_decisions(&access, self.region.as_deref()).await?;
         let place = format!("{} in {}", table.name(), table.region());
         let bar = new_address_progress_bar(addresses.len());
-        let (tally, stopped) =
+        let DecisionRun { tally, stop_reason } =
             append_decision_records(&table, &table, &SystemClock, details, addresses, |done| bar.inc(done))
                 .await;
         bar.finish_and_clear();
@@ -239,7 +251,7 @@ impl DecisionArguments {
                 "{place}: {new} {done}, {already} {again}, {unusable_count} could not be read"
             ));
         }
-        match stopped {
+        match stop_reason {
             None => Ok(status),
             Some(why) => Err(format!(
                 "{place}: {why}\nmailroom: {} of {} are not written. The same command again does the rest: what is written \

@@ -41,6 +41,12 @@ pub(crate) struct NormalizeCommand {
     region: Option<String>,
 }
 
+/// Whether every message of a payload could be read.
+enum PayloadReadability {
+    AllReadable,
+    SomeMalformed,
+}
+
 impl NormalizeCommand {
     pub(crate) fn run(&self) -> ExitCode {
         let payload = match self.read_payload() {
@@ -49,8 +55,10 @@ impl NormalizeCommand {
         };
         let printed =
             self.print_payload_records(&payload, &mut io::stdout().lock(), &mut io::stderr().lock());
-        let unreadable = matches!(printed, Ok(false));
-        let status = if unreadable { ExitCode::from(2) } else { ExitCode::SUCCESS };
+        let status = match printed {
+            Ok(PayloadReadability::SomeMalformed) => ExitCode::from(2),
+            Ok(PayloadReadability::AllReadable) | Err(_) => ExitCode::SUCCESS,
+        };
         exit::exit_after_printing(printed.map(|_| ()), status)
     }
 
@@ -63,13 +71,13 @@ impl NormalizeCommand {
         Ok(payload)
     }
 
-    /// Prints the records; whether every message could be read.
+    /// Prints the records, and what can't be read.
     fn print_payload_records(
         &self,
         payload: &[u8],
         out: &mut impl Write,
         err: &mut impl Write,
-    ) -> io::Result<bool> {
+    ) -> io::Result<PayloadReadability> {
         let opened = std::str::from_utf8(payload)
             .map_err(|_| MalformedInput::new("", InputProblem::NotUtf8))
             .and_then(envelope::open_payload);
@@ -77,21 +85,21 @@ impl NormalizeCommand {
             Ok(payload) => payload.messages,
             Err(error) => {
                 writeln!(err, "mailroom: {error}")?;
-                return Ok(false);
+                return Ok(PayloadReadability::SomeMalformed);
             }
         };
         if messages.is_empty() {
             writeln!(err, "mailroom: no messages in this payload")?;
         }
-        let mut readable = true;
+        let mut readability = PayloadReadability::AllReadable;
         for message in messages {
             for error in self.print_message_records(&message, out, err)? {
-                readable = false;
+                readability = PayloadReadability::SomeMalformed;
                 writeln!(err, "mailroom: {error}")?;
             }
         }
         out.flush()?;
-        Ok(readable)
+        Ok(readability)
     }
 
     /// Prints a message's records; what of it can't be read.
@@ -106,14 +114,16 @@ impl NormalizeCommand {
                 let home = self.region.as_deref();
                 match feedback::normalize(notification, &message.origin, home, Retention::default()) {
                     Ok(normalized) => {
-                        print_records(&normalized.records, normalized.malformed_recipients, message, out)
+                        print_records(&normalized.records, out)?;
+                        Ok(prefix_fields(normalized.malformed_recipients, &message.path))
                     }
                     Err(error) => Ok(vec![error.prefix_field(&message.path)]),
                 }
             }
             Ok(ParsedMessage::Received(receipt)) => match self.normalize_receipt(receipt, message) {
                 Ok(normalized) => {
-                    print_records(&normalized.records, normalized.malformed_recipients, message, out)
+                    print_records(&normalized.records, out)?;
+                    Ok(prefix_fields(normalized.malformed_recipients, &message.path))
                 }
                 Err(error) => Ok(vec![error.prefix_field(&message.path)]),
             },
@@ -140,15 +150,14 @@ impl NormalizeCommand {
     }
 }
 
-/// Prints them; what could not be read beside them, with the path in the payload.
-fn print_records(
-    records: &[impl TableItem],
-    malformed: Vec<MalformedInput>,
-    message: &PayloadMessage,
-    out: &mut impl Write,
-) -> io::Result<Vec<MalformedInput>> {
+fn print_records(records: &[impl TableItem], out: &mut impl Write) -> io::Result<()> {
     for record in records {
         writeln!(out, "{}", mailroom_core::escaped_json::to_escaped_json(record, is_invisible)?)?;
     }
-    Ok(malformed.into_iter().map(|error| error.prefix_field(&message.path)).collect())
+    Ok(())
+}
+
+/// Puts the message's path in the payload before the field of each error.
+fn prefix_fields(malformed: Vec<MalformedInput>, path: &str) -> Vec<MalformedInput> {
+    malformed.into_iter().map(|error| error.prefix_field(path)).collect()
 }

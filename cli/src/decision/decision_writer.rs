@@ -40,7 +40,15 @@ pub(super) struct DecisionTally {
     pub(super) processed: usize,
 }
 
-/// Writes the decisions, as many at a time as go at once. Tells what has been done, and in words what stopped it.
+/// What came of writing decisions.
+#[derive(Debug)]
+pub(super) struct DecisionRun {
+    pub(super) tally: DecisionTally,
+    /// What stopped it, in words; `None` if all of the list is done with.
+    pub(super) stop_reason: Option<String>,
+}
+
+/// Writes the decisions, as many at a time as go at once.
 pub(super) async fn append_decision_records(
     states: &impl StateTable,
     records: &impl RecordTable,
@@ -48,7 +56,7 @@ pub(super) async fn append_decision_records(
     details: &DecisionDetails<'_>,
     addresses: &[ListedAddress],
     mut on_chunk_processed: impl FnMut(u64),
-) -> (DecisionTally, Option<String>) {
+) -> DecisionRun {
     let mut tally = DecisionTally::default();
     let mut counted = HashSet::new();
     for chunk in addresses.chunks(CHUNK_SIZE) {
@@ -65,7 +73,10 @@ pub(super) async fn append_decision_records(
                 Ok(state) => state,
                 // A newer version may have written it: the decision is good for that one too, by its time.
                 Err(TableError::InvalidItem(_)) => None,
-                Err(error) => return (tally, Some(aws::explain_table_error(&error, aws::READ_ACTIONS))),
+                Err(error) => {
+                    let stop_reason = Some(aws::explain_table_error(&error, aws::READ_ACTIONS));
+                    return DecisionRun { tally, stop_reason };
+                }
             };
             let so = is_already_in_effect(state.as_ref(), suppress);
             were_so.push(so);
@@ -95,11 +106,12 @@ pub(super) async fn append_decision_records(
             }
         }
         if let Some(first) = lost.first() {
-            return (tally, Some(aws::explain_table_error(&first.error, "dynamodb:BatchWriteItem")));
+            let stop_reason = Some(aws::explain_table_error(&first.error, "dynamodb:BatchWriteItem"));
+            return DecisionRun { tally, stop_reason };
         }
         on_chunk_processed(chunk.len() as u64);
     }
-    (tally, None)
+    DecisionRun { tally, stop_reason: None }
 }
 
 /// Whether an address is as was decided. A suppression must also have got to the list, or be on its way there: where it was
@@ -163,9 +175,9 @@ mod tests {
         let what = DecisionDetails { action, operator: "ops", justification: "ticket 7" };
         let mut seen = 0;
         let clock = MemoryClock::at(now());
-        let (tally, stopped) =
+        let DecisionRun { tally, stop_reason } =
             append_decision_records(states, records, &clock, &what, entries, |done| seen += done).await;
-        (tally, stopped, seen)
+        (tally, stop_reason, seen)
     }
 
     /// Takes all decisions in, as decide does, and has `apply` write the list.

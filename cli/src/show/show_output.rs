@@ -64,10 +64,9 @@ pub(super) fn print_table(
             continue;
         };
         let rests_on = known.deciding_statement();
-        let id = rests_on.as_ref().map_or("", |(_, _, id)| id);
-        let (since, by) = rests_on
-            .as_ref()
-            .map_or(("-".to_owned(), "-".to_owned()), |(at, by, _)| (at.to_string(), by.clone()));
+        let id = rests_on.as_ref().map_or("", |said| said.record_id);
+        let (since, by) =
+            rests_on.map_or(("-".to_owned(), "-".to_owned()), |said| (said.at.to_string(), said.origin_text));
         rows.push([
             report.region.clone(),
             known.reason_or_release_word().to_owned(),

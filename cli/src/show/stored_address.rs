@@ -17,6 +17,14 @@ pub(super) struct StoredAddress {
     pub(super) history: Vec<Value>,
 }
 
+/// What a state rests on.
+pub(super) struct DecidingStatement<'a> {
+    pub(super) at: Timestamp,
+    /// By what and where it was decided.
+    pub(super) origin_text: String,
+    pub(super) record_id: &'a str,
+}
+
 impl StoredAddress {
     /// The state in one word.
     pub(super) fn reason_or_release_word(&self) -> &'static str {
@@ -28,8 +36,8 @@ impl StoredAddress {
         }
     }
 
-    /// What the state rests on: when, by what and where it was decided, and the record's id.
-    pub(super) fn deciding_statement(&self) -> Option<(Timestamp, String, &str)> {
+    /// What the state rests on; `None` if there is nothing.
+    pub(super) fn deciding_statement(&self) -> Option<DecidingStatement<'_>> {
         let state = self.state.as_ref()?.state();
         let said = state.statement_in_force().map(|(_, said)| said).or(state.released.as_ref())?;
         let source = match said.source {
@@ -40,7 +48,8 @@ impl StoredAddress {
             StatementSource::List => "SES's list",
             StatementSource::Unknown => "unknown",
         };
-        Some((said.at, format!("{source}, {}", said.region), &said.id))
+        let origin_text = format!("{source}, {}", said.region);
+        Some(DecidingStatement { at: said.at, origin_text, record_id: &said.id })
     }
 
     /// When the operator last decided, if the functions have not got to that decision yet. In some seconds they have.
