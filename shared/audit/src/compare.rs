@@ -8,7 +8,9 @@ use serde_json::Value;
 
 use crate::comparable::{Comparable, ListSize, RegionIdentities, SendingPolicies, fold_case, is_within};
 use crate::fix::{DnsRecord, Fix};
-use crate::identity_policy::{drop_open_and_move_to_region, named_principals, put_policy_command};
+use crate::identity_policy::{
+    CorrectedPolicy, PolicyVerb, drop_open_and_move_to_region, named_principals, put_policy_command,
+};
 use crate::judgement::{Judgement, join_and_cap_findings};
 use crate::section::AuditSection;
 use crate::section_verdict::SectionVerdict;
@@ -121,7 +123,9 @@ fn judge_shorter_list(judged: &mut Judgement, own: &ListSize, peer: &SectionVerd
              function there (output ReconcileFunctionName) tell its peers everything.",
             peer.region
         ),
-        function.and_then(|function| Fix::invoke_command(function, r#"{"everything":true}"#, &peer.region)),
+        function.and_then(|function| {
+            Fix::invoke_command(function, r#"{"everything":true}"#, &peer.region).ok()
+        }),
     );
 }
 
@@ -201,7 +205,9 @@ fn judge_missing_delegates(
         if whom.is_empty() {
             continue;
         }
-        let Some(corrected) = drop_open_and_move_to_region(&read, &here.region) else { continue };
+        let CorrectedPolicy::Kept(corrected) = drop_open_and_move_to_region(&read, &here.region) else {
+            continue;
+        };
         let taken = own.policies_of(identity).any(|of| of.name == policy.name);
         let name =
             if taken { identity_policy_copy_name(&policy.name, &peer.region) } else { policy.name.clone() };
@@ -210,7 +216,7 @@ fn judge_missing_delegates(
             identity,
             format!("{} may send in {} (policy {}), and not here", whom.join(", "), peer.region, policy.name),
             "If they are to send from here, too: give the identity of this Region the same policy.",
-            put_policy_command("create", identity, &name, &corrected.to_string(), &here.region),
+            put_policy_command(PolicyVerb::Create, identity, &name, &corrected.to_string(), &here.region),
         );
     }
 }

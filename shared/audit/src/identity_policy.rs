@@ -8,32 +8,50 @@ use std::collections::BTreeSet;
 use mailroom_core::arn::Arn;
 use serde_json::Value;
 
-use crate::fix::Fix;
+use crate::fix::{Fix, UnsafeCommandError};
+
+/// Whether a policy is new.
+#[derive(Clone, Copy)]
+pub(crate) enum PolicyVerb {
+    Create,
+    Update,
+}
 
 /// A command that writes a policy.
 pub(crate) fn put_policy_command(
-    verb: &str,
+    verb: PolicyVerb,
     identity: &str,
     name: &str,
     policy: &str,
     region: &str,
-) -> Option<Fix> {
-    let command = format!("{verb}-email-identity-policy");
-    let of = ["sesv2", &command, "--email-identity", identity, "--policy-name", name, "--policy", policy];
+) -> Result<Fix, UnsafeCommandError> {
+    let command = match verb {
+        PolicyVerb::Create => "create-email-identity-policy",
+        PolicyVerb::Update => "update-email-identity-policy",
+    };
+    let of = ["sesv2", command, "--email-identity", identity, "--policy-name", name, "--policy", policy];
     Fix::aws_command(&of, region)
 }
 
-/// The policy as it should be in a Region: without statements that let everybody, and with the resources of that Region. `None` if
-/// no statement is left.
-pub(crate) fn drop_open_and_move_to_region(policy: &Value, region: &str) -> Option<Value> {
+/// What is left of a policy.
+pub(crate) enum CorrectedPolicy {
+    Kept(Value),
+    /// No statement is left.
+    NothingLeft,
+}
+
+/// The policy as it should be in a Region: without statements that let everybody, and with the resources of that Region.
+pub(crate) fn drop_open_and_move_to_region(policy: &Value, region: &str) -> CorrectedPolicy {
     let closed = statements(policy).filter(|statement| !allows_wildcard_principal(statement));
     let rest: Vec<_> = closed.map(|statement| move_to_region(statement, region)).collect();
     if rest.is_empty() {
-        return None;
+        return CorrectedPolicy::NothingLeft;
     }
     let mut corrected = policy.clone();
-    *corrected.get_mut("Statement")? = rest.into();
-    Some(corrected)
+    if let Some(statements) = corrected.get_mut("Statement") {
+        *statements = rest.into();
+    }
+    CorrectedPolicy::Kept(corrected)
 }
 
 /// The statement, with the resources of other Regions made those of this one.

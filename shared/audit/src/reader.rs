@@ -13,7 +13,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::aws::buckets::BucketReader;
-use crate::aws::iam::{AccessKeyReader, IamUser};
+use crate::aws::iam::{AccessKeyReader, IamUser, SimulatedIdentities};
 use crate::aws::ses::{IdentitySummary, SesReader};
 use crate::aws::{ApiError, ResultPage};
 use crate::caller::{CallOutcome, Caller};
@@ -426,7 +426,7 @@ where
         const ACTION: &str = "iam:SimulatePrincipalPolicy";
         let iam = &self.services.keys;
         let name = |number: usize| format!("may-send#{}#{number}", user.name);
-        let any = async || iam.may_send(&user.arn, &[]).await;
+        let any = async || iam.may_send(&user.arn, SimulatedIdentities::All).await;
         let asked = self.call_once(&name(0), ACTION, any).await?;
         if asked != ApiAnswer::Answered(false) {
             return Ok(asked);
@@ -437,7 +437,7 @@ where
             .flat_map(|of| regions.iter().filter_map(|region| identity_arn(&user.arn, region, &of.name)))
             .collect();
         for (number, arns) in arns.chunks(IDENTITIES_PER_SIMULATION).enumerate() {
-            let these = async || iam.may_send(&user.arn, arns).await;
+            let these = async || iam.may_send(&user.arn, SimulatedIdentities::Listed(arns)).await;
             let asked = self.call_once(&name(number + 1), ACTION, these).await?;
             if asked != ApiAnswer::Answered(false) {
                 return Ok(asked);

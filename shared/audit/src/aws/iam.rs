@@ -46,13 +46,21 @@ pub trait AccessKeyReader {
     /// See [`ApiError`].
     async fn last_used(&self, access_key_id: &str) -> Result<Option<AccessKeyLastUsed>, ApiError>;
 
-    /// Whether a user may send from any of these identities or, if none is given, from all
-    /// (`iam:SimulatePrincipalPolicy`). A policy that allows only certain senders, recipients or networks counts as
-    /// allowing.
+    /// Whether a user may send from any of these identities (`iam:SimulatePrincipalPolicy`). A policy that allows only
+    /// certain senders, recipients or networks counts as allowing.
     ///
     /// # Errors
     /// See [`ApiError`].
-    async fn may_send(&self, user_arn: &str, identity_arns: &[String]) -> Result<bool, ApiError>;
+    async fn may_send(&self, user_arn: &str, identities: SimulatedIdentities<'_>) -> Result<bool, ApiError>;
+}
+
+/// The identities from which a user is asked to send in a simulation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SimulatedIdentities<'a> {
+    /// All identities, whatever their names: the resource `*`.
+    All,
+    /// The identities of these ARNs.
+    Listed(&'a [String]),
 }
 
 /// An IAM user.
@@ -124,11 +132,14 @@ impl AccessKeyReader for IamAccessKeyReader {
         }))
     }
 
-    async fn may_send(&self, user_arn: &str, identity_arns: &[String]) -> Result<bool, ApiError> {
-        let identities = Some(identity_arns.to_vec()).filter(|arns| !arns.is_empty());
+    async fn may_send(&self, user_arn: &str, identities: SimulatedIdentities<'_>) -> Result<bool, ApiError> {
+        let arns = match identities {
+            SimulatedIdentities::All => None,
+            SimulatedIdentities::Listed(arns) => Some(arns.to_vec()),
+        };
         let simulate =
             self.client.simulate_principal_policy().policy_source_arn(user_arn).action_names(SEND_ACTION);
-        let simulated = simulate.set_resource_arns(identities).max_items(1000).send().await;
+        let simulated = simulate.set_resource_arns(arns).max_items(1000).send().await;
         let results = simulated.map_err(|error| classify_error(&error))?.evaluation_results;
         Ok(results.unwrap_or_default().iter().any(allows_some_sending))
     }

@@ -11,8 +11,8 @@ use crate::comparable::{Comparable, IdentityPolicy, SendingPolicies};
 use crate::facts::{IdentityFacts, RegionFacts};
 use crate::fix::Fix;
 use crate::identity_policy::{
-    allows_wildcard_principal, drop_open_and_move_to_region, foreign_region, named_principals,
-    put_policy_command, resources, statements,
+    CorrectedPolicy, PolicyVerb, allows_wildcard_principal, drop_open_and_move_to_region, foreign_region,
+    named_principals, put_policy_command, resources, statements,
 };
 use crate::judgement::Judgement;
 use crate::verdict::AuditVerdict;
@@ -85,8 +85,10 @@ fn judge_policy(judged: &mut Judgement, of: &IdentityFacts, name: &str, policy: 
     let mut todo: Vec<_> = found.iter().map(|(.., todo)| *todo).collect();
     todo.dedup();
     let fix = match drop_open_and_move_to_region(policy, region) {
-        Some(corrected) => put_policy_command("update", &of.name, name, &corrected.to_string(), region),
-        None => Fix::aws_command(
+        CorrectedPolicy::Kept(corrected) => {
+            put_policy_command(PolicyVerb::Update, &of.name, name, &corrected.to_string(), region)
+        }
+        CorrectedPolicy::NothingLeft => Fix::aws_command(
             &["sesv2", "delete-email-identity-policy", "--email-identity", &of.name, "--policy-name", name],
             region,
         ),

@@ -120,7 +120,7 @@ pub(crate) fn judge(facts: &RegionFacts) -> Judgement {
             sets_by_name: sets.as_ref(),
             all_sets_read: everything_read,
         };
-        ours += usize::from(one.judge(&mut judged));
+        ours += usize::from(one.judge(&mut judged) == FeedbackReach::OwnStack);
         forward += usize::from(one.forwards_by_email());
     }
     judged.applies = !identities.is_empty() || facts.stack.configuration_set.is_some();
@@ -216,9 +216,18 @@ struct IdentityFeedback<'a> {
     all_sets_read: bool,
 }
 
+/// Whether this stack is told of an identity's bounces and complaints.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum FeedbackReach {
+    /// It is told of both.
+    OwnStack,
+    /// It is not told of both, or a topic of another Region is set for one.
+    NotOwnStack,
+}
+
 impl IdentityFeedback<'_> {
-    /// Judges who is told, and returns whether this stack is told of both bounces and complaints.
-    fn judge(&self, judgement: &mut Judgement) -> bool {
+    /// Judges who is told.
+    fn judge(&self, judgement: &mut Judgement) -> FeedbackReach {
         let elsewhere: Vec<_> =
             FeedbackKind::ALL.into_iter().filter(|kind| self.has_topic_in_other_region(*kind)).collect();
         for kind in &elsewhere {
@@ -258,7 +267,11 @@ impl IdentityFeedback<'_> {
                 self.add_receiver_finding(judgement, verdict, who, &kinds);
             }
         }
-        elsewhere.is_empty() && heard.iter().all(|(_, heard)| *heard == FeedbackReceiver::OwnStack)
+        if elsewhere.is_empty() && heard.iter().all(|(_, heard)| *heard == FeedbackReceiver::OwnStack) {
+            FeedbackReach::OwnStack
+        } else {
+            FeedbackReach::NotOwnStack
+        }
     }
 
     fn has_topic_in_other_region(&self, kind: FeedbackKind) -> bool {
@@ -363,5 +376,6 @@ impl IdentityFeedback<'_> {
             &[&set[..], &[kind.notification_type(), "--sns-topic", topic]].concat(),
             &self.stack.region,
         )
+        .ok()
     }
 }

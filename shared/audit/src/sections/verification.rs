@@ -25,8 +25,9 @@ pub(crate) fn judge(facts: &RegionFacts) -> Judgement {
                 unverified.push(of.name.as_str());
             }
             Some(identity) => {
-                let sends = judge_identity(&mut judged, of, identity, &facts.stack.region);
-                if sends { &mut verified } else { &mut unverified }.push(of.name.as_str());
+                judge_identity(&mut judged, of, identity, &facts.stack.region);
+                if identity.verified_for_sending { &mut verified } else { &mut unverified }
+                    .push(of.name.as_str());
             }
         }
     }
@@ -35,16 +36,10 @@ pub(crate) fn judge(facts: &RegionFacts) -> Judgement {
     judged
 }
 
-/// Judges an identity, and returns whether mail can be sent from it.
-fn judge_identity(
-    judged: &mut Judgement,
-    of: &IdentityFacts,
-    identity: &EmailIdentity,
-    region: &str,
-) -> bool {
+fn judge_identity(judged: &mut Judgement, of: &IdentityFacts, identity: &EmailIdentity, region: &str) {
     let status = identity.verification_status.as_deref();
     let verdict = match status {
-        Some("SUCCESS") if identity.verified_for_sending => return true,
+        Some("SUCCESS") if identity.verified_for_sending => return,
         Some("PENDING" | "FAILED" | "NOT_STARTED") => AuditVerdict::Fail,
         _ if !identity.verified_for_sending => AuditVerdict::Fail,
         Some("TEMPORARY_FAILURE") => AuditVerdict::Warn,
@@ -60,7 +55,6 @@ fn judge_identity(
     let evidence = told.into_iter().flatten().collect::<Vec<_>>().join(", ");
     let (todo, fixes) = remedy(of, identity, region);
     judged.add_finding(verdict, &of.name, evidence, todo, fixes);
-    identity.verified_for_sending
 }
 
 fn remedy(of: &IdentityFacts, identity: &EmailIdentity, region: &str) -> (&'static str, Vec<Fix>) {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
-use mailroom_audit::aws::iam::{AccessKeyReader, IamUser};
+use mailroom_audit::aws::iam::{AccessKeyReader, IamUser, SimulatedIdentities};
 use mailroom_audit::aws::{ApiError, ResultPage};
 use mailroom_audit::facts::{AccessKey, AccessKeyLastUsed, ApiAnswer};
 
@@ -93,7 +93,11 @@ impl AccessKeyReader for MemoryIam {
         .await
     }
 
-    async fn may_send(&self, user_arn: &str, identity_arns: &[String]) -> Result<bool, ApiError> {
+    async fn may_send(&self, user_arn: &str, identities: SimulatedIdentities<'_>) -> Result<bool, ApiError> {
+        let identity_arns: &[String] = match identities {
+            SimulatedIdentities::All => &[],
+            SimulatedIdentities::Listed(arns) => arns,
+        };
         self.call(format!("may_send {user_arn} {}", identity_arns.len()), |inner| {
             let from = inner.senders.get(user_arn);
             from.is_some_and(|from| from.is_empty() || from.iter().any(|arn| identity_arns.contains(arn)))
