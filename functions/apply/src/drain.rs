@@ -7,8 +7,17 @@ use mailroom_core::suppression::dispatch::{Backlog, Dispatch, DueAddress, JobAva
 use tracing::warn;
 
 use crate::error::RunEnd;
+use crate::import_job::JobStart;
 use crate::ports::Ports;
 use crate::run::{ApplyRun, MAX_DUE, MAX_PARALLEL_WRITES};
+
+/// What came of recording what needs no call.
+struct RecordingResult {
+    /// The addresses that are still due.
+    remaining: Vec<DueAddress>,
+    /// The number of those that are done.
+    recorded_count: usize,
+}
 
 impl<P: Ports> ApplyRun<'_, P> {
     /// Does what is due, as long as there is time and something to do. `addresses`, sorted, are looked at first, whatever the
@@ -28,15 +37,16 @@ impl<P: Ports> ApplyRun<'_, P> {
                 }
                 watched => watched?,
             }
-            let (due, settled) = self.record_attempts_without_calls(due).await?;
-            let backlog = Backlog::new(due, self.function.settings.calls_per_minute());
+            let RecordingResult { remaining, recorded_count } =
+                self.record_attempts_without_calls(due).await?;
+            let backlog = Backlog::new(remaining, self.function.settings.calls_per_minute());
             let is_storm = backlog.exceeds_calls_per_minute();
             let jobs = self.job_availability(&backlog).await?;
             let Dispatch { job, calls, waits } = backlog.dispatch(jobs);
-            if !job.is_empty() && self.start_job(job).await? {
+            if !job.is_empty() && self.start_job(job).await? == JobStart::Requested {
                 continue;
             }
-            let done = settled + self.make_one_round_of_calls(calls).await?;
+            let done = recorded_count + self.make_one_round_of_calls(calls).await?;
             // Something was done, so look again. The index may still show it, but not for long, and then it counts as
             // nothing.
             if done > 0 {
@@ -106,20 +116,19 @@ impl<P: Ports> ApplyRun<'_, P> {
         Ok(due)
     }
 
-    /// Records what needs no call: what SES is trusted to have put, and what it refuses to put. Returns the rest, and the
-    /// number of those that were recorded.
+    /// Records what needs no call: what SES is trusted to have put, and what it refuses to put.
     async fn record_attempts_without_calls(
         &mut self,
         due: Vec<DueAddress>,
-    ) -> Result<(Vec<DueAddress>, usize), RunEnd> {
+    ) -> Result<RecordingResult, RunEnd> {
         if !due.iter().any(DueAddress::depends_on_account) {
-            return Ok((due, 0));
+            return Ok(RecordingResult { remaining: due, recorded_count: 0 });
         }
         let account = self.account_status().await?.clone();
         let settle = |due: &DueAddress| {
             due.trusted_or_refused_attempt(account.has_production_access, &account.enabled_reasons)
         };
-        let (settled, rest): (Vec<_>, Vec<_>) = due.into_iter().partition(|due| settle(due).is_some());
+        let (settled, remaining): (Vec<_>, Vec<_>) = due.into_iter().partition(|due| settle(due).is_some());
         let (run, settle) = (&*self, &settle);
         let mut writes = stream::iter(settled)
             .map(|stale| async move {
@@ -140,6 +149,6 @@ impl<P: Ports> ApplyRun<'_, P> {
         for attempt in &attempts {
             self.counts.add(attempt);
         }
-        Ok((rest, attempts.len()))
+        Ok(RecordingResult { remaining, recorded_count: attempts.len() })
     }
 }

@@ -43,6 +43,15 @@ const TIME_TO_CREATE: Duration = Duration::from_secs(10);
 /// By how much SES's clock may be behind ours.
 const MAX_SES_CLOCK_SKEW: Duration = Duration::from_mins(5);
 
+/// What came of making a job.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum JobStart {
+    /// SES was asked for the job. It may have refused: then there is no job, and none will be made for a while.
+    Requested,
+    /// All of what was due has changed since, so that SES was asked for nothing.
+    NothingLeft,
+}
+
 impl<P: Ports> ApplyRun<'_, P> {
     async fn update_note(&mut self, change: impl FnOnce(&mut JobNote)) -> Result<(), RunEnd> {
         self.import_jobs.update(&self.function.table, self.deadline, change).await
@@ -60,15 +69,15 @@ impl<P: Ports> ApplyRun<'_, P> {
         format!("s3://{}/{object_key}", self.function.settings.bucket)
     }
 
-    /// Makes a job of what is due: of one kind, and as much as SES takes. Returns `false` if all of it has changed since.
-    pub(crate) async fn start_job(&mut self, mut due: Vec<DueAddress>) -> Result<bool, RunEnd> {
+    /// Makes a job of what is due: of one kind, and as much as SES takes.
+    pub(crate) async fn start_job(&mut self, mut due: Vec<DueAddress>) -> Result<JobStart, RunEnd> {
         if self.list_caller.call_time_left() < TIME_TO_START {
             return Err(RunEnd::Later("an import job is not begun so late"));
         }
         let plan = |due: &Vec<DueAddress>| {
             import::plan_import(due.iter().map(|due| (due.state.address(), &due.to_do)))
         };
-        let Some(planned) = plan(&due) else { return Ok(false) };
+        let Some(planned) = plan(&due) else { return Ok(JobStart::NothingLeft) };
         let now = self.now();
         let key = planned.object_key(now);
         let intent = JobIntent::new(key.clone(), planned.action, now);
@@ -79,7 +88,7 @@ impl<P: Ports> ApplyRun<'_, P> {
         due.retain(|due| marked.contains(due.state.address()));
         let Some(planned) = plan(&due) else {
             self.update_note(|note| note.intent = None).await?;
-            return Ok(false);
+            return Ok(JobStart::NothingLeft);
         };
         self.function
             .objects
@@ -87,7 +96,7 @@ impl<P: Ports> ApplyRun<'_, P> {
             .await?;
         info!(kind = planned.action.as_ses(), addresses = planned.addresses.len(), key, "import job");
         self.request_or_give_up_job().await?;
-        Ok(true)
+        Ok(JobStart::Requested)
     }
 
     /// Marks addresses as held by the job. One whose state somebody has written meanwhile is left out, since it may need

@@ -41,6 +41,8 @@ impl AttemptOutcome {
 enum AddressCallError {
     /// The state of the address has changed since it was read.
     StateChanged,
+    /// SES did not do what it was asked.
+    Failed(AttemptOutcome),
     /// The run ends with this.
     RunEnd(RunEnd),
 }
@@ -82,7 +84,7 @@ impl<P: Ports> ApplyRun<'_, P> {
                 ListAction::Nothing | ListAction::Wait(_) | ListAction::TrustSes(_) => return Ok(None),
             };
             match outcome {
-                Ok(outcome) => return Ok(Some((state, outcome))),
+                Ok(outcome) | Err(AddressCallError::Failed(outcome)) => return Ok(Some((state, outcome))),
                 Err(AddressCallError::StateChanged) => {}
                 Err(AddressCallError::RunEnd(end)) => return Err(end),
             }
@@ -97,17 +99,18 @@ impl<P: Ports> ApplyRun<'_, P> {
     ) -> Result<AttemptOutcome, AddressCallError> {
         // The account is asked for first, so that what was put is recorded without waiting for another call.
         let enabled = self.account_status().await?.enabled_reasons.contains(&reason);
-        let failure =
-            self.call_if_state_unchanged(state, async |list| list.put(spelling, reason).await).await?;
-        if let Some(AttemptOutcome { end: None | Some(ListError::Refused(_)), .. }) = failure {
+        let called = self.call_if_state_unchanged(state, async |list| list.put(spelling, reason).await).await;
+        if let Err(AddressCallError::Failed(AttemptOutcome {
+            end: None | Some(ListError::Refused(_)), ..
+        })) = called
+        {
             // The account may have come into the sandbox since it was asked for. Then the address is not to blame.
             if !self.reread_account().await?.has_production_access {
                 return Ok(AttemptOutcome::from_attempt(ApplyAttempt::RefusedSandbox));
             }
         }
-        let written =
-            || AttemptOutcome::from_attempt(ApplyAttempt::Written { reason: Some(reason), enabled });
-        Ok(failure.unwrap_or_else(written))
+        called?;
+        Ok(AttemptOutcome::from_attempt(ApplyAttempt::Written { reason: Some(reason), enabled }))
     }
 
     async fn delete_entries(
@@ -116,33 +119,32 @@ impl<P: Ports> ApplyRun<'_, P> {
         spellings: &[String],
     ) -> Result<AttemptOutcome, AddressCallError> {
         for spelling in spellings {
-            if let Some(failure) =
-                self.call_if_state_unchanged(state, async |list| list.delete(spelling).await).await?
-            {
-                return Ok(failure);
-            }
+            self.call_if_state_unchanged(state, async |list| list.delete(spelling).await).await?;
         }
         Ok(AttemptOutcome::from_attempt(ApplyAttempt::Written { reason: None, enabled: true }))
     }
 
     /// Calls SES for a state, unless that has changed by the time of the call: a BOUNCE must not be put over a COMPLAINT
-    /// that came while the call waited for its turn. Returns the failure; `None` if SES did what it was asked.
+    /// that came while the call waited for its turn.
     async fn call_if_state_unchanged(
         &mut self,
         state: &AddressState,
         call: impl AsyncFn(&P::List) -> Result<(), ListError>,
-    ) -> Result<Option<AttemptOutcome>, AddressCallError> {
+    ) -> Result<(), AddressCallError> {
         let (apply, deadline) = (self.function, self.deadline);
         let is_unchanged = async || {
             let found = apply.table.get_state(state.address(), deadline).await?;
             let same = found.is_some_and(|found| found.version() == state.version());
             if same { Ok(()) } else { Err(AddressCallError::StateChanged) }
         };
-        match self.list_caller.check_and_call_with_retries(Idempotency::Idempotent, is_unchanged, call).await
-        {
-            Ok(()) => Ok(None),
-            Err(AddressCallError::RunEnd(RunEnd::List(error))) => Ok(Some(AttemptOutcome::from_error(error))),
-            Err(error) => Err(error),
-        }
+        self.list_caller
+            .check_and_call_with_retries(Idempotency::Idempotent, is_unchanged, call)
+            .await
+            .map_err(|error| match error {
+                AddressCallError::RunEnd(RunEnd::List(error)) => {
+                    AddressCallError::Failed(AttemptOutcome::from_error(error))
+                }
+                error => error,
+            })
     }
 }
