@@ -4,7 +4,7 @@
 use mailroom_aws::dead_letters::DeadLetterQueue;
 use mailroom_aws::deadline::Deadline;
 use mailroom_aws::invocation::{
-    AppendCounts, Invocation, InvocationError, PoisonMessageCounts, SqsBatchResponse,
+    AppendCounts, IndexedMessage, Invocation, InvocationError, PoisonMessageCounts, SqsBatchResponse,
 };
 use mailroom_aws::metrics::Metrics;
 use mailroom_aws::table::deliveries::DeliveryTable;
@@ -77,10 +77,10 @@ impl<T: RecordTable + DeliveryTable, D: DeadLetterQueue, M: Metrics> FeedbackFun
         let mut invocation = Invocation::open(payload)?;
         let mut tally = FeedbackTally::default();
         let mut deliveries = DeliveryBuffer::default();
-        while let Some((place, message)) = invocation.open_next_message() {
+        while let Some(IndexedMessage { index, message }) = invocation.open_next_message() {
             // What there was no time for comes back; its id is all that the answer needs.
             if deadline.has_passed() {
-                invocation.mark_failed(place);
+                invocation.mark_failed(index);
                 continue;
             }
             match self.process_message(&message, &mut tally) {
@@ -94,10 +94,10 @@ impl<T: RecordTable + DeliveryTable, D: DeadLetterQueue, M: Metrics> FeedbackFun
                     tally.messages_not_stored += usize::from(!stored);
                     for record in records {
                         if self.settings.stores_deliveries {
-                            deliveries.add_from_record(place, &record);
+                            deliveries.add_from_record(index, &record);
                         }
                         if stored {
-                            invocation.buffer_record(place, record);
+                            invocation.buffer_record(index, record);
                         }
                         if invocation.is_buffer_full() || deliveries.is_full() {
                             self.write_deliveries_and_records(&mut invocation, &mut deliveries, deadline)
@@ -106,10 +106,10 @@ impl<T: RecordTable + DeliveryTable, D: DeadLetterQueue, M: Metrics> FeedbackFun
                     }
                     for malformed in malformed {
                         let reason = DeadLetterReason::from(&malformed.prefix_field(&message.path));
-                        mark_poison_and_log(&mut invocation, place, &message, reason);
+                        mark_poison_and_log(&mut invocation, index, &message, reason);
                     }
                 }
-                Err(reason) => mark_poison_and_log(&mut invocation, place, &message, reason),
+                Err(reason) => mark_poison_and_log(&mut invocation, index, &message, reason),
             }
         }
         self.write_deliveries_and_records(&mut invocation, &mut deliveries, deadline).await;

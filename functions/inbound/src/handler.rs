@@ -7,7 +7,7 @@ use futures_util::future::join_all;
 use mailroom_aws::dead_letters::DeadLetterQueue;
 use mailroom_aws::deadline::Deadline;
 use mailroom_aws::invocation::{
-    AppendCounts, Invocation, InvocationError, PoisonMessageCounts, SqsBatchResponse,
+    AppendCounts, IndexedMessage, Invocation, InvocationError, PoisonMessageCounts, SqsBatchResponse,
 };
 use mailroom_aws::metrics::Metrics;
 use mailroom_aws::objects::{ObjectError, ObjectStore};
@@ -91,9 +91,9 @@ impl<T: RecordTable, O: ObjectStore, D: DeadLetterQueue, M: Metrics> InboundFunc
                 break;
             }
             let worked =
-                join_all(messages.iter().map(|(_, message)| deadline.limit(self.process_message(message))))
+                join_all(messages.iter().map(|next| deadline.limit(self.process_message(&next.message))))
                     .await;
-            for ((place, message), work) in messages.iter().zip(worked) {
+            for (IndexedMessage { index, message }, work) in messages.iter().zip(worked) {
                 match work.unwrap_or(Err(InboundMessageError::DeadlineExceeded)) {
                     Ok(InboundAction::Ignore) => ignored += 1,
                     Ok(InboundAction::ServiceEvent) => {
@@ -105,17 +105,17 @@ impl<T: RecordTable, O: ObjectStore, D: DeadLetterQueue, M: Metrics> InboundFunc
                         malformed_recipients: malformed,
                     })) => {
                         for record in records {
-                            invocation.buffer_record(*place, record);
+                            invocation.buffer_record(*index, record);
                             if invocation.is_buffer_full() {
                                 invocation.append_buffered_records(&self.table, deadline).await;
                             }
                         }
                         for malformed in malformed {
                             let malformed = malformed.prefix_field(&message.path);
-                            mark_message_and_log(&mut invocation, *place, message, malformed.into());
+                            mark_message_and_log(&mut invocation, *index, message, malformed.into());
                         }
                     }
-                    Err(trouble) => mark_message_and_log(&mut invocation, *place, message, trouble),
+                    Err(trouble) => mark_message_and_log(&mut invocation, *index, message, trouble),
                 }
             }
         }

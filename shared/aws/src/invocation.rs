@@ -114,6 +114,15 @@ pub struct PoisonMessageCounts {
     pub dead_letters_sent: usize,
 }
 
+/// A message and its place in the payload.
+#[derive(Debug)]
+pub struct IndexedMessage {
+    /// The message's place, by which [`Invocation`] is told what becomes of it.
+    pub index: usize,
+    /// The message, opened.
+    pub message: PayloadMessage,
+}
+
 impl<'a, R: TableItem> Invocation<'a, R> {
     /// Opens a payload of any shape.
     ///
@@ -131,13 +140,13 @@ impl<'a, R: TableItem> Invocation<'a, R> {
         })
     }
 
-    /// Opens the next message, in the payload's order, and returns it with its place; `None` after the last one.
-    pub fn open_next_message(&mut self) -> Option<(usize, PayloadMessage)> {
-        let place = self.outcomes.len();
-        (place < self.payload.len()).then(|| {
-            let (source, message) = self.payload.open_message(place);
+    /// Opens the next message, in the payload's order; `None` after the last one.
+    pub fn open_next_message(&mut self) -> Option<IndexedMessage> {
+        let index = self.outcomes.len();
+        (index < self.payload.len()).then(|| {
+            let (source, message) = self.payload.open_message(index);
             self.outcomes.add_message(source, message.id.clone());
-            (place, message)
+            IndexedMessage { index, message }
         })
     }
 
