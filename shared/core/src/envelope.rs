@@ -213,9 +213,7 @@ struct SesRecord<'a> {
 /// Opens a record of a receipt rule's Lambda action.
 fn open_ses_record(record: &str) -> UnwrappedMessage {
     let read = |record: &str| match MalformedInput::parse_json::<SesRecord>(record)?.ses {
-        Some(ses) => json::parse_or_parse_repaired(ses.get(), |ses| {
-            receipt::parse_receipt_unless_rule_test(ses, "ses").map(ParsedMessage::from)
-        }),
+        Some(ses) => json::parse_or_parse_repaired(ses.get(), |ses| receipt::parse_receipt(ses, "ses")),
         None => Err(MalformedInput::new("ses", InputProblem::Missing)),
     };
     (MessageOrigin::default(), json::parse_or_parse_repaired(record, read))

@@ -14,7 +14,7 @@ use crate::evidence::{self, BounceReport, DecisionTrigger, Evidence};
 use crate::malformed::{InputProblem, MalformedInput};
 use crate::notification::{BounceEvent, EventBody, EventKind, Notification, NotificationFormat, Recipient};
 use crate::origin::MessageOrigin;
-use crate::record::{self, ParsedRecipients, TableItem, replace_key_separators};
+use crate::record::{self, EventTime, ParsedRecipients, TableItem, replace_key_separators};
 use crate::text::{MAX_SES_TEXT_CHARS, sanitize_text};
 use crate::timestamp::Timestamp;
 
@@ -132,7 +132,7 @@ pub fn normalize(
 ) -> Result<NormalizedFeedback, MalformedInput> {
     let ParsedRecipients { valid: recipients, malformed } = parse_notification_recipients(notification)?;
     let own_time = notification.body.timestamp();
-    let (occurred_at, occurred_at_unread) =
+    let EventTime { occurred_at, unreadable_text: occurred_at_unread } =
         record::event_time_or_fallback(own_time, &[&notification.mail.timestamp], origin)?;
     let event_id = event_id::feedback_id_or_hash(
         notification,

@@ -29,7 +29,8 @@ use crate::arn::Arn;
 use crate::malformed::{InputProblem, MalformedInput};
 use crate::origin::MessageOrigin;
 use crate::record::{
-    ParsedRecipients, Retention, event_time_or_fallback, parse_distinct_recipients, replace_key_separators,
+    EventTime, ParsedRecipients, Retention, event_time_or_fallback, parse_distinct_recipients,
+    replace_key_separators,
 };
 use crate::text::{MAX_SES_TEXT_CHARS, ScalarText, sanitize_text};
 use headers::{HeaderFields, HeaderView};
@@ -105,7 +106,7 @@ pub fn normalize_valid_recipients(
         parse_distinct_recipients(named, |recipient: &ScalarText| recipient, &list, "");
     // Takes the time of the mail, not of the action, so that all actions of a rule make the same key.
     let mail = &receipt.mail;
-    let (occurred_at, occurred_at_unread) =
+    let EventTime { occurred_at, unreadable_text: occurred_at_unread } =
         event_time_or_fallback(Some(&mail.timestamp), &[&said.timestamp], origin)
             .map_err(|error| error.prefix_field(receipt.path))?;
 

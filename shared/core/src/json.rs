@@ -51,14 +51,14 @@ pub(crate) fn repair_json_strings(text: &str) -> Option<String> {
     let mut repaired = String::new();
     let (mut at, mut copied, mut in_string) = (0, 0, false);
     while let Some(&byte) = bytes.get(at) {
-        let (length, replacement) = match byte {
+        let EscapeRepair { length, replacement } = match byte {
             b'"' => {
                 in_string = !in_string;
-                (1, None)
+                EscapeRepair::keep(1)
             }
             b'\\' if in_string => repair_escape(&text[at..]),
-            0..0x20 if in_string => (1, Some(format!("\\u{byte:04x}"))),
-            _ => (1, None),
+            0..0x20 if in_string => EscapeRepair::replace(1, format!("\\u{byte:04x}")),
+            _ => EscapeRepair::keep(1),
         };
         if let Some(replacement) = replacement {
             repaired.push_str(&text[copied..at]);
@@ -70,19 +70,37 @@ pub(crate) fn repair_json_strings(text: &str) -> Option<String> {
     (copied > 0).then(|| repaired + &text[copied..])
 }
 
-/// How many bytes the escape has with which `text` begins, and what to write in their place if it is not one.
-fn repair_escape(text: &str) -> (usize, Option<String>) {
+/// What becomes of the next bytes of a text.
+struct EscapeRepair {
+    /// How many bytes.
+    length: usize,
+    /// What to write in their place; `None` if they stay.
+    replacement: Option<String>,
+}
+
+impl EscapeRepair {
+    fn keep(length: usize) -> Self {
+        Self { length, replacement: None }
+    }
+
+    fn replace(length: usize, replacement: impl Into<String>) -> Self {
+        Self { length, replacement: Some(replacement.into()) }
+    }
+}
+
+/// Judges the escape with which `text` begins.
+fn repair_escape(text: &str) -> EscapeRepair {
     match text.as_bytes().get(1) {
-        Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => (2, None),
+        Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => EscapeRepair::keep(2),
         Some(b'u') => match parse_code_unit(text) {
             Some(0xd800..=0xdbff) if matches!(parse_code_unit(&text[6..]), Some(0xdc00..=0xdfff)) => {
-                (12, None)
+                EscapeRepair::keep(12)
             }
-            Some(0xd800..=0xdfff) => (6, Some("\\ufffd".to_owned())),
-            Some(_) => (6, None),
-            None => (1, Some("\\\\".to_owned())),
+            Some(0xd800..=0xdfff) => EscapeRepair::replace(6, "\\ufffd"),
+            Some(_) => EscapeRepair::keep(6),
+            None => EscapeRepair::replace(1, "\\\\"),
         },
-        _ => (1, Some("\\\\".to_owned())),
+        _ => EscapeRepair::replace(1, "\\\\"),
     }
 }
 

@@ -18,7 +18,7 @@ use crate::arn::Arn;
 use crate::inbound::receipt::{self, Receipt};
 use crate::json::{self, JsonFields};
 use crate::malformed::{InputProblem, MalformedInput};
-use crate::record::{self, MAX_MESSAGE_ID_BYTES};
+use crate::record::{self, MAX_MESSAGE_ID_BYTES, MessageId};
 use crate::text::{LenientTags, ScalarText, ScalarTexts, sanitize_text};
 
 pub(crate) use event_body::{
@@ -36,13 +36,6 @@ pub enum ParsedMessage {
     Received(Box<Receipt>),
     /// There is nothing to record: the message is to be acknowledged, and nothing done.
     Ignored(IgnoredMessage),
-}
-
-impl From<Option<Box<Receipt>>> for ParsedMessage {
-    /// SES writes no receipt when it tries out a rule.
-    fn from(receipt: Option<Box<Receipt>>) -> Self {
-        receipt.map_or(Self::Ignored(IgnoredMessage::ReceiptRuleTest), Self::Received)
-    }
 }
 
 /// A message that becomes no record. Mailroom never fetches a `SubscribeURL`: the template makes the subscriptions.
@@ -408,9 +401,7 @@ pub(crate) fn parse_ses_message(text: &str) -> Result<ParsedMessage, MalformedIn
         (Some("AmazonSnsSubscriptionSucceeded"), _) => {
             return Ok(ParsedMessage::Ignored(IgnoredMessage::TopicSubscribed));
         }
-        (Some("Received"), _) => {
-            return receipt::parse_receipt_unless_rule_test(text, "").map(ParsedMessage::from);
-        }
+        (Some("Received"), _) => return receipt::parse_receipt(text, ""),
         (Some(kind), _) => (NotificationFormat::Identity, EventKind::parse(kind)),
         (None, Some(kind)) => (NotificationFormat::Event, EventKind::parse(kind)),
         (None, None) => {
@@ -418,7 +409,7 @@ pub(crate) fn parse_ses_message(text: &str) -> Result<ParsedMessage, MalformedIn
         }
     };
     let mail = raw.mail.ok_or_else(|| MalformedInput::new("mail", InputProblem::Missing))?;
-    let Some(message_id) = record::message_id_unless_rule_test(&mail.message_id)? else {
+    let MessageId::Mail(message_id) = record::parse_message_id(&mail.message_id)? else {
         return Ok(ParsedMessage::Ignored(IgnoredMessage::ReceiptRuleTest));
     };
     let body = match kind {

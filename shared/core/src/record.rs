@@ -40,23 +40,28 @@ impl Retention {
     }
 }
 
+/// When an event occurred.
+pub(crate) struct EventTime {
+    pub(crate) occurred_at: Timestamp,
+    /// The text of the event's own time, if that was unreadable.
+    pub(crate) unreadable_text: Option<String>,
+}
+
 /// An event's own time; where it has none, or an unreadable one, the first of the `fallback_times` that is readable, then the
-/// envelope's. One odd date must not lose an event, and a redelivery must find the same time. The second value is the
-/// text of the event's own time, if that was unreadable.
+/// envelope's. One odd date must not lose an event, and a redelivery must find the same time.
 pub(crate) fn event_time_or_fallback(
     own_time: Option<&ScalarText>,
     fallback_times: &[&ScalarText],
     origin: &MessageOrigin,
-) -> Result<(Timestamp, Option<String>), MalformedInput> {
+) -> Result<EventTime, MalformedInput> {
     let read = |text: &ScalarText| text.get().and_then(Timestamp::parse);
     let told = own_time.into_iter().chain(fallback_times.iter().copied()).find_map(read);
-    let time = told
+    let occurred_at = told
         .or(origin.time)
         .ok_or_else(|| MalformedInput::new("mail.timestamp", InputProblem::NoReadableTime))?;
-    Ok((
-        time,
-        own_time.filter(|text| read(text).is_none()).and_then(|text| text.sanitized_text(MAX_SES_TEXT_CHARS)),
-    ))
+    let unreadable = own_time.filter(|text| read(text).is_none());
+    let unreadable_text = unreadable.and_then(|text| text.sanitized_text(MAX_SES_TEXT_CHARS));
+    Ok(EventTime { occurred_at, unreadable_text })
 }
 
 /// The recipients that an event concerns.
@@ -95,14 +100,25 @@ pub(crate) fn replace_key_separators(text: &str) -> String {
     text.replace('#', "_")
 }
 
-/// SES's id of a mail (`mail.messageId`); `None` if SES is only trying out a receipt rule.
+/// What `mail.messageId` says.
+pub(crate) enum MessageId<'a> {
+    /// SES's id of a mail.
+    Mail(&'a str),
+    /// SES is only trying out a receipt rule: there is no mail.
+    ReceiptRuleTest,
+}
+
+/// Reads `mail.messageId`.
 ///
 /// # Errors
 /// If there is none, or one that no key could hold.
-pub(crate) fn message_id_unless_rule_test(id: &ScalarText) -> Result<Option<&str>, MalformedInput> {
+pub(crate) fn parse_message_id(id: &ScalarText) -> Result<MessageId<'_>, MalformedInput> {
     let id = id.get().ok_or_else(|| MalformedInput::new("mail.messageId", InputProblem::Missing))?;
     if id.len() > MAX_MESSAGE_ID_BYTES {
         return Err(MalformedInput::new("mail.messageId", InputProblem::TooLong).with_excerpt(id));
     }
-    Ok((id != "AMAZON_SES_SETUP_NOTIFICATION").then_some(id))
+    Ok(match id {
+        "AMAZON_SES_SETUP_NOTIFICATION" => MessageId::ReceiptRuleTest,
+        id => MessageId::Mail(id),
+    })
 }

@@ -241,8 +241,8 @@ impl<'a> Tokens<'a> {
         }
     }
 
-    /// The token that starts with a delimiter at `self.at`: its kind, its length, and the length of each delimiter.
-    fn measure_special_token(&mut self) -> Option<(TokenKind, usize, usize)> {
+    /// The token that starts with a special character at `self.at`.
+    fn measure_special_token(&mut self) -> Option<TokenExtent> {
         let rest = self.list.get(self.at..)?;
         match rest.bytes().next()? {
             b'"' if self.at < self.quotes_until => {
@@ -250,34 +250,50 @@ impl<'a> Tokens<'a> {
                 if end.is_none() {
                     self.quotes_until = self.at;
                 }
-                end.map(|end| (TokenKind::Quoted, end, 1))
+                end.map(|len| TokenExtent { kind: TokenKind::Quoted, len, delimiter_len: 1 })
             }
             b'(' if self.at < self.comments_until => {
                 let end = comment_length(rest);
                 if end.is_none() {
                     self.comments_until = self.at;
                 }
-                end.map(|end| (TokenKind::Comment, end, 1))
+                end.map(|len| TokenExtent { kind: TokenKind::Comment, len, delimiter_len: 1 })
             }
             b'=' if self.at < self.last_word_end => {
-                EncodedWord::parse_prefix(rest).map(|word| (TokenKind::EncodedWord, word.len, 0))
+                let word = EncodedWord::parse_prefix(rest)?;
+                Some(TokenExtent { kind: TokenKind::EncodedWord, len: word.len, delimiter_len: 0 })
             }
             b'<' => {
                 self.in_route = rest.get(1..).is_some_and(|rest| rest.trim_start().starts_with('@'));
                 self.has_address = true;
-                Some((TokenKind::OpenBracket, 1, 0))
+                Some(TokenExtent::one_byte(TokenKind::OpenBracket))
             }
             b'>' => {
                 self.in_route = false;
-                Some((TokenKind::CloseBracket, 1, 0))
+                Some(TokenExtent::one_byte(TokenKind::CloseBracket))
             }
             b',' | b';' if !self.in_route => {
                 self.has_address = false;
-                Some((TokenKind::Separator, 1, 0))
+                Some(TokenExtent::one_byte(TokenKind::Separator))
             }
-            b':' if !self.has_address && self.at < self.last_semicolon => Some((TokenKind::GroupColon, 1, 0)),
+            b':' if !self.has_address && self.at < self.last_semicolon => {
+                Some(TokenExtent::one_byte(TokenKind::GroupColon))
+            }
             _ => None,
         }
+    }
+}
+
+/// A token's kind, its length, and the length of the delimiter at each of its ends.
+struct TokenExtent {
+    kind: TokenKind,
+    len: usize,
+    delimiter_len: usize,
+}
+
+impl TokenExtent {
+    fn one_byte(kind: TokenKind) -> Self {
+        Self { kind, len: 1, delimiter_len: 0 }
     }
 }
 
@@ -286,9 +302,9 @@ impl<'a> Iterator for Tokens<'a> {
 
     fn next(&mut self) -> Option<Token<'a>> {
         let start = self.at;
-        if let Some((kind, len, delimiter)) = self.measure_special_token() {
+        if let Some(TokenExtent { kind, len, delimiter_len }) = self.measure_special_token() {
             self.at = start + len;
-            let text = self.list.get(start + delimiter..self.at - delimiter).unwrap_or_default();
+            let text = self.list.get(start + delimiter_len..self.at - delimiter_len).unwrap_or_default();
             return Some(Token { kind, start, end: self.at, text });
         }
         let rest = self.list.get(start..).filter(|rest| !rest.is_empty())?;

@@ -206,7 +206,7 @@ impl Delimiter {
     fn find(bytes: &[u8], from: usize, boundaries: &[Vec<u8>], is_complete: bool) -> Option<Self> {
         let mut start = from;
         while start < bytes.len() && !boundaries.is_empty() {
-            let (end, after) = find_line_end(bytes, start, is_complete)?;
+            let LineEnd { end, next_line } = find_line_end(bytes, start, is_complete)?;
             let line = bytes.get(start..end)?;
             if let Some(line) = line.strip_prefix(b"--") {
                 for (level, boundary) in boundaries.iter().enumerate().rev() {
@@ -220,12 +220,12 @@ impl Delimiter {
                             level,
                             ends_multipart: closes,
                             body_end: from + before.len(),
-                            next_line: after,
+                            next_line,
                         });
                     }
                 }
             }
-            start = after;
+            start = next_line;
         }
         None
     }
@@ -269,39 +269,39 @@ impl<'a> Entity<'a> {
         while at < bytes.len() || !is_complete {
             let rest = bytes.get(at..).unwrap_or_default();
             let continues = value_start.is_some()
-                && (is_continuation_line(rest) || (after_bare_cr && parse_field_name(rest).is_none()));
-            let Some((end, next)) = find_line_end(bytes, at, is_complete) else {
+                && (is_continuation_line(rest) || (after_bare_cr && parse_field_start(rest).is_none()));
+            let Some(LineEnd { end, next_line }) = find_line_end(bytes, at, is_complete) else {
                 if continues || rest.is_empty() {
                     fields.pop();
                 }
                 break;
             };
-            let is_bare_cr = bytes.get(end..next) == Some(b"\r");
+            let is_bare_cr = bytes.get(end..next_line) == Some(b"\r");
             // Among lines that end in a line feed, a carriage return alone is a stray one. SES's own fields may stand before
             // a mail whose lines all end so.
             if end == at && is_bare_cr && has_line_feeds {
-                let Some((next_end, after)) = find_line_end(bytes, next, is_complete) else { break };
-                if bytes.get(next_end..after).is_some_and(|line_break| line_break.ends_with(b"\n")) {
+                let Some(next) = find_line_end(bytes, next_line, is_complete) else { break };
+                if bytes.get(next.end..next.next_line).is_some_and(|line_break| line_break.ends_with(b"\n")) {
                     after_bare_cr = true;
-                    at = next;
+                    at = next_line;
                     continue;
                 }
             }
             if end == at {
-                body = Some(next);
+                body = Some(next_line);
                 break;
             }
             if !continues {
-                let name = parse_field_name(bytes.get(at..end).unwrap_or_default());
-                value_start = name.map(|(_, len)| at + len);
-                fields.extend(name.map(|(name, _)| HeaderField { name, value: b"" }));
+                let start = parse_field_start(bytes.get(at..end).unwrap_or_default());
+                value_start = start.as_ref().map(|start| at + start.value_offset);
+                fields.extend(start.map(|start| HeaderField { name: start.name, value: b"" }));
             }
             if let (Some(start), Some(field)) = (value_start, fields.last_mut()) {
                 field.value = bytes.get(start..end).unwrap_or_default();
             }
             after_bare_cr = is_bare_cr;
-            has_line_feeds |= bytes.get(end..next).is_some_and(|line_break| line_break.ends_with(b"\n"));
-            at = next;
+            has_line_feeds |= bytes.get(end..next_line).is_some_and(|line_break| line_break.ends_with(b"\n"));
+            at = next_line;
         }
         let value = |name: &str| {
             let field = fields.iter().find(|field: &&HeaderField<'_>| field.name.eq_ignore_ascii_case(name));
@@ -322,7 +322,7 @@ impl<'a> Entity<'a> {
                 value("Content-Transfer-Encoding"),
                 None,
             )),
-            begins_with_field: parse_field_name(bytes).is_some(),
+            begins_with_field: parse_field_start(bytes).is_some(),
             has_all_headers: body.is_some() || is_complete,
             body_start: body.unwrap_or(bytes.len()),
             bytes,
@@ -380,13 +380,18 @@ fn quoted_printable_size(body: &[u8]) -> usize {
 /// The most carriage returns before a line feed that belong to one line's end: careless gateways add one each.
 const MAX_CARRIAGE_RETURNS: usize = 8;
 
-/// Where the line that starts at `from` ends, and where the next one starts; `None` if the mail goes on and the line does,
-/// too. Lines end as they should, or in a line feed or carriage return alone, or in several carriage returns and a line
-/// feed.
-fn find_line_end(bytes: &[u8], from: usize, is_complete: bool) -> Option<(usize, usize)> {
+/// Where a line ends, and where the next one starts.
+struct LineEnd {
+    end: usize,
+    next_line: usize,
+}
+
+/// Finds the end of the line that starts at `from`; `None` if the mail goes on and the line does, too. Lines end as they
+/// should, or in a line feed or carriage return alone, or in several carriage returns and a line feed.
+fn find_line_end(bytes: &[u8], from: usize, is_complete: bool) -> Option<LineEnd> {
     let rest = bytes.get(from..)?;
     let Some(len) = rest.iter().position(|b| matches!(b, b'\r' | b'\n')) else {
-        return is_complete.then_some((bytes.len(), bytes.len()));
+        return is_complete.then_some(LineEnd { end: bytes.len(), next_line: bytes.len() });
     };
     let end = from + len;
     let rest = bytes.get(end..)?;
@@ -396,20 +401,26 @@ fn find_line_end(bytes: &[u8], from: usize, is_complete: bool) -> Option<(usize,
         None if !is_complete => return None,
         _ => 1,
     };
-    Some((end, end + break_len))
+    Some(LineEnd { end, next_line: end + break_len })
 }
 
 fn is_continuation_line(line: &[u8]) -> bool {
     matches!(line, [b' ' | b'\t', ..])
 }
 
-/// The name of the field that starts here (RFC 5322, 2.2), and the length up to its value.
-fn parse_field_name(line: &[u8]) -> Option<(&str, usize)> {
+/// The name of a field, and where in its line the value begins.
+struct FieldStart<'a> {
+    name: &'a str,
+    value_offset: usize,
+}
+
+/// Reads the beginning of a field (RFC 5322, 2.2); `None` if none starts here.
+fn parse_field_start(line: &[u8]) -> Option<FieldStart<'_>> {
     let len = line.iter().position(|b| !b.is_ascii_graphic() || *b == b':')?;
     let rest = line.get(len..)?;
     let spaces = rest.iter().position(|b| !matches!(b, b' ' | b'\t'))?;
     let name = std::str::from_utf8(line.get(..len)?).ok().filter(|name| !name.is_empty())?;
-    (rest.get(spaces) == Some(&b':')).then_some((name, len + spaces + 1))
+    (rest.get(spaces) == Some(&b':')).then_some(FieldStart { name, value_offset: len + spaces + 1 })
 }
 
 /// The beginning of a field's value as text, unfolded.

@@ -15,7 +15,8 @@ use super::headers::HeaderFields;
 use super::verdict::{DmarcPolicy, MailVerdict, MailVerdicts};
 use crate::arn::Arn;
 use crate::malformed::{InputProblem, MalformedInput};
-use crate::record::message_id_unless_rule_test;
+use crate::notification::{IgnoredMessage, ParsedMessage};
+use crate::record::{MessageId, parse_message_id};
 use crate::text::{ScalarText, ScalarTexts};
 
 /// A mail that SES received, as SES told it.
@@ -237,21 +238,19 @@ struct RawReceiptMessage {
 const MAX_BUCKET_BYTES: usize = 255;
 const MAX_KEY_BYTES: usize = 1024;
 
-/// Reads a `Received` notification (with an empty `path`), or `ses` of a record of the Lambda action's event. `None` if SES is
-/// only trying out a receipt rule.
+/// Reads a `Received` notification (with an empty `path`), or `ses` of a record of the Lambda action's event.
 ///
 /// # Errors
 /// [`MalformedInput`], with the path of the field.
-pub(crate) fn parse_receipt_unless_rule_test(
-    text: &str,
-    path: &'static str,
-) -> Result<Option<Box<Receipt>>, MalformedInput> {
+pub(crate) fn parse_receipt(text: &str, path: &'static str) -> Result<ParsedMessage, MalformedInput> {
     let read = |text| {
         let raw: RawReceiptMessage = MalformedInput::parse_json(text)?;
         let mail = raw.mail.ok_or_else(|| MalformedInput::new("mail", InputProblem::Missing))?;
-        let Some(message_id) = message_id_unless_rule_test(&mail.message_id)?.map(str::to_owned) else {
-            return Ok(None);
+        let MessageId::Mail(message_id) = parse_message_id(&mail.message_id)? else {
+            // SES writes no receipt when it tries out a rule.
+            return Ok(ParsedMessage::Ignored(IgnoredMessage::ReceiptRuleTest));
         };
+        let message_id = message_id.to_owned();
         let receipt = raw.receipt.ok_or_else(|| MalformedInput::new("receipt", InputProblem::Missing))?;
         let RawAction { bucket_name, object_key, .. } = &receipt.action;
         for (field, name, max) in [
@@ -262,7 +261,8 @@ pub(crate) fn parse_receipt_unless_rule_test(
                 return Err(MalformedInput::new(field, InputProblem::TooLong));
             }
         }
-        Ok(Some(Box::new(Receipt { message_id, mail, details: receipt, content: raw.content, path })))
+        let receipt = Receipt { message_id, mail, details: receipt, content: raw.content, path };
+        Ok(ParsedMessage::Received(Box::new(receipt)))
     };
     read(text).map_err(|error: MalformedInput| error.prefix_field(path))
 }
