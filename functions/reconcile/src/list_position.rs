@@ -25,6 +25,15 @@ pub(crate) struct ListPosition {
     pub(crate) counts: PassCounts,
 }
 
+/// How a window was begun again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum WindowRestart {
+    /// Only its earlier part.
+    Split,
+    /// All of it, since it can't be split.
+    Whole,
+}
+
 impl ListPosition {
     /// Whether no page was read, of the whole list.
     pub(crate) fn is_new(&self) -> bool {
@@ -42,13 +51,16 @@ impl ListPosition {
         }
     }
 
-    /// Begins the window again, or the earlier part of it if it can be split. Returns whether it was split.
-    pub(crate) fn split_or_restart_window(&mut self, now: Timestamp) -> bool {
+    /// Begins the window again, or the earlier part of it if it can be split.
+    pub(crate) fn split_or_restart_window(&mut self, now: Timestamp) -> WindowRestart {
         let parts = self.window.split(&self.median_times, now);
-        let (begun, later) = parts.map_or((self.window, None), |(earlier, later)| (earlier, Some(later)));
-        self.remaining_windows.extend(later);
-        self.reset_for_window(begun);
-        parts.is_some()
+        let Some((earlier, later)) = parts else {
+            self.reset_for_window(self.window);
+            return WindowRestart::Whole;
+        };
+        self.remaining_windows.push(later);
+        self.reset_for_window(earlier);
+        WindowRestart::Split
     }
 
     /// Ends the window and begins the next one. Returns what was found in the window, and whether there is a next one.
@@ -78,7 +90,7 @@ mod tests {
             place.record_page(vec![at(second + 900), at(second), at(second + 1)], found);
         }
         assert_eq!((place.median_times.len(), place.counts.entries), (MAX_MEDIAN_TIMES, 3000));
-        assert!(place.split_or_restart_window(at(2000)));
+        assert_eq!(place.split_or_restart_window(at(2000)), WindowRestart::Split);
         assert_eq!(place.counts, PassCounts::default(), "what was found is found again");
         let middle = place.window.until.unwrap();
         assert_eq!(middle, at(129));

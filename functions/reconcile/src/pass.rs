@@ -38,7 +38,7 @@ use serde::{Deserialize, Serialize};
 use tracing::warn;
 
 use crate::handler::Ports;
-use crate::list_position::ListPosition;
+use crate::list_position::{ListPosition, WindowRestart};
 use crate::pass_counts::PassCounts;
 use crate::seen_addresses::{SeenAddresses, chunks_for};
 
@@ -179,6 +179,14 @@ struct AddressResult {
     was_fixed: bool,
 }
 
+/// What came of writing a state.
+enum StateWrite {
+    Written,
+    NothingToWrite,
+    /// Somebody else was faster.
+    Conflict,
+}
+
 impl<P: Ports> PassRunner<'_, P> {
     /// Goes on with the open pass, or begins one if one is due.
     pub(crate) async fn resume_pass(
@@ -265,7 +273,7 @@ impl<P: Ports> PassRunner<'_, P> {
             }
             let counts = &mut open_pass.counts;
             let next = match &open_pass.step {
-                PassStep::List(token) => {
+                PassStep::List(token) => Some(
                     self.reconcile_list_page(
                         token.as_deref(),
                         &mut open_pass.list_position,
@@ -273,8 +281,8 @@ impl<P: Ports> PassRunner<'_, P> {
                         &pass,
                         counts,
                     )
-                    .await?
-                }
+                    .await?,
+                ),
                 PassStep::States(place) => {
                     match self.reconcile_unseen_states(place, seen, &pass, counts).await? {
                         Some(place) => Some(PassStep::States(place)),
@@ -316,7 +324,7 @@ impl<P: Ports> PassRunner<'_, P> {
         self.rate_limiter.call_with_retries(passes, call).await
     }
 
-    /// Judges a page of the window.
+    /// Judges a page of the window. Returns the step that comes next.
     async fn reconcile_list_page(
         &self,
         token: Option<&str>,
@@ -324,25 +332,25 @@ impl<P: Ports> PassRunner<'_, P> {
         seen: &mut SeenAddresses,
         pass: &PassContext<'_>,
         counts: &mut PassCounts,
-    ) -> Result<Option<PassStep>, PassError> {
+    ) -> Result<PassStep, PassError> {
         let page = match self.call_ses(async || self.list.list_entries(position.window, token).await).await? {
             Ok(page) => page,
             Err(ListError::Refused(_)) if token.is_some() => {
                 let window = position.window;
-                let split = position.split_or_restart_window(self.clock.now());
+                let split = position.split_or_restart_window(self.clock.now()) == WindowRestart::Split;
                 warn!(?window, split, "SES no longer takes a page's token: the window is begun again");
                 self.metrics.count(&[("ListRestarts", 1)]);
                 counts.restarts += 1;
-                return Ok(Some(PassStep::List(None)));
+                return Ok(PassStep::List(None));
             }
             Err(error) => return Err(PassError::from(&error)),
         };
         let entries = page.items.len() + page.unreadable_count;
         let times = page.items.iter().map(|entry| entry.updated_at).collect();
-        let (listings, unread) = AddressEntries::group_by_address(page.items);
-        let mut found =
-            PassCounts { entries, unread: unread + page.unreadable_count, ..PassCounts::default() };
-        let mut judged = stream::iter(&listings)
+        let grouped = AddressEntries::group_by_address(page.items);
+        let unread = grouped.unreadable_count + page.unreadable_count;
+        let mut found = PassCounts { entries, unread, ..PassCounts::default() };
+        let mut judged = stream::iter(&grouped.addresses)
             .map(|listing| self.reconcile_address(listing.address(), Some(listing), pass))
             .buffer_unordered(MAX_PARALLEL_CALLS);
         while let Some(judged) = judged.next().await {
@@ -350,22 +358,22 @@ impl<P: Ports> PassRunner<'_, P> {
             found.add_action(&action, mended);
         }
         drop(judged);
-        for listing in &listings {
+        for listing in &grouped.addresses {
             seen.insert(listing.address());
         }
         position.record_page(times, found);
         if page.next_token.is_some() {
-            return Ok(Some(PassStep::List(page.next_token)));
+            return Ok(PassStep::List(page.next_token));
         }
         let (found, more) = position.end_window();
         counts.add_counts(found);
         if more {
-            return Ok(Some(PassStep::List(None)));
+            return Ok(PassStep::List(None));
         }
         // If the note is there already, that is as good.
         let mut note = Versioned { value: FirstPassNote { ended_at: self.clock.now() }, version: None };
         self.table.put_note(FIRST_PASS_NOTE, &mut note, self.deadline).await?;
-        Ok(Some(PassStep::States(IndexPosition::default())))
+        Ok(PassStep::States(IndexPosition::default()))
     }
 
     /// Judges a page of states: those that were not seen on the list.
@@ -507,33 +515,34 @@ impl<P: Ports> PassRunner<'_, P> {
                 });
             }
             let gone = found.is_none();
-            let listing = AddressEntries::group_by_address(found.clone()).0.pop();
+            let listing = AddressEntries::group_by_address(found.clone()).addresses.pop();
             let action = judge_after_lookup(found, &state, pass);
-            if let Some(mended) =
-                self.write_state_after_action(&action, listing.as_ref(), Some(&state), pass).await?
-            {
-                *drift_count += usize::from(gone);
-                return Ok(AddressResult { action, was_fixed: mended });
-            }
+            let was_fixed =
+                match self.write_state_after_action(&action, listing.as_ref(), Some(&state), pass).await? {
+                    StateWrite::Written => true,
+                    StateWrite::NothingToWrite => false,
+                    StateWrite::Conflict => continue,
+                };
+            *drift_count += usize::from(gone);
+            return Ok(AddressResult { action, was_fixed });
         }
         Err(TableError::Contended.into())
     }
 
-    /// Writes what an action makes of a state, and returns whether there was anything to write; `None` if somebody else was
-    /// faster.
+    /// Writes what an action makes of a state.
     async fn write_state_after_action(
         &self,
         action: &ReconcileAction,
         address_entries: Option<&AddressEntries>,
         state: Option<&AddressState>,
         pass: &PassContext<'_>,
-    ) -> Result<Option<bool>, PassError> {
+    ) -> Result<StateWrite, PassError> {
         let Some(next) = state_after_action(action, address_entries, state, pass, self.clock.now()) else {
-            return Ok(Some(false));
+            return Ok(StateWrite::NothingToWrite);
         };
         match self.table.put_state(&next, state.map(AddressState::version), self.deadline).await? {
-            PutOutcome::Written => Ok(Some(true)),
-            PutOutcome::Conflict(_) => Ok(None),
+            PutOutcome::Written => Ok(StateWrite::Written),
+            PutOutcome::Conflict(_) => Ok(StateWrite::Conflict),
         }
     }
 }

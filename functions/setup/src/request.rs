@@ -87,12 +87,10 @@ fn read_properties(properties: &Value) -> Result<WantedSettings, RequestError> {
         "replace" => Some(Some(ForeignSettingPolicy::Replace)),
         _ => None,
     })?;
-    let reasons = read_text(
-        properties,
-        "SuppressionReasons",
-        "leave, or BOUNCE, COMPLAINT or both",
-        parse_reasons_leave_as_empty,
-    )?;
+    let reasons =
+        read_text(properties, "SuppressionReasons", "leave, or BOUNCE, COMPLAINT or both", |word| {
+            if word == "leave" { Some(None) } else { parse_reasons(word).map(Some) }
+        })?;
     // The name is empty where the stack has no receipt rules of its own.
     let rule_set = read_text(properties, "RuleSet", "a name or empty", |name| Some(name.to_owned()))?;
     Ok(WantedSettings {
@@ -105,7 +103,7 @@ fn read_properties(properties: &Value) -> Result<WantedSettings, RequestError> {
         })?,
         rule_set: Some(rule_set).filter(|name| active.is_some() && !name.is_empty()),
         foreign_rule_set: active.unwrap_or_default(),
-        reasons: Some(reasons).filter(|reasons| !reasons.is_empty()),
+        reasons,
     })
 }
 
@@ -138,11 +136,8 @@ fn is_forbidden_in_identity(c: char) -> bool {
     c.is_whitespace() || c.is_control() || matches!(c, ':' | '/' | '*')
 }
 
-/// Reads a list of reasons, which is empty if they are to be left alone. `None` if one of its words is no reason.
-fn parse_reasons_leave_as_empty(list: &str) -> Option<BTreeSet<String>> {
-    if list == "leave" {
-        return Some(BTreeSet::new());
-    }
+/// Reads a list of reasons. `None` if one of its words is no reason.
+fn parse_reasons(list: &str) -> Option<BTreeSet<String>> {
     let reason =
         |word: &str| SuppressionReason::from_ses(word.trim()).map(|reason| reason.as_ses().to_owned());
     list.split(',').map(reason).collect()

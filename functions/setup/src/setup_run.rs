@@ -24,7 +24,7 @@ use mailroom_aws::rule_sets::RuleSetApi;
 use mailroom_aws::ses::SesError;
 use mailroom_aws::table::TableError;
 use mailroom_core::setup::plan::{
-    PlannedChange, SesChange, SetupPlan, SetupRefusal, max_identities, plan_setup,
+    ChangePurpose, PlannedChange, SesChange, SetupPlan, SetupRefusal, max_identities, plan_setup,
 };
 use mailroom_core::setup::{CurrentSettings, IdentityNotifications, SettingsToRead, redact_identity};
 use tracing::{info, warn};
@@ -245,7 +245,9 @@ impl<P: Ports> SetupRun<'_, P> {
         settings: &SuppressionAttributes,
     ) -> Result<(), SetupCallError> {
         match self.make_change_if_newest(request, &planned_change.change, settings).await {
-            Err(SetupCallError::Ses(why @ SesError::Refused { .. })) if planned_change.is_undo => {
+            Err(SetupCallError::Ses(why @ SesError::Refused { .. }))
+                if planned_change.purpose == ChangePurpose::Undo =>
+            {
                 self.replace_refused_undo(request, &planned_change.change, why).await
             }
             result => result,

@@ -515,7 +515,7 @@ mod tests {
         let records =
             list.download_failed_records(&format!("{url}/records?X-Amz-Signature=1")).await.unwrap();
         assert_eq!(records, FAILED);
-        assert_eq!(import::parse_record_addresses(&records).0.len(), 2);
+        assert_eq!(import::parse_record_addresses(&records).match_forms.len(), 2);
         let denied = list.download_failed_records(&format!("{url}/records")).await;
         assert_eq!(denied, Err(ListError::Unavailable("status 403".to_owned())));
         let request = stub.requests()[0].head.to_ascii_lowercase();

@@ -899,9 +899,9 @@ fn entry(spelling: &str, reason: SuppressionReason, seconds: i64) -> ListEntry {
 }
 
 fn listing(entries: &[ListEntry]) -> AddressEntries {
-    let (mut listings, unread) = AddressEntries::group_by_address(entries.iter().cloned());
-    assert_eq!((listings.len(), unread), (1, 0));
-    listings.remove(0)
+    let mut grouped = AddressEntries::group_by_address(entries.iter().cloned());
+    assert_eq!((grouped.addresses.len(), grouped.unreadable_count), (1, 0));
+    grouped.addresses.remove(0)
 }
 
 /// A pass long after everything.
@@ -1107,9 +1107,9 @@ fn entries_are_grouped_by_address_and_what_is_none_is_counted() {
         entry("b@Example.com", SuppressionReason::Bounce, 1),
         entry("nobody", SuppressionReason::Bounce, 1),
     ];
-    let (listings, unread) = AddressEntries::group_by_address(entries);
-    let addresses: Vec<_> = listings.iter().map(AddressEntries::address).collect();
-    assert_eq!((addresses, unread), (vec!["a@example.com", "b@example.com"], 1));
+    let grouped = AddressEntries::group_by_address(entries);
+    let addresses: Vec<_> = grouped.addresses.iter().map(AddressEntries::address).collect();
+    assert_eq!((addresses, grouped.unreadable_count), (vec!["a@example.com", "b@example.com"], 1));
 }
 
 /// One Region's list as SES keeps it: by exact spelling, overwriting.

@@ -446,7 +446,7 @@ mod tests {
         assert_eq!((job.status, job.failed_count), (JobStatus::Completed, 1));
         let failed = list.download_failed_records(&job.failed_records_url.unwrap()).await.unwrap();
         assert_eq!(
-            mailroom_core::suppression::import::parse_record_addresses(&failed).0.len(),
+            mailroom_core::suppression::import::parse_record_addresses(&failed).match_forms.len(),
             1,
             "{failed}"
         );

@@ -27,8 +27,17 @@ pub struct SetupPlan {
 pub struct PlannedChange {
     /// The change itself.
     pub change: SesChange,
-    /// Whether the change puts something back as it was before.
-    pub is_undo: bool,
+    /// What the change is for.
+    pub purpose: ChangePurpose,
+}
+
+/// What a change is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ChangePurpose {
+    /// The change sets what the stack wants.
+    Setup,
+    /// The change puts something back as it was before.
+    Undo,
 }
 
 /// A change that one call of SES makes.
@@ -168,8 +177,8 @@ pub fn plan_setup(
 }
 
 impl SetupPlan {
-    fn append_change(&mut self, change: SesChange, is_undo: bool) {
-        self.changes.push(PlannedChange { change, is_undo });
+    fn append_change(&mut self, change: SesChange, purpose: ChangePurpose) {
+        self.changes.push(PlannedChange { change, purpose });
     }
 
     /// Remembers an identity as before, since nothing of it is changed.
@@ -188,7 +197,7 @@ impl SetupPlan {
         let Some(name) = &wanted.rule_set else {
             let noted = &remembered.rule_set;
             if let Some(set) = SettingPlan::restore(is, noted.as_ref()).new_value {
-                self.append_change(SesChange::ActivateRuleSet(set), true);
+                self.append_change(SesChange::ActivateRuleSet(set), ChangePurpose::Undo);
             }
             if noted.is_some() {
                 self.remembered_during.undone.rule_set.clone_from(noted);
@@ -216,7 +225,7 @@ impl SetupPlan {
             _ => SettingPlan::change_to(is, noted, &wanted_set),
         };
         if let Some(set) = course.new_value {
-            self.append_change(SesChange::ActivateRuleSet(set), false);
+            self.append_change(SesChange::ActivateRuleSet(set), ChangePurpose::Setup);
         }
         (self.remembered_during.rule_set, self.remembered_after.rule_set) =
             (course.remembered_during, course.remembered_after);
@@ -239,7 +248,8 @@ impl SetupPlan {
             }
         };
         if let Some(set) = course.new_value {
-            self.append_change(SesChange::PutReasons(set), wanted.reasons.is_none());
+            let purpose = if wanted.reasons.is_none() { ChangePurpose::Undo } else { ChangePurpose::Setup };
+            self.append_change(SesChange::PutReasons(set), purpose);
         }
         (self.remembered_during.reasons, self.remembered_after.reasons) =
             (course.remembered_during, course.remembered_after);
@@ -291,11 +301,11 @@ impl SetupPlan {
         // doing.
         let silenced =
             silence || remembered.is_some_and(|noted| noted.email_disabled && !current.email_forwarding);
-        self.add_topic_changes(identity, &bounce, &complaint, false);
+        self.add_topic_changes(identity, &bounce, &complaint, ChangePurpose::Setup);
         if silence {
             self.append_change(
                 SesChange::SetForwarding { identity: identity.to_owned(), enabled: false },
-                false,
+                ChangePurpose::Setup,
             );
         }
         let during = RememberedIdentity {
@@ -328,10 +338,10 @@ impl SetupPlan {
             if !told.email_forwarding && (remembered.email_disabled || goes) {
                 self.append_change(
                     SesChange::SetForwarding { identity: identity.to_owned(), enabled: true },
-                    true,
+                    ChangePurpose::Undo,
                 );
             }
-            self.add_topic_changes(identity, &bounce, &complaint, true);
+            self.add_topic_changes(identity, &bounce, &complaint, ChangePurpose::Undo);
         }
         self.remembered_during.identities.insert(identity.to_owned(), remembered.clone());
         self.remembered_during.undone.identities.insert(identity.to_owned(), remembered.clone());
@@ -343,14 +353,14 @@ impl SetupPlan {
         identity: &str,
         bounce_topic: &SettingPlan<Option<String>>,
         complaint_topic: &SettingPlan<Option<String>>,
-        is_undo: bool,
+        purpose: ChangePurpose,
     ) {
         for (kind, course) in
             [(FeedbackKind::Bounce, bounce_topic), (FeedbackKind::Complaint, complaint_topic)]
         {
             if let Some(topic) = &course.new_value {
                 let (identity, topic) = (identity.to_owned(), topic.clone());
-                self.append_change(SesChange::SetTopic { identity, kind, topic }, is_undo);
+                self.append_change(SesChange::SetTopic { identity, kind, topic }, purpose);
             }
         }
     }
@@ -527,7 +537,7 @@ mod tests {
             let undone = plan_setup(&WantedSettings::default(), &end, &first.remembered_after).unwrap();
             assert_eq!(changes(&undone), back, "{start:?}");
             assert_eq!(undone.remembered_after, RememberedSettings::default());
-            assert!(undone.changes.iter().all(|planned| planned.is_undo));
+            assert!(undone.changes.iter().all(|planned| planned.purpose == ChangePurpose::Undo));
         }
     }
 

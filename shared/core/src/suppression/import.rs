@@ -148,23 +148,31 @@ fn import_action_for(action: &ListAction) -> Option<ImportAction> {
     }
 }
 
-/// The match forms of the addresses that an object of ours or a list of failed records names, and how many of its lines
-/// name none. The form of SES's list of failed records is not documented. Read are JSON and CSV, the two forms that go
-/// in, and JSON that holds the record as it went in, beside what went wrong.
-pub fn parse_record_addresses(records: &str) -> (BTreeSet<String>, usize) {
-    let mut addresses = BTreeSet::new();
-    let mut unread = 0;
+/// The addresses that the lines of an object of ours or of a list of failed records name.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RecordAddresses {
+    /// The addresses in match form.
+    pub match_forms: BTreeSet<String>,
+    /// How many lines, empty ones aside, name no address.
+    pub lines_without_address: usize,
+}
+
+/// Reads the addresses that an object of ours or a list of failed records names. The form of SES's list of failed records
+/// is not documented. Read are JSON and CSV, the two forms that go in, and JSON that holds the record as it went in, beside
+/// what went wrong.
+pub fn parse_record_addresses(records: &str) -> RecordAddresses {
+    let mut found = RecordAddresses::default();
     for line in records.lines().filter(|line| !line.trim().is_empty()) {
         let spelling = match serde_json::from_str::<Value>(line) {
             Ok(Value::Object(fields)) => find_nested_email_address(&fields),
             _ => line.split(',').next().map(|field| field.trim().trim_matches('"').to_owned()),
         };
         match spelling.and_then(|spelling| Address::parse(&spelling).ok()) {
-            Some(address) => drop(addresses.insert(address.match_form().to_owned())),
-            None => unread += 1,
+            Some(address) => drop(found.match_forms.insert(address.match_form().to_owned())),
+            None => found.lines_without_address += 1,
         }
     }
-    (addresses, unread)
+    found
 }
 
 /// The address of a record, or of a record within it, which may be an object or the text of one.
@@ -225,12 +233,13 @@ impl ImportJobOutcome {
         match status {
             JobStatus::Completed if failed_count == 0 => Self::Complete,
             JobStatus::Completed => {
-                let (addresses, unread) = parse_record_addresses(failed_records.unwrap_or_default());
+                let RecordAddresses { match_forms, lines_without_address } =
+                    parse_record_addresses(failed_records.unwrap_or_default());
                 // A head line names no address, and several spellings of an address count as one.
                 let lines = failed_records
                     .map_or(0, |text| text.lines().filter(|line| !line.trim().is_empty()).count());
-                let accounted = !addresses.is_empty() && lines - unread >= failed_count;
-                if accounted { Self::FailedFor(addresses) } else { Self::Unknown }
+                let accounted = !match_forms.is_empty() && lines - lines_without_address >= failed_count;
+                if accounted { Self::FailedFor(match_forms) } else { Self::Unknown }
             }
             JobStatus::Failed | JobStatus::Running | JobStatus::Unknown(_) => Self::Unknown,
         }

@@ -58,9 +58,9 @@ impl From<PeerState> for StateChange {
     }
 }
 
-/// What a peer's message says.
+/// What a peer's message says, as far as it could be read.
 #[derive(Debug, Default)]
-pub struct PeerMessage {
+pub struct PartialPeerMessage {
     /// The Region that sent the message.
     pub origin_region: String,
     /// The states that could be read.
@@ -181,8 +181,9 @@ struct RawPeerState {
 /// Reads a peer's message.
 ///
 /// # Errors
-/// If it is none, or of an unknown version. A state that can't be read costs only itself: [`PeerMessage::malformed_states`].
-pub fn parse_peer_message(text: &str) -> Result<PeerMessage, MalformedInput> {
+/// If it is none, or of an unknown version. A state that can't be read costs only itself:
+/// [`PartialPeerMessage::malformed_states`].
+pub fn parse_peer_message(text: &str) -> Result<PartialPeerMessage, MalformedInput> {
     let version: MessageVersion = MalformedInput::parse_json(text)?;
     let version =
         version.version.get().ok_or_else(|| MalformedInput::new("version", InputProblem::Missing))?;
@@ -194,7 +195,7 @@ pub fn parse_peer_message(text: &str) -> Result<PeerMessage, MalformedInput> {
         .origin
         .sanitized_text(MAX_ORIGIN_CHARS)
         .ok_or_else(|| MalformedInput::new("origin", InputProblem::Missing))?;
-    let mut incoming = PeerMessage { origin_region: origin, ..PeerMessage::default() };
+    let mut incoming = PartialPeerMessage { origin_region: origin, ..PartialPeerMessage::default() };
     for (index, state) in raw.states.into_iter().enumerate() {
         match parse_peer_state(state.get()) {
             Ok(state) => incoming.states.push(state),

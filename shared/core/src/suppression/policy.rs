@@ -122,6 +122,13 @@ pub enum LeaveReason {
     BelowThreshold,
 }
 
+/// The event that a suppression goes by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct DecidingEvent<'a> {
+    at: Timestamp,
+    event_id: &'a str,
+}
+
 impl SuppressionPolicy {
     /// The time whose records of the address the policy must see; `None` if it needs none.
     pub fn history_range(&self, record: &FeedbackSummary) -> Option<RangeInclusive<Timestamp>> {
@@ -144,11 +151,11 @@ impl SuppressionPolicy {
         if self.tenant_policy == TenantPolicy::TenantLists && record.tenant.is_some() {
             return PolicyDecision::Leave(LeaveReason::TenantMail);
         }
-        let (reason, source, (at, id)) = match decidable {
+        let (reason, source, event) = match decidable {
             DecisionTrigger::Bounce => (
                 SuppressionReason::Bounce,
                 StatementSource::Bounce,
-                (record.takes_effect_at(), record.event_id.as_str()),
+                DecidingEvent { at: record.takes_effect_at(), event_id: &record.event_id },
             ),
             DecisionTrigger::Complaint => {
                 if self.candidate_policy == CandidatePolicy::SuppressNone
@@ -159,7 +166,7 @@ impl SuppressionPolicy {
                 (
                     SuppressionReason::Complaint,
                     StatementSource::Complaint,
-                    (record.takes_effect_at(), record.event_id.as_str()),
+                    DecidingEvent { at: record.takes_effect_at(), event_id: &record.event_id },
                 )
             }
             DecisionTrigger::Transient | DecisionTrigger::Undetermined => {
@@ -175,7 +182,7 @@ impl SuppressionPolicy {
                 }
             }
         };
-        PolicyDecision::Suppress { reason, source, at, id: id.to_owned() }
+        PolicyDecision::Suppress { reason, source, at: event.at, id: event.event_id.to_owned() }
     }
 
     /// Whether a record counts towards the threshold. Only event publishing tells deliveries, too: the stack does not ask
@@ -202,25 +209,25 @@ impl SuppressionPolicy {
         threshold: TransientThreshold,
         record: &'a FeedbackSummary,
         history: &[&'a FeedbackSummary],
-    ) -> Option<(Timestamp, &'a str)> {
+    ) -> Option<DecidingEvent<'a>> {
         let same_address = || history.iter().filter(|told| told.address == record.address);
         // A delivery after the new record counts, too, if the record is found late: the mailbox is not dead.
         let delivered_at =
             same_address().filter(|told| told.kind == "delivery").map(|told| told.occurred_at).max();
         // An event that both formats tell has one id and one time, so it counts once.
-        let mut events: BTreeSet<(Timestamp, &str)> = same_address()
-            .filter(|told| self.counts_towards_threshold(told))
-            .map(|told| (told.occurred_at, told.event_id.as_str()))
-            .collect();
-        let new = (record.occurred_at, record.event_id.as_str());
+        let event =
+            |told: &&'a FeedbackSummary| DecidingEvent { at: told.occurred_at, event_id: &told.event_id };
+        let mut events: BTreeSet<_> =
+            same_address().filter(|told| self.counts_towards_threshold(told)).map(event).collect();
+        let new = event(&record);
         events.insert(new);
-        events.retain(|(at, _)| Some(*at) > delivered_at);
+        events.retain(|event| Some(event.at) > delivered_at);
 
         events.range(..=new).rev().copied().find(|first| {
-            let until = first.0.plus(threshold.period());
-            let counted: Vec<_> = events.range(*first..).take_while(|(at, _)| *at <= until).collect();
-            let ids: BTreeSet<_> = counted.iter().map(|(_, id)| id).collect();
-            let days: BTreeSet<_> = counted.iter().map(|(at, _)| at.seconds() / 86_400).collect();
+            let until = first.at.plus(threshold.period());
+            let counted: Vec<_> = events.range(*first..).take_while(|event| event.at <= until).collect();
+            let ids: BTreeSet<_> = counted.iter().map(|event| event.event_id).collect();
+            let days: BTreeSet<_> = counted.iter().map(|event| event.at.seconds() / 86_400).collect();
             counted.contains(&&new) && ids.len() >= threshold.events && days.len() >= threshold.days
         })
     }

@@ -29,22 +29,31 @@ pub struct AddressEntries {
     entries: Vec<ListEntry>,
 }
 
+/// Entries by address.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GroupedEntries {
+    /// The addresses with their entries, in the order of the addresses.
+    pub addresses: Vec<AddressEntries>,
+    /// How many entries have an address that can't be read. Such an entry can't belong to any state, so it is left on the
+    /// list.
+    pub unreadable_count: usize,
+}
+
 impl AddressEntries {
-    /// Groups entries by address, and counts those whose address can't be read. Such an entry can't belong to any state,
-    /// so it is left on the list.
-    pub fn group_by_address(entries: impl IntoIterator<Item = ListEntry>) -> (Vec<Self>, usize) {
+    /// Groups entries by address.
+    pub fn group_by_address(entries: impl IntoIterator<Item = ListEntry>) -> GroupedEntries {
         let mut listings = std::collections::BTreeMap::<String, Vec<ListEntry>>::new();
-        let mut unread = 0;
+        let mut unreadable_count = 0;
         for entry in entries {
             match Address::parse(&entry.spelling) {
                 Ok(address) if address.spelling() == entry.spelling => {
                     listings.entry(address.match_form().to_owned()).or_default().push(entry);
                 }
-                Ok(_) | Err(_) => unread += 1,
+                Ok(_) | Err(_) => unreadable_count += 1,
             }
         }
         let listing = |(address, entries)| Self { address, entries };
-        (listings.into_iter().map(listing).collect(), unread)
+        GroupedEntries { addresses: listings.into_iter().map(listing).collect(), unreadable_count }
     }
 
     /// The address in match form.
