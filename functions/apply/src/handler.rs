@@ -19,7 +19,7 @@ use mailroom_aws::stream;
 use mailroom_aws::table::lease::run_with_lease;
 use mailroom_core::suppression::AddressState;
 use mailroom_core::suppression::address_state::STATE_SORT_KEY;
-use mailroom_core::suppression::dispatch::most_urgent_sorted_by_address;
+use mailroom_core::suppression::dispatch::select_most_urgent_addresses;
 use mailroom_core::timestamp::Timestamp;
 use serde::Serialize;
 use tracing::{error, warn};
@@ -76,7 +76,7 @@ impl<P: Ports> ApplyFunction<P> {
         self.metrics.count(&[("StreamRecordsUnread", unread)]);
         let mut run = ApplyRun::new(self, deadline, ends_at).await?;
         let drained =
-            run.drain_due_actions(&most_urgent_sorted_by_address(&states, MAX_STREAM_ADDRESSES)).await;
+            run.drain_due_actions(&select_most_urgent_addresses(&states, MAX_STREAM_ADDRESSES)).await;
         self.metrics.count(&run.metrics());
         match drained {
             Ok(()) => Ok(RunOutcome::Drained),

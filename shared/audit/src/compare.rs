@@ -123,9 +123,7 @@ fn judge_shorter_list(judged: &mut Judgement, own: &ListSize, peer: &SectionVerd
              function there (output ReconcileFunctionName) tell its peers everything.",
             peer.region
         ),
-        function.and_then(|function| {
-            Fix::invoke_command(function, r#"{"everything":true}"#, &peer.region).ok()
-        }),
+        function.and_then(|function| Fix::invoke_command(function, r#"{"everything":true}"#, &peer.region)),
     );
 }
 

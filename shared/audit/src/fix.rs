@@ -32,14 +32,10 @@ pub struct DnsRecord {
     pub value: String,
 }
 
-/// A command that must not be shown: it has control characters, which no name of AWS's has and a terminal would obey, or
-/// it is too long.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct UnsafeCommandError;
-
 impl Fix {
-    /// A command of the AWS CLI: `aws`, its arguments, each quoted as far as it needs it, and the Region.
-    pub(crate) fn aws_command(arguments: &[&str], region: &str) -> Result<Self, UnsafeCommandError> {
+    /// A command of the AWS CLI: `aws`, its arguments, each quoted as far as it needs it, and the Region. `None` if an
+    /// argument has control characters: no name of AWS's has any, and a terminal would obey them.
+    pub(crate) fn aws_command(arguments: &[&str], region: &str) -> Option<Self> {
         let words = [&["aws"], arguments, &["--region", region]].concat();
         Self::shell_command(words.into_iter().map(quote_for_shell))
     }
@@ -47,26 +43,18 @@ impl Fix {
     /// A command that invokes a function, waits for it and shows its answer. The payload comes by standard input: the two
     /// versions of the AWS CLI differ in how they take one on the command line, but not in how they take `fileb://`. By
     /// default the CLI waits for no longer than a minute, and then invokes again.
-    pub(crate) fn invoke_command(
-        function: &str,
-        payload: &str,
-        region: &str,
-    ) -> Result<Self, UnsafeCommandError> {
+    pub(crate) fn invoke_command(function: &str, payload: &str, region: &str) -> Option<Self> {
         let words = ["printf", "%s", payload].map(quote_for_shell).into_iter().chain([Cow::Borrowed("|")]);
         let aws = ["aws", "lambda", "invoke", "--cli-read-timeout", "0", "--function-name", function];
         let with = ["--payload", "fileb:///dev/stdin", "--region", region, "/dev/stdout"];
         Self::shell_command(words.chain(aws.into_iter().chain(with).map(quote_for_shell)))
     }
 
-    /// A command made of words that are quoted already.
-    pub(crate) fn shell_command<'a>(
-        quoted_words: impl Iterator<Item = Cow<'a, str>>,
-    ) -> Result<Self, UnsafeCommandError> {
+    /// A command made of words that are quoted already. `None` if it is too long or has control characters.
+    pub(crate) fn shell_command<'a>(quoted_words: impl Iterator<Item = Cow<'a, str>>) -> Option<Self> {
         let command = quoted_words.collect::<Vec<_>>().join(" ");
-        if command.contains(char::is_control) || command.len() > MAX_COMMAND_BYTES {
-            return Err(UnsafeCommandError);
-        }
-        Ok(Self::Command(command))
+        (!command.contains(char::is_control) && command.len() <= MAX_COMMAND_BYTES)
+            .then_some(Self::Command(command))
     }
 }
 
@@ -154,13 +142,13 @@ mod tests {
     fn a_command_has_its_region_and_no_control_character() {
         assert_eq!(
             Fix::aws_command(&["sesv2", "get-account"], "eu-west-1"),
-            Ok(Fix::Command("aws sesv2 get-account --region eu-west-1".to_owned()))
+            Some(Fix::Command("aws sesv2 get-account --region eu-west-1".to_owned()))
         );
         assert_eq!(
             Fix::aws_command(&["sesv2", "get-email-identity", "--email-identity", "a\u{1b}[31m"], "x"),
-            Err(UnsafeCommandError)
+            None
         );
-        assert_eq!(Fix::aws_command(&[&"x".repeat(MAX_COMMAND_BYTES)], "x"), Err(UnsafeCommandError));
+        assert_eq!(Fix::aws_command(&[&"x".repeat(MAX_COMMAND_BYTES)], "x"), None);
     }
 
     #[test]

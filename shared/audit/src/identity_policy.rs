@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use mailroom_core::arn::Arn;
 use serde_json::Value;
 
-use crate::fix::{Fix, UnsafeCommandError};
+use crate::fix::Fix;
 
 /// Whether a policy is new.
 #[derive(Clone, Copy)]
@@ -24,7 +24,7 @@ pub(crate) fn put_policy_command(
     name: &str,
     policy: &str,
     region: &str,
-) -> Result<Fix, UnsafeCommandError> {
+) -> Option<Fix> {
     let command = match verb {
         PolicyVerb::Create => "create-email-identity-policy",
         PolicyVerb::Update => "update-email-identity-policy",

@@ -85,21 +85,6 @@ pub enum PutOutcome<T> {
     Conflict(T),
 }
 
-/// The version that the table holds in place of the one that was read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum HeldVersion<T> {
-    /// The table holds this.
-    Known(T),
-    /// The table holds nothing (any more), or DynamoDB did not show what, or that can't be read.
-    Unknown,
-}
-
-impl<T> From<Option<T>> for HeldVersion<T> {
-    fn from(held: Option<T>) -> Self {
-        held.map_or(Self::Unknown, Self::Known)
-    }
-}
-
 /// A value and the version under which the table holds it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Versioned<T> {
@@ -188,13 +173,13 @@ impl RegionTable {
 
     /// Writes an item, which has an attribute `version`, on condition that the table still holds the version that was read
     /// (`None`: no item). If the table already holds this very item, that counts as written, not as a conflict: an earlier
-    /// attempt's answer was lost.
+    /// attempt's answer was lost. A conflict holds the item in the table, if DynamoDB showed it.
     async fn put_version(
         &self,
         item: &Item,
         expected_version: Option<u64>,
         deadline: Deadline,
-    ) -> Result<PutOutcome<HeldVersion<Item>>, TableError> {
+    ) -> Result<PutOutcome<Option<Item>>, TableError> {
         let put = || {
             let put = self.client.put_item().table_name(&self.name).set_item(Some(item.clone()));
             let put =
@@ -213,7 +198,7 @@ impl RegionTable {
             Err(CallFailure::Refused(error)) => match error.into_service_error() {
                 PutItemError::ConditionalCheckFailedException(failed) => Ok(match failed.item {
                     Some(held) if held == *item => PutOutcome::Written,
-                    held => PutOutcome::Conflict(held.into()),
+                    held => PutOutcome::Conflict(held),
                 }),
                 error => {
                     Err(TableError::Refused(error.code().map_or_else(|| error.to_string(), str::to_owned)))

@@ -11,7 +11,7 @@ use mailroom_aws::table::history::RecordHistory;
 use mailroom_aws::table::record_scan::{RecordKey, RecordPage, RecordScan};
 use mailroom_aws::table::records::{AppendFailure, RecordTable};
 use mailroom_aws::table::states::{StateCursor, StatePage, StateTable};
-use mailroom_aws::table::{HeldVersion, PutOutcome, TableError};
+use mailroom_aws::table::{PutOutcome, TableError};
 use mailroom_core::address::Address;
 use mailroom_core::record::TableItem;
 use mailroom_core::suppression::address_state::{self, AddressState, STATE_SORT_KEY, StateChange};
@@ -196,19 +196,19 @@ impl StateTable for MemoryTable {
         state: &AddressState,
         expected_version: Option<u64>,
         _: Deadline,
-    ) -> Result<PutOutcome<HeldVersion<Box<AddressState>>>, TableError> {
+    ) -> Result<PutOutcome<Option<Box<AddressState>>>, TableError> {
         self.fuse.effect().await;
         let mut inner = self.answering()?;
         if let Some(left) = inner.conflicts.checked_sub(1) {
             inner.conflicts = left;
-            return Ok(PutOutcome::Conflict(HeldVersion::Unknown));
+            return Ok(PutOutcome::Conflict(None));
         }
         let held = inner.states.get(state.address());
         if held == Some(state) {
             return Ok(PutOutcome::Written);
         }
         if held.map(AddressState::version) != expected_version {
-            return Ok(PutOutcome::Conflict(held.cloned().map(Box::new).into()));
+            return Ok(PutOutcome::Conflict(held.cloned().map(Box::new)));
         }
         inner.write(state);
         Ok(PutOutcome::Written)
@@ -386,7 +386,7 @@ mod tests {
         assert_eq!(table.put_state(&first, None, deadline).await, Ok(PutOutcome::Written));
         assert_eq!(table.put_state(&first, None, deadline).await, Ok(PutOutcome::Written));
         let second = AddressState::join_change(Some(&first), &bounce("a@example.com", 2), at(2)).unwrap();
-        let held = Ok(PutOutcome::Conflict(HeldVersion::Known(Box::new(first.clone()))));
+        let held = Ok(PutOutcome::Conflict(Some(Box::new(first.clone()))));
         assert_eq!(table.put_state(&second, None, deadline).await, held);
         assert_eq!(table.put_state(&second, Some(2), deadline).await, held);
         assert_eq!(table.put_state(&second, Some(1), deadline).await, Ok(PutOutcome::Written));

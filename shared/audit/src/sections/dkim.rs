@@ -72,9 +72,9 @@ pub(crate) fn restart_command(of: &IdentityFacts, region: &str) -> Option<Fix> {
         Some(EXTERNAL_KEY) => None,
         Some(origin) if parent_region(origin).is_some() => {
             let set = ["sesv2", "put-email-identity-dkim-signing-attributes", "--email-identity", &of.name];
-            Fix::aws_command(&[&set[..], &["--signing-attributes-origin", origin]].concat(), region).ok()
+            Fix::aws_command(&[&set[..], &["--signing-attributes-origin", origin]].concat(), region)
         }
-        _ => Fix::aws_command(&["ses", "verify-domain-dkim", "--domain", &of.name], region).ok(),
+        _ => Fix::aws_command(&["ses", "verify-domain-dkim", "--domain", &of.name], region),
     }
 }
 
@@ -156,7 +156,7 @@ fn judge_key_length(judged: &mut Judgement, name: &str, dkim: &DkimAttributes, r
             "--signing-attributes",
             "NextSigningKeyLength=RSA_2048_BIT",
         ];
-        let fix = Fix::aws_command(&[&set[..], &to[..]].concat(), parent.as_deref().unwrap_or(region)).ok();
+        let fix = Fix::aws_command(&[&set[..], &to[..]].concat(), parent.as_deref().unwrap_or(region));
         let whose =
             parent.map_or_else(String::new, |parent| format!(" in {parent}, whose keys this Region uses"));
         (format!("Have SES make a longer key{whose}. It can be changed once a day."), fix)

@@ -120,7 +120,7 @@ pub(crate) fn judge(facts: &RegionFacts) -> Judgement {
             sets_by_name: sets.as_ref(),
             all_sets_read: everything_read,
         };
-        ours += usize::from(one.judge(&mut judged) == FeedbackReach::OwnStack);
+        ours += usize::from(one.judge(&mut judged));
         forward += usize::from(one.forwards_by_email());
     }
     judged.applies = !identities.is_empty() || facts.stack.configuration_set.is_some();
@@ -216,18 +216,9 @@ struct IdentityFeedback<'a> {
     all_sets_read: bool,
 }
 
-/// Whether this stack is told of an identity's bounces and complaints.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum FeedbackReach {
-    /// It is told of both.
-    OwnStack,
-    /// It is not told of both, or a topic of another Region is set for one.
-    NotOwnStack,
-}
-
 impl IdentityFeedback<'_> {
-    /// Judges who is told.
-    fn judge(&self, judgement: &mut Judgement) -> FeedbackReach {
+    /// Judges who is told, and returns whether this stack is told of both bounces and complaints.
+    fn judge(&self, judgement: &mut Judgement) -> bool {
         let elsewhere: Vec<_> =
             FeedbackKind::ALL.into_iter().filter(|kind| self.has_topic_in_other_region(*kind)).collect();
         for kind in &elsewhere {
@@ -267,11 +258,7 @@ impl IdentityFeedback<'_> {
                 self.add_receiver_finding(judgement, verdict, who, &kinds);
             }
         }
-        if elsewhere.is_empty() && heard.iter().all(|(_, heard)| *heard == FeedbackReceiver::OwnStack) {
-            FeedbackReach::OwnStack
-        } else {
-            FeedbackReach::NotOwnStack
-        }
+        elsewhere.is_empty() && heard.iter().all(|(_, heard)| *heard == FeedbackReceiver::OwnStack)
     }
 
     fn has_topic_in_other_region(&self, kind: FeedbackKind) -> bool {
@@ -376,6 +363,5 @@ impl IdentityFeedback<'_> {
             &[&set[..], &[kind.notification_type(), "--sns-topic", topic]].concat(),
             &self.stack.region,
         )
-        .ok()
     }
 }

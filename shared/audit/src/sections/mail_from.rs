@@ -64,13 +64,14 @@ fn add_domain_finding(judged: &mut Judgement, name: &str, mail_from: &MailFromAt
     let set =
         ["sesv2", "put-email-identity-mail-from-attributes", "--email-identity", name, "--mail-from-domain"];
     let with = [domain.as_str(), "--behavior-on-mx-failure", behavior.as_str()];
-    let again = (status == "FAILED").then(|| Fix::aws_command(&[&set[..], &with[..]].concat(), region));
+    let again =
+        (status == "FAILED").then(|| Fix::aws_command(&[&set[..], &with[..]].concat(), region)).flatten();
     judged.add_finding(
         verdict,
         name,
         format!("MAIL FROM domain {domain}: status {status}; {then}"),
         "Publish the records: one MX, no other at that name (of Regions that share the domain, any one's), and SPF. SES looks \
          for 72 hours; begin again after that.",
-        records.into_iter().chain(again.into_iter().flatten()),
+        records.into_iter().chain(again),
     );
 }

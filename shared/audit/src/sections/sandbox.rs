@@ -126,7 +126,7 @@ fn add_sandbox_finding(judged: &mut Judgement, review: Option<&ProductionAccessR
         _ => (
             "",
             "Request production access; --mail-type MARKETING if most of the mail is that.".to_owned(),
-            Fix::shell_command(words).ok(),
+            Fix::shell_command(words),
         ),
     };
     judged.add_finding(

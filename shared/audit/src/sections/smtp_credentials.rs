@@ -45,7 +45,7 @@ fn add_key_finding(judged: &mut Judgement, key: &AccessKey, region: &str) {
     let verdict = if in_use { AuditVerdict::Fail } else { AuditVerdict::Warn };
     let new = in_use
         .then(|| Fix::aws_command(&["iam", "create-access-key", "--user-name", &key.user], region))
-        .and_then(Result::ok);
+        .flatten();
     let update = ["iam", "update-access-key", "--user-name", &key.user, "--access-key-id", &key.id];
     let off = Fix::aws_command(&[&update[..], &["--status", "Inactive"]].concat(), region);
     let todo = if in_use {

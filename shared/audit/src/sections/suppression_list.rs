@@ -75,7 +75,7 @@ pub(crate) fn judge(facts: &RegionFacts, now: Timestamp) -> Judgement {
 
 /// The command that wakes the reconcile function with `payload`.
 fn reconcile_command(stack: &StackFacts, payload: &str) -> Option<Fix> {
-    Fix::invoke_command(stack.reconcile_function.as_deref()?, payload, &stack.region).ok()
+    Fix::invoke_command(stack.reconcile_function.as_deref()?, payload, &stack.region)
 }
 
 fn join_reasons(reasons: &[String]) -> String {

@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 use tracing::error;
 
 use super::item::{Item, deserialize_item, get_string, serialize_item, string_attribute};
-use super::{HeldVersion, PutOutcome, RegionTable, TableError};
+use super::{PutOutcome, RegionTable, TableError};
 use crate::deadline::Deadline;
 use crate::retry::retry_until_deadline;
 
@@ -46,7 +46,7 @@ pub trait StateTable {
         state: &AddressState,
         expected_version: Option<u64>,
         deadline: Deadline,
-    ) -> Result<PutOutcome<HeldVersion<Box<AddressState>>>, TableError>;
+    ) -> Result<PutOutcome<Option<Box<AddressState>>>, TableError>;
 
     /// What an address's feedback tells the policy: of the newest `max_records_read` records within `period`, those that the policy
     /// can use, newest first; and the [latest delivery](mailroom_core::suppression::delivery), if it is kept.
@@ -134,8 +134,8 @@ pub async fn update_known_state(
         };
         known = match table.put_state(&next, known.as_ref().map(AddressState::version), deadline).await? {
             PutOutcome::Written => return Ok(StateUpdate { state: Some(next), was_written: true }),
-            PutOutcome::Conflict(HeldVersion::Known(held)) => Some(*held),
-            PutOutcome::Conflict(HeldVersion::Unknown) => table.get_state(match_form, deadline).await?,
+            PutOutcome::Conflict(Some(held)) => Some(*held),
+            PutOutcome::Conflict(None) => table.get_state(match_form, deadline).await?,
         };
     }
     Err(TableError::Contended)
@@ -266,14 +266,13 @@ impl StateTable for RegionTable {
         state: &AddressState,
         expected_version: Option<u64>,
         deadline: Deadline,
-    ) -> Result<PutOutcome<HeldVersion<Box<AddressState>>>, TableError> {
+    ) -> Result<PutOutcome<Option<Box<AddressState>>>, TableError> {
         Ok(match self.put_version(&serialize_item(state)?, expected_version, deadline).await? {
             PutOutcome::Written => PutOutcome::Written,
             // A state that can't be read is reported when the caller reads it again.
-            PutOutcome::Conflict(HeldVersion::Known(held)) => {
-                PutOutcome::Conflict(deserialize_item(held).ok().map(Box::new).into())
+            PutOutcome::Conflict(held) => {
+                PutOutcome::Conflict(held.and_then(|held| deserialize_item(held).ok()).map(Box::new))
             }
-            PutOutcome::Conflict(HeldVersion::Unknown) => PutOutcome::Conflict(HeldVersion::Unknown),
         })
     }
 

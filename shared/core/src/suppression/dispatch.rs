@@ -167,7 +167,7 @@ impl Backlog {
 }
 
 /// The addresses of the most urgent of these states, `limit` at most, sorted.
-pub fn most_urgent_sorted_by_address(states: &[AddressState], limit: usize) -> Vec<&str> {
+pub fn select_most_urgent_addresses(states: &[AddressState], limit: usize) -> Vec<&str> {
     let by_urgency: BTreeSet<_> = states
         .iter()
         .map(|state| (Urgency::of_effective_reason(state.effective_reason()), state.address()))
@@ -305,7 +305,7 @@ mod tests {
         let states: Vec<_> = ["b1", "r2", "c3", "b4", "c3"].map(state).into();
         for (limit, expected) in [(1, &["c3"][..]), (2, &["c3", "r2"]), (3, &["b1", "c3", "r2"])] {
             let expected: Vec<_> = expected.iter().map(|name| format!("{name}@example.com")).collect();
-            assert_eq!(most_urgent_sorted_by_address(&states, limit), expected);
+            assert_eq!(select_most_urgent_addresses(&states, limit), expected);
         }
     }
 }
