@@ -39,7 +39,7 @@ pub struct FeedbackSummary {
 }
 
 impl FeedbackSummary {
-    /// The record with its times [limited](limit_to_clock_skew) by when it was written.
+    /// The record with each skewed time [replaced](replace_skewed_time) by when it was written.
     #[must_use]
     pub fn replace_skewed_times(mut self, written_at: Timestamp) -> Self {
         self.occurred_at = replace_skewed_time(self.occurred_at, written_at);

@@ -114,7 +114,8 @@ impl OperatorDecision {
         }
     }
 
-    /// The decision with its time [limited](limit_to_clock_skew) by when it was written. What it overrules was read and stays.
+    /// The decision with a skewed time [replaced](replace_skewed_time) by when it was written. What it overrules was read and
+    /// stays.
     #[must_use]
     pub fn replace_skewed_time(mut self, written_at: Timestamp) -> Self {
         self.decided_at = replace_skewed_time(self.decided_at, written_at);

@@ -155,8 +155,9 @@ impl SuppressionState {
     }
 }
 
-/// The time from which a record counts that gives its own time as `event_time`: that, unless it is more than [`MAX_CLOCK_SKEW`] after the
-/// record was written. A wrong clock must neither lose the record nor have it count for years to come.
+/// The time from which a record counts that gives its own time as `event_time`: that, unless it is more than
+/// [`MAX_CLOCK_SKEW`] after the record was written. A wrong clock must neither lose the record nor have it count for years
+/// to come.
 pub fn replace_skewed_time(event_time: Timestamp, written_at: Timestamp) -> Timestamp {
     if event_time.since(written_at) > MAX_CLOCK_SKEW { written_at } else { event_time }
 }
